@@ -1,0 +1,1 @@
+"""Built-in executors, stores, providers and event buses of paceline."""

@@ -1,0 +1,1 @@
+"""Generate content for roadmaps, with interchangeable strategies and executors."""

@@ -1,0 +1,1 @@
+"""What tests of paceline, and of plugins for it, are made of."""
