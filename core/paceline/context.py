@@ -1,0 +1,29 @@
+"""What a plugin's factory may reach."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paceline.errors import PluginError
+from paceline.ledger import Ledger
+from paceline.settings.model import Settings
+
+
+def _no_ledger() -> Ledger:
+    raise PluginError("a ledger is at hand in worker processes only")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The process that a part is made for.
+
+    Attributes:
+        settings: the effective settings.
+        worker_id: id of the worker; empty in a process that only submits or looks.
+        pool_limit: most database connections that this process may open.
+        ledger: the process's ledger, made at the first call.
+    """
+
+    settings: Settings
+    worker_id: str = ""
+    pool_limit: int | None = None
+    ledger: Callable[[], Ledger] = _no_ledger
