@@ -2,13 +2,13 @@
 
 from typing import ClassVar
 
-from pydantic import Field
-
 from paceline.context import Context
 from paceline.hookspecs import Register, hookimpl
 from paceline.options import Options
 from paceline.strategy import Strategy
 from paceline.work import Level, Outcome, Permit, Work
+from pydantic import Field
+
 from paceline_strategies.limits import Fixed
 from paceline_strategies.local import LocalLimiter
 

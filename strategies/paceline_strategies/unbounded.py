@@ -14,7 +14,7 @@ class Unbounded(Strategy):
 
     levels: ClassVar[frozenset[Level]] = frozenset()
 
-    async def admit(self, work: Work) -> Permit:
+    async def admit(self, work: Work) -> Permit:  # noqa: ARG002
         """Admit."""
         return Permit()
 

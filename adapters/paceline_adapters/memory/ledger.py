@@ -38,7 +38,7 @@ class MemoryLedger(Ledger):
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
         """Tell which of these leases were settled already; the others go on."""
         held = self._limits[limit].leases
-        return [lease for lease in leases if lease not in held]
+        return [lease for lease in leases if held.get(lease) != holder]
 
     async def changed(self, limit: str, *, holder: str, seconds: float) -> None:
         """Return when that holder may be granted something, or after ``seconds``."""

@@ -54,7 +54,7 @@ def _bus(_: NoOptions, context: Context) -> EventBus:
     return MemoryBus(max_length=events.max_length, keep=events.keep)
 
 
-def _store(_: NoOptions, context: Context) -> Store:
+def _store(_: NoOptions, __: Context) -> Store:
     from paceline_adapters.memory.store import MemoryStore
 
     return MemoryStore()
