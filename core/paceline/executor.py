@@ -32,6 +32,8 @@ class Executor(ABC):
 
     #: Whether submitted runs are worked on by other processes only.
     distributed: ClassVar[bool] = True
+    #: Runs that one worker works on at once, where nothing else is said.
+    concurrency: int = 8
 
     @abstractmethod
     async def submit(self, run_id: str) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from typing import Any
 
 from paceline.worker import Worker
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve_until_signalled(worker: Worker, serving: Coroutine[Any, Any, None]) -> int:
+async def serve_until_signalled(worker: Worker, serving: asyncio.Task[None]) -> int:
     """Serve until it ends by itself or a signal comes.
 
     SIGINT or SIGTERM drains the worker within ``run.grace`` seconds; another one stops it at

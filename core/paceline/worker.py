@@ -268,7 +268,7 @@ class Worker:
 
         Args:
             executor: the name that runs were submitted under.
-            only: work on these runs alone, and return when none of them is left to claim.
+            only: work on these runs alone.
             poll: seconds between looks at the store while there is room for more.
         """
         working: set[asyncio.Task[RunStatus | None]] = set()
@@ -283,8 +283,6 @@ class Worker:
                     working.add(task)
                     task.add_done_callback(working.discard)
                     continue
-                if only is not None and not working:
-                    return
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), poll)
         finally:
