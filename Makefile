@@ -15,6 +15,11 @@ ARGS ?=
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv-tools/bin/uv)
 BIN := .venv/bin
 LOCK := pyproject.toml uv.lock
+# Trust whom the machine trusts, as pip does (a company's proxy has a certificate of its own);
+# where it has no certificates at all, uv brings its own.
+ifneq ($(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
 # Works on the environments here, whichever is active, and downloads no Python.
 RUN_UV = env -u VIRTUAL_ENV -u UV_PROJECT_ENVIRONMENT UV_PYTHON_DOWNLOADS=never "$(UV)"
 SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
