@@ -56,8 +56,12 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    async def changed(self, limit: str, *, seconds: float) -> None:
-        """Return when leases of that limit may have become free, or after ``seconds``."""
+    async def changed(self, limit: str, *, holder: str, seconds: float) -> None:
+        """Return when that holder may be granted something, or after ``seconds``.
+
+        What became free since the holder's last ``exchange`` began counts, so nothing is
+        missed between the two calls. It may return for nothing; it does not raise.
+        """
 
     @abstractmethod
     async def held(self, limit: str) -> Mapping[str, int]:
