@@ -61,6 +61,7 @@ class Home:
             [self.python, "-m", "paceline", *arguments],
             cwd=self.folder,
             env=self._whole(),
+            check=False,
             capture_output=True,
             text=True,
             timeout=200,
