@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def console() -> "Console":
-    """A console on stdout."""
+    """A console on stdout; in a pipe, where nothing sets a width, wide enough for a table."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def echo_json(value: object) -> None:
