@@ -409,18 +409,6 @@ class Store(ABC):
     # -- workers -------------------------------------------------------------------------
 
     @abstractmethod
-    async def admit_workers(self, records: Sequence[WorkerRecord]) -> tuple[int, str | None]:
-        """Register processes that are about to start, if their connections fit the server.
-
-        Returns:
-            The most connections that each may open, and a warning with the sum where that is
-            less than the settings' ceiling.
-
-        Raises:
-            BudgetError: they do not fit, or may not be sized down; its text shows the sum.
-        """
-
-    @abstractmethod
     async def register(self, worker: WorkerRecord) -> None:
         """Add a worker, or replace what is known of it."""
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
@@ -369,6 +369,8 @@ async def open_worker(
         settings, plugins, worker_id=record.worker_id, pool_limit=pool_limit
     ) as parts:
         await _refuse_split_limits(parts, record)
+        if pool_limit is not None:
+            record = replace(record, pool_max=pool_limit)
         await parts.store.register(record)
         worker = Worker(parts, record)
         heart = asyncio.get_running_loop().create_task(worker.beat_for_ever())

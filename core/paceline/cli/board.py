@@ -1,5 +1,6 @@
 """Progress while runs go on: bars on a terminal, plain lines in a pipe."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -204,4 +205,6 @@ def board(*, as_json: bool) -> Board:
     """The board that fits where the output goes."""
     if as_json:
         return Board()
-    return TerminalBoard() if click.get_text_stream("stdout").isatty() else PlainBoard()
+    if sys.stdout.isatty():
+        return TerminalBoard()
+    return PlainBoard()

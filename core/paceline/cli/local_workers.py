@@ -63,7 +63,7 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
             joined = ",".join(map(str, given)) if isinstance(given, list) else str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             environment[name] = joined
     if loaded.config is not None:
-        environment["PACELINE_CONFIG"] = os.path.abspath(loaded.config)  # noqa: PTH100
+        environment["PACELINE_CONFIG"] = str(loaded.config)
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

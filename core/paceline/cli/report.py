@@ -135,15 +135,12 @@ _STYLES: dict[RunStatus, str] = {
 
 def _reasons(result: Result) -> list[str]:
     run = result.run
-    lines: list[str] = []
-    if run.reason:
-        lines.append(f"{run.title}: {run.reason}")
-    for failure in result.failures[:SHOWN_FAILURES]:
-        lines.append(f"  {failure.concept_id}: {failure.reason}")
-    if len(result.failures) > SHOWN_FAILURES:
-        lines.append(
-            f"  … and {len(result.failures) - SHOWN_FAILURES} more: paceline show {run.run_id}"
-        )
+    shown = result.failures[:SHOWN_FAILURES]
+    lines = [f"{run.title}: {run.reason}"] if run.reason else []
+    lines += [f"  {failure.concept_id}: {failure.reason}" for failure in shown]
+    if len(result.failures) > len(shown):
+        more = len(result.failures) - len(shown)
+        lines.append(f"  … and {more} more: paceline show {run.run_id}")
     if run.status in ENDED and run.status != "completed":
         lines.append(f"  paceline resume {run.run_id} (or the same command again) goes on")
     return [harmless(line) for line in lines]
