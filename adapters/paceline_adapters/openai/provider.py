@@ -5,7 +5,6 @@ import json
 import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
-
 from paceline.errors import Fatal, ProviderUnusable, Refused, Transient, UnusableAnswer
 from paceline.provider import Completion, CompletionRequest, Provider
 from paceline.settings.model import ProviderSettings
