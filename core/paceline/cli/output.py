@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import click
