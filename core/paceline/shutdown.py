@@ -1,16 +1,17 @@
 """Signals: the first asks a worker to finish what is in flight, the second to stop at once."""
 
 import asyncio
+import logging
 import signal
-from collections.abc import Coroutine
-from typing import Any
 
 from paceline.worker import Worker
+
+log = logging.getLogger("paceline.worker")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve_until_signalled(worker: Worker, serving: Coroutine[Any, Any, None]) -> int:
+async def serve_until_signalled(worker: Worker, serving: asyncio.Task[None]) -> int:
     """Serve until it ends by itself or a signal comes.
 
     SIGINT or SIGTERM drains the worker within ``run.grace`` seconds; another one stops it at
@@ -30,6 +31,12 @@ async def serve_until_signalled(worker: Worker, serving: Coroutine[Any, Any, Non
     def on_signal(number: int) -> None:
         received.append(number)
         if len(received) == 1:
+            calls, grace = worker.parts.gauges.calls, worker.parts.settings.run.grace
+            log.warning(
+                "stopping: %d calls in flight may end within %g s; again stops at once",
+                calls,
+                grace,
+            )
             stopping.append(loop.create_task(worker.drain(worker.parts.settings.run.grace)))
         else:
             stopping.append(loop.create_task(worker.stop()))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
@@ -56,13 +56,22 @@ class Worker:
     def __init__(self, parts: Parts, record: WorkerRecord) -> None:
         self.parts = parts
         self.record = record
-        self.draining = False
+        self._drain_asked = asyncio.Event()
         self._outbox = Outbox(parts.bus, parts.gauges)
         self._active: dict[str, _Active] = {}
         self._idle = asyncio.Event()
         self._wake = asyncio.Event()
         self._beaten_at = asyncio.get_running_loop().time()
         self._events_at_beat = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more runs."""
+        return self._drain_asked.is_set()
+
+    async def until_draining(self) -> None:
+        """Return as soon as it takes no more runs: what hands it runs shall end then."""
+        await self._drain_asked.wait()
 
     # -- runs ----------------------------------------------------------------------------
 
@@ -188,7 +197,7 @@ class Worker:
 
         What is then unfinished is handed back, to be resumed at its first missing artifact.
         """
-        self.draining = True
+        self._drain_asked.set()
         self._wake.set()
         for active in self._active.values():
             if active.pipeline is not None:
@@ -200,7 +209,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop every run at once and hand it back."""
-        self.draining = True
+        self._drain_asked.set()
         self._wake.set()
         for active in self._active.values():
             self._stop(active, "stopped")
@@ -212,17 +221,28 @@ class Worker:
 
     async def beat_for_ever(self) -> None:
         """Report, renew leases, learn of cancel requests, and look after orphans."""
+        # At once: a worker that replaces a killed one goes on where that one was.
+        await self._recover()
         beats = 0
         while True:
             await asyncio.sleep(BEAT)
             try:
                 await self._beat()
-                beats += 1
-                if beats % RECOVER_EVERY == 0 and not self.draining:
-                    await recover(self.parts.store, self.parts.settings, self.parts.executor)
             except PacelineError as error:
                 log.warning("a beat failed: %s", error)
                 self._give_up_lapsed()
+                continue
+            beats += 1
+            if beats % RECOVER_EVERY == 0:
+                await self._recover()
+
+    async def _recover(self) -> None:
+        if self.draining:
+            return
+        try:
+            await recover(self.parts.store, self.parts.settings, self.parts.executor)
+        except PacelineError as error:
+            log.warning("orphaned runs were not looked for: %s", error)
 
     async def _beat(self) -> None:
         answer = await self.parts.store.beat(
@@ -268,7 +288,7 @@ class Worker:
 
         Args:
             executor: the name that runs were submitted under.
-            only: work on these runs alone, and return when none of them is left to claim.
+            only: work on these runs alone.
             poll: seconds between looks at the store while there is room for more.
         """
         working: set[asyncio.Task[RunStatus | None]] = set()
@@ -283,8 +303,6 @@ class Worker:
                     working.add(task)
                     task.add_done_callback(working.discard)
                     continue
-                if only is not None and not working:
-                    return
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), poll)
         finally:
@@ -351,6 +369,8 @@ async def open_worker(
         settings, plugins, worker_id=record.worker_id, pool_limit=pool_limit
     ) as parts:
         await _refuse_split_limits(parts, record)
+        if pool_limit is not None:
+            record = replace(record, pool_max=pool_limit)
         await parts.store.register(record)
         worker = Worker(parts, record)
         heart = asyncio.get_running_loop().create_task(worker.beat_for_ever())

@@ -65,8 +65,10 @@ class LazyGroup(click.Group):
             warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
 
     def _plugins(self, ctx: click.Context) -> Plugins:
-        found = ctx.find_root().ensure_object(dict)
-        return found.setdefault("plugins", Plugins())
+        root = ctx.find_root()
+        if not isinstance(root.obj, Plugins):
+            root.obj = Plugins()
+        return root.obj
 
 
 @click.group(

@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -49,11 +49,13 @@ class Loaded:
         settings: their values.
         origins: where each given value came from, by dotted key; defaults are not in it.
         given: every value that was set, weakest first.
+        config: the settings file that was named, if one was.
     """
 
     settings: Settings
     origins: Mapping[str, str]
     given: Sequence[Value]
+    config: Path | None = None
 
 
 def load_settings(
@@ -88,7 +90,7 @@ def load_settings(
         *flags,
     ]
     given = [Value(_folded(value.path), value.value, value.origin) for value in given]
-    loaded = _validated(given)
+    loaded = replace(_validated(given), config=config)
     _check_sections(loaded, plugins)
     return loaded
 
