@@ -1,7 +1,9 @@
-"""Who a process is, and whether it still lives."""
+"""Who a process is and whether it still lives; ids of workers and runs."""
 
 import os
+import secrets
 import socket
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,3 +59,20 @@ def this_process() -> ProcessIdentity:
 def new_worker_id() -> str:
     """An id for a worker of this process, readable and never used before."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_last_tick = 0
+
+
+def new_run_id() -> str:
+    """An id for a run: 26 letters and digits (a lower-case ULID) that rise with time.
+
+    48 bits of milliseconds, 12 bits of their fraction and 68 random ones: ids of one process
+    rise strictly, ids of two machines as far as their clocks agree.
+    """
+    global _last_tick
+    # The random part is drawn anew each time, so a forked process cannot repeat our ids.
+    _last_tick = max(time.time_ns() * 4096 // 1_000_000, _last_tick + 1)
+    value = _last_tick << 68 | secrets.randbits(68)
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))

@@ -96,7 +96,8 @@ class Offer(Generic[PartT]):
         summary: one line about it.
         options: model of its options.
         plugin: the module or entry point that offers it.
-        make: makes it from raw options; the place names them in an error.
+        check: validates raw options; the place names them in an error.
+        make: makes the part from raw options.
     """
 
     kind: Kind
@@ -104,6 +105,7 @@ class Offer(Generic[PartT]):
     summary: str
     options: type[Options]
     plugin: str
+    check: Callable[[Mapping[str, object], str], Options]
     make: Callable[[Mapping[str, object], Context, str], PartT]
 
 
@@ -239,11 +241,14 @@ class Plugins:
         ) -> None:
             self._refuse_taken(kind, name, plugin)
 
+            def check(raw: Mapping[str, object], place: str) -> Options:
+                return _validated(options, raw, place)
+
             def make(raw: Mapping[str, object], context: Context, place: str) -> object:
                 with _explained(kind, name):
                     return factory(_validated(options, raw, place), context)
 
-            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, make)
+            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, check, make)
 
         return register
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from paceline.errors import RunConflict
 from paceline.identity import ProcessIdentity
 from paceline.roadmap import Roadmap
 
@@ -180,7 +181,8 @@ class Beat:
 
     Attributes:
         cancelled: runs of this worker that somebody asked to cancel.
-        lost: runs of this worker that another one owns by now, or that lapsed.
+        lost: runs of this worker that were taken from it: another one owns them by now, or
+            they are queued again or ended. A lease that only lapsed is renewed.
     """
 
     cancelled: frozenset[str] = frozenset()
@@ -241,6 +243,20 @@ class Budget:
     def free(self) -> int | None:
         """What a new process may still take; ``None`` is no bound."""
         return None if self.server_max is None else self.server_max - self.reserve - self.registered
+
+
+def conflict(run: Run) -> RunConflict:
+    """What a store raises when ``run`` is a roadmap's newest run and has other content."""
+    return RunConflict(
+        f"roadmap {run.roadmap_id!r} already has a run with other content (run {run.run_id}); "
+        "use --new to start another run"
+    )
+
+
+def given_up(lost: int) -> str:
+    """The reason of a run that failed because ``lost`` owners in a row vanished with it."""
+    workers = "1 worker was" if lost == 1 else f"{lost} workers in a row were"
+    return f"given up: {workers} lost without saving anything"
 
 
 class Store(ABC):
@@ -417,3 +433,18 @@ class Store(ABC):
     @abstractmethod
     async def budget(self) -> Budget:
         """The sum of connections over all processes, and what the server allows."""
+
+    @abstractmethod
+    async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
+        """Register workers about to start, with a share of the connections that fits.
+
+        No two callers are answered at once, so the sum over all processes holds. A worker
+        that is registered already is replaced, and its old share counts no more.
+
+        Returns:
+            The connections that each may open, and a warning where that is less than the
+            settings ask for.
+
+        Raises:
+            BudgetError: it does not fit, with the sum in words.
+        """
