@@ -1,0 +1,99 @@
+# Needs Python 3.11 or newer, make and git; everything else comes from PyPI, into .venv here.
+# uv is used when it is on the PATH; else a copy is installed in .venv-tools.
+#
+#   make test JOBS=4 ARGS="-k valkey"      make demo PYTHON=/usr/bin/python3.13
+
+# The first Python that is new enough, by its real path: a shim's or a venv's looks like another
+# Python to uv, which would make .venv anew.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import os, sys; sys.version_info < (3, 11) and sys.exit(1); \
+	print(os.path.realpath(sys.executable))' 2>/dev/null && break; done)
+# Processes that run the tests.
+JOBS ?= 2
+# More arguments for pytest or the demo.
+ARGS ?=
+
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv-tools/bin/uv)
+BIN := .venv/bin
+LOCK := pyproject.toml uv.lock
+# Trust whom the machine trusts, as pip does (a company's proxy has a certificate of its own);
+# where it has no certificates at all, uv brings its own.
+ifneq ($(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),)
+export UV_SYSTEM_CERTS ?= 1
+endif
+# Works on the environments here, whichever is active, and downloads no Python.
+RUN_UV = env -u VIRTUAL_ENV -u UV_PROJECT_ENVIRONMENT UV_PYTHON_DOWNLOADS=never "$(UV)"
+SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types imports docs soak test-celery57 clean
+
+help: ## List what can be made
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+
+demo: .venv/.run ## Generate eight example roadmaps against a simulated LLM
+	$(BIN)/paceline demo $(ARGS)
+
+test: .venv/.dev ## Run the tests, with the servers they need
+	$(BIN)/pytest -n $(JOBS) -m "not soak" $(ARGS)
+
+check: lint types imports test ## Run all that must pass before a change goes in
+
+lint: .venv/.dev ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.dev ## Check types with mypy and pyright
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+imports: .venv/.dev ## Check who imports whom
+	$(BIN)/lint-imports
+
+docs: .venv/.docs ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+soak: .venv/.dev ## Run the long fault suites
+	$(BIN)/pytest -m soak $(ARGS)
+
+test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8
+	.venv-celery57/bin/pytest -n $(JOBS) -m "not soak" tests/celery $(ARGS)
+
+clean: ## Remove what make made
+	rm -rf .venv .venv-tools .venv-celery57 site dist \
+		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# -- environments: a stamp file says that one is as pyproject.toml and uv.lock want it --------
+
+.venv/.run: $(LOCK) | python $(UV)
+	$(SYNC) --no-dev
+	@touch $@
+
+.venv/.dev: $(LOCK) | python $(UV)
+	$(SYNC)
+	@touch $@ .venv/.run
+
+.venv/.docs: $(LOCK) | python $(UV)
+	$(SYNC) --no-dev --group docs
+	@touch $@
+
+# arq and Celery 5.7 want different versions of redis-py: what the lock cannot hold, without arq.
+.venv-celery57/.ready: pyproject.toml | python $(UV)
+	$(RUN_UV) venv --quiet --clear --python "$(PYTHON)" .venv-celery57
+	$(RUN_UV) pip install --quiet --python .venv-celery57 \
+		--editable '.[celery,postgres,testing]' 'celery>=5.7,<5.8' 'redis>=8,<9' \
+		pytest-randomly pytest-timeout pytest-xdist
+	@touch $@
+
+.venv-tools/bin/uv: | python
+	"$(PYTHON)" -m venv --clear .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check uv
+
+.PHONY: python
+python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "paceline needs Python 3.11 or newer, but $(or $(PYTHON),python3) is" \
+		"'$$("$(or $(PYTHON),python3)" -V 2>&1)': name another, make PYTHON=/path/to/python" >&2; \
+		exit 1; }

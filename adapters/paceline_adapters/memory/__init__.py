@@ -1,0 +1,1 @@
+"""Parts that live in one process: for tests, trials and a single worker."""

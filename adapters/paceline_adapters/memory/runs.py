@@ -1,0 +1,128 @@
+"""Creating, finding and reading runs in memory."""
+
+from abc import ABC
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from paceline.errors import RunNotFound
+from paceline.identity import new_run_id
+from paceline.roadmap import Roadmap
+from paceline.store import Artifact, ConceptState, Run, RunStatus, Store, conflict
+
+from paceline_adapters.memory.rows import Queues, Row
+
+
+class MemoryRuns(Store, ABC):
+    """The part of the memory store that knows no owners and no workers."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._origin: datetime | None = None
+        self._rows: dict[str, Row] = {}
+        self._newest: dict[str, Row] = {}
+        self._queues = Queues()
+
+    def _now(self) -> datetime:
+        """The clock as a date: it starts at the date of the first question."""
+        seconds = timedelta(seconds=self._clock())
+        if self._origin is None:
+            self._origin = datetime.now(UTC) - seconds
+        return self._origin + seconds
+
+    def _row(self, run_id: str) -> Row:
+        try:
+            return self._rows[run_id]
+        except KeyError:
+            raise RunNotFound(f"no run has the id {run_id!r}") from None
+
+    async def create_run(
+        self, roadmap: Roadmap, *, executor: str, new: bool = False
+    ) -> tuple[Run, bool]:
+        """The roadmap's run, created if need be."""
+        content_hash = roadmap.content_hash()
+        newest = self._newest.get(roadmap.roadmap_id)
+        if newest is not None and not new:
+            if newest.content_hash != content_hash:
+                raise conflict(newest.shown())
+            return newest.shown(), False
+        ids = [concept.concept_id for _, _, concept in roadmap.concepts()]
+        row = Row(
+            run_id=new_run_id(),
+            roadmap=roadmap,
+            content_hash=content_hash,
+            status="queued",
+            executor=executor,
+            concepts={id_: ConceptState(concept_id=id_, status="pending") for id_ in ids},
+            created_at=self._now(),
+        )
+        self._rows[row.run_id] = self._newest[roadmap.roadmap_id] = row
+        self._queues.put(row)
+        return row.shown(), True
+
+    async def run(self, run_id: str) -> Run:
+        """One run."""
+        return self._row(run_id).shown()
+
+    async def runs(
+        self,
+        *,
+        status: Sequence[RunStatus] = (),
+        roadmap_id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> Sequence[Run]:
+        """Runs, newest first."""
+        found: list[Run] = []
+        for row in reversed(self._rows.values()):
+            if len(found) >= limit:
+                break
+            if (
+                (not status or row.status in status)
+                and roadmap_id in (None, row.roadmap.roadmap_id)
+                and (before is None or row.run_id < before)
+            ):
+                found.append(row.shown())
+        return found
+
+    async def roadmap(self, run_id: str) -> Roadmap:
+        """The roadmap that a run was created with."""
+        return self._row(run_id).roadmap
+
+    async def concepts(self, run_id: str) -> Sequence[ConceptState]:
+        """All concepts of a run."""
+        return list(self._row(run_id).concepts.values())
+
+    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+        """Which artifacts exist."""
+        steps: dict[str, set[str]] = defaultdict(set)
+        for artifact in await self.artifacts(run_id):
+            steps[artifact.concept_id].add(artifact.step)
+        return {concept_id: frozenset(made) for concept_id, made in steps.items()}
+
+    async def artifacts(
+        self, run_id: str, *, concept_id: str | None = None, step: str | None = None
+    ) -> Sequence[Artifact]:
+        """Artifacts with their content."""
+        row = self._rows.get(run_id)
+        if row is None:
+            return []
+        order = {id_: place for place, id_ in enumerate(row.concepts)}
+        return sorted(
+            (
+                artifact
+                for artifact in row.artifacts.values()
+                if concept_id in (None, artifact.concept_id) and step in (None, artifact.step)
+            ),
+            key=lambda artifact: order.get(artifact.concept_id, -1),
+        )
+
+    async def totals(self, run_id: str) -> tuple[int, int, float | None]:
+        """Prompt tokens, completion tokens and cost."""
+        made = await self.artifacts(run_id)
+        costs = [artifact.cost for artifact in made if artifact.cost is not None]
+        return (
+            sum(artifact.prompt_tokens for artifact in made),
+            sum(artifact.completion_tokens for artifact in made),
+            sum(costs) if costs else None,
+        )

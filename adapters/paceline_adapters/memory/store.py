@@ -1,0 +1,248 @@
+"""``Store`` in the memory of one process, for tests in virtual time and for trying out."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from paceline.errors import StaleFence
+from paceline.settings.model import StoreSettings
+from paceline.store import (
+    ENDED,
+    Artifact,
+    Beat,
+    Budget,
+    Claim,
+    ConceptState,
+    Figures,
+    Orphan,
+    PoolFigures,
+    Run,
+    RunStatus,
+    WorkerRecord,
+    given_up,
+)
+
+from paceline_adapters.memory.rows import Row
+from paceline_adapters.memory.runs import MemoryRuns
+
+
+class MemoryStore(MemoryRuns):
+    """Keeps the promises of a store for as long as its process lives.
+
+    No thread and no socket is used, so it runs in virtual time. Every change happens at one
+    instant of the event loop, which is what a transaction is to the others.
+
+    Args:
+        settings: the ceiling and reserve of connections that it reports.
+        clock: seconds that rise steadily; the running loop's when not given.
+    """
+
+    shared = False
+
+    def __init__(
+        self, settings: StoreSettings | None = None, *, clock: Callable[[], float] | None = None
+    ) -> None:
+        super().__init__(clock or (lambda: asyncio.get_running_loop().time()))
+        self._settings = settings or StoreSettings()
+        self._running: dict[str, Row] = {}
+        self._workers: dict[str, tuple[WorkerRecord, float]] = {}
+        self._registered: dict[str, WorkerRecord] = {}
+
+    async def open(self) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing waits to be written."""
+
+    # -- ownership -----------------------------------------------------------------------
+
+    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
+        """Become the owner of a run."""
+        row = self._rows.get(run_id)
+        if row is None or row.status not in ("queued", "running") or row.cancel_requested:
+            return None
+        if row.status == "running":
+            if row.lease_until >= self._clock():
+                return None
+            row.takeovers = row.lost_owners()
+        self._queues.drop(row)
+        row.status, row.owner, row.reason, row.finished_at = "running", worker_id, None, None
+        row.fence += 1
+        row.lease_until = self._clock() + lease
+        row.started_at = row.started_at or self._now()
+        row.artifacts_at_claim = len(row.artifacts)
+        self._running[run_id] = row
+        return Claim(
+            run_id=run_id,
+            roadmap_id=row.roadmap.roadmap_id,
+            worker_id=worker_id,
+            fence=row.fence,
+        )
+
+    async def claim_next(
+        self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
+    ) -> Claim | None:
+        """Become the owner of the oldest queued run."""
+        run_id = self._queues.first(executor, only)
+        return None if run_id is None else await self.claim(run_id, worker_id, lease=lease)
+
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        """Save an artifact, and a concept's state with it."""
+        row = self._held(claim)
+        made = replace(artifact, created_at=self._now())
+        row.artifacts.setdefault((artifact.concept_id, artifact.step), made)
+        if concept is not None and concept.concept_id in row.concepts:
+            row.concepts[concept.concept_id] = concept
+        await asyncio.sleep(0)  # other stores let others run here, so this one does
+
+    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
+        """Record a concept's state."""
+        row = self._held(claim)
+        if concept.concept_id in row.concepts:
+            row.concepts[concept.concept_id] = concept
+        await asyncio.sleep(0)
+
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
+        """End a run."""
+        if status not in ENDED:
+            raise ValueError(f"a run cannot end as {status!r}")
+        self._release(self._held(claim), status, reason)
+
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
+        """Give up ownership."""
+        row = self._rows.get(claim.run_id)
+        if row is not None and row.held_by(claim):
+            if len(row.artifacts) > row.artifacts_at_claim:
+                row.takeovers = 0
+            self._release(row, "cancelled" if row.cancel_requested else "queued", reason)
+
+    def _held(self, claim: Claim) -> Row:
+        row = self._rows.get(claim.run_id)
+        if row is None or not row.held_by(claim):
+            raise StaleFence(
+                f"run {claim.run_id}: {claim.worker_id} does not own it any more "
+                f"(fence {claim.fence})"
+            )
+        return row
+
+    def _release(self, row: Row, status: RunStatus, reason: str | None) -> None:
+        self._running.pop(row.run_id, None)
+        self._queues.drop(row)
+        row.status, row.reason, row.owner = status, reason, None
+        row.finished_at = self._now() if status in ENDED else None
+        if status == "queued":
+            self._queues.put(row)
+
+    def _lapsed(self, row: Row) -> bool:
+        return row.lease_until < self._clock() or row.owner not in self._workers
+
+    async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
+        """Running runs and what is known of their owners."""
+        rows = [row for row in self._running.values() if run_id in (None, row.run_id)]
+        rows.sort(key=lambda row: (row.lease_until, row.run_id))
+        found: list[Orphan] = []
+        for row in rows[:limit]:
+            known = self._workers.get(row.owner or "")
+            found.append(
+                Orphan(
+                    run_id=row.run_id,
+                    executor=row.executor,
+                    fence=row.fence,
+                    owner=None if known is None else known[0].identity,
+                    lapsed=self._lapsed(row),
+                )
+            )
+        return found
+
+    async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
+        """Queue a run whose owner is gone."""
+        row = self._running.get(orphan.run_id)
+        if row is None or row.fence != orphan.fence or (orphan.lapsed and not self._lapsed(row)):
+            return None
+        row.takeovers = row.lost_owners()
+        if row.cancel_requested:
+            self._release(row, "cancelled", None)
+        elif row.takeovers >= poison_after:
+            self._release(row, "failed", given_up(row.takeovers))
+        else:
+            self._release(row, "queued", None)
+        return row.status
+
+    async def reopen(self, run_id: str, *, executor: str) -> Run:
+        """Queue an ended run again."""
+        row = self._row(run_id)
+        if row.status == "queued" or (row.status in ENDED and row.status != "completed"):
+            again = row.status != "queued"
+            self._queues.drop(row)
+            row.executor = executor
+            self._release(row, "queued", None if again else row.reason)
+            if again:
+                row.takeovers, row.cancel_requested = 0, False
+                for id_, concept in row.concepts.items():
+                    if concept.status == "failed":
+                        row.concepts[id_] = ConceptState(concept_id=id_, status="pending")
+        return row.shown()
+
+    async def request_cancel(self, run_id: str) -> Run:
+        """Cancel a run, or ask its owner to."""
+        row = self._row(run_id)
+        if row.status not in ENDED:
+            row.cancel_requested = True
+            if row.status == "queued" or row.lease_until < self._clock():
+                self._release(row, "cancelled", row.reason)
+        return row.shown()
+
+    # -- workers -------------------------------------------------------------------------
+
+    async def register(self, worker: WorkerRecord) -> None:
+        """Add a worker."""
+        self._registered[worker.worker_id] = worker
+        self._workers[worker.worker_id] = (worker, self._clock())
+
+    async def beat(self, worker_id: str, figures: Figures, *, lease: float) -> Beat:
+        """Report figures, renew leases, learn what changed."""
+        known = self._registered.get(worker_id)
+        if known is not None:
+            self._workers[worker_id] = (replace(known, figures=figures), self._clock())
+        held = [
+            row
+            for row in (self._running.get(run_id) for run_id in figures.runs)
+            if row is not None and row.owner == worker_id
+        ]
+        for row in held:
+            row.lease_until = self._clock() + lease
+        return Beat(
+            cancelled=frozenset(row.run_id for row in held if row.cancel_requested),
+            lost=frozenset(figures.runs).difference(row.run_id for row in held),
+        )
+
+    async def deregister(self, worker_id: str) -> None:
+        """Remove a worker."""
+        self._registered.pop(worker_id, None)
+        self._workers.pop(worker_id, None)
+        for row in self._running.values():
+            if row.owner == worker_id:
+                row.lease_until = self._clock() - 1.0
+
+    async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
+        """Workers that beat lately."""
+        ages = [(worker, self._clock() - beat_at) for worker, beat_at in self._workers.values()]
+        return [replace(worker, beat_age=age) for worker, age in ages if age <= max_age]
+
+    # -- connections ---------------------------------------------------------------------
+
+    def pool(self) -> PoolFigures:
+        """No connections at all."""
+        return PoolFigures(limit=0)
+
+    async def budget(self) -> Budget:
+        """No server that bounds anything."""
+        registered = sum(worker.pool_max for worker in await self.workers())
+        return Budget(server_max=None, reserve=self._settings.reserve, registered=registered)
+
+    async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
+        """Register workers about to start; there is nothing to share out."""
+        ceiling = self._settings.pool_size + self._settings.max_overflow
+        for worker in workers:
+            await self.register(replace(worker, pool_max=ceiling))
+        return ceiling, None

@@ -1,0 +1,111 @@
+"""What goes wrong at a database: what passes by itself, and how to say the rest in words.
+
+A driver's own texts hold statements and parameters, so only their first line is ever shown.
+"""
+
+import socket
+
+from paceline.errors import PartUnavailable
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from paceline_adapters.sql.url import Address
+
+#: SQLSTATEs that another attempt may not meet: serialization, deadlock, lock timeout, a
+#: server that stops or starts or has no connection left, a standby that took over.
+_PASSING = frozenset(
+    {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25006"}
+)
+_BUSY, _LOCKED = 5, 6
+
+_STATES = {
+    "28P01": "the user name or the password is not accepted",
+    "28000": "the user may not connect",
+    "3D000": "there is no such database on the server",
+    "53100": "the server's disk is full",
+    "53300": "the server takes no more connections (max_connections)",
+    "55P03": "a row stayed locked for too long",
+    "57P03": "the server is starting or stopping",
+    "25006": "the server takes reads only",
+}
+_SQLITE = {
+    5: "another process kept it locked for too long",
+    6: "another process kept it locked for too long",
+    8: "it may not be written",
+    13: "the disk is full",
+    14: "it cannot be opened: does its folder exist, and may we write there?",
+    23: "it may not be accessed",
+    26: "it is not an SQLite database",
+}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same statements may go through at another attempt."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        state = _state(error)
+        return (
+            state in _PASSING or state.startswith("08") or _sqlite_code(error) in (_BUSY, _LOCKED)
+        )
+    return isinstance(error, OSError)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database refused a value or a row: other rows may still go through."""
+    return isinstance(error, DBAPIError) and not is_passing(error)
+
+
+def unavailable(error: BaseException, address: Address) -> PartUnavailable:
+    """The error in one line that names the database and never its password."""
+    return PartUnavailable(f"{address.place}: {_reason(error)}")
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether an error comes from the database or the way to it, not from our own code."""
+    return isinstance(error, (SQLAlchemyError, OSError))
+
+
+def missing_table(error: DBAPIError) -> bool:
+    """Whether a statement failed because its table does not exist."""
+    return _state(error) == "42P01" or "no such table" in str(error.orig)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, PoolTimeout):
+        return (
+            "all connections of this process stayed in use for too long "
+            "(store.pool_size, store.max_overflow, store.pool_timeout)"
+        )
+    if isinstance(error, DBAPIError):
+        known = _STATES.get(_state(error)) or _SQLITE.get(_sqlite_code(error))
+        return known or _first_line(error.orig or error)
+    if isinstance(error, SQLAlchemyError):
+        return _first_line(error)
+    if isinstance(error, socket.gaierror):
+        return "its host name is not known"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return "nothing answers there (connection refused)"
+    if isinstance(error, (ConnectionError, FileNotFoundError)):
+        return "the connection was cut" if isinstance(error, ConnectionError) else "no such socket"
+    return _first_line(error)
+
+
+def _state(error: DBAPIError) -> str:
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else ""
+
+
+def _sqlite_code(error: DBAPIError) -> int:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    # The upper bits tell variants of the same fault apart.
+    return code & 0xFF if isinstance(code, int) else 0
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    line = lines[0] if lines else type(error).__name__
+    # The adapter prefixes the driver's class: "<class 'asyncpg…'>: text".
+    return line.partition(">: ")[2] if line.startswith("<class ") else line

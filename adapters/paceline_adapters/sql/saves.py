@@ -1,0 +1,100 @@
+"""What a group commit writes: artifacts and the states of concepts, behind fences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paceline.store import Artifact, Claim, ConceptState
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.ownership import holds
+from paceline_adapters.sql.tables import artifacts, concepts, runs
+from paceline_adapters.sql.url import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """One caller's writes; both or neither happen."""
+
+    claim: Claim
+    artifact: Artifact | None
+    concept: ConceptState | None
+
+
+_set_concept = (
+    update(concepts)
+    .where(
+        concepts.c.run_id == bindparam("of_run"),
+        concepts.c.concept_id == bindparam("of_concept"),
+    )
+    .values(
+        status=bindparam("status"),
+        reason=bindparam("reason"),
+        attempts=bindparam("attempts"),
+        last_answer=bindparam("last_answer"),
+        updated_at=now(),
+    )
+)
+_add_artifact = {
+    # A second delivery changes nothing: what was paid for first stays.
+    "postgresql": postgresql.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
+}
+
+
+async def write_batch(
+    connection: AsyncConnection, dialect: Dialect, batch: Sequence[Save]
+) -> set[int]:
+    """Write a batch but for its stale members; returns their places in it."""
+    ids = sorted({save.claim.run_id for save in batch})
+    # Every transaction locks runs in this order, so none waits for another in a circle. The
+    # lock is shared: it stops a claim or an end of the run, and not the writers of other runs.
+    locked = await connection.execute(
+        select(runs.c.run_id, runs.c.fence, runs.c.owner, runs.c.status)
+        .where(runs.c.run_id.in_(ids))
+        .order_by(runs.c.run_id)
+        .with_for_update(read=True)
+    )
+    rows = {row.run_id: row for row in locked}
+    stale = {
+        place
+        for place, save in enumerate(batch)
+        if not holds(rows.get(save.claim.run_id), save.claim)
+    }
+    kept = [save for place, save in enumerate(batch) if place not in stale]
+    made = [_artifact(save.claim, save.artifact) for save in kept if save.artifact is not None]
+    if made:
+        await connection.execute(_add_artifact[dialect], made)
+    states = [_concept(save.claim, save.concept) for save in kept if save.concept is not None]
+    if states:
+        await connection.execute(_set_concept, states)
+    return stale
+
+
+def _artifact(claim: Claim, artifact: Artifact) -> dict[str, object]:
+    return {
+        "run_id": claim.run_id,
+        "roadmap_id": claim.roadmap_id,
+        "concept_id": artifact.concept_id,
+        "step": artifact.step,
+        "content": artifact.content,
+        "model": artifact.model,
+        "prompt_tokens": artifact.prompt_tokens,
+        "completion_tokens": artifact.completion_tokens,
+        "cost": artifact.cost,
+        "seconds": artifact.seconds,
+        "attempts": artifact.attempts,
+    }
+
+
+def _concept(claim: Claim, concept: ConceptState) -> dict[str, object]:
+    return {
+        "of_run": claim.run_id,
+        "of_concept": concept.concept_id,
+        "status": concept.status,
+        "reason": concept.reason,
+        "attempts": concept.attempts,
+        "last_answer": concept.last_answer,
+    }

@@ -1,0 +1,140 @@
+"""The tables. Outside tools read them; only paceline writes them.
+
+Times are the database's own clock, in UTC (see ``columns.UtcTime``).
+"""
+
+from typing import Any, TypeAlias
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Row,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from paceline_adapters.sql.columns import UtcTime, Words
+
+#: A row of any columns.
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _of_run() -> "Column[str]":
+    return Column("run_id", Words, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False)
+
+
+#: One row a run. ``generation`` counts the runs of one roadmap id, so that two processes that
+#: submit it at once cannot both create the next one. Room is left in PostgreSQL's pages, and
+#: ``lease_until`` has no index, so that renewing a lease touches no index.
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Words, nullable=False),
+    Column("roadmap_id", Words, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("title", Words, nullable=False),
+    Column("content_hash", Words, nullable=False),
+    Column("executor", Words, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("reason", Words),
+    Column("fence", Integer, nullable=False),
+    Column("owner", Words),
+    Column("lease_until", UtcTime),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("takeovers", Integer, nullable=False),
+    Column("artifacts_at_claim", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    PrimaryKeyConstraint("run_id"),
+    UniqueConstraint("roadmap_id", "generation"),
+    Index("ix_runs_status_run_id", "status", "run_id"),
+    Index("ix_runs_roadmap_id_run_id", "roadmap_id", "run_id"),
+    Index(
+        "ix_runs_queued",
+        "executor",
+        "run_id",
+        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued'"),
+    ),
+    postgresql_with={"fillfactor": 70},
+)
+
+#: The roadmap of each run, as canonical JSON. It lies apart because SQLite writes a whole row
+#: anew when one field of it changes, and a roadmap may have 32 MiB.
+roadmaps = Table(
+    "roadmaps",
+    metadata,
+    _of_run(),
+    Column("content", Words, nullable=False),
+    PrimaryKeyConstraint("run_id"),
+)
+
+concepts = Table(
+    "concepts",
+    metadata,
+    _of_run(),
+    Column("concept_id", Words, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("reason", Words),
+    Column("attempts", Integer, nullable=False),
+    Column("last_answer", Words),
+    Column("updated_at", UtcTime),
+    PrimaryKeyConstraint("run_id", "concept_id"),
+    Index("ix_concepts_run_id_status", "run_id", "status"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _of_run(),
+    Column("roadmap_id", Words, nullable=False),
+    Column("concept_id", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("content", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("cost", Float),
+    Column("seconds", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("run_id", "concept_id", "step"),
+    Index("ix_artifacts_roadmap_id", "roadmap_id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_id", Words, nullable=False),
+    Column("host", Words, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Float, nullable=False),
+    Column("executor", Words, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("pool_max", Integer, nullable=False),
+    Column("shared_limits", Boolean, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("beat_at", UtcTime, nullable=False),
+    Column("figures", Words, nullable=False),
+    PrimaryKeyConstraint("worker_id"),
+    postgresql_with={"fillfactor": 50},
+)

@@ -1,0 +1,110 @@
+"""``store.url``: what is allowed, what the driver needs, and how to name the database."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from paceline.errors import SettingsError
+from pydantic import SecretStr
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_DRIVERS: dict[str, str] = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
+_PARAMETERS = (
+    "application_name",
+    "connect_timeout",
+    "host",
+    "port",
+    "prepared_statement_cache_size",
+    "ssl",
+    "sslmode",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the database is.
+
+    Attributes:
+        url: for the driver; its text form hides the password.
+        dialect: which database.
+        place: what errors call it; never holds the password.
+        application_name: what the server's own views call our connections.
+        connect_timeout: seconds, where the URL sets it.
+    """
+
+    url: URL
+    dialect: Dialect
+    place: str
+    application_name: str = "paceline"
+    connect_timeout: float | None = None
+
+
+def parse_url(secret: SecretStr) -> Address:
+    """Check ``store.url`` and bring it into the driver's form.
+
+    Raises:
+        SettingsError: it is no URL, or of a database or driver that paceline does not use.
+    """
+    try:
+        url = make_url(secret.get_secret_value())
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "store.url: not a database URL (allowed: sqlite:///FILE, "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE)"
+        ) from None
+    name, _, driver = url.drivername.partition("+")
+    if name not in _DRIVERS:
+        raise SettingsError(
+            f"store.url: unknown database {name!r} (allowed: {', '.join(_DRIVERS)})"
+        )
+    if driver not in ("", _DRIVERS[name]):
+        raise SettingsError(
+            f"store.url: {name} is reached by {_DRIVERS[name]}, not by {driver} "
+            f"(allowed: {name}://, {name}+{_DRIVERS[name]}://)"
+        )
+    url = url.set(drivername=f"{name}+{_DRIVERS[name]}")
+    return _sqlite(url) if name == "sqlite" else _postgresql(url)
+
+
+def _sqlite(url: URL) -> Address:
+    if url.host or url.username or url.query:
+        raise SettingsError(
+            "store.url: an sqlite URL holds a path only: sqlite:///relative/path.db or "
+            "sqlite:////absolute/path.db"
+        )
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise SettingsError(
+            "store.url: sqlite needs a file (sqlite:///FILE); "
+            "for a store that ends with its process use memory:"
+        )
+    return Address(url, "sqlite", f"database file {url.database}")
+
+
+def _postgresql(url: URL) -> Address:
+    query = {
+        key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()
+    }
+    unknown = sorted(set(query) - set(_PARAMETERS))
+    if unknown:
+        raise SettingsError(
+            f"store.url: unknown parameter {', '.join(unknown)} (allowed: {', '.join(_PARAMETERS)})"
+        )
+    name = query.pop("application_name", "paceline")
+    timeout = query.pop("connect_timeout", None)
+    # libpq calls it sslmode, asyncpg ssl; the values are the same.
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    try:
+        seconds = None if timeout is None else float(timeout)
+    except ValueError:
+        raise SettingsError(
+            f"store.url: connect_timeout {timeout!r} is not a number of seconds"
+        ) from None
+    url = url.set(query=query)
+    host = url.host or query.get("host") or "localhost"
+    place = f"database {url.database or url.username or ''!r} at {host}"
+    if url.port:
+        place += f":{url.port}"
+    return Address(url, "postgresql", place, name, seconds)

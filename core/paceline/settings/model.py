@@ -1,0 +1,162 @@
+"""What can be set, with defaults and bounds."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+Options = dict[str, object]
+Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
+
+
+def _names(value: object) -> object:
+    """``"a,b"`` as ``["a", "b"]``: the form that environment and flags give."""
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StoreSettings(_Section):
+    """The database."""
+
+    url: SecretStr = SecretStr("sqlite+aiosqlite:///paceline.db")
+    """Where runs and artifacts are kept: sqlite or postgresql+asyncpg."""
+    pool_size: int = Field(default=10, ge=1, le=1000)
+    """Connections that a process keeps open; a ceiling, see ``budget``."""
+    max_overflow: int = Field(default=20, ge=0, le=1000)
+    """Connections that a process may open beyond ``pool_size``; a ceiling too."""
+    pool_timeout: Seconds = 60.0
+    """Seconds to wait for a connection of the pool."""
+    budget: Literal["shrink", "refuse"] = "shrink"
+    """When the pools of all processes do not fit the server: size them down, or do not start."""
+    reserve: int = Field(default=10, ge=0, le=10_000)
+    """Connections of the server that workers leave to people and short commands."""
+    connect_timeout: Seconds = 10.0
+    """Seconds to wait for the server when connecting."""
+
+
+class RedisSettings(_Section):
+    """Redis or Valkey: broker of the queues, shared limits, events across processes."""
+
+    url: SecretStr | None = None
+    """``redis://`` or ``rediss://`` with user, password and database."""
+    prefix: str = Field(default="paceline", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
+    """Every key begins with it."""
+    max_connections: int = Field(default=16, ge=2, le=1000)
+    """Connections of one process at most; who finds none free waits."""
+    timeout: Seconds = 10.0
+    """Seconds to wait for a connection or an answer."""
+
+
+class ProviderSettings(_Section):
+    """The LLM."""
+
+    name: str = "openai"
+    """Which provider plugin."""
+    base_url: str | None = None
+    """Address of an OpenAI-compatible API; its own when not set."""
+    api_key: SecretStr | None = None
+    """The API's key."""
+    model: str = Field(default="gpt-4o-mini", min_length=1, max_length=200)
+    """Model to ask."""
+    language: str = Field(default="auto", min_length=2, max_length=60)
+    """Language to write in; ``auto`` is the roadmap's own."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sampling temperature; the model's own when not set."""
+    timeout: Seconds = 180.0
+    """Seconds that one attempt may take."""
+    attempts: int = Field(default=4, ge=1, le=20)
+    """Attempts of one call that may fail in passing, before its concept fails."""
+    backoff: Seconds = 1.0
+    """Seconds that the first pause between attempts lasts at most; it doubles, with full jitter."""
+    max_backoff: Seconds = 60.0
+    """Bound of a pause, and of how long a server may make us wait with ``retry-after``."""
+    patience: Seconds = 900.0
+    """Seconds that one call may spend being refused before its concept fails."""
+    max_connections: int = Field(default=1000, ge=1, le=20_000)
+    """HTTP connections of one process: calls in flight beyond them wait."""
+    prompt_price: float | None = Field(default=None, ge=0)
+    """Price of a million prompt tokens, for the artifacts' cost."""
+    completion_price: float | None = Field(default=None, ge=0)
+    """Price of a million answer tokens."""
+
+
+class RunSettings(_Section):
+    """How a roadmap is worked on."""
+
+    steps: Annotated[list[str], BeforeValidator(_names), Field(min_length=1)] = Field(
+        default_factory=lambda: ["tutorial", "resources", "quiz"]
+    )
+    """What is made for each concept, in order."""
+    failure_threshold: float = Field(default=0.5, ge=0, le=1)
+    """A run fails when more than this share of its concepts failed; else it is partial."""
+    deadline: Seconds = 1440.0
+    """Seconds after which a worker stops a run and queues it again."""
+    lease: Seconds = Field(default=30.0, ge=1)
+    """Seconds after which a silent worker loses its runs."""
+    grace: Seconds = 25.0
+    """Seconds that calls in flight may take to end when a worker is told to stop."""
+    poison_after: int = Field(default=3, ge=1, le=100)
+    """Owners lost in a row, without a new artifact, until a run is given up."""
+
+
+class EventSettings(_Section):
+    """Progress events."""
+
+    bus: str = "auto"
+    """``memory``, ``redis`` or another plugin; ``auto`` is redis where ``redis.url`` is set."""
+    max_length: int = Field(default=10_000, ge=100, le=10_000_000)
+    """Events kept per run."""
+    keep: Seconds = 86_400.0
+    """Seconds that a run's events are kept after the last one."""
+
+
+class Settings(_Section):
+    """Everything that can be set."""
+
+    strategy: Annotated[list[str], BeforeValidator(_names), Field(min_length=1, max_length=8)] = (
+        Field(default_factory=lambda: ["per-roadmap"])
+    )
+    """Names of the strategies, outer first."""
+    executor: str = "in-process"
+    """Name of the executor."""
+    store: StoreSettings = StoreSettings()
+    redis: RedisSettings = RedisSettings()
+    provider: ProviderSettings = ProviderSettings()
+    run: RunSettings = RunSettings()
+    events: EventSettings = EventSettings()
+    prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
+    """Own prompt templates: step name to file."""
+    strategies: dict[str, Options] = Field(default_factory=dict[str, Options])
+    """Options of strategies, by name."""
+    executors: dict[str, Options] = Field(default_factory=dict[str, Options])
+    """Options of executors, by name."""
+    providers: dict[str, Options] = Field(default_factory=dict[str, Options])
+    """Options of providers, by name."""
+
+    @model_validator(mode="after")
+    def _names_once(self) -> "Settings":
+        for field, names in (("strategy", self.strategy), ("run.steps", self.run.steps)):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{field} names {', '.join(twice)} twice")
+        return self
+
+    @property
+    def store_kind(self) -> str:
+        """The scheme of the store's URL, which names the store's plugin."""
+        return self.store.url.get_secret_value().partition(":")[0].partition("+")[0]
+
+    @property
+    def ledger_kind(self) -> str:
+        """Where limits are shared: in Redis as soon as there is one."""
+        return "memory" if self.redis.url is None else "redis"
+
+    @property
+    def bus_kind(self) -> str:
+        """The event bus's name."""
+        return self.ledger_kind if self.events.bus == "auto" else self.events.bus

@@ -1,0 +1,1 @@
+"""Steps: what is made for each concept."""

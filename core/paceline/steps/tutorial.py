@@ -1,0 +1,42 @@
+"""The first step: a tutorial."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from paceline.steps.prompted import PromptedStep
+from paceline.steps.text import Answer, Line, Markdown, Text
+
+
+class Section(Answer):
+    """A part of a tutorial."""
+
+    title: Line
+    """Heading of the section, without numbering."""
+    content: Markdown
+    """The section's text in Markdown, without the heading."""
+    kind: Literal["introduction", "explanation", "example", "pitfalls", "summary"]
+    """What the section does for the reader."""
+
+
+class TutorialAnswer(Answer):
+    """A tutorial on one concept."""
+
+    title: Line
+    """Title of the tutorial."""
+    summary: Text
+    """What the reader will know at the end, in two or three sentences."""
+    sections: Annotated[list[Section], Field(min_length=1, max_length=20)]
+    """The tutorial itself, in reading order."""
+    exercises: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    """Tasks for the reader, easiest first, each complete in itself."""
+    minutes: Annotated[int, Field(ge=1, le=600)]
+    """Minutes that reading and the exercises take."""
+
+
+class Tutorial(PromptedStep):
+    """Explains a concept from the ground up."""
+
+    name = "tutorial"
+    answer = TutorialAnswer
+    max_tokens = 6000

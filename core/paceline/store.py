@@ -1,0 +1,450 @@
+"""The contract of stores: what is durable?"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from paceline.errors import RunConflict
+from paceline.identity import ProcessIdentity
+from paceline.roadmap import Roadmap
+
+RunStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
+ConceptStatus = Literal["pending", "completed", "failed"]
+
+#: A run in one of these is over until somebody resumes it.
+ENDED: frozenset[RunStatus] = frozenset({"completed", "partial", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One generation of one roadmap, as it stands in the store.
+
+    Attributes:
+        run_id: its id; the ``task_id`` of its events.
+        roadmap_id: the roadmap.
+        title: the roadmap's title.
+        content_hash: hash of the roadmap's content; with ``roadmap_id`` the run's identity.
+        status: where it stands.
+        reason: why it failed or was handed back, when it was.
+        executor: the executor it was submitted to.
+        total: concepts of the roadmap.
+        completed: concepts with every artifact.
+        failed: concepts that failed for good.
+        fence: how often it was claimed; the newest claim's number is its fence.
+        owner: id of the worker that claimed it, while it runs.
+        takeovers: owners lost in a row without a new artifact.
+        cancel_requested: somebody asked to cancel it.
+        created_at: UTC, as all times.
+        started_at: first claim.
+        finished_at: end, while ended.
+    """
+
+    run_id: str
+    roadmap_id: str
+    title: str
+    content_hash: str
+    status: RunStatus
+    reason: str | None
+    executor: str
+    total: int
+    completed: int
+    failed: int
+    fence: int
+    owner: str | None
+    takeovers: int
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def finished(self) -> int:
+        """Concepts that are done with: completed or failed."""
+        return self.completed + self.failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to write a run, until another claim has a higher fence."""
+
+    run_id: str
+    roadmap_id: str
+    worker_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What a step made for one concept.
+
+    Attributes:
+        concept_id: the concept.
+        step: the step that made it.
+        content: the validated answer, JSON text.
+        model: the model that wrote it, as the provider names it.
+        prompt_tokens: tokens of the prompts of all attempts.
+        completion_tokens: tokens of the answers of all attempts.
+        cost: in the currency of the settings' prices; ``None`` where no price is set.
+        seconds: from asking for admission of the first attempt to the valid answer.
+        attempts: calls made for it, refusals not counted.
+        created_at: when it was committed; set by the store.
+    """
+
+    concept_id: str
+    step: str
+    content: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    seconds: float
+    attempts: int
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConceptState:
+    """A concept of a run.
+
+    Attributes:
+        concept_id: the concept.
+        status: ``pending`` until it completed or failed.
+        reason: why it failed.
+        attempts: calls made for it in the run's last claim, refusals not counted.
+        last_answer: the last answer that could not be used, cut to a bound.
+    """
+
+    concept_id: str
+    status: ConceptStatus
+    reason: str | None = None
+    attempts: int = 0
+    last_answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a worker process reports with each beat: both layers and the pressure they make.
+
+    Attributes:
+        runs: ids of the runs it works on.
+        concepts: concepts in flight.
+        calls: LLM calls in flight.
+        connections: database connections checked out now.
+        connections_peak: most that were checked out at once.
+        events: events published in all.
+        events_per_second: events published over the last beats.
+        strategy: what the strategy says of itself.
+        rss: resident memory, bytes.
+    """
+
+    runs: tuple[str, ...] = ()
+    concepts: int = 0
+    calls: int = 0
+    connections: int = 0
+    connections_peak: int = 0
+    events: int = 0
+    events_per_second: float = 0.0
+    strategy: str = ""
+    rss: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """A registered worker process.
+
+    Attributes:
+        worker_id: its id.
+        identity: host, pid and start of the process.
+        executor: the executor it serves.
+        concurrency: runs it works on at once.
+        pool_max: most database connections it may open.
+        beat_age: seconds since its last beat, by the store's clock.
+        figures: what it reported last.
+        shared_limits: whether its limits hold over several workers.
+    """
+
+    worker_id: str
+    identity: ProcessIdentity
+    executor: str
+    concurrency: int
+    pool_max: int
+    beat_age: float = 0.0
+    figures: Figures = field(default_factory=Figures)
+    shared_limits: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What the store answers to a worker's beat.
+
+    Attributes:
+        cancelled: runs of this worker that somebody asked to cancel.
+        lost: runs of this worker that were taken from it: another one owns them by now, or
+            they are queued again or ended. A lease that only lapsed is renewed.
+    """
+
+    cancelled: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A running run whose owner may be gone.
+
+    Attributes:
+        run_id: the run.
+        executor: where it was submitted to.
+        fence: of the owner's claim.
+        owner: the owner's process, when it is known.
+        lapsed: whether the owner's lease has ended.
+    """
+
+    run_id: str
+    executor: str
+    fence: int
+    owner: ProcessIdentity | None
+    lapsed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFigures:
+    """The connections of this process.
+
+    Attributes:
+        limit: most connections it may open.
+        in_use: checked out now.
+        peak: most that were checked out at once.
+        checkouts: how often one was checked out.
+    """
+
+    limit: int
+    in_use: int = 0
+    peak: int = 0
+    checkouts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The database's connections, added up over all processes.
+
+    Attributes:
+        server_max: what the server allows; ``None`` for an embedded database.
+        reserve: kept free for people and short commands.
+        registered: sum of ``pool_max`` over live workers.
+    """
+
+    server_max: int | None
+    reserve: int
+    registered: int
+
+    @property
+    def free(self) -> int | None:
+        """What a new process may still take; ``None`` is no bound."""
+        return None if self.server_max is None else self.server_max - self.reserve - self.registered
+
+
+def conflict(run: Run) -> RunConflict:
+    """What a store raises when ``run`` is a roadmap's newest run and has other content."""
+    return RunConflict(
+        f"roadmap {run.roadmap_id!r} already has a run with other content (run {run.run_id}); "
+        "use --new to start another run"
+    )
+
+
+def given_up(lost: int) -> str:
+    """The reason of a run that failed because ``lost`` owners in a row vanished with it."""
+    workers = "1 worker was" if lost == 1 else f"{lost} workers in a row were"
+    return f"given up: {workers} lost without saving anything"
+
+
+class Store(ABC):
+    """SQL persistence, or something that keeps the same promises.
+
+    Times are the store's own clock. ``open`` comes first and ``close`` last, on one event
+    loop. Every method raises ``PartUnavailable`` when the database cannot be reached.
+    """
+
+    #: Whether other processes see the same runs.
+    shared: bool = True
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect and check the schema's version.
+
+        Raises:
+            SchemaVersionError: it is older or newer than this paceline.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Write what waits and disconnect."""
+
+    # -- runs ----------------------------------------------------------------------------
+
+    @abstractmethod
+    async def create_run(
+        self, roadmap: Roadmap, *, executor: str, new: bool = False
+    ) -> tuple[Run, bool]:
+        """The roadmap's run, created as ``queued`` if there is none (or ``new`` is asked for).
+
+        Returns:
+            The run, and whether it was created.
+
+        Raises:
+            RunConflict: the newest run of that roadmap id has other content.
+        """
+
+    @abstractmethod
+    async def run(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+
+    @abstractmethod
+    async def runs(
+        self,
+        *,
+        status: Sequence[RunStatus] = (),
+        roadmap_id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> Sequence[Run]:
+        """Runs, newest first; ``before`` is the last run id of the page before."""
+
+    @abstractmethod
+    async def roadmap(self, run_id: str) -> Roadmap:
+        """The roadmap that a run was created with."""
+
+    @abstractmethod
+    async def concepts(self, run_id: str) -> Sequence[ConceptState]:
+        """All concepts of a run, in the roadmap's order."""
+
+    @abstractmethod
+    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+        """Which artifacts exist: the steps by concept id. One query, no content."""
+
+    @abstractmethod
+    async def artifacts(
+        self, run_id: str, *, concept_id: str | None = None, step: str | None = None
+    ) -> Sequence[Artifact]:
+        """Artifacts with their content, ordered by concept and time."""
+
+    @abstractmethod
+    async def totals(self, run_id: str) -> tuple[int, int, float | None]:
+        """Prompt tokens, completion tokens and cost of a run's artifacts."""
+
+    # -- ownership -----------------------------------------------------------------------
+
+    @abstractmethod
+    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
+        """Become the owner of a queued run, or of a running one whose lease lapsed.
+
+        Sets ``running``, the next fence, and a lease of ``lease`` seconds. ``None`` where
+        the run has a live owner, has ended, or is to be cancelled.
+        """
+
+    @abstractmethod
+    async def claim_next(
+        self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
+    ) -> Claim | None:
+        """Claim the oldest queued run of an executor; ``only`` these runs, when given."""
+
+    @abstractmethod
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        """Save an artifact, and with it the concept's new state; returns when committed.
+
+        Saving the same concept and step again changes nothing. Once begun, the save goes
+        through even if the caller is cancelled.
+
+        Raises:
+            StaleFence: the run has another owner; nothing was written.
+        """
+
+    @abstractmethod
+    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
+        """Record a concept's state; returns when committed. Raises as ``save``."""
+
+    @abstractmethod
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
+        """End a run.
+
+        Raises:
+            StaleFence: the run has another owner; nothing was written.
+        """
+
+    @abstractmethod
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
+        """Give up ownership: the run is queued again. Does nothing if it has another owner."""
+
+    @abstractmethod
+    async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
+        """Running runs (or that one), with what is known of their owners, oldest lease first."""
+
+    @abstractmethod
+    async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
+        """Queue a run whose owner is gone, unless it was claimed since.
+
+        It counts owners lost without a new artifact; at ``poison_after`` of them in a row
+        the run fails instead, with that reason.
+
+        Returns:
+            The run's new status, or ``None`` if somebody was faster.
+        """
+
+    @abstractmethod
+    async def reopen(self, run_id: str, *, executor: str) -> Run:
+        """Queue an ended run again; its failed concepts are pending again.
+
+        A queued run only changes its executor; a running or completed one stays as it is.
+        """
+
+    @abstractmethod
+    async def request_cancel(self, run_id: str) -> Run:
+        """Cancel a queued run at once, ask the owner of a running one; no-op when ended."""
+
+    # -- workers -------------------------------------------------------------------------
+
+    @abstractmethod
+    async def register(self, worker: WorkerRecord) -> None:
+        """Add a worker, or replace what is known of it."""
+
+    @abstractmethod
+    async def beat(self, worker_id: str, figures: Figures, *, lease: float) -> Beat:
+        """Report figures, renew the leases of ``figures.runs``, and learn what changed."""
+
+    @abstractmethod
+    async def deregister(self, worker_id: str) -> None:
+        """Remove a worker; its runs, if it left any, may be taken over at once."""
+
+    @abstractmethod
+    async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
+        """Workers whose last beat is at most ``max_age`` seconds old."""
+
+    # -- connections ---------------------------------------------------------------------
+
+    @abstractmethod
+    def pool(self) -> PoolFigures:
+        """The connections of this process."""
+
+    @abstractmethod
+    async def budget(self) -> Budget:
+        """The sum of connections over all processes, and what the server allows."""
+
+    @abstractmethod
+    async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
+        """Register workers about to start, with a share of the connections that fits.
+
+        No two callers are answered at once, so the sum over all processes holds. A worker
+        that is registered already is replaced, and its old share counts no more.
+
+        Returns:
+            The connections that each may open, and a warning where that is less than the
+            settings ask for.
+
+        Raises:
+            BudgetError: it does not fit, with the sum in words.
+        """

@@ -1,0 +1,53 @@
+"""Fixtures for pytest: real servers, and a clean place on them for each test.
+
+Load it in the ``conftest.py`` at the root of your tests::
+
+    pytest_plugins = ["paceline.testing.plugin"]
+
+The servers start when the first test asks, one of each per pytest process (so one per
+pytest-xdist worker), and take no part in tests that do not ask.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from paceline.testing.servers import Postgres, Valkey
+
+_databases = itertools.cycle(range(1, 16))
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """A Valkey server for all tests of the session; do not kill it, start your own."""
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests of the session; do not kill it, start your own."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey_server: Valkey) -> Iterator[str]:
+    """The URL of an empty Redis database, which is emptied after the test.
+
+    The numbers take turns, so a straggler of one test does not write into the next one's.
+    """
+    database = next(_databases)
+    valkey_server.command("FLUSHDB", database=database)
+    yield valkey_server.url_of(database)
+    valkey_server.command("FLUSHDB", database=database)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """The URL (``postgresql+asyncpg://``) of a new database, dropped after the test."""
+    name = f"test_{next(_numbers)}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)

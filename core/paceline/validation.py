@@ -1,0 +1,45 @@
+"""Pydantic's findings in one line each: the place, the value and what is allowed."""
+
+from collections.abc import Sequence, Sized
+
+from pydantic import ValidationError
+
+_SHOWN = 60
+
+
+def describe(error: ValidationError) -> list[str]:
+    """One line per fault, each beginning with its path."""
+    lines: list[str] = []
+    for fault in error.errors(include_url=False, include_context=True):
+        path = dotted(fault["loc"]) or "the whole"
+        if fault["type"] == "missing":
+            lines.append(f"{path}: missing")
+        elif fault["type"] == "extra_forbidden":
+            lines.append(f"{path}: unknown field")
+        else:
+            lines.append(f"{path}: {fault['msg']}{_given(fault['input'])}")
+    return lines
+
+
+def dotted(location: Sequence[int | str]) -> str:
+    """``('stages', 0, 'name')`` as ``stages[0].name``."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def _given(value: object) -> str:
+    """The value itself where it is short and plain, else its size or type."""
+    if value is None or isinstance(value, bool | int | float):
+        return f", not {value!r}" if value is not None else ", not null"
+    if isinstance(value, str):
+        if len(value) <= _SHOWN:
+            return f", not {value!r}"
+        return f" (it has {len(value)})"
+    if isinstance(value, Sized):
+        return f" ({type(value).__name__} of {len(value)})"
+    return f" ({type(value).__name__})"

@@ -1,0 +1,85 @@
+"""What asks to be admitted, and what comes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["concept", "call"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One thing that wants to start: a concept, or one outbound LLM attempt.
+
+    Attributes:
+        level: ``concept`` before a concept's task is made, ``call`` before each attempt.
+        run_id: the run it belongs to.
+        roadmap_id: the roadmap of that run.
+        concept_id: the concept.
+        key: provider and model, as ``openai:gpt-4o-mini``: what a quota is counted for.
+        step: the step of a call, else ``None``.
+        attempt: 1 for a call's first attempt.
+        tokens: estimate of prompt plus answer, for a call.
+        tenant: whose run it is; empty where there are no tenants.
+    """
+
+    level: Level
+    run_id: str
+    roadmap_id: str
+    concept_id: str
+    key: str = ""
+    step: str | None = None
+    attempt: int = 1
+    tokens: int = 0
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The work ended well.
+
+    Attributes:
+        tokens: tokens really used.
+        seconds: how long it took.
+    """
+
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider refused the call.
+
+    Attributes:
+        retry_after: seconds until it wants to be asked again, when it said so.
+    """
+
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The work failed, or was cancelled."""
+
+
+Outcome = Done | Refused | Failed
+
+
+class Permit:
+    """One admission. Whoever got it releases it, once, with an outcome.
+
+    Args:
+        on_release: called with the outcome at the first release; must not raise or block.
+    """
+
+    __slots__ = ("_on_release",)
+
+    def __init__(self, on_release: Callable[[Outcome], None] | None = None) -> None:
+        self._on_release = on_release
+
+    def release(self, outcome: Outcome) -> None:
+        """Give the permit back. Synchronous; a second call does nothing."""
+        on_release, self._on_release = self._on_release, None
+        if on_release is not None:
+            on_release(outcome)

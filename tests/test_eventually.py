@@ -1,0 +1,50 @@
+"""Waiting in tests: as short as possible, and telling when it was in vain."""
+
+import asyncio
+
+import pytest
+
+from tests.eventually import eventually, eventually_async
+
+
+def test_the_true_answer_is_returned() -> None:
+    answers = iter([0, "", 7])
+    assert eventually(lambda: next(answers)) == 7
+
+
+def test_an_assertion_that_fails_means_not_yet() -> None:
+    answers = iter([1, 2, 3])
+
+    def check() -> str:
+        assert next(answers) == 3
+        return "three"
+
+    assert eventually(check) == "three"
+
+
+def test_other_exceptions_are_raised_at_once() -> None:
+    with pytest.raises(ZeroDivisionError):
+        eventually(lambda: 1 // 0)
+
+
+def test_waiting_in_vain_names_the_check_and_its_last_answer() -> None:
+    def never() -> list[str]:
+        return []
+
+    with pytest.raises(AssertionError, match=r"not within 0 s: .*never \(.*\); last: \[\]"):
+        eventually(never, within=0)
+
+
+def test_the_async_one_takes_plain_checks_and_coroutines() -> None:
+    answers = iter(["", "plain", "", "awaited"])
+
+    async def check() -> str:
+        return next(answers)
+
+    async def scenario() -> None:
+        assert await eventually_async(lambda: next(answers)) == "plain"
+        assert await eventually_async(check) == "awaited"
+        with pytest.raises(AssertionError, match="last: None"):
+            await eventually_async(lambda: None, within=0)
+
+    asyncio.run(scenario())
