@@ -1,1 +1,1 @@
-"""OpenAI, and whatever speaks its chat completions."""
+"""The OpenAI provider: any API that speaks OpenAI's chat completions."""

@@ -152,7 +152,8 @@ class Generation:
     ) -> None:
         async def one(run: Run, what: Submitted) -> None:
             # What another process works on is heard only over a bus that processes share.
-            heard = bus if bus is not None and (bus.shared or what != "attached") else None
+            elsewhere = what == "attached" and run.status == "running"
+            heard = bus if bus is not None and (bus.shared or not elsewhere) else None
             async for event in follow(store, heard, run.run_id):
                 self.board.event(event)
 
