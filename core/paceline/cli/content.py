@@ -1,6 +1,6 @@
 """What was generated, in order and fit to be read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from json import JSONDecodeError, loads
 
@@ -30,8 +30,8 @@ class Reader:
 
     def ordered(self, artifacts: Sequence[Artifact]) -> list[Artifact]:
         """The artifacts of a concept in the order of the steps, unknown steps last."""
-        order = {name: place for place, name in enumerate(self.settings.run.steps)}
-        return sorted(artifacts, key=lambda one: order.get(one.step, len(order)))
+        steps = in_order(self.settings, {one.step for one in artifacts})
+        return sorted(artifacts, key=lambda one: steps.index(one.step))
 
     def markdown(self, artifact: Artifact) -> str:
         """One artifact as Markdown."""
@@ -51,6 +51,12 @@ class Reader:
             except PacelineError:
                 self._steps[name] = None
         return self._steps[name]
+
+
+def in_order(settings: Settings, steps: Collection[str]) -> list[str]:
+    """Names of steps in the settings' order, others last."""
+    chosen = settings.run.steps
+    return sorted(steps, key=lambda one: (chosen.index(one) if one in chosen else 99, one))
 
 
 def content_of(artifact: Artifact) -> object:

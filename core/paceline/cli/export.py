@@ -77,9 +77,11 @@ async def _write_markdown(
     """A file per concept, and a table of contents last: with it the export is complete."""
     from paceline.cli.file_names import make_folder, numbered_name, refuse_existing, write_whole
 
+    from paceline.steps.readable import link_text, plain
+
     roadmap = await store.roadmap(run.run_id)
     existing = await store.artifact_steps(run.run_id)
-    contents = [f"# {roadmap.title}"]
+    contents = [f"# {plain(roadmap.title)}"]
     files: dict[str, str] = {}
     for number, (_, _, concept) in enumerate(roadmap.concepts(), 1):
         if concept.concept_id in existing:
@@ -93,16 +95,16 @@ async def _write_markdown(
     for stage, module, concept in roadmap.concepts():
         if (stage.stage_id, module.module_id) != heading:
             if stage.stage_id != heading[0]:
-                contents.append(f"## {stage.name}")
-            contents.append(f"### {module.name}\n")
+                contents.append(f"\n## {plain(stage.name)}")
+            contents.append(f"\n### {plain(module.name)}\n")
             heading = stage.stage_id, module.module_id
         file = files.get(concept.concept_id)
         if file is None:
-            contents.append(f"- {concept.name} (not generated)")
+            contents.append(f"- {plain(concept.name)} (not generated)")
             continue
-        contents.append(f"- [{concept.name}](<{file}>)")
+        contents.append(f"- [{link_text(concept.name)}](<{file}>)")
         found = await store.artifacts(run.run_id, concept_id=concept.concept_id)
-        parts = [f"# {concept.name}", *map(reader.markdown, reader.ordered(found))]
+        parts = [f"# {plain(concept.name)}", *map(reader.markdown, reader.ordered(found))]
         write_whole(folder / file, "\n\n".join(parts) + "\n", replace=force)
     write_whole(index, "\n".join(contents) + "\n", replace=force)
     click.echo(f"{len(files)} concepts written to {index}")

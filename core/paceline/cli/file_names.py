@@ -49,17 +49,20 @@ def write_whole(path: Path, text: str, *, replace: bool) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            if replace:
-                draft.replace(path)
-            else:
-                # Fails where the name is taken by now, which a rename would not.
-                path.hardlink_to(draft)
+            if not replace:
+                _claim(path)
+            draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
     except FileExistsError:
         raise UsageError(f"{path}: is there already; --force replaces it") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _claim(path: Path) -> None:
+    """Take the name as an empty file: fails if it is taken, which a rename would not."""
+    path.touch(exist_ok=False)
 
 
 def make_folder(path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import get_args
 import click
 
 from paceline.cli.common import (
-    console,
     echo_json,
+    echo_table,
     harmless,
     json_option,
     note,
@@ -73,7 +73,7 @@ def show(
                 page = await _page(store, statuses, roadmap, limit, before)
                 _print_runs(page, as_json=as_json, limit=limit)
             elif concept is None:
-                await show_run(store, run, as_json=as_json)
+                await show_run(store, loaded.settings, run, as_json=as_json)
             else:
                 await show_concept(
                     store, loaded.settings, plugins, (run, concept, step), as_json=as_json
@@ -122,6 +122,6 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
             Text(harmless(run.roadmap_id)),
             Text(harmless(run.title)),
         )
-    console().print(table)
+    echo_table(table)
     if len(runs) == limit:
         note(f"there may be more: --before {runs[-1].run_id}")

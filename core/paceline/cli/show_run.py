@@ -5,20 +5,21 @@ from datetime import UTC, datetime
 
 import click
 
-from paceline.cli.common import console, echo_json, harmless
-from paceline.cli.content import Reader, artifact_to_json, concept_to_json
+from paceline.cli.common import console, echo_json, echo_table, harmless
+from paceline.cli.content import Reader, artifact_to_json, concept_to_json, in_order
 from paceline.cli.runs import find_run
 from paceline.errors import UsageError
 from paceline.overview import run_to_json
 from paceline.plugins import Plugins, nearest
 from paceline.settings.model import Settings
+from paceline.steps.readable import plain
 from paceline.store import Artifact, ConceptState, Run, Store
 
 #: Concepts that an error lists as allowed.
 MOST_NAMED = 50
 
 
-async def show_run(store: Store, given: str, *, as_json: bool) -> None:
+async def show_run(store: Store, settings: Settings, given: str, *, as_json: bool) -> None:
     """Print a run, its concepts, and what it cost.
 
     Raises:
@@ -26,7 +27,10 @@ async def show_run(store: Store, given: str, *, as_json: bool) -> None:
     """
     run = await find_run(store, given)
     states = await store.concepts(run.run_id)
-    steps = await store.artifact_steps(run.run_id)
+    steps = {
+        concept_id: in_order(settings, found)
+        for concept_id, found in (await store.artifact_steps(run.run_id)).items()
+    }
     names = await _names(store, run)
     prompts, completions, cost = await store.totals(run.run_id)
     if as_json:
@@ -38,8 +42,7 @@ async def show_run(store: Store, given: str, *, as_json: bool) -> None:
                 "cost": cost,
                 "seconds": _seconds(run),
                 "concepts": [
-                    concept_to_json(one, names, sorted(steps.get(one.concept_id, ())))
-                    for one in states
+                    concept_to_json(one, names, steps.get(one.concept_id, ())) for one in states
                 ],
             }
         )
@@ -130,7 +133,7 @@ def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
 
 def _print_concepts(
     states: Sequence[ConceptState],
-    steps: Mapping[str, frozenset[str]],
+    steps: Mapping[str, Sequence[str]],
     names: Mapping[str, str],
 ) -> None:
     from rich.table import Table
@@ -143,12 +146,12 @@ def _print_concepts(
         table.add_row(
             Text(harmless(one.concept_id)),
             one.status,
-            Text(harmless(", ".join(sorted(steps.get(one.concept_id, ()))) or "-")),
+            Text(harmless(", ".join(steps.get(one.concept_id, ())) or "-")),
             str(one.attempts),
             Text(harmless(names.get(one.concept_id, ""))),
             Text(harmless(one.reason or "")),
         )
-    console().print(table)
+    echo_table(table)
 
 
 def _print_concept(
@@ -157,7 +160,7 @@ def _print_concept(
     from rich.markdown import Markdown
 
     on_terminal = console().is_terminal
-    parts = [f"# {name}", f"*{state.concept_id}: {state.status}*"]
+    parts = [f"# {plain(name)}", f"*{state.concept_id}: {state.status}*"]
     if state.reason:
         parts.append(state.reason)
     if state.last_answer:

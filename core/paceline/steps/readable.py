@@ -19,6 +19,11 @@ def plain(text: str) -> str:
     )
 
 
+def link_text(text: str) -> str:
+    """Text that can stand between the brackets of a link."""
+    return plain(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+
+
 def item(text: str, marker: str = "-") -> str:
     """A list's item; further lines of it are indented, so they stay within."""
     return f"{marker} " + text.replace("\n", "\n" + " " * (len(marker) + 1))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from paceline.steps.prompted import PromptedStep
-from paceline.steps.readable import item, plain
+from paceline.steps.readable import item, link_text, plain
 from paceline.steps.text import Answer, Line, Text, Url
 
 
@@ -41,7 +41,9 @@ class Resources(PromptedStep):
         if not isinstance(answer, ResourcesAnswer):
             return super().readable(answer)
         entries = (
-            item(f"**{plain(one.title)}** ({one.type}) <{_address(one.url)}>\n{plain(one.why)}")
+            item(
+                f"[{link_text(one.title)}](<{_address(one.url)}>) ({one.type})  \n{plain(one.why)}"
+            )
             for one in answer.resources
         )
         return "\n".join(["## Resources", "", *entries])
