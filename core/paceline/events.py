@@ -94,5 +94,13 @@ class EventBus(ABC):
         a ``resync_required``; the stream then goes on with what is kept.
         """
 
+    async def check(self) -> str:
+        """Reach the bus, for ``paceline doctor``: one line about where it is.
+
+        Raises:
+            PartUnavailable: it cannot be reached.
+        """
+        return ""
+
     async def close(self) -> None:
         """Close what the bus opened; subscriptions end."""

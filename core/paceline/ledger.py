@@ -72,6 +72,14 @@ class Ledger(ABC):
     def lease_seconds(self) -> float:
         """How long a lease lives without renewal."""
 
+    async def check(self) -> str:
+        """Reach the ledger, for ``paceline doctor``: one line about where it is.
+
+        Raises:
+            PartUnavailable: it cannot be reached.
+        """
+        return ""
+
     async def close(self) -> None:
         """Close what the ledger opened. Leases stay until they are settled or end."""
 

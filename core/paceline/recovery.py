@@ -39,3 +39,24 @@ async def recover(
                 await executor.submit(orphan.run_id)
             requeued.append(orphan.run_id)
     return requeued
+
+
+async def submit_queued(store: Store, settings: Settings, executor: Executor) -> int:
+    """Submit every queued run of the executor again.
+
+    A broker may have lost what it was given: it was emptied, or it was away when a run was
+    handed back. Submitting twice runs once.
+
+    Returns:
+        How many there were.
+    """
+    count, last = 0, None
+    while True:
+        page = await store.runs(status=("queued",), before=last)
+        for run in page:
+            if run.executor == settings.executor:
+                await executor.submit(run.run_id)
+                count += 1
+        if not page:
+            return count
+        last = page[-1].run_id

@@ -57,13 +57,22 @@ class Worker:
     def __init__(self, parts: Parts, record: WorkerRecord) -> None:
         self.parts = parts
         self.record = record
-        self.draining = False
+        self._drain_asked = asyncio.Event()
         self._outbox = Outbox(parts.bus, parts.gauges)
         self._active: dict[str, _Active] = {}
         self._idle = asyncio.Event()
         self._wake = asyncio.Event()
         self._beaten_at = asyncio.get_running_loop().time()
         self._events_at_beat = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more runs."""
+        return self._drain_asked.is_set()
+
+    async def until_draining(self) -> None:
+        """Return as soon as it takes no more runs: what hands it runs shall end then."""
+        await self._drain_asked.wait()
 
     # -- runs ----------------------------------------------------------------------------
 
@@ -203,7 +212,7 @@ class Worker:
 
         What is then unfinished is handed back, to be resumed at its first missing artifact.
         """
-        self.draining = True
+        self._drain_asked.set()
         self._wake.set()
         for active in self._active.values():
             if active.pipeline is not None:
@@ -215,7 +224,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop every run at once and hand it back."""
-        self.draining = True
+        self._drain_asked.set()
         self._wake.set()
         for active in self._active.values():
             self._stop(active, "stopped")
@@ -227,17 +236,28 @@ class Worker:
 
     async def beat_for_ever(self) -> None:
         """Report, renew leases, learn of cancel requests, and look after orphans."""
+        # At once: a worker that replaces a killed one goes on where that one was.
+        await self._recover()
         beats = 0
         while True:
             await asyncio.sleep(BEAT)
             try:
                 await self._beat()
-                beats += 1
-                if beats % RECOVER_EVERY == 0 and not self.draining:
-                    await recover(self.parts.store, self.parts.settings, self.parts.executor)
             except PacelineError as error:
                 log.warning("a beat failed: %s", error)
                 self._give_up_lapsed()
+                continue
+            beats += 1
+            if beats % RECOVER_EVERY == 0:
+                await self._recover()
+
+    async def _recover(self) -> None:
+        if self.draining:
+            return
+        try:
+            await recover(self.parts.store, self.parts.settings, self.parts.executor)
+        except PacelineError as error:
+            log.warning("orphaned runs were not looked for: %s", error)
 
     async def _beat(self) -> None:
         answer = await self.parts.store.beat(

@@ -64,8 +64,6 @@ async def rig(
     beating: bool = False,
 ) -> AsyncIterator[Rig]:
     """A worker on the running loop; ``beating`` gives it its heart."""
-
-
     plugins = Plugins()
     settings = settings or Settings(strategy=["unbounded"])
     store = store or MemoryStore()
@@ -81,7 +79,9 @@ async def rig(
         bus=bus,
         provider=provider,
         strategy=stack,
-        steps=[(name, plugins.step(name).make({}, context, "steps")) for name in settings.run.steps],
+        steps=[
+            (name, plugins.step(name).make({}, context, "steps")) for name in settings.run.steps
+        ],
         executor=make_executor(settings, plugins),
     )
     record: WorkerRecord = worker_records(settings, executor="in-process", concurrency=8)[0]
@@ -99,4 +99,3 @@ async def rig(
         await ledger.close()
         await bus.close()
         await store.close()
-

@@ -4,12 +4,12 @@ import asyncio
 from collections import Counter
 
 import pytest
-
 from paceline.errors import Fatal, ProviderUnusable, Refused, Transient
 from paceline.provider import CompletionRequest
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
+
 from tests.core.rig import a_roadmap, rig
 
 CALL = 10.0

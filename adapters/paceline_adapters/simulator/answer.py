@@ -10,7 +10,7 @@ from paceline_adapters.simulator.faults import HARMLESS
 from paceline_adapters.simulator.prose import Prose, concept_of
 from paceline_adapters.simulator.schemas import (
     Schema,
-    UnsupportedSchema,
+    SchemaError,
     as_list,
     as_schema,
     check_strict,
@@ -39,7 +39,7 @@ def wanted_schema(request: ChatRequest) -> Schema | None:
         if sent.strict:
             try:
                 check_strict(schema)
-            except (UnsupportedSchema, RecursionError) as error:
+            except (SchemaError, RecursionError) as error:
                 raise invalid_schema(sent.name, error) from error
         return schema
     return in_text(request.prompt()) or (_ANY_JSON if request.format == "json_object" else None)
@@ -85,7 +85,7 @@ def compose(
         case _:
             try:
                 content = _content(schema, rng, prose, fault)
-            except UnsupportedSchema as error:
+            except SchemaError as error:
                 raise invalid_schema(request.schema_name or "schema", error) from error
     if fault in ("truncated", "no-finish") and content:
         finish = "length" if fault == "truncated" else None

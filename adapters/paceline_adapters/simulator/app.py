@@ -59,7 +59,7 @@ class Routes:
         self._engine = engine
         self._journal = journal
         key = engine.options.api_key
-        self._bearer = key and f"Bearer {key.get_secret_value()}".encode()
+        self._bearer = f"Bearer {key.get_secret_value()}".encode() if key else None
 
     def app(self) -> web.Application:
         """The application."""

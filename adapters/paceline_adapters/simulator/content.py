@@ -9,7 +9,7 @@ from typing import cast
 from paceline_adapters.simulator.prose import Prose
 from paceline_adapters.simulator.schemas import (
     Schema,
-    UnsupportedSchema,
+    SchemaError,
     as_list,
     as_schema,
     resolved,
@@ -83,20 +83,20 @@ class Writer:
         """The document.
 
         Raises:
-            UnsupportedSchema: the schema is broken, endless, or too large.
+            SchemaError: the schema is broken, endless, or too large.
         """
         try:
             return self._value(self._root, "", 0, None)
-        except UnsupportedSchema:
+        except SchemaError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # A schema comes from outside: wherever it has a wrong type, that is its fault.
-            raise UnsupportedSchema(f"the schema cannot be read: {error}") from error
+            raise SchemaError(f"the schema cannot be read: {error}") from error
 
     def _value(self, schema: Schema, key: str, depth: int, choices: list[object] | None) -> object:
         self._written += 1
         if depth > _DEEPEST or self._written > _MOST_VALUES:
-            raise UnsupportedSchema("the schema asks for an endless document")
+            raise SchemaError("the schema asks for an endless document")
         schema = resolved(schema, self._root)
         if "const" in schema:
             return schema["const"]
@@ -123,7 +123,7 @@ class Writer:
             case "null":
                 return None
             case other:
-                raise UnsupportedSchema(f"type {other!r} is none of JSON Schema's")
+                raise SchemaError(f"type {other!r} is none of JSON Schema's")
 
     def _branch(self, union: list[object], depth: int) -> Schema:
         branches = [resolved(as_schema(branch), self._root) for branch in union]
@@ -164,10 +164,12 @@ class Writer:
             low = high = least
         count = max(least, min(most, self._rng.randint(low, high)))
         if count > _MOST_VALUES:
-            raise UnsupportedSchema(f"minItems {count} asks for an endless document")
+            raise SchemaError(f"minItems {count} asks for an endless document")
         if key == "sections":
             self._sections = max(1, count)
         distinct = schema.get("uniqueItems") is True or key in _CHOICES or bool(choices)
+        if key in _CHOICES:
+            self._prose.restart(_TEXTS[key])
         outside, self._within = self._within, key
         items: list[object] = []
         for part in self._item_schemas(schema, count):
@@ -195,7 +197,7 @@ class Writer:
         least = int(cast("int", schema.get("minLength", 0)))
         most = int(cast("int", schema.get("maxLength", max(least, _LONGEST_TEXT))))
         if least > _LONGEST_TEXT:
-            raise UnsupportedSchema(f"minLength {least} is more than {_LONGEST_TEXT}")
+            raise SchemaError(f"minLength {least} is more than {_LONGEST_TEXT}")
         text = self._wrong_text(key, least) if self._wrong else self._text(schema, key, choices)
         while len(text) < least:
             text += f" {self._prose.sentence()}"

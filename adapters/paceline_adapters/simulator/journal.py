@@ -18,7 +18,9 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         # Line buffered, on the loop: a line to the page cache costs less than a thread.
-        self._file: IO[str] | None = path and path.open("a", buffering=1, encoding="utf-8")
+        self._file: IO[str] | None = None
+        if path is not None:
+            self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def note(self, **entry: Any) -> None:
         """Write a request that ends now; ``started`` is seconds since 1970, like ``ended``."""

@@ -10,7 +10,7 @@ Schema = Mapping[str, object]
 _SEARCHED = 100_000
 
 
-class UnsupportedSchema(ValueError):
+class SchemaError(ValueError):
     """A schema is broken or asks for what we cannot write."""
 
 
@@ -19,14 +19,14 @@ def as_schema(value: object, place: str = "schema") -> Schema:
     if value is True:
         return {}
     if not isinstance(value, Mapping):
-        raise UnsupportedSchema(f"{place}: a schema is an object, not {json.dumps(value)[:60]}")
+        raise SchemaError(f"{place}: a schema is an object, not {json.dumps(value)[:60]}")
     return cast("Schema", value)
 
 
 def as_list(value: object, place: str) -> list[object]:
     """The value as a list."""
     if not isinstance(value, list):
-        raise UnsupportedSchema(f"{place}: a list belongs here")
+        raise SchemaError(f"{place}: a list belongs here")
     return cast("list[object]", value)
 
 
@@ -43,7 +43,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
             schema = rest
         else:
             return schema
-    raise UnsupportedSchema("a reference leads in a circle")
+    raise SchemaError("a reference leads in a circle")
 
 
 def _merged(left: Schema, right: Schema) -> dict[str, object]:
@@ -60,14 +60,14 @@ def _merged(left: Schema, right: Schema) -> dict[str, object]:
 
 def _target(reference: object, root: Schema) -> Schema:
     if not isinstance(reference, str) or not reference.startswith("#"):
-        raise UnsupportedSchema(f"$ref {reference!r}: only references into the schema itself")
+        raise SchemaError(f"$ref {reference!r}: only references into the schema itself")
     found: object = root
     for part in reference.removeprefix("#").strip("/").split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
         if key:
             found = as_schema(found).get(key)
     if found is None:
-        raise UnsupportedSchema(f"$ref {reference!r} leads nowhere")
+        raise SchemaError(f"$ref {reference!r} leads nowhere")
     return as_schema(found)
 
 
@@ -75,22 +75,22 @@ def check_strict(schema: Schema) -> None:
     """Hold a schema against the rules of OpenAI's strict mode.
 
     Raises:
-        UnsupportedSchema: OpenAI would refuse it too.
+        SchemaError: OpenAI would refuse it too.
     """
     if resolved(schema, schema).get("type") != "object":
-        raise UnsupportedSchema("in strict mode the schema's root must be of type 'object'")
+        raise SchemaError("in strict mode the schema's root must be of type 'object'")
     for place, part in _parts(schema, ()):
         if part.get("type") != "object" and "properties" not in part:
             continue
         where = "/".join(place) or "the root"
         if part.get("additionalProperties") is not False:
-            raise UnsupportedSchema(
+            raise SchemaError(
                 f"In context={where}, 'additionalProperties' is required to be supplied "
                 "and to be false."
             )
         names = set(as_schema(part.get("properties", {})))
         if names != set(map(str, as_list(part.get("required", []), "required"))):
-            raise UnsupportedSchema(
+            raise SchemaError(
                 f"In context={where}, 'required' is required to be supplied and to be an array "
                 "including every key in properties."
             )

@@ -202,7 +202,7 @@ class Envelope:
 
     def whole(self, answer: Answer) -> bytes:
         """The body of an answer that is not streamed."""
-        message = {
+        message: Json = {
             "role": "assistant",
             "content": answer.content,
             "refusal": answer.refusal,

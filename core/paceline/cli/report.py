@@ -9,8 +9,8 @@ from paceline.cli.output import console, harmless
 from paceline.service import Submitted
 from paceline.store import ENDED, ConceptState, Run, RunStatus, Store
 
-#: Failures that the table tells of, per run.
-SHOWN_FAILURES = 5
+#: Reasons of failed concepts that the table tells, per run.
+SHOWN_REASONS = 3
 
 _EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
 
@@ -104,9 +104,7 @@ def print_table(results: Sequence[Result]) -> None:
         ("time", True),
         ("run", False),
     ):
-        table.add_column(
-            title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
-        )
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "roadmap")
     for result in results:
         run = result.run
         table.add_row(
@@ -135,15 +133,16 @@ _STYLES: dict[RunStatus, str] = {
 
 def _reasons(result: Result) -> list[str]:
     run = result.run
-    lines: list[str] = []
-    if run.reason:
-        lines.append(f"{run.title}: {run.reason}")
-    for failure in result.failures[:SHOWN_FAILURES]:
-        lines.append(f"  {failure.concept_id}: {failure.reason}")
-    if len(result.failures) > SHOWN_FAILURES:
-        lines.append(
-            f"  … and {len(result.failures) - SHOWN_FAILURES} more: paceline show {run.run_id}"
-        )
+    lines = [f"{run.title}: {run.reason}"] if run.reason else []
+    by_reason: dict[str | None, list[str]] = {}
+    for failure in result.failures:
+        by_reason.setdefault(failure.reason, []).append(failure.concept_id)
+    for reason, concepts in list(by_reason.items())[:SHOWN_REASONS]:
+        others = f" and {len(concepts) - 1} more" if len(concepts) > 1 else ""
+        lines.append(f"  {concepts[0]}{others}: {reason}")
+    if len(by_reason) > SHOWN_REASONS:
+        more = len(by_reason) - SHOWN_REASONS
+        lines.append(f"  … and {more} more reasons: paceline show {run.run_id}")
     if run.status in ENDED and run.status != "completed":
-        lines.append(f"  paceline resume {run.run_id} (or the same command again) goes on")
+        lines.append("  the same command again goes on with what is missing")
     return [harmless(line) for line in lines]
