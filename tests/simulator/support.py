@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types.chat import ChatCompletion
-
 from paceline_adapters.simulator import SimulatorOptions, SimulatorServer, running
 
 Schema = dict[str, Any]

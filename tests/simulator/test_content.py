@@ -9,7 +9,6 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from paceline_adapters.simulator.content import Writer
 from paceline_adapters.simulator.prose import Prose
 

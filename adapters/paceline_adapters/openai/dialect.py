@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from paceline.provider import CompletionRequest, JsonSchema
+
 from paceline_adapters.openai.schema import NotStrictError, strict_schema
 
 Json = dict[str, object]

@@ -24,7 +24,6 @@ from typing import cast
 import aiohttp
 import httpx2
 import openai
-
 from paceline.errors import (
     Fatal,
     ProviderError,
@@ -33,6 +32,7 @@ from paceline.errors import (
     Transient,
     UnusableAnswer,
 )
+
 from paceline_adapters.openai.client import BodyTooLargeError
 from paceline_adapters.openai.server import Server
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import httpx2
 import openai
 from openai import AsyncOpenAI
-
 from paceline.errors import ProviderUnusable, Transient
 from paceline.provider import Completion, CompletionRequest, Provider
 from paceline.settings.model import ProviderSettings
+
 from paceline_adapters.openai.client import make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect, Json, Said
 from paceline_adapters.openai.faults import CAUGHT, of_error

@@ -7,6 +7,7 @@ from typing import cast
 from paceline.errors import UnusableAnswer
 from paceline.provider import Completion, CompletionRequest
 from paceline.steps.answers import bare_json
+
 from paceline_adapters.openai.faults import of_status
 from paceline_adapters.openai.server import Server
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import click
