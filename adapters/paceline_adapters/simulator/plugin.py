@@ -1,7 +1,6 @@
 """Offers the command ``paceline simulator``."""
 
 import click
-
 from paceline.hookspecs import RegisterCommand, hookimpl
 
 

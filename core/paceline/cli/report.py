@@ -9,8 +9,8 @@ from paceline.cli.output import console, harmless
 from paceline.service import Submitted
 from paceline.store import ENDED, ConceptState, Run, RunStatus, Store
 
-#: Failures that the table tells of, per run.
-SHOWN_FAILURES = 5
+#: Reasons of failed concepts that the table tells, per run.
+SHOWN_REASONS = 3
 
 _EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
 
@@ -104,9 +104,7 @@ def print_table(results: Sequence[Result]) -> None:
         ("time", True),
         ("run", False),
     ):
-        table.add_column(
-            title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
-        )
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "roadmap")
     for result in results:
         run = result.run
         table.add_row(
@@ -135,12 +133,16 @@ _STYLES: dict[RunStatus, str] = {
 
 def _reasons(result: Result) -> list[str]:
     run = result.run
-    shown = result.failures[:SHOWN_FAILURES]
     lines = [f"{run.title}: {run.reason}"] if run.reason else []
-    lines += [f"  {failure.concept_id}: {failure.reason}" for failure in shown]
-    if len(result.failures) > len(shown):
-        more = len(result.failures) - len(shown)
-        lines.append(f"  … and {more} more: paceline show {run.run_id}")
+    by_reason: dict[str | None, list[str]] = {}
+    for failure in result.failures:
+        by_reason.setdefault(failure.reason, []).append(failure.concept_id)
+    for reason, concepts in list(by_reason.items())[:SHOWN_REASONS]:
+        others = f" and {len(concepts) - 1} more" if len(concepts) > 1 else ""
+        lines.append(f"  {concepts[0]}{others}: {reason}")
+    if len(by_reason) > SHOWN_REASONS:
+        more = len(by_reason) - SHOWN_REASONS
+        lines.append(f"  … and {more} more reasons: paceline show {run.run_id}")
     if run.status in ENDED and run.status != "completed":
-        lines.append(f"  paceline resume {run.run_id} (or the same command again) goes on")
+        lines.append("  the same command again goes on with what is missing")
     return [harmless(line) for line in lines]
