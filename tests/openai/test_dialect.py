@@ -72,7 +72,7 @@ def test_a_server_that_refuses_one_name_of_the_bound_gets_the_other_from_then_on
 
 def test_a_bound_that_is_too_large_is_not_taken_for_an_unknown_name() -> None:
     with pytest.raises(Fatal, match="too large"):
-        ask(1, fault(400, "max_tokens is too large: 77. At most 5 are provided."))
+        ask(1, fault(400, "max_tokens is too large: 77. This model supports at most 5 tokens."))
 
 
 def test_a_bound_of_the_users_replaces_the_steps() -> None:

@@ -45,7 +45,7 @@ _ABOUT_FORMAT = re.compile(
     r"|\bschema\b"
 )
 _NOT_KNOWN = re.compile(
-    r"unsupported|not supported|support|unrecogni[sz]ed|unknown|unexpected|not permitted"
+    r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted"
     r"|not allowed|extra inputs|extra fields|invalid (?:parameter|argument)|deprecated"
 )
 
