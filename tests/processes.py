@@ -108,16 +108,16 @@ class Home:
         if not count:
             yield []
             return
-        with self.started("worker", *arguments, name=f"worker{count}") as process:
-            with self.workers(*arguments, count=count - 1) as others:
-                eventually(
-                    lambda: (
-                        process.poll() is not None or len(self.worker_pids()) >= len(others) + 1
-                    ),
-                    within=30,
-                )
-                assert process.poll() is None, self.log(f"worker{count}")
-                yield [process, *others]
+        with (
+            self.workers(*arguments, count=count - 1) as others,
+            self.started("worker", *arguments, name=f"worker{count}") as process,
+        ):
+            eventually(
+                lambda: process.poll() is not None or len(self.worker_pids()) > len(others),
+                within=30,
+            )
+            assert process.poll() is None, self.log(f"worker{count}")
+            yield [*others, process]
 
     def worker_pids(self) -> Sequence[int]:
         """Pids of the registered workers."""

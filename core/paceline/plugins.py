@@ -54,11 +54,16 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "event-bus": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
-    "command": {"demo": f"{_A}.demo.plugin", "simulator": f"{_A}.simulator.plugin"},
+    "command": {
+        "db": f"{_A}.sql.plugin",
+        "demo": f"{_A}.demo.plugin",
+        "simulator": f"{_A}.simulator.plugin",
+    },
 }
 
 #: What `paceline --help` says of the built-in commands without importing them.
 BUILT_IN_COMMANDS: Mapping[str, str] = {
+    "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
 }

@@ -63,7 +63,7 @@ class Service:
         if run.status == "running":
             if not await recover(self.store, self.settings, None, run_id=run_id):
                 return await self.store.run(run_id), "attached"
-        elif run.status == "queued":
+        elif run.status == "queued" and not run.fence:
             what = "attached"
         run = await self.store.reopen(run_id, executor=self.settings.executor)
         if run.status == "queued":

@@ -1,9 +1,12 @@
 """Signals: the first asks a worker to finish what is in flight, the second to stop at once."""
 
 import asyncio
+import logging
 import signal
 
 from paceline.worker import Worker
+
+log = logging.getLogger("paceline.worker")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -28,6 +31,12 @@ async def serve_until_signalled(worker: Worker, serving: asyncio.Task[None]) -> 
     def on_signal(number: int) -> None:
         received.append(number)
         if len(received) == 1:
+            calls, grace = worker.parts.gauges.calls, worker.parts.settings.run.grace
+            log.warning(
+                "stopping: %d calls in flight may end within %g s; again stops at once",
+                calls,
+                grace,
+            )
             stopping.append(loop.create_task(worker.drain(worker.parts.settings.run.grace)))
         else:
             stopping.append(loop.create_task(worker.stop()))

@@ -168,6 +168,8 @@ class Writer:
         if key == "sections":
             self._sections = max(1, count)
         distinct = schema.get("uniqueItems") is True or key in _CHOICES or bool(choices)
+        if key in _CHOICES:
+            self._prose.restart(_TEXTS[key])
         outside, self._within = self._within, key
         items: list[object] = []
         for part in self._item_schemas(schema, count):

@@ -12,6 +12,9 @@ _CONCEPT = re.compile(r"^\W*Concept\s*[:：]\s*(.+)$", re.MULTILINE)
 #: Bytes of UTF-8 that a tutorial has.
 _SHORTEST, _LONGEST = 2_000, 6_000
 
+#: Kinds whose texts are told apart by a number once all were used.
+_DISTINCT = frozenset({"headings", "titles", "resources", "questions", "options", "exercises"})
+
 _CODE = '''```python
 def example(value: int) -> int:
     """One small step."""
@@ -26,7 +29,7 @@ def concept_of(prompt: str) -> str:
 
 
 class Prose:
-    """Texts about a concept. Those of one kind differ from each other while they last.
+    """Texts about a concept.
 
     Args:
         rng: decides which texts, and how long.
@@ -52,7 +55,12 @@ class Prose:
         lap, at = divmod(self._used[kind], len(texts))
         self._used[kind] += 1
         text = texts[at].replace("{c}", self._concept)
-        return text if not lap else f"{text} ({lap + 1})"
+        return f"{text} ({lap + 1})" if lap and kind in _DISTINCT else text
+
+    def restart(self, kind: str) -> None:
+        """Begin again with the texts of this kind, in another order."""
+        self._used[kind] = 0
+        self._order.pop(kind, None)
 
     def refusal(self) -> str:
         """What a model says that will not answer."""
@@ -60,24 +68,22 @@ class Prose:
 
     def sentence(self) -> str:
         """One sentence; after all were used they come again."""
-        texts = self._language.sentences
-        return self._rng.choice(texts).replace("{c}", self._concept)
+        return self.pick("sentences")
 
     def paragraph(self) -> str:
-        """A few sentences, the first of which names the concept."""
-        about = self._language.sentences[0].replace("{c}", self._concept)
-        rest = [self.sentence() for _ in range(self._rng.randint(2, 4))]
-        return self._language.space.join([about, *rest])
+        """A few sentences."""
+        count = self._rng.randint(3, 5)
+        return self._language.space.join(self.sentence() for _ in range(count))
 
     def section(self, size: int) -> str:
         """Markdown of about so many bytes, without a heading."""
         blocks: list[str] = []
         written = 0
         while written < size:
-            match len(blocks) % 5:
-                case 2:
+            match len(blocks) % 4:
+                case 1:
                     block = _CODE.replace("{n}", str(self._rng.randint(1, 9)))
-                case 4:
+                case 3:
                     texts = [text.replace("{c}", self._concept) for text in self._language.bullets]
                     block = "\n".join(f"- {text}" for text in texts)
                 case _:

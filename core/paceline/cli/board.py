@@ -136,14 +136,13 @@ class PlainBoard(Board):
 
 
 class TerminalBoard(Board):
-    """One bar per roadmap and a line with both layers."""
+    """One bar per roadmap, which moves with each artifact, and a line with both layers."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
         from rich.console import Console, Group
         from rich.live import Live
         from rich.progress import (
             BarColumn,
-            MofNCompleteColumn,
             Progress,
             TextColumn,
             TimeElapsedColumn,
@@ -151,12 +150,13 @@ class TerminalBoard(Board):
         from rich.text import Text
 
         super().__init__()
+        self._steps = steps
         self._tasks: dict[str, TaskID] = {}
+        self._saved: dict[str, int] = {}
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}", markup=False),
+            TextColumn("{task.fields[count]} {task.fields[state]}", markup=False),
             TimeElapsedColumn(),
             expand=True,
         )
@@ -179,7 +179,10 @@ class TerminalBoard(Board):
 
     def add(self, run_id: str, title: str, total: int) -> None:
         """Add a bar."""
-        self._tasks[run_id] = self._bars.add_task(harmless(title), total=total, state="queued")
+        self._saved[run_id] = 0
+        self._tasks[run_id] = self._bars.add_task(
+            harmless(title), total=total * self._steps, count=f"0/{total}", state="queued"
+        )
 
     def event(self, event: Event) -> None:
         """Move the run's bar."""
@@ -189,8 +192,14 @@ class TerminalBoard(Board):
         state = event.status if event.concept_id is None else "running"
         if event.failed:
             state += f", {event.failed} failed"
+        self._saved[event.task_id] += event.step is not None
+        least = event.progress_current * self._steps
+        self._saved[event.task_id] = max(self._saved[event.task_id], least)
         self._bars.update(
-            task, completed=event.progress_current, total=event.progress_total, state=state
+            task,
+            completed=self._saved[event.task_id],
+            count=f"{event.progress_current}/{event.progress_total}",
+            state=state,
         )
         if event.terminal:
             self._bars.stop_task(task)
@@ -201,10 +210,10 @@ class TerminalBoard(Board):
         self._line.plain = totals.sentence()
 
 
-def board(*, as_json: bool) -> Board:
-    """The board that fits where the output goes."""
+def board(*, as_json: bool, steps: int) -> Board:
+    """The board that fits where the output goes; ``steps`` artifacts make a concept."""
     if as_json:
         return Board()
     if sys.stdout.isatty():
-        return TerminalBoard()
+        return TerminalBoard(steps)
     return PlainBoard()

@@ -123,7 +123,7 @@ class Generation:
                     self._follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
                 )
                 with self.board:
-                    self.code = await _until_signalled(following)
+                    self.code = await until_signalled(following)
             await self._gather(store, runs)
             if self.code and not self.workers:
                 note("the runs go on in their workers; `paceline watch` follows them")
@@ -152,7 +152,8 @@ class Generation:
     ) -> None:
         async def one(run: Run, what: Submitted) -> None:
             # What another process works on is heard only over a bus that processes share.
-            heard = bus if bus is not None and (bus.shared or what != "attached") else None
+            elsewhere = what == "attached" and run.status == "running"
+            heard = bus if bus is not None and (bus.shared or not elsewhere) else None
             async for event in follow(store, heard, run.run_id):
                 self.board.event(event)
 
@@ -186,7 +187,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
 
 
-async def _until_signalled(following: asyncio.Task[None]) -> int:
+async def until_signalled(following: asyncio.Task[None]) -> int:
     """Wait for the end or a signal; the exit code that the signal means."""
     loop = asyncio.get_running_loop()
     received: list[int] = []

@@ -3,28 +3,50 @@
 import json
 import logging
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-#: Control characters that a hostile text could steer a terminal with.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+#: What a hostile text could steer a terminal with: control characters, and the marks that
+#: turn the direction of what follows.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: Width of tables in a pipe, where no line is to be broken.
+_PIPE_WIDTH = 1000
 
 
 def console() -> "Console":
-    """A console on stdout; in a pipe, where nothing sets a width, wide enough for a table."""
+    """A console on stdout; in a pipe it neither colours nor breaks lines."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def echo_table(table: "Table") -> None:
+    """A table on stdout; in a pipe without the blanks that fill up its last column."""
+    target = console()
+    if target.is_terminal:
+        target.print(table)
+        return
+    with target.capture() as captured:
+        target.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def echo_json(value: object) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One JSON document on stdout, on one line."""
+    click.echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """JSON that steers no terminal: what would is escaped, so nothing is lost."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def note(text: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from paceline.cli.common import echo_json, json_option, run_async, settings_options
+from paceline.cli.common import echo_json, json_option, note, run_async, settings_options
 from paceline.cli.files import read_roadmaps, roadmap_files
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
@@ -66,9 +66,8 @@ def generate(
     from paceline.cli.generate import Generation
     from paceline.cli.report import exit_code, print_table
 
-    generation = Generation(
-        loaded, plugins, roadmaps, board(as_json=as_json), new=new, workers=workers
-    )
+    shown = board(as_json=as_json, steps=len(loaded.settings.run.steps))
+    generation = Generation(loaded, plugins, roadmaps, shown, new=new, workers=workers)
     run_async(generation.go())
     code = generation.code or exit_code([result.run for result in generation.results])
     peaks = generation.board.peaks
@@ -88,6 +87,8 @@ def generate(
         )
         return code
     print_table(generation.results)
+    if generation.code:
+        note("stopped; the same command again goes on at the first missing artifact")
     if peaks.roadmaps:
         click.echo(
             f"At the peak {peaks.roadmaps} roadmaps were active at once, and "

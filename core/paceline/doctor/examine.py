@@ -65,7 +65,8 @@ async def examine(settings: Settings, plugins: Plugins) -> Sequence[Finding]:
             _provider(settings, plugins, provider),
             _executor(settings, executor, local),
         )
-        budget, workers = reached or (None, [])
+        budget = None if reached is None else reached[0]
+        workers = () if reached is None else reached[1]
         together = list(rules.times(settings))
         if executor is not None:
             _workers(settings, executor, workers, loads, local)
