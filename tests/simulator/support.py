@@ -1,8 +1,7 @@
 """What the simulator's tests share: real clients, and the schemas of the steps."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import aiohttp
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types.chat import ChatCompletion
-
 from paceline_adapters.simulator import SimulatorOptions, SimulatorServer, running
 
 Schema = dict[str, Any]
@@ -115,10 +113,3 @@ def content(answer: ChatCompletion) -> str:
     text = answer.choices[0].message.content
     assert text is not None
     return text
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop work until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)
