@@ -1,0 +1,307 @@
+"""``global``: one limit over all workers."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paceline import Done, Grant, Work
+from paceline.context import Context
+from paceline.errors import PartUnavailable
+from paceline.plugins import Plugins
+from paceline.settings.model import Settings
+from paceline.strategy import Stack
+from paceline.testing.virtual_time import run_virtual
+from paceline.work import Level
+from paceline_adapters.memory.ledger import MemoryLedger
+from paceline_strategies.limits import Fixed
+from paceline_strategies.over_all_workers import GlobalLimit
+from paceline_strategies.shared import SharedLimiter
+
+from tests.strategies.crowd import Member, assert_first_come_first_served, crowds, let_in
+
+
+def work(key: str = "openai:gpt", level: Level = "call") -> Work:
+    """A call to a model."""
+    return Work(level=level, run_id="run", roadmap_id="roadmap", concept_id="c", key=key)
+
+
+class Unreliable(MemoryLedger):
+    """Counts questions, and can be away or forget."""
+
+    def __init__(self) -> None:
+        super().__init__(lease_seconds=30.0)
+        self.exchanges = 0
+        self.renewals: list[float] = []
+        self.away = False
+        self.forgets = False
+        self.broken = False
+
+    async def exchange(
+        self, limit: str, *, capacity: int, holder: str, wanted: int, settle: Sequence[str]
+    ) -> Grant:
+        self.exchanges += 1
+        await asyncio.sleep(0.001)
+        if self.away:
+            raise PartUnavailable("the ledger is away")
+        if self.broken:
+            raise ZeroDivisionError
+        return await super().exchange(
+            limit, capacity=capacity, holder=holder, wanted=wanted, settle=settle
+        )
+
+    async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
+        if self.away:
+            raise PartUnavailable("the ledger is away")
+        self.renewals.append(asyncio.get_running_loop().time())
+        if self.forgets:
+            return list(leases)
+        return await super().renew(limit, holder=holder, leases=leases)
+
+
+def limiter_over(ledger: MemoryLedger, limit: int) -> SharedLimiter:
+    """One more process that uses the limit."""
+    return SharedLimiter(ledger, name="limit", limit=Fixed(limit))
+
+
+def test_holds_so_many_calls_over_all_workers() -> None:
+    async def scenario() -> float:
+        ledger = MemoryLedger()
+        workers = [GlobalLimit(8, ledger, holder=f"w{n}") for n in range(4)]
+
+        async def call(worker: GlobalLimit) -> None:
+            permit = await worker.admit(work())
+            await asyncio.sleep(1)
+            permit.release(Done())
+
+        await asyncio.gather(*(call(worker) for worker in workers for _ in range(20)))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == 10.0
+
+
+def test_each_model_has_its_own_limit_and_concepts_pass() -> None:
+    async def scenario() -> None:
+        worker = GlobalLimit(1, MemoryLedger(), holder="w")
+        assert worker.levels == {"call"}
+        permits = [await worker.admit(work(key)) for key in ("a", "b", "c")]
+        permits += [await worker.admit(work(level="concept")) for _ in range(5)]
+        assert worker.explain() == "1 calls in this process, 3 held here, 0 waiting"
+        for permit in permits:
+            permit.release(Done())
+        await worker.close()
+
+    run_virtual(scenario())
+
+
+def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
+    async def scenario() -> None:
+        ledger, plugins = MemoryLedger(), Plugins()
+        context = Context(
+            settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger
+        )
+        strategy = plugins.strategy("global").make({"concurrency": 2}, context, "strategies.global")
+        stack = Stack([("global", strategy)])
+        permits = [await stack.admit(work()) for _ in range(2)]
+        (holder,) = await ledger.held("global:openai:gpt")
+        assert holder.startswith("w1-")
+        waits = asyncio.create_task(stack.admit(work()))
+        await asyncio.sleep(1)
+        assert stack.explain() == "global (2 calls in this process, 2 held here, 1 waiting)"
+        permits[0].release(Done())
+        (await waits).release(Done())
+        permits[1].release(Done())
+        await stack.close()
+        assert await ledger.held("global:openai:gpt") == {}
+
+    run_virtual(scenario())
+
+
+@given(crowd=crowds, limit=st.integers(1, 4), seed=st.integers(0, 3))
+def test_cancelling_at_any_moment_leaks_nothing_and_passes_no_limit(
+    crowd: list[Member], limit: int, seed: int
+) -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        processes = [limiter_over(ledger, limit) for _ in range(3)]
+        peak = 0
+
+        async def watch() -> None:
+            nonlocal peak
+            while True:
+                peak = max(peak, sum((await ledger.held("limit")).values()))
+                await asyncio.sleep(0.05)
+
+        watching = asyncio.create_task(watch())
+        await let_in(crowd, lambda member: processes[member.gate].admit())
+        await asyncio.sleep(1)
+        assert await ledger.held("limit") == {}
+        assert all(process.idle and process._pump is None for process in processes)
+        assert peak <= limit
+        watching.cancel()
+        # Each process alone can have all of it again.
+        for process in processes:
+            for permit in [await process.admit() for _ in range(limit)]:
+                permit.release(Done())
+            await asyncio.sleep(1)
+
+    run_virtual(scenario(), limit=1000.0, seed=seed)
+
+
+@given(crowd=crowds, limit=st.integers(1, 4))
+def test_those_of_one_process_are_served_in_their_order(crowd: list[Member], limit: int) -> None:
+    patient = [Member(m.comes, m.works, None, m.gate) for m in crowd]
+
+    async def scenario() -> None:
+        ledger = MemoryLedger()
+        processes = [limiter_over(ledger, limit) for _ in range(3)]
+        seen = await let_in(patient, lambda member: processes[member.gate].admit())
+        assert_first_come_first_served(patient, seen)
+
+    run_virtual(scenario(), limit=1000.0)
+
+
+def test_a_process_that_came_later_soon_has_its_share() -> None:
+    async def scenario() -> None:
+        ledger = MemoryLedger()
+        early, late = limiter_over(ledger, 20), limiter_over(ledger, 20)
+
+        async def calls(limiter: SharedLimiter, seconds: float) -> None:
+            while True:
+                permit = await limiter.admit()
+                await asyncio.sleep(seconds)
+                permit.release(Done())
+
+        spread = [20 + number / 4 for number in range(40)]
+        tasks = [asyncio.create_task(calls(early, seconds)) for seconds in spread]
+        await asyncio.sleep(5)
+        assert early.held == 20
+        tasks += [asyncio.create_task(calls(late, seconds)) for seconds in spread]
+        await asyncio.sleep(30.1)
+        for _ in range(20):
+            await asyncio.sleep(7)
+            assert early.held + late.held == 20
+            assert abs(early.held - late.held) <= 2
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    run_virtual(scenario())
+
+
+def test_many_at_once_take_few_questions() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        limiter = limiter_over(ledger, 100)
+        waits = [asyncio.create_task(limiter.admit()) for _ in range(5000)]
+        for batch in range(0, 5000, 100):
+            permits = await asyncio.gather(*waits[batch : batch + 100])
+            for permit in permits:
+                permit.release(Done())
+        await limiter.close()
+        assert ledger.exchanges < 70
+
+    run_virtual(scenario())
+
+
+def test_while_the_ledger_is_away_waiters_wait_and_it_is_not_stormed() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        limiter = limiter_over(ledger, 10)
+        permits = [await limiter.admit() for _ in range(5)]
+        ledger.away = True
+        before = ledger.exchanges
+        waits = [asyncio.create_task(limiter.admit()) for _ in range(200)]
+        for permit in permits:
+            permit.release(Done())
+        await asyncio.sleep(600)
+        assert not any(wait.done() for wait in waits)
+        assert 100 < ledger.exchanges - before < 2000
+        ledger.away = False
+        done, _ = await asyncio.wait(waits, timeout=10)
+        assert len(done) == 10
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+        await limiter.close()
+
+    run_virtual(scenario(), seed=1)
+
+
+def test_leases_are_renewed_while_they_are_held_and_only_then() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        limiter = limiter_over(ledger, 10)
+        permit = await limiter.admit()
+        await asyncio.sleep(95)
+        assert [round(at) for at in ledger.renewals] == [10 * n for n in range(1, 10)]
+        permit.release(Done())
+        await asyncio.sleep(100)
+        assert len(ledger.renewals) == 9
+        assert limiter._pump is None
+
+    run_virtual(scenario())
+
+
+def test_lost_leases_are_told_and_their_release_does_no_harm() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        worker = GlobalLimit(3, ledger, holder="w")
+        permits = [await worker.admit(work()) for _ in range(3)]
+        ledger.forgets = True
+        await asyncio.sleep(15)
+        assert worker.explain() == (
+            "3 calls in this process, 0 held here, 0 waiting, 3 leases lost"
+        )
+        for permit in permits:
+            permit.release(Done())
+        await worker.close()
+
+    run_virtual(scenario())
+
+
+def test_a_ledger_that_breaks_lets_nobody_wait_for_ever() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        limiter = limiter_over(ledger, 1)
+        ledger.broken = True
+        with pytest.raises(ZeroDivisionError):
+            await limiter.admit()
+        ledger.broken = False
+        (await limiter.admit()).release(Done())
+        await limiter.close()
+
+    run_virtual(scenario())
+
+
+def test_closing_gives_everything_back_and_ends_all_waits() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        limiter = limiter_over(ledger, 2)
+        permits = [await limiter.admit() for _ in range(2)]
+        waits = asyncio.create_task(limiter.admit())
+        await asyncio.sleep(1)
+        await limiter.close()
+        assert await ledger.held("limit") == {}
+        assert (await asyncio.wait({waits}))[0].pop().cancelled()
+        for permit in permits:
+            permit.release(Done())
+
+    run_virtual(scenario())
+
+
+def test_closing_takes_seconds_though_the_ledger_is_away() -> None:
+    async def scenario() -> float:
+        ledger = Unreliable()
+        limiter = limiter_over(ledger, 2)
+        await limiter.admit()
+        ledger.away = True
+        wait = asyncio.create_task(limiter.admit())
+        await asyncio.sleep(100)
+        since = asyncio.get_running_loop().time()
+        await limiter.close()
+        await asyncio.wait({wait})
+        return asyncio.get_running_loop().time() - since
+
+    assert run_virtual(scenario()) < 6
