@@ -1,12 +1,11 @@
 """The OpenAI provider as a plugin."""
 
-from pydantic import Field, JsonValue, field_validator
-from pydantic_core import PydanticCustomError
-
 from paceline.context import Context
 from paceline.hookspecs import Register, hookimpl
 from paceline.options import Options
 from paceline.provider import Provider
+from pydantic import Field, JsonValue, field_validator
+from pydantic_core import PydanticCustomError
 
 #: Fields of a request that the prompt, the step and the settings decide.
 _OURS = frozenset({"messages", "model", "response_format", "stream", "n", "temperature"})

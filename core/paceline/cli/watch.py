@@ -93,7 +93,13 @@ async def _watch(
         await _say_who_works(store, runs)
         # A bus in this process's memory hears nothing of other processes: the store is asked.
         watching = _Watching(store, bus if bus.shared else None, runs, after)
-        board = JsonBoard() if as_json else TerminalBoard() if sys.stdout.isatty() else LineBoard()
+        board = (
+            JsonBoard()
+            if as_json
+            else TerminalBoard(len(settings.run.steps))
+            if sys.stdout.isatty()
+            else LineBoard()
+        )
         with board:
             signalled = await until_signalled(asyncio.create_task(watching.follow(board)))
         return signalled or exit_code(watching.ended)
