@@ -15,13 +15,15 @@ from paceline.settings.model import ProviderSettings
 from paceline_adapters.openai.client import make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect, Json, Said
 from paceline_adapters.openai.faults import CAUGHT, of_error
-from paceline_adapters.openai.reading import json_of, read_answer
+from paceline_adapters.openai.reading import about_model, json_of, read_answer
 from paceline_adapters.openai.server import Server
 
 #: OpenAI's own address.
 DEFAULT_URL = "https://api.openai.com/v1"
 #: Sent where no key is set: servers of one's own want a key, and take any.
 PLACEHOLDER = "no-key"
+#: Answers of servers that have no list of models.
+_NO_LIST = (404, 405, 501)
 
 
 class OpenAIProvider(Provider):
@@ -91,6 +93,26 @@ class OpenAIProvider(Provider):
         raise Transient(f"{self._server.address} refuses every form of the request")
 
     async def _post(self, body: Json) -> httpx2.Response:
+        # A third of the processor time of `chat.completions.create`, which builds models of
+        # an answer of which four fields are read.
+        client = self._opened()
+        return await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+
+    async def check(self) -> str:
+        """Ask for the list of models: it costs nothing, and shows address, key and model."""
+        timeout = self._settings.timeout
+        try:
+            async with asyncio.timeout(timeout):
+                listed = await self._opened().get("/models", cast_to=httpx2.Response)
+        except CAUGHT as error:
+            if isinstance(error, openai.APIStatusError) and error.status_code in _NO_LIST:
+                return f"{self._server.address} answers; it lists no models"
+            raise of_error(error, self._server, timeout=timeout) from None
+        return f"{self._server.address} accepts the key" + about_model(
+            listed.content, self._settings.model
+        )
+
+    def _opened(self) -> AsyncOpenAI:
         if self._closed:
             raise Transient(f"the provider for {self._server.address} is closed")
         if self._client is None:
@@ -100,9 +122,7 @@ class OpenAIProvider(Provider):
                 max_connections=self._settings.max_connections,
                 timeout=self._settings.timeout,
             )
-        # A third of the processor time of `chat.completions.create`, which builds models of
-        # an answer of which four fields are read.
-        return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+        return self._client
 
     def _read(
         self, request: CompletionRequest, said: Said, response: httpx2.Response

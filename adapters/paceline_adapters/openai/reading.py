@@ -50,6 +50,24 @@ def read_answer(raw: bytes, headers: Mapping[str, str], server: Server) -> Compl
     )
 
 
+def about_model(raw: bytes, model: str) -> str:
+    """What a list of models tells of one, to be put behind a sentence; it need not be true.
+
+    Servers answer to other names than they list, so a name that is missing is no fault yet.
+    """
+    try:
+        body: object = json.loads(raw)
+    except ValueError:
+        return ""
+    listed = _mapping(body).get("data")
+    if not isinstance(listed, list):
+        return ""
+    names = [_mapping(one).get("id") for one in cast("list[object]", listed)]
+    if model in names:
+        return f" and offers {model}"
+    return f", but {model} is not among the {len(names)} models that it lists"
+
+
 def ratelimits(headers: Mapping[str, str]) -> dict[str, str]:
     """The rate-limit headers, names in lower case."""
     found = {
