@@ -8,14 +8,14 @@ _LONGEST = 40
 
 
 class Position(NamedTuple):
-    """A place in a run's stream; ``epoch`` is 0 for who has seen nothing yet."""
+    """A place in a run's stream; ``START`` for who has seen nothing, ``LOST`` for no place."""
 
     epoch: int = 0
     offset: int = 0
 
     @classmethod
-    def parse(cls, text: str | None) -> "Position | None":
-        """Read ``epoch-offset``; the start for ``None``, ``None`` for what is no position."""
+    def parse(cls, text: str | None) -> "Position":
+        """Read ``epoch-offset``; ``None`` is ``START``, and what is no position is ``LOST``."""
         if text is None:
             return START
         epoch, dash, offset = text.partition("-")
@@ -25,11 +25,16 @@ class Position(NamedTuple):
             or len(text) > _LONGEST
             or not all(n.isascii() and n.isdigit() for n in numbers)
         ):
-            return None
+            return LOST
         return cls(int(epoch), int(offset))
 
     def __str__(self) -> str:
         return f"{self.epoch}-{self.offset}"
+
+    @property
+    def before(self) -> "Position":
+        """The place of the event before, in the same epoch."""
+        return Position(self.epoch, max(0, self.offset - 1))
 
     def leads_to(self, following: "Position") -> bool:
         """Whether who stands here misses nothing before ``following``."""
@@ -39,6 +44,7 @@ class Position(NamedTuple):
 
 
 START = Position()
+LOST = Position(-1)
 
 
 def resync(run_id: str, at: Position) -> Event:

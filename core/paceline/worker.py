@@ -44,6 +44,7 @@ class _Active:
     task: asyncio.Task[RunStatus | None]
     pipeline: Pipeline | None = None
     stop: Stop | None = None
+    settling: bool = False
 
 
 class Worker:
@@ -134,16 +135,17 @@ class Worker:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            active.stop = "deadline"
-            reason = f"stopped after {settings.deadline:g} s, its deadline"
-            status = "queued" if pipeline.saved else "failed"
-            if not pipeline.saved:
-                reason += ", without one artifact saved"
+            status, reason = _overdue(
+                pipeline, f"stopped after {settings.deadline:g} s, its deadline"
+            )
         except asyncio.CancelledError:
             active.task.uncancel()
             if active.stop == "lost":
                 return None
-            status = "cancelled" if active.stop == "cancelled" else "queued"
+            if active.stop == "deadline":
+                status, reason = _overdue(pipeline, "stopped by its executor's time limit")
+            else:
+                status = "cancelled" if active.stop == "cancelled" else "queued"
         except PartUnavailable as error:
             log.warning("run %s: %s", claim.run_id, error)
             status, reason = "queued", str(error)
@@ -153,6 +155,7 @@ class Worker:
             status, reason = "failed", f"{type(error).__name__}: {error}"
         else:
             status, reason = self._verdict(progress)
+        active.settling = True
         return await self._settle(claim, progress, status, reason)
 
     def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
@@ -187,8 +190,20 @@ class Worker:
 
     # -- stopping ------------------------------------------------------------------------
 
+    def expire(self, run_id: str) -> bool:
+        """Stop a run as its deadline does: queued again if it saved anything, else failed.
+
+        Returns:
+            Whether it is in work here.
+        """
+        active = self._active.get(run_id)
+        if active is not None:
+            self._stop(active, "deadline")
+        return active is not None
+
     def _stop(self, active: _Active, why: Stop) -> None:
-        if active.stop is None:
+        # Once its end is being written there is nothing left to stop, only that to lose.
+        if active.stop is None and not active.settling:
             active.stop = why
             active.task.cancel()
 
@@ -318,6 +333,13 @@ class Worker:
             log.warning("no run can be claimed: %s", error)
             await asyncio.sleep(BEAT)
             return None
+
+
+def _overdue(pipeline: Pipeline, why: str) -> tuple[RunStatus, str]:
+    """What becomes of a run whose time is up: one that gets nowhere is not tried for ever."""
+    if pipeline.saved:
+        return "queued", why
+    return "failed", f"{why}, without one artifact saved"
 
 
 def worker_records(

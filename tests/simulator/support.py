@@ -1,8 +1,7 @@
 """What the simulator's tests share: real clients, and the schemas of the steps."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -114,10 +113,3 @@ def content(answer: ChatCompletion) -> str:
     text = answer.choices[0].message.content
     assert text is not None
     return text
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop work until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)

@@ -48,7 +48,7 @@ class MemoryBus(EventBus):
         """Events of a run, from ``after`` (exclusive) or from the oldest kept."""
         last = Position.parse(after)
         stream = self._streams.get(run_id)
-        if last is None or (last.epoch and (stream is None or stream.lost(last))):
+        if last.epoch and (stream is None or stream.lost(last)):
             last = stream.before_oldest if stream is not None else START
             yield resync(run_id, last)
         while not self._closed:
@@ -59,7 +59,7 @@ class MemoryBus(EventBus):
                 continue
             here = Position(event.epoch, event.offset)
             if not last.leads_to(here):
-                yield resync(run_id, Position(here.epoch, here.offset - 1))
+                yield resync(run_id, here.before)
             last = here
             yield event
 
