@@ -18,7 +18,9 @@ POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
 @contextmanager
 def a_worker(rig: Rig, name: str = "worker", **options: object) -> Iterator[subprocess.Popen[str]]:
     """A worker process that takes messages."""
-    more = {f"PACELINE_EXECUTORS__CELERY__{key.upper()}": str(value) for key, value in options.items()}
+    more = {
+        f"PACELINE_EXECUTORS__CELERY__{key.upper()}": str(value) for key, value in options.items()
+    }
     with rig.home.started("worker", name=name, more=more) as process:
         eventually(lambda: process.poll() is not None or "is ready" in rig.home.log(name), 60)
         assert process.poll() is None, rig.home.log(name)
