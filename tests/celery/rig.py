@@ -41,6 +41,11 @@ class Rig:
         """The settings of the processes."""
         return load_settings(Plugins(), environ=self.home.environment).settings
 
+    @property
+    def redis_url(self) -> str:
+        """Where the broker is."""
+        return self.home.environment["PACELINE_REDIS__URL"]
+
     def submit(self, *roadmaps: Roadmap) -> list[str]:
         """Submit roadmaps; returns the ids of their runs."""
 

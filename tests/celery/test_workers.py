@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 
 from tests.celery.rig import Rig, a_roadmap
 from tests.eventually import eventually
@@ -77,7 +78,6 @@ def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
 
 @POOLS
 def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator, pool: str) -> None:
-    rig.home.environment["PACELINE_PROVIDER__BASE_URL"] = llm.base_url
     (run,) = rig.submit(a_roadmap("a", 200))
     with a_worker(rig, pool=pool) as process:
         eventually(lambda: llm.figures()["paid"] >= 4, 30)
@@ -128,15 +128,15 @@ def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
     assert llm.figures()["in_flight_peak"] <= 5
 
 
-def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig) -> None:
-    with a_worker(rig, pool="threads"):
-        eventually(lambda: _flush(rig))
-        (run,) = rig.submit(a_roadmap("a", 1))
-        eventually(lambda: rig.run(run).status == "completed", 60)
-
-
-def _flush(rig: Rig) -> bool:
-    return True
+def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig, llm: Simulator) -> None:
+    rig.home.environment["PACELINE_RUN__GRACE"] = "0.1"
+    rig.submit(a_roadmap("long", 500))
+    with a_worker(rig, pool="threads", concurrency=1), redis.from_url(rig.redis_url) as broker:
+        eventually(lambda: llm.figures()["in_flight"] and broker.keys("*was-here"), 30)
+        rig.submit(a_roadmap("waits", 1))
+        assert rig.queued() == 1
+        broker.flushdb()
+        eventually(lambda: rig.queued() == 1, 30)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ from paceline.settings.model import Settings
 
 from paceline_adapters.celery.plugin import NAME, CeleryOptions
 from paceline_adapters.celery.task import TASK, generate
-from paceline_adapters.celery.untyped import app_utils, celery
+from paceline_adapters.celery.untyped import app_utils, celery, keep_awake
+
+#: Seconds between a worker's looks at its queue.
+_LOOK = 0.2
 
 _installed: Any = None
 
@@ -149,6 +152,7 @@ def add_task(app: Any, options: CeleryOptions) -> None:
         time_limit=options.time_limit,
         max_retries=0,
     )(generate)
+    keep_awake(app, _LOOK)
 
 
 def install_with_settings(app: Any, config: Path | None) -> None:
