@@ -3,10 +3,11 @@
 #
 #   make test JOBS=4 ARGS="-k valkey"      make demo PYTHON=/usr/bin/python3.13
 
-# The first Python that is new enough.
+# The first Python that is new enough, by its real path: a shim's or a venv's looks like another
+# Python to uv, which would make .venv anew.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
-	&& { command -v "$$python"; break; }; done)
+	"$$python" -c 'import os, sys; sys.version_info < (3, 11) and sys.exit(1); \
+	print(os.path.realpath(sys.executable))' 2>/dev/null && break; done)
 # Processes that run the tests.
 JOBS ?= 2
 # More arguments for pytest or the demo.

@@ -1,7 +1,7 @@
 """Progress events, and the contract of event buses: who hears?"""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -85,12 +85,22 @@ class EventBus(ABC):
         """
 
     @abstractmethod
-    def subscribe(self, run_id: str, after: str | None = None) -> AsyncIterator[Event]:
-        """Events of a run, from ``after`` (exclusive) or from the oldest kept; never ends.
+    def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
+        """Events of a run, from ``after`` (exclusive) or from the oldest kept.
+
+        It ends when the bus is closed; closing it (``contextlib.aclosing``) unsubscribes.
 
         Where events after that position are lost, or its epoch is over, the first event is
         a ``resync_required``; the stream then goes on with what is kept.
         """
+
+    async def check(self) -> str:
+        """Reach the bus, for ``paceline doctor``: one line about where it is.
+
+        Raises:
+            PartUnavailable: it cannot be reached.
+        """
+        return ""
 
     async def close(self) -> None:
         """Close what the bus opened; subscriptions end."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from paceline.doctor import Finding
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLoad:
@@ -32,6 +34,10 @@ class Executor(ABC):
 
     #: Whether submitted runs are worked on by other processes only.
     distributed: ClassVar[bool] = True
+    #: Runs that one worker works on at once, where nothing else is said.
+    concurrency: int = 8
+    #: Worker processes that one ``serve`` starts, each with connections of its own.
+    processes: int = 1
 
     @abstractmethod
     async def submit(self, run_id: str) -> None:
@@ -55,6 +61,18 @@ class Executor(ABC):
     async def queued(self) -> int | None:
         """How many runs lie in the queue untaken, where the queue can say."""
         return None
+
+    async def check(self) -> str:
+        """Reach the broker, for ``paceline doctor``: one line about it, where there is one.
+
+        Raises:
+            PartUnavailable: it cannot be reached.
+        """
+        return ""
+
+    def findings(self) -> Sequence[Finding]:
+        """What of the settings can or cannot hold with this executor; reaches nothing."""
+        return ()
 
     @abstractmethod
     def serve(self, *, concurrency: int | None = None) -> int:

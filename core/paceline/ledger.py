@@ -56,8 +56,12 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    async def changed(self, limit: str, *, seconds: float) -> None:
-        """Return when leases of that limit may have become free, or after ``seconds``."""
+    async def changed(self, limit: str, *, holder: str, seconds: float) -> None:
+        """Return when that holder may be granted something, or after ``seconds``.
+
+        What became free since the holder's last ``exchange`` began counts, so nothing is
+        missed between the two calls. It may return for nothing; it does not raise.
+        """
 
     @abstractmethod
     async def held(self, limit: str) -> Mapping[str, int]:
@@ -67,6 +71,14 @@ class Ledger(ABC):
     @abstractmethod
     def lease_seconds(self) -> float:
         """How long a lease lives without renewal."""
+
+    async def check(self) -> str:
+        """Reach the ledger, for ``paceline doctor``: one line about where it is.
+
+        Raises:
+            PartUnavailable: it cannot be reached.
+        """
+        return ""
 
     async def close(self) -> None:
         """Close what the ledger opened. Leases stay until they are settled or end."""

@@ -54,11 +54,16 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "event-bus": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
-    "command": {"demo": f"{_A}.demo.plugin", "simulator": f"{_A}.simulator.plugin"},
+    "command": {
+        "db": f"{_A}.sql.plugin",
+        "demo": f"{_A}.demo.plugin",
+        "simulator": f"{_A}.simulator.plugin",
+    },
 }
 
 #: What `paceline --help` says of the built-in commands without importing them.
 BUILT_IN_COMMANDS: Mapping[str, str] = {
+    "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
 }
@@ -96,7 +101,8 @@ class Offer(Generic[PartT]):
         summary: one line about it.
         options: model of its options.
         plugin: the module or entry point that offers it.
-        make: makes it from raw options; the place names them in an error.
+        check: validates raw options; the place names them in an error.
+        make: makes the part from raw options.
     """
 
     kind: Kind
@@ -104,6 +110,7 @@ class Offer(Generic[PartT]):
     summary: str
     options: type[Options]
     plugin: str
+    check: Callable[[Mapping[str, object], str], Options]
     make: Callable[[Mapping[str, object], Context, str], PartT]
 
 
@@ -239,11 +246,14 @@ class Plugins:
         ) -> None:
             self._refuse_taken(kind, name, plugin)
 
+            def check(raw: Mapping[str, object], place: str) -> Options:
+                return _validated(options, raw, place)
+
             def make(raw: Mapping[str, object], context: Context, place: str) -> object:
                 with _explained(kind, name):
                     return factory(_validated(options, raw, place), context)
 
-            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, make)
+            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, check, make)
 
         return register
 

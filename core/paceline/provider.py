@@ -81,5 +81,16 @@ class Provider(ABC):
             UnusableAnswer: it answered, but with a refusal, nothing, or half an answer.
         """
 
+    async def check(self) -> str:
+        """Reach the API without paying, for ``paceline doctor``; empty where that cannot be.
+
+        Returns:
+            One line: where it is, and that it knows key and model.
+
+        Raises:
+            ProviderError: as ``complete``.
+        """
+        return ""
+
     async def close(self) -> None:
         """Close the connections."""

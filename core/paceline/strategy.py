@@ -65,6 +65,7 @@ class Stack(Strategy):
         for _, strategy in named:
             levels |= strategy.levels
         self.governs = levels
+        self.over_all_workers = any(strategy.shared for _, strategy in named)
 
     async def admit(self, work: Work) -> Permit:
         """Wait for a permit of each strategy that governs this level."""

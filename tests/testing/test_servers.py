@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from paceline.errors import PartUnavailable
 from paceline.testing import server_process
 from paceline.testing.server_process import Server
 from paceline.testing.servers import Postgres, Valkey
+from paceline.testing.spawn import Identity
 
 from tests.eventually import eventually
 
@@ -180,6 +182,24 @@ def test_a_database_can_be_made_from_another(postgres: Postgres) -> None:
     postgres.drop_database("pattern")
 
 
+@pytest.mark.parametrize("refused", [{"nobody"}, {"nobody", "namespace"}])
+def test_postgres_runs_for_root_where_the_usual_way_is_closed(
+    refused: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    can_run = Postgres._can_run
+
+    def may_run(self: Postgres, identity: Identity) -> bool:
+        copied = (self.home / "wheel").exists()
+        return (copied or identity not in refused) and can_run(self, identity)
+
+    monkeypatch.setattr(Postgres, "_can_run", may_run)
+    with Postgres() as server:
+        assert server.execute("SELECT 1") == "1"
+        server.kill()
+        server.restart()
+        assert server.execute("SELECT 2") == "2"
+
+
 @pytest.mark.parametrize("_again", range(2))
 def test_each_test_has_a_postgres_database_of_its_own(postgres_url: str, _again: int) -> None:
     ask_postgres(postgres_url, "CREATE TABLE mine AS SELECT 1 AS number")
@@ -229,6 +249,14 @@ def test_a_missing_wheel_is_one_line_that_tells_what_to_install(
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[str]:
+    """A folder for what a killed process leaves, which any user may enter (`tmp_path` not)."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield folder
+
+
 STARTS_AND_WAITS = """
 import sys
 import threading
@@ -245,13 +273,12 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("name", ["Valkey", "Postgres"])
-def test_a_server_dies_with_a_parent_that_is_killed(name: str, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+def test_a_server_dies_with_a_parent_that_is_killed(name: str, open_folder: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTS_AND_WAITS.format(name=name)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": open_folder},
     ) as parent:
         assert parent.stdout is not None
         port = int(parent.stdout.readline())

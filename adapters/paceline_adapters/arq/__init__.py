@@ -1,0 +1,1 @@
+"""Runs in arq workers: one event loop per process, a Redis queue between them."""

@@ -1,0 +1,27 @@
+"""What we use of Celery, which carries no types, in one place."""
+
+import importlib
+from typing import Any
+
+#: Each raises ``ModuleNotFoundError`` where the extra ``celery`` is not installed.
+celery: Any = importlib.import_module("celery")
+app_utils: Any = importlib.import_module("celery.app.utils")
+exceptions: Any = importlib.import_module("celery.exceptions")
+signals: Any = importlib.import_module("celery.signals")
+
+
+def worker_state() -> Any:
+    """The module in which a Celery worker notes that it shall stop."""
+    return importlib.import_module("celery.worker.state")
+
+
+def pool_name(pool: Any) -> str:
+    """``prefork``, ``thread`` or another pool's name, from the class or the name of one."""
+    found = importlib.import_module("celery.concurrency").get_implementation(pool)
+    return str(found.__module__).rpartition(".")[2]
+
+
+def child_index() -> int:
+    """Which of the pool's processes this one is; a process that replaces another inherits it."""
+    process: Any = importlib.import_module("billiard.process").current_process()
+    return int(process.index)

@@ -1,0 +1,1 @@
+"""The eight example roadmaps that the package ships, 227 concepts in all."""

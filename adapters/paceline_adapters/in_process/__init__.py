@@ -1,0 +1,1 @@
+"""Runs in this process, with the store as the queue."""

@@ -1,0 +1,1 @@
+"""The OpenAI provider: any API that speaks OpenAI's chat completions."""

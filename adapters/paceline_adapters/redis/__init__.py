@@ -1,0 +1,1 @@
+"""Limits and events over all workers, in Redis or Valkey."""

@@ -1,0 +1,155 @@
+"""The event bus across processes: one Redis Stream per run."""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from importlib.resources import files
+from typing import Any
+
+from paceline.errors import PartUnavailable
+from paceline.events import Event, EventBus
+from paceline.positions import START, Position, resync
+from pydantic import ValidationError
+
+from paceline_adapters.redis.connection import Backoff, Link, Script, Word
+from paceline_adapters.redis.reader import Entry, Feed, Reader, entry_of
+
+log = logging.getLogger("paceline.events")
+
+PUBLISH = Script(files("paceline_adapters.redis").joinpath("publish.lua").read_text("utf-8"))
+CATCH_UP = Script(files("paceline_adapters.redis").joinpath("catch_up.lua").read_text("utf-8"))
+
+_PAGE = 500
+_LONGEST = 65_536
+_PATIENCE = 5.0
+
+
+class RedisBus(EventBus):
+    """Carries events between processes.
+
+    Args:
+        link: connections, at least two; the bus closes them.
+        prefix: what every key begins with.
+        max_length: events kept per run, roughly: the server drops them by the hundred.
+        keep: seconds that a run's events are kept after its last one.
+    """
+
+    shared = True
+
+    def __init__(self, link: Link, *, prefix: str, max_length: int, keep: float) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._max_length = max_length
+        self._keep = keep
+        self._name = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+        self._publishing = asyncio.Lock()
+        self._reader = Reader(link, prefix=prefix)
+        self._closed = False
+        #: Entries that were no events and were passed over.
+        self.malformed = 0
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Append events of one or more runs, in order, in one round trip."""
+        calls: dict[str, list[Word]] = {}
+        for event in events:
+            words = calls.setdefault(event.task_id, self._opening())
+            words += [_kind(event), event.fence, event.model_dump_json(exclude=_ASSIGNED)]
+        if calls:
+            async with self._publishing:  # in order, whichever connection is taken
+                await self._link.run_each(
+                    PUBLISH, [(self._keys(run_id), words) for run_id, words in calls.items()]
+                )
+
+    async def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
+        """Events of a run, from ``after`` (exclusive) or from the oldest kept."""
+        stream = self._keys(run_id)[0]
+        last = Position.parse(after)
+        feed = Feed()
+        self._reader.follow(stream, feed)
+        try:
+            while not self._closed:
+                entries: Sequence[Entry]
+                if feed.behind:
+                    feed.catches_up()
+                    lost, newest, entries = await self._catch_up(run_id, last)
+                    self._reader.start(stream, newest)
+                    if len(entries) == _PAGE:
+                        feed.cut_off()  # there is more to read before what comes live
+                    if lost:
+                        last = entries[0][0].before if entries else newest
+                        yield resync(run_id, last)
+                else:
+                    entry = feed.take()
+                    if entry is None:
+                        await feed.news()
+                        continue
+                    entries = (entry,)
+                for position, event in self._events(entries):
+                    if last.epoch == position.epoch and position.offset <= last.offset:
+                        continue
+                    if not last.leads_to(position):
+                        yield resync(run_id, position.before)
+                    last = position
+                    if event is not None:
+                        yield event
+        finally:
+            self._reader.leave(stream, feed)
+
+    async def close(self) -> None:
+        """End all subscriptions and disconnect."""
+        self._closed = True
+        await self._reader.close()
+        await self._link.close()
+
+    def _opening(self) -> list[Word]:
+        nonce = f"{self._name}-{next(self._numbers)}"
+        return [self._max_length, max(1, round(self._keep * 1000)), nonce]
+
+    def _keys(self, run_id: str) -> list[str]:
+        key = f"{{{self._prefix}:run:{run_id}}}"
+        return [f"{key}:events", f"{key}:state"]
+
+    async def _catch_up(self, run_id: str, last: Position) -> tuple[bool, Position, list[Entry]]:
+        backoff = Backoff(most=_PATIENCE)
+        while True:
+            try:
+                answer = await self._link.run(CATCH_UP, self._keys(run_id), [*last, _PAGE])
+            except PartUnavailable as error:
+                if self._closed:
+                    return False, START, []
+                log.debug("run %s cannot be followed yet: %s", run_id, error)
+                await backoff.pause()
+            else:
+                lost, epoch, offset, entries = answer
+                return bool(lost), Position(epoch, offset), [entry_of(entry) for entry in entries]
+
+    def _events(self, entries: Sequence[Entry]) -> Iterator[tuple[Position, Event | None]]:
+        for position, fields in entries:
+            event = _event(position, fields)
+            if event is None:
+                self.malformed += 1
+                log.warning("entry %s of the event stream is malformed and passed over", position)
+            yield position, event
+
+
+_ASSIGNED = {"epoch", "offset"}
+
+
+def _kind(event: Event) -> str:
+    if event.terminal:
+        return "terminal"
+    return "snapshot" if event.type == "content_generation_snapshot" else "progress"
+
+
+def _event(position: Position, fields: Sequence[Any]) -> Event | None:
+    """The event of an entry; ``None`` for what anybody else may have put there."""
+    if len(fields) != 2 or fields[0] != "event" or len(fields[1]) > _LONGEST:
+        return None
+    try:
+        event = Event.model_validate_json(fields[1])
+    except ValidationError:
+        return None
+    return event.model_copy(update=position._asdict())

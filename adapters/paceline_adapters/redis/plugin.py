@@ -1,0 +1,55 @@
+"""Offers the ledger and the event bus that all workers share."""
+
+from paceline.context import Context
+from paceline.errors import SettingsError
+from paceline.events import EventBus
+from paceline.hookspecs import Register, hookimpl
+from paceline.ledger import Ledger
+from paceline.options import NoOptions
+from paceline.settings.model import RedisSettings
+
+
+@hookimpl
+def paceline_register_ledgers(register: Register[Ledger]) -> None:
+    """Offer the ledger."""
+    register(
+        "redis",
+        _ledger,
+        options=NoOptions,
+        summary="Limits over all workers; chosen as soon as redis.url is set.",
+    )
+
+
+@hookimpl
+def paceline_register_event_buses(register: Register[EventBus]) -> None:
+    """Offer the event bus."""
+    register(
+        "redis",
+        _bus,
+        options=NoOptions,
+        summary="Events across processes, kept in Redis Streams for who reconnects.",
+    )
+
+
+def _ledger(_: NoOptions, context: Context) -> Ledger:
+    from paceline_adapters.redis.connection import Link
+    from paceline_adapters.redis.ledger import RedisLedger
+
+    redis = _with_url(context.settings.redis)
+    link = Link(redis, connections=redis.max_connections // 2)
+    return RedisLedger(link, prefix=redis.prefix, lease_seconds=context.settings.run.lease)
+
+
+def _bus(_: NoOptions, context: Context) -> EventBus:
+    from paceline_adapters.redis.bus import RedisBus
+    from paceline_adapters.redis.connection import Link
+
+    redis, events = _with_url(context.settings.redis), context.settings.events
+    link = Link(redis, connections=redis.max_connections - redis.max_connections // 2)
+    return RedisBus(link, prefix=redis.prefix, max_length=events.max_length, keep=events.keep)
+
+
+def _with_url(redis: RedisSettings) -> RedisSettings:
+    if redis.url is None:
+        raise SettingsError("redis.url is not set: say where Redis is, as redis://host:6379/0")
+    return redis

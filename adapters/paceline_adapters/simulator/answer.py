@@ -1,0 +1,134 @@
+"""Makes the answer to one attempt, faults included."""
+
+import json
+import random
+from typing import cast
+
+from paceline_adapters.simulator import dice
+from paceline_adapters.simulator.content import Writer
+from paceline_adapters.simulator.faults import HARMLESS
+from paceline_adapters.simulator.prose import Prose, concept_of
+from paceline_adapters.simulator.schemas import (
+    Schema,
+    SchemaError,
+    as_list,
+    as_schema,
+    check_strict,
+    in_text,
+    resolved,
+)
+from paceline_adapters.simulator.wire import Answer, ApiError, ChatRequest, estimate_tokens
+
+#: Followed in JSON mode when the prompt quotes no schema.
+_ANY_JSON: Schema = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "summary": {"type": "string"}},
+    "required": ["title", "summary"],
+}
+
+
+def wanted_schema(request: ChatRequest) -> Schema | None:
+    """The schema that the answer shall fit, or ``None`` where prose is wanted.
+
+    Raises:
+        ApiError: strict mode was asked for with a schema that OpenAI would not take.
+    """
+    sent = request.response_format and request.response_format.json_schema
+    if request.format == "json_schema" and sent:
+        schema = sent.shape or _ANY_JSON
+        if sent.strict:
+            try:
+                check_strict(schema)
+            except (SchemaError, RecursionError) as error:
+                raise invalid_schema(sent.name, error) from error
+        return schema
+    return in_text(request.prompt()) or (_ANY_JSON if request.format == "json_object" else None)
+
+
+def compose(
+    request: ChatRequest,
+    schema: Schema | None,
+    *,
+    seed: int,
+    prompt: str,
+    attempt: int,
+    fault: str | None,
+) -> Answer:
+    """What the model says to this attempt.
+
+    Args:
+        request: what was asked.
+        schema: what the answer shall fit.
+        seed: together with the next two decides everything.
+        prompt: the prompt's identity.
+        attempt: how often this prompt was tried before.
+        fault: what shall be wrong with it.
+
+    Raises:
+        ApiError: the schema cannot be followed.
+    """
+    rng = dice.generator(seed, "content", prompt, attempt)
+    asked = request.prompt()
+    prose = Prose(rng, concept_of(asked))
+    refusal: str | None = None
+    finish: str | None = "stop"
+    content: str | None = None
+    match fault:
+        case "refusal":
+            refusal = prose.refusal()
+        case "empty":
+            content = ""
+        case "garbage":
+            content = prose.garbage()
+        case "ignore-schema":
+            content = prose.markdown(1_000)
+        case _:
+            try:
+                content = _content(schema, rng, prose, fault)
+            except SchemaError as error:
+                raise invalid_schema(request.schema_name or "schema", error) from error
+    if fault in ("truncated", "no-finish") and content:
+        finish = "length" if fault == "truncated" else None
+        content = content[: len(content) // 2]
+    tokens = estimate_tokens(content or refusal or "")
+    most = request.most_tokens
+    cut = most is not None and content is not None and tokens > most
+    if cut and most is not None and content is not None:
+        # A real model stops there too, in the middle of a word or of JSON.
+        content = content.encode()[: most * 4].decode(errors="ignore")
+        tokens, finish = most, "length"
+    return Answer(
+        content=content,
+        refusal=refusal,
+        finish=finish,
+        prompt_tokens=estimate_tokens(asked),
+        completion_tokens=tokens,
+        unusable=cut or (fault is not None and fault not in HARMLESS),
+    )
+
+
+def _content(schema: Schema | None, rng: random.Random, prose: Prose, fault: str | None) -> str:
+    if schema is None:
+        return " " if fault == "wrong" else prose.markdown(prose.size)
+    document = Writer(schema, rng, prose, wrong=fault == "wrong").write()
+    if fault == "schema-invalid":
+        document = _without_required(document, schema)
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _without_required(document: object, schema: Schema) -> object:
+    """The document without its required fields; one that has none becomes a bare number."""
+    if not isinstance(document, dict):
+        return 0
+    fields = cast("dict[str, object]", document)
+    required = as_list(as_schema(resolved(schema, schema)).get("required", []), "required")
+    return {key: value for key, value in fields.items() if key not in required} if required else 0
+
+
+def invalid_schema(name: str, error: Exception) -> ApiError:
+    """The error for a schema that OpenAI, or our writer, does not take."""
+    return ApiError(
+        400,
+        f"Invalid schema for response_format '{name}': {error}",
+        param="response_format",
+    )

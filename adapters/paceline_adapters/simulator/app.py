@@ -1,0 +1,183 @@
+"""The routes."""
+
+import asyncio
+import hmac
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from paceline_adapters.simulator.delivery import deliver
+from paceline_adapters.simulator.engine import Call, Engine, Identity
+from paceline_adapters.simulator.figures import Ending
+from paceline_adapters.simulator.journal import Journal
+from paceline_adapters.simulator.wire import (
+    ApiError,
+    Envelope,
+    model_card,
+    read_request,
+    unknown_model,
+)
+
+#: Bytes of a request's body, at most.
+MAX_BODY = 4 * 2**20
+
+_CHAT = "/v1/chat/completions"
+#: nginx's status for a client that went before the answer.
+_CLIENT_GONE = 499
+
+_logger = logging.getLogger("paceline.simulator")
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is known of one HTTP exchange; it ends up in the request log."""
+
+    id: str = field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
+    arrived: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    started: float = field(default_factory=time.time)
+    limits: dict[str, str] | None = None
+    identity: Identity | None = None
+    call: Call | None = None
+
+
+_EXCHANGE = web.RequestKey("paceline_exchange", _Exchange)
+
+
+class Routes:
+    """Turns HTTP into calls of the engine, and back.
+
+    Args:
+        engine: decides.
+        journal: notes every request for a completion.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine = engine
+        self._journal = journal
+        key = engine.options.api_key
+        self._bearer = f"Bearer {key.get_secret_value()}".encode() if key else None
+
+    def app(self) -> web.Application:
+        """The application."""
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guarded])
+        app.on_response_prepare.append(self._add_headers)
+        app.add_routes(
+            [
+                web.post(_CHAT, self._complete),
+                web.get("/v1/models", self._models),
+                web.get("/v1/models/{name:.+}", self._model),
+                web.get("/__paceline/stats", self._stats),
+                web.post("/__paceline/reset", self._reset),
+                web.get("/healthz", self._health),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _guarded(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Check the key, and give every error OpenAI's shape."""
+        exchange = request[_EXCHANGE] = _Exchange()
+        status = _CLIENT_GONE
+        try:
+            self._check_key(request)
+            response = await handler(request)
+            status = response.status
+        except ApiError as error:
+            status = error.status
+            if status < 429:
+                self._engine.tally.rejected()
+            return web.json_response(error.body, status=status, headers=error.headers)
+        except web.HTTPException as error:
+            status = error.status
+            path = f"{request.method} {request.path}"
+            wrong = ApiError(status, f"{error.reason} ({path})")
+            if request.path == _CHAT:
+                self._engine.tally.rejected()
+            return web.json_response(wrong.body, status=status)
+        else:
+            return response
+        finally:
+            if request.path == _CHAT:
+                self._note(exchange, status)
+
+    def _check_key(self, request: web.Request) -> None:
+        if self._bearer is None or request.path == "/healthz":
+            return
+        given = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(given, self._bearer):
+            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        exchange = request.get(_EXCHANGE)
+        if exchange is None:  # the request could not even be parsed
+            return
+        now = asyncio.get_running_loop().time()
+        response.headers["x-request-id"] = exchange.id
+        response.headers["openai-processing-ms"] = str(round((now - exchange.arrived) * 1000))
+        if request.path == _CHAT:
+            limits = exchange.limits
+            response.headers.update(self._engine.quota.headers(now) if limits is None else limits)
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        exchange = request[_EXCHANGE]
+        engine = self._engine
+        chat = read_request(await request.read())
+        exchange.identity = engine.identify(chat)
+        try:
+            call = engine.admit(chat, exchange.identity, exchange.arrived)
+        finally:
+            exchange.limits = engine.quota.headers(exchange.arrived)
+        exchange.call = call
+        created = int(exchange.started)
+        envelope = Envelope(f"chatcmpl-{uuid.uuid4().hex}", chat.model, created)
+
+        def end(ending: Ending) -> None:
+            engine.end(call, ending)
+
+        try:
+            return await deliver(request, call, envelope, arrived=exchange.arrived, end=end)
+        finally:
+            # Whatever comes here without an ending was left by its client, or by the server.
+            end("abandoned")
+
+    async def _models(self, _request: web.Request) -> web.StreamResponse:
+        cards = [model_card(name) for name in self._engine.options.models]
+        return web.json_response({"object": "list", "data": cards})
+
+    async def _model(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name not in self._engine.options.models:
+            raise unknown_model(name)
+        return web.json_response(model_card(name))
+
+    async def _stats(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._engine.tally.snapshot().model_dump())
+
+    async def _reset(self, _request: web.Request) -> web.StreamResponse:
+        self._engine.reset()
+        return web.json_response(self._engine.tally.snapshot().model_dump())
+
+    async def _health(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response({"status": "ok"})
+
+    def _note(self, exchange: _Exchange, status: int) -> None:
+        identity, call = exchange.identity, exchange.call
+        try:
+            self._journal.note(
+                request_id=exchange.id,
+                prompt=identity and identity.prompt,
+                step=identity and identity.step,
+                status=status,
+                fault=call and call.fault,
+                started=exchange.started,
+            )
+        except OSError as error:  # a full disk is no reason to fail the client's call
+            _logger.warning("the request log cannot be written: %s", error)

@@ -1,0 +1,270 @@
+"""OpenAI's wire format: requests read, answers and errors written."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """A request that is answered with an error, in OpenAI's shape."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body: Json = {
+            "error": {"message": message, "type": kind, "param": param, "code": code}
+        }
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    text: str = ""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[_Part] | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or ())
+
+
+class _JsonSchema(BaseModel):
+    model_config = ConfigDict(extra="allow", serialize_by_alias=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    shape: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class _ResponseFormat(BaseModel):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _JsonSchema | None = None
+
+
+class _StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """What a client asks for; parameters that change nothing here are let through unread."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: Annotated[str, Field(min_length=1)]
+    messages: Annotated[list[_Message], Field(min_length=1)]
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+    response_format: _ResponseFormat | None = None
+    metadata: dict[str, str] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = 1
+
+    @property
+    def format(self) -> str:
+        """``text``, ``json_object`` or ``json_schema``."""
+        return self.response_format.type if self.response_format else "text"
+
+    @property
+    def schema_name(self) -> str | None:
+        """How the client calls the schema it sent."""
+        sent = self.response_format and self.response_format.json_schema
+        return sent.name if sent else None
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The longest answer that the client takes, in tokens."""
+        return self.max_completion_tokens or self.max_tokens
+
+    def prompt(self) -> str:
+        """All messages as one text."""
+        return "\n".join(message.text for message in self.messages)
+
+    def identity(self) -> tuple[str, str]:
+        """What the model is asked, as text: by all messages, and by those up to the user's first.
+
+        The second is the same for a prompt and for its repairs, which repeat it and add the
+        model's answer, if there was one, and what was wrong with it.
+        """
+        messages = [message.model_dump(mode="json") for message in self.messages]
+        roles = [message.role for message in self.messages]
+        opening = messages[: roles.index("user") + 1] if "user" in roles else messages
+        return _dumps([self.model, messages]), _dumps([self.model, opening])
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """Read the body of a request.
+
+    Raises:
+        ApiError: it is no JSON, or not what OpenAI takes.
+    """
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        if not place:
+            raise ApiError(
+                400, f"We could not parse the JSON body of your request. {fault['msg']}"
+            ) from None
+        raise ApiError(400, f"Invalid '{place}': {fault['msg']}.", param=place) from None
+    if request.format == "json_schema" and request.schema_name is None:
+        place = "response_format.json_schema"
+        raise ApiError(400, f"Missing required parameter: '{place}'.", param=place)
+    if request.stream_options and not request.stream:
+        raise ApiError(
+            400,
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            param="stream_options",
+        )
+    if request.format == "json_object" and "json" not in request.prompt().lower():
+        raise ApiError(
+            400,
+            "'messages' must contain the word 'json' in some form, to use 'response_format' "
+            "of type 'json_object'.",
+            param="messages",
+        )
+    return request
+
+
+def estimate_tokens(text: str) -> int:
+    """About four bytes of UTF-8 make a token."""
+    return -(-len(text.encode()) // 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the model says to one attempt.
+
+    Attributes:
+        content: its text; ``None`` beside a refusal.
+        refusal: why it will not answer.
+        finish: the ``finish_reason``.
+        prompt_tokens: what the prompt costs.
+        completion_tokens: what the answer costs.
+        unusable: whether a fault or the token limit spoiled it.
+    """
+
+    content: str | None
+    refusal: str | None = None
+    finish: str | None = "stop"
+    prompt_tokens: int
+    completion_tokens: int
+    unusable: bool = False
+
+    @property
+    def usage(self) -> Json:
+        """The bill."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What stands around an answer."""
+
+    id: str
+    model: str
+    created: int
+    rest: Json = field(default_factory=lambda: {"service_tier": "default"})
+
+    def _around(self, kind: str, **fields: object) -> bytes:
+        head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return _dumps({**head, **fields, **self.rest}).encode()
+
+    def whole(self, answer: Answer) -> bytes:
+        """The body of an answer that is not streamed."""
+        message: Json = {
+            "role": "assistant",
+            "content": answer.content,
+            "refusal": answer.refusal,
+            "annotations": [],
+        }
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": answer.finish,
+        }
+        return self._around("chat.completion", choices=[choice], usage=answer.usage)
+
+    def chunks(self, answer: Answer, *, size: int, usage: bool) -> Iterator[bytes]:
+        """The events of a streamed answer, except for the closing ``[DONE]``.
+
+        Args:
+            answer: what to say.
+            size: characters per chunk.
+            usage: whether the bill follows as an event of its own.
+        """
+        key, text = (
+            ("refusal", answer.refusal) if answer.refusal else ("content", answer.content or "")
+        )
+        first = {"role": "assistant", "content": "", "refusal": None}
+        deltas: list[Json] = [first]
+        deltas += [{key: text[at : at + size]} for at in range(0, len(text), size)]
+        for delta in deltas:
+            yield self._event(delta, None, usage)
+        if answer.finish is not None:
+            yield self._event({}, answer.finish, usage)
+        if usage:
+            yield _sse(self._around("chat.completion.chunk", choices=[], usage=answer.usage))
+
+    def _event(self, delta: Json, finish: str | None, usage: bool) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        # With include_usage, every chunk but the last says `usage: null`; without, none does.
+        bill = {"usage": None} if usage else {}
+        return _sse(self._around("chat.completion.chunk", choices=[choice], **bill))
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def _sse(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+def model_card(name: str) -> Json:
+    """One model as ``/v1/models`` lists it."""
+    return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "paceline"}
+
+
+def unknown_model(name: str) -> ApiError:
+    """The error for a model that is not there."""
+    return ApiError(
+        404,
+        f"The model `{name}` does not exist or you do not have access to it.",
+        param="model",
+        code="model_not_found",
+    )
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(cast("Any", value), separators=(",", ":"))

@@ -1,0 +1,62 @@
+"""``paceline db``: the schema's version."""
+
+import click
+from paceline.cli.common import echo_json, json_option, settings_options
+from paceline.settings.load import Loaded
+
+
+@click.group()
+def db() -> None:
+    """Create or upgrade the database's schema.
+
+    SQLite's schema is made by itself; a PostgreSQL server is changed by `paceline db upgrade`
+    only, so that a deployment decides when.
+    """
+
+
+@db.command()
+@settings_options
+@json_option
+def upgrade(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: ARG001
+    """Bring the schema of store.url up to date; does nothing where it is.
+
+    \b
+    Example:
+      PACELINE_STORE__URL=postgresql://me:secret@host/db paceline db upgrade
+    """
+    from paceline_adapters.sql import schema
+
+    store = loaded.settings.store
+    before, now = schema.upgrade(store.url, store)
+    if as_json:
+        echo_json({"before": before, "version": now})
+    elif before == now:
+        click.echo(f"up to date: version {now}")
+    else:
+        click.echo(f"upgraded from {before or 'nothing'} to version {now}")
+    return 0
+
+
+@db.command()
+@settings_options
+@json_option
+def current(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: ARG001
+    """Show the schema's version; the exit code is 1 unless it is this paceline's.
+
+    \b
+    Example:
+      paceline db current
+    """
+    from paceline_adapters.sql import schema
+
+    store = loaded.settings.store
+    version = schema.current(store.url, store)
+    fits = version == schema.NEWEST
+    if as_json:
+        echo_json({"version": version, "newest": schema.NEWEST, "up_to_date": fits})
+    elif fits:
+        click.echo(f"version {version}, up to date")
+    else:
+        found = "no schema yet" if version is None else f"version {version}"
+        click.echo(f"{found}; this paceline needs {schema.NEWEST}: paceline db upgrade")
+    return 0 if fits else 1

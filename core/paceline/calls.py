@@ -1,0 +1,213 @@
+"""One call to the provider until it brings a usable answer: admission, retries, one repair."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from paceline import work
+from paceline.errors import (
+    Fatal,
+    PacelineError,
+    ProviderUnusable,
+    Refused,
+    Transient,
+    UnusableAnswer,
+)
+from paceline.flight import Flight
+from paceline.provider import Completion, CompletionRequest, Message, Provider
+from paceline.settings.model import ProviderSettings
+from paceline.steps.answers import parse_answer
+from paceline.steps.contract import Step
+from paceline.strategy import Strategy
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+#: What a dead letter keeps of the last answer, characters.
+KEPT_ANSWER = 20_000
+
+
+class CallFailed(PacelineError):
+    """A call failed for good.
+
+    Args:
+        reason: why, in one line.
+        tally: what was spent on it.
+        last_answer: the last answer that could not be used, if there was one.
+    """
+
+    def __init__(self, reason: str, tally: "Tally", last_answer: str | None = None) -> None:
+        super().__init__(reason)
+        self.tally = tally
+        self.last_answer = None if last_answer is None else last_answer[:KEPT_ANSWER]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one call has cost so far.
+
+    Attributes:
+        attempts: attempts that were not refused.
+        prompt_tokens: tokens of all prompts that were answered.
+        completion_tokens: tokens of all answers.
+    """
+
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, completion: Completion) -> None:
+        """Count an answer."""
+        self.prompt_tokens += completion.prompt_tokens
+        self.completion_tokens += completion.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[AnswerT]):
+    """A usable answer and what it cost.
+
+    Attributes:
+        value: the validated answer.
+        model: the model that wrote it.
+        tally: what all attempts cost.
+        seconds: from asking for admission to the valid answer.
+    """
+
+    value: AnswerT
+    model: str
+    tally: Tally
+    seconds: float
+
+
+@dataclass(slots=True)
+class Caller:
+    """Makes the calls of one concept through a strategy.
+
+    Attributes:
+        provider: who answers.
+        strategy: who admits each attempt.
+        settings: attempts, pauses and patience.
+        flight: told when the task rests and when an attempt is in flight.
+        chance: source of jitter.
+    """
+
+    provider: Provider
+    strategy: Strategy
+    settings: ProviderSettings
+    flight: Flight
+    chance: random.Random = field(default_factory=random.Random)
+
+    async def ask(
+        self, asked: work.Work, request: CompletionRequest, step: Step
+    ) -> Answer[BaseModel]:
+        """Ask until the answer fits the step's model.
+
+        An answer that does not is sent back once with what is wrong with it.
+
+        Raises:
+            CallFailed: this call cannot be answered.
+            ProviderUnusable: no call can be.
+        """
+        started = asyncio.get_running_loop().time()
+        tally = Tally()
+        pause = _Pauses(self.settings, self.chance)
+        repaired: UnusableAnswer | None = None
+        while True:
+            try:
+                attempt = replace(
+                    asked, attempt=tally.attempts + 1, tokens=request.estimated_tokens()
+                )
+                completion = await self._attempt(attempt, request, tally)
+                value = parse_answer(step, completion.text)
+            except Refused as refusal:
+                self.flight.rest()
+                await pause.after_refusal(refusal, tally)
+            except Transient as error:
+                if tally.attempts >= self.settings.attempts:
+                    reason = f"{tally.attempts} attempts failed, the last: {error}"
+                    raise CallFailed(reason, tally) from None
+                self.flight.rest()
+                await pause.after_failure()
+            except ProviderUnusable:
+                raise
+            except Fatal as error:
+                raise CallFailed(str(error), tally) from None
+            except UnusableAnswer as error:
+                if repaired is not None or error.kind == "refusal":
+                    again = " again after it was told what was wrong" if repaired else ""
+                    raise CallFailed(f"{error}{again}", tally, error.answer) from None
+                repaired = error
+                request = replace(request, messages=_repair(request.messages, error))
+            else:
+                seconds = asyncio.get_running_loop().time() - started
+                return Answer(value, completion.model, tally, seconds)
+
+    async def _attempt(
+        self, asked: work.Work, request: CompletionRequest, tally: Tally
+    ) -> Completion:
+        self.flight.rest()
+        permit = await self.strategy.admit(asked)
+        outcome: work.Outcome = work.Failed()
+        started = asyncio.get_running_loop().time()
+        try:
+            with self.flight.call():
+                completion = await self.provider.complete(request)
+            tally.attempts += 1
+            tally.add(completion)
+            tokens = completion.prompt_tokens + completion.completion_tokens
+            outcome = work.Done(tokens, asyncio.get_running_loop().time() - started)
+            return completion
+        except Refused as refusal:
+            outcome = work.Refused(refusal.retry_after)
+            raise
+        except PacelineError:
+            tally.attempts += 1
+            raise
+        finally:
+            permit.release(outcome)
+
+
+@dataclass(slots=True)
+class _Pauses:
+    """How long to wait before the next attempt: exponential, with full jitter.
+
+    Full jitter is the scheme of "Exponential Backoff And Jitter" (AWS Architecture Blog,
+    2015): a random part of the bound spreads callers that failed together.
+    """
+
+    settings: ProviderSettings
+    chance: random.Random
+    failures: int = 0
+    refused_since: float | None = None
+
+    async def after_failure(self) -> None:
+        await asyncio.sleep(self._jitter())
+
+    async def after_refusal(self, refusal: Refused, tally: Tally) -> None:
+        now = asyncio.get_running_loop().time()
+        since = self.refused_since = now if self.refused_since is None else self.refused_since
+        asked = min(refusal.retry_after or 0.0, self.settings.max_backoff)
+        wait = asked + self._jitter()
+        if now + wait - since > self.settings.patience:
+            reason = f"refused for {now - since:.0f} s, longer than provider.patience: {refusal}"
+            raise CallFailed(reason, tally)
+        await asyncio.sleep(wait)
+
+    def _jitter(self) -> float:
+        bound = min(
+            self.settings.max_backoff, self.settings.backoff * 2.0 ** min(self.failures, 30)
+        )
+        self.failures += 1
+        return self.chance.uniform(0.0, bound)
+
+
+def _repair(messages: tuple[Message, ...], error: UnusableAnswer) -> tuple[Message, ...]:
+    """The prompt, the answer it brought, and what is wrong with that."""
+    complaint = (
+        f"That answer cannot be used: {error.problem}\n"
+        "Answer again, completely, with only the JSON that was asked for."
+    )
+    said = (Message("assistant", error.answer[:KEPT_ANSWER]),) if error.answer else ()
+    return (*messages, *said, Message("user", complaint))

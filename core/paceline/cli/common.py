@@ -1,0 +1,83 @@
+"""What commands share: the options that choose settings, and how they run."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from paceline.cli.output import console, echo_json, echo_table, harmless, json_text, note, warn
+
+__all__ = [
+    "console",
+    "echo_json",
+    "echo_table",
+    "harmless",
+    "json_option",
+    "json_text",
+    "note",
+    "run_async",
+    "settings_options",
+    "warn",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def settings_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the options that choose settings.
+
+    The command gets ``loaded`` (the settings and their origins) and ``plugins`` instead.
+    """
+
+    @click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Settings file, instead of ./paceline.toml.",
+    )
+    @click.option(
+        "--set",
+        "assignments",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="One setting by its dotted path, as store.pool_size=5. Repeatable.",
+    )
+    @click.option("--strategy", metavar="NAME[,NAME]", help="Strategies, outer first.")
+    @click.option("--executor", metavar="NAME", help="Executor: in-process, celery, arq, …")
+    @wraps(command)
+    def with_settings(
+        *args: Any,
+        config: Path | None,
+        assignments: tuple[str, ...],
+        strategy: str | None,
+        executor: str | None,
+        **kwargs: Any,
+    ) -> R:
+        from paceline.plugins import Plugins
+        from paceline.settings.load import Value, load_settings, parse_assignment
+
+        flags = [parse_assignment(text) for text in assignments]
+        if strategy is not None:
+            flags.append(Value(("strategy",), strategy, "--strategy"))
+        if executor is not None:
+            flags.append(Value(("executor",), executor, "--executor"))
+        plugins = Plugins()
+        loaded = load_settings(plugins, config=config, flags=flags)
+        for broken in plugins.broken:
+            warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
+        return command(*args, loaded=loaded, plugins=plugins, **kwargs)
+
+    return with_settings
+
+
+def json_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--json``, given as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
+
+
+def run_async(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine to its end; Ctrl-C cancels it and ends the process with 130."""
+    return asyncio.run(coroutine)

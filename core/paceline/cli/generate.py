@@ -1,0 +1,208 @@
+"""Submitting roadmaps and following them to their end: here, or by workers elsewhere."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from paceline.cli.board import Board, Totals, totals_here
+from paceline.cli.local_workers import local_workers
+from paceline.cli.output import note, warn
+from paceline.cli.report import Result, result_of
+from paceline.errors import PartUnavailable
+from paceline.events import EventBus
+from paceline.follow import follow
+from paceline.parts import make_executor, open_bus, open_executor, open_store
+from paceline.plugins import Plugins
+from paceline.roadmap import Roadmap
+from paceline.service import Service, Submitted
+from paceline.settings.load import Loaded
+from paceline.settings.model import Settings
+from paceline.shutdown import serve_until_signalled
+from paceline.store import ENDED, Run, Store
+from paceline.worker import open_worker, reserve_connections, worker_records
+
+#: Seconds between looks at the figures: of this process, and of workers elsewhere.
+LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0
+
+
+@dataclass(slots=True)
+class Generation:
+    """One call of ``paceline run``.
+
+    Attributes:
+        loaded: the settings.
+        plugins: where parts come from.
+        roadmaps: what to generate.
+        board: where progress is shown.
+        new: start other runs even where there are some.
+        workers: local worker processes to start, for a distributed executor.
+        results: one per roadmap, when it is over.
+        code: exit code that a signal brought, or 0.
+    """
+
+    loaded: Loaded
+    plugins: Plugins
+    roadmaps: Sequence[Roadmap]
+    board: Board
+    new: bool = False
+    workers: int = 0
+    results: list[Result] = field(default_factory=list[Result])
+    code: int = 0
+
+    @property
+    def _settings(self) -> Settings:
+        return self.loaded.settings
+
+    async def go(self) -> None:
+        """Submit, follow to the end, and gather the results."""
+        executor = make_executor(self._settings, self.plugins)
+        if executor.distributed:
+            await self._elsewhere()
+        else:
+            await self._here(executor.concurrency)
+
+    async def _here(self, concurrency: int) -> None:
+        name = self._settings.executor
+        records = worker_records(self._settings, executor=name, concurrency=concurrency)
+        limit, warning = await reserve_connections(self._settings, self.plugins, records)
+        if warning:
+            warn(warning)
+        async with open_worker(
+            self._settings, self.plugins, records[0], pool_limit=limit
+        ) as worker:
+            store = worker.parts.store
+            runs = await self._submit(Service(self._settings, store, worker.parts.executor))
+            ours = [run.run_id for run, _ in runs]
+            bus = worker.parts.bus
+
+            async def figures() -> Totals:
+                return totals_here(worker.figures(), store.pool())
+
+            async def serve() -> None:
+                serving = asyncio.create_task(worker.serve(name, only=ours))
+                following = asyncio.create_task(self._follow(store, bus, runs, figures, LOOK_HERE))
+                await asyncio.wait({serving, following}, return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    await _cancel(following)
+                await worker.drain(0)
+                await serving
+                if not following.cancelled():
+                    await following
+
+            with self.board:
+                self.code = await serve_until_signalled(worker, asyncio.create_task(serve()))
+            await self._gather(store, runs)
+
+    async def _elsewhere(self) -> None:
+        settings, plugins = self._settings, self.plugins
+        async with (
+            open_store(settings, plugins) as store,
+            open_bus(settings, plugins) as bus,
+            open_executor(settings, plugins) as executor,
+        ):
+            runs = await self._submit(Service(settings, store, executor))
+            if all(run.status in ENDED for run, _ in runs):
+                await self._gather(store, runs)
+                return
+            async with local_workers(self.loaded, self.workers):
+                if not self.workers and not await _any_worker(store, settings.executor):
+                    warn(
+                        f"no {settings.executor} worker is registered, so the runs wait: start "
+                        "one with `paceline worker`, or call this with --workers 1"
+                    )
+
+                async def figures() -> Totals:
+                    totals = Totals()
+                    for worker in await store.workers():
+                        totals.add(worker.figures, worker.pool_max)
+                    return totals
+
+                following = asyncio.create_task(
+                    self._follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
+                )
+                with self.board:
+                    self.code = await until_signalled(following)
+            await self._gather(store, runs)
+            if self.code and not self.workers:
+                note("the runs go on in their workers; `paceline watch` follows them")
+
+    async def _submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+        runs: list[tuple[Run, Submitted]] = []
+        for roadmap in self.roadmaps:
+            run, what = await service.submit(roadmap, new=self.new)
+            runs.append((run, what))
+            self.board.add(run.run_id, run.title, run.total)
+            if what == "complete":
+                note(f"{run.title}: already complete as run {run.run_id}; --new generates it again")
+            elif what == "resumed":
+                note(f"{run.title}: resuming run {run.run_id} at {run.completed}/{run.total}")
+            elif what == "attached":
+                note(f"{run.title}: run {run.run_id} is {run.status} already; following it")
+        return runs
+
+    async def _follow(
+        self,
+        store: Store,
+        bus: EventBus | None,
+        runs: Sequence[tuple[Run, Submitted]],
+        figures: Callable[[], Awaitable[Totals]],
+        every: float,
+    ) -> None:
+        async def one(run: Run, what: Submitted) -> None:
+            # What another process works on is heard only over a bus that processes share.
+            elsewhere = what == "attached" and run.status == "running"
+            heard = bus if bus is not None and (bus.shared or not elsewhere) else None
+            async for event in follow(store, heard, run.run_id):
+                self.board.event(event)
+
+        async def look() -> None:
+            while True:
+                with suppress(PartUnavailable):
+                    self.board.figures(await figures())
+                await asyncio.sleep(every)
+
+        looking = asyncio.create_task(look())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for run, what in runs:
+                    tasks.create_task(one(run, what))
+        except* PartUnavailable as group:
+            raise group.exceptions[0] from None
+        finally:
+            await _cancel(looking)
+
+    async def _gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        for run, what in runs:
+            self.results.append(await result_of(store, run.run_id, what))
+
+
+async def _any_worker(store: Store, executor: str) -> bool:
+    return any(worker.executor == executor for worker in await store.workers())
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def until_signalled(following: asyncio.Task[None]) -> int:
+    """Wait for the end or a signal; the exit code that the signal means."""
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def on_signal(number: int) -> None:
+        received.append(number)
+        following.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        await asyncio.wait({following})
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    if not received:
+        following.result()
+    return 128 + received[0] if received else 0

@@ -1,0 +1,116 @@
+"""A plugin's options in words, from the pydantic model that declares them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+_BOUNDS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "pattern": "matching {}",
+}
+
+Schema = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        name: its key.
+        type: its type in words.
+        default: its default, fit for JSON; ``None`` also where there is none.
+        required: whether it must be given.
+        bounds: what is allowed, in words; empty if all of the type is.
+        description: what it means.
+    """
+
+    name: str
+    type: str
+    default: object
+    required: bool
+    bounds: str
+    description: str
+
+    @property
+    def shown_default(self) -> str:
+        """The default as the settings file would hold it."""
+        if self.default is None:
+            return "(not set)"
+        return json.dumps(self.default, ensure_ascii=False, default=str)
+
+
+def options_of(model: type[BaseModel]) -> Iterator[Option]:
+    """The options of a model, in its order."""
+    schema = cast("Schema", model.model_json_schema())
+    properties = cast("Mapping[str, Schema]", schema.get("properties", {}))
+    definitions = cast("Mapping[str, Schema]", schema.get("$defs", {}))
+    for name, field in model.model_fields.items():
+        described = properties.get(field.alias or name, {})
+        variants = [_resolved(one, definitions) for one in _variants(described)]
+        default: object = field.default
+        if field.default_factory is not None and not field.default_factory_takes_validated_data:
+            default = field.get_default(call_default_factory=True)
+        yield Option(
+            name=name,
+            type=" or ".join(dict.fromkeys(_type(one) for one in variants)) or "any",
+            default=_plain(default),
+            required=field.is_required(),
+            bounds="; ".join(text for text in map(_bounds, variants) if text),
+            description=" ".join((field.description or "").split()),
+        )
+
+
+def _variants(schema: Schema) -> Sequence[Schema]:
+    """The types that a value may have; that it may be left out shows in the default."""
+    variants = cast("Sequence[Schema]", schema.get("anyOf", [schema]))
+    return [one for one in variants if one.get("type") != "null"]
+
+
+def _resolved(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    return definitions.get(name, schema)
+
+
+def _type(schema: Schema) -> str:
+    if schema.get("format") == "password":
+        return "secret"
+    if "enum" in schema or "const" in schema:
+        return "choice"
+    if schema.get("type") == "array":
+        items = cast("Schema", schema.get("items", {}))
+        return f"list of {_type(items)}"
+    return str(schema.get("type", "any"))
+
+
+def _bounds(schema: Schema) -> str:
+    choices = cast(
+        "Sequence[object]", schema.get("enum", [schema["const"]] if "const" in schema else [])
+    )
+    if choices:
+        return "one of " + ", ".join(map(str, choices))
+    return ", ".join(text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema)
+
+
+def _plain(default: object) -> object:
+    if default is PydanticUndefined:
+        return None
+    if isinstance(default, SecretStr):
+        return "********"
+    if isinstance(default, BaseModel):
+        return default.model_dump(mode="json")
+    if isinstance(default, str | int | float | bool | list | dict) or default is None:
+        return cast("object", default)
+    return str(default)

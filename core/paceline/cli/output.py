@@ -1,0 +1,88 @@
+"""What commands print: results on stdout, remarks on stderr, colours on terminals only."""
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+#: What a hostile text could steer a terminal with: control characters, and the marks that
+#: turn the direction of what follows.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: Width of tables in a pipe, where no line is to be broken.
+_PIPE_WIDTH = 1000
+
+
+def console() -> "Console":
+    """A console on stdout; in a pipe it neither colours nor breaks lines."""
+    from rich.console import Console
+
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def echo_table(table: "Table") -> None:
+    """A table on stdout; in a pipe without the blanks that fill up its last column."""
+    target = console()
+    if target.is_terminal:
+        target.print(table)
+        return
+    with target.capture() as captured:
+        target.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def echo_json(value: object) -> None:
+    """One JSON document on stdout, on one line."""
+    click.echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """JSON that steers no terminal: what would is escaped, so nothing is lost."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def note(text: str) -> None:
+    """A remark on stderr."""
+    click.echo(click.style(f"paceline: {harmless(text)}", dim=True), err=True)
+
+
+def warn(text: str) -> None:
+    """A warning on stderr."""
+    click.echo(click.style("paceline: warning: ", fg="yellow") + harmless(text), err=True)
+
+
+def fault(text: str) -> None:
+    """An error on stderr."""
+    click.echo(click.style("paceline: error: ", fg="red") + harmless(text), err=True)
+
+
+def harmless(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class _ToStderr(logging.Handler):
+    """Our log as remarks; a traceback only when debugging is asked for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            warn(record.getMessage())
+        else:
+            note(record.getMessage())
+
+
+def show_log(*, verbose: bool) -> None:
+    """Show paceline's log on stderr: warnings, or everything from ``info`` on."""
+    log = logging.getLogger("paceline")
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
+    log.propagate = False
+    if not log.handlers:
+        log.addHandler(_ToStderr())

@@ -1,0 +1,64 @@
+"""``paceline submit``."""
+
+from pathlib import Path
+
+import click
+
+from paceline.cli.common import echo_json, json_option, run_async, settings_options
+from paceline.cli.files import read_roadmaps, roadmap_files
+from paceline.plugins import Plugins
+from paceline.roadmap import Roadmap
+from paceline.service import Service, Submitted
+from paceline.settings.load import Loaded
+from paceline.store import Run
+
+
+@click.command()
+@roadmap_files
+@settings_options
+@click.option("--new", is_flag=True, help="Start other runs, even of roadmaps that have one.")
+@json_option
+def submit(
+    *, files: tuple[Path, ...], loaded: Loaded, plugins: Plugins, new: bool, as_json: bool
+) -> int:
+    """Queue each roadmap FILE for workers, and return at once.
+
+    Prints the id of each run; `paceline watch` follows them, `paceline worker` works on them.
+
+    \b
+    Example:
+      paceline submit roadmap.json --executor celery
+    """
+    submitted = run_async(_submit(loaded, plugins, read_roadmaps(files), new=new))
+    if as_json:
+        echo_json(
+            {
+                "runs": [
+                    {
+                        "run_id": run.run_id,
+                        "roadmap_id": run.roadmap_id,
+                        "status": run.status,
+                        "submitted": what,
+                    }
+                    for run, what in submitted
+                ]
+            }
+        )
+        return 0
+    for run, what in submitted:
+        click.echo(f"{run.run_id}  {what}  {run.roadmap_id}")
+    return 0
+
+
+async def _submit(
+    loaded: Loaded, plugins: Plugins, roadmaps: list[Roadmap], *, new: bool
+) -> list[tuple[Run, Submitted]]:
+    from paceline.parts import open_executor, open_store
+
+    settings = loaded.settings
+    async with (
+        open_store(settings, plugins) as store,
+        open_executor(settings, plugins) as executor,
+    ):
+        service = Service(settings, store, executor)
+        return [await service.submit(roadmap, new=new) for roadmap in roadmaps]

@@ -1,0 +1,244 @@
+"""Looks at every part that the settings choose, and at what they are together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from paceline.context import Context
+from paceline.doctor import rules
+from paceline.doctor.finding import Finding
+from paceline.errors import PacelineError, PartUnavailable, Refused, SettingsError
+from paceline.executor import Executor
+from paceline.ledger import Ledger
+from paceline.parts import make_executor, make_strategy, open_bus, open_store
+from paceline.plugins import Plugins
+from paceline.settings.load import options_for
+from paceline.settings.model import Settings
+from paceline.store import Budget, WorkerRecord
+from paceline.strategy import Stack
+
+#: Seconds that one part may take to answer.
+PATIENCE = 20.0
+_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Report:
+    """Findings as they come; what fails becomes one, so that every part is looked at."""
+
+    findings: list[Finding]
+
+    def add(self, found: Finding) -> None:
+        self.findings.append(found)
+
+    async def look(
+        self, part: str, fix: str, look: Callable[[], Awaitable[T]], seconds: float = PATIENCE
+    ) -> T | None:
+        try:
+            async with asyncio.timeout(seconds):
+                return await look()
+        except Refused as error:
+            self.add(Finding("warning", part, f"it answers, but refuses for now: {error}"))
+        except PacelineError as error:
+            self.add(Finding("wrong", part, str(error), fix))
+        except TimeoutError:
+            self.add(Finding("wrong", part, f"no answer within {seconds:g} s", fix))
+        except Exception as error:  # noqa: BLE001
+            # A plugin's bug must not hide what the other parts say. Its text may hold a secret.
+            self.add(Finding("wrong", part, f"its plugin failed: {type(error).__name__}", fix))
+        return None
+
+
+async def examine(settings: Settings, plugins: Plugins) -> Sequence[Finding]:
+    """Reach every part and check that the settings can hold; raises nothing."""
+    store, bus, provider, local = (_Report([]) for _ in range(4))
+    async with AsyncExitStack() as stack:
+        executor, strategy = await _make(settings, plugins, stack, local)
+        reached, _, _, loads = await asyncio.gather(
+            _store(settings, plugins, store),
+            _redis(settings, plugins, bus),
+            _provider(settings, plugins, provider),
+            _executor(settings, executor, local),
+        )
+        budget = None if reached is None else reached[0]
+        workers = () if reached is None else reached[1]
+        together = list(rules.times(settings))
+        if executor is not None:
+            _workers(settings, executor, workers, loads, local)
+            local.findings += executor.findings()
+            together += rules.sharing(settings, executor, strategy, live=len(workers))
+        if budget is not None:
+            processes = 1 if executor is None else executor.processes
+            together += rules.connections(settings, budget, processes=processes)
+    broken = [
+        Finding(
+            "warning",
+            f"plugin {item.name}",
+            f"it could not be loaded: {item.reason}",
+            "repair or uninstall it; PACELINE_PLUGINS=none leaves all third-party plugins out",
+        )
+        for item in plugins.broken
+    ]
+    parts = [*store.findings, *bus.findings, *provider.findings, *local.findings]
+    return [*parts, *together, *broken]
+
+
+async def _make(
+    settings: Settings, plugins: Plugins, stack: AsyncExitStack, report: _Report
+) -> tuple[Executor | None, Stack | None]:
+    """Make what needs no server: it shows whether the options fit."""
+
+    async def executor() -> Executor:
+        made = make_executor(settings, plugins)
+        stack.push_async_callback(made.close)
+        return made
+
+    async def strategy() -> Stack:
+        made = make_strategy(settings, plugins, context)
+        stack.push_async_callback(made.close)
+        return made
+
+    async def steps() -> None:
+        for name in settings.run.steps:
+            plugins.step(name).make({}, context, "steps")
+        report.add(Finding("ok", "steps", " → ".join(settings.run.steps)))
+
+    def ledger() -> Ledger:
+        made = plugins.ledger(settings.ledger_kind).make({}, context, "ledger")
+        stack.push_async_callback(made.close)
+        return made
+
+    context = Context(settings=settings, plugins=plugins, ledger=ledger)
+    made = await report.look(f"executor {settings.executor}", "", executor)
+    stacked = await report.look("strategy", "", strategy)
+    if stacked is not None:
+        said = stacked.explain() or "/".join(settings.strategy)
+        report.add(Finding("ok", "strategy", said))
+    await report.look("steps", "", steps)
+    return made, stacked
+
+
+async def _store(
+    settings: Settings, plugins: Plugins, report: _Report
+) -> tuple[Budget, Sequence[WorkerRecord]] | None:
+    async def look() -> tuple[Budget, Sequence[WorkerRecord]]:
+        async with open_store(settings, plugins) as store:
+            found = await store.budget(), await store.workers()
+        report.add(Finding("ok", "store", "reached; its schema is up to date"))
+        return found
+
+    reached = await report.look("store", "check store.url and that the server runs", look)
+    if reached is None:
+        return None
+    budget, workers = reached
+    return budget, [one for one in workers if not one.identity.is_gone()]
+
+
+async def _redis(settings: Settings, plugins: Plugins, report: _Report) -> None:
+    """Ledger and bus, where they are more than memory of this process."""
+    url = settings.redis.url
+    context = Context(settings=settings, plugins=plugins)
+
+    async def ledger() -> None:
+        made = plugins.ledger(settings.ledger_kind).make({}, context, "ledger")
+        try:
+            said = await made.check()
+        finally:
+            await made.close()
+        if not said and url is not None:
+            said = await _connect(url.get_secret_value())
+        report.add(Finding("ok", f"ledger {settings.ledger_kind}", said or "ready"))
+
+    async def bus() -> None:
+        async with open_bus(settings, plugins) as made:
+            said = await made.check()
+        report.add(Finding("ok", f"events {settings.bus_kind}", said or "ready"))
+
+    fix = "" if url is None else "check redis.url and that the server runs"
+    await report.look(f"ledger {settings.ledger_kind}", fix, ledger)
+    await report.look(f"events {settings.bus_kind}", fix, bus)
+
+
+async def _provider(settings: Settings, plugins: Plugins, report: _Report) -> None:
+    name = settings.provider.name
+    missing = list(rules.api_key(settings))
+    if missing:
+        report.findings += missing
+        return
+
+    async def look() -> None:
+        made = plugins.provider(name).make(
+            options_for(settings.providers, name),
+            Context(settings=settings, plugins=plugins),
+            f"providers.{name}",
+        )
+        try:
+            said = await made.check()
+        finally:
+            await made.close()
+        if not said and settings.provider.base_url is not None:
+            said = await _connect(settings.provider.base_url)
+        report.add(Finding("ok", f"provider {name}", said or "made; it offers no check"))
+
+    await report.look(
+        f"provider {name}", "check provider.base_url, provider.model and the API key", look
+    )
+
+
+async def _executor(settings: Settings, executor: Executor | None, report: _Report) -> int | None:
+    """Reach the broker; how many workers answer there, where the queue can say."""
+    if executor is None:
+        return None
+
+    async def look() -> int:
+        said = await executor.check()
+        if said:
+            report.add(Finding("ok", f"executor {settings.executor}", said))
+        return len(await executor.inspect())
+
+    fix = "check redis.url and that the broker runs"
+    return await report.look(f"executor {settings.executor}", fix, look)
+
+
+def _workers(
+    settings: Settings,
+    executor: Executor,
+    workers: Sequence[WorkerRecord],
+    answering: int | None,
+    report: _Report,
+) -> None:
+    serving = [worker for worker in workers if worker.executor == settings.executor]
+    part = f"executor {settings.executor}"
+    if serving:
+        roadmaps = sum(worker.concurrency for worker in serving)
+        plural = "worker process" if len(serving) == 1 else "worker processes"
+        report.add(
+            Finding("ok", part, f"{len(serving)} {plural} registered, {roadmaps} roadmaps at once")
+        )
+    elif executor.distributed and not answering:
+        report.add(Finding("warning", part, "no worker is registered", "start: paceline worker"))
+    else:
+        report.add(Finding("ok", part, "no worker runs now; `paceline run` works by itself"))
+
+
+async def _connect(url: str) -> str:
+    """Open and close a TCP connection: all that can be known without the service's protocol."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None:
+        raise SettingsError(f"no host and port in its address (scheme {parts.scheme!r})")
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, port)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PartUnavailable(f"{parts.hostname}:{port} cannot be reached: {reason}") from None
+    writer.close()
+    return f"{parts.hostname}:{port} takes connections"

@@ -1,0 +1,146 @@
+"""What settings cannot hold together, whatever can be reached."""
+
+from collections.abc import Iterator
+
+from paceline.doctor.finding import Finding, ascending
+from paceline.executor import Executor
+from paceline.settings.model import Settings
+from paceline.store import Budget
+from paceline.strategy import Stack
+from paceline.worker import BEAT
+
+#: Beats that a lease should outlast, so that one slow beat costs no run.
+BEATS_PER_LEASE = 3
+
+
+def times(settings: Settings) -> Iterator[Finding]:
+    """Leases outlast beats; attempts end before the run does."""
+    lease = settings.run.lease
+    if lease < BEATS_PER_LEASE * BEAT:
+        yield Finding(
+            "wrong" if lease <= BEAT else "warning",
+            "times",
+            f"run.lease is {lease:g} s, but a worker renews it every {BEAT:g} s only: "
+            "one slow beat gives its runs away",
+            f"set run.lease to {BEATS_PER_LEASE * BEAT:g} or more",
+        )
+    else:
+        yield Finding("ok", "times", f"a beat every {BEAT:g} s < run.lease {lease:g} s")
+    provider, deadline = settings.provider, settings.run.deadline
+    yield ascending("times", [("provider.timeout", provider.timeout), ("run.deadline", deadline)])
+    if provider.patience >= deadline:
+        yield Finding(
+            "warning",
+            "times",
+            f"a call may be refused for {provider.patience:g} s (provider.patience), but its run "
+            f"is stopped after {deadline:g} s (run.deadline)",
+            f"lower provider.patience below {deadline:g}",
+        )
+
+
+def api_key(settings: Settings) -> Iterator[Finding]:
+    """The provider's own address wants a key."""
+    provider = settings.provider
+    if provider.name == "openai" and provider.base_url is None and provider.api_key is None:
+        yield Finding(
+            "wrong",
+            "provider openai",
+            "no API key is set",
+            "set OPENAI_API_KEY, or provider.base_url for a server that wants none",
+        )
+
+
+def sharing(
+    settings: Settings, executor: Executor, strategy: Stack | None, *, live: int
+) -> Iterator[Finding]:
+    """What several processes need in common, they have in common.
+
+    Args:
+        settings: the effective settings.
+        executor: the executor of the settings.
+        strategy: their strategies, where they could be made.
+        live: worker processes that are registered now.
+    """
+    several = executor.distributed or executor.processes > 1 or live > 1
+    if not several:
+        return
+    names = "/".join(settings.strategy)
+    in_memory = settings.ledger_kind == "memory"
+    if executor.distributed and in_memory:
+        yield Finding(
+            "wrong",
+            f"executor {settings.executor}",
+            "its workers are processes of their own, and redis.url is not set: they can share "
+            "neither limits nor events",
+            "set redis.url",
+        )
+    elif in_memory and strategy is not None and strategy.over_all_workers:
+        yield Finding(
+            "wrong",
+            f"strategy {names}",
+            f"it limits all workers together, but there are {max(live, executor.processes)} and "
+            "its ledger is in memory: each would count for itself",
+            "set redis.url, or run one worker",
+        )
+    if strategy is not None and "call" in strategy.governs and not strategy.over_all_workers:
+        yield Finding(
+            "warning",
+            f"strategy {names}",
+            "it limits calls in each process apart: the provider sees the sum over all of them",
+            'add "global" as the last strategy',
+        )
+    if settings.store_kind == "memory":
+        yield Finding(
+            "wrong",
+            "store",
+            "it is in the memory of one process, so workers find no runs in it",
+            "set store.url to sqlite:///FILE or postgresql://…",
+        )
+    elif settings.store_kind == "sqlite" and executor.distributed:
+        yield Finding(
+            "warning",
+            "store",
+            "SQLite is one file: all workers must run on this machine",
+            "set store.url to postgresql://… for workers on several machines",
+        )
+
+
+def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterator[Finding]:
+    """The pools of all processes together fit the database server.
+
+    Args:
+        settings: the ceiling per process.
+        budget: what the server allows, and what is registered now.
+        processes: worker processes that one start of the executor brings.
+    """
+    allowed, store = budget.server_max, settings.store
+    if allowed is None:
+        yield Finding("ok", "connections", "the database is embedded: no server to exhaust")
+        return
+    each = store.pool_size + store.max_overflow
+    total = processes * each + budget.reserve
+    plural = "process" if processes == 1 else "processes"
+    words = (
+        f"{processes} {plural} × ({store.pool_size} + {store.max_overflow}) + "
+        f"{budget.reserve} reserved = {total}"
+    )
+    fitting = (allowed - budget.reserve) // processes
+    fix = f"lower store.pool_size and store.max_overflow to {max(fitting, 1)} together"
+    if total <= allowed:
+        yield Finding("ok", "connections", f"{words} ≤ {allowed} that the server allows")
+    elif store.budget == "shrink" and fitting >= 1:
+        text = f"{words} > {allowed}: each pool is sized down to {fitting}"
+        yield Finding("warning", "connections", text, fix)
+    else:
+        fix = f"{fix}, start fewer processes, or raise the server's max_connections"
+        yield Finding("wrong", "connections", f"{words} > {allowed} that the server allows", fix)
+    if budget.registered:
+        taken = budget.registered + budget.reserve
+        fits = taken <= allowed
+        yield Finding(
+            "ok" if fits else "wrong",
+            "connections",
+            f"running workers hold {budget.registered} + {budget.reserve} reserved = {taken} "
+            f"of {allowed}",
+            "" if fits else "stop workers, or raise the server's max_connections",
+        )

@@ -1,0 +1,169 @@
+"""The parts of one process, as the settings choose them, made on its event loop."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from paceline.context import Context
+from paceline.events import EventBus
+from paceline.executor import Executor
+from paceline.gauges import Gauges
+from paceline.ledger import Ledger
+from paceline.plugins import Plugins
+from paceline.provider import Provider
+from paceline.settings.load import options_for
+from paceline.settings.model import Settings
+from paceline.steps.contract import Step
+from paceline.store import Store
+from paceline.strategy import Stack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a worker process works with.
+
+    Attributes:
+        settings: the effective settings.
+        store: persistence, opened.
+        bus: the event bus.
+        provider: the LLM.
+        strategy: the strategies of the settings, stacked.
+        steps: what is made for each concept, in order, by name.
+        executor: where runs are handed to again when they have to be.
+        gauges: what the process is doing.
+    """
+
+    settings: Settings
+    store: Store
+    bus: EventBus
+    provider: Provider
+    strategy: Stack
+    steps: Sequence[tuple[str, Step]]
+    executor: Executor
+    gauges: Gauges = field(default_factory=Gauges)
+
+
+def make_executor(settings: Settings, plugins: Plugins) -> Executor:
+    """The executor of the settings."""
+    name = settings.executor
+    offer = plugins.executor(name)
+    return offer.make(
+        options_for(settings.executors, name),
+        Context(settings=settings, plugins=plugins),
+        f"executors.{name}",
+    )
+
+
+@asynccontextmanager
+async def open_store(
+    settings: Settings, plugins: Plugins, *, worker_id: str = "", pool_limit: int | None = None
+) -> AsyncIterator[Store]:
+    """The store of the settings, opened; closed in the end.
+
+    Raises:
+        PartUnavailable: it cannot be reached.
+    """
+    context = Context(
+        settings=settings, plugins=plugins, worker_id=worker_id, pool_limit=pool_limit
+    )
+    store = plugins.store(settings.store_kind).make({}, context, "store")
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_bus(settings: Settings, plugins: Plugins) -> AsyncIterator[EventBus]:
+    """The event bus of the settings; closed in the end."""
+    bus = plugins.event_bus(settings.bus_kind).make(
+        {}, Context(settings=settings, plugins=plugins), "events"
+    )
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+@asynccontextmanager
+async def open_executor(settings: Settings, plugins: Plugins) -> AsyncIterator[Executor]:
+    """The executor of the settings, as a client; closed in the end."""
+    executor = make_executor(settings, plugins)
+    try:
+        yield executor
+    finally:
+        await executor.close()
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings, plugins: Plugins, *, worker_id: str, pool_limit: int | None = None
+) -> AsyncIterator[Parts]:
+    """Everything a worker needs; closed in reverse order in the end.
+
+    Args:
+        settings: the effective settings.
+        plugins: where the parts come from.
+        worker_id: id of this worker.
+        pool_limit: most database connections of this process.
+
+    Raises:
+        PartUnavailable: the store cannot be reached.
+        SettingsError: options or the stack of strategies are wrong.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            open_store(settings, plugins, worker_id=worker_id, pool_limit=pool_limit)
+        )
+        bus = await stack.enter_async_context(open_bus(settings, plugins))
+        executor = await stack.enter_async_context(open_executor(settings, plugins))
+        ledgers: list[Ledger] = []
+
+        def ledger() -> Ledger:
+            if not ledgers:
+                made = plugins.ledger(settings.ledger_kind).make({}, context, "ledger")
+                stack.push_async_callback(made.close)
+                ledgers.append(made)
+            return ledgers[0]
+
+        context = Context(
+            settings=settings,
+            plugins=plugins,
+            worker_id=worker_id,
+            pool_limit=pool_limit,
+            ledger=ledger,
+        )
+        strategy = make_strategy(settings, plugins, context)
+        stack.push_async_callback(strategy.close)
+        options = options_for(settings.providers, settings.provider.name)
+        provider = plugins.provider(settings.provider.name).make(
+            options, context, f"providers.{settings.provider.name}"
+        )
+        stack.push_async_callback(provider.close)
+        yield Parts(
+            settings=settings,
+            store=store,
+            bus=bus,
+            provider=provider,
+            strategy=strategy,
+            steps=[
+                (name, plugins.step(name).make({}, context, "steps")) for name in settings.run.steps
+            ],
+            executor=executor,
+        )
+
+
+def make_strategy(settings: Settings, plugins: Plugins, context: Context) -> Stack:
+    """The strategies of the settings, stacked."""
+    return Stack(
+        [
+            (
+                name,
+                plugins.strategy(name).make(
+                    options_for(settings.strategies, name), context, f"strategies.{name}"
+                ),
+            )
+            for name in settings.strategy
+        ]
+    )

@@ -1,0 +1,62 @@
+"""Runs whose owner is gone go back into the queue. No process is in charge of it: all look."""
+
+import logging
+
+from paceline.executor import Executor
+from paceline.settings.model import Settings
+from paceline.store import Store
+
+log = logging.getLogger("paceline.recovery")
+
+
+async def recover(
+    store: Store, settings: Settings, executor: Executor | None, *, run_id: str | None = None
+) -> list[str]:
+    """Queue again what lost its owner.
+
+    An owner is gone when its lease has ended, or at once when it was a process of this host
+    that no longer lives.
+
+    Args:
+        store: where runs and owners stand.
+        settings: how many owners a run may lose, and the executor: runs of another one are
+            left to its own workers.
+        executor: where runs are submitted; ``None`` where the caller claims them itself.
+        run_id: look at this run alone.
+
+    Returns:
+        The runs that were queued again.
+    """
+    requeued: list[str] = []
+    for orphan in await store.orphans(run_id=run_id):
+        gone = orphan.lapsed or (orphan.owner is not None and orphan.owner.is_gone())
+        if not gone or (run_id is None and orphan.executor != settings.executor):
+            continue
+        status = await store.requeue_orphan(orphan, poison_after=settings.run.poison_after)
+        if status == "queued":
+            log.info("run %s lost its worker and is queued again", orphan.run_id)
+            if executor is not None:
+                await executor.submit(orphan.run_id)
+            requeued.append(orphan.run_id)
+    return requeued
+
+
+async def submit_queued(store: Store, settings: Settings, executor: Executor) -> int:
+    """Submit every queued run of the executor again.
+
+    A broker may have lost what it was given: it was emptied, or it was away when a run was
+    handed back. Submitting twice runs once.
+
+    Returns:
+        How many there were.
+    """
+    count, last = 0, None
+    while True:
+        page = await store.runs(status=("queued",), before=last)
+        for run in page:
+            if run.executor == settings.executor:
+                await executor.submit(run.run_id)
+                count += 1
+        if not page:
+            return count
+        last = page[-1].run_id

@@ -1,0 +1,266 @@
+"""Where settings come from: flags over environment over file over defaults."""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from pydantic import BaseModel, ValidationError
+
+from paceline.errors import SettingsError
+from paceline.plugins import Kind, Plugins, nearest
+from paceline.settings.model import Settings
+from paceline.validation import describe, dotted
+
+PREFIX = "PACELINE_"
+#: Environment variables of ours that are no settings.
+NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG"})
+#: Variables that users of the OpenAI client have set anyway.
+_OPENAI = {"OPENAI_API_KEY": ("provider", "api_key"), "OPENAI_BASE_URL": ("provider", "base_url")}
+#: Sections whose next key is a plugin's name.
+_BY_PLUGIN = ("strategies", "executors", "providers")
+_MAX_FILE = 2**20
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value as it was given.
+
+    Attributes:
+        path: the keys that lead to it.
+        value: what was given.
+        origin: where, in words: a file, a variable, a flag.
+    """
+
+    path: Path_
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The effective settings.
+
+    Attributes:
+        settings: their values.
+        origins: where each given value came from, by dotted key; defaults are not in it.
+        given: every value that was set, weakest first.
+        config: the settings file that was named, if one was.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    given: Sequence[Value]
+    config: Path | None = None
+
+
+def load_settings(
+    plugins: Plugins,
+    *,
+    config: Path | None = None,
+    flags: Sequence[Value] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Read, merge and check the settings.
+
+    Args:
+        plugins: those whose options may be set.
+        config: the file, instead of ``paceline.toml`` or ``pyproject.toml`` of the folder.
+        flags: values from the command line, weakest first.
+        environ: instead of the process's environment.
+
+    Raises:
+        SettingsError: a key or value is wrong: its place, and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    if config is None and environ.get("PACELINE_CONFIG"):
+        config = Path(environ["PACELINE_CONFIG"])
+    given = [
+        *(
+            Value(path, environ[name], f"environment {name}")
+            for name, path in _OPENAI.items()
+            if environ.get(name)
+        ),
+        *_from_file(config),
+        *_from_environment(environ),
+        *flags,
+    ]
+    given = [Value(_folded(value.path), value.value, value.origin) for value in given]
+    loaded = replace(_validated(given), config=config)
+    _check_sections(loaded, plugins)
+    return loaded
+
+
+def parse_assignment(text: str) -> Value:
+    """``store.pool_size=5`` of ``--set`` as a value.
+
+    Raises:
+        SettingsError: it is no assignment.
+    """
+    key, equals, raw = text.partition("=")
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
+        raise SettingsError(f"--set {text!r}: write it as key=value, as in store.pool_size=5")
+    value: object = raw
+    if raw[:1] in ("[", "{", '"'):
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"--set {key}: {raw!r} is no TOML value: {error}") from None
+    return Value(path, value, f"--set {key}")
+
+
+def options_for(sections: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:
+    """A plugin's section; ``-`` and ``_`` in its name are one."""
+    return sections.get(name.replace("_", "-"), {})
+
+
+def _folded(path: Path_) -> Path_:
+    if len(path) > 1 and path[0] in _BY_PLUGIN:
+        return (path[0], path[1].replace("_", "-"), *path[2:])
+    return path
+
+
+def _from_file(config: Path | None) -> Iterator[Value]:
+    if config is not None:
+        data = _read_toml(config, must_exist=True)
+        table = data if config.name != "pyproject.toml" else _tool_table(data)
+        yield from _leaves(table, (), str(config))
+        return
+    own, shared = Path("paceline.toml"), Path("pyproject.toml")
+    if own.is_file():
+        yield from _leaves(_read_toml(own), (), str(own))
+    elif shared.is_file():
+        yield from _leaves(_tool_table(_read_toml(shared)), (), f"{shared} [tool.paceline]")
+
+
+def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_FILE + 1)
+        if len(raw) > _MAX_FILE:
+            raise SettingsError(f"{path}: larger than 1 MiB, the most allowed")
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except OSError as error:
+        if must_exist or path.exists():
+            raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from None
+
+
+def _tool_table(data: Mapping[str, object]) -> Mapping[str, object]:
+    tool = data.get("tool")
+    table = (
+        cast("Mapping[str, object]", tool).get("paceline") if isinstance(tool, Mapping) else None
+    )
+    return cast("Mapping[str, object]", table) if isinstance(table, Mapping) else {}
+
+
+def _leaves(table: Mapping[str, object], path: Path_, origin: str) -> Iterator[Value]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(cast("Mapping[str, object]", value), (*path, key), origin)
+        else:
+            yield Value((*path, key), value, origin)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
+    for name, value in sorted(environ.items()):
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            path = tuple(name.removeprefix(PREFIX).lower().split("__"))
+            yield Value(path, value, f"environment {name}")
+
+
+def _validated(given: Sequence[Value]) -> Loaded:
+    tree: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for item in given:
+        _put(tree, item.path, item.value)
+        origins[".".join(item.path)] = item.origin
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        lines: list[str] = []
+        for described, fault in zip(describe(error), error.errors(), strict=True):
+            place = _given_path(fault["loc"])
+            line = described
+            if _is_secret(place):
+                line = f"{dotted(fault['loc'])}: {fault['msg']}"
+            hint = nearest(place[-1], _known_keys(place[:-1])) if _unknown(fault["type"]) else ""
+            lines.append(f"{line}{hint} — in {_origin(place, origins)}")
+        raise SettingsError("; ".join(lines)) from None
+    return Loaded(settings, origins, given)
+
+
+def _put(tree: dict[str, object], path: Path_, value: object) -> None:
+    for key in path[:-1]:
+        inner = tree.get(key)
+        if not isinstance(inner, dict):
+            inner = tree[key] = dict[str, object]()
+        tree = cast("dict[str, object]", inner)
+    tree[path[-1]] = value
+
+
+def _unknown(kind: str) -> bool:
+    return kind == "extra_forbidden"
+
+
+def _given_path(location: Sequence[int | str]) -> Path_:
+    return tuple(str(part) for part in location if isinstance(part, str)) or ("settings",)
+
+
+def _is_secret(path: Path_) -> bool:
+    return path[-1] in {"url", "api_key"}
+
+
+def _known_keys(path: Path_) -> list[str]:
+    model: type[BaseModel] = Settings
+    for key in path:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _origin(path: Path_, origins: Mapping[str, str]) -> str:
+    key = ".".join(path)
+    for known, origin in origins.items():
+        if known == key or known.startswith(f"{key}.") or key.startswith(f"{known}."):
+            return origin
+    return "the settings"
+
+
+def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
+    """Options are checked whether or not the settings choose the plugin: a typo is a typo."""
+    settings = loaded.settings
+    sections: tuple[tuple[str, Kind, Mapping[str, Mapping[str, object]]], ...] = (
+        ("strategies", "strategy", settings.strategies),
+        ("executors", "executor", settings.executors),
+        ("providers", "provider", settings.providers),
+    )
+    for section, kind, by_name in sections:
+        for name, raw in by_name.items():
+            known = plugins.names(kind)
+            match = next((other for other in known if other.replace("_", "-") == name), None)
+            place = f"{section}.{name}"
+            origin = _origin((section, name), loaded.origins)
+            if match is None:
+                raise SettingsError(f"{place}: unknown {kind}{nearest(name, known)} — in {origin}")
+            try:
+                plugins.offer(kind, match).check(raw, place)
+            except SettingsError as error:
+                raise SettingsError(f"{error} — in {origin}") from None
+    for name in settings.strategy:
+        plugins.strategy(name)
+    plugins.executor(settings.executor)
+    plugins.store(settings.store_kind)
+    plugins.provider(settings.provider.name)
+    plugins.event_bus(settings.bus_kind)
+    for name in settings.run.steps:
+        plugins.step(name)

@@ -1,0 +1,33 @@
+"""The shipped steps, offered through the ordinary hook."""
+
+from collections.abc import Callable
+
+from paceline.context import Context
+from paceline.hookspecs import Register, hookimpl
+from paceline.options import NoOptions
+from paceline.steps.contract import Step
+from paceline.steps.prompted import PromptedStep
+from paceline.steps.quiz import Quiz
+from paceline.steps.resources import Resources
+from paceline.steps.templates import load_template
+from paceline.steps.tutorial import Tutorial
+
+_SUMMARIES: dict[type[PromptedStep], str] = {
+    Tutorial: "A tutorial with sections in Markdown and exercises.",
+    Resources: "What to read, watch and try, with addresses.",
+    Quiz: "Multiple-choice questions with explanations.",
+}
+
+
+@hookimpl
+def paceline_register_steps(register: Register[Step]) -> None:
+    """Offer tutorial, resources and quiz."""
+    for kind, summary in _SUMMARIES.items():
+        register(kind.name, _factory(kind), options=NoOptions, summary=summary)
+
+
+def _factory(kind: type[PromptedStep]) -> Callable[[NoOptions, Context], Step]:
+    def make(options: NoOptions, context: Context) -> Step:  # noqa: ARG001
+        return kind(load_template(kind.name, context.settings.prompts.get(kind.name)))
+
+    return make

@@ -1,0 +1,102 @@
+"""The third step: a quiz."""
+
+from typing import Annotated, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from paceline.steps.prompted import PromptedStep
+from paceline.steps.readable import item, plain
+from paceline.steps.text import Answer, Text, written
+
+
+def _indexes(value: object) -> object:
+    """A lone index as a list of one: models write both for a single right answer."""
+    return cast("object", value) if isinstance(value, list) else [value]
+
+
+Index = Annotated[int, Field(ge=0, strict=True)]
+#: Kept as it is written: an option may be code, whose line breaks mean something.
+Option = Annotated[str, Field(max_length=1000), AfterValidator(written)]
+
+
+class Question(Answer):
+    """A multiple-choice question."""
+
+    question: Text
+    """The question; it can be understood without the options."""
+    options: Annotated[list[Option], Field(min_length=2, max_length=10)]
+    """What to choose from; no two alike, without letters or numbers in front."""
+    answer: Annotated[list[Index], BeforeValidator(_indexes), Field(min_length=1, max_length=10)]
+    """Positions of all right options, counted from 0: one, or several if several are right."""
+    explanation: Text
+    """Why the right options are right and the others are not."""
+    difficulty: Literal["easy", "medium", "hard"]
+    """How hard the question is."""
+
+    @field_validator("options")
+    @classmethod
+    def _options_differ(cls, options: list[str]) -> list[str]:
+        # Compared as they are: case alone may be the point, `List` or `list`.
+        twice = next((option for option in options if options.count(option) > 1), None)
+        if twice is not None:
+            raise PydanticCustomError(
+                "options",
+                "must differ from each other; {twice} stands there twice",
+                {"twice": repr(twice[:60])},
+            )
+        return options
+
+    @field_validator("answer")
+    @classmethod
+    def _answers_exist(cls, answer: list[int], info: ValidationInfo) -> list[int]:
+        options = cast("list[str] | None", info.data.get("options"))
+        if len(set(answer)) < len(answer):
+            raise PydanticCustomError("answer", "must name each right option once")
+        if options is not None and max(answer) >= len(options):
+            raise PydanticCustomError(
+                "answer",
+                "must hold positions from 0 to {last}, because there are {count} options",
+                {"last": len(options) - 1, "count": len(options)},
+            )
+        return answer
+
+
+class QuizAnswer(Answer):
+    """A quiz on one concept."""
+
+    questions: Annotated[list[Question], Field(min_length=1, max_length=30)]
+    """The questions, easiest first."""
+
+
+class Quiz(PromptedStep):
+    """Checks what the reader has understood."""
+
+    name = "quiz"
+    answer = QuizAnswer
+    max_tokens = 4000
+
+    def readable(self, answer: BaseModel) -> str:
+        """The questions with their options, the right ones marked."""
+        if not isinstance(answer, QuizAnswer):
+            return super().readable(answer)
+        parts = ["## Quiz"]
+        for number, one in enumerate(answer.questions, 1):
+            options = (
+                item(plain(text), "- [x]" if place in one.answer else "- [ ]")
+                for place, text in enumerate(one.options)
+            )
+            parts += [
+                f"### Question {number} ({one.difficulty})",
+                plain(one.question),
+                "\n".join(options),
+                f"*Why:* {plain(one.explanation)}",
+            ]
+        return "\n\n".join(parts)

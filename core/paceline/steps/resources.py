@@ -1,0 +1,53 @@
+"""The second step: where to read on."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from paceline.steps.prompted import PromptedStep
+from paceline.steps.readable import item, link_text, plain
+from paceline.steps.text import Answer, Line, Text, Url
+
+
+class Resource(Answer):
+    """One thing to read, watch or try."""
+
+    title: Line
+    """Its title, as its publisher writes it."""
+    url: Url
+    """Its complete address, beginning with https:// or http://."""
+    type: Literal["documentation", "article", "book", "course", "video", "paper", "tool", "other"]
+    """What it is."""
+    why: Text
+    """What this learner gets from it, in one or two sentences."""
+
+
+class ResourcesAnswer(Answer):
+    """Resources for one concept."""
+
+    resources: Annotated[list[Resource], Field(min_length=1, max_length=20)]
+    """The resources, the most useful first."""
+
+
+class Resources(PromptedStep):
+    """Recommends what to read, watch and try next."""
+
+    name = "resources"
+    answer = ResourcesAnswer
+    max_tokens = 2000
+
+    def readable(self, answer: BaseModel) -> str:
+        """A list with addresses."""
+        if not isinstance(answer, ResourcesAnswer):
+            return super().readable(answer)
+        entries = (
+            item(
+                f"[{link_text(one.title)}](<{_address(one.url)}>) ({one.type})  \n{plain(one.why)}"
+            )
+            for one in answer.resources
+        )
+        return "\n".join(["## Resources", "", *entries])
+
+
+def _address(url: str) -> str:
+    return url.replace("<", "%3C").replace(">", "%3E")

@@ -1,0 +1,73 @@
+"""Prompt templates: the shipped ones, and the user's own in their place."""
+
+from collections.abc import Collection
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from paceline.errors import SettingsError
+from paceline.steps.facts import PLACEHOLDERS
+
+#: Bytes of a template at most.
+MAX_BYTES = 256 * 1024
+
+
+def load_template(
+    step: str, own: Path | None = None, *, allowed: Collection[str] = PLACEHOLDERS
+) -> Template:
+    """Load the template of a step.
+
+    Args:
+        step: the step's name; the shipped template is ``paceline/prompts/STEP.md``.
+        own: file to use instead, from ``prompts.STEP`` of the settings.
+        allowed: the placeholders that it may hold, without ``$``.
+
+    Raises:
+        SettingsError: the file cannot be read, is empty or too large, or names an unknown
+            placeholder.
+    """
+    place = f"prompts.{step}"
+    if own is None:
+        shipped = resources.files("paceline").joinpath("prompts", f"{step}.md")
+        text = shipped.read_text(encoding="utf-8")
+    else:
+        place = f"{place}: {own}"
+        text = _read(own, place)
+    template = Template(text.strip())
+    _check(template, place, allowed)
+    return template
+
+
+def _read(path: Path, place: str) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"{place}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a NUL in the path
+        raise SettingsError(f"{place}: cannot be read: {error}") from None
+    if len(raw) > MAX_BYTES:
+        raise SettingsError(f"{place}: larger than {MAX_BYTES // 1024} KiB, the most allowed")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{place}: not UTF-8 at byte {error.start}") from None
+    if not text.strip():
+        raise SettingsError(f"{place}: is empty")
+    return text
+
+
+def _check(template: Template, place: str, allowed: Collection[str]) -> None:
+    names = ", ".join(f"${name}" for name in sorted(allowed))
+    for found in template.pattern.finditer(template.template):
+        line = template.template.count("\n", 0, found.start()) + 1
+        name = found.group("named") or found.group("braced")
+        if found.group("invalid") is not None:
+            raise SettingsError(
+                f"{place}: a $ at line {line} begins no placeholder; write $$ for the sign itself "
+                f"(placeholders: {names})"
+            )
+        if name is not None and name not in allowed:
+            raise SettingsError(
+                f"{place}: unknown placeholder ${name} at line {line} (allowed: {names})"
+            )

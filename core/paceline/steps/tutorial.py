@@ -1,0 +1,53 @@
+"""The first step: a tutorial."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from paceline.steps.prompted import PromptedStep
+from paceline.steps.readable import item, plain
+from paceline.steps.text import Answer, Line, Markdown, Text
+
+
+class Section(Answer):
+    """A part of a tutorial."""
+
+    title: Line
+    """Heading of the section, without numbering."""
+    content: Markdown
+    """The section's text in Markdown, without the heading."""
+    kind: Literal["introduction", "explanation", "example", "pitfalls", "summary"]
+    """What the section does for the reader."""
+
+
+class TutorialAnswer(Answer):
+    """A tutorial on one concept."""
+
+    title: Line
+    """Title of the tutorial."""
+    summary: Text
+    """What the reader will know at the end, in two or three sentences."""
+    sections: Annotated[list[Section], Field(min_length=1, max_length=20)]
+    """The tutorial itself, in reading order."""
+    exercises: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    """Tasks for the reader, easiest first, each complete in itself."""
+    minutes: Annotated[int, Field(ge=1, le=600)]
+    """Minutes that reading and the exercises take."""
+
+
+class Tutorial(PromptedStep):
+    """Explains a concept from the ground up."""
+
+    name = "tutorial"
+    answer = TutorialAnswer
+    max_tokens = 6000
+
+    def readable(self, answer: BaseModel) -> str:
+        """Title, sections and exercises."""
+        if not isinstance(answer, TutorialAnswer):
+            return super().readable(answer)
+        parts = [f"## {plain(answer.title)}", answer.summary, f"*{answer.minutes} minutes*"]
+        for section in answer.sections:
+            parts += [f"### {plain(section.title)}", section.content]
+        exercises = (item(text, f"{n}.") for n, text in enumerate(answer.exercises, 1))
+        return "\n\n".join([*parts, "### Exercises", "\n".join(exercises)])

@@ -1,0 +1,81 @@
+"""A provider that does what a test tells it to, in no time or in virtual time."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+
+from pydantic import BaseModel
+
+from paceline.provider import Completion, CompletionRequest, Provider
+
+_ANSWERS: Mapping[str, object] = {
+    "tutorial": {
+        "title": "A title",
+        "summary": "A summary.",
+        "sections": [{"title": "One", "content": "Some *text*.", "kind": "explanation"}],
+        "exercises": ["Do it."],
+        "minutes": 10,
+    },
+    "resources": {
+        "resources": [
+            {"title": "A page", "url": "https://example.org/", "type": "article", "why": "Good."}
+        ]
+    },
+    "quiz": {
+        "questions": [
+            {
+                "question": "Which?",
+                "options": ["this", "that"],
+                "answer": [0],
+                "explanation": "Because.",
+                "difficulty": "easy",
+            }
+        ]
+    },
+}
+
+#: What a script says of one call: seconds that it takes and the text it brings, or an error.
+Reply = tuple[float, str | BaseModel | Exception]
+Script = Callable[[CompletionRequest, int], Reply]
+
+
+def plain_answer(step: str) -> str:
+    """A short valid answer of a built-in step."""
+    return json.dumps(_ANSWERS[step])
+
+
+class ScriptedProvider(Provider):
+    """Answers by a script, and counts.
+
+    Args:
+        script: called with each request and its ordinal, from 1; says how long the call takes
+            and what it brings.
+
+    Attributes:
+        in_flight: calls in flight now.
+        peak: most that were in flight at once.
+        requests: every request, in order.
+    """
+
+    key = "scripted:model"
+
+    def __init__(self, script: Script | None = None) -> None:
+        self._script = script or (lambda request, _: (1.0, plain_answer(request.step)))
+        self.in_flight = 0
+        self.peak = 0
+        self.requests: list[CompletionRequest] = []
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Wait as long as the script says, then answer or raise."""
+        self.requests.append(request)
+        seconds, reply = self._script(request, len(self.requests))
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.in_flight -= 1
+        if isinstance(reply, Exception):
+            raise reply
+        text = reply.model_dump_json() if isinstance(reply, BaseModel) else reply
+        return Completion(text=text, model="model", prompt_tokens=100, completion_tokens=50)

@@ -1,0 +1,427 @@
+"""One process that works on runs: it registers, beats, claims, and stops tidily."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import psutil
+
+from paceline.errors import (
+    PacelineError,
+    PartUnavailable,
+    ProviderUnusable,
+    SettingsError,
+    StaleFence,
+)
+from paceline.identity import new_worker_id, this_process
+from paceline.outbox import Outbox
+from paceline.parts import Parts, open_parts, open_store
+from paceline.pipeline import Pipeline
+from paceline.plugins import Plugins
+from paceline.progress import Progress
+from paceline.recovery import recover
+from paceline.settings.model import Settings
+from paceline.store import Claim, Figures, RunStatus, Store, WorkerRecord
+
+log = logging.getLogger("paceline.worker")
+
+#: Seconds between beats: a cancel request arrives, and a dead neighbour is seen, within one.
+BEAT = 2.0
+#: Beats between two looks for runs whose owner is gone.
+RECOVER_EVERY = 3
+
+Stop = Literal["cancelled", "deadline", "lost", "stopped"]
+
+
+@dataclass(slots=True)
+class _Active:
+    """A run in work."""
+
+    claim: Claim
+    task: asyncio.Task[RunStatus | None]
+    pipeline: Pipeline | None = None
+    stop: Stop | None = None
+    settling: bool = False
+
+
+class Worker:
+    """Works on runs with the parts of this process.
+
+    Make one with ``open_worker``. Executors hand it runs by ``run``; where the store alone is
+    the queue, ``serve`` claims them.
+    """
+
+    def __init__(self, parts: Parts, record: WorkerRecord) -> None:
+        self.parts = parts
+        self.record = record
+        self._drain_asked = asyncio.Event()
+        self._outbox = Outbox(parts.bus, parts.gauges)
+        self._active: dict[str, _Active] = {}
+        self._idle = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._beaten_at = asyncio.get_running_loop().time()
+        self._events_at_beat = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more runs."""
+        return self._drain_asked.is_set()
+
+    async def until_draining(self) -> None:
+        """Return as soon as it takes no more runs: what hands it runs shall end then."""
+        await self._drain_asked.wait()
+
+    # -- runs ----------------------------------------------------------------------------
+
+    async def run(self, run_id: str) -> RunStatus | None:
+        """Claim a run and work on it until it ends or has to stop.
+
+        Returns:
+            The status it has then (``queued`` when it was handed back), or ``None`` when it
+            is not ours: it has a live owner, is over, or was taken from us.
+        """
+        if self.draining or run_id in self._active:
+            return None
+        await recover(self.parts.store, self.parts.settings, None, run_id=run_id)
+        lease = self.parts.settings.run.lease
+        claim = await self.parts.store.claim(run_id, self.record.worker_id, lease=lease)
+        return None if claim is None else await self.work_on(claim)
+
+    async def work_on(self, claim: Claim) -> RunStatus | None:
+        """Work on a claimed run until it ends or has to stop; returns as ``run``.
+
+        Cancelling the caller stops the run tidily: it is queued again.
+        """
+        task = asyncio.get_running_loop().create_task(self._work(claim))
+        active = self._active[claim.run_id] = _Active(claim, task)
+        self.parts.gauges.runs.add(claim.run_id)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._stop(active, "stopped")
+            return await task
+        finally:
+            del self._active[claim.run_id]
+            self.parts.gauges.runs.discard(claim.run_id)
+            self._wake.set()
+
+    async def _work(self, claim: Claim) -> RunStatus | None:
+        store, settings = self.parts.store, self.parts.settings.run
+        roadmap = await store.roadmap(claim.run_id)
+        progress = Progress(claim, roadmap.concept_count(), self._outbox)
+        for concept in await store.concepts(claim.run_id):
+            if concept.status != "pending":
+                progress.finished.add(concept.concept_id)
+                progress.failures += concept.status == "failed"
+        existing = await store.artifact_steps(claim.run_id)
+        pipeline = Pipeline(self.parts, claim, roadmap, existing, progress)
+        active = self._active[claim.run_id]
+        active.pipeline = pipeline
+        progress.snapshot()
+        status: RunStatus
+        reason: str | None = None
+        try:
+            async with asyncio.timeout(settings.deadline) as deadline:
+                if self.draining:
+                    pipeline.drain()
+                await pipeline.generate()
+        except ProviderUnusable as error:
+            status, reason = "failed", str(error)
+        except StaleFence:
+            return None
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            status, reason = _overdue(
+                pipeline, f"stopped after {settings.deadline:g} s, its deadline"
+            )
+        except asyncio.CancelledError:
+            active.task.uncancel()
+            if active.stop == "lost":
+                return None
+            if active.stop == "deadline":
+                status, reason = _overdue(pipeline, "stopped by its executor's time limit")
+            else:
+                status = "cancelled" if active.stop == "cancelled" else "queued"
+        except PartUnavailable as error:
+            log.warning("run %s: %s", claim.run_id, error)
+            status, reason = "queued", str(error)
+        except Exception as error:
+            # A plugin's bug ends this run, not the worker and its other runs.
+            log.exception("run %s failed", claim.run_id)
+            status, reason = "failed", f"{type(error).__name__}: {error}"
+        else:
+            status, reason = self._verdict(progress)
+        active.settling = True
+        return await self._settle(claim, progress, status, reason)
+
+    def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
+        if len(progress.finished) < progress.total:
+            return "queued", None
+        failed, total = progress.failures, progress.total
+        if not failed:
+            return "completed", None
+        reason = f"{failed} of {total} concepts failed"
+        too_many = failed > self.parts.settings.run.failure_threshold * total
+        return ("failed" if too_many else "partial"), reason
+
+    async def _settle(
+        self, claim: Claim, progress: Progress, status: RunStatus, reason: str | None
+    ) -> RunStatus | None:
+        """Write how it ended, then tell it."""
+        try:
+            if status == "queued":
+                await self.parts.store.hand_back(claim, reason)
+                await self.parts.executor.submit(claim.run_id)
+            else:
+                await self.parts.store.finish(claim, status, reason)
+                progress.ended(status, reason)
+        except StaleFence:
+            return None
+        except PartUnavailable as error:
+            # Nobody renews its lease from here on, so whoever finds it goes on with it.
+            log.warning("run %s stays as it is until its lease ends: %s", claim.run_id, error)
+            return None
+        await self._outbox.flush()
+        return status
+
+    # -- stopping ------------------------------------------------------------------------
+
+    def expire(self, run_id: str) -> bool:
+        """Stop a run as its deadline does: queued again if it saved anything, else failed.
+
+        Returns:
+            Whether it is in work here.
+        """
+        active = self._active.get(run_id)
+        if active is not None:
+            self._stop(active, "deadline")
+        return active is not None
+
+    def _stop(self, active: _Active, why: Stop) -> None:
+        # Once its end is being written there is nothing left to stop, only that to lose.
+        if active.stop is None and not active.settling:
+            active.stop = why
+            active.task.cancel()
+
+    async def drain(self, grace: float) -> None:
+        """Take no more runs; let calls in flight end within ``grace`` seconds, and save them.
+
+        What is then unfinished is handed back, to be resumed at its first missing artifact.
+        """
+        self._drain_asked.set()
+        self._wake.set()
+        for active in self._active.values():
+            if active.pipeline is not None:
+                active.pipeline.drain()
+        tasks = [active.task for active in self._active.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop every run at once and hand it back."""
+        self._drain_asked.set()
+        self._wake.set()
+        for active in self._active.values():
+            self._stop(active, "stopped")
+        tasks = [active.task for active in self._active.values()]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # -- beats ---------------------------------------------------------------------------
+
+    async def beat_for_ever(self) -> None:
+        """Report, renew leases, learn of cancel requests, and look after orphans."""
+        # At once: a worker that replaces a killed one goes on where that one was.
+        await self._recover()
+        beats = 0
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                await self._beat()
+            except PacelineError as error:
+                log.warning("a beat failed: %s", error)
+                self._give_up_lapsed()
+                continue
+            beats += 1
+            if beats % RECOVER_EVERY == 0:
+                await self._recover()
+
+    async def _recover(self) -> None:
+        if self.draining:
+            return
+        try:
+            await recover(self.parts.store, self.parts.settings, self.parts.executor)
+        except PacelineError as error:
+            log.warning("orphaned runs were not looked for: %s", error)
+
+    async def _beat(self) -> None:
+        answer = await self.parts.store.beat(
+            self.record.worker_id, self.figures(), lease=self.parts.settings.run.lease
+        )
+        now = asyncio.get_running_loop().time()
+        self._beaten_at = now
+        self._events_at_beat = self.parts.gauges.events
+        for run_id in answer.lost | answer.cancelled:
+            active = self._active.get(run_id)
+            if active is not None:
+                self._stop(active, "lost" if run_id in answer.lost else "cancelled")
+
+    def _give_up_lapsed(self) -> None:
+        """Stop paying for runs that others may own by now."""
+        silent = asyncio.get_running_loop().time() - self._beaten_at
+        if silent > self.parts.settings.run.lease:
+            for active in self._active.values():
+                self._stop(active, "lost")
+
+    def figures(self) -> Figures:
+        """What this process is doing now."""
+        gauges, pool = self.parts.gauges, self.parts.store.pool()
+        seconds = max(asyncio.get_running_loop().time() - self._beaten_at, 0.1)
+        return Figures(
+            runs=tuple(sorted(gauges.runs)),
+            concepts=gauges.concepts,
+            calls=gauges.calls,
+            connections=pool.in_use,
+            connections_peak=pool.peak,
+            events=gauges.events,
+            events_per_second=(gauges.events - self._events_at_beat) / seconds,
+            strategy=self.parts.strategy.explain(),
+            rss=psutil.Process().memory_info().rss,
+        )
+
+    # -- the store as the queue ----------------------------------------------------------
+
+    async def serve(
+        self, executor: str, *, only: Sequence[str] | None = None, poll: float = 0.5
+    ) -> None:
+        """Claim queued runs of an executor and work on them, until drained.
+
+        Args:
+            executor: the name that runs were submitted under.
+            only: work on these runs alone.
+            poll: seconds between looks at the store while there is room for more.
+        """
+        working: set[asyncio.Task[RunStatus | None]] = set()
+        try:
+            while not self.draining:
+                self._wake.clear()
+                claim = None
+                if len(working) < self.record.concurrency:
+                    claim = await self._claim_next(executor, only)
+                if claim is not None:
+                    task = asyncio.get_running_loop().create_task(self.work_on(claim))
+                    working.add(task)
+                    task.add_done_callback(working.discard)
+                    continue
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), poll)
+        finally:
+            if working:
+                await asyncio.wait(working)
+
+    async def _claim_next(self, executor: str, only: Sequence[str] | None) -> Claim | None:
+        try:
+            return await self.parts.store.claim_next(
+                executor, self.record.worker_id, lease=self.parts.settings.run.lease, only=only
+            )
+        except PartUnavailable as error:
+            log.warning("no run can be claimed: %s", error)
+            await asyncio.sleep(BEAT)
+            return None
+
+
+def _overdue(pipeline: Pipeline, why: str) -> tuple[RunStatus, str]:
+    """What becomes of a run whose time is up: one that gets nowhere is not tried for ever."""
+    if pipeline.saved:
+        return "queued", why
+    return "failed", f"{why}, without one artifact saved"
+
+
+def worker_records(
+    settings: Settings, *, executor: str, concurrency: int, processes: int = 1
+) -> list[WorkerRecord]:
+    """Records of worker processes of this host that are about to start."""
+    identity = this_process()
+    return [
+        WorkerRecord(
+            worker_id=new_worker_id(),
+            identity=identity,
+            executor=executor,
+            concurrency=concurrency,
+            pool_max=settings.store.pool_size + settings.store.max_overflow,
+        )
+        for _ in range(processes)
+    ]
+
+
+async def reserve_connections(
+    settings: Settings, plugins: Plugins, records: Sequence[WorkerRecord]
+) -> tuple[int, str | None]:
+    """Register processes and give each its part of the database's connections.
+
+    Returns:
+        The most connections that each may open, and a warning where that is less than set.
+
+    Raises:
+        BudgetError: they do not fit; the text shows the sum.
+        PartUnavailable: the database cannot be reached.
+    """
+    async with open_store(settings, plugins) as store:
+        return await store.admit_workers(records)
+
+
+@asynccontextmanager
+async def open_worker(
+    settings: Settings, plugins: Plugins, record: WorkerRecord, *, pool_limit: int | None
+) -> AsyncIterator[Worker]:
+    """A registered worker with a beating heart; drained and deregistered in the end.
+
+    Args:
+        settings: the effective settings.
+        plugins: where parts come from.
+        record: this worker, with connections reserved.
+        pool_limit: those connections.
+    """
+    async with open_parts(
+        settings, plugins, worker_id=record.worker_id, pool_limit=pool_limit
+    ) as parts:
+        await _refuse_split_limits(parts, record)
+        if pool_limit is not None:
+            record = replace(record, pool_max=pool_limit)
+        await parts.store.register(record)
+        worker = Worker(parts, record)
+        heart = asyncio.get_running_loop().create_task(worker.beat_for_ever())
+        try:
+            yield worker
+        finally:
+            await worker.stop()
+            heart.cancel()
+            await asyncio.wait({heart})
+            await _leave(parts.store, record)
+
+
+async def _refuse_split_limits(parts: Parts, record: WorkerRecord) -> None:
+    """A limit over all workers that is counted in each one's memory is no limit."""
+    if not parts.strategy.over_all_workers or parts.settings.ledger_kind != "memory":
+        return
+    siblings = {record.identity, this_process()}
+    others = [w for w in await parts.store.workers() if w.identity not in siblings]
+    living = [other for other in others if not other.identity.is_gone()]
+    if living:
+        raise SettingsError(
+            f"strategy {'/'.join(parts.settings.strategy)} limits all workers together, but "
+            f"worker {living[0].worker_id} runs already and redis.url is not set, so they "
+            "cannot share a limit: set redis.url"
+        )
+
+
+async def _leave(store: Store, record: WorkerRecord) -> None:
+    try:
+        await store.deregister(record.worker_id)
+    except PartUnavailable as error:
+        log.warning("the worker stays registered until it is seen to be gone: %s", error)

@@ -1,0 +1,38 @@
+"""No limit: everything starts at once."""
+
+from typing import ClassVar
+
+from paceline.context import Context
+from paceline.hookspecs import Register, hookimpl
+from paceline.options import NoOptions
+from paceline.strategy import Strategy
+from paceline.work import Level, Permit, Work
+
+
+class Unbounded(Strategy):
+    """Admits all work at once."""
+
+    levels: ClassVar[frozenset[Level]] = frozenset()
+
+    async def admit(self, work: Work) -> Permit:  # noqa: ARG002
+        """Admit."""
+        return Permit()
+
+    def explain(self) -> str:
+        """Say that there is no limit."""
+        return "no limit"
+
+
+def _make(_: NoOptions, __: Context) -> Strategy:
+    return Unbounded()
+
+
+@hookimpl
+def paceline_register_strategies(register: Register[Strategy]) -> None:
+    """Offer the strategy."""
+    register(
+        "unbounded",
+        _make,
+        options=NoOptions,
+        summary="Starts everything at once: the fastest until a quota or the memory ends.",
+    )

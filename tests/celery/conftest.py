@@ -1,0 +1,36 @@
+"""PostgreSQL, Valkey, a simulated LLM, and a home whose executor is Celery."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from paceline_adapters.sql.schema import upgrade
+from pydantic import SecretStr
+
+from tests.celery.rig import Rig
+from tests.processes import Home, Simulator, simulator
+
+
+@pytest.fixture
+def llm() -> Iterator[Simulator]:
+    """A simulated LLM whose concepts take about a second."""
+    with simulator("--speed", "50") as server:
+        yield server
+
+
+@pytest.fixture
+def rig(tmp_path: Path, postgres_url: str, redis_url: str, llm: Simulator) -> Rig:
+    """A folder whose settings reach the servers; the database is upgraded."""
+    upgrade(SecretStr(postgres_url))
+    home = Home(
+        tmp_path,
+        {
+            "PACELINE_STORE__URL": postgres_url,
+            "PACELINE_REDIS__URL": redis_url,
+            "PACELINE_PROVIDER__BASE_URL": llm.base_url,
+            "PACELINE_PROVIDER__API_KEY": "sk-test",
+            "PACELINE_EXECUTOR": "celery",
+            "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "2",
+        },
+    )
+    return Rig(home)

@@ -1,0 +1,154 @@
+"""Worker processes on both pools: they finish runs, share them, stop and die."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.celery.rig import Rig, a_roadmap
+from tests.eventually import eventually
+from tests.processes import Simulator
+
+POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
+
+
+@contextmanager
+def a_worker(rig: Rig, name: str = "worker", **options: object) -> Iterator[subprocess.Popen[str]]:
+    """A worker process that takes messages."""
+    more = {f"PACELINE_EXECUTORS__CELERY__{key.upper()}": str(value) for key, value in options.items()}
+    with rig.home.started("worker", name=name, more=more) as process:
+        eventually(lambda: process.poll() is not None or "is ready" in rig.home.log(name), 60)
+        assert process.poll() is None, rig.home.log(name)
+        yield process
+    assert "Traceback" not in rig.home.log(name), rig.home.log(name)
+
+
+@POOLS
+def test_workers_finish_what_is_submitted_and_generate_nothing_twice(
+    rig: Rig, llm: Simulator, pool: str
+) -> None:
+    runs = rig.submit(*(a_roadmap(name, 3) for name in "abc"))
+    with a_worker(rig, pool=pool):
+        eventually(lambda: rig.statuses(runs) == {"completed"}, 60)
+        assert llm.figures()["paid"] == 3 * 3 * 3
+        rig.send(runs[0])  # over by now: refused
+        eventually(lambda: rig.queued() == 0)
+    figures = llm.figures()
+    assert (figures["paid"], figures["prompts_paid_twice"]) == (27, 0)
+    assert [rig.run(run).fence for run in runs] == [1, 1, 1]
+    assert rig.workers() == []
+
+
+@POOLS
+def test_a_run_that_is_delivered_twice_runs_once(rig: Rig, llm: Simulator, pool: str) -> None:
+    (run,) = rig.submit(a_roadmap("a", 6))
+    rig.send(run)
+    with a_worker(rig, pool=pool):
+        eventually(lambda: rig.run(run).status == "completed", 60)
+    assert rig.run(run).fence == 1
+    assert llm.figures()["paid"] == 18
+
+
+@POOLS
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
+    rig: Rig, llm: Simulator, pool: str, number: int, code: int
+) -> None:
+    runs = rig.submit(a_roadmap("a", 12), a_roadmap("b", 12))
+    with a_worker(rig, pool=pool) as process:
+        eventually(lambda: llm.figures()["paid"] >= 4, 30)
+        process.send_signal(number)
+        assert process.wait(60) == code
+    assert rig.statuses(runs) == {"queued"}
+    assert rig.workers() == []
+    assert rig.queued() == 2
+    paid = llm.figures()["paid"]
+    assert paid < 72
+    with a_worker(rig, "second", pool=pool):
+        eventually(lambda: rig.statuses(runs) == {"completed"}, 60)
+    figures = llm.figures()
+    assert (figures["paid"], figures["prompts_paid_twice"]) == (72, 0)
+
+
+@POOLS
+def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator, pool: str) -> None:
+    rig.home.environment["PACELINE_PROVIDER__BASE_URL"] = llm.base_url
+    (run,) = rig.submit(a_roadmap("a", 200))
+    with a_worker(rig, pool=pool) as process:
+        eventually(lambda: llm.figures()["paid"] >= 4, 30)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    assert rig.run(run).status == "queued"
+    assert rig.queued() == 1
+    assert rig.workers() == []
+
+
+def test_a_killed_process_of_the_pool_is_taken_over_at_once(rig: Rig, llm: Simulator) -> None:
+    rig.home.environment["PACELINE_RUN__LEASE"] = "600"
+    (run,) = rig.submit(a_roadmap("a", 12))
+    with a_worker(rig, pool="prefork"):
+        eventually(lambda: llm.figures()["paid"] >= 4, 30)
+        in_flight = 5  # per-roadmap's limit
+        os.kill(rig.owner_pid(run), signal.SIGKILL)
+        eventually(lambda: rig.run(run).status == "completed", 60)
+        assert len(rig.workers()) == 2
+    assert rig.run(run).fence == 2
+    assert llm.figures()["paid_again"] <= in_flight
+
+
+def test_a_killed_worker_leaves_its_run_to_the_next_one(rig: Rig, llm: Simulator) -> None:
+    rig.home.environment["PACELINE_RUN__LEASE"] = "600"
+    (run,) = rig.submit(a_roadmap("a", 12))
+    with a_worker(rig, pool="prefork") as process:
+        eventually(lambda: llm.figures()["paid"] >= 4, 30)
+        process.kill()
+        process.wait(30)
+    with a_worker(rig, "second", pool="threads"):
+        eventually(lambda: rig.run(run).status == "completed", 60)
+    assert llm.figures()["paid_again"] <= 5
+
+
+def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
+    rig: Rig, llm: Simulator
+) -> None:
+    runs = rig.submit(a_roadmap("long", 24), a_roadmap("short", 2))
+    with a_worker(rig, pool="prefork", concurrency=1, soft_time_limit=3, time_limit=60):
+        eventually(lambda: rig.statuses(runs) == {"completed"}, 90)
+        assert "reached the soft time limit" in rig.home.log("worker")
+    long, short = (rig.run(run) for run in runs)
+    assert long.fence > 1
+    assert short.fence == 1
+    # Had the stopped run gone on inside the next task, there would have been both's calls.
+    assert llm.figures()["in_flight_peak"] <= 5
+
+
+def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig) -> None:
+    with a_worker(rig, pool="threads"):
+        eventually(lambda: _flush(rig))
+        (run,) = rig.submit(a_roadmap("a", 1))
+        eventually(lambda: rig.run(run).status == "completed", 60)
+
+
+def _flush(rig: Rig) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://:hidden@127.0.0.1:1/0", "127.0.0.1:1"),
+        ("redis://:hidden@paceline.invalid/0", "paceline.invalid"),
+    ],
+)
+def test_a_broker_that_is_away_is_one_clear_line(rig: Rig, url: str, place: str) -> None:
+    rig.home.environment["PACELINE_REDIS__URL"] = url
+    roadmap = rig.write(a_roadmap("a", 1))
+    for command in (["submit", str(roadmap)], ["worker"]):
+        done = rig.home.run(*command, code=1)
+        (line,) = done.stderr.splitlines()
+        assert place in line
+        assert "hidden" not in done.stderr + done.stdout

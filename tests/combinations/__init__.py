@@ -1,0 +1,1 @@
+"""Every strategy with every executor, as processes on real servers."""

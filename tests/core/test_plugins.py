@@ -1,0 +1,93 @@
+"""Finding plugins, built in or not."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import click
+import pytest
+from paceline import Context, NoOptions, Permit, Register, Strategy, Work, hookimpl
+from paceline.errors import PluginError, SettingsError
+from paceline.plugins import BUILT_IN_COMMANDS, BUILT_INS, Kind, Plugins
+
+
+class Nothing(Strategy):
+    async def admit(self, work: Work) -> Permit:
+        return Permit()
+
+
+def plugin_offering(name: str) -> object:
+    @hookimpl
+    def paceline_register_strategies(register: Register[Strategy]) -> None:
+        register(name, lambda _options, _context: Nothing(), options=NoOptions, summary="None.")
+
+    return SimpleNamespace(paceline_register_strategies=paceline_register_strategies)
+
+
+def built_ins() -> Iterator[tuple[Kind, str]]:
+    for kind, names in BUILT_INS.items():
+        for name in names:
+            yield kind, name
+
+
+@pytest.mark.parametrize(("kind", "name"), list(built_ins()))
+def test_the_index_of_built_ins_tells_the_truth(kind: Kind, name: str) -> None:
+    plugins = Plugins()
+    if kind == "command":
+        offer = plugins.command(name)
+        assert offer is not None
+        assert isinstance(offer.load(), click.Command)
+        assert offer.summary == BUILT_IN_COMMANDS[name]
+    else:
+        assert plugins.offer(kind, name).plugin == BUILT_INS[kind][name]
+
+
+def test_a_plugin_is_found_by_name() -> None:
+    plugins = Plugins()
+    plugins.register(plugin_offering("mine"), "mine")
+    assert "mine" in plugins.names("strategy")
+    assert plugins.strategy("mine").plugin == "mine"
+
+
+@pytest.mark.parametrize("name", ["global", "mine"])
+def test_a_taken_name_is_refused_with_its_owner(name: str) -> None:
+    plugins = Plugins()
+    plugins.register(plugin_offering("mine"), "first")
+    with pytest.raises(PluginError, match=f"strategy '{name}' is taken by"):
+        plugins.register(plugin_offering(name), "second")
+
+
+def test_a_misspelt_hook_is_an_error() -> None:
+    @hookimpl
+    def paceline_register_strategy(register: Callable[..., None]) -> None:
+        raise AssertionError
+
+    wrong = SimpleNamespace(paceline_register_strategy=paceline_register_strategy)
+    with pytest.raises(PluginError, match="paceline_register_strategy"):
+        Plugins().register(wrong, "wrong")
+
+
+def test_an_unknown_name_brings_the_nearest_and_all() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean 'unbounded'\? \(allowed: .*global"):
+        Plugins().strategy("unbound")
+
+
+def test_help_imports_no_adapter() -> None:
+    code = (
+        "import sys\nfrom paceline.cli import main\n"
+        "sys.argv = ['paceline', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = ('paceline_adapters', 'paceline_strategies', 'celery', 'arq', 'redis', 'openai',"
+        " 'sqlalchemy', 'aiohttp', 'rich')\n"
+        "print([name for name in sys.modules if name.split('.')[0] in heavy])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_context_without_a_worker_has_no_ledger() -> None:
+    from paceline.settings.model import Settings
+
+    with pytest.raises(PluginError):
+        Context(settings=Settings(), plugins=Plugins()).ledger()

@@ -1,0 +1,171 @@
+"""What a roadmap may be, and how its faults are told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paceline import Roadmap, load_roadmap, parse_roadmap
+from paceline.errors import RoadmapError, UsageError
+from paceline.roadmap import MAX_BYTES, decode
+
+
+def concept(name: str, *prerequisites: str) -> dict[str, object]:
+    return {"concept_id": name, "name": name.title(), "prerequisites": list(prerequisites)}
+
+
+def roadmap(*concepts: dict[str, object]) -> dict[str, object]:
+    module = {"module_id": "m", "name": "M", "concepts": list(concepts)}
+    stage = {"stage_id": "s", "name": "S", "modules": [module]}
+    return {"roadmap_id": "r", "title": "R", "stages": [stage]}
+
+
+def faults_of(data: object) -> list[str]:
+    with pytest.raises(RoadmapError) as caught:
+        parse_roadmap(data, source="here")
+    return list(caught.value.faults)
+
+
+def test_unknown_fields_are_kept() -> None:
+    data = roadmap({**concept("a"), "emoji": "🐍"}) | {"owner": {"team": "x"}}
+    parsed = parse_roadmap(data, source="here")
+    assert json.loads(parsed.to_json())["owner"] == {"team": "x"}
+    assert json.loads(parsed.to_json())["stages"][0]["modules"][0]["concepts"][0]["emoji"] == "🐍"
+
+
+def test_all_faults_are_told_at_once_each_with_its_path() -> None:
+    data = {
+        "roadmap_id": 7,
+        "title": "",
+        "stages": [
+            {"stage_id": "s", "name": "S", "modules": []},
+            {
+                "stage_id": "s",
+                "name": "S" * 501,
+                "order": "first",
+                "modules": [
+                    {"module_id": "m", "name": "M", "concepts": []},
+                    {
+                        "module_id": "n",
+                        "name": "N",
+                        "concepts": [
+                            concept("a", "b"),
+                            concept("b", "c"),
+                            concept("c", "a", "nowhere"),
+                            concept("a"),
+                            {"concept_id": "d"},
+                        ],
+                    },
+                ],
+            },
+        ],
+    }
+    told = "\n".join(faults_of(data))
+    for expected in (
+        "roadmap_id: Input should be a valid string",
+        "title: String should have at least 1 character",
+        "stages[0].modules: List should have at least 1 item",
+        "stages[1].stage_id: duplicate 's', first at stages[0]",
+        "stages[1].name: String should have at most 500 characters",
+        "stages[1].order: Input should be a valid integer, not 'first'",
+        "stages[1].modules[0].concepts: List should have at least 1 item",
+        "stages[1].modules[1].concepts[3].concept_id: duplicate 'a'",
+        "stages[1].modules[1].concepts[2].prerequisites[1]: unknown concept 'nowhere'",
+        "circular: a → b → c → a",
+        "stages[1].modules[1].concepts[4].name: missing",
+    ):
+        assert expected in told
+
+
+def test_a_concept_that_needs_itself_is_circular() -> None:
+    assert any("circular: a → a" in fault for fault in faults_of(roadmap(concept("a", "a"))))
+
+
+def test_a_long_chain_of_prerequisites_is_no_cycle() -> None:
+    chain = [concept("c0"), *(concept(f"c{n}", f"c{n - 1}") for n in range(1, 5000))]
+    assert parse_roadmap(roadmap(*chain), source="here").concept_count() == 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b'{"roadmap_id": ', "not valid JSON at line 1"),
+        (b"\xff\xfe{", "not UTF-8"),
+        (b'{"x": NaN}', "NaN is not a JSON number"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_text_that_is_no_json_is_one_clear_fault(text: bytes, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(text)
+    with pytest.raises(RoadmapError, match=told):
+        load_roadmap(path)
+
+
+def test_yaml_is_read_and_its_aliases_are_refused(tmp_path: Path) -> None:
+    good = tmp_path / "good.yaml"
+    good.write_text(
+        "roadmap_id: r\ntitle: R\nstages:\n- stage_id: s\n  name: S\n  modules:\n"
+        "  - module_id: m\n    name: M\n    concepts:\n    - {concept_id: a, name: 变量}\n"
+    )
+    assert load_roadmap(good).concept_count() == 1
+    bomb = tmp_path / "bomb.yaml"
+    bomb.write_text("a: &a [x, x]\nb: &b [*a, *a]\n")
+    with pytest.raises(RoadmapError, match="aliases are not allowed at line 2"):
+        load_roadmap(bomb)
+
+
+def test_a_file_beyond_the_bound_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.json"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 10)
+    with pytest.raises(RoadmapError, match="larger than 32 MiB"):
+        load_roadmap(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.json: cannot be read"):
+        load_roadmap(tmp_path / "gone.json")
+
+
+def test_the_hash_is_of_the_content_not_of_its_spelling() -> None:
+    one = parse_roadmap(roadmap(concept("a")), source="1")
+    same = parse_roadmap(dict(reversed(roadmap(concept("a")).items())), source="2")
+    other = parse_roadmap(roadmap(concept("b")), source="3")
+    assert one.content_hash() == same.content_hash() != other.content_hash()
+
+
+def test_half_a_surrogate_pair_is_a_fault_and_no_crash() -> None:
+    assert faults_of(roadmap(concept("a")) | {"note": "\ud800"})
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["stages", "modules", "concepts", "concept_id", "prerequisites", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_whatever_the_data_it_is_a_roadmap_or_has_faults(data: object) -> None:
+    try:
+        assert isinstance(parse_roadmap(data, source="here"), Roadmap)
+    except RoadmapError as error:
+        assert error.faults
+
+
+@given(st.binary(max_size=60))
+def test_whatever_the_bytes_they_are_decoded_or_refused(raw: bytes) -> None:
+    for yaml_allowed in (True, False):
+        try:
+            decode(raw, yaml_allowed=yaml_allowed, source="here")
+        except RoadmapError as error:
+            assert error.faults

@@ -1,0 +1,109 @@
+"""Where settings come from, and what is said of wrong ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from paceline.errors import SettingsError
+from paceline.plugins import Plugins
+from paceline.settings.load import Loaded, Value, load_settings, parse_assignment
+from paceline.settings.show import mask_url, shown
+
+
+def load(
+    tmp_path: Path, text: str = "", *flags: Value, environ: Mapping[str, str] | None = None
+) -> Loaded:
+    config = tmp_path / "paceline.toml"
+    config.write_text(text)
+    return load_settings(Plugins(), config=config, flags=flags, environ=environ or {})
+
+
+def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
+    text = "[store]\npool_size = 1\nmax_overflow = 1\npool_timeout = 1\n"
+    environ = {"PACELINE_STORE__POOL_SIZE": "2", "PACELINE_STORE__MAX_OVERFLOW": "2"}
+    loaded = load(tmp_path, text, parse_assignment("store.pool_size=3"), environ=environ)
+    store = loaded.settings.store
+    assert (store.pool_size, store.max_overflow, store.pool_timeout) == (3, 2, 1)
+    assert store.reserve == 10
+    assert loaded.origins["store.pool_size"] == "--set store.pool_size"
+    assert loaded.origins["store.max_overflow"] == "environment PACELINE_STORE__MAX_OVERFLOW"
+
+
+def test_names_in_the_environment_fold_to_dashes(tmp_path: Path) -> None:
+    environ = {
+        "PACELINE_STRATEGY": "per-roadmap,global",
+        "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "7",
+        "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "3",
+    }
+    settings = load(tmp_path, environ=environ).settings
+    assert settings.strategy == ["per-roadmap", "global"]
+    assert settings.strategies == {"per-roadmap": {"limit": "7"}}
+    assert settings.executors == {"in-process": {"concurrency": "3"}}
+
+
+def test_the_openai_variables_are_honoured_and_are_the_weakest(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY": "sk-weak", "OPENAI_BASE_URL": "http://weak/v1"}
+    settings = load(tmp_path, "[provider]\nbase_url = 'http://file/v1'\n", environ=environ).settings
+    assert settings.provider.base_url == "http://file/v1"
+    assert settings.provider.api_key is not None
+    assert settings.provider.api_key.get_secret_value() == "sk-weak"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("stratgy = 'global'", r"stratgy: unknown field: did you mean 'strategy'\?"),
+        ("[store]\npoolsize = 3", r"store\.poolsize: unknown field: did you mean 'pool_size'\?"),
+        ("[store]\npool_size = 0", r"store\.pool_size: Input should be greater than or equal to 1"),
+        ("[store]\nbudget = 'ask'", r"store\.budget: Input should be 'shrink' or 'refuse'"),
+        ("strategy = 'globl'", r"unknown strategy 'globl': did you mean 'global'\?"),
+        ("executor = 'cellery'", r"unknown executor 'cellery': did you mean 'celery'\?"),
+        ("[strategies.per-raodmap]\nlimit = 1", r"did you mean 'per-roadmap'\?"),
+        ("[strategies.per-roadmap]\nlimits = 1", r"limits: unknown field: did you mean 'limit'\?"),
+        ("[strategies.per-roadmap]\nlimit = 0", r"strategies\.per-roadmap\.limit: .* not 0"),
+        ("strategy = ['global', 'global']", "strategy names global twice"),
+        ("store = 3", "store: "),
+        ("[store", "not valid TOML"),
+        ("[store]\nurl = 'mysql://u:hidden@h/d'", "unknown store 'mysql'"),
+    ],
+)
+def test_a_wrong_setting_is_one_error_with_its_place_and_the_nearest_right_one(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told) as caught:
+        load(tmp_path, text)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="environment PACELINE_STORE__POOL_SIZE"):
+        load(tmp_path, environ={"PACELINE_STORE__POOL_SIZE": "many"})
+    with pytest.raises(SettingsError, match="environment PACELINE_STOR__URL"):
+        load(tmp_path, environ={"PACELINE_STOR__URL": "x"})
+
+
+def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
+    environ = {
+        "PACELINE_PROVIDER__API_KEY": "sk-hidden",
+        "PACELINE_STORE__URL": "postgresql+asyncpg://me:hidden@host/db",
+        "PACELINE_REDIS__URL": "rediss://:hidden@host:1/2",
+    }
+    plugins = Plugins()
+    loaded = load(tmp_path, environ=environ)
+    told = {one.key: one for one in shown(loaded, plugins)}
+    assert told["store.url"].value == "postgresql+asyncpg://me:********@host/db"
+    assert told["redis.url"].origin == "environment PACELINE_REDIS__URL"
+    assert "hidden" not in repr(told) + repr(loaded.settings) + str(loaded.settings)
+
+
+def test_an_assignment_reads_toml_where_it_looks_like_it() -> None:
+    assert parse_assignment('run.steps=["quiz"]').value == ["quiz"]
+    assert parse_assignment("provider.model=a=b").value == "a=b"
+    for wrong in ("run.steps", "=3", "a..b=1", "a=[1"):
+        with pytest.raises(SettingsError):
+            parse_assignment(wrong)
+
+
+def test_a_url_without_a_password_stays_as_it_is() -> None:
+    assert mask_url("sqlite+aiosqlite:///x.db") == "sqlite+aiosqlite:///x.db"
+    assert mask_url("redis://:p@h/0") == "redis://:********@h/0"

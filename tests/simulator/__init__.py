@@ -1,0 +1,1 @@
+"""The simulator, reached over HTTP as anyone would."""
