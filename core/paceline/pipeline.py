@@ -230,7 +230,5 @@ def _schema(answer: type[BaseModel]) -> JsonSchema:
 
 def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error that is no group itself: what made the others stop."""
-    cause: BaseException = group
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
-    return cause
+    first = group.exceptions[0]
+    return first_cause(first) if isinstance(first, BaseExceptionGroup) else first

@@ -131,7 +131,10 @@ def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
 def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig, llm: Simulator) -> None:
     rig.home.environment["PACELINE_RUN__GRACE"] = "0.1"
     rig.submit(a_roadmap("long", 500))
-    with a_worker(rig, pool="threads", concurrency=1), redis.from_url(rig.redis_url) as broker:
+    with (
+        a_worker(rig, pool="threads", concurrency=1),
+        redis.Redis.from_url(rig.redis_url) as broker,
+    ):
         eventually(lambda: llm.figures()["in_flight"] and broker.keys("*was-here"), 30)
         rig.submit(a_roadmap("waits", 1))
         assert rig.queued() == 1
