@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any, Protocol, TypeVar, cast
 
@@ -71,21 +70,6 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What answered.
-
-    Attributes:
-        name: ``Redis`` or ``Valkey``.
-        version: its version.
-        eviction: what it does when its memory is full; all but ``noeviction`` loses limits.
-    """
-
-    name: str
-    version: str
-    eviction: str
 
 
 class Subscription(Protocol):
@@ -194,16 +178,19 @@ class Link:
         """A subscription, which takes one connection of the pool until it is closed."""
         return cast("Subscription", self._client.pubsub())
 
-    async def check(self) -> Server:
-        """Who answers there; raises as ``ask``."""
+    async def check(self) -> str:
+        """Which server answers there, in one line; raises as ``ask``."""
         text = str(await self.ask("INFO", attempts=1))
         lines = (line.partition(":") for line in text.splitlines())
         facts = {name: value for name, _, value in lines}
         if "valkey_version" in facts:
-            name, version = "Valkey", facts["valkey_version"]
+            server = f"Valkey {facts['valkey_version']}"
         else:
-            name, version = "Redis", facts.get("redis_version", "of unknown version")
-        return Server(name, version, facts.get("maxmemory_policy", "noeviction"))
+            server = f"Redis {facts.get('redis_version', 'of unknown version')}"
+        policy = facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            server += f"; its maxmemory-policy {policy} may drop limits: set noeviction"
+        return f"{self.place.removeprefix('Redis at ')} is {server}"
 
     async def close(self) -> None:
         """Close the connections."""
