@@ -1,8 +1,7 @@
 """What the simulator's tests share: real clients, and the schemas of the steps."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,9 @@ class Clients:
 
     async def ask(self, text: str = "Concept: Go channels", **more: Any) -> ChatCompletion:
         """Ask with the real client, once."""
-        return await self.openai.chat.completions.create(**body(text, **more))
+        answer: Any = await self.openai.chat.completions.create(**body(text, **more))
+        assert isinstance(answer, ChatCompletion)
+        return answer
 
     async def document(self, text: str = "Concept: Go channels", **more: Any) -> Any:
         """The JSON of an answer."""
@@ -114,10 +115,3 @@ def content(answer: ChatCompletion) -> str:
     text = answer.choices[0].message.content
     assert text is not None
     return text
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop work until the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)

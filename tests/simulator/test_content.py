@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from paceline_adapters.simulator.content import Writer
 from paceline_adapters.simulator.prose import Prose
 
-from .support import FAST, STEPS, Schema, content, many, record, simulator, wants
+from tests.simulator.support import FAST, STEPS, Schema, content, many, record, simulator, wants
 
 
 def schemas() -> st.SearchStrategy[Schema]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import openai
 import pytest
-
 from paceline_adapters.simulator import Figures, SimulatorOptions
 from paceline_adapters.simulator.engine import Engine
 from paceline_adapters.simulator.wire import read_request
 
-from .support import FAST, Clients, body, content, simulator, until, wants
+from tests.eventually import eventually_async
+from tests.simulator.support import FAST, Clients, body, content, simulator, wants
 
 
 async def stats(clients: Clients) -> Figures:
@@ -96,9 +96,9 @@ def test_a_call_whose_client_goes_is_abandoned_and_paid(streamed: bool) -> None:
             task = asyncio.create_task(
                 clients.openai.chat.completions.create(**body(stream=streamed, **wants("quiz")))
             )
-            await until(lambda: clients.server.figures().in_flight == 1)
+            await eventually_async(lambda: clients.server.figures().in_flight == 1)
             task.cancel()
-            await until(lambda: clients.server.figures().in_flight == 0)
+            await eventually_async(lambda: clients.server.figures().in_flight == 0)
             figures = clients.server.figures()
             assert (figures.abandoned, figures.paid, figures.completed) == (1, 1, 0)
             assert figures.by_step["quiz"].paid == 1
@@ -115,11 +115,11 @@ def test_everything_asked_is_accounted_for() -> None:
     async def scenario() -> None:
         async with simulator(faults=faults, max_concurrency=60) as clients:
             tasks = [asyncio.create_task(clients.ask(f"Concept: {n % 90}")) for n in range(120)]
-            await until(lambda: sum(t.done() for t in tasks) + _hanging(clients) == 120)
+            await eventually_async(lambda: sum(t.done() for t in tasks) + _hanging(clients) == 120)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await until(lambda: clients.server.figures().in_flight == 0)
+            await eventually_async(lambda: clients.server.figures().in_flight == 0)
             figures = clients.server.figures()
             hit = figures.faults
             assert figures.requests == 120
@@ -155,11 +155,11 @@ def test_a_call_that_was_in_flight_at_a_reset_ends_uncounted() -> None:
     async def scenario() -> None:
         async with simulator(faults={"hang": 1}) as clients:
             task = asyncio.create_task(clients.ask())
-            await until(lambda: clients.server.figures().in_flight == 1)
+            await eventually_async(lambda: clients.server.figures().in_flight == 1)
             clients.server.reset()
             assert clients.server.figures().in_flight_peak == 1
             task.cancel()
-            await until(lambda: clients.server.figures().in_flight == 0)
+            await eventually_async(lambda: clients.server.figures().in_flight == 0)
             assert (clients.server.figures().paid, clients.server.figures().abandoned) == (0, 0)
 
     asyncio.run(scenario())
@@ -195,11 +195,11 @@ def test_a_thousand_calls_are_in_flight_at_once() -> None:
                     pass
 
             tasks = [asyncio.create_task(ask(number)) for number in range(1_000)]
-            await until(lambda: clients.server.figures().in_flight == 1_000)
+            await eventually_async(lambda: clients.server.figures().in_flight == 1_000)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await until(lambda: clients.server.figures().in_flight == 0)
+            await eventually_async(lambda: clients.server.figures().in_flight == 0)
             assert clients.server.figures().abandoned == 1_000
 
     asyncio.run(scenario())

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from .support import QUIZ, body, content, record, simulator, wants
+from tests.simulator.support import QUIZ, body, content, record, simulator, wants
 
 
 def test_answers_the_real_client() -> None:

@@ -6,10 +6,10 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from paceline_adapters.simulator.quota import Quota, duration
 
-from .support import body, simulator, until
+from tests.eventually import eventually_async
+from tests.simulator.support import body, simulator
 
 
 def admitted(quota: Quota, now: float, tokens: int = 1, in_flight: int = 0) -> bool:
@@ -129,7 +129,7 @@ def test_no_more_calls_are_in_flight_than_allowed() -> None:
     async def scenario() -> None:
         async with simulator(max_concurrency=3, faults={"hang": 1}, fault_first=1) as clients:
             tasks = [asyncio.create_task(clients.ask(f"Concept: {n}")) for n in range(5)]
-            await until(lambda: sum(task.done() for task in tasks) == 2)
+            await eventually_async(lambda: sum(task.done() for task in tasks) == 2)
             refused = [task.exception() for task in tasks if task.done()]
             assert all(isinstance(error, openai.RateLimitError) for error in refused)
             figures = clients.server.figures()

@@ -12,9 +12,9 @@ from paceline.settings.model import RedisSettings
 from redis.asyncio.connection import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import TimeoutError as NoAnswer
 
 from paceline_adapters.arq.message import decode, encode
 
@@ -37,7 +37,7 @@ def connect(settings: RedisSettings, queue: str) -> ArqRedis:
     """
     url = "" if settings.url is None else settings.url.get_secret_value()
     try:
-        pool = cast("Any", BlockingConnectionPool).from_url(
+        pool: Any = cast("Any", BlockingConnectionPool).from_url(
             url,
             max_connections=settings.max_connections,
             timeout=settings.timeout,
@@ -45,12 +45,16 @@ def connect(settings: RedisSettings, queue: str) -> ArqRedis:
             socket_connect_timeout=min(_CONNECT, settings.timeout),
             socket_keepalive=True,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 4),
-            retry_on_error=[RedisConnectionError, RedisTimeoutError],
+            retry_on_error=[LostConnection, NoAnswer],
+            protocol=2,
+            client_name="paceline",
         )
-    except (ValueError, TypeError):
+        pool.connection_class(**pool.connection_kwargs)  # finds options that there are not
+    except (ValueError, TypeError, RedisError):
         # Its text may quote the URL, password and all.
         raise SettingsError(
-            "redis.url: write it as redis://user:password@host:6379/0, or rediss:// for TLS"
+            "redis.url is not valid: allowed is redis://[user:password@]host:port/db, "
+            "rediss:// for TLS, unix:///path?db=0; special characters as %XX"
         ) from None
     return ArqRedis(
         pool,
@@ -62,11 +66,11 @@ def connect(settings: RedisSettings, queue: str) -> ArqRedis:
 
 
 def place(settings: RedisSettings) -> str:
-    """Where Redis is, without user and password."""
+    """Where Redis is, in words, without user and password."""
     url = urlsplit("" if settings.url is None else settings.url.get_secret_value())
-    return f"{url.hostname or 'localhost'}{url.path if url.scheme == 'unix' else ''}" + (
-        f":{url.port or 6379}" if url.scheme != "unix" else ""
-    )
+    if url.scheme == "unix":
+        return f"Redis at {url.path}"
+    return f"Redis at {url.hostname or 'localhost'}:{url.port or 6379}"
 
 
 def why(error: BaseException) -> str:
@@ -87,7 +91,7 @@ async def answering(settings: RedisSettings) -> AsyncGenerator[None, None]:
             yield
     except TimeoutError:
         raise PartUnavailable(
-            f"Redis at {place(settings)} does not answer within {settings.timeout:g} s"
+            f"{place(settings)} cannot be reached: no answer within {settings.timeout:g} s"
         ) from None
     except UNREACHABLE as error:
-        raise PartUnavailable(f"Redis at {place(settings)}: {why(error)}") from None
+        raise PartUnavailable(f"{place(settings)} cannot be reached: {why(error)}") from None

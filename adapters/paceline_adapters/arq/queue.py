@@ -62,7 +62,7 @@ class Queue:
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
     async def check(self) -> None:
         """Raise ``PartUnavailable`` unless Redis answers."""

@@ -178,7 +178,7 @@ class Serving:
                     await self._beat()
                 if self._away:
                     self._away = False
-                    log.info("Redis is back")
+                    log.info("%s is back", place(self.queue.settings))
             except UNREACHABLE as error:
                 self._is_away(error)
             with suppress(TimeoutError):
@@ -214,4 +214,4 @@ class Serving:
         if not self._away:
             self._away = True
             where = place(self.queue.settings)
-            log.warning("Redis at %s: %s; runs in work go on", where, why(error))
+            log.warning("%s is away: %s; runs in work go on", where, why(error))

@@ -8,13 +8,14 @@ once, so the call is asked again under the same permit.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import cast
 
 from paceline.provider import CompletionRequest, JsonSchema
 
-from paceline_adapters.openai.schema import NotStrictError, strict_schema
+from paceline_adapters.openai.schema import BOUNDS, NotStrictError, strict_schema
 
 Json = dict[str, object]
 
@@ -44,7 +45,7 @@ _ABOUT_FORMAT = re.compile(
     r"|\bschema\b"
 )
 _NOT_KNOWN = re.compile(
-    r"unsupported|not supported|support|unrecogni[sz]ed|unknown|unexpected|not permitted"
+    r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted"
     r"|not allowed|extra inputs|extra fields|invalid (?:parameter|argument)|deprecated"
 )
 
@@ -56,6 +57,7 @@ class Said:
     step: str
     bound: str | None
     form: Format | None
+    told: bool
 
 
 @dataclass(slots=True)
@@ -63,7 +65,13 @@ class _Step:
     schema: JsonSchema
     form: Format
     formats: dict[Format, Json | None]
-    told: bool = False
+    heeded: int = 0
+    ignored: int = 0
+
+    @property
+    def told(self) -> bool:
+        """Whether the prompt tells the schema: nothing enforces it, or the server ignores it."""
+        return self.form >= Format.OBJECT or self.ignored > self.heeded
 
 
 class Dialect:
@@ -102,13 +110,13 @@ class Dialect:
         ]
         body["messages"] = messages
         if request.schema is None:
-            return body, Said(request.step, bound, None)
+            return body, Said(request.step, bound, None, told=False)
         step = self._step(request.step, request.schema)
         if step.form is not Format.PROMPT:
             body["response_format"] = step.formats[step.form]
-        if step.told or step.form >= Format.OBJECT:
+        if step.told:
             _tell(messages, request.schema)
-        return body, Said(request.step, bound, step.form)
+        return body, Said(request.step, bound, step.form, step.told)
 
     def learn(self, said: Said, status: int, text: str) -> bool:
         """Learn from a refused request.
@@ -135,13 +143,14 @@ class Dialect:
         if step is None or said.form in (None, Format.PROMPT) or not _ABOUT_FORMAT.search(text):
             return False
         if step.form is said.form:
-            step.form = Format(step.form + 1)
+            step.form = _next(step.form, text)
         return True
 
     def notice(self, request: CompletionRequest, said: Said, answer: str, *, bare: bool) -> None:
         """Look at an answer: was the schema heeded, or silently ignored?
 
-        Where it was ignored the model has never seen it; from then on the prompt tells it.
+        Where it is ignored the model has never seen it; the prompt then tells it, from the
+        first such answer on, unless most answers show that it was an accident.
 
         Args:
             request: what was asked.
@@ -149,12 +158,14 @@ class Dialect:
             answer: the JSON of the answer, as far as there is one.
             bare: whether the answer was nothing but this JSON.
         """
-        if request.schema is None or said.form not in (Format.SCHEMA, Format.SCHEMA_WITHOUT_BOUNDS):
+        step = self._steps.get(said.step)
+        if request.schema is None or step is None or said.told:
             return
-        required = request.schema.get("required")
-        names = [str(name) for name in required] if isinstance(required, list | tuple) else []
-        if not bare or not all(json.dumps(name) in answer for name in names):
-            self._steps[said.step].told = True
+        required = cast("Sequence[object]", request.schema.get("required") or ())
+        if bare and all(json.dumps(name) in answer for name in required):
+            step.heeded += 1
+        else:
+            step.ignored += 1
 
     def _step(self, name: str, schema: JsonSchema) -> _Step:
         step = self._steps.get(name)
@@ -185,13 +196,21 @@ def _formats(name: str, schema: JsonSchema) -> dict[Format, Json | None]:
     return formats
 
 
+def _next(form: Format, text: str) -> Format:
+    """What to try after a refusal in these words, which are lower case."""
+    if form is Format.SCHEMA and not any(word.lower() in text for word in BOUNDS):
+        return Format.OBJECT  # not the bounds: it takes no schema, or not this one
+    return Format(form + 1)
+
+
 def _tell(messages: list[Json], schema: JsonSchema) -> None:
     text = (
         "Answer with one JSON object, and nothing else, that follows this JSON schema:\n"
         + json.dumps(schema, ensure_ascii=False)
     )
-    # Chat templates of some models take one system message only, and only as the first.
-    if messages and messages[0]["role"] == "system":
-        messages[0] = {"role": "system", "content": f"{messages[0]['content']}\n\n{text}"}
+    # At the end, so that the prompt begins alike with and without it: providers cache
+    # beginnings. In a message that is there: some models' templates take no further one.
+    if messages and messages[-1]["role"] == "user":
+        messages[-1] = {"role": "user", "content": f"{messages[-1]['content']}\n\n{text}"}
     else:
-        messages.insert(0, {"role": "system", "content": text})
+        messages.append({"role": "user", "content": text})

@@ -53,6 +53,9 @@ CAUGHT: tuple[type[Exception], ...] = (
 #: Seconds that a server can ask to wait at most, as far as we believe it.
 MAX_RETRY_AFTER = 24 * 3600.0
 
+#: Where servers put their words, in the order of worth.
+_WORDS = ("message", "error", "detail")
+
 _OVERLOAD = re.compile(r"overload|slow.?down|capacity|too many requests|rate.?limit|busy")
 _NO_CREDIT = re.compile(
     r"insufficient_quota|billing_hard_limit|insufficient.{0,9}(?:credit|balance)"
@@ -82,8 +85,6 @@ def of_error(error: Exception, server: Server, *, timeout: float) -> ProviderErr
         return of_status(error.status_code, error.body, headers, server)
     if isinstance(error, BodyTooLargeError):
         return UnusableAnswer("malformed", "it is larger than any answer can be")
-    if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError | OSError):
-        return Transient(f"{server.address} gave no whole answer within {timeout:g} s")
     return _of_connection(error, server, timeout)
 
 
@@ -117,7 +118,7 @@ def _of_connection(error: Exception, server: Server, timeout: float) -> Provider
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error and its causes, outermost first; bounded."""
     for _ in range(10):
-        if error is None:
+        if not isinstance(error, Exception):  # a timeout's cause is a cancellation
             return
         yield error
         error = error.__cause__
@@ -168,17 +169,13 @@ def of_status(
 
 def error_text(body: object) -> str:
     """The message in an error's body, whichever way the server words it."""
+    found = body
     for _ in range(3):
-        if not isinstance(body, dict):
+        if not isinstance(found, dict):
             break
-        fields = cast("dict[str, object]", body)
-        found = next(
-            (fields[key] for key in ("message", "error", "detail") if fields.get(key)), None
-        )
-        if found is None:
-            break
-        body = found
-    return "no message" if body is None or body in ("", {}) else str(body)
+        fields = cast("dict[str, object]", found)
+        found = next((fields[key] for key in _WORDS if fields.get(key)), None)
+    return str(found) if found else "no message"
 
 
 def _searchable(body: object, words: str) -> str:

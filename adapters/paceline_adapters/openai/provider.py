@@ -15,13 +15,15 @@ from paceline.settings.model import ProviderSettings
 from paceline_adapters.openai.client import make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect, Json, Said
 from paceline_adapters.openai.faults import CAUGHT, of_error
-from paceline_adapters.openai.reading import json_of, read_answer
+from paceline_adapters.openai.reading import json_of, models_in, read_answer
 from paceline_adapters.openai.server import Server
 
 #: OpenAI's own address.
 DEFAULT_URL = "https://api.openai.com/v1"
 #: Sent where no key is set: servers of one's own want a key, and take any.
 PLACEHOLDER = "no-key"
+#: Seconds that a look at the server may take.
+CHECK = 20.0
 
 
 class OpenAIProvider(Provider):
@@ -46,8 +48,8 @@ class OpenAIProvider(Provider):
         key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
         key = key or os.environ.get("OPENAI_API_KEY", "")
         url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
-        own = url.rstrip("/") == DEFAULT_URL
-        if not key and own:
+        self._own = url.rstrip("/") == DEFAULT_URL
+        if not key and self._own:
             raise ProviderUnusable(
                 "provider.api_key is not set: give it in the environment as "
                 "PACELINE_PROVIDER__API_KEY or OPENAI_API_KEY"
@@ -57,7 +59,7 @@ class OpenAIProvider(Provider):
         self._settings = settings
         self._server = Server.at(url, model=settings.model, api_key=self._api_key)
         self._dialect = Dialect(
-            settings.model, newest=own, temperature=settings.temperature, extra=body
+            settings.model, newest=self._own, temperature=settings.temperature, extra=body
         )
         self._client: AsyncOpenAI | None = None
         self._connections = asyncio.Semaphore(settings.max_connections)
@@ -91,6 +93,11 @@ class OpenAIProvider(Provider):
         raise Transient(f"{self._server.address} refuses every form of the request")
 
     async def _post(self, body: Json) -> httpx2.Response:
+        # A third of the processor time of `chat.completions.create`, which builds models of
+        # an answer of which four fields are read.
+        return await self._open().post("/chat/completions", cast_to=httpx2.Response, body=body)
+
+    def _open(self) -> AsyncOpenAI:
         if self._closed:
             raise Transient(f"the provider for {self._server.address} is closed")
         if self._client is None:
@@ -100,9 +107,7 @@ class OpenAIProvider(Provider):
                 max_connections=self._settings.max_connections,
                 timeout=self._settings.timeout,
             )
-        # A third of the processor time of `chat.completions.create`, which builds models of
-        # an answer of which four fields are read.
-        return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+        return self._client
 
     def _read(
         self, request: CompletionRequest, said: Said, response: httpx2.Response
@@ -111,6 +116,32 @@ class OpenAIProvider(Provider):
         text = json_of(request, completion.text)
         self._dialect.notice(request, said, text, bare=text == completion.text.strip())
         return replace(completion, text=text)
+
+    async def check(self) -> str:
+        """Reach the server without paying; see ``Provider.check``."""
+        timeout = min(self._settings.timeout, CHECK)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._look()
+        except CAUGHT as error:
+            raise of_error(error, self._server, timeout=timeout) from None
+
+    async def _look(self) -> str:
+        address, model = self._server.address, self._server.model
+        try:
+            listed = await self._open().get("/models", cast_to=httpx2.Response)
+        except openai.APIStatusError as error:
+            if error.status_code not in (404, 405, 501):
+                raise
+            return f"{address} answers; it lists no models, so {model!r} is not proved"
+        names = models_in(listed.content)
+        if model in names:
+            return f"{address} knows the key and the model {model!r}"
+        if self._own:
+            raise ProviderUnusable(f"{address} offers no model {model!r} to this key")
+        # Servers of one's own list a file's name, and answer to any.
+        shown = ", ".join(names[:5]) or "none"
+        return f"{address} answers; it does not list the model {model!r} (it lists {shown})"
 
     async def close(self) -> None:
         """Close the connections; a second call does nothing."""

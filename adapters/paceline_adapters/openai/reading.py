@@ -32,7 +32,7 @@ def read_answer(raw: bytes, headers: Mapping[str, str], server: Server) -> Compl
     error, choices = answer.get("error"), answer.get("choices")
     if error and not choices:
         raise of_status(_status_in(error), error, headers, server)
-    choice = _mapping(choices[0] if isinstance(choices, list) and choices else None)
+    choice = _mapping(next(iter(_list(choices)), None))
     message = _mapping(choice.get("message"))
     if not message:
         raise UnusableAnswer("malformed", "the server's answer holds no message of the model")
@@ -48,6 +48,17 @@ def read_answer(raw: bytes, headers: Mapping[str, str], server: Server) -> Compl
         request_id=request_id[:_SHOWN] if isinstance(request_id, str) else "",
         ratelimits=ratelimits(headers),
     )
+
+
+def models_in(raw: bytes) -> list[str]:
+    """Names in a list of models; none where it is no such list.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    entries = _mapping(json.loads(raw)).get("data")
+    names = [_mapping(entry).get("id") for entry in _list(entries)]
+    return [name[:_SHOWN] for name in names if isinstance(name, str)]
 
 
 def ratelimits(headers: Mapping[str, str]) -> dict[str, str]:
@@ -83,7 +94,7 @@ def _check(message: Json, reason: object, text: str, server: Server) -> None:
 def _text(content: object) -> str:
     """The text of a message, also where a server sends it in parts."""
     if isinstance(content, list):
-        parts = [_mapping(part).get("text") for part in cast("list[object]", content)]
+        parts = [_mapping(part).get("text") for part in _list(cast("object", content))]
         content = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(content, str):
         return ""
@@ -104,3 +115,7 @@ def _count(value: object) -> int:
 
 def _mapping(value: object) -> Json:
     return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []

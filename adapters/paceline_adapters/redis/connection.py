@@ -51,6 +51,20 @@ class Backoff:
         self._failures = 0
 
 
+async def heeding(awaitable: Awaitable[T]) -> T:
+    """Await, and raise the cancellation that the client may have swallowed.
+
+    It reads by ``asyncio.wait_for``, which before Python 3.12 returns an answer that came in
+    the moment of the cancellation, as if there had been none.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    answer = await awaitable
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
+
+
 class Script:
     """A Lua script, which the server knows by its digest."""
 
@@ -105,7 +119,7 @@ class Link:
         url = "" if settings.url is None else settings.url.get_secret_value()
         self.timeout = settings.timeout
         try:
-            pool = BlockingConnectionPool.from_url(
+            pool: Any = cast("Any", BlockingConnectionPool).from_url(
                 url,
                 max_connections=connections,
                 timeout=settings.timeout,
@@ -120,7 +134,7 @@ class Link:
                 encoding_errors="replace",
                 client_name="paceline",
             )
-            options: dict[str, Any] = pool.connection_kwargs
+            options = cast("dict[str, Any]", pool.connection_kwargs)
             pool.connection_class(**options)  # finds options that there are not
         except (ValueError, TypeError, RedisError):
             # Its message may quote the password.
@@ -217,7 +231,7 @@ class Link:
         while True:
             attempts -= 1
             try:
-                return await send()
+                return await heeding(send())
             except (AuthenticationError, AuthorizationError) as error:
                 raise self.unavailable(error) from None
             except (LostConnection, NoAnswer, OSError) as error:

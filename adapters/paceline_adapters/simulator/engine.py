@@ -32,7 +32,7 @@ class Identity:
     Attributes:
         step: whose latency it takes.
         prompt: hash of the model and all messages.
-        opening: hash of those before the model's first answer; repairs share it.
+        opening: hash of those up to the user's first; repairs share it.
     """
 
     step: str

@@ -104,14 +104,14 @@ class ChatRequest(BaseModel):
         return "\n".join(message.text for message in self.messages)
 
     def identity(self) -> tuple[str, str]:
-        """What the model is asked, as text: by all messages, and by those before its answer.
+        """What the model is asked, as text: by all messages, and by those up to the user's first.
 
         The second is the same for a prompt and for its repairs, which repeat it and add the
-        model's answer and what was wrong with it.
+        model's answer, if there was one, and what was wrong with it.
         """
         messages = [message.model_dump(mode="json") for message in self.messages]
         roles = [message.role for message in self.messages]
-        opening = messages[: roles.index("assistant")] if "assistant" in roles else messages
+        opening = messages[: roles.index("user") + 1] if "user" in roles else messages
         return _dumps([self.model, messages]), _dumps([self.model, opening])
 
 

@@ -113,10 +113,11 @@ def share(
     )
     each = found.free // processes
     if settings.budget == "refuse" or each < 1:
-        also = ', or set store.budget = "shrink"' if each >= 1 else ""
+        fix = "start fewer processes, lower store.pool_size and store.max_overflow"
+        if each >= 1:
+            fix += ', set store.budget = "shrink"'
         raise BudgetError(
-            f"database connections: {words}; start fewer processes, lower store.pool_size and "
-            f"store.max_overflow, or raise the server's max_connections{also}"
+            f"database connections: {words}; {fix}, or raise the server's max_connections"
         )
     return each, f"database pools sized down to {each} for each process: {words}"
 

@@ -6,6 +6,7 @@ and a power cut alike; group commits keep that cheap.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -148,6 +149,21 @@ class Database:
     async def dispose(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def must_open(address: Address) -> None:
+    """See that SQLite can open its file at all.
+
+    Where aiosqlite fails to, it leaves a thread that may outlive the event loop and complain.
+
+    Raises:
+        PartUnavailable: it cannot.
+    """
+    if address.dialect == "sqlite":
+        try:
+            sqlite3.connect(address.url.database or "").close()
+        except sqlite3.Error as error:
+            raise unavailable(error, address) from None
 
 
 def _checked_out(pool: object) -> int:

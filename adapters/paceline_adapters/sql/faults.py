@@ -4,6 +4,7 @@ A driver's own texts hold statements and parameters, so only their first line is
 """
 
 import socket
+import sqlite3
 
 from paceline.errors import PartUnavailable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -41,9 +42,9 @@ _SQLITE = {
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same statements may go through at another attempt."""
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated:
-            return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, (DBAPIError, sqlite3.Error)):
         state = _state(error)
         return (
             state in _PASSING or state.startswith("08") or _sqlite_code(error) in (_BUSY, _LOCKED)
@@ -52,8 +53,8 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the database refused a value or a row: other rows may still go through."""
-    return isinstance(error, DBAPIError) and not is_passing(error)
+    """Whether a value or a row may be at fault, so that other rows still go through."""
+    return not is_passing(error) and not isinstance(error, PoolTimeout)
 
 
 def unavailable(error: BaseException, address: Address) -> PartUnavailable:
@@ -63,7 +64,7 @@ def unavailable(error: BaseException, address: Address) -> PartUnavailable:
 
 def is_database_error(error: BaseException) -> bool:
     """Whether an error comes from the database or the way to it, not from our own code."""
-    return isinstance(error, (SQLAlchemyError, OSError))
+    return isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError))
 
 
 def missing_table(error: DBAPIError) -> bool:
@@ -77,9 +78,9 @@ def _reason(error: BaseException) -> str:
             "all connections of this process stayed in use for too long "
             "(store.pool_size, store.max_overflow, store.pool_timeout)"
         )
-    if isinstance(error, DBAPIError):
+    if isinstance(error, (DBAPIError, sqlite3.Error)):
         known = _STATES.get(_state(error)) or _SQLITE.get(_sqlite_code(error))
-        return known or _first_line(error.orig or error)
+        return known or _first_line(_driver_error(error))
     if isinstance(error, SQLAlchemyError):
         return _first_line(error)
     if isinstance(error, socket.gaierror):
@@ -93,13 +94,17 @@ def _reason(error: BaseException) -> str:
     return _first_line(error)
 
 
-def _state(error: DBAPIError) -> str:
-    state = getattr(error.orig, "sqlstate", None)
+def _driver_error(error: BaseException) -> BaseException:
+    return error.orig or error if isinstance(error, DBAPIError) else error
+
+
+def _state(error: BaseException) -> str:
+    state = getattr(_driver_error(error), "sqlstate", None)
     return state if isinstance(state, str) else ""
 
 
-def _sqlite_code(error: DBAPIError) -> int:
-    code = getattr(error.orig, "sqlite_errorcode", None)
+def _sqlite_code(error: BaseException) -> int:
+    code = getattr(_driver_error(error), "sqlite_errorcode", None)
     # The upper bits tell variants of the same fault apart.
     return code & 0xFF if isinstance(code, int) else 0
 
@@ -108,4 +113,6 @@ def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     line = lines[0] if lines else type(error).__name__
     # The adapter prefixes the driver's class: "<class 'asyncpg…'>: text".
-    return line.partition(">: ")[2] if line.startswith("<class ") else line
+    line = line.partition(">: ")[2] if line.startswith("<class ") else line
+    # asyncpg quotes the value that it cannot send.
+    return "a value is out of its range" if line.startswith("invalid input for query") else line

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from paceline_adapters.sql.engine import PATIENCE, single_connection
+from paceline_adapters.sql.engine import PATIENCE, must_open, single_connection
 from paceline_adapters.sql.faults import (
     is_database_error,
     is_passing,
@@ -112,6 +112,7 @@ async def _patient(
 async def _visit(
     address: Address, settings: StoreSettings, *, change: bool
 ) -> tuple[str | None, str]:
+    must_open(address)
     engine = single_connection(address, settings)
     try:
         async with engine.connect() as connection:

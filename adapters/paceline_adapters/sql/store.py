@@ -21,7 +21,7 @@ from paceline.store import (
 )
 
 from paceline_adapters.sql import budget, content, ownership, runs, schema, workers
-from paceline_adapters.sql.engine import LONG_PATIENCE, PATIENCE, Database
+from paceline_adapters.sql.engine import LONG_PATIENCE, PATIENCE, Database, must_open
 from paceline_adapters.sql.faults import is_database_error, is_passing, is_refusal
 from paceline_adapters.sql.group_commit import GroupCommitter
 from paceline_adapters.sql.saves import Save, write_batch
@@ -72,6 +72,7 @@ class SqlStore(Store):
     async def _check_schema(self) -> None:
         address = self._database.address
         embedded = address.dialect == "sqlite"
+        must_open(address)
         # A server that is not there is better said at once than waited for.
         patience = PATIENCE if embedded else 0.0
         version = await self._database.read(schema.version_of, patience=patience)

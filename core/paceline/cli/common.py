@@ -8,11 +8,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from paceline.cli.output import console, echo_json, harmless, json_text, note, warn
+from paceline.cli.output import console, echo_json, echo_table, harmless, json_text, note, warn
 
 __all__ = [
     "console",
     "echo_json",
+    "echo_table",
     "harmless",
     "json_option",
     "json_text",

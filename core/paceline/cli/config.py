@@ -2,7 +2,7 @@
 
 import click
 
-from paceline.cli.common import console, echo_json, harmless, json_option, settings_options
+from paceline.cli.common import echo_json, echo_table, harmless, json_option, settings_options
 from paceline.plugins import Plugins
 from paceline.settings.load import Loaded
 
@@ -45,7 +45,7 @@ def show(*, loaded: Loaded, plugins: Plugins, changed: bool, as_json: bool) -> i
             Text(harmless(_toml(one.value))),
             Text(harmless(one.origin), style="dim" if one.origin == "default" else "cyan"),
         )
-    console().print(table)
+    echo_table(table)
     return 0
 
 

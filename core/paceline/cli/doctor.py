@@ -6,8 +6,8 @@ from dataclasses import asdict
 import click
 
 from paceline.cli.common import (
-    console,
     echo_json,
+    echo_table,
     harmless,
     json_option,
     run_async,
@@ -61,4 +61,4 @@ def _print(findings: Sequence[Finding]) -> None:
         if one.fix:
             text.append(f"  fix: {harmless(one.fix)}", style="cyan")
         table.add_row(Text(one.level, style=_STYLES[one.level]), Text(harmless(one.part)), text)
-    console().print(table)
+    echo_table(table)

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 #: What a hostile text could steer a terminal with: control characters, and the marks that
 #: turn the direction of what follows.
@@ -23,6 +24,18 @@ def console() -> "Console":
 
     made = Console(highlight=False)
     return made if made.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def echo_table(table: "Table") -> None:
+    """A table on stdout; in a pipe without the blanks that fill up its last column."""
+    target = console()
+    if target.is_terminal:
+        target.print(table)
+        return
+    with target.capture() as captured:
+        target.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def echo_json(value: object) -> None:

@@ -5,7 +5,7 @@ from typing import cast, get_args
 
 import click
 
-from paceline.cli.common import console, echo_json, harmless, json_option
+from paceline.cli.common import echo_json, echo_table, harmless, json_option
 from paceline.cli.options import Option, options_of
 from paceline.errors import PacelineError, SettingsError
 from paceline.plugins import Broken, Kind, Plugins, unknown
@@ -49,7 +49,7 @@ def plugins(ctx: click.Context, *, as_json: bool) -> int:
             Text(harmless(row["summary"])),
             Text(harmless(row["plugin"]), style="dim"),
         )
-    console().print(table)
+    echo_table(table)
     for one in broken:
         click.echo(harmless(f"broken: {one.name}: {one.reason}"))
     return 0
@@ -159,4 +159,4 @@ def _print(known: Plugins, kind: Kind, name: str) -> None:
             Text(one.bounds),
             Text(harmless(one.description)),
         )
-    console().print(table)
+    echo_table(table)

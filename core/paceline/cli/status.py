@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import click
 
 from paceline.cli.common import (
-    console,
     echo_json,
+    echo_table,
     harmless,
     json_option,
     run_async,
@@ -93,7 +93,7 @@ def _print_workers(workers: Sequence[WorkerView]) -> None:
             "never" if one.beat_age is None else f"{one.beat_age:.0f} s ago",
             Text(harmless(one.strategy)),
         )
-    console().print(table)
+    echo_table(table)
 
 
 def _print_runs(runs: Sequence[Run]) -> None:
@@ -112,7 +112,7 @@ def _print_runs(runs: Sequence[Run]) -> None:
             str(run.failed),
             Text(harmless(run.title)),
         )
-    console().print(table)
+    echo_table(table)
     if len(runs) > SHOWN_RUNS:
         click.echo(f"… and {len(runs) - SHOWN_RUNS} more: paceline show --status running")
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from paceline.provider import Message
 from paceline.roadmap import Concept
+from paceline.steps.readable import outline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +48,10 @@ class Step(ABC):
     @abstractmethod
     def prompt(self, subject: Subject) -> Sequence[Message]:
         """The messages to send; never the same for two concepts."""
+
+    def readable(self, answer: BaseModel) -> str:
+        """The answer as Markdown, for ``paceline show`` and ``paceline export``.
+
+        Headings begin at the second level; the first is the concept's.
+        """
+        return outline(answer.model_dump(mode="json"))

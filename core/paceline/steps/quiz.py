@@ -2,10 +2,18 @@
 
 from typing import Annotated, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from paceline.steps.prompted import PromptedStep
+from paceline.steps.readable import item, plain
 from paceline.steps.text import Answer, Text, written
 
 
@@ -74,3 +82,21 @@ class Quiz(PromptedStep):
     name = "quiz"
     answer = QuizAnswer
     max_tokens = 4000
+
+    def readable(self, answer: BaseModel) -> str:
+        """The questions with their options, the right ones marked."""
+        if not isinstance(answer, QuizAnswer):
+            return super().readable(answer)
+        parts = ["## Quiz"]
+        for number, one in enumerate(answer.questions, 1):
+            options = (
+                item(plain(text), "- [x]" if place in one.answer else "- [ ]")
+                for place, text in enumerate(one.options)
+            )
+            parts += [
+                f"### Question {number} ({one.difficulty})",
+                plain(one.question),
+                "\n".join(options),
+                f"*Why:* {plain(one.explanation)}",
+            ]
+        return "\n\n".join(parts)

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from paceline.steps.prompted import PromptedStep
+from paceline.steps.readable import item, link_text, plain
 from paceline.steps.text import Answer, Line, Text, Url
 
 
@@ -34,3 +35,19 @@ class Resources(PromptedStep):
     name = "resources"
     answer = ResourcesAnswer
     max_tokens = 2000
+
+    def readable(self, answer: BaseModel) -> str:
+        """A list with addresses."""
+        if not isinstance(answer, ResourcesAnswer):
+            return super().readable(answer)
+        entries = (
+            item(
+                f"[{link_text(one.title)}](<{_address(one.url)}>) ({one.type})  \n{plain(one.why)}"
+            )
+            for one in answer.resources
+        )
+        return "\n".join(["## Resources", "", *entries])
+
+
+def _address(url: str) -> str:
+    return url.replace("<", "%3C").replace(">", "%3E")

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from paceline.steps.prompted import PromptedStep
+from paceline.steps.readable import item, plain
 from paceline.steps.text import Answer, Line, Markdown, Text
 
 
@@ -40,3 +41,13 @@ class Tutorial(PromptedStep):
     name = "tutorial"
     answer = TutorialAnswer
     max_tokens = 6000
+
+    def readable(self, answer: BaseModel) -> str:
+        """Title, sections and exercises."""
+        if not isinstance(answer, TutorialAnswer):
+            return super().readable(answer)
+        parts = [f"## {plain(answer.title)}", answer.summary, f"*{answer.minutes} minutes*"]
+        for section in answer.sections:
+            parts += [f"### {plain(section.title)}", section.content]
+        exercises = (item(text, f"{n}.") for n, text in enumerate(answer.exercises, 1))
+        return "\n\n".join([*parts, "### Exercises", "\n".join(exercises)])

@@ -1,0 +1,1 @@
+"""The arq executor: its queue, its messages, its workers as processes."""

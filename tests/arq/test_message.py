@@ -1,0 +1,50 @@
+"""Messages are checked before anything is done with them."""
+
+import json
+
+import pytest
+from paceline_adapters.arq.message import DROP, RUN, decode, encode
+
+RUN_ID = "01kb0000000000000000000000"
+GOOD = {"t": None, "f": RUN, "a": [RUN_ID], "k": {}, "et": 1_790_000_000_000}
+
+
+def test_a_job_comes_back_as_it_was_sent() -> None:
+    assert decode(encode(GOOD)) == GOOD
+
+
+def test_a_message_holds_the_run_id_and_is_json() -> None:
+    assert json.loads(encode(GOOD))["a"] == [RUN_ID]
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        (b"", "not JSON"),
+        (b"\x80\x04\x95", "not JSON"),
+        (b"[" * 4000, "not JSON"),
+        (b'"' + b"x" * 5000 + b'"', "at most 4096"),
+        (b"[]", "no JSON object"),
+        (encode(GOOD | {"f": "os.system"}), f"something else than {RUN}"),
+        (encode(GOOD | {"f": [RUN]}), f"something else than {RUN}"),
+        (encode(GOOD | {"a": []}), "one run id"),
+        (encode(GOOD | {"a": [RUN_ID, RUN_ID]}), "one run id"),
+        (encode(GOOD | {"a": [7]}), "one run id"),
+        (encode(GOOD | {"a": ["../../etc"]}), "one run id"),
+        (encode(GOOD | {"a": ["x" * 65]}), "one run id"),
+        (encode(GOOD | {"k": {"run_id": RUN_ID}}), "one run id"),
+        (encode(GOOD | {"et": "now"}), "when it was queued"),
+        (encode(GOOD | {"et": True}), "when it was queued"),
+        (encode(GOOD | {"et": 10**30}), "when it was queued"),
+    ],
+)
+def test_a_message_of_a_stranger_is_dropped_with_a_reason(raw: bytes, fault: str) -> None:
+    job = decode(raw)
+    assert job["f"] == DROP
+    reasons = job["a"]
+    assert isinstance(reasons, list)
+    assert fault in reasons[0]
+
+
+def test_a_try_that_a_message_claims_is_not_believed() -> None:
+    assert decode(encode(GOOD | {"t": 99}))["t"] is None

@@ -1,0 +1,120 @@
+"""What goes wrong is one clear line, the right exit code, and nothing half-done."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from paceline.testing.servers import Postgres
+
+from tests.end_to_end.conftest import ROADMAPS
+from tests.processes import Home, simulator
+
+FILE = str(ROADMAPS[1])
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of the loopback that refuses connections."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def complaint(home: Home, *arguments: str, code: int) -> str:
+    """What a command said on stderr before it ended with that code, secrets unspoken."""
+    done = home.run(*arguments, code=code)
+    for secret in ("sk-secret-of-the-test", "hidden-password"):
+        assert secret not in done.stdout + done.stderr
+    return done.stderr
+
+
+def test_broken_json_is_told_with_its_place(home: Home) -> None:
+    (home.folder / "broken.json").write_text('{"roadmap_id": "r",\n "title": }')
+    told = complaint(home, "run", "broken.json", code=2)
+    assert "not valid JSON at line 2, column 11" in told
+    assert not (home.folder / "paceline.db").exists()
+
+
+def test_fifty_megabytes_are_refused(home: Home) -> None:
+    with (home.folder / "huge.json").open("wb") as file:
+        file.truncate(50 * 2**20)
+    assert "larger than 32 MiB" in complaint(home, "run", "huge.json", code=2)
+
+
+def test_every_fault_of_every_file_is_told_and_nothing_is_begun(home: Home) -> None:
+    (home.folder / "a.json").write_text('{"roadmap_id": "", "stages": []}')
+    (home.folder / "b.json").write_text('{"title": 3}')
+    told = complaint(home, "run", FILE, "a.json", "b.json", code=2)
+    for fault in ("a.json: 3 faults", "roadmap_id:", "title: missing", "stages:", "b.json:"):
+        assert fault in told
+    assert not (home.folder / "paceline.db").exists()
+
+
+def test_a_wrong_key_in_the_settings_is_told_with_the_nearest(home: Home) -> None:
+    (home.folder / "paceline.toml").write_text('stratgy = "global"\n')
+    told = complaint(home, "run", FILE, code=2)
+    assert "stratgy: unknown field: did you mean 'strategy'?" in told
+    assert "paceline.toml" in told
+
+
+def test_changed_content_under_a_known_id_is_refused(home: Home) -> None:
+    home.run("run", FILE)
+    changed = json.loads(Path(FILE).read_text())
+    changed["title"] = "Another"
+    (home.folder / "changed.json").write_text(json.dumps(changed))
+    assert "--new" in complaint(home, "run", "changed.json", code=2)
+
+
+@pytest.mark.parametrize("executor", ["celery", "arq"])
+def test_a_dead_broker_is_one_line(home: Home, closed_port: int, executor: str) -> None:
+    home.environment["PACELINE_REDIS__URL"] = f"redis://:hidden-password@127.0.0.1:{closed_port}/0"
+    told = complaint(home, "submit", FILE, "--executor", executor, code=1)
+    assert str(closed_port) in told
+    assert len(told.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("executor", ["celery", "arq"])
+def test_a_queue_without_redis_is_told_what_to_set(home: Home, executor: str) -> None:
+    assert "redis.url" in complaint(home, "run", FILE, "--executor", executor, code=2)
+
+
+def test_a_wrong_database_password_is_one_line(
+    home: Home, postgres_server: Postgres, postgres_url: str
+) -> None:
+    wrong = postgres_url.replace(f":{postgres_server.password}@", ":hidden-password@")
+    home.environment["PACELINE_STORE__URL"] = wrong
+    told = complaint(home, "run", FILE, code=1)
+    assert "password" in told
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_a_database_that_was_never_upgraded_is_told_how(home: Home, postgres_url: str) -> None:
+    home.environment["PACELINE_STORE__URL"] = postgres_url
+    assert "paceline db upgrade" in complaint(home, "run", FILE, code=1)
+
+
+def test_a_model_that_answers_nonsense_fails_the_run_with_the_reason(home: Home) -> None:
+    with simulator("--speed", "100", "--fault", "garbage=1") as nonsense:
+        home.environment["OPENAI_BASE_URL"] = nonsense.base_url
+        report = home.json("run", FILE, code=1)
+    [run] = report["runs"]
+    assert (run["status"], run["failed"]) == ("failed", 25)
+    assert all("malformed answer" in failure["reason"] for failure in run["failures"])
+
+
+def test_an_unknown_model_is_one_reason_not_twenty_five(home: Home, llm: object) -> None:
+    [run] = home.json("run", FILE, "--set", "provider.model=gpt-none", code=1)["runs"]
+    assert "gpt-none" in run["reason"]
+    assert run["failed"] == 0
+    home.run("run", FILE)
+
+
+def test_some_concepts_that_fail_make_a_partial_run(home: Home) -> None:
+    with simulator("--speed", "100", "--fault", "refusal=0.05") as moody:
+        home.environment["OPENAI_BASE_URL"] = moody.base_url
+        report = home.json("run", FILE, code=3)
+    [run] = report["runs"]
+    assert run["status"] == "partial"
+    assert run["completed"] + run["failed"] == 25

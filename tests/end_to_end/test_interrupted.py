@@ -1,0 +1,82 @@
+"""Stopped in the middle and run again at once: nothing saved is paid for twice."""
+
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import ROADMAPS
+from tests.eventually import eventually
+from tests.processes import Home, Simulator
+
+FILE = str(ROADMAPS[1])  # 25 concepts
+CONCEPTS = 25
+
+
+def saved(folder: Path) -> int:
+    """Artifacts in the database, as an outside tool reads them."""
+    if not (folder / "paceline.db").exists():
+        return 0
+    with sqlite3.connect(folder / "paceline.db") as database:
+        try:
+            return int(database.execute("select count(*) from artifacts").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
+    ids=["ctrl-c", "sigterm", "kill-9"],
+)
+def test_run_again_goes_on_at_once_and_pays_nothing_saved_twice(
+    home: Home, llm: Simulator, number: signal.Signals, code: int
+) -> None:
+    with home.started("run", FILE, "--strategy", "unbounded") as process:
+        eventually(lambda: saved(home.folder) >= CONCEPTS + 5, within=30)
+        process.send_signal(number)
+        assert process.wait(30) == code
+    assert "Traceback" not in home.log("process")
+    lost = llm.figures()["paid"] + llm.figures()["in_flight"] - saved(home.folder)
+    again = home.json("run", FILE)
+    assert again["runs"][0]["status"] == "completed"
+    assert again["runs"][0]["submitted"] == "resumed"
+    assert again["runs"][0]["seconds"] < 25
+    figures = llm.figures()
+    assert figures["paid_again"] <= lost
+    assert saved(home.folder) == CONCEPTS * 3
+    if number != signal.SIGKILL:
+        assert figures["paid_again"] == 0
+
+
+def test_cancel_from_elsewhere_stops_a_run_within_seconds(home: Home, llm: Simulator) -> None:
+    with home.started("run", FILE, "--strategy", "unbounded") as process:
+        eventually(lambda: saved(home.folder) >= 1, within=30)
+        [run] = home.json("show")["runs"]
+        home.run("cancel", run["run_id"])
+        assert process.wait(15) == 1
+    assert home.json("show")["runs"][0]["status"] == "cancelled"
+    assert eventually(lambda: llm.figures()["in_flight"] == 0)
+    home.run("resume", run["run_id"])
+    assert home.json("run", FILE)["runs"][0]["status"] == "completed"
+    assert saved(home.folder) == CONCEPTS * 3
+
+
+def test_a_second_command_attaches_to_a_run_that_lives(home: Home, llm: Simulator) -> None:
+    with home.started("run", FILE) as process:
+        eventually(lambda: saved(home.folder) >= 1, within=30)
+        attached = home.json("run", FILE)
+        assert attached["runs"][0]["submitted"] == "attached"
+        assert attached["runs"][0]["status"] == "completed"
+        assert process.wait(20) == 0
+    assert llm.figures()["prompts_paid_twice"] == 0
+
+
+def test_submitted_runs_wait_for_a_worker_of_the_store(home: Home, llm: Simulator) -> None:
+    home.run("submit", FILE)
+    assert home.json("show")["runs"][0]["status"] == "queued"
+    with home.workers():
+        assert home.run("watch").returncode == 0
+    assert home.json("show")["runs"][0]["status"] == "completed"
+    assert llm.figures()["paid"] == CONCEPTS * 3

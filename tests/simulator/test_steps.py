@@ -1,0 +1,56 @@
+"""The answers as our own steps judge them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from paceline.errors import UnusableAnswer
+from paceline.steps.answers import parse_answer
+from paceline.steps.contract import Step
+from paceline.steps.quiz import Quiz
+from paceline.steps.resources import Resources
+from paceline.steps.templates import load_template
+from paceline.steps.tutorial import Tutorial
+from paceline_adapters.openai.schema import strict_schema
+
+from tests.simulator.support import simulator, wants
+
+STEPS = [kind(load_template(kind.name, None)) for kind in (Tutorial, Resources, Quiz)]
+#: What spoils the text of an answer, whichever way the schema was sent.
+SPOILING = (
+    "garbage",
+    "wrong",
+    "schema-invalid",
+    "truncated",
+    "no-finish",
+    "empty",
+    "ignore-schema",
+)
+
+
+def answers(step: Step, name: str, *, concepts: list[str], **options: Any) -> list[str]:
+    """What the simulator says to the step's schema."""
+    schema = strict_schema(step.answer.model_json_schema())
+
+    async def scenario() -> list[str]:
+        async with simulator(**options) as clients:
+            found = [await clients.ask(f"Concept: {c}", **wants(name, schema)) for c in concepts]
+            return [answer.choices[0].message.content or "" for answer in found]
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_our_steps_take_every_answer(step: Tutorial | Resources | Quiz) -> None:
+    concepts = [f"Topic {number}" for number in range(30)] + ["并发编程", "C++ & <templates>"]
+    for text in answers(step, step.name, concepts=concepts):
+        parse_answer(step, text)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@pytest.mark.parametrize("fault", SPOILING)
+def test_our_steps_take_no_spoiled_answer(step: Tutorial | Resources | Quiz, fault: str) -> None:
+    concepts = [f"Topic {number}" for number in range(5)]
+    for text in answers(step, step.name, concepts=concepts, faults={fault: 1}):
+        with pytest.raises(UnusableAnswer):
+            parse_answer(step, text)

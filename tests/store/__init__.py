@@ -1,0 +1,1 @@
+"""One suite for all stores, and what is special to the databases."""

@@ -1,0 +1,188 @@
+"""Connections: counted in each process, and added up over all of them before the start."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from paceline.errors import BudgetError
+from paceline.identity import ProcessIdentity
+from paceline.store import PoolFigures, WorkerRecord
+from paceline.testing.servers import Postgres
+from paceline_adapters.sql import schema
+from paceline_adapters.sql.budget import PoolShape, pool_shape
+
+from tests.eventually import eventually_async
+from tests.store.places import Place, PostgresPlace, SqlPlace, on_loop, worker
+
+ELSEWHERE = ProcessIdentity("elsewhere/1", 1, 1.0)
+
+
+def workers(
+    count: int, name: str = "w", *, identity: ProcessIdentity = ELSEWHERE
+) -> list[WorkerRecord]:
+    return [worker(f"{name}{n}", identity=identity, pool_max=0) for n in range(count)]
+
+
+@on_loop
+async def test_workers_that_fit_get_the_ceiling(postgres_place: PostgresPlace) -> None:
+    async with postgres_place.store(pool_size=4, max_overflow=6) as store:
+        assert await store.admit_workers(workers(8)) == (10, None)
+        assert [found.pool_max for found in await store.workers()] == [10] * 8
+        budget = await store.budget()
+        assert (budget.server_max, budget.reserve, budget.registered, budget.free) == (
+            97,
+            10,
+            80,
+            7,
+        )
+
+
+@on_loop
+async def test_pools_that_do_not_fit_are_sized_down_with_the_sum(
+    postgres_place: PostgresPlace,
+) -> None:
+    async with postgres_place.store() as store:
+        each, warning = await store.admit_workers(workers(8))
+        assert each == 10
+        assert warning == (
+            "database pools sized down to 10 for each process: 8 processes × (10 + 20) "
+            "+ 10 reserved + 0 already registered = 250, but the server allows 97"
+        )
+        each, warning = await store.admit_workers(workers(3, "late"))
+        assert each == 2
+        assert warning is not None
+        assert "3 processes × (10 + 20) + 10 reserved + 80 already registered = 180" in warning
+
+
+@on_loop
+async def test_refuse_stops_the_start_and_registers_nobody(postgres_place: PostgresPlace) -> None:
+    async with postgres_place.store(budget="refuse") as store:
+        with pytest.raises(BudgetError) as refused:
+            await store.admit_workers(workers(8))
+        assert str(refused.value) == (
+            "database connections: 8 processes × (10 + 20) + 10 reserved + 0 already registered "
+            "= 250, but the server allows 97; start fewer processes, lower store.pool_size and "
+            'store.max_overflow, set store.budget = "shrink", '
+            "or raise the server's max_connections"
+        )
+        assert await store.workers() == []
+        assert await store.admit_workers(workers(2)) == (30, None)
+
+
+@on_loop
+async def test_what_cannot_even_have_one_connection_does_not_start(
+    postgres_place: PostgresPlace,
+) -> None:
+    async with postgres_place.store() as store:
+        with pytest.raises(BudgetError, match=r"88 processes .* = 2650, but the server allows 97"):
+            await store.admit_workers(workers(88))
+        assert (await store.admit_workers(workers(87)))[0] == 1
+        with pytest.raises(BudgetError, match="87 already registered"):
+            await store.admit_workers(workers(1, "late"))
+
+
+@on_loop
+async def test_a_worker_that_is_admitted_again_gives_back_its_old_share(
+    postgres_place: PostgresPlace,
+) -> None:
+    async with postgres_place.store() as store:
+        first = await store.admit_workers(workers(8))
+        assert await store.admit_workers(workers(8)) == first
+        assert len(await store.workers()) == 8
+
+
+@on_loop
+async def test_the_dead_do_not_count(postgres_place: PostgresPlace) -> None:
+    async with postgres_place.store() as store:
+        gone = replace(worker().identity, started=1.0)  # this pid, long ago
+        await store.admit_workers(workers(2, "killed", identity=gone))
+        await store.admit_workers(workers(1, "silent"))
+        assert (await store.budget()).registered == 30
+        postgres_place.advance(16)
+        assert (await store.budget()).registered == 0
+        assert await store.admit_workers(workers(2)) == (30, None)
+
+
+@on_loop
+async def test_processes_that_start_at_once_do_not_get_the_same_connections(
+    postgres_place: PostgresPlace,
+) -> None:
+    async with postgres_place.store("a") as one, postgres_place.store("b") as two:
+        answers = await asyncio.gather(
+            *(store.admit_workers(workers(1, f"p{n}")) for n in range(3) for store in [one, two]),
+            return_exceptions=True,
+        )
+        # The last two names are asked for twice: the share of the first asking is given back.
+        assert len(answers) == 6
+        assert (await one.budget()).registered <= 87
+
+
+@pytest.fixture(scope="module")
+def small_server() -> Iterator[Postgres]:
+    settings = {"superuser_reserved_connections": "2", "reserved_connections": "3"}
+    with Postgres(max_connections=20, settings=settings) as server:
+        yield server
+
+
+@on_loop
+async def test_what_the_server_keeps_for_others_is_not_ours(
+    small_server: Postgres,
+) -> None:
+    small_server.execute("CREATE DATABASE narrow OWNER paceline CONNECTION LIMIT 7")
+    small_server.create_database("wide")
+    for name, limit in (("wide", 15), ("narrow", 7)):
+        place = PostgresPlace(small_server, small_server.url_of(name))
+        await asyncio.to_thread(schema.upgrade, place.settings().url)
+        async with place.store() as store:
+            assert (await store.budget()).server_max == limit
+
+
+@on_loop
+async def test_an_embedded_database_has_no_bound(embedded_place: Place) -> None:
+    async with embedded_place.store() as store:
+        each, warning = await store.admit_workers(workers(100))
+        assert each >= 1
+        assert warning is None
+        assert len(await store.workers()) == 100
+        budget = await store.budget()
+        assert (budget.server_max, budget.free) == (None, None)
+
+
+# -- one process's pool ------------------------------------------------------------------
+
+
+def test_a_pool_is_bounded_by_its_settings_its_share_and_its_use(sqlite_place: SqlPlace) -> None:
+    settings = sqlite_place.settings()
+
+    def shape(
+        limit: int | None = None, *, worker: bool = True, embedded: bool = False
+    ) -> PoolShape:
+        return pool_shape(settings, embedded=embedded, worker=worker, limit=limit)
+
+    assert shape() == PoolShape(10, 20)
+    assert shape(15) == PoolShape(10, 5)
+    assert shape(7) == PoolShape(7, 0)
+    assert shape(100) == PoolShape(10, 20)
+    assert shape(0) == PoolShape(1, 0)
+    assert shape(worker=False) == PoolShape(2, 0)
+    assert shape(4, worker=False) == PoolShape(4, 0)
+    assert shape(embedded=True) == PoolShape(5, 0)
+
+
+@on_loop
+async def test_the_pool_counts_what_is_checked_out(sql_place: SqlPlace) -> None:
+    async with sql_place.store(pool_limit=3) as store:
+        opened = store.pool().checkouts
+        assert store.pool() == PoolFigures(limit=3, in_use=0, peak=1, checkouts=opened)
+        asking = [asyncio.create_task(store.runs()) for _ in range(10)]
+        await eventually_async(lambda: store.pool().in_use > 0)
+        await asyncio.gather(*asking)
+        assert store.pool() == PoolFigures(limit=3, in_use=0, peak=3, checkouts=opened + 10)
+
+
+@on_loop
+async def test_who_only_looks_takes_two_connections(sql_place: SqlPlace) -> None:
+    async with sql_place.store("") as store:
+        await asyncio.gather(*(store.runs() for _ in range(20)))
+        assert (store.pool().limit, store.pool().peak) == (2, 2)

@@ -1,0 +1,187 @@
+"""Writers that wait together share a transaction, and nobody waits for a timer."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from paceline.errors import PartUnavailable
+from paceline.testing.virtual_time import run_virtual
+from paceline_adapters.sql.group_commit import BATCH, GroupCommitter
+from paceline_adapters.sql.store import SqlStore
+from sqlalchemy import event
+
+from tests.store.places import SqlPlace, artifact, claimed, done, on_loop
+
+
+class Table:
+    """Takes batches, each in ``seconds``, and may refuse or break down."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.seconds = seconds
+        self.batches: list[list[int]] = []
+        self.failures: list[Exception] = []
+        self.refused: set[int] = set()
+
+    async def write(self, batch: Sequence[int]) -> set[int]:
+        await asyncio.sleep(self.seconds)
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.refused & set(batch):
+            raise ValueError("refused")
+        self.batches.append(list(batch))
+        return {place for place, member in enumerate(batch) if member < 0}
+
+    def committer(self, patience: float = 30.0) -> GroupCommitter[int]:
+        return GroupCommitter(
+            self.write,
+            passing=lambda error: isinstance(error, OSError),
+            refusal=lambda error: isinstance(error, ValueError),
+            translate=lambda error: PartUnavailable(f"gone: {error}"),
+            patience=patience,
+        )
+
+
+def test_a_lone_writer_is_written_at_once() -> None:
+    async def scenario() -> None:
+        table = Table()
+        assert await table.committer().submit(1)
+        assert asyncio.get_running_loop().time() == pytest.approx(1)
+        assert table.batches == [[1]]
+
+    run_virtual(scenario())
+
+
+def test_who_comes_during_a_transaction_shares_the_next_one() -> None:
+    async def scenario() -> None:
+        table = Table()
+        committer = table.committer()
+
+        async def later(member: int) -> None:
+            await asyncio.sleep(member / 10)
+            assert await committer.submit(member)
+
+        await asyncio.gather(*(later(n) for n in range(10)))
+        assert table.batches == [[0], [1, 2, 3, 4, 5, 6, 7, 8, 9]]
+        assert asyncio.get_running_loop().time() == pytest.approx(2)
+
+    run_virtual(scenario())
+
+
+def test_a_batch_is_bounded() -> None:
+    async def scenario() -> None:
+        table = Table()
+        committer = table.committer()
+        await asyncio.gather(*(committer.submit(n) for n in range(BATCH + 1)))
+        assert [len(batch) for batch in table.batches] == [BATCH, 1]
+
+    run_virtual(scenario())
+
+
+def test_members_left_out_are_told_so_and_no_other() -> None:
+    async def scenario() -> None:
+        committer = Table().committer()
+        assert await asyncio.gather(*(committer.submit(n) for n in (1, -1, 2))) == [
+            True,
+            False,
+            True,
+        ]
+
+    run_virtual(scenario())
+
+
+def test_a_passing_fault_is_tried_again_until_patience_ends() -> None:
+    async def scenario() -> None:
+        table = Table(seconds=0.0)
+        table.failures = [OSError("cut")] * 5
+        committer = table.committer()
+        assert await committer.submit(1)
+        table.failures = [OSError("cut")] * 1000
+        began = asyncio.get_running_loop().time()
+        answers = await asyncio.gather(
+            *(committer.submit(n) for n in (2, 3)), return_exceptions=True
+        )
+        assert [str(answer) for answer in answers] == ["gone: cut", "gone: cut"]
+        assert 20 < asyncio.get_running_loop().time() - began <= 30
+        table.failures = []
+        assert await committer.submit(4)
+
+    run_virtual(scenario())
+
+
+def test_a_refused_member_fails_alone() -> None:
+    async def scenario() -> None:
+        table = Table()
+        table.refused = {2}
+        committer = table.committer()
+        answers = await asyncio.gather(
+            *(committer.submit(n) for n in (1, 2, 3)), return_exceptions=True
+        )
+        assert answers[0] is answers[2] is True
+        assert isinstance(answers[1], PartUnavailable)
+        assert table.batches == [[1], [3]]
+
+    run_virtual(scenario())
+
+
+def test_a_cancelled_writer_waits_for_its_commit() -> None:
+    async def scenario() -> None:
+        table = Table()
+        task = asyncio.create_task(table.committer().submit(1))
+        await asyncio.sleep(0.5)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0.1)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert table.batches == [[1]]
+        assert asyncio.get_running_loop().time() == pytest.approx(1)
+
+    run_virtual(scenario())
+
+
+def test_a_timeout_around_a_save_still_saves() -> None:
+    async def scenario() -> None:
+        table = Table()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await table.committer().submit(1)
+        assert table.batches == [[1]]
+
+    run_virtual(scenario())
+
+
+def test_closing_waits_for_what_was_begun_and_takes_no_more() -> None:
+    async def scenario() -> None:
+        table = Table()
+        committer = table.committer()
+        tasks = [asyncio.create_task(committer.submit(n)) for n in range(BATCH * 2)]
+        await asyncio.sleep(0.5)
+        await committer.close()
+        assert sum(len(batch) for batch in table.batches) == BATCH * 2
+        assert all(await asyncio.gather(*tasks))
+        with pytest.raises(PartUnavailable, match="closed"):
+            await committer.submit(1)
+
+    run_virtual(scenario())
+
+
+@on_loop
+async def test_saves_that_wait_together_cost_few_transactions(sql_place: SqlPlace) -> None:
+    async with sql_place.store() as store:
+        claims = [await claimed(store, f"r{n}", concepts=30) for n in range(6)]
+        assert isinstance(store, SqlStore)
+        commits: list[object] = []
+        event.listen(store._database._engine.sync_engine, "commit", commits.append)
+        await asyncio.gather(
+            *(
+                store.save(claim, artifact(f"c{n}"), concept=done(f"c{n}"))
+                for n in range(30)
+                for claim in claims
+            )
+        )
+        assert len(commits) <= 2
+        await store.save(claims[0], artifact("c0", "quiz"), concept=None)
+        await store.save(claims[0], artifact("c1", "quiz"), concept=None)
+        assert len(commits) <= 4
+        for claim in claims:
+            assert (await store.run(claim.run_id)).completed == 30
