@@ -120,8 +120,8 @@ class Link:
             )
             options = cast("dict[str, Any]", pool.connection_kwargs)
             pool.connection_class(**options)  # finds options that there are not
-        except (ValueError, TypeError, RedisError):
-            # Its message may quote the password.
+        except Exception:  # noqa: BLE001
+            # Whatever the client makes of it, the message may quote the password.
             raise SettingsError(
                 "redis.url is not valid: allowed is redis://[user:password@]host:port/db, "
                 "rediss:// for TLS, unix:///path?db=0; special characters as %XX"
