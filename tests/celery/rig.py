@@ -41,6 +41,11 @@ class Rig:
         """The settings of the processes."""
         return load_settings(Plugins(), environ=self.home.environment).settings
 
+    @property
+    def redis_url(self) -> str:
+        """Where the broker is."""
+        return self.home.environment["PACELINE_REDIS__URL"]
+
     def submit(self, *roadmaps: Roadmap) -> list[str]:
         """Submit roadmaps; returns the ids of their runs."""
 
@@ -56,7 +61,7 @@ class Rig:
 
     def run(self, run_id: str) -> Run:
         """Where a run stands."""
-        return self._do(lambda store, _: store.run(run_id))
+        return self._look(lambda store: store.run(run_id))
 
     def statuses(self, run_ids: Sequence[str]) -> set[str]:
         """Where several runs stand."""
@@ -64,7 +69,7 @@ class Rig:
 
     def workers(self) -> Sequence[WorkerRecord]:
         """The registered workers."""
-        return self._do(lambda store, _: store.workers())
+        return self._look(lambda store: store.workers())
 
     def inspect(self) -> Sequence[WorkerLoad]:
         """What the workers hold."""
@@ -98,3 +103,10 @@ class Rig:
                 await executor.close()
 
         return asyncio.run(do())
+
+    def _look(self, what: Callable[[Store], Awaitable[T]]) -> T:
+        async def look() -> T:
+            async with open_store(self.settings, Plugins()) as store:
+                return await what(store)
+
+        return asyncio.run(look())

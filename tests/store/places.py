@@ -4,13 +4,14 @@ import asyncio
 import functools
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from paceline.context import Context
 from paceline.identity import ProcessIdentity, this_process
+from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.settings.model import RunSettings, Settings, StoreSettings
 from paceline.store import Artifact, Claim, ConceptState, Run, Store, WorkerRecord
@@ -57,7 +58,7 @@ class Place(ABC):
         pool_limit: int | None = None,
         lease: float = LEASE,
         **settings: Any,
-    ) -> AsyncIterator[Store]:
+    ) -> AsyncGenerator[Store]:
         """An open store, as a process of its own would have it."""
         effective = Settings(store=self.settings(**settings), run=RunSettings(lease=lease))
         store = self.make(effective, worker_id, pool_limit)
@@ -93,7 +94,12 @@ class SqlPlace(Place):
 
     def make(self, context_settings: Settings, worker_id: str, pool_limit: int | None) -> SqlStore:
         return SqlStore(
-            Context(settings=context_settings, worker_id=worker_id, pool_limit=pool_limit)
+            Context(
+                settings=context_settings,
+                plugins=Plugins(),
+                worker_id=worker_id,
+                pool_limit=pool_limit,
+            )
         )
 
     def settings(self, **store: Any) -> StoreSettings:

@@ -1,6 +1,7 @@
 """The group of all commands: ours and those of plugins, loaded when they are called."""
 
 import importlib
+import io
 import sys
 
 import click
@@ -85,7 +86,7 @@ def cli(*, verbose: bool) -> None:
     A strategy decides when work may start, an executor where a roadmap runs; every strategy
     works with every executor, chosen by settings.
     """
-    if hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # A pipe of an unknown encoding shall not break on a roadmap in Chinese.
         sys.stdout.reconfigure(errors="replace")
     show_log(verbose=verbose)
