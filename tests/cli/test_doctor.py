@@ -92,6 +92,30 @@ def test_a_queue_without_redis_is_wrong(healthy: Terminal) -> None:
         assert "redis.url" in of(f"executor {executor}", found, "wrong")["text"]
 
 
+def test_the_processes_of_a_prefork_pool_are_counted_each_with_its_pool(
+    healthy: Terminal, postgres_url: str, redis_url: str
+) -> None:
+    healthy.setenv(PACELINE_STORE__URL=postgres_url, PACELINE_REDIS__URL=redis_url)
+    healthy("db", "upgrade")
+    celery = ("--executor", "celery", "--set", "executors.celery.concurrency=21")
+    shrunk = of("connections", findings(healthy, *celery), "warning")
+    assert "21 processes × (10 + 20) + 10 reserved = 640" in shrunk["text"]
+    refused = findings(healthy, *celery, "--set", "store.budget=refuse", code=1)
+    assert of("connections", refused, "wrong")
+    threads = findings(healthy, *celery, "--set", "executors.celery.pool=threads")
+    assert "1 process × (10 + 20)" in of("connections", threads, "ok")["text"]
+
+
+def test_a_deadline_beyond_celerys_limits_is_wrong_where_they_strike(
+    healthy: Terminal, redis_url: str
+) -> None:
+    healthy.setenv(PACELINE_REDIS__URL=redis_url)
+    late = ("--executor", "celery", "--set", "run.deadline=1700")
+    found = of("executor celery", findings(healthy, *late, code=1), "wrong")
+    assert "run.deadline (1700 s) must be shorter than soft_time_limit (1500 s)" in found["text"]
+    findings(healthy, *late, "--set", "executors.celery.pool=threads")
+
+
 def test_a_limit_over_all_workers_in_memory_is_wrong_beside_other_workers(
     healthy: Terminal,
 ) -> None:
