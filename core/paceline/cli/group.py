@@ -3,6 +3,7 @@
 import importlib
 import io
 import sys
+from typing import cast
 
 import click
 
@@ -88,5 +89,5 @@ def cli(*, verbose: bool) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A pipe of an unknown encoding shall not break on a roadmap in Chinese.
-        sys.stdout.reconfigure(errors="replace")
+        cast("io.TextIOWrapper[io.BufferedWriter]", sys.stdout).reconfigure(errors="replace")
     show_log(verbose=verbose)
