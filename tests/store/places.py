@@ -4,7 +4,7 @@ import asyncio
 import functools
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -58,7 +58,7 @@ class Place(ABC):
         pool_limit: int | None = None,
         lease: float = LEASE,
         **settings: Any,
-    ) -> AsyncGenerator[Store]:
+    ) -> AsyncIterator[Store]:
         """An open store, as a process of its own would have it."""
         effective = Settings(store=self.settings(**settings), run=RunSettings(lease=lease))
         store = self.make(effective, worker_id, pool_limit)
@@ -95,8 +95,8 @@ class SqlPlace(Place):
     def make(self, context_settings: Settings, worker_id: str, pool_limit: int | None) -> SqlStore:
         return SqlStore(
             Context(
-                settings=context_settings,
                 plugins=Plugins(),
+                settings=context_settings,
                 worker_id=worker_id,
                 pool_limit=pool_limit,
             )
