@@ -1,9 +1,7 @@
 """The group of all commands: ours and those of plugins, loaded when they are called."""
 
 import importlib
-import io
 import sys
-from typing import cast
 
 import click
 
@@ -87,7 +85,8 @@ def cli(*, verbose: bool) -> None:
     A strategy decides when work may start, an executor where a roadmap runs; every strategy
     works with every executor, chosen by settings.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
         # A pipe of an unknown encoding shall not break on a roadmap in Chinese.
-        cast("io.TextIOWrapper[io.BufferedWriter]", sys.stdout).reconfigure(errors="replace")
+        reconfigure(errors="replace")
     show_log(verbose=verbose)
