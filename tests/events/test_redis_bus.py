@@ -60,18 +60,20 @@ def test_a_flush_is_told_when_the_run_goes_on(redis_url: str, valkey_server: Val
 
 def test_subscribers_hear_on_after_the_server_was_away() -> None:
     async def scenario(server: Valkey) -> None:
-        async with redis_buses(server.url, 1) as (bus,):
-            async with aclosing(bus.subscribe("r")) as events:
-                await bus.publish([event(0)])
-                assert numbers([await anext(events)]) == [0]
-                server.kill()
-                with pytest.raises(PartUnavailable):
-                    await bus.publish([event(1)])
-                server.restart()
-                # It lost what it had: the subscriber hears so before anything is published.
-                assert numbers([await anext(events)]) == [-1]
-                await bus.publish([snapshot(2)])
-                assert numbers([await anext(events)]) == [2]
+        async with (
+            redis_buses(server.url, 1) as (bus,),
+            aclosing(bus.subscribe("r")) as events,
+        ):
+            await bus.publish([event(0)])
+            assert numbers([await anext(events)]) == [0]
+            server.kill()
+            with pytest.raises(PartUnavailable):
+                await bus.publish([event(1)])
+            server.restart()
+            # It lost what it had: the subscriber hears so before anything is published.
+            assert numbers([await anext(events)]) == [-1]
+            await bus.publish([snapshot(2)])
+            assert numbers([await anext(events)]) == [2]
 
     with Valkey() as server:
         asyncio.run(scenario(server))
@@ -79,14 +81,16 @@ def test_subscribers_hear_on_after_the_server_was_away() -> None:
 
 def test_subscribers_hear_on_where_they_were_when_the_server_kept_its_data() -> None:
     async def scenario(server: Valkey) -> None:
-        async with redis_buses(server.url, 2) as (bus, other):
-            async with aclosing(bus.subscribe("r")) as events:
-                await bus.publish([event(0)])
-                assert numbers([await anext(events)]) == [0]
-                server.kill()
-                server.restart()
-                await other.publish([event(1)])
-                assert numbers([await anext(events)]) == [1]
+        async with (
+            redis_buses(server.url, 2) as (bus, other),
+            aclosing(bus.subscribe("r")) as events,
+        ):
+            await bus.publish([event(0)])
+            assert numbers([await anext(events)]) == [0]
+            server.kill()
+            server.restart()
+            await other.publish([event(1)])
+            assert numbers([await anext(events)]) == [1]
 
     with Valkey(settings={"appendonly": "yes", "appendfsync": "always"}) as server:
         asyncio.run(scenario(server))

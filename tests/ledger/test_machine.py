@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from typing import cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -113,8 +114,9 @@ def test_redis_does_as_memory_does_and_neither_breaks_the_limit(redis_url: str) 
             return Lives([MemoryLedger(), shared], runner, f"limit-{lives}")
 
         try:
-            run_state_machine_as_test(  # type: ignore[no-untyped-call]
-                life, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
+            run_state_machine_as_test(
+                cast("type[Lives]", life),
+                settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
             )
         finally:
             runner.run(shared.close())
@@ -122,7 +124,7 @@ def test_redis_does_as_memory_does_and_neither_breaks_the_limit(redis_url: str) 
 
 def test_memory_alone_keeps_its_promises_through_longer_lives() -> None:
     with asyncio.Runner() as runner:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            lambda: Lives([MemoryLedger()], runner, "limit"),
+        run_state_machine_as_test(
+            cast("type[Lives]", lambda: Lives([MemoryLedger()], runner, "limit")),
             settings=settings(max_examples=100, stateful_step_count=60, deadline=None),
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha1
 from typing import Any, Protocol, TypeVar, cast
 
@@ -50,18 +50,23 @@ class Backoff:
         self._failures = 0
 
 
-async def heeding(awaitable: Awaitable[T]) -> T:
-    """Await, and raise the cancellation that the client may have swallowed.
+async def heeding(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await, and end at once when cancelled, which the client alone may not.
 
-    It reads by ``asyncio.wait_for``, which before Python 3.12 returns an answer that came in
-    the moment of the cancellation, as if there had been none.
+    It uses ``asyncio.wait_for``, which before Python 3.12 forgets a cancellation that comes
+    in the moment when what it waits for is done.
     """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    answer = await awaitable
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return answer
+    inner = asyncio.get_running_loop().create_task(coroutine)
+    try:
+        await asyncio.wait({inner})
+    except asyncio.CancelledError:
+        while not inner.done():
+            inner.cancel()
+            await asyncio.wait({inner}, timeout=0.01)
+        if not inner.cancelled():
+            inner.exception()  # seen, and of no interest any more
+        raise
+    return inner.result()
 
 
 class Script:
@@ -212,7 +217,7 @@ class Link:
                 pipe.execute_command(command, script, len(keys), *keys, *args)
             return cast("list[Any]", await pipe.execute(raise_on_error=False))
 
-    async def _trying(self, send: Callable[[], Awaitable[T]], attempts: int) -> T:
+    async def _trying(self, send: Callable[[], Coroutine[Any, Any, T]], attempts: int) -> T:
         until = asyncio.get_running_loop().time() + self.timeout
         backoff = Backoff()
         while True:
