@@ -174,11 +174,7 @@ def test_workers_are_listed_with_what_they_hold_until_they_leave(redis_url: str)
             await queue.unlist("w1")
             await queue.client.delete("paceline:arq:q:worker:w2")  # it has been silent
             assert await queue.loads() == []
-<<<<<<< HEAD
             assert not await queue.client.exists("paceline:arq:q:workers")
-=======
-            assert await queue.client.exists("paceline:arq:q:workers") == 0
->>>>>>> arq
 
     run(scenario())
 
