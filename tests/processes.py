@@ -65,7 +65,7 @@ class Home:
         done = subprocess.run(
             [self.python, "-m", "paceline", *arguments],
             cwd=self.folder,
-            env=self._whole(),
+            env=self.whole(),
             check=False,
             capture_output=True,
             text=True,
@@ -89,7 +89,7 @@ class Home:
             process = subprocess.Popen(
                 [self.python, "-m", "paceline", *arguments],
                 cwd=self.folder,
-                env=self._whole() | dict(more or {}),
+                env=self.whole() | dict(more or {}),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -132,7 +132,8 @@ class Home:
         """What a started command wrote."""
         return (self.folder / f"{name}.log").read_text()
 
-    def _whole(self) -> dict[str, str]:
+    def whole(self) -> dict[str, str]:
+        """The environment of its processes: none of ours counts."""
         kept = {
             name: value
             for name, value in os.environ.items()

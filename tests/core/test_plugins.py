@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from types import ModuleType
 
 import click
 import pytest
@@ -17,12 +17,19 @@ class Nothing(Strategy):
         return Permit()
 
 
+def module(**names: object) -> ModuleType:
+    """A module with these names in it."""
+    made = ModuleType("theirs")
+    vars(made).update(names)
+    return made
+
+
 def plugin_offering(name: str) -> object:
     @hookimpl
     def paceline_register_strategies(register: Register[Strategy]) -> None:
         register(name, lambda _options, _context: Nothing(), options=NoOptions, summary="None.")
 
-    return SimpleNamespace(paceline_register_strategies=paceline_register_strategies)
+    return module(paceline_register_strategies=paceline_register_strategies)
 
 
 def built_ins() -> Iterator[tuple[Kind, str]]:
@@ -63,7 +70,7 @@ def test_a_misspelt_hook_is_an_error() -> None:
     def paceline_register_strategy(register: Callable[..., None]) -> None:
         raise AssertionError
 
-    wrong = SimpleNamespace(paceline_register_strategy=paceline_register_strategy)
+    wrong = module(paceline_register_strategy=paceline_register_strategy)
     with pytest.raises(PluginError, match="paceline_register_strategy"):
         Plugins().register(wrong, "wrong")
 

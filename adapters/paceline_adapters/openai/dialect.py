@@ -15,7 +15,7 @@ from typing import cast
 
 from paceline.provider import CompletionRequest, JsonSchema
 
-from paceline_adapters.openai.schema import NotStrictError, strict_schema
+from paceline_adapters.openai.schema import BOUNDS, NotStrictError, strict_schema
 
 Json = dict[str, object]
 
@@ -45,7 +45,7 @@ _ABOUT_FORMAT = re.compile(
     r"|\bschema\b"
 )
 _NOT_KNOWN = re.compile(
-    r"unsupported|not supported|support|unrecogni[sz]ed|unknown|unexpected|not permitted"
+    r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted"
     r"|not allowed|extra inputs|extra fields|invalid (?:parameter|argument)|deprecated"
 )
 
@@ -143,7 +143,7 @@ class Dialect:
         if step is None or said.form in (None, Format.PROMPT) or not _ABOUT_FORMAT.search(text):
             return False
         if step.form is said.form:
-            step.form = Format(step.form + 1)
+            step.form = _next(step.form, text)
         return True
 
     def notice(self, request: CompletionRequest, said: Said, answer: str, *, bare: bool) -> None:
@@ -194,6 +194,13 @@ def _formats(name: str, schema: JsonSchema) -> dict[Format, Json | None]:
     except NotStrictError:
         pass
     return formats
+
+
+def _next(form: Format, text: str) -> Format:
+    """What to try after a refusal in these words, which are lower case."""
+    if form is Format.SCHEMA and not any(word.lower() in text for word in BOUNDS):
+        return Format.OBJECT  # not the bounds: it takes no schema, or not this one
+    return Format(form + 1)
 
 
 def _tell(messages: list[Json], schema: JsonSchema) -> None:

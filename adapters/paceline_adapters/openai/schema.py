@@ -13,8 +13,15 @@ from paceline.provider import JsonSchema
 #: Keywords that every server with strict outputs knows.
 _KEPT = ("type", "enum", "const", "description")
 #: Bounds that OpenAI knows, but not every server that claims to be compatible.
-_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
-_COUNTS = ("minItems", "maxItems")
+BOUNDS = (
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minItems",
+    "maxItems",
+)
 
 _WORDS = {
     "minimum": "at least {}",
@@ -67,7 +74,7 @@ def strict_schema(schema: JsonSchema, *, bounds: bool = True) -> Json:
 class _Converter:
     def __init__(self, definitions: Mapping[str, object], *, bounds: bool) -> None:
         self._definitions = definitions
-        self._numeric = _BOUNDS + _COUNTS if bounds else ()
+        self._numeric = BOUNDS if bounds else ()
 
     def resolve(self, ref: object) -> Mapping[str, object]:
         name = str(ref).removeprefix("#/$defs/")

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any, Protocol, TypeVar, cast
 
@@ -51,27 +50,26 @@ class Backoff:
         self._failures = 0
 
 
+async def heeding(awaitable: Awaitable[T]) -> T:
+    """Await, and raise the cancellation that the client may have swallowed.
+
+    It reads by ``asyncio.wait_for``, which before Python 3.12 returns an answer that came in
+    the moment of the cancellation, as if there had been none.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    answer = await awaitable
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
+
+
 class Script:
     """A Lua script, which the server knows by its digest."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What answered.
-
-    Attributes:
-        name: ``Redis`` or ``Valkey``.
-        version: its version.
-        eviction: what it does when its memory is full; all but ``noeviction`` loses limits.
-    """
-
-    name: str
-    version: str
-    eviction: str
 
 
 class Subscription(Protocol):
@@ -105,7 +103,7 @@ class Link:
         url = "" if settings.url is None else settings.url.get_secret_value()
         self.timeout = settings.timeout
         try:
-            pool = BlockingConnectionPool.from_url(
+            pool: Any = cast("Any", BlockingConnectionPool).from_url(
                 url,
                 max_connections=connections,
                 timeout=settings.timeout,
@@ -120,10 +118,10 @@ class Link:
                 encoding_errors="replace",
                 client_name="paceline",
             )
-            options: dict[str, Any] = pool.connection_kwargs
+            options = cast("dict[str, Any]", pool.connection_kwargs)
             pool.connection_class(**options)  # finds options that there are not
-        except (ValueError, TypeError, RedisError):
-            # Its message may quote the password.
+        except Exception:  # noqa: BLE001
+            # Whatever the client makes of it, the message may quote the password.
             raise SettingsError(
                 "redis.url is not valid: allowed is redis://[user:password@]host:port/db, "
                 "rediss:// for TLS, unix:///path?db=0; special characters as %XX"
@@ -180,16 +178,19 @@ class Link:
         """A subscription, which takes one connection of the pool until it is closed."""
         return cast("Subscription", self._client.pubsub())
 
-    async def check(self) -> Server:
-        """Who answers there; raises as ``ask``."""
+    async def check(self) -> str:
+        """Which server answers there, in one line; raises as ``ask``."""
         text = str(await self.ask("INFO", attempts=1))
         lines = (line.partition(":") for line in text.splitlines())
         facts = {name: value for name, _, value in lines}
         if "valkey_version" in facts:
-            name, version = "Valkey", facts["valkey_version"]
+            server = f"Valkey {facts['valkey_version']}"
         else:
-            name, version = "Redis", facts.get("redis_version", "of unknown version")
-        return Server(name, version, facts.get("maxmemory_policy", "noeviction"))
+            server = f"Redis {facts.get('redis_version', 'of unknown version')}"
+        policy = facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            server += f"; its maxmemory-policy {policy} may drop limits: set noeviction"
+        return f"{self.place.removeprefix('Redis at ')} is {server}"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -217,7 +218,7 @@ class Link:
         while True:
             attempts -= 1
             try:
-                return await send()
+                return await heeding(send())
             except (AuthenticationError, AuthorizationError) as error:
                 raise self.unavailable(error) from None
             except (LostConnection, NoAnswer, OSError) as error:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from paceline.errors import PartUnavailable
 from redis.exceptions import ConnectionError as LostConnection
 
-from paceline_adapters.redis.connection import BROKEN, Backoff, Link, Subscription
+from paceline_adapters.redis.connection import BROKEN, Backoff, Link, Subscription, heeding
 
 log = logging.getLogger("paceline.redis")
 
@@ -53,7 +53,7 @@ class Listener:
             self._task = asyncio.create_task(self._listen_for_ever())
         elif self._pubsub is not None and fresh:
             with suppress(*BROKEN):  # the task notices as well, and subscribes to all anew
-                await self._pubsub.subscribe(*fresh)
+                await heeding(self._pubsub.subscribe(*fresh))
         try:
             async with asyncio.timeout(self._link.timeout):
                 while not self._confirmed.issuperset(channels):
@@ -88,19 +88,19 @@ class Listener:
         asked: set[str] = set()
         while late := self._wanted - asked:
             asked |= late
-            await pubsub.subscribe(*late)
+            await heeding(pubsub.subscribe(*late))
         self._pubsub = pubsub
         expected: frozenset[str] = frozenset(asked)
         loop = asyncio.get_running_loop()
         last, asked_for_life = loop.time(), False
         while True:
-            message = await pubsub.get_message(timeout=self._silence)
+            message = await heeding(pubsub.get_message(timeout=self._silence))
             if message is None:
                 if loop.time() < last + self._silence:
                     continue
                 if asked_for_life:
                     raise LostConnection("no sign of life")
-                await pubsub.ping()
+                await heeding(pubsub.ping())
                 last, asked_for_life = loop.time(), True
                 continue
             last, asked_for_life = loop.time(), False

@@ -76,7 +76,6 @@ async def _write_markdown(
 ) -> None:
     """A file per concept, and a table of contents last: with it the export is complete."""
     from paceline.cli.file_names import make_folder, numbered_name, refuse_existing, write_whole
-
     from paceline.steps.readable import link_text, plain
 
     roadmap = await store.roadmap(run.run_id)

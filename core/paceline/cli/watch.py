@@ -16,7 +16,7 @@ from paceline.events import Event, EventBus
 from paceline.follow import follow
 from paceline.pipeline import first_cause
 from paceline.plugins import Plugins
-from paceline.positions import Position
+from paceline.positions import LOST, Position
 from paceline.settings.load import Loaded
 from paceline.store import Run, RunStatus, Store
 
@@ -48,7 +48,7 @@ def watch(
       paceline watch
       paceline watch learn-rust --json
     """
-    if after is not None and (len(runs) != 1 or Position.parse(after) is None):
+    if after is not None and (len(runs) != 1 or Position.parse(after) == LOST):
         raise UsageError(
             "--after takes EPOCH-OFFSET, as 1760000000000-42, and exactly one RUN to go on with"
         )

@@ -1,0 +1,190 @@
+"""How the provider finds the words that a server understands."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from paceline.errors import Fatal, ProviderError
+
+from tests.openai.scripted import (
+    ANSWER,
+    Handler,
+    Scripted,
+    asked,
+    asking,
+    completion,
+    fault,
+    reply,
+)
+
+GOOD = reply(completion())
+NO_SCHEMA = fault(
+    400, "Invalid parameter: unsupported 'response_format' of type 'json_schema'", param="x"
+)
+
+
+def ask(times: int, *script: Handler, **changes: object) -> Scripted:
+    """Ask a scripted server so many times, one call after the other."""
+
+    async def go() -> Scripted:
+        async with asked(*script, **changes) as (provider, server):
+            for _ in range(times):
+                assert (await provider.complete(asking())).text == ANSWER
+            return server
+
+    return asyncio.run(go())
+
+
+def form(body: dict[str, Any]) -> str:
+    return str(body["response_format"]["type"]) if "response_format" in body else "plain"
+
+
+def is_told(body: dict[str, Any]) -> bool:
+    return "JSON schema" in body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        fault(
+            400,
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            code="unsupported_parameter",
+        ),
+        fault(400, "Unrecognized request argument supplied: max_tokens"),
+        reply(
+            {"detail": [{"loc": ["body", "max_tokens"], "msg": "Extra inputs are not permitted"}]},
+            422,
+        ),
+    ],
+)
+def test_a_server_that_refuses_one_name_of_the_bound_gets_the_other_from_then_on(
+    refusal: Handler,
+) -> None:
+    server = ask(2, refusal, GOOD)
+    assert [{name for name in body if name.startswith("max")} for body in server.bodies] == [
+        {"max_tokens"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
+
+
+def test_a_bound_that_is_too_large_is_not_taken_for_an_unknown_name() -> None:
+    with pytest.raises(Fatal, match="too large"):
+        ask(1, fault(400, "max_tokens is too large: 77. This model supports at most 5 tokens."))
+
+
+def test_a_bound_of_the_users_replaces_the_steps() -> None:
+    server = ask(1, GOOD, extra={"max_completion_tokens": 9000})
+    assert server.bodies[0]["max_completion_tokens"] == 9000
+    assert "max_tokens" not in server.bodies[0]
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_server_without_schemas_gets_a_json_object_and_the_schema_in_the_prompt(
+    status: int,
+) -> None:
+    server = ask(2, fault(status, "response_format json_schema is not supported"), GOOD)
+    assert [form(body) for body in server.bodies] == ["json_schema", "json_object", "json_object"]
+    assert [is_told(body) for body in server.bodies] == [False, True, True]
+
+
+def test_a_server_without_any_format_gets_the_schema_in_the_prompt_alone() -> None:
+    server = ask(2, fault(400, "unknown field response_format"), NO_SCHEMA, GOOD)
+    assert [form(body) for body in server.bodies] == [
+        "json_schema",
+        "json_object",
+        "plain",
+        "plain",
+    ]
+    assert is_told(server.bodies[-1])
+
+
+def test_a_server_that_refuses_bounds_gets_the_schema_without_them() -> None:
+    refusal = fault(400, "Invalid schema for response_format 'quiz': 'minimum' is not permitted.")
+    server = ask(2, refusal, GOOD)
+    assert [form(body) for body in server.bodies] == ["json_schema"] * 3
+    marks = server.bodies[-1]["response_format"]["json_schema"]["schema"]["properties"]["marks"]
+    assert marks == {"type": "integer", "description": "(at least 1)"}
+
+
+def test_both_refusals_are_learned_within_one_attempt() -> None:
+    server = ask(1, fault(400, "max_tokens: unknown parameter"), NO_SCHEMA, GOOD)
+    assert len(server.bodies) == 3
+    assert form(server.bodies[-1]) == "json_object"
+    assert "max_completion_tokens" in server.bodies[-1]
+
+
+def test_a_server_that_refuses_everything_is_asked_a_few_times_only() -> None:
+    async def go() -> int:
+        refusal = fault(400, "unsupported: max_tokens, max_completion_tokens, response_format")
+        async with asked(refusal) as (provider, server):
+            with pytest.raises(ProviderError):
+                await provider.complete(asking())
+            return len(server.bodies)
+
+    assert asyncio.run(go()) <= 6
+
+
+def test_calls_that_are_refused_side_by_side_learn_one_lesson() -> None:
+    async def go() -> Scripted:
+        async with asked(*[NO_SCHEMA] * 20, GOOD) as (provider, server):
+            await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
+            return server
+
+    forms = [form(body) for body in asyncio.run(go()).bodies]
+    assert forms == ["json_schema"] * 20 + ["json_object"] * 20
+
+
+def test_one_steps_refused_schema_leaves_the_other_steps_alone() -> None:
+    async def go() -> list[str]:
+        async with asked(NO_SCHEMA, GOOD) as (provider, server):
+            await provider.complete(asking(step="quiz"))
+            await provider.complete(asking(step="tutorial"))
+            return [form(body) for body in server.bodies]
+
+    assert asyncio.run(go()) == ["json_schema", "json_object", "json_schema"]
+
+
+def test_a_server_that_ignores_the_schema_finds_it_in_the_next_prompt() -> None:
+    ignoring = reply(completion(f"Certainly!\n```json\n{ANSWER}\n```"))
+    server = ask(2, ignoring, GOOD)
+    assert [form(body) for body in server.bodies] == ["json_schema", "json_schema"]
+    assert [is_told(body) for body in server.bodies] == [False, True]
+
+
+def test_other_fields_than_the_schemas_count_as_ignoring_it() -> None:
+    async def go() -> list[bool]:
+        async with asked(reply(completion('{"answer": "yes"}')), GOOD) as (provider, server):
+            await provider.complete(asking())
+            await provider.complete(asking())
+            return [is_told(body) for body in server.bodies]
+
+    assert asyncio.run(go()) == [False, True]
+
+
+def test_one_odd_answer_among_good_ones_changes_no_prompt() -> None:
+    server = ask(4, GOOD, GOOD, reply(completion(f"Well: {ANSWER}")), GOOD)
+    assert not any(is_told(body) for body in server.bodies)
+
+
+def test_plain_text_is_asked_for_without_any_format() -> None:
+    async def go() -> dict[str, Any]:
+        async with asked(reply(completion("yes"))) as (provider, server):
+            await provider.complete(asking(None))
+            return server.bodies[0]
+
+    assert "response_format" not in asyncio.run(go())
+
+
+def test_a_schema_that_cannot_be_strict_is_told_in_the_prompt() -> None:
+    async def go() -> dict[str, Any]:
+        schema = {"type": "object", "additionalProperties": {"type": "string"}}
+        async with asked(GOOD) as (provider, server):
+            await provider.complete(asking(schema))
+            return server.bodies[0]
+
+    body = asyncio.run(go())
+    assert form(body) == "json_object"
+    assert is_told(body)

@@ -1,0 +1,241 @@
+"""Which error of ours each failure of a server becomes."""
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+from paceline.errors import (
+    Fatal,
+    PacelineError,
+    ProviderError,
+    ProviderUnusable,
+    Refused,
+    Transient,
+    UnusableAnswer,
+)
+from paceline_adapters.openai.faults import MAX_RETRY_AFTER, retry_after
+
+from tests.openai.scripted import KEY, Handler, Scripted, asked, asking, fault, reply
+
+
+def failure(*script: Handler, **changes: object) -> ProviderError:
+    async def go() -> None:
+        async with asked(*script, **changes) as (provider, _):
+            await provider.complete(asking())
+
+    with pytest.raises(ProviderError) as caught:
+        asyncio.run(go())
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (fault(429, "slow down"), Refused),
+        (fault(529, "overloaded"), Refused),
+        (fault(503, "The engine is currently overloaded"), Refused),
+        (fault(503, "down", headers={"retry-after": "3"}), Refused),
+        (fault(503, "no upstream"), Transient),
+        (fault(429, "Request too large for gpt-4o on tokens per min"), Fatal),
+        (fault(429, "You exceeded your quota", code="insufficient_quota"), ProviderUnusable),
+        (fault(429, "You exceeded your quota", type="insufficient_quota"), ProviderUnusable),
+        (fault(402, "Insufficient Balance"), ProviderUnusable),
+        (fault(401, "Incorrect API key"), ProviderUnusable),
+        (fault(403, "Country not supported"), ProviderUnusable),
+        (fault(400, "API key not valid. Please pass a valid API key."), ProviderUnusable),
+        (fault(404, "The model does not exist", code="model_not_found"), ProviderUnusable),
+        (fault(400, "model `tset` not found"), ProviderUnusable),
+        (reply("404 page not found", 404), ProviderUnusable),
+        (reply("", 405), ProviderUnusable),
+        (reply("", 301, {"location": "https://elsewhere.example/v1"}), ProviderUnusable),
+        (fault(408), Transient),
+        (fault(409), Transient),
+        (fault(500), Transient),
+        (fault(502), Transient),
+        (reply("<html>Gateway Timeout</html>", 504), Transient),
+        (fault(400, "Invalid 'temperature'"), Fatal),
+        (fault(413, "too large"), Fatal),
+        (fault(400, "This model's maximum context length is 128000 tokens"), Fatal),
+        (fault(400, "too long", code="context_length_exceeded"), Fatal),
+        (reply({"detail": [{"loc": ["body", "messages"], "msg": "bad"}]}, 422), Fatal),
+    ],
+)
+def test_each_status_becomes_the_error_that_says_what_to_do(
+    answer: Handler, kind: type[ProviderError]
+) -> None:
+    assert type(failure(answer)) is kind
+
+
+def test_an_unknown_model_is_named() -> None:
+    error = failure(fault(404, "no", code="model_not_found"), model="gpt-nope")
+    assert "'gpt-nope'" in str(error)
+
+
+def test_a_path_without_chat_completions_points_at_the_setting() -> None:
+    assert "provider.base_url" in str(failure(reply("not found", 404)))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"error": {"message": "from error.message"}}, "from error.message"),
+        ({"error": "from error"}, "from error"),
+        ({"message": "from message"}, "from message"),
+        ({"detail": "from detail"}, "from detail"),
+        ("from text", "from text"),
+    ],
+)
+def test_the_servers_words_are_passed_on_however_they_are_wrapped(body: object, text: str) -> None:
+    assert str(failure(reply(body, 400))).endswith(f": {text}")
+
+
+def test_an_answer_that_the_server_itself_found_malformed_can_be_repaired() -> None:
+    answer = fault(
+        400, "Failed to generate JSON", code="json_validate_failed", failed_generation='{"wo'
+    )
+    # Such a server speaks of JSON, never of the format of the request.
+    error = failure(answer)
+    assert isinstance(error, UnusableAnswer)
+    assert error.answer == '{"wo'
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
+def test_no_error_shows_the_key_even_if_the_server_repeats_it(status: int) -> None:
+    error = failure(fault(status, f"bad key {KEY} and Bearer {KEY} and sk-proj-ab***wxyz"))
+    assert KEY not in str(error)
+    assert "wxyz" not in str(error)
+    assert "bad key ***" in str(error)
+    assert KEY not in repr(error.__cause__) + repr(error.__context__) or error.__suppress_context__
+
+
+def test_no_error_shows_the_password_of_the_address() -> None:
+    async def go() -> None:
+        async with asked(fault(500)) as (_, server):
+            url = server.base_url.replace("http://", "http://user:geheim-7@")
+            provider = server.provider(base_url=url)
+            try:
+                await provider.complete(asking())
+            finally:
+                await provider.close()
+
+    with pytest.raises(ProviderError) as caught:
+        asyncio.run(go())
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "1e300"}, MAX_RETRY_AFTER),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+        (
+            {
+                "date": "Tue, 24 Nov 2026 10:00:00 GMT",
+                "retry-after": "Tue, 24 Nov 2026 10:01:30 GMT",
+            },
+            90.0,
+        ),
+        (
+            {"date": "nonsense", "retry-after": "Tue, 24 Nov 2026 10:01:30 GMT"},
+            None,
+        ),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, MAX_RETRY_AFTER),
+    ],
+)
+def test_retry_after_is_read_in_every_form_and_bounded(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_a_refusal_carries_the_servers_wish() -> None:
+    error = failure(fault(429, headers={"Retry-After-Ms": "1500"}))
+    assert isinstance(error, Refused)
+    assert error.retry_after == 1.5
+    silent = failure(fault(429))
+    assert isinstance(silent, Refused)
+    assert silent.retry_after is None
+
+
+def test_a_closed_port_is_named_with_its_address() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+
+        async def go() -> None:
+            provider = Scripted([], url).provider()
+            try:
+                await provider.complete(asking())
+            finally:
+                await provider.close()
+
+        with pytest.raises(Transient) as caught:
+            asyncio.run(go())
+    assert f"{url} cannot be reached" in str(caught.value)
+
+
+def test_a_server_that_is_silent_too_long_is_given_up() -> None:
+    async def silent(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    error = failure(silent, timeout=0.2)
+    assert type(error) is Transient
+    assert "within 0.2 s" in str(error)
+
+
+def test_a_server_that_drips_is_given_up_too() -> None:
+    async def dripping(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        tick = asyncio.get_running_loop().create_future
+        while True:
+            await response.write(b" ")
+            asyncio.get_running_loop().call_later(0.02, (pause := tick()).set_result, None)
+            await pause
+
+    assert "within 0.3 s" in str(failure(dripping, timeout=0.3))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{",
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"id"\r\n',
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+        b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000 + b"\r\n\r\n",
+    ],
+)
+def test_a_connection_that_breaks_is_worth_another_attempt(raw: bytes) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(raw)
+        writer.close()
+
+    async def go() -> None:
+        async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            provider = Scripted([], f"http://127.0.0.1:{port}/v1").provider()
+            try:
+                await provider.complete(asking())
+            finally:
+                await provider.close()
+
+    with pytest.raises(PacelineError) as caught:
+        asyncio.run(go())
+    assert type(caught.value) is Transient
+    assert "127.0.0.1" in str(caught.value)

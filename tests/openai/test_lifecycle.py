@@ -1,0 +1,238 @@
+"""Connections: when they are made, how many there are, and that none is left behind."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from aiohttp import web
+from paceline.context import Context
+from paceline.errors import ProviderUnusable, SettingsError, Transient
+from paceline.plugins import Plugins
+from paceline.settings.model import ProviderSettings, Settings
+from paceline_adapters.openai.provider import OpenAIProvider
+from pydantic import SecretStr
+
+from tests.openai.scripted import KEY, Handler, asked, asking, completion, fault, reply
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def make(settings: dict[str, object], options: dict[str, object] | None = None) -> OpenAIProvider:
+    plugins = Plugins()
+    context = Context(settings=Settings.model_validate({"provider": settings}), plugins=plugins)
+    made = plugins.provider("openai").make(options or {}, context, "providers.openai")
+    assert isinstance(made, OpenAIProvider)
+    return made
+
+
+def test_the_key_of_the_quota_is_provider_and_model() -> None:
+    assert make({"api_key": KEY, "model": "gpt-4o"}).key == "openai:gpt-4o"
+
+
+def test_openai_itself_without_a_key_is_refused_before_any_call() -> None:
+    with pytest.raises(ProviderUnusable, match="PACELINE_PROVIDER__API_KEY or OPENAI_API_KEY"):
+        make({})
+
+
+def test_key_and_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go() -> str:
+        async with asked(reply(completion())) as (_, server):
+            monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            provider = OpenAIProvider(ProviderSettings())
+            await provider.complete(asking())
+            await provider.close()
+            return server.headers[0]["authorization"]
+
+    assert asyncio.run(go()) == "Bearer from-the-environment"
+
+
+def test_a_server_of_ones_own_needs_no_key() -> None:
+    async def go() -> str:
+        async with asked(reply(completion()), api_key=None) as (provider, server):
+            await provider.complete(asking())
+            return server.headers[0]["authorization"]
+
+    assert asyncio.run(go()) == "Bearer no-key"
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://a/v1", "http://", "http://[x", "/v1"])
+def test_an_address_that_is_none_is_a_fault_of_the_settings(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"provider\.base_url"):
+        make({"base_url": url})
+
+
+def test_fields_that_paceline_decides_cannot_be_replaced() -> None:
+    with pytest.raises(SettingsError, match=r"providers\.openai\.body: may not hold messages"):
+        make({"api_key": KEY}, {"body": {"messages": [], "seed": 1}})
+
+
+def test_a_provider_that_is_never_asked_opens_nothing() -> None:
+    async def go() -> None:
+        provider = make({"api_key": KEY})
+        await provider.close()
+        await provider.close()
+
+    asyncio.run(go())
+
+
+def test_a_closed_provider_asks_nobody() -> None:
+    async def go() -> None:
+        async with asked(reply(completion())) as (provider, server):
+            await provider.complete(asking())
+            await provider.close()
+            with pytest.raises(Transient, match="closed"):
+                await provider.complete(asking())
+            assert len(server.bodies) == 1
+
+    asyncio.run(go())
+
+
+def test_connections_are_used_again_and_nothing_is_left_behind() -> None:
+    peers: set[Any] = set()
+
+    async def note(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.json_response(completion())
+
+    async def go() -> None:
+        async with asked(note) as (provider, _):
+            for _ in range(5):
+                await provider.complete(asking())
+
+    asyncio.run(go())
+    gc.collect()  # a leaked socket would warn, and a warning fails the test
+    assert len(peers) == 1
+
+
+def test_a_cancelled_call_closes_its_connection() -> None:
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        arrived.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+        raise AssertionError
+
+    async def go() -> None:
+        async with asked(hang, max_connections=1) as (provider, server):
+            call = asyncio.create_task(provider.complete(asking()))
+            await arrived.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await asyncio.wait_for(gone.wait(), 5)
+            # The only connection is free again.
+            server.script[:] = [reply(completion())]
+            await asyncio.wait_for(provider.complete(asking()), 5)
+
+    asyncio.run(go())
+
+
+def test_a_call_cancelled_in_the_middle_of_the_answer_closes_its_connection() -> None:
+    begun, gone = asyncio.Event(), asyncio.Event()
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"id": "x", ')
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gone.set()
+        raise AssertionError
+
+    async def go() -> None:
+        async with asked(half) as (provider, _):
+            call = asyncio.create_task(provider.complete(asking()))
+            await begun.wait()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await asyncio.wait_for(gone.wait(), 5)
+
+    asyncio.run(go())
+
+
+def test_calls_beyond_the_connections_wait_without_using_up_their_time() -> None:
+    running = peak = 0
+
+    async def slow(_: web.Request) -> web.StreamResponse:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        pause = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.1, pause.set_result, None)
+        await pause
+        running -= 1
+        return web.json_response(completion())
+
+    async def go() -> None:
+        async with asked(slow, max_connections=2, timeout=0.5) as (provider, _):
+            # Sixteen calls, two at a time, take 0.8 s: longer than each may.
+            await asyncio.gather(*(provider.complete(asking()) for _ in range(16)))
+
+    asyncio.run(go())
+    assert peak == 2
+
+
+def test_closing_ends_the_calls_in_flight() -> None:
+    arrived = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def go() -> None:
+        async with asked(hang) as (provider, _):
+            call = asyncio.create_task(provider.complete(asking()))
+            await arrived.wait()
+            await provider.close()
+            with pytest.raises(Transient):
+                await asyncio.wait_for(call, 5)
+
+    asyncio.run(go())
+
+
+def check(*script: Handler, **changes: object) -> str:
+    async def go() -> str:
+        async with asked(*script, **changes) as (provider, _):
+            return await provider.check()
+
+    return asyncio.run(go())
+
+
+MODELS = reply({"object": "list", "data": [{"id": "test-model"}, {"id": "other"}]})
+
+
+def test_a_look_proves_key_and_model() -> None:
+    assert check(MODELS).endswith("knows the key and the model 'test-model'")
+
+
+def test_a_look_tells_what_a_server_of_ones_own_lists_instead() -> None:
+    assert "(it lists test-model, other)" in check(MODELS, model="mine")
+
+
+def test_a_look_at_a_server_without_a_list_says_that_it_answers() -> None:
+    assert "it lists no models" in check(fault(404))
+
+
+def test_a_look_with_a_wrong_key_fails_as_a_call_would() -> None:
+    with pytest.raises(ProviderUnusable):
+        check(fault(401))
+
+
+def test_the_settings_hide_the_key() -> None:
+    provider = OpenAIProvider(ProviderSettings(api_key=SecretStr(KEY)))
+    assert KEY not in repr(provider)

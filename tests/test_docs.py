@@ -1,0 +1,46 @@
+"""The examples of the documentation run, and it names what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+from paceline import hookspecs
+from paceline.cli.group import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def examples() -> list[object]:
+    """Every Python block of every page."""
+    return [
+        pytest.param(code, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, code in enumerate(_PYTHON.findall(page.read_text()), 1)
+    ]
+
+
+@pytest.mark.parametrize("code", examples())
+def test_an_example_of_the_documentation_runs(code: str) -> None:
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(code, "example", "exec"), names)
+    assert names
+
+
+def test_every_hook_is_documented() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    hooks = [name for name in vars(hookspecs) if name.startswith("paceline_register_")]
+    assert hooks
+    assert [name for name in hooks if f"`{name}`" not in page] == []
+
+
+def test_every_command_is_in_the_changelog() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert [name for name in COMMANDS if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+\.md)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
