@@ -49,6 +49,10 @@ async def follow(
                 if (now.status, now.finished) != (run.status, run.finished):
                     run = now
                     event = state_of(now)
+            elif event.type == "resync_required":
+                yield event  # some events are lost: what follows is where the run stands
+                run = await store.run(run_id)
+                event = state_of(run)
             if event is not None and event.fence >= run.fence:
                 yield event
                 if event.terminal:

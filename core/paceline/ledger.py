@@ -97,10 +97,11 @@ def share(
 ) -> int:
     """How many leases a holder gets now.
 
-    Everybody's even share is the capacity divided by the holders that hold or want some.
-    What is free goes to whoever asks, less what those who wait longer still miss of their
-    share. So nothing stays free while somebody wants it, and nobody waits for ever: the
-    holder that waits longest is never passed over.
+    Everybody's even share is the capacity divided by the holders that hold or want some, at
+    least 1. Up to its share a holder takes what is free, less what those who wait longer
+    still miss of theirs. Beyond its share it takes only what nobody else misses. So nothing
+    stays free while somebody wants it, a burst that ends at once is not one holder's catch,
+    and nobody waits for ever: who waits longest of those below their share comes first.
 
     Args:
         capacity: leases that may be out at once.
@@ -112,5 +113,11 @@ def share(
     active = 1 + sum(1 for other in others if other.held or other.wanted)
     even = max(1, capacity // active)
     free = capacity - mine.held - sum(other.held for other in others)
-    owed = sum(min(other.wanted, max(0, even - other.held)) for other in older)
-    return max(0, min(mine.wanted, free - owed))
+    left = free - sum(_missing(other, even) for other in older)
+    within = max(0, min(_missing(mine, even), left))
+    left -= within + sum(_missing(other, even) for other in younger)
+    return within + max(0, min(mine.wanted - within, left))
+
+
+def _missing(demand: Demand, even: int) -> int:
+    return min(demand.wanted, max(0, even - demand.held))

@@ -17,6 +17,8 @@ from tests.arq.conftest import World
 from tests.eventually import eventually
 
 T = TypeVar("T")
+#: Seconds that a worker may need on a machine that has much else to do.
+PATIENCE = 60.0
 
 
 def ask(redis_url: str, question: Callable[[Queue], Awaitable[T]]) -> T:
@@ -36,14 +38,14 @@ def test_a_worker_has_as_many_roadmaps_at_once_as_it_is_told(world: World, redis
     world.submit("one", "two", "three")
     assert ask(redis_url, Queue.waiting) == 3
     with world.home.started("worker", "--set", "executors.arq.max_jobs=2") as worker:
-        (load,) = eventually(lambda: [x for x in ask(redis_url, Queue.loads) if x.active])
+        (load,) = eventually(lambda: [x for x in ask(redis_url, Queue.loads) if x.active], PATIENCE)
         eventually(lambda: len(ask(redis_url, Queue.loads)[0].active) == 2)
         assert (load.reserved, load.concurrency) == ((), 2)
         assert ask(redis_url, Queue.waiting) == 1
-        eventually(lambda: world.completed() == 3, within=30)
+        eventually(lambda: world.completed() == 3, within=PATIENCE)
         eventually(lambda: ask(redis_url, Queue.loads)[0].active == ())
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(10) == 143
+        assert worker.wait(PATIENCE) == 143
     figures = world.llm.figures()
     # Two roadmaps with two concepts each.
     assert (figures["in_flight_peak"], figures["paid"]) == (4, 3 * 4 * 3)
@@ -62,7 +64,7 @@ def test_a_run_that_is_delivered_twice_is_worked_on_once(world: World, redis_url
 
     ask(redis_url, deliver_again)
     with world.home.workers(count=2):
-        eventually(lambda: world.completed() == 1, within=30)
+        eventually(lambda: world.completed() == 1, within=PATIENCE)
         eventually(lambda: ask(redis_url, lambda queue: queue.client.zcard(queue.name)) == 0)
     figures = world.llm.figures()
     assert (figures["paid"], figures["prompts_paid_twice"]) == (4 * 3, 0)
@@ -72,14 +74,14 @@ def test_a_run_that_is_delivered_twice_is_worked_on_once(world: World, redis_url
 def test_a_drained_worker_leaves_its_runs_to_the_others_at_once(world: World) -> None:
     with world.home.workers(count=2) as workers:
         world.submit("one", concepts=8)
-        eventually(lambda: world.count("artifacts") > 2, within=20)
+        eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
         pid = int(world.sql("SELECT pid FROM workers JOIN runs ON owner = worker_id"))
         (busy,) = [worker for worker in workers if worker.pid == pid]
         busy.send_signal(signal.SIGTERM)
-        assert busy.wait(10) == 143
+        assert busy.wait(PATIENCE) == 143
         left = world.count("artifacts")
         assert left < 8 * 3
-        eventually(lambda: world.completed() == 1, within=20)
+        eventually(lambda: world.completed() == 1, within=PATIENCE)
     figures = world.llm.figures()
     # What was in flight was waited for and saved.
     assert (figures["paid"], figures["prompts_paid_twice"]) == (8 * 3, 0)
@@ -89,28 +91,26 @@ def test_a_second_signal_stops_at_once_and_the_run_is_resumed(world: World, redi
     world.home.environment["PACELINE_PROVIDER__TIMEOUT"] = "60"
     world.submit("one")
     with world.home.started("worker") as worker:
-        eventually(lambda: world.llm.figures()["in_flight"] == 2, within=20)
+        eventually(lambda: world.llm.figures()["in_flight"] == 2, within=PATIENCE)
         worker.send_signal(signal.SIGINT)
         worker.send_signal(signal.SIGINT)
-        assert worker.wait(5) == 130
+        assert worker.wait(PATIENCE) == 130
     assert world.sql("SELECT status FROM runs") == "queued"
     assert ask(redis_url, Queue.waiting) == 1
     with world.home.started("worker"):
-        eventually(lambda: world.completed() == 1, within=20)
+        eventually(lambda: world.completed() == 1, within=PATIENCE)
 
 
 def test_a_killed_workers_run_is_taken_over_when_another_starts(world: World) -> None:
+    world.home.environment["PACELINE_RUN__LEASE"] = "600"  # nobody waits for its end
     world.submit("one", concepts=8)
     with world.home.started("worker") as worker:
-        eventually(lambda: world.count("artifacts") > 2, within=20)
+        eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
         worker.kill()
         worker.wait()
     assert world.sql("SELECT status FROM runs") == "running"
-    left = world.count("artifacts")
     with world.home.started("worker"):
-        # Far within the lease of 30 seconds.
-        eventually(lambda: world.count("artifacts") > left, within=15)
-        eventually(lambda: world.completed() == 1, within=20)
+        eventually(lambda: world.completed() == 1, within=PATIENCE)
     assert world.llm.figures()["paid_again"] <= 2
 
 
@@ -119,16 +119,18 @@ def test_a_worker_outlives_a_redis_that_forgets_everything(world: World) -> None
         world.home.environment["PACELINE_REDIS__URL"] = server.url
         world.submit("one", "two", concepts=6)
         with world.home.started("worker", "--set", "executors.arq.max_jobs=1") as worker:
-            eventually(lambda: world.count("artifacts") > 2, within=20)
+            eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
             server.kill()
             before = world.count("artifacts")
-            eventually(lambda: world.count("artifacts") > before)  # runs in work go on
+            eventually(
+                lambda: world.count("artifacts") > before, within=PATIENCE
+            )  # runs in work go on
             server.restart()
             # The second was in Redis only; the store knows of it.
-            eventually(lambda: world.completed() == 2, within=30)
+            eventually(lambda: world.completed() == 2, within=PATIENCE)
             assert worker.poll() is None
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(10) == 143
+            assert worker.wait(PATIENCE) == 143
     log = world.home.log("process")
     assert log.count("is away") <= 2
     assert "Traceback" not in log
@@ -161,12 +163,13 @@ def test_a_strangers_message_is_dropped_and_the_worker_goes_on(
     world.submit("one", concepts=1)
     world.home.environment["PYTHONWARNINGS"] = "always"
     with world.home.started("worker"):
-        eventually(lambda: world.completed() == 1, within=20)
+        eventually(lambda: world.completed() == 1, within=PATIENCE)
         eventually(lambda: ask(redis_url, lambda queue: queue.client.zcard(queue.name)) == 0)
     log = world.home.log("process")
     assert log.count("is dropped") == 2
     assert "Traceback" not in log
-    assert "arq" not in [line for line in log.splitlines() if "DeprecationWarning" in line]
+    warned = [line for line in log.splitlines() if "DeprecationWarning" in line]
+    assert not [line for line in warned if "arq" in line or "redis" in line]
 
 
 def test_a_waiting_run_that_is_cancelled_leaves_the_queue(world: World, redis_url: str) -> None:

@@ -4,10 +4,11 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paceline.cli import init
-from paceline.plugins import Plugins
+from paceline.plugins import Kind, Plugins
 from paceline.roadmap import load_roadmap
 from paceline.settings.load import load_settings
 
@@ -44,12 +45,12 @@ def test_every_setting_of_the_template_is_one_also_behind_its_comment_sign(
 def test_the_template_changes_nothing_but_what_is_the_default(paceline: Terminal) -> None:
     given = load_settings(Plugins(), config=TEMPLATE, environ={}).settings
     default = load_settings(Plugins(), environ={}).settings
-    kept = {"store": {"url"}, "strategies": True, "executors": True}
+    kept: Any = {"store": {"url"}, "strategies": True, "executors": True}
     assert given.model_dump(exclude=kept) == default.model_dump(exclude=kept)
     for section in ("strategies", "executors"):
         written = tomllib.loads(TEMPLATE.read_text())[section]
         for name, options in written.items():
-            kind = "strategy" if section == "strategies" else "executor"
+            kind: Kind = "strategy" if section == "strategies" else "executor"
             offer = Plugins().offer(kind, name)
             assert offer.check(options, name) == offer.check({}, name)
 

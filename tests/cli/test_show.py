@@ -1,6 +1,7 @@
 """`paceline show`."""
 
 import pytest
+from paceline.store import Store
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run, save
 
@@ -22,9 +23,9 @@ def test_an_empty_store_says_how_to_begin(paceline: Terminal) -> None:
 
 
 def test_runs_are_listed_newest_first_page_by_page(paceline: Terminal) -> None:
-    async def fill(store: object) -> list[str]:
+    async def fill(store: Store) -> list[str]:
         return [
-            (await a_run(store, a_roadmap(f"r{number}", "c"), "completed")).run_id  # type: ignore[arg-type]
+            (await a_run(store, a_roadmap(f"r{number}", "c"), "completed")).run_id
             for number in range(5)
         ]
 
@@ -98,10 +99,11 @@ def test_hostile_content_cannot_steer_the_terminal(
 def test_an_artifact_of_a_step_that_is_no_more_is_shown_as_it_was_kept(
     paceline: Terminal,
 ) -> None:
-    async def fill(store: object) -> str:
-        run = await a_run(store, a_roadmap("r", "c"))  # type: ignore[arg-type]
-        claim = await store.claim(run.run_id, "w", lease=30)  # type: ignore[attr-defined]
-        await save(store, claim, "c", "summary")  # type: ignore[arg-type]
+    async def fill(store: Store) -> str:
+        run = await a_run(store, a_roadmap("r", "c"))
+        claim = await store.claim(run.run_id, "w", lease=30)
+        assert claim is not None
+        await save(store, claim, "c", "summary")
         return run.run_id
 
     said = paceline("show", paceline.store(fill), "c").out

@@ -1,5 +1,6 @@
 """The broker's address: what ``redis.url`` says, as Celery spells it."""
 
+import importlib
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -30,10 +31,9 @@ def broker_url(settings: RedisSettings) -> str:
 
 
 def _translated(url: str) -> str:
-    from redis.connection import parse_url
-
+    connection: Any = importlib.import_module("redis.connection")
     # What redis-py, which everything else goes through, makes of it is what it means.
-    meant: dict[str, Any] = dict(parse_url(url))
+    meant: dict[str, Any] = dict(connection.parse_url(url))
     database = int(meant.get("db") or 0)
     parts = urlsplit(url)
     if parts.scheme == "unix":

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 
@@ -80,7 +80,7 @@ def example_roadmaps() -> list[Roadmap]:
 
 
 @contextmanager
-def simulated_llm(speed: float) -> Iterator[str]:
+def simulated_llm(speed: float) -> Generator[str]:
     """A simulator in a process of its own; gives its base URL.
 
     Raises:

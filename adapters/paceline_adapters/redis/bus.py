@@ -98,6 +98,10 @@ class RedisBus(EventBus):
         finally:
             self._reader.leave(stream, feed)
 
+    async def check(self) -> str:
+        """Where it is, and which server answers there."""
+        return await self._link.check()
+
     async def close(self) -> None:
         """End all subscriptions and disconnect."""
         self._closed = True

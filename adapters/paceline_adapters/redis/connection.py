@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha1
 from typing import Any, Protocol, TypeVar, cast
 
@@ -51,18 +50,23 @@ class Backoff:
         self._failures = 0
 
 
-async def heeding(awaitable: Awaitable[T]) -> T:
-    """Await, and raise the cancellation that the client may have swallowed.
+async def heeding(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await, and end at once when cancelled, which the client alone may not.
 
-    It reads by ``asyncio.wait_for``, which before Python 3.12 returns an answer that came in
-    the moment of the cancellation, as if there had been none.
+    It uses ``asyncio.wait_for``, which before Python 3.12 forgets a cancellation that comes
+    in the moment when what it waits for is done.
     """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    answer = await awaitable
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return answer
+    inner = asyncio.get_running_loop().create_task(coroutine)
+    try:
+        await asyncio.wait({inner})
+    except asyncio.CancelledError:
+        while not inner.done():
+            inner.cancel()
+            await asyncio.wait({inner}, timeout=0.01)
+        if not inner.cancelled():
+            inner.exception()  # seen, and of no interest any more
+        raise
+    return inner.result()
 
 
 class Script:
@@ -71,21 +75,6 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What answered.
-
-    Attributes:
-        name: ``Redis`` or ``Valkey``.
-        version: its version.
-        eviction: what it does when its memory is full; all but ``noeviction`` loses limits.
-    """
-
-    name: str
-    version: str
-    eviction: str
 
 
 class Subscription(Protocol):
@@ -136,8 +125,8 @@ class Link:
             )
             options = cast("dict[str, Any]", pool.connection_kwargs)
             pool.connection_class(**options)  # finds options that there are not
-        except (ValueError, TypeError, RedisError):
-            # Its message may quote the password.
+        except Exception:  # noqa: BLE001
+            # Whatever the client makes of it, the message may quote the password.
             raise SettingsError(
                 "redis.url is not valid: allowed is redis://[user:password@]host:port/db, "
                 "rediss:// for TLS, unix:///path?db=0; special characters as %XX"
@@ -194,16 +183,19 @@ class Link:
         """A subscription, which takes one connection of the pool until it is closed."""
         return cast("Subscription", self._client.pubsub())
 
-    async def check(self) -> Server:
-        """Who answers there; raises as ``ask``."""
+    async def check(self) -> str:
+        """Which server answers there, in one line; raises as ``ask``."""
         text = str(await self.ask("INFO", attempts=1))
         lines = (line.partition(":") for line in text.splitlines())
         facts = {name: value for name, _, value in lines}
         if "valkey_version" in facts:
-            name, version = "Valkey", facts["valkey_version"]
+            server = f"Valkey {facts['valkey_version']}"
         else:
-            name, version = "Redis", facts.get("redis_version", "of unknown version")
-        return Server(name, version, facts.get("maxmemory_policy", "noeviction"))
+            server = f"Redis {facts.get('redis_version', 'of unknown version')}"
+        policy = facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            server += f"; its maxmemory-policy {policy} may drop limits: set noeviction"
+        return f"{self.place.removeprefix('Redis at ')} is {server}"
 
     async def close(self) -> None:
         """Close the connections."""
@@ -225,7 +217,7 @@ class Link:
                 pipe.execute_command(command, script, len(keys), *keys, *args)
             return cast("list[Any]", await pipe.execute(raise_on_error=False))
 
-    async def _trying(self, send: Callable[[], Awaitable[T]], attempts: int) -> T:
+    async def _trying(self, send: Callable[[], Coroutine[Any, Any, T]], attempts: int) -> T:
         until = asyncio.get_running_loop().time() + self.timeout
         backoff = Backoff()
         while True:

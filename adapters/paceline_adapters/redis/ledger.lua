@@ -71,11 +71,9 @@ end
 
 -- Those who wait, oldest first: calls visit(holder, wanted, missing of its share, channel)
 -- until that returns true.
-local function waiters(count, share, visit)
-  local at = 0
-  count = math.min(count, LOOK)
-  while at < count do
-    local page = redis.call('ZRANGE', WAITING, at, math.min(at + PAGE, count) - 1)
+local function waiters(share, visit)
+  for at = 0, LOOK - 1, PAGE do
+    local page = redis.call('ZRANGE', WAITING, at, at + PAGE - 1)
     if #page == 0 then return end
     local held = redis.call('HMGET', HELD, unpack(page))
     local wanted = redis.call('HMGET', WANTED, unpack(page))
@@ -85,44 +83,56 @@ local function waiters(count, share, visit)
       local missing = math.min(number, math.max(0, share - (tonumber(held[i]) or 0)))
       if visit(who, number, missing, channel) then return end
     end
-    at = at + #page
+    if #page < PAGE then return end
   end
 end
 
 -- How many of the free ones this holder gets: paceline.ledger.share.
-local function due(capacity, free, missing)
-  if missing <= 0 or free <= 0 then return 0 end
+local function due(capacity, free, wanted)
+  if wanted <= 0 or free <= 0 then return 0 end
   local share = even(capacity, 1 - redis.call('HEXISTS', HELD, holder))
-  local older = redis.call('ZRANK', WAITING, holder) or redis.call('ZCARD', WAITING)
-  local owed = 0
-  waiters(older, share, function(_, _, theirs)
-    owed = owed + theirs
-    return owed >= free
-  end)
-  return math.max(0, math.min(missing, free - owed))
-end
-
--- Tell those who would be granted something if they asked now. Who does not hear is passed
--- over, so that nothing stays free for the dead.
-local function wake(capacity, limit)
-  local left = capacity - redis.call('ZCARD', LEASES)
-  if left <= 0 then return end
-  local content = {}
-  waiters(redis.call('ZCARD', WAITING), even(capacity, 0), function(who, number, missing, channel)
-    if who == holder then return false end
-    if missing == 0 then
-      content[#content + 1] = {who, number, channel}
-    elseif redis.call('PUBLISH', channel, who .. '\n' .. limit) > 0 then
+  local own = tonumber(redis.call('HGET', HELD, holder)) or 0
+  local miss = math.min(wanted, math.max(0, share - own))
+  local left, within = free, nil
+  waiters(share, function(who, _, missing)
+    if who == holder then
+      within = math.max(0, math.min(miss, left))
+      left = left - within
+    else
       left = left - missing
     end
     return left <= 0
   end)
-  for _, other in ipairs(content) do
-    if left <= 0 then return end
-    if redis.call('PUBLISH', other[3], other[1] .. '\n' .. limit) > 0 then
-      left = left - other[2]
-    end
+  if not within then
+    within = math.max(0, math.min(miss, left))
+    left = left - within
   end
+  return within + math.max(0, math.min(wanted - within, left))
+end
+
+-- Tell those who would be granted something if they asked now. Who does not hear is gone, or
+-- comes back and asks anew: nothing stays free for it.
+local function wake(capacity, limit)
+  local left = capacity - redis.call('ZCARD', LEASES)
+  if left <= 0 then return end
+  local content, deaf = {}, {}
+  local function tell(who, number, channel)
+    if redis.call('PUBLISH', channel, who .. '\n' .. limit) > 0 then
+      left = left - number
+    else
+      deaf[#deaf + 1] = who
+    end
+    return left <= 0
+  end
+  waiters(even(capacity, 0), function(who, number, missing, channel)
+    if who == holder then return false end
+    if missing > 0 then return tell(who, missing, channel) end
+    content[#content + 1] = {who, number, channel}
+  end)
+  for _, other in ipairs(content) do
+    if left <= 0 or tell(unpack(other)) then break end
+  end
+  for _, who in ipairs(deaf) do leave(who) end
 end
 
 local function ends(open)

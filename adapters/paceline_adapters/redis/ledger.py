@@ -111,6 +111,10 @@ class RedisLedger(Ledger):
         """How long a lease lives without renewal."""
         return self._lease_seconds
 
+    async def check(self) -> str:
+        """Where it is, and which server answers there."""
+        return await self._link.check()
+
     async def close(self) -> None:
         """Disconnect. Leases stay until they are settled or end."""
         await self._listener.close()

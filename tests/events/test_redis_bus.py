@@ -1,0 +1,198 @@
+"""The bus across processes: its faults, and what it costs."""
+
+import asyncio
+import re
+from contextlib import aclosing
+
+import pytest
+from paceline.errors import PartUnavailable
+from paceline.testing.servers import Valkey
+
+from tests.events.places import event, hear, numbers, redis_bus, redis_buses, snapshot
+from tests.eventually import eventually_async
+
+
+def test_another_process_hears_what_is_published(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis_buses(redis_url, 2) as (here, there):
+            listening = asyncio.create_task(hear(there, 3))
+            await here.publish([event(0)])
+            await here.publish([event(1), event(2)])
+            assert numbers(await listening) == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_no_event_is_passed_over_and_counted(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis_buses(redis_url, 1) as (bus,):
+            async with aclosing(bus.subscribe("r")) as events:
+                await bus.publish([event(0)])
+                first = await anext(events)
+                stream = bus._keys("r")[0]
+                junk = ["", "{", "[]", '{"type": "x"}', '"' + "x" * 70_000 + '"']
+                for number, text in enumerate(junk, start=2):
+                    await bus._link.ask("XADD", stream, f"{first.epoch}-{number}", "event", text)
+                await bus._link.ask("XADD", stream, f"{first.epoch}-7", "other", "x", "y", b"\xff")
+                await bus._link.ask("HSET", bus._keys("r")[1], "offset", 7)
+                await bus.publish([event(1)])
+                assert numbers([await anext(events)]) == [1]
+            assert bus.malformed == 6
+
+    asyncio.run(scenario())
+
+
+def test_a_flush_is_told_when_the_run_goes_on(redis_url: str, valkey_server: Valkey) -> None:
+    async def scenario() -> None:
+        async with redis_buses(redis_url, 1) as (bus,):
+            async with aclosing(bus.subscribe("r")) as events:
+                await bus.publish([event(0), event(1)])
+                before = [await anext(events), await anext(events)]
+                valkey_server.command("FLUSHDB", database=int(redis_url.rpartition("/")[2]))
+                await bus.publish([event(2)])
+                after = [await anext(events), await anext(events)]
+            assert numbers(after) == [-1, 2]
+            assert after[1].epoch > before[1].epoch
+            assert numbers(await hear(bus, 2, before[-1].position)) == [-1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_subscribers_hear_on_after_the_server_was_away() -> None:
+    async def scenario(server: Valkey) -> None:
+        async with (
+            redis_buses(server.url, 1) as (bus,),
+            aclosing(bus.subscribe("r")) as events,
+        ):
+            await bus.publish([event(0)])
+            assert numbers([await anext(events)]) == [0]
+            server.kill()
+            with pytest.raises(PartUnavailable):
+                await bus.publish([event(1)])
+            server.restart()
+            # It lost what it had: the subscriber hears so before anything is published.
+            assert numbers([await anext(events)]) == [-1]
+            await bus.publish([snapshot(2)])
+            assert numbers([await anext(events)]) == [2]
+
+    with Valkey() as server:
+        asyncio.run(scenario(server))
+
+
+def test_subscribers_hear_on_where_they_were_when_the_server_kept_its_data() -> None:
+    async def scenario(server: Valkey) -> None:
+        async with (
+            redis_buses(server.url, 2) as (bus, other),
+            aclosing(bus.subscribe("r")) as events,
+        ):
+            await bus.publish([event(0)])
+            assert numbers([await anext(events)]) == [0]
+            server.kill()
+            server.restart()
+            await other.publish([event(1)])
+            assert numbers([await anext(events)]) == [1]
+
+    with Valkey(settings={"appendonly": "yes", "appendfsync": "always"}) as server:
+        asyncio.run(scenario(server))
+
+
+def test_one_can_subscribe_before_the_server_is_there() -> None:
+    async def scenario(server: Valkey) -> None:
+        async with redis_buses(server.url, 1) as (bus,):
+            listening = asyncio.create_task(hear(bus, 1))
+            await eventually_async(lambda: bus._reader._streams)
+            server.restart()
+            await bus.publish([event(0)])
+            assert numbers(await listening) == [0]
+
+    with Valkey() as server:
+        server.kill()
+        asyncio.run(scenario(server))
+
+
+def test_events_go_when_their_time_is_over(redis_url: str) -> None:
+    async def scenario() -> None:
+        bus = redis_bus(redis_url, keep=0.05)
+        await bus.publish([event(0)])
+        keys = bus._keys("r")
+
+        async def left() -> bool:
+            return not await bus._link.ask("EXISTS", *keys)
+
+        assert await eventually_async(left)
+        await bus.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_same_batch_sent_twice_is_appended_once(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis_buses(redis_url, 1) as (bus,):
+            # As when the first answer was lost on the way.
+            opening = bus._opening()
+            bus._opening = lambda: list(opening)  # type: ignore[method-assign]
+            await bus.publish([event(0), event(1)])
+            await bus.publish([event(0), event(1)])
+            del bus._opening
+            await bus.publish([event(2)])
+            assert numbers(await hear(bus, 3)) == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_who_falls_far_behind_catches_up(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis_buses(redis_url, 1, kept=100_000) as (bus,):
+            async with aclosing(bus.subscribe("r")) as events:
+                await bus.publish([event(0)])
+                heard = [await anext(events)]
+                for start in range(0, 4000, 500):
+                    await bus.publish([event(start + number + 1) for number in range(500)])
+                await eventually_async(
+                    lambda: [feed.behind for feed in bus._reader._feeds()] == [True]
+                )
+                heard += [await anext(events) for _ in range(4000)]
+                await bus.publish([event(4001)])
+                heard.append(await anext(events))
+            assert numbers(heard) == list(range(4002))
+
+    asyncio.run(scenario())
+
+
+def test_a_thousand_subscribers_take_few_connections() -> None:
+    async def scenario(server: Valkey) -> None:
+        async with redis_buses(server.url, 1) as (bus,):
+            runs = [f"run-{number}" for number in range(1000)]
+            listening = [asyncio.create_task(hear(bus, 2, run=run)) for run in runs]
+            await eventually_async(lambda: len(bus._reader._streams) == 1000)
+            await bus.publish([event(0, run=run) for run in runs])
+            await bus.publish([event(1, run=run) for run in runs])
+            for heard in await asyncio.gather(*listening):
+                assert numbers(heard) == [0, 1]
+            text = str(await bus._link.ask("INFO"))
+            connected = re.search(r"connected_clients:(\d+)", text)
+            assert connected is not None
+            assert int(connected[1]) <= 4
+            assert not bus._reader._streams
+
+    with Valkey() as server:
+        asyncio.run(scenario(server))
+
+
+def test_a_new_subscriber_need_not_wait_until_a_read_is_over(redis_url: str) -> None:
+    async def scenario() -> None:
+        bus = redis_bus(redis_url, timeout=20.0)  # so reads block for five seconds
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(hear(bus, 2, run="first"))
+        await eventually_async(lambda: bus._reader._blocked)
+        since = loop.time()
+        second = asyncio.create_task(hear(bus, 1, run="second"))
+        await eventually_async(lambda: "second" in str(bus._reader._streams))
+        await bus.publish([event(0, run="second")])
+        await second
+        assert loop.time() - since < 4
+        first.cancel()
+        await asyncio.wait([first])
+        await bus.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,93 @@
+"""A limit over real processes, one of which may die."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from paceline import Done
+from paceline_strategies.limits import Fixed
+from paceline_strategies.shared import SharedLimiter
+
+from tests.ledger import holder_process
+from tests.ledger.places import redis_ledgers
+
+
+@contextmanager
+def holder(
+    url: str, *, limit: int, calls: int, seconds: float = 0.0, lease: float = 30.0
+) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that uses the limit; killed in the end."""
+    words = [str(word) for word in (limit, calls, seconds, lease)]
+    process = subprocess.Popen(
+        [sys.executable, holder_process.__file__, url, *words], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def peak(lines: list[str]) -> int:
+    """Most permits that were out at once."""
+    moments: list[tuple[float, int]] = []
+    for line in lines:
+        since, until = map(float, line.split())
+        moments += [(since, 1), (until, -1)]
+    out = most = 0
+    for _, change in sorted(moments):
+        out += change
+        most = max(most, out)
+    return most
+
+
+def test_two_processes_together_fill_the_limit_and_never_pass_it(redis_url: str) -> None:
+    with (
+        holder(redis_url, limit=16, calls=300, seconds=0.01) as one,
+        holder(redis_url, limit=16, calls=300, seconds=0.01) as other,
+    ):
+        lines = one.communicate()[0].splitlines() + other.communicate()[0].splitlines()
+        assert (one.returncode, other.returncode) == (0, 0)
+    assert len(lines) == 600
+    assert 12 <= peak(lines) <= 16
+
+
+def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: str) -> None:
+    lease = 1.0
+
+    async def take_over() -> float:
+        async with redis_ledgers(redis_url, 1, lease=lease) as (ledger,):
+            limiter = SharedLimiter(ledger, name="limit", limit=Fixed(8))
+            since = time.monotonic()
+            for permit in await asyncio.gather(*(limiter.admit() for _ in range(8))):
+                permit.release(Done())
+            await limiter.close()
+            assert await ledger.held("limit") == {}
+            return time.monotonic() - since
+
+    with holder(redis_url, limit=8, calls=0, lease=lease) as victim:
+        assert victim.stdout is not None
+        assert [victim.stdout.readline() for _ in range(8)] == ["held\n"] * 8
+        victim.kill()
+        assert 0.2 * lease < asyncio.run(take_over()) < lease + 4
+
+
+def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str) -> None:
+    async def wait_beyond_the_lease() -> None:
+        async with redis_ledgers(redis_url, 1) as (ledger,):
+            grant = await ledger.exchange("limit", capacity=8, holder="late", wanted=1, settle=())
+            for _ in range(5):
+                await ledger.changed("limit", holder="late", seconds=0.5)
+                grant = await ledger.exchange(
+                    "limit", capacity=8, holder="late", wanted=1, settle=()
+                )
+                assert not grant.leases
+            assert sum((await ledger.held("limit")).values()) == 8
+
+    with holder(redis_url, limit=8, calls=0, lease=1.0) as keeper:
+        assert keeper.stdout is not None
+        assert [keeper.stdout.readline() for _ in range(8)] == ["held\n"] * 8
+        asyncio.run(wait_beyond_the_lease())

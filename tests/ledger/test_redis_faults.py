@@ -1,0 +1,326 @@
+"""The shared ledger through faults of the server and of the way to it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from paceline import Done
+from paceline.errors import PartUnavailable, SettingsError
+from paceline.settings.model import RedisSettings
+from paceline.testing.servers import Valkey
+from paceline_adapters.redis.connection import Link
+from paceline_adapters.redis.ledger import RedisLedger
+from paceline_strategies.limits import Fixed
+from paceline_strategies.shared import SharedLimiter
+from pydantic import SecretStr
+
+from tests.eventually import eventually_async
+from tests.ledger.places import link_to, redis_ledger, redis_ledgers
+
+
+async def ask(ledger: RedisLedger, holder: str, wanted: int) -> tuple[str, ...]:
+    """Exchange, for the leases granted of four."""
+    grant = await ledger.exchange("limit", capacity=4, holder=holder, wanted=wanted, settle=())
+    return grant.leases
+
+
+# -- a server that lost its data ---------------------------------------------------------
+
+
+def test_the_first_use_ever_need_not_wait(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis_ledgers(redis_url, 2) as ledgers:
+            both = await asyncio.gather(*(ask(one, "ab"[n], 2) for n, one in enumerate(ledgers)))
+            assert [len(leases) for leases in both] == [2, 2]
+
+    asyncio.run(scenario())
+
+
+def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_known_or_over(
+    redis_url: str, valkey_server: Valkey
+) -> None:
+    database = int(redis_url.rpartition("/")[2])
+
+    async def scenario() -> None:
+        async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
+            held = await ask(old, "old", 3)
+            assert len(held) == 3
+            valkey_server.command("FLUSHDB", database=database)
+            # Neither who was there nor who comes new gets the place of a lease that lives on.
+            assert await ask(old, "old", 4) == ()
+            assert await ask(new, "new", 4) == ()
+            assert await old.renew("limit", holder="old", leases=held) == []
+            assert await new.held("limit") == {"old": 3}
+
+            async def granted() -> tuple[str, ...]:
+                assert await old.renew("limit", holder="old", leases=held) == []
+                return await ask(new, "new", 4)
+
+            assert len(await eventually_async(granted)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
+    redis_url: str, valkey_server: Valkey
+) -> None:
+    database = int(redis_url.rpartition("/")[2])
+
+    async def scenario() -> None:
+        async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
+            held = await ask(old, "old", 4)
+            valkey_server.command("FLUSHDB", database=database)
+            assert await ask(new, "new", 4) == ()
+            assert await old.renew("limit", holder="old", leases=held) == []
+            assert await new.held("limit") == {"old": 4}
+
+    asyncio.run(scenario())
+
+
+def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
+    async def scenario(url: str) -> None:
+        ledger = redis_ledger(url, settle_in=60.0)
+        grant = await ledger.exchange("limit", capacity=4, holder="a", wanted=1, settle=())
+        assert not grant.leases
+        assert grant.expires_in is not None
+        assert 30 < grant.expires_in <= 60
+        await ledger.close()
+
+    with Valkey() as server:
+        asyncio.run(scenario(server.url))
+
+
+def test_work_goes_on_through_flushes_and_never_passes_the_limit(
+    redis_url: str, valkey_server: Valkey
+) -> None:
+    database = int(redis_url.rpartition("/")[2])
+    out, peak, done = 0, 0, 0
+
+    async def scenario() -> None:
+        nonlocal out, peak, done
+        async with redis_ledgers(redis_url, 2, lease=1.0) as ledgers:
+            limiters = [SharedLimiter(one, name="limit", limit=Fixed(4)) for one in ledgers]
+
+            async def call(limiter: SharedLimiter) -> None:
+                nonlocal out, peak, done
+                permit = await limiter.admit()
+                out += 1
+                peak = max(peak, out)
+                await asyncio.sleep(0.01)
+                out -= 1
+                done += 1
+                permit.release(Done())
+
+            calls = [call(limiter) for limiter in limiters for _ in range(100)]
+            work = asyncio.gather(*calls)
+            for part in (30, 60):
+                await eventually_async(lambda part=part: done >= part)  # type: ignore[misc]
+                valkey_server.command("FLUSHDB", database=database)
+            await work
+            for limiter in limiters:
+                await limiter.close()
+            assert await ledgers[0].held("limit") == {}
+
+    asyncio.run(scenario())
+    assert (done, peak) == (200, 4)
+
+
+def test_waiters_are_served_after_the_server_was_away() -> None:
+    async def scenario(server: Valkey) -> None:
+        async with redis_ledgers(server.url, 2, lease=1.0) as ledgers:
+            limiters = [SharedLimiter(one, name="limit", limit=Fixed(1)) for one in ledgers]
+            permit = await limiters[0].admit()
+            waits = asyncio.create_task(limiters[1].admit())
+            await eventually_async(lambda: limiters[1].waiting == 1)
+            server.kill()
+            permit.release(Done())
+            server.restart()
+            (await asyncio.wait_for(waits, 20)).release(Done())
+            for limiter in limiters:
+                await limiter.close()
+
+    with Valkey() as server:
+        asyncio.run(scenario(server))
+
+
+# -- the way to the server ---------------------------------------------------------------
+
+
+class Gate:
+    """Lies between client and server; may swallow answers and cut the line."""
+
+    def __init__(self) -> None:
+        self.swallows = 0
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        while data := await reader.read(65_536):
+            if answers and self.swallows and b":limiter" in data:
+                self.swallows -= 1
+                break
+            writer.write(data)
+        writer.close()
+
+    async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        """Connect one client."""
+        there, to = await asyncio.open_connection(self.host, self.port)
+        await asyncio.gather(
+            self._pass(client, to, answers=False),
+            self._pass(there, back, answers=True),
+            return_exceptions=True,
+        )
+        back.close()
+
+    @asynccontextmanager
+    async def before(self, url: str) -> AsyncIterator[str]:
+        """Listen; gives the URL to use instead."""
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname, parts.port
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        yield f"redis://127.0.0.1:{port}{parts.path}"
+        server.close()
+
+
+def test_an_answer_that_got_lost_costs_no_lease(redis_url: str) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with gate.before(redis_url) as url:
+            ledger = redis_ledger(url)
+            assert len(await ask(ledger, "limiter", 1)) == 1
+            gate.swallows = 1
+            # The second try asks the same question, and gets the same answer.
+            assert len(await ask(ledger, "limiter", 2)) == 2
+            assert gate.swallows == 0
+            assert await ledger.held("limit") == {"limiter": 3}
+            await ledger.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_question_without_any_answer_is_asked_again_later(redis_url: str) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        async with gate.before(redis_url) as url:
+            ledger = redis_ledger(url)
+            assert len(await ask(ledger, "limiter", 1)) == 1
+            gate.swallows = 100
+            with pytest.raises(PartUnavailable):
+                await ask(ledger, "limiter", 3)
+            gate.swallows = 0
+            # Two of the three that were granted unheard are too many by now.
+            assert len(await ask(ledger, "limiter", 1)) == 1
+            await ask(ledger, "limiter", 0)
+            assert await ledger.held("limit") == {"limiter": 2}
+            await ledger.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_error_names_the_place_and_no_secret() -> None:
+    async def refused(url: str) -> str:
+        link = link_to(url, timeout=0.5)
+        try:
+            with pytest.raises(PartUnavailable) as raised:
+                await link.ask("PING")
+        finally:
+            await link.close()
+        return str(raised.value)
+
+    with Valkey(password="s3cret/word") as server:
+        place = f"127.0.0.1:{server.port}/3"
+        wrong = asyncio.run(refused(f"redis://:wr0ng@{place}"))
+        none = asyncio.run(refused(f"redis://{place}"))
+        no_such = asyncio.run(refused(server.url_of(99)))
+        server.kill()
+        away = asyncio.run(refused(server.url_of(3)))
+    for text in (wrong, none, away):
+        assert place in text
+    for text in (wrong, none, no_such, away):
+        assert "\n" not in text
+        assert not re.search("s3cret|wr0ng", text)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "redis://u:s3cret@h:port/0", "redis://h?s3cret=1", "redis://h/0?protocol=x"]
+)
+def test_a_url_that_cannot_be_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"redis\.url") as raised:
+        link_to(url)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_says_which_server_answers_and_whether_it_may_forget() -> None:
+    async def said(url: str) -> str:
+        ledger = redis_ledger(url)
+        try:
+            return await ledger.check()
+        finally:
+            await ledger.close()
+
+    with Valkey() as server:
+        assert re.fullmatch(
+            r"127.0.0.1:\d+/0 is Valkey \d+\.\d+\.\d+", asyncio.run(said(server.url))
+        )
+        server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        assert "set noeviction" in asyncio.run(said(server.url))
+
+
+# -- what it costs -----------------------------------------------------------------------
+
+
+def scripts_run(server: Valkey) -> int:
+    """How many scripts the server ran."""
+
+    async def ask_it() -> int:
+        link = Link(RedisSettings(url=SecretStr(server.url)), connections=1)
+        text = str(await link.ask("INFO", "commandstats"))
+        await link.close()
+        return sum(int(calls) for calls in re.findall(r"cmdstat_eval\w*:calls=(\d+)", text))
+
+    return asyncio.run(ask_it())
+
+
+def test_waiters_wait_without_asking_again_and_again() -> None:
+    async def scenario(url: str) -> None:
+        async with redis_ledgers(url, 2) as ledgers:
+            one, other = (SharedLimiter(each, name="limit", limit=Fixed(4)) for each in ledgers)
+            held = [await one.admit() for _ in range(4)]
+            waits = [asyncio.create_task(other.admit()) for _ in range(500)]
+            await eventually_async(lambda: other.waiting == 500)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(waits[0]), 1.0)
+            held[0].release(Done())
+            (await waits[0]).release(Done())
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+            for limiter in (one, other):
+                await limiter.close()
+
+    with Valkey() as server:
+        before = scripts_run(server)
+        asyncio.run(scenario(server.url))
+        assert scripts_run(server) - before < 40
+
+
+def test_many_at_once_share_few_connections() -> None:
+    async def scenario(server: Valkey) -> None:
+        ledger = redis_ledger(server.url)
+        await asyncio.gather(
+            *(
+                ledger.exchange(f"limit-{n}", capacity=4, holder="a", wanted=1, settle=())
+                for n in range(227)
+            )
+        )
+        connected = re.search(r"connected_clients:(\d+)", str(await ledger._link.ask("INFO")))
+        assert connected is not None
+        assert int(connected[1]) <= 4
+        await ledger.close()
+
+    with Valkey() as server:
+        asyncio.run(scenario(server))

@@ -1,0 +1,1 @@
+"""Strategies: when may work start?"""
