@@ -68,10 +68,9 @@ def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
     assert (figures["paid"], figures["prompts_paid_twice"]) == (72, 0)
 
 
-@POOLS
-def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator, pool: str) -> None:
+def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator) -> None:
     (run,) = rig.submit(a_roadmap("a", 200))
-    with a_worker(rig, pool=pool) as process:
+    with a_worker(rig, pool="prefork") as process:
         eventually(lambda: llm.figures()["paid"] >= 4, 30)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)

@@ -96,7 +96,8 @@ def _share_log() -> None:
         return None
 
     signals.setup_logging.connect(configured, weak=False, dispatch_uid="paceline-log")
-    theirs = logging.getLogger("celery")
-    theirs.setLevel(logging.WARNING)
-    for handler in logging.getLogger("paceline").handlers:
-        theirs.addHandler(handler)
+    # The pool's processes are logged about by the second.
+    for theirs in (logging.getLogger("celery"), logging.getLogger("multiprocessing")):
+        theirs.setLevel(logging.WARNING)
+        for handler in logging.getLogger("paceline").handlers:
+            theirs.addHandler(handler)
