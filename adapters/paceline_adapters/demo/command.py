@@ -60,10 +60,11 @@ def demo(*, strategy: str, speed: float, as_json: bool) -> int:
 
 _NEXT = f"""
 Look next:
-  paceline show --set store.url=sqlite:///{DATABASE}   what was generated
-  paceline demo --strategy per-roadmap               the same work, five concepts of each at once
-  paceline plugins                                   every strategy, executor and other part
-  paceline init                                      a settings file for your own roadmaps"""
+  paceline show --set store.url=sqlite:///{DATABASE}
+                                         what was generated
+  paceline demo --strategy per-roadmap   the same work, five concepts of each roadmap at once
+  paceline plugins                       every strategy, executor and other part
+  paceline init                          a settings file for your own roadmaps"""
 
 
 def example_roadmaps() -> list[Roadmap]:
