@@ -27,7 +27,7 @@ SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types imports docs soak test-celery57 clean
+.PHONY: help demo bench test check lint types imports docs soak test-celery57 clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -55,7 +55,10 @@ imports: .venv/.dev ## Check who imports whom
 docs: .venv/.docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-soak: .venv/.dev ## Run the long fault suites
+bench: .venv/.dev ## Measure what an admission costs, by strategy
+	$(BIN)/pytest benchmarks -p no:xdist -p no:randomly --benchmark-only $(ARGS)
+
+soak: .venv/.dev ## Run the long suites: thousands of random schedules
 	$(BIN)/pytest -m soak $(ARGS)
 
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8

@@ -49,5 +49,5 @@ def _bound(item: object) -> str:
     for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
         value = getattr(item, name, None)
         if value is not None:
-            return f"{sign} {value:g}"
+            return f"{sign} {value:,}".replace(",", " ")
     return ""

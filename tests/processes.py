@@ -30,6 +30,11 @@ class Simulator:
             figures: dict[str, Any] = json.load(answer)
         return figures
 
+    def reset(self) -> None:
+        """Let it count from zero."""
+        root = self.base_url.removesuffix("/v1")
+        urllib.request.urlopen(f"{root}/__paceline/reset", data=b"").close()
+
 
 @contextmanager
 def simulator(*arguments: str) -> Iterator[Simulator]:
@@ -60,7 +65,7 @@ class Home:
         done = subprocess.run(
             [self.python, "-m", "paceline", *arguments],
             cwd=self.folder,
-            env=self._whole(),
+            env=self.whole(),
             check=False,
             capture_output=True,
             text=True,
@@ -84,7 +89,7 @@ class Home:
             process = subprocess.Popen(
                 [self.python, "-m", "paceline", *arguments],
                 cwd=self.folder,
-                env=self._whole() | dict(more or {}),
+                env=self.whole() | dict(more or {}),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -127,7 +132,8 @@ class Home:
         """What a started command wrote."""
         return (self.folder / f"{name}.log").read_text()
 
-    def _whole(self) -> dict[str, str]:
+    def whole(self) -> dict[str, str]:
+        """The environment of its processes: none of ours counts."""
         kept = {
             name: value
             for name, value in os.environ.items()

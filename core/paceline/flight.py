@@ -1,7 +1,7 @@
 """Where one concept's task is: resting, where it may be stopped, or in a call."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Flight:
         self.resting = True
 
     @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self) -> Generator[None]:
         """Count one attempt while it is in flight; what it brings is still saved afterwards."""
         self.resting = False
         self.leave_queue()

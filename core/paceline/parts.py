@@ -1,6 +1,6 @@
 """The parts of one process, as the settings choose them, made on its event loop."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -57,7 +57,7 @@ def make_executor(settings: Settings, plugins: Plugins) -> Executor:
 @asynccontextmanager
 async def open_store(
     settings: Settings, plugins: Plugins, *, worker_id: str = "", pool_limit: int | None = None
-) -> AsyncIterator[Store]:
+) -> AsyncGenerator[Store]:
     """The store of the settings, opened; closed in the end.
 
     Raises:
@@ -75,7 +75,7 @@ async def open_store(
 
 
 @asynccontextmanager
-async def open_bus(settings: Settings, plugins: Plugins) -> AsyncIterator[EventBus]:
+async def open_bus(settings: Settings, plugins: Plugins) -> AsyncGenerator[EventBus]:
     """The event bus of the settings; closed in the end."""
     bus = plugins.event_bus(settings.bus_kind).make(
         {}, Context(settings=settings, plugins=plugins), "events"
@@ -87,7 +87,7 @@ async def open_bus(settings: Settings, plugins: Plugins) -> AsyncIterator[EventB
 
 
 @asynccontextmanager
-async def open_executor(settings: Settings, plugins: Plugins) -> AsyncIterator[Executor]:
+async def open_executor(settings: Settings, plugins: Plugins) -> AsyncGenerator[Executor]:
     """The executor of the settings, as a client; closed in the end."""
     executor = make_executor(settings, plugins)
     try:
@@ -99,7 +99,7 @@ async def open_executor(settings: Settings, plugins: Plugins) -> AsyncIterator[E
 @asynccontextmanager
 async def open_parts(
     settings: Settings, plugins: Plugins, *, worker_id: str, pool_limit: int | None = None
-) -> AsyncIterator[Parts]:
+) -> AsyncGenerator[Parts]:
     """Everything a worker needs; closed in reverse order in the end.
 
     Args:

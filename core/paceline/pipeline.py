@@ -1,7 +1,7 @@
 """A run's concepts: each admitted, then worked on in a task of its own, step by step."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import cast
@@ -228,9 +228,7 @@ def _schema(answer: type[BaseModel]) -> JsonSchema:
     return cast("JsonSchema", answer.model_json_schema())
 
 
-def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error that is no group itself: what made the others stop."""
-    cause: BaseException = group
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
-    return cause
+def first_cause(error: BaseException) -> BaseException:
+    """The first error in a group of groups that is no group itself: what made the others stop."""
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return first_cause(inner[0]) if inner else error

@@ -61,8 +61,10 @@ class Service:
             return run, "complete"
         what: Submitted = "resumed"
         if run.status == "running":
-            if not await recover(self.store, self.settings, None, run_id=run_id):
-                return await self.store.run(run_id), "attached"
+            await recover(self.store, self.settings, None, run_id=run_id)
+            run = await self.store.run(run_id)
+            if run.status == "running":
+                return run, "attached"
         elif run.status == "queued" and not run.fence:
             what = "attached"
         run = await self.store.reopen(run_id, executor=self.settings.executor)

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from paceline.context import Context
+from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.shutdown import serve_until_signalled
-from paceline.worker import open_worker, reserve_connections, worker_records
 
 log = logging.getLogger("paceline.worker")
 

@@ -1,18 +1,29 @@
 """A home with PostgreSQL, Valkey, a fast simulated LLM, and arq as its executor."""
 
+import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from paceline.parts import open_executor, open_store
+from paceline.plugins import Plugins
+from paceline.roadmap import load_roadmap
+from paceline.service import Service
+from paceline.settings.load import load_settings
 from paceline.testing.servers import Postgres
+from paceline_adapters.sql import schema
+from pydantic import SecretStr
 
 from tests.processes import Home, Simulator, simulator
 
+_numbers = itertools.count(1)
+
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class World:
     """What a test looks at: a user's folder, the database, the LLM."""
 
     home: Home
@@ -26,21 +37,28 @@ class Service:
 
     def submit(self, *names: str, concepts: int = 4) -> list[str]:
         """Submit a roadmap per name, each with that many concepts; their run ids."""
-        return [
-            run["run_id"]
-            for run in self.home.json("submit", *(self.roadmap(name, concepts) for name in names))[
-                "runs"
-            ]
-        ]
 
-    def roadmap(self, name: str, concepts: int = 4) -> str:
+        async def scenario() -> list[str]:
+            plugins = Plugins()
+            settings = load_settings(plugins, environ=self.home.environment).settings
+            async with (
+                open_store(settings, plugins) as store,
+                open_executor(settings, plugins) as executor,
+            ):
+                service = Service(settings, store, executor)
+                roadmaps = [load_roadmap(self.roadmap(name, concepts)) for name in names]
+                return [(await service.submit(roadmap))[0].run_id for roadmap in roadmaps]
+
+        return asyncio.run(scenario())
+
+    def roadmap(self, name: str, concepts: int = 4) -> Path:
         """Write a roadmap's file."""
         members = [{"concept_id": f"c{n}", "name": f"{name} {n}"} for n in range(concepts)]
         module = {"module_id": "m", "name": "M", "concepts": members}
         stage = {"stage_id": "s", "name": "S", "modules": [module]}
         path = self.home.folder / f"{name}.json"
         path.write_text(json.dumps({"roadmap_id": name, "title": name, "stages": [stage]}))
-        return str(path)
+        return path
 
     def count(self, table: str, where: str = "true") -> int:
         """Rows of a table."""
@@ -51,28 +69,48 @@ class Service:
         return self.count("runs", "status = 'completed'")
 
 
-@pytest.fixture
-def llm() -> Iterator[Simulator]:
+@pytest.fixture(scope="session")
+def running_simulator() -> Iterator[Simulator]:
     """A simulated LLM that needs about a second for a concept."""
     with simulator("--speed", "60") as server:
         yield server
 
 
 @pytest.fixture
-def service(
-    tmp_path: Path, postgres_server: Postgres, postgres_url: str, redis_url: str, llm: Simulator
-) -> Service:
+def llm(running_simulator: Simulator) -> Simulator:
+    """It, with nothing counted yet."""
+    running_simulator.reset()
+    return running_simulator
+
+
+@pytest.fixture(scope="session")
+def upgraded(postgres_server: Postgres) -> str:
+    """A database with the schema, to make others from."""
+    name = "arq_template"
+    schema.upgrade(SecretStr(postgres_server.create_database(name)))
+    return name
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    postgres_server: Postgres,
+    upgraded: str,
+    redis_url: str,
+    llm: Simulator,
+) -> Iterator[World]:
     """Everything there, no worker started."""
+    database = f"arq_{next(_numbers)}"
     home = Home(
         tmp_path,
         {
             "PACELINE_EXECUTOR": "arq",
-            "PACELINE_STORE__URL": postgres_url,
+            "PACELINE_STORE__URL": postgres_server.create_database(database, template=upgraded),
             "PACELINE_REDIS__URL": redis_url,
             "PACELINE_PROVIDER__BASE_URL": llm.base_url,
             "PACELINE_PROVIDER__API_KEY": "sk-test",
             "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "2",
         },
     )
-    home.run("db", "upgrade")
-    return Service(home, llm, postgres_server, postgres_url.rpartition("/")[2])
+    yield World(home, llm, postgres_server, database)
+    postgres_server.drop_database(database)

@@ -6,7 +6,7 @@ import pytest
 from paceline_adapters.arq.message import DROP, RUN, decode, encode
 
 RUN_ID = "01kb0000000000000000000000"
-GOOD = {"t": None, "f": RUN, "a": [RUN_ID], "k": {}, "et": 1_790_000_000_000}
+GOOD: dict[str, object] = {"t": None, "f": RUN, "a": [RUN_ID], "k": {}, "et": 1_790_000_000_000}
 
 
 def test_a_job_comes_back_as_it_was_sent() -> None:

@@ -7,7 +7,7 @@ import pytest
 from paceline_adapters.sql.schema import upgrade
 from pydantic import SecretStr
 
-from tests.celery.rig import Rig
+from tests.celery.rig import Rig, a_rig
 from tests.processes import Home, Simulator, simulator
 
 
@@ -19,7 +19,7 @@ def llm() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, postgres_url: str, redis_url: str, llm: Simulator) -> Rig:
+def rig(tmp_path: Path, postgres_url: str, redis_url: str, llm: Simulator) -> Iterator[Rig]:
     """A folder whose settings reach the servers; the database is upgraded."""
     upgrade(SecretStr(postgres_url))
     home = Home(
@@ -33,4 +33,5 @@ def rig(tmp_path: Path, postgres_url: str, redis_url: str, llm: Simulator) -> Ri
             "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "2",
         },
     )
-    return Rig(home)
+    with a_rig(home) as it:
+        yield it

@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, cast
 
 from paceline import Roadmap, parse_roadmap
 from paceline.executor import WorkerLoad
-from paceline.parts import make_executor, open_store
+from paceline.parts import open_executor, open_store
 from paceline.plugins import Plugins
 from paceline.service import Service
 from paceline.settings.load import load_settings
@@ -18,8 +19,6 @@ from paceline.store import Run, Store, WorkerRecord
 from paceline_adapters.celery.executor import CeleryExecutor
 
 from tests.processes import Home
-
-T = TypeVar("T")
 
 
 def a_roadmap(name: str, concepts: int) -> Roadmap:
@@ -35,28 +34,27 @@ class Rig:
     """What the tests do beside the worker processes, with the real parts."""
 
     home: Home
+    store: Store
+    executor: CeleryExecutor
+    _do: Callable[[Coroutine[Any, Any, Any]], Any]
 
     @property
-    def settings(self) -> Settings:
-        """The settings of the processes."""
-        return load_settings(Plugins(), environ=self.home.environment).settings
+    def redis_url(self) -> str:
+        """Where the broker is."""
+        return self.home.environment["PACELINE_REDIS__URL"]
 
     def submit(self, *roadmaps: Roadmap) -> list[str]:
         """Submit roadmaps; returns the ids of their runs."""
-
-        async def submit(store: Store, executor: CeleryExecutor) -> list[str]:
-            service = Service(self.settings, store, executor)
-            return [(await service.submit(roadmap))[0].run_id for roadmap in roadmaps]
-
-        return self._do(submit)
+        service = Service(settings_of(self.home), self.store, self.executor)
+        return [self._do(service.submit(roadmap))[0].run_id for roadmap in roadmaps]
 
     def send(self, run_id: str) -> None:
         """Send a message that names a run, once more."""
-        self._do(lambda _, executor: executor.submit(run_id))
+        self._do(self.executor.submit(run_id))
 
     def run(self, run_id: str) -> Run:
         """Where a run stands."""
-        return self._do(lambda store, _: store.run(run_id))
+        return cast("Run", self._do(self.store.run(run_id)))
 
     def statuses(self, run_ids: Sequence[str]) -> set[str]:
         """Where several runs stand."""
@@ -64,15 +62,15 @@ class Rig:
 
     def workers(self) -> Sequence[WorkerRecord]:
         """The registered workers."""
-        return self._do(lambda store, _: store.workers())
+        return cast("Sequence[WorkerRecord]", self._do(self.store.workers()))
 
     def inspect(self) -> Sequence[WorkerLoad]:
         """What the workers hold."""
-        return self._do(lambda _, executor: executor.inspect())
+        return cast("Sequence[WorkerLoad]", self._do(self.executor.inspect()))
 
     def queued(self) -> int:
         """Messages that no worker has taken."""
-        return self._do(lambda _, executor: executor.queued())
+        return cast("int", self._do(self.executor.queued()))
 
     def owner_pid(self, run_id: str) -> int:
         """The process that works on a run."""
@@ -86,15 +84,22 @@ class Rig:
         path.write_text(json.dumps(roadmap.model_dump(mode="json")))
         return path
 
-    def _do(self, what: Callable[[Store, CeleryExecutor], Awaitable[T]]) -> T:
-        async def do() -> T:
-            plugins, settings = Plugins(), self.settings
-            executor = make_executor(settings, plugins)
-            assert isinstance(executor, CeleryExecutor)
-            try:
-                async with open_store(settings, plugins) as store:
-                    return await what(store, executor)
-            finally:
-                await executor.close()
 
-        return asyncio.run(do())
+def settings_of(home: Home) -> Settings:
+    """The settings of a home's processes."""
+    return load_settings(Plugins(), environ=home.environment).settings
+
+
+@contextmanager
+def a_rig(home: Home) -> Iterator[Rig]:
+    """A rig whose connections stay open, on a loop that runs while it is asked something."""
+    settings, plugins = settings_of(home), Plugins()
+    with asyncio.Runner() as runner:
+        opened = AsyncExitStack()
+        store = runner.run(opened.enter_async_context(open_store(settings, plugins, pool_limit=1)))
+        executor = runner.run(opened.enter_async_context(open_executor(settings, plugins)))
+        assert isinstance(executor, CeleryExecutor)
+        try:
+            yield Rig(home, store, executor, runner.run)
+        finally:
+            runner.run(opened.aclose())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import redis
 
 from tests.celery.rig import Rig, a_roadmap
 from tests.eventually import eventually
@@ -33,10 +34,10 @@ def test_workers_finish_what_is_submitted_and_generate_nothing_twice(
     rig: Rig, llm: Simulator, pool: str
 ) -> None:
     runs = rig.submit(*(a_roadmap(name, 3) for name in "abc"))
+    rig.send(runs[0])  # delivered twice, one right after the other
     with a_worker(rig, pool=pool):
         eventually(lambda: rig.statuses(runs) == {"completed"}, 60)
-        assert llm.figures()["paid"] == 3 * 3 * 3
-        rig.send(runs[0])  # over by now: refused
+        rig.send(runs[0])  # over by now
         eventually(lambda: rig.queued() == 0)
     figures = llm.figures()
     assert (figures["paid"], figures["prompts_paid_twice"]) == (27, 0)
@@ -44,18 +45,10 @@ def test_workers_finish_what_is_submitted_and_generate_nothing_twice(
     assert rig.workers() == []
 
 
-@POOLS
-def test_a_run_that_is_delivered_twice_runs_once(rig: Rig, llm: Simulator, pool: str) -> None:
-    (run,) = rig.submit(a_roadmap("a", 6))
-    rig.send(run)
-    with a_worker(rig, pool=pool):
-        eventually(lambda: rig.run(run).status == "completed", 60)
-    assert rig.run(run).fence == 1
-    assert llm.figures()["paid"] == 18
-
-
-@POOLS
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("pool", "number", "code"),
+    [("prefork", signal.SIGTERM, 143), ("threads", signal.SIGINT, 130)],
+)
 def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
     rig: Rig, llm: Simulator, pool: str, number: int, code: int
 ) -> None:
@@ -75,11 +68,9 @@ def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
     assert (figures["paid"], figures["prompts_paid_twice"]) == (72, 0)
 
 
-@POOLS
-def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator, pool: str) -> None:
-    rig.home.environment["PACELINE_PROVIDER__BASE_URL"] = llm.base_url
+def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator) -> None:
     (run,) = rig.submit(a_roadmap("a", 200))
-    with a_worker(rig, pool=pool) as process:
+    with a_worker(rig, pool="prefork") as process:
         eventually(lambda: llm.figures()["paid"] >= 4, 30)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
@@ -89,29 +80,22 @@ def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator, pool: str) -> N
     assert rig.workers() == []
 
 
-def test_a_killed_process_of_the_pool_is_taken_over_at_once(rig: Rig, llm: Simulator) -> None:
+def test_whoever_is_killed_is_taken_over_at_once(rig: Rig, llm: Simulator) -> None:
     rig.home.environment["PACELINE_RUN__LEASE"] = "600"
-    (run,) = rig.submit(a_roadmap("a", 12))
-    with a_worker(rig, pool="prefork"):
-        eventually(lambda: llm.figures()["paid"] >= 4, 30)
-        in_flight = 5  # per-roadmap's limit
-        os.kill(rig.owner_pid(run), signal.SIGKILL)
-        eventually(lambda: rig.run(run).status == "completed", 60)
-        assert len(rig.workers()) == 2
-    assert rig.run(run).fence == 2
-    assert llm.figures()["paid_again"] <= in_flight
-
-
-def test_a_killed_worker_leaves_its_run_to_the_next_one(rig: Rig, llm: Simulator) -> None:
-    rig.home.environment["PACELINE_RUN__LEASE"] = "600"
-    (run,) = rig.submit(a_roadmap("a", 12))
+    (run,) = rig.submit(a_roadmap("a", 24))
     with a_worker(rig, pool="prefork") as process:
         eventually(lambda: llm.figures()["paid"] >= 4, 30)
+        os.kill(rig.owner_pid(run), signal.SIGKILL)
+        eventually(lambda: rig.run(run).fence == 2, 30)
+        paid = llm.figures()["paid"]
+        eventually(lambda: llm.figures()["paid"] > paid + 8, 30)
+        assert len(rig.workers()) == 2
         process.kill()
         process.wait(30)
     with a_worker(rig, "second", pool="threads"):
         eventually(lambda: rig.run(run).status == "completed", 60)
-    assert llm.figures()["paid_again"] <= 5
+    # Two owners were lost, with at most five calls in flight each.
+    assert llm.figures()["paid_again"] <= 10
 
 
 def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
@@ -128,15 +112,16 @@ def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
     assert llm.figures()["in_flight_peak"] <= 5
 
 
-def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig) -> None:
-    with a_worker(rig, pool="threads"):
-        eventually(lambda: _flush(rig))
-        (run,) = rig.submit(a_roadmap("a", 1))
-        eventually(lambda: rig.run(run).status == "completed", 60)
-
-
-def _flush(rig: Rig) -> bool:
-    return True
+def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig, llm: Simulator) -> None:
+    rig.home.environment["PACELINE_RUN__GRACE"] = "0.1"
+    rig.submit(a_roadmap("long", 500))
+    broker = redis.Redis.from_url(rig.redis_url)
+    with a_worker(rig, pool="threads", concurrency=1), broker:
+        eventually(lambda: llm.figures()["in_flight"] and broker.keys("*was-here"), 30)
+        rig.submit(a_roadmap("waits", 1))
+        assert rig.queued() == 1
+        broker.flushdb()
+        eventually(lambda: rig.queued() == 1, 30)
 
 
 @pytest.mark.parametrize(

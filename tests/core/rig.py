@@ -1,12 +1,13 @@
 """The real pipeline and worker in virtual time: shipped memory parts, a scripted provider."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from paceline import Event, Roadmap, Strategy, parse_roadmap
 from paceline.context import Context
+from paceline.opening import worker_records
 from paceline.parts import Parts, make_executor, make_strategy
 from paceline.plugins import Plugins
 from paceline.service import Service
@@ -14,7 +15,7 @@ from paceline.settings.model import Settings
 from paceline.store import Run, WorkerRecord
 from paceline.strategy import Stack
 from paceline.testing.scripted import ScriptedProvider
-from paceline.worker import Worker, worker_records
+from paceline.worker import Worker
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_adapters.memory.store import MemoryStore
@@ -62,7 +63,7 @@ async def rig(
     store: MemoryStore | None = None,
     settings: Settings | None = None,
     beating: bool = False,
-) -> AsyncIterator[Rig]:
+) -> AsyncGenerator[Rig]:
     """A worker on the running loop; ``beating`` gives it its heart."""
     plugins = Plugins()
     settings = settings or Settings(strategy=["unbounded"])

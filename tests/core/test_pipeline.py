@@ -281,8 +281,9 @@ def test_a_run_delivered_twice_runs_once() -> None:
     run_virtual(scenario())
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_whatever_the_order_permits_return_and_everything_is_made(seed: int) -> None:
+def everything_is_made(seed: int) -> None:
+    """Three roadmaps under two limits and an unruly provider, in an order that the seed draws."""
+
     def script(request: CompletionRequest, ordinal: int) -> Reply:
         if ordinal % 5 == 0:
             return 1.0, Transient("cut")
@@ -304,3 +305,15 @@ def test_whatever_the_order_permits_return_and_everything_is_made(seed: int) -> 
             assert (it.worker.parts.gauges.concepts, it.worker.parts.gauges.calls) == (0, 0)
 
     run_virtual(scenario(), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_the_order_permits_return_and_everything_is_made(seed: int) -> None:
+    everything_is_made(seed)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("hundred", range(20))
+def test_whatever_the_order_of_two_thousand_everything_is_made(hundred: int) -> None:
+    for seed in range(hundred * 100, hundred * 100 + 100):
+        everything_is_made(seed)

@@ -63,6 +63,7 @@ def test_the_openai_variables_are_honoured_and_are_the_weakest(tmp_path: Path) -
         ("[strategies.per-roadmap]\nlimit = 0", r"strategies\.per-roadmap\.limit: .* not 0"),
         ("strategy = ['global', 'global']", "strategy names global twice"),
         ("store = 3", "store: "),
+        ("[prompts]\nquizz = 'q.md'", r"prompts\.quizz: unknown step: did you mean 'quiz'\?"),
         ("[store", "not valid TOML"),
         ("[store]\nurl = 'mysql://u:hidden@h/d'", "unknown store 'mysql'"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.conftest import ROADMAPS
 from tests.eventually import eventually
-from tests.processes import Home, Simulator
+from tests.processes import Home, Simulator, simulator
 
 FILE = str(ROADMAPS[1])  # 25 concepts
 CONCEPTS = 25
@@ -51,16 +51,20 @@ def test_run_again_goes_on_at_once_and_pays_nothing_saved_twice(
 
 
 def test_cancel_from_elsewhere_stops_a_run_within_seconds(home: Home, llm: Simulator) -> None:
-    with home.started("run", FILE, "--strategy", "unbounded") as process:
-        eventually(lambda: saved(home.folder) >= 1, within=30)
-        [run] = home.json("show")["runs"]
-        home.run("cancel", run["run_id"])
-        assert process.wait(15) == 1
-    assert home.json("show")["runs"][0]["status"] == "cancelled"
-    assert eventually(lambda: llm.figures()["in_flight"] == 0)
+    with simulator("--latency", "tutorial=0.1-0.2", "--latency", "resources=600-601") as slow:
+        home.environment["OPENAI_BASE_URL"] = slow.base_url
+        with home.started("run", FILE, "--strategy", "unbounded") as process:
+            eventually(lambda: saved(home.folder) == CONCEPTS, within=30)
+            [run] = home.json("show")["runs"]
+            home.run("cancel", run["run_id"])
+            assert process.wait(20) == 1
+        assert home.json("show")["runs"][0]["status"] == "cancelled"
+        assert eventually(lambda: slow.figures()["in_flight"] == 0)
+    home.environment["OPENAI_BASE_URL"] = llm.base_url
     home.run("resume", run["run_id"])
     assert home.json("run", FILE)["runs"][0]["status"] == "completed"
     assert saved(home.folder) == CONCEPTS * 3
+    assert llm.figures()["paid"] == CONCEPTS * 2
 
 
 def test_a_second_command_attaches_to_a_run_that_lives(home: Home, llm: Simulator) -> None:

@@ -80,7 +80,9 @@ class Clients:
 
     async def ask(self, text: str = "Concept: Go channels", **more: Any) -> ChatCompletion:
         """Ask with the real client, once."""
-        return await self.openai.chat.completions.create(**body(text, **more))
+        answer: Any = await self.openai.chat.completions.create(**body(text, **more))
+        assert isinstance(answer, ChatCompletion)
+        return answer
 
     async def document(self, text: str = "Concept: Go channels", **more: Any) -> Any:
         """The JSON of an answer."""

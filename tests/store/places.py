@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 from paceline.context import Context
 from paceline.identity import ProcessIdentity, this_process
+from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.settings.model import RunSettings, Settings, StoreSettings
 from paceline.store import Artifact, Claim, ConceptState, Run, Store, WorkerRecord
@@ -93,7 +94,12 @@ class SqlPlace(Place):
 
     def make(self, context_settings: Settings, worker_id: str, pool_limit: int | None) -> SqlStore:
         return SqlStore(
-            Context(settings=context_settings, worker_id=worker_id, pool_limit=pool_limit)
+            Context(
+                plugins=Plugins(),
+                settings=context_settings,
+                worker_id=worker_id,
+                pool_limit=pool_limit,
+            )
         )
 
     def settings(self, **store: Any) -> StoreSettings:

@@ -11,8 +11,8 @@ from paceline.store import PoolFigures, WorkerRecord
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.budget import PoolShape, pool_shape
+from paceline_adapters.sql.store import SqlStore
 
-from tests.eventually import eventually_async
 from tests.store.places import Place, PostgresPlace, SqlPlace, on_loop, worker
 
 ELSEWHERE = ProcessIdentity("elsewhere/1", 1, 1.0)
@@ -173,16 +173,21 @@ def test_a_pool_is_bounded_by_its_settings_its_share_and_its_use(sqlite_place: S
 @on_loop
 async def test_the_pool_counts_what_is_checked_out(sql_place: SqlPlace) -> None:
     async with sql_place.store(pool_limit=3) as store:
+        assert isinstance(store, SqlStore)
         opened = store.pool().checkouts
         assert store.pool() == PoolFigures(limit=3, in_use=0, peak=1, checkouts=opened)
-        asking = [asyncio.create_task(store.runs()) for _ in range(10)]
-        await eventually_async(lambda: store.pool().in_use > 0)
-        await asyncio.gather(*asking)
-        assert store.pool() == PoolFigures(limit=3, in_use=0, peak=3, checkouts=opened + 10)
+        connect = store._database._reader.connect
+        async with connect(), connect():
+            assert store.pool() == PoolFigures(limit=3, in_use=2, peak=2, checkouts=opened + 2)
+            async with connect():
+                assert store.pool().in_use == 3
+            await store.runs()
+        assert store.pool() == PoolFigures(limit=3, in_use=0, peak=3, checkouts=opened + 4)
 
 
 @on_loop
 async def test_who_only_looks_takes_two_connections(sql_place: SqlPlace) -> None:
     async with sql_place.store("") as store:
         await asyncio.gather(*(store.runs() for _ in range(20)))
-        assert (store.pool().limit, store.pool().peak) == (2, 2)
+        assert store.pool().limit == 2
+        assert store.pool().peak <= 2

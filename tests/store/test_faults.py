@@ -299,13 +299,15 @@ KILLED = """
 import asyncio, os, signal, sys
 from pydantic import SecretStr
 from paceline.context import Context
+from paceline.plugins import Plugins
 from paceline.settings.model import Settings, StoreSettings
 from paceline.store import Claim
 from paceline_adapters.sql.store import SqlStore
 from tests.store.places import artifact
 url, run_id = sys.argv[1:]
 async def main():
-    store = SqlStore(Context(settings=Settings(store=StoreSettings(url=SecretStr(url)))))
+    settings = Settings(store=StoreSettings(url=SecretStr(url)))
+    store = SqlStore(Context(plugins=Plugins(), settings=settings))
     await store.open()
     claim = Claim(run_id=run_id, roadmap_id="r", worker_id="worker", fence=1)
     async def save(n):

@@ -56,11 +56,12 @@ async def test_opening_the_right_version_does_not_load_alembic(sql_place: SqlPla
 import asyncio, sys
 from pydantic import SecretStr
 from paceline.context import Context
+from paceline.plugins import Plugins
 from paceline.settings.model import Settings, StoreSettings
 from paceline_adapters.sql.store import SqlStore
 async def main():
     settings = Settings(store=StoreSettings(url=SecretStr({sql_place.url!r})))
-    store = SqlStore(Context(settings=settings))
+    store = SqlStore(Context(plugins=Plugins(), settings=settings))
     await store.open()
     await store.close()
 asyncio.run(main())

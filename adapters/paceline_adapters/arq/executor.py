@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from paceline.context import Context
+from paceline.doctor import Finding, ascending
 from paceline.executor import Executor, WorkerLoad
 
 from paceline_adapters.arq.plugin import ArqOptions
@@ -48,6 +49,16 @@ class Arq(Executor):
     async def queued(self) -> int:
         """How many runs no worker has taken."""
         return await self._queue().waiting()
+
+    async def check(self) -> str:
+        """Reach Redis: how many jobs wait in the queue."""
+        return f"Redis answers; {await self.queued()} jobs in {self._options.queue}"
+
+    def findings(self) -> Sequence[Finding]:
+        """Arq's own limit comes after the deadline, which stops a run tidily."""
+        deadline = self._context.settings.run.deadline
+        times = [("run.deadline", deadline), ("job_timeout", self._options.job_timeout)]
+        return [ascending("executor arq", times)]
 
     def serve(self, *, concurrency: int | None = None) -> int:
         """Work on queued runs until SIGINT or SIGTERM, on one event loop."""

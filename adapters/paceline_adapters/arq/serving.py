@@ -9,9 +9,10 @@ from arq.worker import func
 from paceline.context import Context
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.executor import WorkerLoad
+from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.recovery import submit_queued
 from paceline.shutdown import serve_until_signalled
-from paceline.worker import Worker, open_worker, reserve_connections, worker_records
+from paceline.worker import Worker
 
 from paceline_adapters.arq.connection import UNREACHABLE, place, why
 from paceline_adapters.arq.message import DROP, RUN

@@ -1,10 +1,8 @@
 """The Celery app: paceline's own, or one that exists already."""
 
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from paceline.context import Context
 from paceline.errors import PartUnavailable, SettingsError
@@ -12,9 +10,13 @@ from paceline.plugins import Plugins
 from paceline.settings.load import load_settings, options_for
 from paceline.settings.model import Settings
 
+from paceline_adapters.celery.broker_url import broker_url
 from paceline_adapters.celery.plugin import NAME, CeleryOptions
 from paceline_adapters.celery.task import TASK, generate
-from paceline_adapters.celery.untyped import app_utils, celery
+from paceline_adapters.celery.untyped import app_utils, celery, keep_awake
+
+#: Seconds between a worker's looks at its queue.
+_LOOK = 0.2
 
 _installed: Any = None
 
@@ -48,9 +50,9 @@ def app_in_use(options: CeleryOptions, settings: Settings) -> AppInUse:
     """The app of the options, the one that was installed here, or else one of our own.
 
     Raises:
-        SettingsError: ``redis.url`` is not set, or there is no such app.
+        SettingsError: ``redis.url`` is not set or not valid, or there is no such app.
     """
-    url = require_redis(settings)
+    url = broker_url(settings.redis)
     if options.app is not None and _installed is None:
         try:
             app = app_utils.find_app(options.app)
@@ -70,20 +72,6 @@ def app_in_use(options: CeleryOptions, settings: Settings) -> AppInUse:
     return AppInUse(make_app(options, settings, url), ours=True)
 
 
-def require_redis(settings: Settings) -> str:
-    """The URL of Redis.
-
-    Raises:
-        SettingsError: it is not set.
-    """
-    if settings.redis.url is None:
-        raise SettingsError(
-            "redis.url is not set, and executor 'celery' needs it: set redis.url in the "
-            "settings file, or PACELINE_REDIS__URL in the environment"
-        )
-    return settings.redis.url.get_secret_value()
-
-
 def make_app(options: CeleryOptions, settings: Settings, url: str) -> Any:
     """Our own app: Redis for a broker, JSON only, and no results, as the store has them."""
     app = celery.Celery("paceline", set_as_current=False, fixups=[])
@@ -92,7 +80,6 @@ def make_app(options: CeleryOptions, settings: Settings, url: str) -> Any:
         # Named too, because CELERY_BROKER_URL in the environment would outdo the first.
         broker_read_url=url,
         broker_write_url=url,
-        broker_use_ssl=_tls(url),
         broker_transport_options={
             "global_keyprefix": f"{settings.redis.prefix}:celery:",
             "visibility_timeout": options.visibility_timeout,
@@ -126,18 +113,12 @@ def make_app(options: CeleryOptions, settings: Settings, url: str) -> Any:
     return app
 
 
-def _tls(url: str) -> Any:
-    """Certificates are checked, unless the URL's own ``ssl_cert_reqs`` says otherwise."""
-    parts = urlsplit(url)
-    if parts.scheme != "rediss" or "ssl_cert_reqs" in parts.query:
-        return None
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-
-
 def add_task(app: Any, options: CeleryOptions) -> None:
     """Add our task, with limits, acknowledgement and queue of its own."""
     app.task(
         name=TASK,
+        # Else every other app of the process would get it.
+        shared=False,
         queue=options.queue,
         serializer="json",
         ignore_result=True,
@@ -149,6 +130,7 @@ def add_task(app: Any, options: CeleryOptions) -> None:
         time_limit=options.time_limit,
         max_retries=0,
     )(generate)
+    keep_awake(app, _LOOK)
 
 
 def install_with_settings(app: Any, config: Path | None) -> None:
@@ -159,7 +141,7 @@ def install_with_settings(app: Any, config: Path | None) -> None:
     plugins = Plugins()
     loaded = load_settings(plugins, config=config).settings
     settings = loaded.model_copy(update={"executor": NAME})
-    require_redis(settings)
+    broker_url(settings.redis)  # shared limits and events need it, whatever the app's broker is
     place = f"executors.{NAME}"
     options = plugins.executor(NAME).check(options_for(settings.executors, NAME), place)
     if not isinstance(options, CeleryOptions):

@@ -36,3 +36,8 @@ class Bell:
 
         for (descriptor, _), callback in ((self._drain, on_drain), (self._stop, on_stop)):
             loop.add_reader(descriptor, once, descriptor, callback)
+
+    def close(self) -> None:
+        """Close the pipes, once nobody listens."""
+        for descriptor in (*self._drain, *self._stop):
+            os.close(descriptor)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from paceline.context import Context
+from paceline.doctor import Finding, ascending
 from paceline.executor import Executor, WorkerLoad
 
 from paceline_adapters.celery.app import AppInUse, app_in_use
@@ -37,6 +38,7 @@ class CeleryExecutor(Executor):
     def __init__(self, options: CeleryOptions, context: Context) -> None:
         self.options = options
         self.concurrency = options.concurrency
+        self.processes = options.concurrency if options.pool == "prefork" else 1
         self._context = context
         self._in_use: AppInUse = app_in_use(options, context.settings)
 
@@ -93,6 +95,24 @@ class CeleryExecutor(Executor):
         with self.app.connection_for_write() as connection:
             queue = self.app.amqp.queues[self.options.queue](connection.default_channel)
             return int(queue.queue_declare(passive=False).message_count)
+
+    async def check(self) -> str:
+        """Reach the broker: how many messages wait in the queue."""
+        return f"its broker answers; {await self.queued()} messages in {self.options.queue}"
+
+    def findings(self) -> Sequence[Finding]:
+        """Deadline and time limits, in the order in which they should strike."""
+        options = self.options
+        times = [
+            ("run.deadline", self._context.settings.run.deadline),
+            ("soft_time_limit", options.soft_time_limit),
+            ("time_limit", options.time_limit),
+            ("visibility_timeout", options.visibility_timeout),
+        ]
+        if options.pool == "threads":
+            # Celery ignores its time limits there; the deadline is paceline's own.
+            times = [times[0], times[-1]]
+        return [ascending("executor celery", times)]
 
     async def look_at_broker(self) -> tuple[bool, bool]:
         """Whether it was flushed since the last look of any worker, and whether it is empty.

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import cast
+from typing import Any
 
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.executor import Executor
@@ -128,8 +128,8 @@ class LoopThread:
 
     async def _worker(self) -> Worker | None:
         """The worker, once it is open; ``None`` if the process shall end before."""
-        told: asyncio.Future[object] = asyncio.ensure_future(self._told_to_drain.wait())
-        either: set[asyncio.Future[object]] = {cast("asyncio.Future[object]", self._opened), told}
+        told = asyncio.ensure_future(self._told_to_drain.wait())
+        either: set[asyncio.Future[Any]] = {self._opened, told}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         return self._opened.result() if self._opened.done() else None

@@ -24,9 +24,12 @@ async def look_for_lost_messages(executor: CeleryExecutor, store: Store) -> None
     it is in the queue or in any worker's hands, at two looks in a row.
     """
     waiting: set[str] = set()
+    # Where no worker was before us there is no mark, and nothing was lost.
+    first = True
     while True:
         try:
             flushed, empty = await executor.look_at_broker()
+            flushed, first = flushed and not first, False
             queued = await _queued(store) if flushed or empty else set[str]()
             lost = queued if flushed else queued & waiting
             for run_id in sorted(lost):

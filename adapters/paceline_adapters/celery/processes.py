@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from paceline.context import Context
 from paceline.errors import SettingsError
 from paceline.executor import Executor
+from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.parts import open_executor, open_parts
 from paceline.recovery import recover
-from paceline.worker import Worker, open_worker, reserve_connections, worker_records
+from paceline.worker import Worker
 
 from paceline_adapters.celery.bell import Bell
 from paceline_adapters.celery.executor import CeleryExecutor

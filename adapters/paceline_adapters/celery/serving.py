@@ -5,13 +5,14 @@ import os
 import secrets
 import signal
 import socket
+import warnings
 from typing import Any
 
 from paceline.context import Context
 
 from paceline_adapters.celery.executor import CeleryExecutor
 from paceline_adapters.celery.hooks import CannotStart, Hooks, connect
-from paceline_adapters.celery.untyped import signals, worker_state
+from paceline_adapters.celery.untyped import security_warning, signals, worker_state
 
 
 def serve(executor: CeleryExecutor, context: Context, concurrency: int) -> int:
@@ -35,6 +36,8 @@ def serve(executor: CeleryExecutor, context: Context, concurrency: int) -> int:
     options = executor.options
     hooks = connect(context, options)
     _share_log()
+    # Celery warns of root because of pickle, which is switched off.
+    warnings.filterwarnings("ignore", category=security_warning())
     try:
         worker = executor.app.Worker(
             hostname=f"paceline-{os.getpid()}-{secrets.token_hex(2)}@{socket.gethostname()}",
@@ -93,7 +96,8 @@ def _share_log() -> None:
         return None
 
     signals.setup_logging.connect(configured, weak=False, dispatch_uid="paceline-log")
-    theirs = logging.getLogger("celery")
-    theirs.setLevel(logging.WARNING)
-    for handler in logging.getLogger("paceline").handlers:
-        theirs.addHandler(handler)
+    # The pool's processes are logged about by the second.
+    for theirs in (logging.getLogger("celery"), logging.getLogger("multiprocessing")):
+        theirs.setLevel(logging.WARNING)
+        for handler in logging.getLogger("paceline").handlers:
+            theirs.addHandler(handler)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import resources
 
@@ -60,10 +60,11 @@ def demo(*, strategy: str, speed: float, as_json: bool) -> int:
 
 _NEXT = f"""
 Look next:
-  paceline show --set store.url=sqlite:///{DATABASE}   what was generated
-  paceline demo --strategy per-roadmap               the same work, five concepts of each at once
-  paceline plugins                                   every strategy, executor and other part
-  paceline init                                      a settings file for your own roadmaps"""
+  paceline show --set store.url=sqlite:///{DATABASE}
+                                         what was generated
+  paceline demo --strategy per-roadmap   the same work, five concepts of each roadmap at once
+  paceline plugins                       every strategy, executor and other part
+  paceline init                          a settings file for your own roadmaps"""
 
 
 def example_roadmaps() -> list[Roadmap]:
@@ -80,7 +81,7 @@ def example_roadmaps() -> list[Roadmap]:
 
 
 @contextmanager
-def simulated_llm(speed: float) -> Iterator[str]:
+def simulated_llm(speed: float) -> Generator[str]:
     """A simulator in a process of its own; gives its base URL.
 
     Raises:

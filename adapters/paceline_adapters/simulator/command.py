@@ -78,7 +78,12 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     "[default: tutorial=20-30, resources=15-20, quiz=10-15, default=1-2]",
 )
 @click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="A model it knows; may be repeated."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="A model it knows; may be repeated.  "
+    "[default: gpt-4o-mini, gpt-4o, gpt-4.1-mini, gpt-5-mini, simulated]",
 )
 @click.option("--api-key", metavar="KEY", help="Take this key only; needed beyond loopback.")
 @click.option("--rpm", type=int, metavar="N", help="Requests per minute.")

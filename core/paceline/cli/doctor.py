@@ -14,6 +14,7 @@ from paceline.cli.common import (
     settings_options,
 )
 from paceline.doctor import Finding, Level
+from paceline.overview import count
 from paceline.plugins import Plugins
 from paceline.settings.load import Loaded
 
@@ -44,7 +45,7 @@ def doctor(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
     else:
         _print(findings)
         warnings = sum(one.level == "warning" for one in findings)
-        click.echo(f"{wrong} wrong, {warnings} warnings, {len(findings)} checks")
+        click.echo(f"{wrong} wrong, {count(warnings, 'warning')}, {len(findings)} checks")
     return 1 if wrong else 0
 
 

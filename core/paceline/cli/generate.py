@@ -13,6 +13,7 @@ from paceline.cli.report import Result, result_of
 from paceline.errors import PartUnavailable
 from paceline.events import EventBus
 from paceline.follow import follow
+from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.parts import make_executor, open_bus, open_executor, open_store
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
@@ -21,7 +22,6 @@ from paceline.settings.load import Loaded
 from paceline.settings.model import Settings
 from paceline.shutdown import serve_until_signalled
 from paceline.store import ENDED, Run, Store
-from paceline.worker import open_worker, reserve_connections, worker_records
 
 #: Seconds between looks at the figures: of this process, and of workers elsewhere.
 LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0

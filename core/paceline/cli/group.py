@@ -85,7 +85,8 @@ def cli(*, verbose: bool) -> None:
     A strategy decides when work may start, an executor where a roadmap runs; every strategy
     works with every executor, chosen by settings.
     """
-    if hasattr(sys.stdout, "reconfigure"):
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
         # A pipe of an unknown encoding shall not break on a roadmap in Chinese.
-        sys.stdout.reconfigure(errors="replace")
+        reconfigure(errors="replace")
     show_log(verbose=verbose)

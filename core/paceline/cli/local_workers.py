@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from paceline.errors import PartUnavailable
@@ -15,7 +15,7 @@ PATIENCE = 10.0
 
 
 @asynccontextmanager
-async def local_workers(loaded: Loaded, count: int) -> AsyncIterator[None]:
+async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
     """Start ``paceline worker`` processes with these settings, and stop them in the end.
 
     Raises:

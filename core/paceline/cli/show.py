@@ -109,18 +109,17 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in ("run", "status", "concepts", "failed", "created (UTC)", "roadmap", "title"):
-        right = title in {"concepts", "failed"}
-        table.add_column(title, justify="right" if right else "left", no_wrap=title == "run")
+    # Narrow enough for 80 columns: a run's id and its time are never broken.
+    for title in ("run", "status", "concepts", "created", "roadmap"):
+        table.add_column(title, no_wrap=title in {"run", "created"})
     for run in runs:
+        failed = f", {run.failed} failed" if run.failed else ""
         table.add_row(
             run.run_id,
             run.status,
-            f"{run.finished} of {run.total}",
-            str(run.failed),
-            f"{run.created_at:%Y-%m-%d %H:%M}",
-            Text(harmless(run.roadmap_id)),
-            Text(harmless(run.title)),
+            f"{run.finished} of {run.total}{failed}",
+            f"{run.created_at.astimezone():%m-%d %H:%M}",
+            Text(harmless(f"{run.title} ({run.roadmap_id})")),
         )
     echo_table(table)
     if len(runs) == limit:

@@ -166,10 +166,6 @@ async def _redis(settings: Settings, plugins: Plugins, report: _Report) -> None:
 
 async def _provider(settings: Settings, plugins: Plugins, report: _Report) -> None:
     name = settings.provider.name
-    missing = list(rules.api_key(settings))
-    if missing:
-        report.findings += missing
-        return
 
     async def look() -> None:
         made = plugins.provider(name).make(

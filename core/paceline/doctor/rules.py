@@ -38,18 +38,6 @@ def times(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def api_key(settings: Settings) -> Iterator[Finding]:
-    """The provider's own address wants a key."""
-    provider = settings.provider
-    if provider.name == "openai" and provider.base_url is None and provider.api_key is None:
-        yield Finding(
-            "wrong",
-            "provider openai",
-            "no API key is set",
-            "set OPENAI_API_KEY, or provider.base_url for a server that wants none",
-        )
-
-
 def sharing(
     settings: Settings, executor: Executor, strategy: Stack | None, *, live: int
 ) -> Iterator[Finding]:

@@ -264,3 +264,8 @@ def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
     plugins.event_bus(settings.bus_kind)
     for name in settings.run.steps:
         plugins.step(name)
+    for name in settings.prompts:
+        if name not in plugins.names("step"):
+            hint = nearest(name, plugins.names("step"))
+            origin = _origin(("prompts", name), loaded.origins)
+            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {origin}")

@@ -1,5 +1,6 @@
 """The effective settings as a list, secrets masked."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -10,6 +11,7 @@ from paceline.plugins import Kind, Plugins
 from paceline.settings.load import Loaded, options_for
 
 MASK = "********"
+_SECRET_VALUE = re.compile(r"([^&=]*(?:pass|pwd|key|token|secret|sig|auth)[^&=]*=)[^&]+", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,20 @@ def shown(loaded: Loaded, plugins: Plugins) -> Iterator[Shown]:
 
 
 def mask_url(url: str) -> str:
-    """The URL without its password."""
+    """The URL without its password, and without values of its query that may be secrets."""
     try:
         parts = urlsplit(url)
-        password = parts.password
+        user, password = parts.username, parts.password
     except ValueError:
         return MASK
-    if not password:
-        return url
-    user, _, rest = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{MASK}@{rest}"))
+    place = parts.netloc
+    if password:
+        place = f"{user or ''}:{MASK}@{place.rpartition('@')[2]}"
+    elif user and parts.scheme in {"http", "https"}:
+        # A name without a password is a token there.
+        place = f"{MASK}@{place.rpartition('@')[2]}"
+    masked = parts._replace(netloc=place, query=_SECRET_VALUE.sub(rf"\1{MASK}", parts.query))
+    return url if masked == parts else urlunsplit(masked)
 
 
 def _flat(model: BaseModel, prefix: str) -> Iterator[tuple[str, object]]:
@@ -71,6 +77,8 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()
         return mask_url(secret) if "://" in secret else MASK
+    if isinstance(value, str):
+        return mask_url(value) if "://" in value else value
     if isinstance(value, Mapping):
         return {str(key): str(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
     return value

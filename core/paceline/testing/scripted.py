@@ -44,6 +44,10 @@ def plain_answer(step: str) -> str:
     return json.dumps(_ANSWERS[step])
 
 
+def _answer_in_a_second(request: CompletionRequest, _: int) -> Reply:
+    return 1.0, plain_answer(request.step)
+
+
 class ScriptedProvider(Provider):
     """Answers by a script, and counts.
 
@@ -60,7 +64,7 @@ class ScriptedProvider(Provider):
     key = "scripted:model"
 
     def __init__(self, script: Script | None = None) -> None:
-        self._script = script or (lambda request, _: (1.0, plain_answer(request.step)))
+        self._script: Script = script or _answer_in_a_second
         self.in_flight = 0
         self.peak = 0
         self.requests: list[CompletionRequest] = []

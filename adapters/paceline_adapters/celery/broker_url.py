@@ -1,0 +1,45 @@
+"""The broker's address: what ``redis.url`` says, as Celery spells it."""
+
+import importlib
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from paceline.errors import SettingsError
+from paceline.settings.model import RedisSettings
+
+
+def broker_url(settings: RedisSettings) -> str:
+    """The URL for Celery.
+
+    Raises:
+        SettingsError: ``redis.url`` is not set, or is none.
+    """
+    if settings.url is None:
+        raise SettingsError(
+            "redis.url is not set, and executor 'celery' needs it: set redis.url in the "
+            "settings file, or PACELINE_REDIS__URL in the environment"
+        )
+    url = settings.url.get_secret_value()
+    try:
+        return _translated(url)
+    except (ValueError, TypeError):
+        # Its text may quote the URL, password and all.
+        raise SettingsError(
+            "redis.url is not valid: write it as redis://user:password@host:6379/0, "
+            "rediss:// for TLS, or unix:///path"
+        ) from None
+
+
+def _translated(url: str) -> str:
+    connection: Any = importlib.import_module("redis.connection")
+    # What redis-py, which everything else goes through, makes of it is what it means.
+    meant: dict[str, Any] = dict(connection.parse_url(url))
+    database = int(meant.get("db") or 0)
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        user, at, _ = parts.netloc.rpartition("@")
+        return f"redis+socket://{user}{at}{parts.path}?virtual_host={database}"
+    # Celery checks no certificates unless it is told to.
+    query = {"ssl_cert_reqs": "required"} if parts.scheme == "rediss" else {}
+    query |= {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    return urlunsplit((parts.scheme, parts.netloc, f"/{database}", urlencode(query), ""))

@@ -1,0 +1,104 @@
+"""An existing Celery app, started by its owner, works on roadmaps and on its own tasks."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import celery
+import pytest
+
+from tests.celery.rig import Rig, a_roadmap
+from tests.eventually import eventually
+from tests.processes import Simulator
+
+THEIRS = """
+import celery
+from paceline_adapters.celery import install
+
+app = celery.Celery("theirs", broker={broker!r})
+app.conf.task_time_limit = 77
+
+
+@app.task(name="theirs.write")
+def write(path):
+    with open(path, "w") as file:
+        file.write("done")
+
+
+install(app)
+"""
+
+
+@contextmanager
+def their_worker(rig: Rig, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``celery -A theirs worker …``; logs to ``theirs.log``."""
+    log = rig.home.folder / "theirs.log"
+    command = [sys.executable, "-m", "celery", "-A", "theirs", "worker", *arguments]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=rig.home.folder,
+            env=rig.home.whole(),
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def their_broker(rig: Rig) -> str:
+    """Another database than paceline's; the fixtures use those from 1 on."""
+    return f"{rig.redis_url.rpartition('/')[0]}/0"
+
+
+@pytest.fixture
+def theirs(rig: Rig) -> Path:
+    """The folder of their app."""
+    (rig.home.folder / "theirs.py").write_text(THEIRS.format(broker=their_broker(rig)))
+    rig.home.environment["PACELINE_EXECUTORS__CELERY__APP"] = "theirs:app"
+    return rig.home.folder
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_their_worker_takes_roadmaps_and_their_own_tasks(
+    rig: Rig, llm: Simulator, theirs: Path, pool: str
+) -> None:
+    files = [str(rig.write(a_roadmap(*given))) for given in (("small", 2), ("large", 60))]
+    done = theirs / "done.txt"
+    queues = ("-Q", "content_generation,celery", "-l", "INFO")
+    with their_worker(rig, *queues, "-P", pool, "-c", "2") as process:
+        small, large = (run["run_id"] for run in rig.home.json("submit", *files)["runs"])
+        with celery.Celery(broker=their_broker(rig), set_as_current=False) as app:
+            app.send_task("theirs.write", [str(done)])
+        eventually(lambda: rig.run(small).status == "completed", 60)
+        eventually(done.exists)
+        assert {worker.concurrency for worker in rig.workers()} == {2 if pool == "threads" else 1}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert rig.run(large).status == "queued"
+    assert rig.workers() == []
+    assert llm.figures()["prompts_paid_twice"] == 0
+
+
+def test_their_worker_of_other_queues_is_left_alone(rig: Rig, theirs: Path) -> None:
+    with their_worker(rig, "-Q", "celery", "-P", "threads", "-l", "INFO") as process:
+        eventually(lambda: "ready." in (theirs / "theirs.log").read_text(), 30)
+        assert rig.workers() == []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_a_pool_that_cannot_run_roadmaps_is_refused_in_one_line(rig: Rig, theirs: Path) -> None:
+    with their_worker(rig, "-Q", "content_generation", "-P", "solo") as process:
+        assert process.wait(30) == 1
+    lines = (theirs / "theirs.log").read_text().splitlines()
+    assert "paceline: error: Celery's pool 'solo' cannot run roadmaps" in lines[-1]

@@ -1,0 +1,43 @@
+"""`paceline db`."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Terminal
+
+
+def test_an_embedded_database_is_made_by_upgrading(paceline: Terminal) -> None:
+    assert "no schema yet" in paceline("db", "current", code=1).out
+    assert not Path("paceline.db").exists(), "looking makes no file"
+    assert "upgraded from nothing to version" in paceline("db", "upgrade").out
+    assert "up to date" in paceline("db", "upgrade").out
+    assert paceline("db", "current", "--json").json["up_to_date"]
+
+
+def test_a_server_is_upgraded_once_and_then_up_to_date(
+    paceline: Terminal, postgres_url: str
+) -> None:
+    paceline.setenv(PACELINE_STORE__URL=postgres_url)
+    assert "paceline db upgrade" in paceline("show", code=1).err
+    assert paceline("db", "current", "--json", code=1).json["version"] is None
+    first = paceline("db", "upgrade", "--json").json
+    assert first["before"] is None
+    assert paceline("db", "upgrade", "--json").json == {
+        "before": first["version"],
+        "version": first["version"],
+    }
+    assert "no runs" in paceline("show").err
+
+
+def test_a_server_that_is_away_is_one_line(paceline: Terminal, closed_port: int) -> None:
+    paceline.setenv(
+        PACELINE_STORE__URL=f"postgresql://me:hidden-password@127.0.0.1:{closed_port}/x"
+    )
+    for command in ("upgrade", "current"):
+        said = paceline("db", command, code=1)
+        assert str(closed_port) in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_a_store_without_a_schema_is_refused(paceline: Terminal) -> None:
+    paceline.setenv(PACELINE_STORE__URL="memory:")
+    assert "store.url" in paceline("db", "upgrade", code=2).err

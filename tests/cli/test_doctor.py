@@ -1,0 +1,205 @@
+"""`paceline doctor`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from paceline.store import Store
+
+from tests.cli.conftest import Terminal
+from tests.cli.test_plugins_command import install
+from tests.cli.test_status import a_worker
+from tests.processes import Simulator, simulator
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[Simulator]:
+    """A simulated LLM."""
+    with simulator() as server:
+        yield server
+
+
+@pytest.fixture
+def healthy(paceline: Terminal, llm: Simulator) -> Terminal:
+    """Settings with which everything is well."""
+    paceline.setenv(OPENAI_BASE_URL=llm.base_url)
+    return paceline
+
+
+def findings(paceline: Terminal, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+    """What it found."""
+    said = paceline("doctor", *arguments, "--json", code=code).json
+    assert said["wrong"] == sum(one["level"] == "wrong" for one in said["findings"])
+    assert all(bool(one["fix"]) or one["level"] != "warning" for one in said["findings"])
+    return list(said["findings"])
+
+
+def of(part: str, found: list[dict[str, Any]], level: str) -> dict[str, Any]:
+    """The one finding of that level on a part."""
+    [one] = [one for one in found if one["part"].startswith(part) and one["level"] == level]
+    return one
+
+
+def test_where_all_is_well_it_says_so_part_by_part(healthy: Terminal) -> None:
+    said = healthy("doctor")
+    assert "0 wrong, 0 warnings" in said.out
+    for part in ("store", "provider openai", "strategy", "steps", "times", "connections"):
+        assert part in said.out
+    assert said.err == ""
+
+
+def test_with_servers_every_one_is_reached(
+    healthy: Terminal, postgres_url: str, redis_url: str
+) -> None:
+    healthy.setenv(PACELINE_STORE__URL=postgres_url, PACELINE_REDIS__URL=redis_url)
+    assert "paceline db upgrade" in of("store", findings(healthy, code=1), "wrong")["text"]
+    healthy("db", "upgrade")
+    for executor in ("in-process", "arq", "celery"):
+        found = findings(healthy, "--executor", executor)
+        assert {one["level"] for one in found} <= {"ok", "warning"}
+        assert any("+ 10 reserved = " in one["text"] for one in found), "the sum is shown"
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"PACELINE_STORE__URL": "postgresql://u:hidden-password@127.0.0.1:{}/x"}, "store"),
+        ({"PACELINE_REDIS__URL": "redis://:hidden-password@127.0.0.1:{}/0"}, "ledger redis"),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:{}/v1"}, "provider openai"),
+    ],
+)
+def test_a_part_that_is_away_is_wrong_and_the_others_are_looked_at(
+    healthy: Terminal, closed_port: int, settings: dict[str, str], part: str
+) -> None:
+    healthy.setenv(**{name: value.format(closed_port) for name, value in settings.items()})
+    found = findings(healthy, code=1)
+    wrong = of(part, found, "wrong")
+    assert str(closed_port) in wrong["text"]
+    assert wrong["fix"]
+    assert of("steps", found, "ok")
+    assert "fix: " in healthy("doctor", code=1).out
+
+
+def test_a_missing_key_is_wrong_before_any_call(paceline: Terminal) -> None:
+    paceline.monkeypatch.delenv("OPENAI_API_KEY")
+    found = findings(paceline, code=1)
+    assert "OPENAI_API_KEY" in of("provider", found, "wrong")["text"]
+
+
+def test_a_queue_without_redis_is_wrong(healthy: Terminal) -> None:
+    for executor in ("celery", "arq"):
+        found = findings(healthy, "--executor", executor, code=1)
+        assert "redis.url" in of(f"executor {executor}", found, "wrong")["text"]
+
+
+def test_the_processes_of_a_prefork_pool_are_counted_each_with_its_pool(
+    healthy: Terminal, postgres_url: str, redis_url: str
+) -> None:
+    healthy.setenv(PACELINE_STORE__URL=postgres_url, PACELINE_REDIS__URL=redis_url)
+    healthy("db", "upgrade")
+    celery = ("--executor", "celery", "--set", "executors.celery.concurrency=21")
+    shrunk = of("connections", findings(healthy, *celery), "warning")
+    assert "21 processes × (10 + 20) + 10 reserved = 640" in shrunk["text"]
+    refused = findings(healthy, *celery, "--set", "store.budget=refuse", code=1)
+    assert of("connections", refused, "wrong")
+    threads = findings(healthy, *celery, "--set", "executors.celery.pool=threads")
+    assert "1 process × (10 + 20)" in of("connections", threads, "ok")["text"]
+
+
+def test_a_deadline_beyond_celerys_limits_is_wrong_where_they_strike(
+    healthy: Terminal, redis_url: str
+) -> None:
+    healthy.setenv(PACELINE_REDIS__URL=redis_url)
+    late = ("--executor", "celery", "--set", "run.deadline=1700")
+    found = of("executor celery", findings(healthy, *late, code=1), "wrong")
+    assert "run.deadline (1700 s) must be shorter than soft_time_limit (1500 s)" in found["text"]
+    findings(healthy, *late, "--set", "executors.celery.pool=threads")
+
+
+def test_a_limit_over_all_workers_in_memory_is_wrong_beside_other_workers(
+    healthy: Terminal,
+) -> None:
+    install(healthy, "sharer", SHARER)
+
+    async def two(store: Store) -> None:
+        for name in ("one", "two"):
+            await store.register(a_worker(name))
+
+    healthy.store(two)
+    found = findings(healthy, "--strategy", "everywhere", code=1)
+    assert "redis.url" in of("strategy everywhere", found, "wrong")["fix"]
+
+
+def test_a_lease_that_cannot_hold_is_wrong(healthy: Terminal) -> None:
+    found = findings(healthy, "--set", "run.lease=1", code=1)
+    assert "run.lease" in of("times", found, "wrong")["fix"]
+
+
+def test_prompts_that_are_not_there_are_wrong(healthy: Terminal) -> None:
+    found = findings(healthy, "--set", "prompts.quiz=no-such-file.md", code=1)
+    assert "no-such-file.md" in of("steps", found, "wrong")["text"]
+
+
+def test_a_plugin_that_fails_is_one_finding_and_its_words_are_kept_back(
+    healthy: Terminal,
+) -> None:
+    """What a stranger's exception says may hold a secret."""
+    install(healthy, "failing", FAILING)
+    found = findings(healthy, "--executor", "failing", code=1)
+    assert of("executor failing", found, "wrong")["text"] == "its plugin failed: RuntimeError"
+
+
+def test_what_an_executor_finds_is_shown(healthy: Terminal) -> None:
+    install(healthy, "finder", FINDER)
+    found = findings(healthy, "--executor", "finder", code=1)
+    assert of("finder", found, "wrong")["text"] == "first (3 s) must be shorter than second (2 s)"
+    assert "said by its check" in [one["text"] for one in found]
+
+
+SHARER = """
+from paceline import NoOptions, Permit, Strategy, hookimpl
+
+class Everywhere(Strategy):
+    shared = True
+    async def admit(self, work):
+        return Permit()
+
+@hookimpl
+def paceline_register_strategies(register):
+    register("everywhere", lambda o, c: Everywhere(), options=NoOptions, summary="One limit.")
+"""
+
+FAILING = """
+from paceline import Executor, NoOptions, hookimpl
+
+class Failing(Executor):
+    distributed = False
+    async def submit(self, run_id): ...
+    async def check(self):
+        raise RuntimeError("hidden-password")
+    def serve(self, *, concurrency=None):
+        return 0
+
+@hookimpl
+def paceline_register_executors(register):
+    register("failing", lambda o, c: Failing(), options=NoOptions, summary="Fails.")
+"""
+
+FINDER = """
+from paceline import Executor, NoOptions, hookimpl
+from paceline.doctor import ascending
+
+class Finder(Executor):
+    distributed = False
+    async def submit(self, run_id): ...
+    async def check(self):
+        return "said by its check"
+    def findings(self):
+        return [ascending("finder", [("first", 3), ("second", 2)])]
+    def serve(self, *, concurrency=None):
+        return 0
+
+@hookimpl
+def paceline_register_executors(register):
+    register("finder", lambda o, c: Finder(), options=NoOptions, summary="Finds.")
+"""

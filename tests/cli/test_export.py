@@ -1,0 +1,95 @@
+"""`paceline export`."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from paceline.cli.file_names import numbered_name, safe_name
+
+from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+
+IDS = ("../../etc/passwd", "a/b", "a-b", "A-B", "CON", "..", "机器学习", "x" * 200, "last")
+
+
+@pytest.fixture
+def run_id(paceline: Terminal) -> str:
+    """A complete run whose concepts have ids that no file system would like."""
+    roadmap = a_roadmap("wild", *IDS)
+    return paceline.store(lambda store: a_run(store, roadmap, "completed")).run_id
+
+
+def test_each_concept_becomes_one_file_within_the_folder(paceline: Terminal, run_id: str) -> None:
+    paceline("export", run_id, "--to", "out/book")
+    files = sorted(path.name for path in Path("out/book").iterdir())
+    assert len(files) == len(IDS) + 1
+    assert all(path.parent == Path("out/book") for path in Path().rglob("*.md"))
+    assert len({name.lower() for name in files}) == len(files), "also where case is folded"
+    assert "7-机器学习.md" in files
+    assert "## Quiz" in Path("out/book/7-机器学习.md").read_text()
+
+
+def test_the_table_of_contents_leads_to_every_file(paceline: Terminal, run_id: str) -> None:
+    paceline("export", "wild", "--to", "book")
+    index = Path("book/index.md").read_text()
+    links = re.findall(r"\(<(.+?)>\)", index)
+    assert len(links) == len(IDS)
+    assert all((Path("book") / link).is_file() for link in links)
+
+
+def test_nothing_is_replaced_unless_forced(paceline: Terminal, run_id: str) -> None:
+    Path("book").mkdir()
+    mine = Path("book/3-a-b.md")
+    mine.write_text("mine")
+    said = paceline("export", run_id, "--to", "book", code=2)
+    assert "book/3-a-b.md is there already; --force" in said.err
+    assert [path.name for path in Path("book").iterdir()] == ["3-a-b.md"], "and nothing begun"
+    paceline("export", run_id, "--to", "book", "--force")
+    assert "## Quiz" in mine.read_text()
+
+
+def test_a_symbolic_link_is_replaced_and_not_written_through(
+    paceline: Terminal, run_id: str
+) -> None:
+    Path("precious").write_text("mine")
+    Path("book").mkdir()
+    Path("book/index.md").symlink_to(Path("precious").resolve())
+    paceline("export", run_id, "--to", "book", code=2)
+    paceline("export", run_id, "--to", "book", "--force")
+    assert Path("precious").read_text() == "mine"
+
+
+def test_what_cannot_be_written_is_one_line(paceline: Terminal, run_id: str) -> None:
+    Path("file").write_text("")
+    assert (
+        "file/book: cannot be made" in paceline("export", run_id, "--to", "file/book", code=2).err
+    )
+    assert "--to" in paceline("export", run_id, code=2).err
+
+
+def test_json_is_one_document_with_everything(paceline: Terminal, run_id: str) -> None:
+    document = paceline("export", run_id, "--format", "json").json
+    assert document["run"]["run_id"] == run_id
+    assert document["roadmap"]["roadmap_id"] == "wild"
+    assert [one["concept_id"] for one in document["concepts"]] == list(IDS)
+    assert document["concepts"][0]["artifacts"][0]["content"]["title"] == f"Tutorial {HOSTILE}"
+    paceline("export", run_id, "--format", "json", "--to", "all.json")
+    assert json.loads(Path("all.json").read_text()) == document
+    paceline("export", run_id, "--format", "json", "--to", "all.json", code=2)
+
+
+def test_of_an_unfinished_run_what_exists_is_written(paceline: Terminal) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("half", "good", "bad"), "partial"))
+    said = paceline("export", "half", "--to", "book")
+    assert "1 of 2 concepts are complete" in said.err
+    assert "About bad (not generated)" in Path("book/index.md").read_text()
+    assert sorted(path.name for path in Path("book").iterdir()) == ["1-good.md", "index.md"]
+
+
+@pytest.mark.parametrize("text", [*IDS, "", "\x00\x1b", "a" * 10_000, "🙂" * 500, ".hidden", "-x"])
+def test_a_safe_name_is_short_and_names_no_other_place(text: str) -> None:
+    name = safe_name(text)
+    assert len(name.encode()) <= 120
+    assert not name.startswith((".", "-"))
+    assert not set(name) & set('/\\:*?"<>|\x00')
+    assert numbered_name(7, 120, text).startswith("007")

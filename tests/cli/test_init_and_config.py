@@ -1,0 +1,108 @@
+"""`paceline init` and `paceline config`."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paceline.cli import init
+from paceline.plugins import Kind, Plugins
+from paceline.roadmap import load_roadmap
+from paceline.settings.load import load_settings
+
+from tests.cli.conftest import Terminal
+
+TEMPLATE = Path(init.__file__).with_name("templates") / "paceline.toml"
+
+
+def test_what_init_writes_is_valid_and_tells_the_next_steps(paceline: Terminal) -> None:
+    said = paceline("init", "new/folder")
+    assert "paceline run roadmap.json" in said.out
+    assert "cd new/folder" in said.out
+    assert load_roadmap(paceline.folder / "new/folder/roadmap.json").concept_count() == 3
+    config = str(paceline.folder / "new/folder/paceline.toml")
+    shown = paceline("config", "show", "--config", config, "--json").json["settings"]
+    assert {one["origin"] for one in shown if one["key"] == "strategy"} == {config}
+
+
+def test_every_setting_of_the_template_is_one_also_behind_its_comment_sign(
+    paceline: Terminal,
+) -> None:
+    """A commented setting that is misspelt would bite whoever puts it in force."""
+    lines = TEMPLATE.read_text().splitlines()
+    settings = re.compile(r"# (\w+ = .+)")
+    uncommented = [
+        settings.sub(r"\1", line) if settings.fullmatch(line) else line for line in lines
+    ]
+    assert uncommented != lines
+    config = paceline.folder / "all.toml"
+    config.write_text("\n".join(uncommented))
+    load_settings(Plugins(), config=config, environ={})
+
+
+def test_the_template_changes_nothing_but_what_is_the_default(paceline: Terminal) -> None:
+    given = load_settings(Plugins(), config=TEMPLATE, environ={}).settings
+    default = load_settings(Plugins(), environ={}).settings
+    kept: Any = {"store": {"url"}, "strategies": True, "executors": True}
+    assert given.model_dump(exclude=kept) == default.model_dump(exclude=kept)
+    for section in ("strategies", "executors"):
+        written = tomllib.loads(TEMPLATE.read_text())[section]
+        for name, options in written.items():
+            kind: Kind = "strategy" if section == "strategies" else "executor"
+            offer = Plugins().offer(kind, name)
+            assert offer.check(options, name) == offer.check({}, name)
+
+
+def test_init_replaces_nothing_unless_forced(paceline: Terminal) -> None:
+    (paceline.folder / "roadmap.json").write_text("mine")
+    said = paceline("init", code=2)
+    assert "roadmap.json is there already; --force" in said.err
+    assert (paceline.folder / "roadmap.json").read_text() == "mine"
+    assert not (paceline.folder / "paceline.toml").exists(), "all or nothing"
+    paceline("init", "--force")
+    assert json.loads((paceline.folder / "roadmap.json").read_text())["title"]
+
+
+def test_config_show_names_value_and_origin_of_each_setting(paceline: Terminal) -> None:
+    (paceline.folder / "paceline.toml").write_text("[run]\nlease = 60\n")
+    paceline.setenv(PACELINE_STRATEGIES__PER_ROADMAP__LIMIT="7")
+    shown = paceline("config", "show", "--set", "store.pool_size=4", "--json").json["settings"]
+    by_key = {one["key"]: (one["value"], one["origin"]) for one in shown}
+    assert by_key["run.lease"] == (60, "paceline.toml")
+    assert by_key["store.pool_size"] == (4, "--set store.pool_size")
+    assert by_key["run.grace"] == (25, "default")
+    assert by_key["strategies.per-roadmap.limit"] == (
+        7,
+        "environment PACELINE_STRATEGIES__PER_ROADMAP__LIMIT",
+    )
+    assert by_key["provider.api_key"] == ("********", "environment OPENAI_API_KEY")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "store.url=postgresql://me:hidden-password@host/db",
+        "redis.url=redis://:hidden-password@host/0",
+        "provider.base_url=https://me:hidden-password@host/v1",
+        "provider.base_url=https://host/v1?api_key=hidden-password",
+        "provider.api_key=hidden-password",
+    ],
+)
+def test_config_show_masks_every_secret(paceline: Terminal, setting: str) -> None:
+    # That the secrets are absent is what each call looks at.
+    assert "********" in paceline("config", "show", "--set", setting).out
+    assert "********" in paceline("config", "show", "--set", setting, "--json").out
+
+
+def test_config_show_can_leave_the_defaults_out(paceline: Terminal) -> None:
+    lines = paceline("config", "show", "--changed").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["setting", "provider.api_key"]
+
+
+def test_a_wrong_setting_ends_with_code_two_and_one_line(paceline: Terminal) -> None:
+    said = paceline("config", "show", "--set", "store.pool_sise=4", code=2)
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "did you mean 'pool_size'?" in said.err

@@ -1,0 +1,118 @@
+"""`paceline plugins`."""
+
+from pathlib import Path
+
+from tests.cli.conftest import Terminal
+
+PLUGIN = '''
+from typing import Literal
+from pydantic import Field, SecretStr
+from paceline import Options, Permit, Strategy, hookimpl
+
+
+class Choices(Options):
+    calls: int = Field(default=3, ge=1, lt=100)
+    """Calls at once, of
+    all roadmaps."""
+    mood: Literal["calm", "hasty"] = "calm"
+    token: SecretStr | None = SecretStr("hidden-password")
+    rate: float | None = None
+    names: list[str] = Field(default_factory=lambda: ["a"], max_length=3)
+    place: str
+
+
+class Moody(Strategy):
+    async def admit(self, work):
+        return Permit()
+
+
+@hookimpl
+def paceline_register_strategies(register):
+    register("moody", lambda o, c: Moody(), options=Choices, summary="By mood\\x1b[31m.")
+'''
+
+
+def install(paceline: Terminal, name: str, text: str) -> None:
+    """Make a package with an entry point, as pip would."""
+    packages = paceline.folder / "packages"
+    info = packages / f"{name}-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[paceline]\n{name} = {name}_plugin\n")
+    (packages / f"{name}_plugin.py").write_text(text)
+    paceline.monkeypatch.syspath_prepend(packages)
+
+
+def test_every_kind_is_listed_with_who_offers_it(paceline: Terminal) -> None:
+    rows = paceline("plugins", "--json").json["plugins"]
+    found = {(row["kind"], row["name"]): row for row in rows}
+    for place in (
+        ("strategy", "per-roadmap"),
+        ("executor", "celery"),
+        ("store", "postgresql"),
+        ("provider", "openai"),
+        ("event-bus", "redis"),
+        ("ledger", "memory"),
+        ("step", "quiz"),
+        ("command", "db"),
+    ):
+        assert found[place]["summary"]
+        assert found[place]["plugin"].startswith("paceline")
+    listed = paceline("plugins").out
+    assert "per-roadmap" in listed
+    assert all(len(line.split("  ")) >= 3 for line in listed.splitlines()), "one line each"
+
+
+def test_a_third_partys_plugin_stands_beside_ours(paceline: Terminal) -> None:
+    install(paceline, "stranger", PLUGIN)
+    [row] = [row for row in paceline("plugins", "--json").json["plugins"] if row["name"] == "moody"]
+    assert row["plugin"] == "stranger"
+    assert "moody" in paceline("plugins").out
+
+
+def test_show_tells_type_default_bounds_and_meaning(paceline: Terminal) -> None:
+    install(paceline, "teller", PLUGIN)
+    [described] = paceline("plugins", "show", "moody", "--json").json["plugins"]
+    assert described["section"] == "strategies.moody"
+    options = {one.pop("name"): one for one in described["options"]}
+    assert options["calls"] == {
+        "type": "integer",
+        "default": 3,
+        "required": False,
+        "bounds": "≥ 1, < 100",
+        "description": "Calls at once, of all roadmaps.",
+    }
+    assert options["mood"]["bounds"] == "one of calm, hasty"
+    assert (options["token"]["type"], options["token"]["default"]) == ("secret", "********")
+    assert (options["rate"]["type"], options["rate"]["default"]) == ("number", None)
+    assert options["names"]["default"] == ["a"]
+    assert options["place"]["required"]
+    said = paceline("plugins", "show", "moody").out
+    assert "[strategies.moody]" in said
+    assert "(required)" in said
+
+
+def test_a_name_of_several_kinds_shows_all(paceline: Terminal) -> None:
+    shown = paceline("plugins", "show", "memory", "--json").json["plugins"]
+    assert [one["kind"] for one in shown] == ["store", "event-bus", "ledger"]
+
+
+def test_an_unknown_name_is_told_with_the_nearest(paceline: Terminal) -> None:
+    assert "did you mean 'per-roadmap'?" in paceline("plugins", "show", "per_roadmpa", code=2).err
+
+
+def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing(paceline: Terminal) -> None:
+    install(paceline, "broken", "import a_module_that_is_not_there")
+    said = paceline("plugins", "--json").json
+    [fault] = said["broken"]
+    assert fault["name"] == "broken"
+    assert "a_module_that_is_not_there" in fault["reason"]
+    assert "a_module_that_is_not_there" in paceline("plugins").out
+    assert "broken" in paceline("doctor", code=1).out
+    paceline.setenv(PACELINE_PLUGINS="none")
+    assert paceline("plugins", "--json").json["broken"] == []
+
+
+def test_wrong_settings_do_not_keep_plugins_from_being_listed(paceline: Terminal) -> None:
+    Path("paceline.toml").write_text("no_such_setting = 1")
+    paceline("plugins")

@@ -1,0 +1,190 @@
+"""Commands as processes: imports, pipes, terminals, signals."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paceline.events import Event
+from paceline.parts import open_bus
+from paceline.plugins import Plugins
+from paceline.settings.load import load_settings
+from paceline.store import Run
+
+from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+from tests.eventually import eventually
+from tests.processes import PACELINE, Home
+
+_MODULES = """
+import json, sys
+from paceline.cli import main
+sys.argv = ["paceline", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status", "--help"], ["export", "--help"]])
+def test_help_imports_no_adapter_and_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _MODULES, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = json.loads(done.stderr)
+    heavy = ("paceline_adapters", "paceline_strategies", "sqlalchemy", "openai", "aiohttp", "rich")
+    assert [one for one in modules if one.startswith(heavy)] == []
+
+
+def test_every_command_explains_itself_with_an_example(paceline: Terminal) -> None:
+    for command in (
+        "init", "config show", "plugins", "plugins show", "db upgrade", "db current", "doctor",
+        "status", "watch", "cancel", "resume", "show", "export",
+    ):  # fmt: skip
+        said = paceline(*command.split(), "--help").out
+        assert "Example" in said, command
+        assert f"paceline {command.partition(' ')[0]}" in said, command
+
+
+@pytest.fixture
+def home(paceline: Terminal) -> Home:
+    """The same folder for commands that run as processes."""
+    return Home(paceline.folder, {"OPENAI_API_KEY": "sk-very-secret"})
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_watch_that_is_interrupted_ends_tidily(
+    paceline: Terminal, home: Home, number: signal.Signals, code: int
+) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
+    with home.started("watch", "--json", name="watch") as process:
+        eventually(lambda: "content_generation_snapshot" in home.log("watch"))
+        process.send_signal(number)
+        assert process.wait(10) == code
+    assert "Traceback" not in home.log("watch")
+
+
+def test_a_watch_ends_when_the_run_does(paceline: Terminal, home: Home) -> None:
+    run = paceline.store(lambda store: a_run(store, a_roadmap("r", "a")))
+    with home.started("watch", "r", "--json", name="watch") as process:
+        eventually(lambda: "content_generation_snapshot" in home.log("watch"))
+        paceline("cancel", "r")
+        assert process.wait(20) == 1
+    events = [json.loads(line) for line in home.log("watch").splitlines() if line[:1] == "{"]
+    assert [one["task_id"] for one in events] == [run.run_id] * len(events)
+    assert (events[-1]["type"], events[-1]["status"]) == (
+        "content_generation_finished",
+        "cancelled",
+    )
+
+
+def test_events_are_heard_over_redis_and_gone_on_with_after_a_position(
+    paceline: Terminal, home: Home, redis_url: str
+) -> None:
+    paceline.setenv(PACELINE_REDIS__URL=redis_url)
+    home.environment["PACELINE_REDIS__URL"] = redis_url
+    run = paceline.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "running"))
+
+    def publish(*statuses: str) -> None:
+        """Tell of concepts, or of the run's end."""
+        settings = load_settings(Plugins()).settings
+
+        async def tell() -> None:
+            async with open_bus(settings, Plugins()) as bus:
+                await bus.publish([an_event(run, status) for status in statuses])
+
+        asyncio.run(tell())
+
+    def heard(name: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in home.log(name).splitlines() if line[:1] == "{"]
+        return [line for line in lines if line["concept_id"] or line["epoch"]]
+
+    with home.started("watch", "r", "--json", name="first") as process:
+        publish("generating", "completed")
+        eventually(lambda: len(heard("first")) == 2, within=30)
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+    last = heard("first")[-1]
+    assert (last["status"], last["offset"]) == ("completed", 2)
+    position = f"{last['epoch']}-{last['offset']}"
+    with home.started("watch", "r", "--json", "--after", position, name="again") as process:
+        publish("failed", "partial")
+        assert process.wait(30) == 3
+    assert [one["status"] for one in heard("again")] == ["failed", "partial"]
+
+
+def an_event(run: Run, status: str) -> Event:
+    """What a worker would publish."""
+    ended = status == "partial"
+    return Event(
+        type="content_generation_finished" if ended else "content_generation_progress",
+        task_id=run.run_id,
+        roadmap_id=run.roadmap_id,
+        concept_id=None if ended else "a",
+        status=status,
+        progress_current=1,
+        progress_total=2,
+        fence=run.fence,
+    )
+
+
+def test_whoever_reads_a_part_only_brings_no_traceback(paceline: Terminal, home: Home) -> None:
+    roadmap = a_roadmap("r", *(f"concept-{number}" for number in range(40)))
+    paceline.store(lambda store: a_run(store, roadmap, "completed"))
+    with subprocess.Popen(
+        [*PACELINE, "export", "r", "--format", "json"],
+        cwd=home.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(10) == '{"run": {"'
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
+def test_a_terminal_gets_rendered_text_and_nothing_that_steers_it(
+    paceline: Terminal, home: Home
+) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "completed"))
+    shown = on_a_terminal(home, "show", "r", "a")
+    assert "\x1b[" in shown, "bold and colours"
+    assert "not markup" in shown
+    for part in ("\x1b]0;", "\x1b[2J", "\x9b", "\u202e", "\x1b]8;"):
+        assert part in HOSTILE or part == "\x1b]8;"
+        assert part not in shown
+    assert "Title of r (r)" in on_a_terminal(home, "show")
+
+
+def on_a_terminal(home: Home, *arguments: str) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, **home.environment, "TERM": "xterm-256color"}
+    with subprocess.Popen(
+        [*PACELINE, *arguments], cwd=home.folder, env=environment, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not part:
+                break
+            written += part
+        os.close(ours)
+        assert process.wait(10) == 0, written
+    return written.decode()

@@ -1,0 +1,125 @@
+"""`paceline status`."""
+
+from paceline.identity import ProcessIdentity, this_process
+from paceline.store import Figures, Store, WorkerRecord
+
+from tests.cli.conftest import Terminal, a_roadmap, a_run
+
+
+def a_worker(name: str, *runs: str, identity: ProcessIdentity | None = None) -> WorkerRecord:
+    """A worker that has these runs, 28 concepts of each in flight."""
+    return WorkerRecord(
+        worker_id=name,
+        identity=identity or this_process(),
+        executor="in-process",
+        concurrency=8,
+        pool_max=5,
+        figures=Figures(
+            runs=runs,
+            concepts=28 * len(runs),
+            calls=20 * len(runs),
+            connections=2,
+            events_per_second=12.34,
+            strategy="unbounded (no limit)",
+        ),
+    )
+
+
+async def busy(store: Store) -> None:
+    """Two runs in work, one that waits and one that is over; a worker that lives, one dead."""
+    one = await a_run(store, a_roadmap("one", "a", "b"), "running")
+    two = await a_run(store, a_roadmap("two", "a", "b"), "running")
+    await a_run(store, a_roadmap("three", "a", "b"))
+    await a_run(store, a_roadmap("four", "a", "b"), "completed")
+    mine = this_process()
+    await store.register(a_worker("alive", one.run_id, two.run_id))
+    gone = ProcessIdentity(mine.host, mine.pid, mine.started - 1000)
+    await store.register(a_worker("dead", "x", identity=gone))
+
+
+def test_without_workers_it_says_what_waits_and_how_to_begin(paceline: Terminal) -> None:
+    assert "No worker runs and no roadmap waits." in paceline("status").out
+    paceline.store(lambda store: a_run(store, a_roadmap("one", "a")))
+    assert "1 roadmap waiting. Start one: paceline worker" in paceline("status").out
+
+
+def test_it_explains_why_so_many_concepts_are_in_flight(paceline: Terminal) -> None:
+    paceline.store(busy)
+    said = paceline("status").out
+    assert (
+        "2 roadmaps active (concurrency 8 counts roadmaps) × their concepts (unbounded (no limit))"
+        " = 56 concepts in flight, 40 of them in an LLM call; this is not prefetching: 0 roadmaps"
+        " reserved." in said
+    )
+    assert "runs: 2 running, 1 queued" in said
+    assert "2 of 8" in said
+    assert "Title of three" in said
+    assert "Title of four" not in said
+
+
+def test_json_gives_every_figure_under_a_stable_name(paceline: Terminal) -> None:
+    paceline.store(busy)
+    status = paceline("status", "--json").json
+    [worker] = status["workers"]
+    assert worker["worker_id"] == "alive", "whose process is gone is none"
+    assert worker["pid"] == this_process().pid
+    assert (worker["concurrency"], worker["concepts"], worker["calls"]) == (8, 56, 40)
+    assert (worker["connections"], worker["pool_max"]) == (2, 5)
+    assert (worker["events_per_second"], worker["strategy"]) == (12.3, "unbounded (no limit)")
+    assert (len(worker["active"]), worker["reserved"]) == (2, [])
+    totals = status["totals"]
+    assert (totals["roadmaps_active"], totals["roadmaps_reserved"]) == (2, 0)
+    assert (totals["roadmaps_queued"], totals["concepts"], totals["calls"]) == (1, 56, 40)
+    assert status["database"] == {
+        "max_connections": None,
+        "reserve": 10,
+        "registered": 5,
+        "in_use": 2,
+    }
+    assert {run["roadmap_id"] for run in status["runs"]} == {"one", "two", "three"}
+
+
+def test_a_store_that_is_away_is_one_line_and_code_one(
+    paceline: Terminal, closed_port: int
+) -> None:
+    paceline.setenv(
+        PACELINE_STORE__URL=f"postgresql://me:hidden-password@127.0.0.1:{closed_port}/x"
+    )
+    said = paceline("status", code=1)
+    assert said.out == ""
+    assert str(closed_port) in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_a_queue_that_is_away_is_named_and_the_stores_part_shown(
+    paceline: Terminal, closed_port: int
+) -> None:
+    paceline.store(busy)
+    paceline.setenv(
+        PACELINE_REDIS__URL=f"redis://:hidden-password@127.0.0.1:{closed_port}/0",
+        PACELINE_EXECUTOR="celery",
+    )
+    said = paceline("status", code=1)
+    assert str(closed_port) in said.err
+    assert "56 concepts in flight" in said.out
+    shown = paceline("status", "--json", code=1).json
+    assert len(shown["unreachable"]) == 1
+    assert len(shown["workers"]) == 1
+
+
+def test_the_sum_of_connections_is_shown_against_the_servers(
+    paceline: Terminal, postgres_url: str
+) -> None:
+    paceline.setenv(PACELINE_STORE__URL=postgres_url)
+    paceline("db", "upgrade")
+    paceline.store(busy)
+    assert "pools may open 5 + 10 reserved = 15 ≤ " in paceline("status").out
+    [allowed] = {
+        paceline.store(_max),
+        paceline("status", "--json").json["database"]["max_connections"],
+    }
+    assert allowed is not None
+
+
+async def _max(store: Store) -> int | None:
+    return (await store.budget()).server_max

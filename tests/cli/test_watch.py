@@ -1,0 +1,55 @@
+"""`paceline watch`."""
+
+import json
+
+import pytest
+from paceline.store import RunStatus, Store
+
+from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+
+
+def test_without_unfinished_runs_there_is_nothing_to_watch(paceline: Terminal) -> None:
+    assert "no run is unfinished" in paceline("watch").err
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        (["completed"], 0),
+        (["completed", "partial"], 3),
+        (["partial", "failed", "completed"], 1),
+        (["cancelled"], 1),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_run(
+    paceline: Terminal, statuses: list[RunStatus], code: int
+) -> None:
+    async def fill(store: Store) -> list[str]:
+        return [
+            (await a_run(store, a_roadmap(f"r{n}", "c", "d"), status)).run_id
+            for n, status in enumerate(statuses)
+        ]
+
+    ids = paceline.store(fill)
+    said = paceline("watch", *ids, code=code)
+    assert len(said.out.splitlines()) == len(ids)
+
+
+def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
+    run = paceline.store(
+        lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial", reason=HOSTILE)
+    )
+    said = paceline("watch", "r", "--json", code=3)
+    [event] = [json.loads(line) for line in said.out.splitlines()]
+    assert event["type"] == "content_generation_finished"
+    assert (event["task_id"], event["status"]) == (run.run_id, "partial")
+    assert (event["progress_current"], event["progress_total"]) == (2, 2)
+    assert event["reason"] == HOSTILE, "escaped, but all there"
+
+
+def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Terminal) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
+    paceline("watch", "r", "--after", "0-0")
+    for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):
+        assert "--after takes EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
+    assert "'nothing'" in paceline("watch", "nothing", code=2).err

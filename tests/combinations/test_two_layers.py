@@ -1,0 +1,57 @@
+"""The origin's scenario: eight tasks, and what the provider sees at once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.combinations.conftest import ROADMAPS
+from tests.eventually import eventually
+from tests.processes import Home, Simulator, simulator
+
+FILES = [str(path) for path in ROADMAPS]
+
+
+@pytest.fixture
+def llm() -> Iterator[Simulator]:
+    """Calls of several seconds, so that all concepts of eight roadmaps overlap."""
+    with simulator("--latency", "tutorial=12-14", "--speed", "1", *FAST) as server:
+        yield server
+
+
+FAST = ("--latency", "resources=0.1-0.2", "--latency", "quiz=0.1-0.2")
+
+
+def test_eight_tasks_are_227_calls_and_status_says_why(home: Home, llm: Simulator) -> None:
+    home.environment |= {"PACELINE_STRATEGY": "unbounded", "PACELINE_EXECUTOR": "celery"}
+    with home.workers():
+        eventually(lambda: len(home.worker_pids()) == 8, within=30)
+        home.run("submit", *FILES)
+        eventually(lambda: llm.figures()["in_flight"] == 227, within=40)
+        status = home.json("status")
+        assert home.run("watch").returncode == 0
+    totals = status["totals"]
+    assert totals["roadmaps_active"] == 8
+    assert totals["roadmaps_reserved"] <= 8
+    assert llm.figures()["in_flight_peak"] == 227
+    assert llm.figures()["prompts_paid_twice"] == 0
+    database = status["database"]
+    pools = sum(worker["pool_max"] for worker in status["workers"])
+    assert pools + database["reserve"] <= database["max_connections"]
+
+
+def test_global_16_over_two_worker_processes_is_never_more(home: Home) -> None:
+    with simulator("--speed", "20") as llm:
+        home.environment |= {
+            "PACELINE_PROVIDER__BASE_URL": llm.base_url,
+            "PACELINE_STRATEGY": "global",
+            "PACELINE_STRATEGIES__GLOBAL__CONCURRENCY": "16",
+            "PACELINE_EXECUTOR": "celery",
+            "PACELINE_EXECUTORS__CELERY__POOL": "threads",
+            "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "2",
+        }
+        home.run("submit", *FILES[:4])
+        with home.workers(count=2):
+            assert home.run("watch").returncode == 0
+        figures = llm.figures()
+    assert figures["in_flight_peak"] == 16
+    assert figures["paid"] == (30 + 25 + 28 + 32) * 3

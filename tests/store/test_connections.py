@@ -1,0 +1,62 @@
+"""No database connection is held while an LLM is being waited for."""
+
+import asyncio
+
+from paceline.context import Context
+from paceline.opening import worker_records
+from paceline.parts import Parts, make_executor
+from paceline.plugins import Plugins
+from paceline.provider import CompletionRequest
+from paceline.settings.model import Settings
+from paceline.strategy import Stack
+from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
+from paceline.worker import Worker
+from paceline_adapters.memory.bus import MemoryBus
+
+from tests.core.rig import a_roadmap
+from tests.store.places import SqlPlace, on_loop
+
+CONCEPTS = 40
+
+
+class Counting(ScriptedProvider):
+    """Answers when all concepts wait for it, and notes the connections in use meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(self._script)
+        self.everybody = asyncio.Event()
+
+    def _script(self, request: CompletionRequest, ordinal: int) -> Reply:
+        if ordinal == CONCEPTS:
+            self.everybody.set()
+        return (0.5 if ordinal <= CONCEPTS else 0.0), plain_answer(request.step)
+
+
+@on_loop
+async def test_forty_calls_in_flight_use_no_connection(sql_place: SqlPlace) -> None:
+    settings, plugins = Settings(store=sql_place.settings()), Plugins()
+    store = sql_place.make(settings, "w", 2)
+    await store.open()
+    provider, context = Counting(), Context(settings=settings, plugins=plugins)
+    parts = Parts(
+        settings=settings,
+        store=store,
+        bus=MemoryBus(max_length=1000, keep=60.0),
+        provider=provider,
+        strategy=Stack([]),
+        steps=[(name, plugins.step(name).make({}, context, "")) for name in settings.run.steps],
+        executor=make_executor(settings, plugins),
+    )
+    [record] = worker_records(settings, executor="in-process", concurrency=1)
+    await store.register(record)
+    run, _ = await store.create_run(a_roadmap(CONCEPTS), executor="in-process")
+    worker = Worker(parts, record)
+    working = asyncio.create_task(worker.run(run.run_id))
+    await provider.everybody.wait()
+    before = store.pool().checkouts
+    assert store.pool().in_use == 0
+    assert await working == "completed"
+    # Forty concepts of three artifacts on two connections, in far fewer transactions.
+    assert store.pool().checkouts - before < CONCEPTS * 3
+    assert store.pool().peak <= 2
+    await store.close()

@@ -1,0 +1,64 @@
+"""The stores as the settings choose them."""
+
+import subprocess
+import sys
+
+import pytest
+from paceline.context import Context
+from paceline.errors import SettingsError
+from paceline.plugins import Plugins
+from paceline.settings.model import Settings
+
+from tests.store.places import SqlPlace, on_loop, submitted
+
+
+@on_loop
+async def test_the_scheme_of_the_url_chooses_the_store(sql_place: SqlPlace) -> None:
+    settings = Settings(store=sql_place.settings())
+    offer = Plugins().store(settings.store_kind)
+    store = offer.make({}, Context(plugins=Plugins(), settings=settings, worker_id="w"), "store")
+    assert store.shared
+    await store.open()
+    assert (await submitted(store)).status == "queued"
+    await store.close()
+
+
+def test_a_wrong_url_stops_the_start(sqlite_place: SqlPlace) -> None:
+    settings = Settings(store=SqlPlace("sqlite://").settings())
+    with pytest.raises(SettingsError, match=r"store\.url: sqlite needs a file"):
+        Plugins().store("sqlite").make({}, Context(plugins=Plugins(), settings=settings), "store")
+
+
+def test_offering_the_stores_loads_no_database_library() -> None:
+    program = """
+import sys
+from paceline.plugins import Plugins
+print(Plugins().store("sqlite").summary, Plugins().store("postgresql").summary)
+sys.exit(bool({"sqlalchemy", "alembic", "asyncpg", "aiosqlite"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_driver_names_the_extra_to_install() -> None:
+    program = """
+import sys
+from pydantic import SecretStr
+from paceline.context import Context
+from paceline.errors import PluginError
+from paceline.plugins import Plugins
+from paceline.settings.model import Settings, StoreSettings
+sys.modules["asyncpg"] = None  # as if it were not installed
+settings = Settings(store=StoreSettings(url=SecretStr("postgresql://u:p@h/d")))
+try:
+    Plugins().store("postgresql").make({}, Context(plugins=Plugins(), settings=settings), "store")
+except PluginError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == (
+        "store 'postgresql' needs asyncpg, which is not installed: "
+        "pip install 'paceline[postgres]'\n"
+    )

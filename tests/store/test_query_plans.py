@@ -1,0 +1,77 @@
+"""No question becomes slower with the number of runs that have ended."""
+
+import re
+import sqlite3
+from typing import Any
+
+from paceline.store import Figures
+from paceline_adapters.sql.store import SqlStore
+from sqlalchemy import event
+
+from tests.store.places import (
+    LEASE,
+    SqlitePlace,
+    artifact,
+    claimed,
+    done,
+    must_claim,
+    on_loop,
+    roadmap,
+    submitted,
+    worker,
+)
+
+GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
+
+
+@on_loop
+async def test_every_statement_finds_its_rows_by_an_index(sqlite_place: SqlitePlace) -> None:
+    asked: dict[str, Any] = {}
+
+    def remember(*event_arguments: Any) -> None:
+        _connection, _cursor, statement, parameters, _context, many = event_arguments
+        asked[statement] = parameters[0] if many else parameters
+
+    async with sqlite_place.store() as store:
+        assert isinstance(store, SqlStore)
+        event.listen(store._database._engine.sync_engine, "before_cursor_execute", remember)
+        await store.admit_workers([worker()])
+        await store.register(worker())
+        claim = await claimed(store)
+        await store.create_run(roadmap(), executor="x")
+        await store.save(claim, artifact(), concept=done())
+        await store.beat("worker", Figures(runs=(claim.run_id,)), lease=LEASE)
+        await store.run(claim.run_id)
+        await store.runs()
+        await store.runs(status=["queued", "running"], before=claim.run_id)
+        await store.runs(roadmap_id="r", before=claim.run_id)
+        await store.roadmap(claim.run_id)
+        await store.concepts(claim.run_id)
+        await store.artifact_steps(claim.run_id)
+        await store.artifacts(claim.run_id, concept_id="c0", step="quiz")
+        await store.totals(claim.run_id)
+        (orphan,) = await store.orphans()
+        await store.requeue_orphan(orphan, poison_after=3)
+        again = await store.claim_next("in-process", "worker", lease=LEASE)
+        assert again is not None
+        await store.claim_next("in-process", "worker", lease=LEASE, only=[claim.run_id])
+        await store.request_cancel(claim.run_id)
+        await store.hand_back(again)
+        await store.reopen(claim.run_id, executor="x")
+        await store.finish(await must_claim(store, claim.run_id), "partial")
+        await submitted(store, "other")
+        await store.workers()
+        await store.budget()
+        await store.deregister("worker")
+
+    assert len(asked) > 30
+    connection = sqlite3.connect(sqlite_place.path)
+    for statement, parameters in asked.items():
+        if statement.startswith(("BEGIN", "PRAGMA")):
+            continue
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+        for *_, step in plan:
+            # Reading a page along an index is no search.
+            paged = step.startswith("SCAN runs USING INDEX") and "LIMIT" in statement
+            assert paged or not GROWING.match(step), (statement, step)
+    connection.close()
