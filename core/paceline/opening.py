@@ -86,7 +86,13 @@ async def _refuse_split_limits(parts: Parts, record: WorkerRecord) -> None:
         return
     siblings = {record.identity, this_process()}
     others = [w for w in await parts.store.workers() if w.identity not in siblings]
-    living = [other for other in others if not other.identity.is_gone()]
+    mine = (record.identity.started, record.worker_id)
+    # Of two that start at once the later one gives way, not both.
+    living = [
+        other
+        for other in others
+        if (other.identity.started, other.worker_id) < mine and not other.identity.is_gone()
+    ]
     if living:
         raise SettingsError(
             f"strategy {'/'.join(parts.settings.strategy)} limits all workers together, but "

@@ -77,6 +77,18 @@ def test_a_second_command_attaches_to_a_run_that_lives(home: Home, llm: Simulato
     assert llm.figures()["prompts_paid_twice"] == 0
 
 
+def test_a_limit_in_memory_is_refused_to_a_second_worker(home: Home) -> None:
+    home.environment["PACELINE_STRATEGY"] = "global"
+    with home.workers() as [first]:
+        told = home.run("worker", code=2).stderr
+        assert "redis.url is not set" in told
+        assert first.poll() is None
+        home.run("run", FILE, code=2)
+    home.environment["PACELINE_STRATEGY"] = "per-roadmap"
+    with home.workers(count=2):
+        assert len(home.worker_pids()) == 2
+
+
 def test_submitted_runs_wait_for_a_worker_of_the_store(home: Home, llm: Simulator) -> None:
     home.run("submit", FILE)
     assert home.json("show")["runs"][0]["status"] == "queued"
