@@ -7,7 +7,9 @@ import pytest
 from paceline.errors import SettingsError
 from paceline.plugins import Plugins
 from paceline.settings.load import Loaded, Value, load_settings, parse_assignment
+from paceline.settings.model import RedisSettings
 from paceline.settings.show import mask_url, shown
+from pydantic import SecretStr
 
 
 def load(
@@ -103,6 +105,14 @@ def test_an_assignment_reads_toml_where_it_looks_like_it() -> None:
     for wrong in ("run.steps", "=3", "a..b=1", "a=[1"):
         with pytest.raises(SettingsError):
             parse_assignment(wrong)
+
+
+def test_tls_to_redis_checks_whose_certificate_it_is() -> None:
+    def options(url: str) -> dict[str, bool]:
+        return RedisSettings(url=SecretStr(url)).tls_options()
+
+    assert options("rediss://:p@h/0") == {"ssl_check_hostname": True}
+    assert options("rediss://h/0?ssl_cert_reqs=none") == options("redis://h/0") == {}
 
 
 def test_a_url_without_a_password_stays_as_it_is() -> None:

@@ -48,6 +48,7 @@ def connect(settings: RedisSettings, queue: str) -> ArqRedis:
             retry_on_error=[LostConnection, NoAnswer],
             protocol=2,
             client_name="paceline",
+            **settings.tls_options(),
         )
         pool.connection_class(**pool.connection_kwargs)  # finds options that there are not
     except (ValueError, TypeError, RedisError):

@@ -122,6 +122,7 @@ class Link:
                 # A stranger's bytes must not break the reading of all that follows.
                 encoding_errors="replace",
                 client_name="paceline",
+                **settings.tls_options(),
             )
             options = cast("dict[str, Any]", pool.connection_kwargs)
             pool.connection_class(**options)  # finds options that there are not

@@ -51,6 +51,16 @@ class RedisSettings(_Section):
     timeout: Seconds = 10.0
     """Seconds to wait for a connection or an answer."""
 
+    def tls_options(self) -> dict[str, bool]:
+        """What TLS connections need beyond the URL.
+
+        redis-py below 6 checks a certificate but not whose it is; a URL that says how to check
+        (``ssl_…``) is left alone.
+        """
+        url = "" if self.url is None else self.url.get_secret_value()
+        checked_by_us = url.startswith("rediss:") and "ssl_" not in url.partition("?")[2]
+        return {"ssl_check_hostname": True} if checked_by_us else {}
+
 
 class ProviderSettings(_Section):
     """The LLM."""
