@@ -1,6 +1,7 @@
 """Runs whose owner is gone go back into the queue. No process is in charge of it: all look."""
 
 import logging
+from collections.abc import AsyncIterator
 
 from paceline.executor import Executor
 from paceline.settings.model import Settings
@@ -41,22 +42,15 @@ async def recover(
     return requeued
 
 
-async def submit_queued(store: Store, settings: Settings, executor: Executor) -> int:
-    """Submit every queued run of the executor again.
+async def queued_runs(store: Store, settings: Settings) -> AsyncIterator[str]:
+    """Ids of every queued run of the executor, for a worker that compares them with its queue.
 
     A broker may have lost what it was given: it was emptied, or it was away when a run was
-    handed back. Submitting twice runs once.
-
-    Returns:
-        How many there were.
+    handed back.
     """
-    count, last = 0, None
-    while True:
-        page = await store.runs(status=("queued",), before=last)
+    last = None
+    while page := await store.runs(status=("queued",), before=last):
         for run in page:
             if run.executor == settings.executor:
-                await executor.submit(run.run_id)
-                count += 1
-        if not page:
-            return count
+                yield run.run_id
         last = page[-1].run_id

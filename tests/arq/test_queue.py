@@ -77,6 +77,22 @@ def test_a_run_whose_job_is_taken_gets_another_job(redis_url: str) -> None:
     run(scenario())
 
 
+def test_only_a_run_that_the_queue_lost_is_restored(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with opened(redis_url) as queue:
+            await queue.put("run1")
+            (job_id,) = await job_ids(queue)
+            await queue.restore("run1")  # it waits
+            assert await queue.take(job_id, "w1") is not None
+            await queue.restore("run1")  # a worker has it
+            assert await job_ids(queue) == [job_id]
+            await queue.client.flushdb()
+            await queue.restore("run1")
+            assert await queue.waiting() == 1
+
+    run(scenario())
+
+
 def test_a_job_is_taken_once_and_its_holder_may_ask_again(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:

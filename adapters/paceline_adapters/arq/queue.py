@@ -8,7 +8,7 @@ died comes due by itself.
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -44,6 +44,13 @@ return score
 """
 
 
+class _Job(NamedTuple):
+    """The newest job of a run, and whether a worker has it."""
+
+    job_id: str
+    state: Literal["missing", "waiting", "taken"]
+
+
 class Queue:
     """One queue in Redis.
 
@@ -75,7 +82,8 @@ class Queue:
         """Queue a run, unless a job of it is waiting.
 
         Each time under a new job id: arq ignores a job whose id is known, and that of a
-        killed worker stays known.
+        killed worker stays known. A job in progress does not count: it may be about to end,
+        and the run it handed back to go on elsewhere.
 
         Args:
             run_id: the run.
@@ -85,43 +93,55 @@ class Queue:
             PartUnavailable: Redis cannot be reached.
         """
         async with answering(self.settings):
-            if await self._waiting_job(run_id) is not None:
-                return
-            job = None
-            while job is None:
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.incr(self._counter(run_id))
-                    pipe.expire(self._counter(run_id), _COUNTED)
-                    number = (await pipe.execute())[0]
-                job = await self._redis.enqueue_job(
-                    RUN,
-                    run_id,
-                    _job_id=self._job_id(run_id, number),
-                    _queue_name=self.name,
-                    _defer_by=delay or None,
-                )
+            if (await self._newest_job(run_id)).state != "waiting":
+                await self._enqueue(run_id, delay)
+
+    async def restore(self, run_id: str) -> None:
+        """Queue a run that the queue knows nothing of. Raises as ``put``.
+
+        A job in progress counts here: its worker is about to claim the run, and where that
+        worker died the job comes due again by itself.
+        """
+        async with answering(self.settings):
+            if (await self._newest_job(run_id)).state == "missing":
+                await self._enqueue(run_id, 0.0)
 
     async def take_back(self, run_id: str) -> None:
         """Remove a waiting job of a run. Raises as ``put``."""
         async with answering(self.settings):
-            job_id = await self._waiting_job(run_id)
-            if job_id is not None:
+            job = await self._newest_job(run_id)
+            if job.state == "waiting":
                 async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.zrem(self.name, job_id)
-                    pipe.delete(job_key_prefix + job_id)
+                    pipe.zrem(self.name, job.job_id)
+                    pipe.delete(job_key_prefix + job.job_id)
                     await pipe.execute()
 
-    async def _waiting_job(self, run_id: str) -> str | None:
-        number = await self._redis.get(self._counter(run_id))
-        if number is None:
-            return None
-        job_id = self._job_id(run_id, int(number))
+    async def _enqueue(self, run_id: str, delay: float) -> None:
+        job = None
+        while job is None:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.incr(self._counter(run_id))
+                pipe.expire(self._counter(run_id), _COUNTED)
+                number = (await pipe.execute())[0]
+            job = await self._redis.enqueue_job(
+                RUN,
+                run_id,
+                _job_id=self._job_id(run_id, number),
+                _queue_name=self.name,
+                _defer_by=delay or None,
+            )
+
+    async def _newest_job(self, run_id: str) -> "_Job":
+        number = int(await self._redis.get(self._counter(run_id)) or 0)
+        job_id = self._job_id(run_id, number)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.zscore(self.name, job_id)
             pipe.exists(job_key_prefix + job_id)
             pipe.exists(in_progress_key_prefix + job_id)
             due, known, taken = await pipe.execute()
-        return job_id if due is not None and known and not taken else None
+        if due is None or not known:
+            return _Job(job_id, "missing")
+        return _Job(job_id, "taken" if taken else "waiting")
 
     def _counter(self, run_id: str) -> str:
         return f"{self.name}:jobs-of:{run_id}"

@@ -10,7 +10,7 @@ from paceline.context import Context
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.executor import WorkerLoad
 from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.recovery import submit_queued
+from paceline.recovery import queued_runs
 from paceline.shutdown import serve_until_signalled
 from paceline.worker import Worker
 
@@ -194,7 +194,8 @@ class Serving:
         while True:
             try:
                 if await self.queue.is_first("compared", self.worker.record.worker_id, COMPARE):
-                    await submit_queued(parts.store, parts.settings, parts.executor)
+                    async for run_id in queued_runs(parts.store, parts.settings):
+                        await self.queue.restore(run_id)
             except UNREACHABLE as error:
                 self._is_away(error)
             except PacelineError as error:
