@@ -1,0 +1,1 @@
+"""The benchmark engine: every combination of strategy, executor and store, on real parts."""

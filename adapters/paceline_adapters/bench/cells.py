@@ -1,0 +1,95 @@
+"""Cells: one combination of strategy, executor and store, written in one line of text.
+
+A part is its name, with options of its own after a colon: ``celery:pool=threads``. Strategies
+stack with ``+``, outer first: ``per-roadmap:limit=5+global:concurrency=64``. Any registered
+plugin is a cell by its name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+from paceline.errors import SettingsError
+
+StoreName = Literal["sqlite", "postgresql"]
+STORES: tuple[StoreName, ...] = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A plugin's name and options for it, as texts: ``executors.<name>.<key> = <value>``."""
+
+    name: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read ``name`` or ``name:key=value,key=value``.
+
+        Raises:
+            SettingsError: it is neither.
+        """
+        name, colon, rest = text.strip().partition(":")
+        pairs = [pair.partition("=") for pair in rest.split(",")] if colon else []
+        if not name or any(not (key and equals and value) for key, equals, value in pairs):
+            raise SettingsError(
+                f"{text!r}: write NAME or NAME:KEY=VALUE,KEY=VALUE, as in celery:pool=threads"
+            )
+        return cls(name, tuple((key, value) for key, _, value in pairs))
+
+    def __str__(self) -> str:
+        pairs = ",".join(f"{key}={value}" for key, value in self.options)
+        return f"{self.name}:{pairs}" if pairs else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination to measure.
+
+    Attributes:
+        strategy: the stack, outer first.
+        executor: where runs go.
+        store: which database.
+        contestant: name of a hand-written program that is measured instead of paceline; the
+            other fields then say what it is compared with.
+    """
+
+    strategy: tuple[Part, ...]
+    executor: Part
+    store: StoreName
+    contestant: str = ""
+
+    @property
+    def name(self) -> str:
+        """The cell as people and ``--benchmark-compare`` see it; unique in a matrix."""
+        if self.contestant:
+            return f"{self.contestant} (by hand) / {self.store}"
+        stack = "+".join(map(str, self.strategy))
+        return f"{stack} / {self.executor} / {self.store}"
+
+    def settings(self) -> Mapping[str, str]:
+        """What of ``paceline.toml`` makes this cell, by dotted path."""
+        found = {
+            "strategy": ",".join(part.name for part in self.strategy),
+            "executor": self.executor.name,
+        }
+        for part in self.strategy:
+            found |= {f"strategies.{part.name}.{key}": value for key, value in part.options}
+        name = self.executor.name
+        found |= {f"executors.{name}.{key}": value for key, value in self.executor.options}
+        return found
+
+
+def parse_stack(text: str) -> tuple[Part, ...]:
+    """Read ``per-roadmap+global:concurrency=16``. Raises as ``Part.parse``."""
+    return tuple(Part.parse(part) for part in text.split("+"))
+
+
+def matrix(
+    strategies: Sequence[str], executors: Sequence[str], stores: Sequence[StoreName]
+) -> list[Cell]:
+    """Every combination, in the order given. Raises as ``Part.parse``."""
+    stacks = [parse_stack(text) for text in strategies]
+    parts = [Part.parse(text) for text in executors]
+    return [Cell(*one) for one in product(stacks, parts, stores)]
