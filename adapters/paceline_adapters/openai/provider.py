@@ -12,7 +12,7 @@ from paceline.errors import ProviderUnusable, Transient
 from paceline.provider import Completion, CompletionRequest, Provider
 from paceline.settings.model import ProviderSettings
 
-from paceline_adapters.openai.client import make_client
+from paceline_adapters.openai.client import connections_that_fit, make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect, Said
 from paceline_adapters.openai.faults import CAUGHT, of_error
 from paceline_adapters.openai.reading import json_of, models_in, read_answer
@@ -62,7 +62,8 @@ class OpenAIProvider(Provider):
             settings.model, newest=self._own, temperature=settings.temperature, extra=body
         )
         self._client: AsyncOpenAI | None = None
-        self._connections = asyncio.Semaphore(settings.max_connections)
+        self._most = connections_that_fit(settings.max_connections)
+        self._connections = asyncio.Semaphore(self._most)
         self._closed = False
 
     async def complete(self, request: CompletionRequest) -> Completion:
@@ -104,7 +105,7 @@ class OpenAIProvider(Provider):
             self._client = make_client(
                 api_key=self._api_key,
                 base_url=self._url,
-                max_connections=self._settings.max_connections,
+                max_connections=self._most,
                 timeout=self._settings.timeout,
             )
         return self._client
