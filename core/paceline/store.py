@@ -258,6 +258,16 @@ class Budget:
         return None if self.server_max is None else self.server_max - self.reserve - self.registered
 
 
+def shrunk(free: int, processes: int) -> int:
+    """Connections for each of some new processes whose pools have to be sized down.
+
+    They take half of what is free and leave the rest to those that start later: a small pool
+    is slower by little, a worker that may not start does nothing. 0 where not even one
+    connection for each is free.
+    """
+    return 0 if free < processes else max(1, free // 2 // processes)
+
+
 def conflict(run: Run) -> RunConflict:
     """What a store raises when ``run`` is a roadmap's newest run and has other content."""
     return RunConflict(

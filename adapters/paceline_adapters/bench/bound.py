@@ -183,7 +183,12 @@ class _Window:
 
 
 def known_limits(
-    strategies: Mapping[str, object], *, roadmaps: int | None, rpm: int | None, tpm: int | None
+    strategies: Mapping[str, object],
+    *,
+    roadmaps: int | None,
+    rpm: int | None,
+    tpm: int | None,
+    concurrency: int | None = None,
 ) -> Limits:
     """The limits of a cell, as far as they are known.
 
@@ -192,7 +197,9 @@ def known_limits(
         roadmaps: that all its workers work on at once.
         rpm: requests a minute that the provider takes.
         tpm: tokens a minute.
+        concurrency: calls at once that the provider takes.
     """
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
-    calls = getattr(strategies.get("global"), "concurrency", None)
+    own: int | None = getattr(strategies.get("global"), "concurrency", None)
+    calls = min((limit for limit in (own, concurrency) if limit is not None), default=None)
     return Limits(roadmaps=roadmaps, concepts=concepts, calls=calls, requests=rpm, tokens=tpm)

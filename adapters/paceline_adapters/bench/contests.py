@@ -117,6 +117,7 @@ def _contest(cell: Cell, workload: Workload, plugins: Plugins, *, workers: int) 
             roadmaps=executor.concurrency * count,
             rpm=workload.rpm,
             tpm=workload.tpm,
+            concurrency=workload.concurrency,
         ),
     )
 

@@ -31,6 +31,7 @@ class Workload:
         latency: seconds at speed 1 by step, low and high.
         rpm: requests a minute that the provider takes.
         tpm: tokens a minute.
+        concurrency: calls at once that the provider takes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Workload:
     latency: Mapping[str, Range] = field(default_factory=dict[str, Range])
     rpm: int | None = None
     tpm: int | None = None
+    concurrency: int | None = None
 
     @property
     def concepts(self) -> int:
@@ -58,6 +60,7 @@ class Workload:
             latency={k: list(v) for k, v in ranges.items() if k != DEFAULT_STEP},
             rpm=self.rpm,
             tpm=self.tpm,
+            concurrency=self.concurrency,
         )
 
     def simulator_options(self) -> list[str]:
@@ -65,7 +68,8 @@ class Workload:
         options = ["--seed", str(self.seed), "--speed", f"{self.speed:g}"]
         for step, (low, high) in self.latency.items():
             options += ["--latency", f"{step}={low:g}-{high:g}"]
-        for name, value in (("--rpm", self.rpm), ("--tpm", self.tpm)):
+        quota = {"--rpm": self.rpm, "--tpm": self.tpm, "--max-concurrency": self.concurrency}
+        for name, value in quota.items():
             if value is not None:
                 options += [name, str(value)]
         return options
