@@ -79,9 +79,7 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     envvar="PACELINE_BENCH_LATENCIES_FROM",
     help="Take them from the artifacts of a real run.",
 )
-@click.option(
-    "--speed", type=float, help="Latencies are divided by it.  [default: 20, with --quick 40]"
-)
+@click.option("--speed", type=float, help="Latencies are divided by it.  [default: 20, --quick 60]")
 @click.option("--seed", type=int, help="Of latencies, and of the order of cells.  [default: 42]")
 @click.option("--rpm", type=click.IntRange(1), help="Requests a minute that the provider takes.")
 @click.option("--tpm", type=click.IntRange(1), help="Tokens a minute.")
