@@ -1,23 +1,22 @@
-"""What the page opens with: the setting to take, why, and how every other one ranks."""
+"""What the page opens with: the setting to take, and why."""
 
 from statistics import median
 
 from paceline_adapters.bench.report.html import Markup, el, join, named
-from paceline_adapters.bench.report.ranking import Check, Constraints, Ranking, Verdict, unjudged
-from paceline_adapters.bench.report.scale import Axis
+from paceline_adapters.bench.report.ranked import broken
+from paceline_adapters.bench.report.ranking import Constraints, Ranking, Verdict, unjudged
 from paceline_adapters.bench.report.snippet import snippet
-from paceline_adapters.bench.report.strip import strip
 from paceline_adapters.bench.report.words import (
-    clipped,
     interval,
+    listed,
     number,
     quantity,
     quartiles,
+    ratio,
     short,
+    store_title,
 )
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
-
-_STORES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def answer(results: Results, ranking: Ranking) -> Markup:
@@ -42,34 +41,6 @@ def answer(results: Results, ranking: Ranking) -> Markup:
     return el("section", *parts, figure, *notes, id="answer")
 
 
-def ranked(results: Results, ranking: Ranking) -> Markup:
-    """Every candidate in its order, and why the others are none."""
-    axis = Axis.around(
-        [0.0, *(found.figures["makespan"] for cell in results.cells for found in cell.rounds)],
-        4,
-        156,
-    )
-    rows = [_row(one, ranking, axis, str(place)) for place, one in enumerate(ranking.met, start=1)]
-    rows += [_row(one, ranking, axis, "–") for one in ranking.missed]
-    names = ("", "Setting", "Makespan, s", "", "÷ fastest", "Connections", "Events/s", "Bounds")
-    head = el("thead", el("tr", *(el("th", name, scope="col") for name in names)))
-    table = el("div", el("table", head, el("tbody", *rows)), class_="wide", tabindex="0")
-    note = (
-        "Makespan: median over the rounds and [quartiles]; the dot is the median, the line the "
-        "quartiles, the axis begins at 0. Connections and events: the highest of any round, for a "
-        "bound has to hold always. ÷ fastest: to the first of the list, round by round."
-    )
-    aside = _aside(ranking)
-    return el(
-        "section",
-        el("h2", "The ranking"),
-        el("p", note, class_="note"),
-        table,
-        *aside,
-        id="ranking",
-    )
-
-
 def _asked(constraints: Constraints) -> Markup:
     bounds = [
         (constraints.max_connections, "database connections"),
@@ -79,14 +50,14 @@ def _asked(constraints: Constraints) -> Markup:
     ]
     given = [f"{number(bound)} {what}" for bound, what in bounds if bound is not None]
     return join(
-        "Asked for: the shortest makespan within at most " + _listed(given) + "."
+        "Asked for: the shortest makespan within at most " + listed(given) + "."
         if given
         else "Asked for: the shortest makespan, without bounds."
     )
 
 
 def _headline(cell: CellResults) -> list[str]:
-    return ["Use ", _code(cell.strategy), " on ", _code(cell.executor), f", {_STORES[cell.store]}."]
+    return ["Use ", _code(cell.strategy), " on ", _code(cell.executor), f", {store_title(cell)}."]
 
 
 def _code(name: str) -> Markup:
@@ -99,35 +70,38 @@ def _why(ranking: Ranking, best: Verdict) -> list[str]:
     over = cell.median("over_bound")
     first = f"Its makespan is {_makespan(cell)}"
     if over is not None:
-        first += f", {number(over)} × what the drawn latencies take at least"
+        first += f", {ratio(over)} × what the drawn latencies take at least"
     kept = [
         f"{number(check.worst or 0)} of {number(check.bound)} {check.what}" for check in best.checks
     ]
-    first += f", and its worst round reached {_listed(kept)}. " if kept else ". "
+    first += f", and its worst round reached {listed(kept)}. " if kept else ". "
     others = [one for one in ranking.tied if one is not best]
     if others:
-        return [first, *_tie(best, others)]
+        return [first, *_tie(best, others), *_outlawed(ranking, best), "."]
     second = [one for one in ranking.met if one is not best]
     if second:
-        low, high = quartiles(ranking.ratios[second[0].cell.name])
-        middle = number(second[0].makespan / best.makespan)
+        ratios = ranking.ratios[second[0].cell.name]
+        middle, (low, high) = ratio(median(ratios)), quartiles(ratios)
         return [
             first,
             "The next, ",
-            named(short(second[0].cell)),
-            f", takes {middle} × as long {interval(low, high)}{_outlawed(ranking, best)}.",
+            _beside(second[0].cell, cell),
+            f", takes {middle} × as long {interval(low, high)}",
+            *_outlawed(ranking, best),
+            ".",
         ]
     if ranking.missed:
         return [
             first,
             f"None of the other {len(ranking.missed)} settings keeps every bound",
-            f"{_outlawed(ranking, best)}.",
+            *_outlawed(ranking, best),
+            ".",
         ]
     return [first, "It is the only setting that was measured."]
 
 
 def _tie(best: Verdict, others: list[Verdict]) -> list[str]:
-    names = [named(short(one.cell)) for one in others[:2]]
+    names = [_beside(one.cell, best.cell) for one in others[:2]]
     more = f" and {len(others) - 2} more" if len(others) > 2 else ""
     between: list[str] = (
         [names[0]] if len(names) == 1 else [names[0], ", " if more else " and ", names[1]]
@@ -140,39 +114,36 @@ def _tie(best: Verdict, others: list[Verdict]) -> list[str]:
         choice = f"of these it asks least of the database, {number(connections)} connections"
     else:
         choice = "of these it sends the fewest events and takes the least memory"
-    return [*between, f"{more} {verb} as fast within the spread of the rounds; {choice}."]
+    return [*between, f"{more} {verb} as fast within the spread of the rounds; {choice}"]
 
 
-def _outlawed(ranking: Ranking, best: Verdict) -> str:
+def _outlawed(ranking: Ranking, best: Verdict) -> list[str]:
     """What the bounds cost: how much faster the fastest would be that breaks one."""
     faster = [one for one in ranking.missed if one.makespan < best.makespan]
     if not faster:
-        return ""
+        return []
     first = min(faster, key=lambda one: one.makespan)
     check = max(first.checks, key=lambda one: one.excess)
-    ratio = number(first.makespan / best.makespan)
     shown = "unmeasured" if check.worst is None else number(check.worst)
-    return f"; the fastest outside the bounds takes {ratio} × its time, at {shown} {check.what}"
+    share = ratio(first.makespan / best.makespan)
+    name = _beside(first.cell, best.cell)
+    return ["; outside the bounds, ", name, f" takes {share} × its time, at {shown} {check.what}"]
+
+
+def _beside(cell: CellResults, other: CellResults) -> Markup:
+    """A cell's name where another was just named: its store is said if it differs."""
+    return named(short(cell) if cell.store == other.store else cell.name)
 
 
 def _shortfall(nearest: Verdict, count: int) -> list[str]:
-    broken = [_broken(check) for check in nearest.checks if check.excess]
+    failures = [broken(check) for check in nearest.checks if check.excess]
     settings = "the only setting" if count == 1 else f"the nearest of {count} settings"
     return [
         named(short(nearest.cell)),
-        f" ({_STORES[nearest.cell.store]}) is {settings}: ",
-        f"its worst round reached {_listed(broken)}. ",
+        f" ({store_title(nearest.cell)}) is {settings}: ",
+        f"its worst round reached {listed(failures)}. ",
         f"Its makespan is {_makespan(nearest.cell)}; loosen the bound or measure a tighter limit.",
     ]
-
-
-def _broken(check: Check) -> str:
-    if check.worst is None:
-        return f"an unknown number of {check.what} (it was not measured)"
-    return (
-        f"{number(check.worst)} {check.what}, {number(check.worst - check.bound)} over the bound "
-        f"of {number(check.bound)} ({check.excess:.0%})"
-    )
 
 
 def _makespan(cell: CellResults) -> str:
@@ -189,9 +160,9 @@ def _notes(workload: WorkloadFacts, ranking: Ranking) -> list[Markup]:
         notes.append(f"{rounds} a cell: too few to tell a small difference from chance.")
     if workload.speed != 1:
         notes.append(
-            f"Measured with latencies divided by {number(workload.speed)}: work that takes hours "
-            f"in earnest took minutes, so connections and events crowd more here than at speed 1. "
-            f"Bounds on them are judged as measured, which is the careful side."
+            f"Latencies were divided by {number(workload.speed)}, so saves and events crowd more "
+            "than in earnest; bounds on connections and events are judged as measured, which is "
+            "the careful side."
         )
     if ranking.constraints.rpm is not None and workload.rpm is None:
         notes.append(
@@ -204,62 +175,3 @@ def _notes(workload: WorkloadFacts, ranking: Ranking) -> list[Markup]:
             "tokens are not among the figures. Measure with that quota to see what it costs."
         )
     return [el("p", note, class_="note") for note in notes]
-
-
-def _row(one: Verdict, ranking: Ranking, axis: Axis, place: str) -> Markup:
-    cell = one.cell
-    low, high = cell.spread("makespan") or (0.0, 0.0)
-    ratios = ranking.ratios.get(cell.name)
-    chosen = one is ranking.recommended
-    mark = ""
-    if chosen:
-        mark = "recommended"
-    elif any(one is tied for tied in ranking.tied):
-        mark = "tied"
-    return el(
-        "tr",
-        el("td", place, class_="place"),
-        el(
-            "th",
-            named(clipped(cell.name, 200)),
-            *([el("small", mark)] if mark else []),
-            scope="row",
-        ),
-        el("td", number(one.makespan), el("small", interval(low, high))),
-        el("td", strip(axis, low, one.makespan, high), class_="strip"),
-        el("td", number(median(ratios)) if ratios else "–"),
-        el("td", _highest(cell, "connections_peak")),
-        el("td", _highest(cell, "events_peak")),
-        el(
-            "td",
-            "; ".join(_broken(check) for check in one.checks if check.excess) or "kept",
-            class_="bounds",
-        ),
-        class_="chosen" if chosen else "missed" if one.excess else None,
-    )
-
-
-def _highest(cell: CellResults, figure: str) -> str:
-    values = cell.values(figure)
-    return number(max(values)) if values else "–"
-
-
-def _aside(ranking: Ranking) -> list[Markup]:
-    embedded = [cell for cell in ranking.aside if not cell.contestant]
-    if not embedded:
-        return []
-    names = [part for cell in embedded for part in (", ", named(short(cell)))][1:]
-    return [
-        el(
-            "p",
-            "Not ranked, for a bound on connections speaks of a database server and these "
-            "use SQLite: ",
-            *names,
-            ".",
-            class_="note",
-        )
-    ]
-
-
-def _listed(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

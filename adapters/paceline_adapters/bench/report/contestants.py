@@ -2,13 +2,20 @@
 
 from statistics import median
 
+from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.report.html import Markup, el, join, named
 from paceline_adapters.bench.report.scale import Axis
 from paceline_adapters.bench.report.strip import strip
-from paceline_adapters.bench.report.words import interval, number, quantity, short
+from paceline_adapters.bench.report.words import (
+    STORE_TITLES,
+    interval,
+    number,
+    quantity,
+    ratio,
+    short,
+)
 from paceline_adapters.bench.results import CellResults, Results
 
-_STORES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 _FIGURES = {
     "cpu_per_call": "CPU per call, ms",
     "rss_peak": "Peak memory, MiB",
@@ -20,7 +27,9 @@ _FIGURES = {
 def contestants(results: Results) -> Markup:
     """The section; where none was measured it says so."""
     title = el("h2", "Beside what people write by hand")
-    stores = [s for s in _STORES if any(c.contestant and c.store == s for c in results.cells)]
+    stores: list[StoreName] = [
+        s for s in STORE_TITLES if any(c.contestant and c.store == s for c in results.cells)
+    ]
     if not stores:
         text = (
             "None was measured here. They are programs of our repository and run from a checkout "
@@ -41,7 +50,7 @@ def contestants(results: Results) -> Markup:
     )
 
 
-def _store(results: Results, store: str) -> Markup:
+def _store(results: Results, store: StoreName) -> Markup:
     cells = sorted(
         (cell for cell in results.cells if cell.store == store),
         key=lambda cell: (cell.median("makespan") or 0.0, cell.name),
@@ -55,7 +64,7 @@ def _store(results: Results, store: str) -> Markup:
             "tr",
             el("th", named(short(cell)), scope="row"),
             *_makespan(cell, axis),
-            el("td", number(median(ratios[cell.name])) if ratios[cell.name] else "–"),
+            el("td", ratio(median(ratios[cell.name]))),
             *(_value(cell, figure) for figure in _FIGURES),
             class_="by-hand" if cell.contestant else None,
         )
@@ -64,7 +73,7 @@ def _store(results: Results, store: str) -> Markup:
     head = el("thead", el("tr", *(el("th", name, scope="col") for name in names)))
     table = el("table", head, el("tbody", *rows))
     return join(
-        el("h3", _STORES[store]),
+        el("h3", STORE_TITLES[store]),
         el("p", *_sentence(cells, base, results), class_="lead"),
         el("div", table, class_="wide", tabindex="0"),
     )
@@ -75,13 +84,11 @@ def _sentence(cells: list[CellResults], base: CellResults, results: Results) -> 
     if ours is None:
         return ["Nothing of paceline was measured on this store."]
     ratios = results.ratios("makespan", base.name)[ours.name]
-    if not ratios:
-        return ["The two have no round in common."]
-    ratio = f"{number(median(ratios))} ×"
+    times = f"{ratio(median(ratios))} ×"
     return [
         "The quickest of ours, ",
         named(short(ours)),
-        f", takes {ratio} the time of the quickest written by hand, ",
+        f", takes {times} the time of the quickest written by hand, ",
         named(base.contestant),
         f" ({quantity(base.median('makespan') or 0.0, 's')}).",
     ]

@@ -12,7 +12,7 @@ from paceline_adapters.bench.results import CellResults, Results
 
 #: Width of a letter and height of a line of 12 px text, with room.
 _LETTER, _LINE = 7.0, 15.0
-_LONGEST = 44
+_LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,15 @@ def _stairs(spots: Sequence[tuple[float, float]], right: float, top: float) -> s
     return f"M{first_x},{top}{steps}V{spots[-1][1]}H{right}"
 
 
+def _edge(spots: Sequence[tuple[float, float]]) -> list[Box]:
+    """What the line between the points covers: labels stay clear of it."""
+    return [
+        box
+        for (x, y), (next_x, next_y) in pairwise(spots)
+        for box in (Box(x, y - 1, next_x, y + 1), Box(next_x - 1, y, next_x + 1, next_y))
+    ]
+
+
 def _labels(
     marks: Sequence[Mark],
     best: Sequence[Mark],
@@ -196,6 +205,7 @@ def _labels(
         wanted = [(m, f"{label} {clipped(short(m.cell), _LONGEST)}") for m, label in wanted]
         wanted += [(m, clipped(short(m.cell), _LONGEST)) for m in marks if m.cell.contestant]
     taken = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
+    taken += _edge([spots[id(mark)] for mark in best])
     boxes = place([(*spots[id(mark)], label) for mark, label in wanted], taken, within)
     return [
         el(

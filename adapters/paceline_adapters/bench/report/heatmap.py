@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from math import log
 
+from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import FIGURES, Figure
 from paceline_adapters.bench.report.html import Markup, el, named
-from paceline_adapters.bench.report.words import head, number, spread_words
+from paceline_adapters.bench.report.words import STORE_TITLES, head, number, spread_words
 from paceline_adapters.bench.results import CellResults, Results
 
 GROUPS = {
@@ -14,7 +15,6 @@ GROUPS = {
     "events": "Progress events",
     "layers": "Both layers",
 }
-_STORES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 _SHADES = 9
 #: Where the largest value is this many times the smallest, shades follow the logarithm.
 _WIDE = 10
@@ -56,7 +56,7 @@ def shade(value: float, values: Sequence[float]) -> int:
     if low == high:
         return 0
     if low > 0 and high / low > _WIDE:
-        share = log(value / low) / log(high / low)
+        share = (log(value) - log(low)) / (log(high) - log(low))
     else:
         share = (value - low) / (high - low)
     return min(_SHADES - 1, int(share * _SHADES))
@@ -64,9 +64,11 @@ def shade(value: float, values: Sequence[float]) -> int:
 
 def _map(name: str, figure: Figure, cells: Sequence[CellResults]) -> Markup:
     values = _medians(cells, name)
-    stores = [store for store in _STORES if any(cell.store == store for cell in cells)]
+    stores: list[StoreName] = [
+        store for store in STORE_TITLES if any(cell.store == store for cell in cells)
+    ]
     tables = [
-        _table(name, figure, [c for c in cells if c.store == store], values, _STORES[store])
+        _table(name, figure, [c for c in cells if c.store == store], values, STORE_TITLES[store])
         for store in stores
     ]
     wide = min(values) > 0 and max(values) / min(values) > _WIDE

@@ -1,11 +1,16 @@
 """HTML that is escaped by construction: text becomes markup only through ``el``."""
 
+import re
 import unicodedata
 from html import escape
 
 #: Controls and marks that turn the direction of the text around them: shown, never obeyed.
 _HIDDEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_VOID = frozenset({"br", "circle", "hr", "input", "line", "meta", "path", "rect"})
+#: A name breaks behind these, if it must.
+_JOINTS = re.compile(r"(?<=[+:,/ ])")
+#: Letters of a part that is never broken.
+_WHOLE = 20
+_VOID = frozenset({"br", "circle", "hr", "input", "line", "meta", "path", "rect", "wbr"})
 
 
 class Markup(str):
@@ -41,7 +46,9 @@ def el(tag: str, *children: str, **attributes: object) -> Markup:
         if value is not None and value is not False
     )
     if tag in _VOID:
-        return Markup(f"<{tag}{shown}>" if tag in {"br", "hr", "input"} else f"<{tag}{shown}/>")
+        return Markup(
+            f"<{tag}{shown}>" if tag in {"br", "hr", "input", "wbr"} else f"<{tag}{shown}/>"
+        )
     return Markup(f"<{tag}{shown}>{join(*children)}</{tag}>")
 
 
@@ -51,8 +58,12 @@ def join(*children: str) -> Markup:
 
 
 def named(value: str) -> Markup:
-    """A name that somebody chose: it keeps its direction to itself and may break anywhere."""
-    return el("bdi", value, class_="name")
+    """A name that somebody chose: its direction is its own, and it breaks between its parts."""
+    parts: list[str] = []
+    for part in _JOINTS.split(value):
+        whole = len(part) <= _WHOLE
+        parts += [el("span", part, class_="part") if whole else part, el("wbr")]
+    return el("bdi", *parts[:-1], class_="name")
 
 
 def _name(attribute: str) -> str:

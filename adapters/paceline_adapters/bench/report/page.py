@@ -3,11 +3,12 @@
 from importlib import resources
 from string import Template
 
-from paceline_adapters.bench.report.answer import answer, ranked
+from paceline_adapters.bench.report.answer import answer
 from paceline_adapters.bench.report.contestants import contestants
 from paceline_adapters.bench.report.front import front
 from paceline_adapters.bench.report.heatmap import heatmaps
 from paceline_adapters.bench.report.html import Markup, el, join, named, text
+from paceline_adapters.bench.report.ranked import ranked
 from paceline_adapters.bench.report.ranking import Ranking
 from paceline_adapters.bench.report.tables import glossary, tables
 from paceline_adapters.bench.report.timelines import timelines
@@ -51,7 +52,9 @@ def page(results: Results, ranking: Ranking) -> str:
 
 
 def _template(name: str) -> str:
-    return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files("paceline_adapters.bench.report") / "templates" / name).read_text(
+        encoding="utf-8"
+    )
 
 
 def _masthead(results: Results) -> Markup:

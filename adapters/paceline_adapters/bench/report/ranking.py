@@ -159,8 +159,6 @@ def unjudged(constraints: Constraints, workload: WorkloadFacts) -> bool:
 
 def is_tie(ratios: Sequence[float]) -> bool:
     """Whether ratios of one cell to another, round by round, show no difference."""
-    if not ratios:
-        return False
     low, _ = quartiles(ratios)
     return low <= 1 + (_NEGLIGIBLE if len(ratios) > 3 else _NEGLIGIBLE_FEW)
 

@@ -35,13 +35,6 @@ class Axis:
         return [value for value in found if self.low <= value <= self.high + step * 1e-9]
 
 
-def round_up(value: float) -> float:
-    """The next round value: where a shared axis ends."""
-    if value <= 0:
-        return 1.0
-    return _round_step(value)
-
-
 def _round_step(value: float) -> float:
     power = 10.0 ** floor(log10(value))
     return next(step * power for step in _STEPS if step * power >= value * (1 - 1e-9))

@@ -8,7 +8,7 @@ from paceline_adapters.bench.figures import FIGURES, Figure
 from paceline_adapters.bench.report.heatmap import GROUPS
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking
-from paceline_adapters.bench.report.words import head, interval, number, spread_words
+from paceline_adapters.bench.report.words import head, interval, number, ratio, spread_words
 from paceline_adapters.bench.results import CellResults, Results
 
 Ratios = Mapping[str, Mapping[str, Sequence[float]]]
@@ -106,12 +106,12 @@ def _field(cell: CellResults, index: int, name: str, figure: Figure, ratios: Rat
     value, spread = cell.median(name), cell.spread(name)
     if value is None or spread is None:
         return el("td", "–", class_="none")
-    ratio = ratios[name][cell.name]
-    shown = f"× {number(median(ratio))}" if ratio else ""
+    paired = ratios[name][cell.name]
+    shown = f"× {ratio(median(paired))}" if paired else ""
     return el(
         "td",
         number(value),
-        *([el("small", interval(*spread))] if len(cell.rounds) > 1 else []),
+        *([el("small", interval(*spread))] if spread[0] != spread[1] else []),
         el("small", shown, class_="ratio", data_cell=str(index), data_figure=name),
         data_value=repr(value),
         title=spread_words(cell, name, figure.unit),

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking
-from paceline_adapters.bench.report.scale import round_up
-from paceline_adapters.bench.report.words import number
+from paceline_adapters.bench.report.words import number, short, store_title
 from paceline_adapters.bench.results import CellResults, Results, Timeline
 
 _SERIES = {
@@ -29,14 +28,14 @@ def timelines(results: Results, ranking: Ranking) -> Markup:
         return el(
             "section", title, el("p", "No round kept its time line.", class_="note"), id="time"
         )
-    end = round_up(max(line.seconds[-1] for _, line in shown))
-    tops = {name: round_up(max(max(_values(line, name)) for _, line in shown)) for name in _SERIES}
+    end = max(line.seconds[-1] for _, line in shown) or 1.0
+    tops = {name: max(max(_values(line, name)) for _, line in shown) or 1.0 for name in _SERIES}
     chosen = ranking.recommended and ranking.recommended.cell.name
     figures = [
         el(
             "figure",
-            el("figcaption", named(cell.name)),
-            _multiple(line, end, tops),
+            el("figcaption", named(short(cell)), el("small", store_title(cell))),
+            _multiple(line, end, tops, _unknown(cell)),
             class_="chosen" if cell.name == chosen else None,
         )
         for cell, line in shown
@@ -72,30 +71,39 @@ def _line(cell: CellResults) -> Timeline | None:
     return next((one.timeline for one in rounds if one.timeline and one.timeline.seconds), None)
 
 
+def _unknown(cell: CellResults) -> set[str]:
+    """Series that say nothing of this cell: who publishes no events has no rate of them."""
+    return set() if cell.values("events_total") else {"events"}
+
+
 def _values(line: Timeline, name: str) -> list[float]:
     values: list[float] = getattr(line, name)
     return values
 
 
-def _multiple(line: Timeline, end: float, tops: dict[str, float]) -> Markup:
+def _multiple(line: Timeline, end: float, tops: dict[str, float], unknown: set[str]) -> Markup:
     parts: list[Markup] = []
     said: list[str] = []
     for row, (name, title) in enumerate(_SERIES.items()):
         base = row * _STEP + 20 + _PANEL
         values = _values(line, name)
-        peak = max(values)
-        said.append(f"{title}: at most {number(peak)}")
+        peak = "not measured" if name in unknown else number(max(values))
+        said.append(f"{title}: at most {peak}")
         parts += [
             el("text", title, x=0, y=base - _PANEL - 6),
             el(
                 "text",
-                number(peak),
+                peak,
                 x=_WIDTH,
                 y=base - _PANEL - 6,
                 text_anchor="end",
                 class_="peak",
             ),
-            *_curve(thinned(line.seconds, values, end), tops[name], base, name),
+            *(
+                []
+                if name in unknown
+                else _curve(thinned(line.seconds, values, end), tops[name], base, name)
+            ),
             el("line", x1=0, x2=_WIDTH, y1=base, y2=base, class_="axis"),
         ]
     bottom = (len(_SERIES) - 1) * _STEP + 20 + _PANEL

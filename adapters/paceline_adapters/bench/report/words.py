@@ -1,13 +1,17 @@
 """Figures as people read them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import quantiles
 
+from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import Figure
 from paceline_adapters.bench.results import CellResults
 
 #: Between groups of three digits, and between a value and its unit.
 _THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+STORE_TITLES: Mapping[StoreName, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def number(value: float) -> str:
@@ -22,6 +26,11 @@ def number(value: float) -> str:
     if size >= 0.01:
         return f"{value:.2f}"
     return f"{value:.1g}"
+
+
+def ratio(value: float) -> str:
+    """A ratio: two digits behind the point, for 1 is a measurement too."""
+    return f"{value:.2f}" if value < 9.995 else number(value)
 
 
 def quantity(value: float, unit: str) -> str:
@@ -44,6 +53,11 @@ def short(cell: CellResults) -> str:
     return (
         f"{cell.contestant} (by hand)" if cell.contestant else f"{cell.strategy} / {cell.executor}"
     )
+
+
+def store_title(cell: CellResults) -> str:
+    """A cell's store as its makers write it."""
+    return STORE_TITLES[cell.store]
 
 
 def clipped(name: str, length: int) -> str:
@@ -69,3 +83,8 @@ def spread_words(cell: CellResults, figure: str, unit: str) -> str:
     kind = "quartiles" if len(values) > 3 else "lowest and highest"
     low, high = (quantity(end, unit) for end in spread)
     return f"median of {len(values)} rounds, {kind} {low} to {high}"
+
+
+def listed(parts: list[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -100,12 +100,9 @@
     return sorted.length % 2 ? sorted[Math.floor(half)] : (sorted[half - 1] + sorted[half]) / 2;
   };
   const number = (value) => {
-    if (value === 0) return "0";
-    if (Math.abs(value) >= 99.95 || Number.isInteger(value)) {
-      return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-    }
-    if (value >= 9.995) return value.toFixed(1);
-    return value >= 0.01 ? value.toFixed(2) : value.toPrecision(1);
+    if (value < 9.995) return value.toFixed(2);
+    if (value < 99.95) return value.toFixed(1);
+    return value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   };
   base.addEventListener("change", () => {
     const theirs = cells[Number(base.value)];
