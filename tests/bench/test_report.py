@@ -15,7 +15,8 @@ from paceline_adapters.bench.cells import matrix
 from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.report import Constraints, render
 from paceline_adapters.bench.report.snippet import snippet
-from paceline_adapters.bench.results import Results
+from paceline_adapters.bench.report.words import short
+from paceline_adapters.bench.results import CellResults, Results
 
 from tests.bench.sample import cell_of, results_of, sample_results
 
@@ -89,8 +90,23 @@ def test_ties_are_called_ties() -> None:
     )
     text = _page(results).text()
     assert "Use two" in text
-    assert "one / in-process is as fast within the spread of the rounds" in text
-    assert "asks least of the database, 7 connections" in text
+    assert "Within the spread of the rounds one / in-process is as fast" in text
+    assert "of these it asks least of the database (7 connections at its peak)." in text
+
+
+def test_of_tied_settings_the_page_gives_only_reasons_that_hold() -> None:
+    def tied(name: str, memory: float, executor: str) -> CellResults:
+        cell = cell_of(name, "sqlite", makespan=10, rss_peak=memory)
+        return cell.model_copy(update={"settings": {"strategy": name, "executor": executor}})
+
+    queued, small = tied("queued", 50, "arq"), tied("small", 80, "in-process")
+    assert "of these it needs no Redis." in _page(results_of(queued, small)).text()
+    large = tied("large", 90, "in-process")
+    text = _page(results_of(queued, small, large)).text()
+    assert "Use small" in text
+    assert "it needs no Redis and takes the least memory (80 MiB)." in text
+    text = _page(results_of(small, tied("zebra", 80, "in-process"))).text()
+    assert "of these it has the lowest median." in text
 
 
 def test_when_nothing_fits_the_page_says_what_is_nearest_and_by_how_much_it_fails() -> None:
@@ -268,8 +284,8 @@ def test_a_page_can_be_made_of(kind: str) -> None:
         Constraints(max_connections=1),
     ):
         page = _Page(render(results, bounds))
-        names = {cell.name for cell in results.cells}
-        assert all(name in page.text() for name in names)
+        assert all(cell.name in _data(page) for cell in results.cells)
+        assert all(short(cell) in page.text() for cell in results.cells)
         assert "nan" not in page.text().split()
 
 

@@ -4,7 +4,7 @@ from statistics import median
 
 from paceline_adapters.bench.report.html import Markup, el, join, named
 from paceline_adapters.bench.report.ranked import broken
-from paceline_adapters.bench.report.ranking import Constraints, Ranking, Verdict, unjudged
+from paceline_adapters.bench.report.ranking import Constraints, Ranking, Verdict, burden, unjudged
 from paceline_adapters.bench.report.snippet import snippet
 from paceline_adapters.bench.report.words import (
     interval,
@@ -102,19 +102,30 @@ def _why(ranking: Ranking, best: Verdict) -> list[str]:
 
 def _tie(best: Verdict, others: list[Verdict]) -> list[str]:
     names = [_beside(one.cell, best.cell) for one in others[:2]]
-    more = f" and {len(others) - 2} more" if len(others) > 2 else ""
-    between: list[str] = (
-        [names[0]] if len(names) == 1 else [names[0], ", " if more else " and ", names[1]]
-    )
+    more = [f"{len(others) - 2} more"] if len(others) > 2 else []
+    parts = [*names, *more]
+    between = [piece for part in parts[:-1] for piece in (part, ", ")][:-1]
+    between = [*between, " and ", parts[-1]] if between else parts
     verb = "is" if len(others) == 1 else "are"
-    connections = best.cell.median("connections_peak")
-    if best.cell.store == "sqlite":
-        choice = "of these it needs no database server"
-    elif connections is not None:
-        choice = f"of these it asks least of the database, {number(connections)} connections"
-    else:
-        choice = "of these it sends the fewest events and takes the least memory"
-    return [*between, f"{more} {verb} as fast within the spread of the rounds; {choice}"]
+    choice = listed(_advantages(best.cell, [one.cell for one in others]))
+    return ["Within the spread of the rounds ", *between, f" {verb} as fast; of these it {choice}"]
+
+
+def _advantages(best: CellResults, others: list[CellResults]) -> list[str]:
+    """Why one of several equally fast cells is taken, until nothing is left beside it."""
+    mine, rivals = burden(best), [burden(cell) for cell in others]
+    found: list[str] = []
+    if any(rival.connections > mine.connections for rival in rivals):
+        asked = f"asks least of the database ({number(mine.connections)} connections at its peak)"
+        found.append(asked if best.store == "postgresql" else "needs no database server")
+        rivals = [rival for rival in rivals if rival.connections == mine.connections]
+    if any(rival.redis > mine.redis for rival in rivals):
+        found.append("needs no Redis")
+        rivals = [rival for rival in rivals if rival.redis == mine.redis]
+    if any(rival.memory > mine.memory for rival in rivals):
+        found.append(f"takes the least memory ({quantity(mine.memory, 'MiB')})")
+        rivals = [rival for rival in rivals if rival.memory == mine.memory]
+    return found if found and not rivals else [*found, "has the lowest median"]
 
 
 def _outlawed(ranking: Ranking, best: Verdict) -> list[str]:

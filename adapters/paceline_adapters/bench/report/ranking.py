@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from math import inf
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from paceline.errors import UsageError
 
@@ -81,6 +81,14 @@ class Verdict:
         return self.cell.median("makespan") or 0.0
 
 
+class Burden(NamedTuple):
+    """What decides between settings that are equally fast, the weightiest first."""
+
+    connections: float
+    redis: bool
+    memory: float
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The answer.
@@ -90,7 +98,7 @@ class Ranking:
         met: cells that keep every bound in every round, by makespan.
         missed: the others, those that fail by least first.
         tied: those of ``met`` whose makespan cannot be told from the best one's.
-        recommended: of the tied, the one that asks least of the database.
+        recommended: of the tied, the one with the least burden.
         aside: cells that are no candidates: written by hand, or without the server that a bound
             on connections speaks of.
         ratios: makespan ÷ that of the first of ``met``, round by round, by cell name.
@@ -127,7 +135,7 @@ def rank(results: Results, constraints: Constraints) -> Ranking:
         tuple(met),
         tuple(missed),
         tuple(tied),
-        min(tied, key=_by_burden),
+        min(tied, key=lambda one: (burden(one.cell), *_by_makespan(one))),
         tuple(aside),
         ratios,
     )
@@ -161,6 +169,23 @@ def is_tie(ratios: Sequence[float]) -> bool:
     """Whether ratios of one cell to another, round by round, show no difference."""
     low, _ = quartiles(ratios)
     return low <= 1 + (_NEGLIGIBLE if len(ratios) > 3 else _NEGLIGIBLE_FEW)
+
+
+def burden(cell: CellResults) -> Burden:
+    """What a cell asks for besides time."""
+    # SQLite has no connections on a server: nothing is asked of one.
+    unknown = inf if cell.store == "postgresql" else 0.0
+    connections, memory = cell.median("connections_peak"), cell.median("rss_peak")
+    return Burden(
+        unknown if connections is None else connections,
+        needs_redis(cell),
+        inf if memory is None else memory,
+    )
+
+
+def needs_redis(cell: CellResults) -> bool:
+    """Whether its executor works through Redis."""
+    return cell.settings.get("executor") in {"celery", "arq"}
 
 
 def pareto(
@@ -198,17 +223,3 @@ def _worst(cell: CellResults, figure: str) -> float | None:
 
 def _by_makespan(verdict: Verdict) -> tuple[float, str]:
     return verdict.makespan, verdict.cell.name
-
-
-def _by_burden(verdict: Verdict) -> tuple[float, float, float, float, str]:
-    cell = verdict.cell
-    # SQLite has no connections on a server: nothing is asked of one.
-    missing = inf if cell.store == "postgresql" else 0.0
-    connections = cell.median("connections_peak")
-    events, memory = cell.median("events_peak"), cell.median("rss_peak")
-    return (
-        missing if connections is None else connections,
-        inf if events is None else events,
-        inf if memory is None else memory,
-        *_by_makespan(verdict),
-    )

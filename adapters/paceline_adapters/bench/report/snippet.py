@@ -3,6 +3,7 @@
 import json
 import re
 
+from paceline_adapters.bench.report.ranking import needs_redis
 from paceline_adapters.bench.results import CellResults
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -32,7 +33,7 @@ def snippet(cell: CellResults) -> str:
         (tables.setdefault(table, []) if table else lines).append(f"{_key(key)} = {_value(value)}")
     if cell.store == "postgresql":
         tables.setdefault("store", []).insert(0, _ADDRESSES["store"])
-    if executor in {"celery", "arq"}:
+    if needs_redis(cell):
         tables.setdefault("redis", []).insert(0, _ADDRESSES["redis"])
     for table, entries in tables.items():
         lines += ["", f"[{table}]", *entries]

@@ -8,7 +8,15 @@ from paceline_adapters.bench.figures import FIGURES, Figure
 from paceline_adapters.bench.report.heatmap import GROUPS
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking
-from paceline_adapters.bench.report.words import head, interval, number, ratio, spread_words
+from paceline_adapters.bench.report.words import (
+    head,
+    interval,
+    number,
+    ratio,
+    short,
+    spread_words,
+    store_title,
+)
 from paceline_adapters.bench.results import CellResults, Results
 
 Ratios = Mapping[str, Mapping[str, Sequence[float]]]
@@ -92,7 +100,7 @@ def _table(cells: Sequence[CellResults], figures: Mapping[str, Figure], ratios: 
     rows = [
         el(
             "tr",
-            el("th", named(cell.name), scope="row"),
+            el("th", named(short(cell)), el("small", store_title(cell)), scope="row"),
             *(_field(cell, index, name, figure, ratios) for name, figure in figures.items()),
             class_="by-hand" if cell.contestant else None,
         )
