@@ -10,6 +10,7 @@ import pytest
 from paceline.errors import PacelineError
 from paceline_adapters.bench.command import FOLDER, RESULTS, parse
 from paceline_adapters.bench.engine import Bench
+from paceline_adapters.bench.report import Constraints, write_report
 from paceline_adapters.bench.results import Results
 
 CONTESTANTS = Path(__file__).parent / "contestants"
@@ -56,7 +57,10 @@ def results(request: pytest.FixtureRequest) -> Results:
     """Everything measured, by interleaved rounds."""
     bench = _bench(tuple(_arguments(request.config)))
     bench.told = _teller(request.config)
-    return bench.run()
+    found = bench.run()
+    work = bench.workload
+    write_report(found, FOLDER, Constraints(rpm=work.rpm, tpm=work.tpm))
+    return found
 
 
 def _teller(config: pytest.Config) -> Callable[[int, int, str], None] | None:

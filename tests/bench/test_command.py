@@ -33,6 +33,7 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(home: Home) -> None:
     [cell] = report["cells"]
     assert [found["number"] for found in cell["rounds"]] == [1, 2]
     assert cell["rounds"][0]["figures"] == before.figures
+    assert cell["name"] in (results.parent / "index.html").read_text()
     told = home.run(*command, "--resume", "--seed", "1", code=2).stderr
     assert "another workload" in told
 

@@ -183,16 +183,22 @@ class _Window:
 
 
 def known_limits(
-    strategies: Mapping[str, object], *, roadmaps: int | None, rpm: int | None, tpm: int | None
+    strategies: Mapping[str, object],
+    *,
+    roadmaps: int | None,
+    requests: int | None,
+    tokens: int | None,
+    window: float,
 ) -> Limits:
     """The limits of a cell, as far as they are known.
 
     Args:
         strategies: validated options of the cell's strategies, by name.
         roadmaps: that all its workers work on at once.
-        rpm: requests a minute that the provider takes.
-        tpm: tokens a minute.
+        requests: per window that the provider takes.
+        tokens: per window.
+        window: seconds.
     """
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
     calls = getattr(strategies.get("global"), "concurrency", None)
-    return Limits(roadmaps=roadmaps, concepts=concepts, calls=calls, requests=rpm, tokens=tpm)
+    return Limits(roadmaps, concepts, calls, requests, tokens, window)

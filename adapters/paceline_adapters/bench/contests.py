@@ -129,8 +129,9 @@ def _contest(cell: Cell, workload: Workload, plugins: Plugins, *, workers: int) 
         limits=known_limits(
             strategies,
             roadmaps=executor.concurrency * count,
-            rpm=workload.rpm,
-            tpm=workload.tpm,
+            requests=workload.rpm,
+            tokens=workload.tpm,
+            window=workload.window,
         ),
     )
 

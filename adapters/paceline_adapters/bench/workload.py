@@ -29,8 +29,8 @@ class Workload:
         seed: decides latencies and contents.
         speed: latencies are divided by it.
         latency: seconds at speed 1 by step, low and high.
-        rpm: requests a minute that the provider takes.
-        tpm: tokens a minute.
+        rpm: requests a minute that the provider takes, at speed 1 like the latencies.
+        tpm: tokens a minute, likewise.
     """
 
     name: str
@@ -40,6 +40,11 @@ class Workload:
     latency: Mapping[str, Range] = field(default_factory=dict[str, Range])
     rpm: int | None = None
     tpm: int | None = None
+
+    @property
+    def window(self) -> float:
+        """Seconds that a minute of the provider takes."""
+        return 60.0 / self.speed
 
     @property
     def concepts(self) -> int:
@@ -63,6 +68,7 @@ class Workload:
     def simulator_options(self) -> list[str]:
         """The arguments of a ``paceline simulator`` for it."""
         options = ["--seed", str(self.seed), "--speed", f"{self.speed:g}"]
+        options += ["--quota-window", str(self.window)]
         for step, (low, high) in self.latency.items():
             options += ["--latency", f"{step}={low:g}-{high:g}"]
         for name, value in (("--rpm", self.rpm), ("--tpm", self.tpm)):
