@@ -28,7 +28,7 @@ from paceline_adapters.bench.workload import (
 )
 
 #: How many times faster than real the provider answers: in a whole run, and in a quick one.
-SPEED, QUICK_SPEED = 20.0, 40.0
+SPEED, QUICK_SPEED = 20.0, 60.0
 
 
 class Asked(BaseModel):

@@ -186,8 +186,9 @@ def known_limits(
     strategies: Mapping[str, object],
     *,
     roadmaps: int | None,
-    rpm: int | None,
-    tpm: int | None,
+    requests: int | None,
+    tokens: int | None,
+    window: float,
     concurrency: int | None = None,
 ) -> Limits:
     """The limits of a cell, as far as they are known.
@@ -195,11 +196,12 @@ def known_limits(
     Args:
         strategies: validated options of the cell's strategies, by name.
         roadmaps: that all its workers work on at once.
-        rpm: requests a minute that the provider takes.
-        tpm: tokens a minute.
+        requests: per window that the provider takes.
+        tokens: per window.
+        window: seconds.
         concurrency: calls at once that the provider takes.
     """
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
     own: int | None = getattr(strategies.get("global"), "concurrency", None)
     calls = min((limit for limit in (own, concurrency) if limit is not None), default=None)
-    return Limits(roadmaps=roadmaps, concepts=concepts, calls=calls, requests=rpm, tokens=tpm)
+    return Limits(roadmaps, concepts, calls, requests, tokens, window)

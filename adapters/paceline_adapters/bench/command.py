@@ -1,5 +1,6 @@
 """``paceline bench``."""
 
+import signal
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 FOLDER = Path("bench-results")
 RESULTS = "results.json"
 #: Options that do not say what is measured.
-_NOT_ASKED = frozenset({"report", "resume", "compare", "as_json"})
+_NOT_ASKED = frozenset({"report", "max_connections", "max_events", "resume", "compare", "as_json"})
 
 
 def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -79,12 +80,12 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     envvar="PACELINE_BENCH_LATENCIES_FROM",
     help="Take them from the artifacts of a real run.",
 )
-@click.option(
-    "--speed", type=float, help="Latencies are divided by it.  [default: 20, with --quick 40]"
-)
+@click.option("--speed", type=float, help="Latencies are divided by it.  [default: 20, --quick 60]")
 @click.option("--seed", type=int, help="Of latencies, and of the order of cells.  [default: 42]")
-@click.option("--rpm", type=click.IntRange(1), help="Requests a minute that the provider takes.")
-@click.option("--tpm", type=click.IntRange(1), help="Tokens a minute.")
+@click.option(
+    "--rpm", type=click.IntRange(1), help="Requests a minute that the provider takes, at speed 1."
+)
+@click.option("--tpm", type=click.IntRange(1), help="Tokens a minute, at speed 1.")
 @click.option(
     "--rounds", type=click.IntRange(1, 1000), help="Rounds that count.  [default: 5, --quick 2]"
 )
@@ -115,6 +116,16 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     metavar="DIR",
     help="Where results and report are written.",
 )
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    help="Database connections that the recommended setting may take.",
+)
+@click.option(
+    "--max-events",
+    type=click.IntRange(1),
+    help="Progress events a second that it may send at its peak.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the results that are there.")
 @click.option(
     "--compare",
@@ -127,6 +138,8 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
 def bench(
     *,
     report: Path,
+    max_connections: int | None,
+    max_events: int | None,
     resume: bool,
     compare: tuple[Path, Path] | None,
     as_json: bool,
@@ -137,7 +150,11 @@ def bench(
     Each combination is a cell: it generates the same roadmaps (FILEs, or the eight examples
     with 227 concepts) in processes of its own, with an empty database of its own, against a
     simulated provider, round after round in turn with the others. Servers are started for it;
-    yours are not touched. Ctrl-C keeps what was measured, and --resume goes on.
+    yours are not touched. Ctrl-C keeps what was measured, and --resume goes on; when nothing is
+    left to measure, it makes the report anew.
+
+    It ends with a table, and with a page that compares all cells and recommends a setting: the
+    fastest that keeps to --max-connections, --max-events, --rpm and --tpm.
 
     \b
     Exit codes: 0 measured, 1 a cell failed, 2 wrong usage, 130 Ctrl-C;
@@ -148,24 +165,30 @@ def bench(
       paceline bench --quick
       paceline bench --strategy global:concurrency=16 --strategy global:concurrency=64 \\
         --executor celery --executor celery:pool=threads my-roadmaps/*.json
-      paceline bench --rpm 500 --strategy unbounded --strategy global --executor in-process
+      paceline bench --max-connections 60 --max-events 50 --rpm 500
       paceline bench --compare monday/results.json tuesday/results.json
     """
     if compare:
         return _compare(*compare, as_json=as_json)
     from paceline_adapters.bench.engine import load
+    from paceline_adapters.bench.report import Constraints, write_report
 
+    # As Ctrl-C does: whatever was started is stopped, what was measured is kept.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     made = asked(given).bench(arguments=sys.argv[2:], keep=report / RESULTS)
     if resume:
         made.resume(load(report / RESULTS))
     with _progress() as told:
         made.told, made.failed = told, warn
         results = made.run()
+    work = made.workload
+    bounds = Constraints(max_connections, max_events, work.rpm, work.tpm)
+    page = write_report(results, report, bounds)
     if as_json:
         click.echo(results.model_dump_json(indent=1, exclude_none=True))
     else:
         _print(results)
-        note(f"results: {report / RESULTS}")
+        note(f"the report, with its data beside it: {page}")
     return 1 if made.failures else 0
 
 

@@ -4,6 +4,7 @@ import ast
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from paceline.errors import SettingsError
@@ -52,28 +53,27 @@ def default_cells(
 
 
 def contestants(folder: Path, store: StoreName) -> list[tuple[Cell, Path]]:
-    """The hand-written programs of a folder, each a module that speaks the protocol.
+    """The hand-written programs of a folder: its modules that can be run as a program.
 
     What one is to be compared with it says by constants: ``STRATEGY = "global:concurrency=64"``,
     ``EXECUTOR = "celery"``; by default it is an unbounded run in one process.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is none, or a module is no Python.
     """
     found: list[tuple[Cell, Path]] = []
     for path in sorted(folder.glob("*.py")):
-        if path.name.startswith("_"):
-            continue
         says = _constants(path)
-        cell = Cell(
-            strategy=parse_stack(says.get("STRATEGY", "unbounded")),
-            executor=Part.parse(says.get("EXECUTOR", "in-process")),
-            store=store,
-            contestant=path.stem.replace("_", "-"),
-        )
-        found.append((cell, path.resolve()))
+        if says is not None:
+            cell = Cell(
+                strategy=parse_stack(says.get("STRATEGY", "unbounded")),
+                executor=Part.parse(says.get("EXECUTOR", "in-process")),
+                store=store,
+                contestant=path.stem.replace("_", "-"),
+            )
+            found.append((cell, path.resolve()))
     if not found:
-        raise SettingsError(f"--contestants {folder}: no Python module is there")
+        raise SettingsError(f"--contestants {folder}: no module there can be run as a program")
     return found
 
 
@@ -82,17 +82,31 @@ def prepare_contestants(
 ) -> list[Contest]:
     """The same for hand-written programs. Raises as ``prepare``."""
     plugins = Plugins()
-    return [
-        Contest(
-            cell=cell,
-            command=[sys.executable, str(path)],
-            settings=cell.settings(),
-            redis=True,
-            workers=workers,
-            limits=_contest(cell, workload, plugins, workers=workers).limits,
+    contests: list[Contest] = []
+    for cell, path in found:
+        like = _contest(cell, workload, plugins, workers=workers)
+        # A script of one process has no worker that takes so many roadmaps at once.
+        limits = like.limits if like.redis else replace(like.limits, roadmaps=None)
+        root, name = _importable(path)
+        contests.append(
+            replace(
+                like,
+                command=[sys.executable, "-m", name],
+                import_from=root,
+                redis=True,
+                limits=limits,
+            )
         )
-        for cell, path in found
-    ]
+    return contests
+
+
+def _importable(path: Path) -> tuple[Path, str]:
+    """The folder to import a file from, and its name as a module."""
+    root, names = path.parent, [path.stem]
+    while (root / "__init__.py").exists():
+        names.insert(0, root.name)
+        root = root.parent
+    return root, ".".join(names)
 
 
 def _contest(cell: Cell, workload: Workload, plugins: Plugins, *, workers: int) -> Contest:
@@ -115,8 +129,9 @@ def _contest(cell: Cell, workload: Workload, plugins: Plugins, *, workers: int) 
         limits=known_limits(
             strategies,
             roadmaps=executor.concurrency * count,
-            rpm=workload.rpm,
-            tpm=workload.tpm,
+            requests=workload.rpm,
+            tokens=workload.tpm,
+            window=workload.window,
             concurrency=workload.concurrency,
         ),
     )
@@ -134,11 +149,17 @@ def _settings(given: Mapping[str, str], plugins: Plugins) -> Loaded:
     return load_settings(plugins, config=Path(os.devnull), flags=flags, environ={})
 
 
-def _constants(path: Path) -> dict[str, str]:
+def _constants(path: Path) -> dict[str, str] | None:
+    """A program's texts in capitals; ``None`` where the module is no program."""
+    try:
+        body = ast.parse(path.read_text(), str(path)).body
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SettingsError(f"--contestants: {path} cannot be read: {error}") from None
     found: dict[str, str] = {}
-    for node in ast.parse(path.read_text(), str(path)).body:
+    program = False
+    for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    found[target.id] = str(node.value.value)
-    return found
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            found.update(dict.fromkeys(names, str(node.value.value)))
+        program = program or (isinstance(node, ast.If) and "__main__" in ast.unparse(node.test))
+    return found if program else None

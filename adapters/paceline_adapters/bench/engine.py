@@ -87,16 +87,17 @@ class Bench:
     failed: Callable[[str], None] | None = None
     failures: dict[str, str] = field(default_factory=dict[str, str])
     _rounds: dict[str, list[Round]] = field(default_factory=dict[str, list[Round]])
-    _versions: dict[str, str] = field(default_factory=dict[str, str])
+    _machine: Machine | None = None
 
     def resume(self, earlier: Results) -> None:
-        """Go on where an earlier call of the same was interrupted.
+        """Go on where an earlier call of the same was interrupted; its rounds are kept.
 
         Raises:
             SettingsError: it measured other work.
         """
         if earlier.workload != self.workload.facts():
             raise SettingsError("the results to go on with are of another workload")
+        self._machine = earlier.machine
         for cell in earlier.cells:
             self._rounds[cell.name] = list(cell.rounds)
 
@@ -108,11 +109,13 @@ class Bench:
         Raises:
             PartUnavailable: a server did not start, or every cell failed.
         """
+        if all(self._has(contest.cell.name, 0) for contest in self.contests):
+            return self.results()
         stores: list[StoreName] = [contest.cell.store for contest in self.contests]
         redis = any(contest.redis for contest in self.contests)
         places = Places(stores, redis=redis, max_connections=self.max_connections)
         with TemporaryDirectory(prefix="paceline-workload-") as folder, places:
-            self._versions = places.versions()
+            self._machine = _machine(places.versions())
             paths = self.workload.write(Path(folder))
             warm = Path(folder) / "warm-up.json"
             warm.write_text(warm_up().model_dump_json())
@@ -159,7 +162,7 @@ class Bench:
             paceline=metadata.version("paceline"),
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
             command=self.command,
-            machine=_machine(self._versions),
+            machine=self._machine or _machine({}),
             workload=self.workload.facts(),
             cells=[
                 CellResults(

@@ -36,6 +36,7 @@ class Contest:
         redis: whether it needs a Redis.
         workers: worker processes to start.
         limits: of the cell, as far as they are known.
+        import_from: folder that the program's modules are imported from, beside the installed.
     """
 
     cell: Cell
@@ -44,6 +45,7 @@ class Contest:
     redis: bool
     workers: int
     limits: bound.Limits
+    import_from: Path | None = None
 
 
 @dataclass(slots=True)
@@ -108,7 +110,9 @@ async def measure(
             workers=contest.workers,
             out=place.folder / "seen.json",
         )
-        async with started(contest.command, order, folder=place.folder) as contender:
+        async with started(
+            contest.command, order, folder=place.folder, import_from=contest.import_from
+        ) as contender:
             await contender.hear("ready", within=START)
             await llm.reset()
             async with AsyncExitStack() as stack:

@@ -99,7 +99,7 @@ class Places:
             )
         else:
             shutil.copy(self._folder / "template.db", folder / "paceline.db")
-            url = f"sqlite:///{folder / 'paceline.db'}"
+            url = f"sqlite+aiosqlite:///{folder / 'paceline.db'}"
         redis_url = None
         if redis and self.valkey is not None:
             self.valkey.command("FLUSHALL")

@@ -117,7 +117,7 @@ class Contender:
 
 @asynccontextmanager
 async def started(
-    command: Sequence[str], order: Order, *, folder: Path
+    command: Sequence[str], order: Order, *, folder: Path, import_from: Path | None = None
 ) -> AsyncGenerator[Contender]:
     """A measured program in a process group of its own, all of which is gone in the end.
 
@@ -125,7 +125,11 @@ async def started(
         command: the program, without its argument.
         order: what it is told.
         folder: of this round alone: where it runs, and where its log is.
+        import_from: another folder that it imports from.
     """
+    environment = clean_environment()
+    if import_from is not None:
+        environment["PYTHONPATH"] = str(import_from)
     told = folder / "order.json"
     told.write_text(order.model_dump_json(indent=1))
     log = folder / "stderr.log"
@@ -134,7 +138,7 @@ async def started(
             *command,
             str(told),
             cwd=folder,
-            env=clean_environment(),
+            env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,

@@ -29,9 +29,9 @@ class Workload:
         seed: decides latencies and contents.
         speed: latencies are divided by it.
         latency: seconds at speed 1 by step, low and high.
-        rpm: requests a minute that the provider takes.
-        tpm: tokens a minute.
-        concurrency: calls at once that the provider takes.
+        rpm: requests a minute that the provider takes, at speed 1 like the latencies.
+        tpm: tokens a minute, likewise.
+        concurrency: calls at once that it takes.
     """
 
     name: str
@@ -42,6 +42,11 @@ class Workload:
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
+
+    @property
+    def window(self) -> float:
+        """Seconds that a minute of the provider takes."""
+        return 60.0 / self.speed
 
     @property
     def concepts(self) -> int:
@@ -66,6 +71,7 @@ class Workload:
     def simulator_options(self) -> list[str]:
         """The arguments of a ``paceline simulator`` for it."""
         options = ["--seed", str(self.seed), "--speed", f"{self.speed:g}"]
+        options += ["--quota-window", str(self.window)]
         for step, (low, high) in self.latency.items():
             options += ["--latency", f"{step}={low:g}-{high:g}"]
         quota = {"--rpm": self.rpm, "--tpm": self.tpm, "--max-concurrency": self.concurrency}
