@@ -27,7 +27,7 @@ SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench test check lint types imports docs soak test-celery57 clean
+.PHONY: help demo bench bench-smoke test check lint types imports docs soak test-celery57 clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -55,8 +55,13 @@ imports: .venv/.dev ## Check who imports whom
 docs: .venv/.docs ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: .venv/.dev ## Measure what an admission costs, by strategy
-	$(BIN)/pytest benchmarks -p no:xdist -p no:randomly --benchmark-only $(ARGS)
+bench: .venv/.dev ## Measure every strategy, executor and store; ARGS=--quick for a first look
+	$(BIN)/paceline bench $(addprefix --contestants ,$(wildcard benchmarks/contestants)) $(ARGS)
+
+bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
+	$(BIN)/pytest benchmarks -p no:xdist -p no:randomly --benchmark-only --benchmark-min-rounds=3 \
+		--benchmark-max-time=0.1 --bench "--roadmaps 2 --concepts 3 --speed 50 --rounds 1 \
+		--warm-up 0 --strategy global --executor in-process --executor arq --store postgresql"
 
 soak: .venv/.dev ## Run the long suites: thousands of random schedules
 	$(BIN)/pytest -m soak $(ARGS)

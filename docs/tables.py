@@ -1,13 +1,14 @@
-"""Tables of settings and options, made from the models when the documentation is built."""
+"""Tables of settings, options and figures, made from the code when the documentation is built."""
 
 import re
 from typing import Any, get_args
 
 from paceline.plugins import BUILT_INS, Plugins
 from paceline.settings.model import Settings
+from paceline_adapters.bench.figures import FIGURES
 from pydantic import BaseModel, SecretStr
 
-_MARK = re.compile(r"<!-- (settings|options) ?([\w-]*) ?([\w-]*) -->")
+_MARK = re.compile(r"<!-- (settings|options|figures) ?([\w-]*) ?([\w-]*) -->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -16,6 +17,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _table(what: str, first: str, second: str) -> str:
+    if what == "figures":
+        return _figures()
     if what == "options":
         plugins = Plugins()
         kind = next(kind for kind in BUILT_INS if kind == first)
@@ -26,6 +29,13 @@ def _table(what: str, first: str, second: str) -> str:
         assert issubclass(annotation, BaseModel)
         return _rows(annotation)
     return _rows(Settings)
+
+
+def _figures() -> str:
+    lines = ["| figure | name | unit | meaning |", "| --- | --- | --- | --- |"]
+    for name, figure in FIGURES.items():
+        lines.append(f"| {figure.title} | `{name}` | {figure.unit} | {figure.meaning} |")
+    return "\n".join(lines)
 
 
 def _rows(model: type[BaseModel]) -> str:

@@ -33,7 +33,7 @@ from benchmarks.contestants.work import (
 )
 
 MODULE = "benchmarks.contestants.origin_celery"
-OPTIONS = ["--pool=prefork", "--concurrency=8", "--without-gossip", "--without-mingle"]
+OPTIONS = ["--pool=prefork", "--without-gossip", "--without-mingle"]
 app = Celery("origin")
 app.conf.worker_prefetch_multiplier = 1
 
@@ -88,10 +88,12 @@ async def celery(assignment: Assignment) -> AsyncGenerator[Generate]:
         for result in results:
             await asyncio.to_thread(result.get)
 
+    processes = assignment.settings.get("executors.celery.concurrency", 8)
+    options = [*OPTIONS, f"--concurrency={processes}"]
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         servers = ["--broker", assignment.redis_url, "--result-backend", assignment.redis_url]
         worker = spawn(
-            [sys.executable, "-m", "celery", "--app", MODULE, *servers, "worker", *OPTIONS],
+            [sys.executable, "-m", "celery", "--app", MODULE, *servers, "worker", *options],
             home=Path.cwd(),
             log=log,
             end_signal=signal.SIGTERM,

@@ -55,6 +55,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
     "command": {
+        "bench": f"{_A}.bench.plugin",
         "db": f"{_A}.sql.plugin",
         "demo": f"{_A}.demo.plugin",
         "simulator": f"{_A}.simulator.plugin",
@@ -63,6 +64,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
 
 #: What `paceline --help` says of the built-in commands without importing them.
 BUILT_IN_COMMANDS: Mapping[str, str] = {
+    "bench": "Measure strategies, executors and stores against each other, on your work.",
     "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",

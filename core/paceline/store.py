@@ -9,6 +9,7 @@ from typing import Literal
 from paceline.errors import RunConflict
 from paceline.identity import ProcessIdentity
 from paceline.roadmap import Roadmap
+from paceline.waits import Counts
 
 RunStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
 ConceptStatus = Literal["pending", "completed", "failed"]
@@ -133,6 +134,9 @@ class Figures:
         calls: LLM calls in flight.
         connections: database connections checked out now.
         connections_peak: most that were checked out at once.
+        checkout_waits: see ``PoolFigures``; so are the next two.
+        checkout_timeouts: as there.
+        busy_waits: as there.
         events: events published in all.
         events_per_second: events published over the last beats.
         strategy: what the strategy says of itself.
@@ -144,6 +148,9 @@ class Figures:
     calls: int = 0
     connections: int = 0
     connections_peak: int = 0
+    checkout_waits: Counts = field(default_factory=dict[int, int])
+    checkout_timeouts: int = 0
+    busy_waits: int = 0
     events: int = 0
     events_per_second: float = 0.0
     strategy: str = ""
@@ -217,12 +224,18 @@ class PoolFigures:
         in_use: checked out now.
         peak: most that were checked out at once.
         checkouts: how often one was checked out.
+        waits: from asking the pool for a connection to having it, as ``paceline.waits`` counts.
+        timeouts: how often that was given up.
+        busy: transactions that had to wait for another process's, on SQLite.
     """
 
     limit: int
     in_use: int = 0
     peak: int = 0
     checkouts: int = 0
+    waits: Counts = field(default_factory=dict[int, int])
+    timeouts: int = 0
+    busy: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +256,16 @@ class Budget:
     def free(self) -> int | None:
         """What a new process may still take; ``None`` is no bound."""
         return None if self.server_max is None else self.server_max - self.reserve - self.registered
+
+
+def shrunk(free: int, processes: int) -> int:
+    """Connections for each of some new processes whose pools have to be sized down.
+
+    They take half of what is free and leave the rest to those that start later: a small pool
+    is slower by little, a worker that may not start does nothing. 0 where not even one
+    connection for each is free.
+    """
+    return 0 if free < processes else max(1, free // 2 // processes)
 
 
 def conflict(run: Run) -> RunConflict:

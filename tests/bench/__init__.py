@@ -1,0 +1,1 @@
+"""The benchmark engine, on very little work and real servers."""

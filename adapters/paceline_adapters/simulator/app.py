@@ -161,8 +161,8 @@ class Routes:
     async def _stats(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response(self._engine.tally.snapshot().model_dump())
 
-    async def _reset(self, _request: web.Request) -> web.StreamResponse:
-        self._engine.reset()
+    async def _reset(self, request: web.Request) -> web.StreamResponse:
+        self._engine.reset(quota=request.query.get("quota") == "true")
         return web.json_response(self._engine.tally.snapshot().model_dump())
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
@@ -175,7 +175,11 @@ class Routes:
                 request_id=exchange.id,
                 prompt=identity and identity.prompt,
                 step=identity and identity.step,
+                roadmap=identity and identity.roadmap,
+                concept=identity and identity.concept,
                 status=status,
+                drawn=call and call.seconds,
+                tokens=call and call.tokens,
                 fault=call and call.fault,
                 started=exchange.started,
             )

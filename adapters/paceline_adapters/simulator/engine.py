@@ -12,6 +12,7 @@ from paceline_adapters.simulator.answer import compose, wanted_schema
 from paceline_adapters.simulator.figures import Counted, Ending, Tally
 from paceline_adapters.simulator.latency import DEFAULT_STEP
 from paceline_adapters.simulator.options import SimulatorOptions
+from paceline_adapters.simulator.prose import ids_of
 from paceline_adapters.simulator.quota import Quota, Refusal, retry_headers
 from paceline_adapters.simulator.wire import (
     Answer,
@@ -33,11 +34,15 @@ class Identity:
         step: whose latency it takes.
         prompt: hash of the model and all messages.
         opening: hash of those up to the user's first; repairs share it.
+        roadmap: id of the roadmap that the prompt names, where it names one.
+        concept: id of its concept.
     """
 
     step: str
     prompt: str
     opening: str
+    roadmap: str | None
+    concept: str | None
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ class Call:
         request: what was asked.
         answer: what it will be told.
         seconds: when, from its arrival.
+        tokens: what it was charged at admission.
         fault: what goes wrong, if anything does.
         counted: its place in the figures.
     """
@@ -55,6 +61,7 @@ class Call:
     request: ChatRequest
     answer: Answer
     seconds: float
+    tokens: int
     fault: str | None
     counted: Counted
 
@@ -74,13 +81,16 @@ class Engine:
         )
         self._attempts: Counter[str] = Counter()
 
-    def reset(self) -> None:
+    def reset(self, *, quota: bool = False) -> None:
         """Begin again: figures, and the attempts that latencies and faults are drawn for.
 
-        The quota is not forgotten: a provider would not forget it either.
+        Args:
+            quota: whether to forget what was used of it too, which no provider would.
         """
         self.tally.reset()
         self._attempts.clear()
+        if quota:
+            self.quota.forget()
 
     def identify(self, request: ChatRequest) -> Identity:
         """Who asks what.
@@ -98,7 +108,8 @@ class Engine:
                 param="response_format",
             )
         prompt, opening = map(_hash, request.identity())
-        return Identity(self._step(request), prompt, opening)
+        roadmap, concept = ids_of(request.prompt())
+        return Identity(self._step(request), prompt, opening, roadmap, concept)
 
     def admit(self, request: ChatRequest, identity: Identity, now: float) -> Call:
         """Let a call in.
@@ -139,7 +150,7 @@ class Engine:
             attempt=attempt,
         )
         counted = self.tally.begin(identity.step, identity.prompt)
-        return Call(request, answer, seconds / self.options.speed, fault, counted)
+        return Call(request, answer, seconds / self.options.speed, cost, fault, counted)
 
     def end(self, call: Call, ending: Ending) -> None:
         """A call is over; only its first ending counts."""

@@ -8,6 +8,8 @@ from urllib.parse import quote
 from paceline_adapters.simulator.language import language_of
 
 _CONCEPT = re.compile(r"^\W*Concept\s*[:：]\s*(.+)$", re.MULTILINE)
+#: Its ids stand in lines of their own, as every prompt of ours has them.
+_NAMED = re.compile(r"^(Roadmap|Roadmap id|Concept|Concept id): (.+)$", re.MULTILINE)
 
 #: Bytes of UTF-8 that a tutorial has.
 _SHORTEST, _LONGEST = 2_000, 6_000
@@ -26,6 +28,15 @@ def concept_of(prompt: str) -> str:
     """The concept that a prompt names in its line ``Concept: NAME``."""
     found = _CONCEPT.search(prompt)
     return found[1].strip()[:200] if found else "this concept"
+
+
+def ids_of(prompt: str) -> tuple[str | None, str | None]:
+    """The ids in a prompt's lines ``Roadmap id: ID`` and ``Concept id: ID``; their names else."""
+    named = {found[1]: found[2].strip()[:400] for found in _NAMED.finditer(prompt)}
+    return (
+        named.get("Roadmap id", named.get("Roadmap")),
+        named.get("Concept id", named.get("Concept")),
+    )
 
 
 class Prose:

@@ -88,6 +88,10 @@ class Quota:
         self._idle_retry = idle_retry
         self.window = SlidingWindow(window)
 
+    def forget(self) -> None:
+        """Be as if nothing had been asked."""
+        self.window = SlidingWindow(self.window.seconds)
+
     def admit(self, now: float, *, tokens: int, in_flight: int) -> Refusal | None:
         """Let a call of so many tokens in and charge it, or say why not."""
         window = self.window

@@ -7,6 +7,8 @@ and a power cut alike; group commits keep that cheap.
 
 import asyncio
 import sqlite3
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -14,11 +16,14 @@ from typing import Any, TypeVar
 from paceline.errors import PartUnavailable
 from paceline.settings.model import StoreSettings
 from paceline.store import PoolFigures
+from paceline.waits import step_of
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 
+from paceline_adapters.sql.busy import BEGIN, counting
 from paceline_adapters.sql.faults import is_database_error, is_passing, unavailable
 from paceline_adapters.sql.retry import patiently, settled
 from paceline_adapters.sql.url import Address, Dialect
@@ -54,7 +59,11 @@ class Database:
     ) -> None:
         self.address = address
         self._limit = size + overflow
-        self._peak = self._checkouts = 0
+        self._peak = self._checkouts = self._timeouts = self._busy = 0
+        self._waits: Counter[int] = Counter()
+        options = connect_args(address, settings, lease=lease)
+        if address.dialect == "sqlite":
+            options["factory"] = counting(self._count_busy, timeout=_BUSY_TIMEOUT)
         self._engine = create_async_engine(
             address.url,
             poolclass=AsyncAdaptedQueuePool,
@@ -63,7 +72,7 @@ class Database:
             pool_timeout=settings.pool_timeout,
             pool_recycle=-1 if address.dialect == "sqlite" else _RECYCLE,
             hide_parameters=True,
-            connect_args=connect_args(address, settings, lease=lease),
+            connect_args=options,
         )
         self._pool = self._engine.sync_engine.pool
         event.listen(self._pool, "checkout", self._count)
@@ -92,8 +101,8 @@ class Database:
         """
 
         async def attempt() -> T:
-            async with self._reader.connect() as connection:
-                return await ask(connection)
+            async with AsyncExitStack() as stack:
+                return await ask(await self._checked_out(stack, self._reader))
 
         return await self._in_words(attempt, patience)
 
@@ -118,8 +127,20 @@ class Database:
             if self._turn is not None:
                 # SQLite has one writer: queue for it here, in order and without a connection.
                 await stack.enter_async_context(self._turn)
-            connection = await stack.enter_async_context(self._writer.begin())
+            connection = await self._checked_out(stack, self._writer)
+            await stack.enter_async_context(connection.begin())
             return await change(connection)
+
+    async def _checked_out(self, stack: AsyncExitStack, engine: AsyncEngine) -> AsyncConnection:
+        """A connection of the pool until the stack ends; the wait for it is counted."""
+        asked = time.perf_counter()
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except PoolTimeout:
+            self._timeouts += 1
+            raise
+        self._waits[step_of(time.perf_counter() - asked)] += 1
+        return connection
 
     async def _in_words(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
         try:
@@ -137,14 +158,20 @@ class Database:
         """The pool as it is now."""
         return PoolFigures(
             limit=self._limit,
-            in_use=_checked_out(self._pool),
+            in_use=_in_use(self._pool),
             peak=self._peak,
             checkouts=self._checkouts,
+            waits=dict(self._waits),
+            timeouts=self._timeouts,
+            busy=self._busy,
         )
 
     def _count(self, *_: object) -> None:
         self._checkouts += 1
-        self._peak = max(self._peak, _checked_out(self._pool))
+        self._peak = max(self._peak, _in_use(self._pool))
+
+    def _count_busy(self) -> None:
+        self._busy += 1
 
     async def dispose(self) -> None:
         """Close every connection."""
@@ -166,7 +193,7 @@ def must_open(address: Address) -> None:
             raise unavailable(error, address) from None
 
 
-def _checked_out(pool: object) -> int:
+def _in_use(pool: object) -> int:
     return pool.checkedout() if isinstance(pool, AsyncAdaptedQueuePool) else 0
 
 
@@ -205,7 +232,7 @@ def prepare_sqlite(engine: AsyncEngine, *, foreign_keys: bool) -> None:
 
     def begun(connection: Connection) -> None:
         if connection.get_execution_options().get("paceline_write"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(BEGIN)
 
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", begun)

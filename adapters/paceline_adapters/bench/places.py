@@ -1,0 +1,189 @@
+"""Servers of our own, started for one call, and a clean place on them for each round."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from paceline.errors import PartUnavailable
+from paceline.testing.servers import Postgres, Valkey
+from pydantic import SecretStr
+
+from paceline_adapters.bench.cells import StoreName
+from paceline_adapters.bench.probes.postgres import SETTINGS
+from paceline_adapters.bench.protocol import clean_environment, module
+
+_TEMPLATE = "paceline_bench_template"
+#: Seconds for the simulator to listen.
+_START = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one round runs.
+
+    Attributes:
+        folder: its own, removed afterwards.
+        store_url: an empty database.
+        database: its name on the server; empty for SQLite.
+        redis_url: an empty Redis, where the cell has one.
+    """
+
+    folder: Path
+    store_url: str
+    database: str
+    redis_url: str | None
+
+
+class Places:
+    """The servers that the cells need, shared by all of them, and started once.
+
+    Args:
+        stores: the databases that are measured with.
+        redis: whether any cell needs a Redis.
+        max_connections: of the PostgreSQL server.
+    """
+
+    def __init__(
+        self, stores: Sequence[StoreName], *, redis: bool, max_connections: int = 100
+    ) -> None:
+        self._stack = ExitStack()
+        self._folder = Path()
+        self._rounds = 0
+        self.postgres: Postgres | None = None
+        self.valkey = Valkey() if redis else None
+        if "postgresql" in stores:
+            self.postgres = Postgres(fsync=True, max_connections=max_connections, settings=SETTINGS)
+
+    def __enter__(self) -> "Places":
+        """Start them."""
+        try:
+            self._folder = Path(
+                self._stack.enter_context(tempfile.TemporaryDirectory(prefix="paceline-bench-"))
+            )
+            if self.valkey is not None:
+                self._stack.enter_context(self.valkey)
+            if self.postgres is not None:
+                self._stack.enter_context(self.postgres)
+                self.postgres.execute("CREATE EXTENSION pg_stat_statements")
+                _with_tables(self.postgres.create_database(_TEMPLATE))
+            _with_tables(f"sqlite:///{self._folder / 'template.db'}")
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Stop them, and remove what they hold."""
+        self._stack.close()
+
+    @asynccontextmanager
+    async def place(self, store: StoreName, *, redis: bool) -> AsyncGenerator[Place]:
+        """A clean place for one round, and nothing of it afterwards."""
+        self._rounds += 1
+        folder = self._folder / f"round-{self._rounds}"
+        folder.mkdir()
+        database = ""
+        if self.postgres is not None and store == "postgresql":
+            database = f"round_{self._rounds}"
+            url = await asyncio.to_thread(
+                self.postgres.create_database, database, template=_TEMPLATE
+            )
+        else:
+            shutil.copy(self._folder / "template.db", folder / "paceline.db")
+            url = f"sqlite+aiosqlite:///{folder / 'paceline.db'}"
+        redis_url = None
+        if redis and self.valkey is not None:
+            self.valkey.command("FLUSHALL")
+            redis_url = self.valkey.url
+        try:
+            yield Place(folder, url, database, redis_url)
+        finally:
+            if self.postgres is not None and database:
+                await asyncio.to_thread(self.postgres.drop_database, database)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def versions(self) -> dict[str, str]:
+        """Of the servers."""
+        found: dict[str, str] = {}
+        if self.postgres is not None:
+            found["PostgreSQL"] = self.postgres.execute("SHOW server_version")
+        if self.valkey is not None:
+            answer = self.valkey.command("LOLWUT", "VERSION", "0")
+            found["Valkey"] = answer.rpartition(" ")[2] or "?"
+        return found
+
+
+class Provider:
+    """A simulated provider in a process of its own, with its request log.
+
+    Args:
+        root_url: where it listens.
+        log: one line of JSON for each request.
+    """
+
+    def __init__(self, root_url: str, log: Path) -> None:
+        self._root_url = root_url
+        self.log = log
+
+    @property
+    def base_url(self) -> str:
+        """For an OpenAI client."""
+        return f"{self._root_url}/v1"
+
+    async def reset(self) -> None:
+        """Count from zero, with a whole quota."""
+        request = urllib.request.Request(  # noqa: S310
+            f"{self._root_url}/__paceline/reset?quota=true", data=b"", method="POST"
+        )
+        await asyncio.to_thread(lambda: urllib.request.urlopen(request).close())  # noqa: S310
+
+    async def peak(self) -> int:
+        """Most calls in flight since the reset."""
+        url = f"{self._root_url}/__paceline/stats"
+        raw = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())  # noqa: S310
+        return int(json.loads(raw)["in_flight_peak"])
+
+
+@asynccontextmanager
+async def provider(options: Sequence[str], folder: Path) -> AsyncGenerator[Provider]:
+    """A new simulated provider: neither its quota nor its connections know of other rounds.
+
+    Raises:
+        PartUnavailable: it did not start.
+    """
+    log = folder / "requests.jsonl"
+    arguments = ["--port", "0", "--json", "--log", str(log), *options]
+    process = await asyncio.create_subprocess_exec(
+        *module("paceline"),
+        "simulator",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        env=clean_environment(),
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101
+        line = await asyncio.wait_for(process.stdout.readline(), _START)
+        if not line:
+            raise PartUnavailable("the simulated provider did not start")
+        yield Provider(json.loads(line)["base_url"].removesuffix("/v1"), log)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _with_tables(url: str) -> None:
+    from paceline_adapters.sql.schema import upgrade
+
+    upgrade(SecretStr(url))

@@ -1,0 +1,57 @@
+"""How long calls took in real runs, from the artifacts of a database."""
+
+import asyncio
+
+from paceline.errors import SettingsError
+from paceline.settings.model import Settings, StoreSettings
+from pydantic import SecretStr
+
+from paceline_adapters.bench.measure import percentile
+from paceline_adapters.bench.workload import Range
+
+#: Artifacts that are looked at: the newest so many.
+_ENOUGH = 20_000
+
+
+def recorded_latencies(url: str) -> dict[str, Range]:
+    """Seconds by step: from the 5th to the 95th percentile of what each artifact took at best.
+
+    An artifact's time holds what it waited for admission, so a run without a limit tells the
+    provider's own latencies, and any other more than these.
+
+    Raises:
+        SettingsError: there are no artifacts.
+        PartUnavailable: the database cannot be reached.
+    """
+    by_step: dict[str, list[float]] = {}
+    for step, seconds in asyncio.run(_seconds(Settings(store=StoreSettings(url=SecretStr(url))))):
+        by_step.setdefault(step, []).append(seconds)
+    if not by_step:
+        raise SettingsError("--latencies-from: no artifact is recorded there")
+    return {
+        step: (round(percentile(found, 0.05), 3), round(percentile(found, 0.95), 3))
+        for step, found in sorted(by_step.items())
+    }
+
+
+async def _seconds(settings: Settings) -> list[tuple[str, float]]:
+    from sqlalchemy import select
+
+    from paceline_adapters.sql.engine import Database
+    from paceline_adapters.sql.tables import artifacts
+    from paceline_adapters.sql.url import parse_url
+
+    database = Database(
+        parse_url(settings.store.url), settings.store, lease=settings.run.lease, size=1, overflow=0
+    )
+    query = (
+        select(artifacts.c.step, artifacts.c.seconds)
+        .where(artifacts.c.attempts == 1)
+        .order_by(artifacts.c.created_at.desc())
+        .limit(_ENOUGH)
+    )
+    try:
+        rows = await database.read(lambda connection: connection.execute(query))
+        return [(row.step, row.seconds) for row in rows]
+    finally:
+        await database.dispose()

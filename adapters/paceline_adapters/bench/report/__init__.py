@@ -1,0 +1,6 @@
+"""The report: one page that a decision can be made from, and its data as JSON and CSV."""
+
+from paceline_adapters.bench.report.ranking import Constraints
+from paceline_adapters.bench.report.write import render, write_report
+
+__all__ = ["Constraints", "render", "write_report"]

@@ -1,0 +1,76 @@
+"""HTML that is escaped by construction: text becomes markup only through ``el``."""
+
+import re
+import unicodedata
+from html import escape
+
+#: Controls and marks that turn the direction of the text around them: shown, never obeyed.
+_HIDDEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: A name breaks behind these, if it must.
+_JOINTS = re.compile(r"(?<=[+:,/ ])")
+#: Letters of a part that is never broken.
+_WHOLE = 20
+_VOID = frozenset({"br", "circle", "hr", "input", "line", "meta", "path", "rect", "wbr"})
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def text(value: str) -> Markup:
+    """Any text as HTML; what is markup stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(escape(plain(value)))
+
+
+def plain(value: str) -> str:
+    """A text without controls that could hide or reorder what stands beside it."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _unsafe(one) else one for one in value)
+
+
+def el(tag: str, *children: str, **attributes: object) -> Markup:
+    """One element.
+
+    Args:
+        tag: its name.
+        children: texts, which are escaped, and markup.
+        attributes: ``class_`` is ``class``, other underscores are hyphens; ``None`` and ``False``
+            are left out, ``True`` has no value.
+    """
+    shown = "".join(
+        f" {_name(name)}" if value is True else f' {_name(name)}="{text(str(value))}"'
+        for name, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if tag in _VOID:
+        return Markup(
+            f"<{tag}{shown}>" if tag in {"br", "hr", "input", "wbr"} else f"<{tag}{shown}/>"
+        )
+    return Markup(f"<{tag}{shown}>{join(*children)}</{tag}>")
+
+
+def join(*children: str) -> Markup:
+    """Texts and markup, one after the other."""
+    return Markup("".join(map(text, children)))
+
+
+def named(value: str) -> Markup:
+    """A name that somebody chose: its direction is its own, and it breaks between its parts."""
+    parts: list[str] = []
+    for part in _JOINTS.split(value):
+        whole = len(part) <= _WHOLE
+        parts += [el("span", part, class_="part") if whole else part, el("wbr")]
+    return el("bdi", *parts[:-1], class_="name")
+
+
+def _name(attribute: str) -> str:
+    return attribute.rstrip("_").replace("_", "-")
+
+
+def _unsafe(character: str) -> bool:
+    if character in _HIDDEN:
+        return True
+    return unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t"

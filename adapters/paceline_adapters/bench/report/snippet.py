@@ -1,0 +1,62 @@
+"""A cell as the ``paceline.toml`` that makes it."""
+
+import json
+import re
+
+from paceline_adapters.bench.report.ranking import needs_redis
+from paceline_adapters.bench.results import CellResults
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+#: Where the measurement's own servers were: of no use to anybody else.
+_OURS = ("store.url", "redis.url", "provider.")
+_ADDRESSES = {
+    "store": 'url = "postgresql+asyncpg://me@localhost/content"  # yours',
+    "redis": 'url = "redis://localhost:6379/0"  # yours',
+}
+
+
+def snippet(cell: CellResults) -> str:
+    """Settings that paceline reads as they are; addresses are examples.
+
+    Options were given as text when they were measured; what looks like a number or a truth value
+    is written as one.
+    """
+    settings = {path: value for path, value in cell.settings.items() if not path.startswith(_OURS)}
+    names = settings.pop("strategy", cell.strategy).split(",")
+    executor = settings.pop("executor", cell.executor)
+    lines = [f"strategy = [{', '.join(_text(name.strip()) for name in names)}]"]
+    lines.append(f"executor = {_text(executor)}")
+    tables: dict[str, list[str]] = {}
+    for path, value in sorted(settings.items()):
+        table, key = _split(path)
+        (tables.setdefault(table, []) if table else lines).append(f"{_key(key)} = {_value(value)}")
+    if cell.store == "postgresql":
+        tables.setdefault("store", []).insert(0, _ADDRESSES["store"])
+    if needs_redis(cell):
+        tables.setdefault("redis", []).insert(0, _ADDRESSES["redis"])
+    for table, entries in tables.items():
+        lines += ["", f"[{table}]", *entries]
+    return "\n".join(lines) + "\n"
+
+
+def _split(path: str) -> tuple[str, str]:
+    """``strategies.NAME.KEY`` as its table and key; a plugin's name may hold dots."""
+    section, _, rest = path.partition(".")
+    if not rest:
+        return "", section
+    name, _, key = rest.rpartition(".")
+    return ".".join([_key(section), *([_key(name)] if name else [])]), key
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+def _value(value: str) -> str:
+    return value if _NUMBER.fullmatch(value) or value in {"true", "false"} else _text(value)
+
+
+def _text(value: str) -> str:
+    # A JSON string is a TOML one, but for DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

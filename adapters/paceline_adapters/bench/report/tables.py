@@ -1,0 +1,144 @@
+"""All figures of all cells, and what each figure means."""
+
+import json
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from paceline_adapters.bench.figures import FIGURES, Figure
+from paceline_adapters.bench.report.heatmap import GROUPS
+from paceline_adapters.bench.report.html import Markup, el, named
+from paceline_adapters.bench.report.ranking import Ranking
+from paceline_adapters.bench.report.words import (
+    head,
+    interval,
+    number,
+    ratio,
+    short,
+    spread_words,
+    store_title,
+)
+from paceline_adapters.bench.results import CellResults, Results
+
+Ratios = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def tables(results: Results, ranking: Ranking) -> Markup:
+    """A table for each group of figures; every value with its ratio to one base cell."""
+    nearest = ranking.nearest
+    base = nearest.cell.name if nearest else results.cells[0].name
+    known = {
+        name: figure
+        for name, figure in FIGURES.items()
+        if any(cell.median(name) is not None for cell in results.cells)
+    }
+    ratios = {name: results.ratios(name, base) for name in known}
+    options = [
+        el("option", cell.name, value=str(index), selected=cell.name == base)
+        for index, cell in enumerate(results.cells)
+    ]
+    control = el(
+        "p", el("label", "Ratios to ", el("select", *options, id="base")), class_="control js"
+    )
+    note = el(
+        "p",
+        "Medians over the rounds, [quartiles] (lowest and highest below four rounds), and × the "
+        "median ratio to the same round of ",
+        el("b", named(base), id="base-name"),
+        ": a machine that drifts hurts both sides of a ratio alike. A heading sorts its table.",
+        class_="note",
+    )
+    parts = [
+        part
+        for group, title in GROUPS.items()
+        if (chosen := {n: f for n, f in known.items() if f.group == group})
+        for part in (el("h3", title), _table(results.cells, chosen, ratios))
+    ]
+    return el(
+        "section",
+        el("h2", "All figures"),
+        note,
+        control,
+        *parts,
+        _data(results, known),
+        id="figures",
+    )
+
+
+def glossary(results: Results) -> Markup:
+    """What each figure says and where it comes from; those that no cell has are marked."""
+    parts: list[Markup] = []
+    for group, title in GROUPS.items():
+        entries = [
+            part
+            for name, figure in FIGURES.items()
+            if figure.group == group
+            for part in (
+                el("dt", head(figure), " ", el("code", name)),
+                el("dd", figure.meaning, " ", el("small", _aside(results, name, figure))),
+            )
+        ]
+        parts += [el("h3", title), el("dl", *entries)]
+    return el("section", el("h2", "What each figure means"), *parts, id="meaning")
+
+
+def _aside(results: Results, name: str, figure: Figure) -> str:
+    better = {"lower": "Lower is better.", "higher": "Higher is better.", "neither": ""}
+    having = sum(1 for cell in results.cells if cell.median(name) is not None)
+    if having == 0:
+        return "No cell has it here."
+    if having < len(results.cells):
+        return f"{better[figure.better]} {having} of {len(results.cells)} cells have it."
+    return better[figure.better]
+
+
+def _table(cells: Sequence[CellResults], figures: Mapping[str, Figure], ratios: Ratios) -> Markup:
+    heads = [
+        el("th", el("button", head(figure), type="button"), scope="col", title=figure.meaning)
+        for figure in figures.values()
+    ]
+    first = el("th", el("button", "Cell", type="button"), scope="col")
+    rows = [
+        el(
+            "tr",
+            el("th", named(short(cell)), el("small", store_title(cell)), scope="row"),
+            *(_field(cell, index, name, figure, ratios) for name, figure in figures.items()),
+            class_="by-hand" if cell.contestant else None,
+        )
+        for index, cell in enumerate(cells)
+    ]
+    table = el("table", el("thead", el("tr", first, *heads)), el("tbody", *rows), class_="sortable")
+    return el("div", table, class_="wide", tabindex="0")
+
+
+def _field(cell: CellResults, index: int, name: str, figure: Figure, ratios: Ratios) -> Markup:
+    value, spread = cell.median(name), cell.spread(name)
+    if value is None or spread is None:
+        return el("td", "–", class_="none")
+    paired = ratios[name][cell.name]
+    shown = f"× {ratio(median(paired))}" if paired else ""
+    return el(
+        "td",
+        number(value),
+        *([el("small", interval(*spread))] if spread[0] != spread[1] else []),
+        el("small", shown, class_="ratio", data_cell=str(index), data_figure=name),
+        data_value=repr(value),
+        title=spread_words(cell, name, figure.unit),
+    )
+
+
+def _data(results: Results, figures: Mapping[str, Figure]) -> Markup:
+    """What the script makes other ratios from."""
+    cells = [
+        {
+            "name": cell.name,
+            "figures": {
+                name: [found.figures.get(name) for found in cell.rounds]
+                for name in figures
+                if cell.values(name)
+            },
+        }
+        for cell in results.cells
+    ]
+    # Within a script element nothing is unescaped, so nothing in it may look like a tag.
+    text = json.dumps(cells, separators=(",", ":")).replace("<", "\\u003c")
+    return el("script", Markup(text), type="application/json", id="data")

@@ -1,0 +1,90 @@
+"""Figures as people read them."""
+
+from collections.abc import Mapping, Sequence
+from statistics import quantiles
+
+from paceline_adapters.bench.cells import StoreName
+from paceline_adapters.bench.figures import Figure
+from paceline_adapters.bench.results import CellResults
+
+#: Between groups of three digits, and between a value and its unit.
+_THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+STORE_TITLES: Mapping[StoreName, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+
+
+def number(value: float) -> str:
+    """Three digits that mean something: ``0.004``, ``1.25``, ``12.5``, ``1 250``."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 99.95 or value == int(value):
+        return f"{value:,.0f}".replace(",", _THIN)
+    if size >= 9.995:
+        return f"{value:.1f}"
+    if size >= 0.01:
+        return f"{value:.2f}"
+    return f"{value:.1g}"
+
+
+def ratio(value: float) -> str:
+    """A ratio: two digits behind the point, for 1 is a measurement too."""
+    return f"{value:.2f}" if value < 9.995 else number(value)
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit."""
+    return f"{number(value)}{_THIN}{unit}" if unit and unit[0] != "/" else f"{number(value)}{unit}"
+
+
+def interval(low: float, high: float) -> str:
+    """Quartiles, or lowest and highest."""
+    return f"[{number(low)}–{number(high)}]"
+
+
+def head(figure: Figure) -> str:
+    """A figure's title with its unit."""
+    return f"{figure.title}, {figure.unit}" if figure.unit else figure.title
+
+
+def short(cell: CellResults) -> str:
+    """A cell's name among cells of the same store."""
+    return (
+        f"{cell.contestant} (by hand)" if cell.contestant else f"{cell.strategy} / {cell.executor}"
+    )
+
+
+def store_title(cell: CellResults) -> str:
+    """A cell's store as its makers write it."""
+    return STORE_TITLES[cell.store]
+
+
+def clipped(name: str, length: int) -> str:
+    """A name where room is short."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """As ``CellResults.spread``, of at least one value."""
+    if len(values) < 4:
+        return min(values), max(values)
+    low, _, high = quantiles(values, n=4)
+    return low, high
+
+
+def spread_words(cell: CellResults, figure: str, unit: str) -> str:
+    """What a field's tooltip says: how far the rounds lie apart."""
+    values, spread = cell.values(figure), cell.spread(figure)
+    if spread is None:
+        return "not measured: this cell has no such figure"
+    if len(values) == 1:
+        return "one round: no spread is known"
+    kind = "quartiles" if len(values) > 3 else "lowest and highest"
+    low, high = (quantity(end, unit) for end in spread)
+    return f"median of {len(values)} rounds, {kind} {low} to {high}"
+
+
+def listed(parts: list[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -1,0 +1,94 @@
+"""The results as a table for the terminal: one line per cell, medians with their spread."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from paceline_adapters.bench.compare import Compared
+from paceline_adapters.bench.figures import FIGURES
+from paceline_adapters.bench.results import CellResults, Results
+
+#: What fits a terminal; the results file has everything.
+SHOWN = (
+    "makespan",
+    "over_bound",
+    "concepts_per_second",
+    "cpu_per_call",
+    "rss_peak",
+    "connections_peak",
+    "transactions_per_concept",
+    "events_peak",
+    "event_delay_p99",
+    "concepts_peak",
+    "calls_peak",
+)
+#: A head of two lines keeps the columns narrow.
+_HEADS = {
+    "makespan": "makespan\ns",
+    "over_bound": "÷ bound\n×",
+    "concepts_per_second": "concepts\n/s",
+    "cpu_per_call": "CPU/call\nms",
+    "rss_peak": "memory\nMiB",
+    "connections_peak": "DB\nconns",
+    "transactions_per_concept": "DB tx\n/concept",
+    "events_peak": "events\n/s peak",
+    "event_delay_p99": "delay p99\nms",
+    "concepts_peak": "concepts\npeak",
+    "calls_peak": "calls\npeak",
+}
+
+
+def table(results: Results) -> Table:
+    """A table to print with rich; the best of each figure stands out, where one is better."""
+    made = Table(box=None, pad_edge=False)
+    made.add_column("cell", overflow="fold")
+    for figure in SHOWN:
+        made.add_column(_HEADS[figure], justify="right", no_wrap=True)
+    best = {figure: _best(results.cells, figure) for figure in SHOWN}
+    for cell in results.cells:
+        values = [_value(cell, figure, best[figure]) for figure in SHOWN]
+        made.add_row(cell.name, *values)
+    return made
+
+
+def compared_table(compared: Sequence[Compared]) -> Table:
+    """Ratios of two runs side by side; outliers stand out."""
+    made = Table(box=None, pad_edge=False)
+    made.add_column("cell", overflow="fold")
+    for head in ("first", "second", "change"):
+        made.add_column(head, justify="right", no_wrap=True)
+    for one in compared:
+        made.add_row(
+            one.cell,
+            f"{one.first:.3f}",
+            f"{one.second:.3f}",
+            Text(f"{one.change:+.1%}", style="bold red" if one.outlier else ""),
+        )
+    return made
+
+
+def _best(cells: Sequence[CellResults], figure: str) -> float | None:
+    better = FIGURES[figure].better
+    values = [value for cell in cells if (value := cell.median(figure)) is not None]
+    if better == "neither" or len(set(map(number, values))) < 2:
+        return None
+    return min(values) if better == "lower" else max(values)
+
+
+def _value(cell: CellResults, figure: str, best: float | None) -> Text:
+    value, spread = cell.median(figure), cell.spread(figure)
+    if value is None or spread is None:
+        return Text("")
+    half = (spread[1] - spread[0]) / 2
+    shown = number(value)
+    if half >= 0.01 * abs(value) and number(half).strip("0."):
+        shown += f" ±{number(half)}"
+    return Text(shown, style="bold green" if best is not None and value == best else "")
+
+
+def number(value: float) -> str:
+    """As many digits as say something."""
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,0 +1,200 @@
+"""What is generated in each round: roadmaps, how long calls take, and the provider's quota."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from paceline.errors import SettingsError
+from paceline.roadmap import Roadmap, parse_roadmap
+from paceline.validation import describe
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paceline_adapters.bench.results import WorkloadFacts
+from paceline_adapters.demo.command import example_roadmaps
+from paceline_adapters.simulator.latency import DEFAULT_LATENCY, DEFAULT_STEP, parse_range
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The work of a round; the same seed makes the same work.
+
+    Attributes:
+        name: in the report.
+        roadmaps: what is generated.
+        seed: decides latencies and contents.
+        speed: latencies are divided by it.
+        latency: seconds at speed 1 by step, low and high.
+        rpm: requests a minute that the provider takes, at speed 1 like the latencies.
+        tpm: tokens a minute, likewise.
+        concurrency: calls at once that it takes.
+    """
+
+    name: str
+    roadmaps: Sequence[Roadmap]
+    seed: int = 42
+    speed: float = 20.0
+    latency: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+
+    @property
+    def window(self) -> float:
+        """Seconds that a minute of the provider takes."""
+        return 60.0 / self.speed
+
+    @property
+    def concepts(self) -> int:
+        """Of all roadmaps."""
+        return sum(roadmap.concept_count() for roadmap in self.roadmaps)
+
+    def facts(self) -> WorkloadFacts:
+        """As the results say it."""
+        ranges = {name: tuple(DEFAULT_LATENCY[name]) for name in DEFAULT_LATENCY}
+        ranges |= dict(self.latency)
+        return WorkloadFacts(
+            name=self.name,
+            seed=self.seed,
+            speed=self.speed,
+            roadmaps={roadmap.title: roadmap.concept_count() for roadmap in self.roadmaps},
+            latency={k: list(v) for k, v in ranges.items() if k != DEFAULT_STEP},
+            rpm=self.rpm,
+            tpm=self.tpm,
+            concurrency=self.concurrency,
+        )
+
+    def simulator_options(self) -> list[str]:
+        """The arguments of a ``paceline simulator`` for it."""
+        options = ["--seed", str(self.seed), "--speed", f"{self.speed:g}"]
+        options += ["--quota-window", str(self.window)]
+        for step, (low, high) in self.latency.items():
+            options += ["--latency", f"{step}={low:g}-{high:g}"]
+        quota = {"--rpm": self.rpm, "--tpm": self.tpm, "--max-concurrency": self.concurrency}
+        for name, value in quota.items():
+            if value is not None:
+                options += [name, str(value)]
+        return options
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write its roadmaps as files, and return these."""
+        paths: list[Path] = []
+        for number, roadmap in enumerate(self.roadmaps):
+            path = folder / f"{number:04d}.json"
+            path.write_text(roadmap.model_dump_json())
+            paths.append(path)
+        return paths
+
+
+class WorkloadFile(BaseModel):
+    """A workload as a TOML file holds it; flags win over it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    name: str | None = None
+    """What the report calls it."""
+    files: list[Path] = Field(default_factory=list[Path])
+    """Roadmap files, relative to this one."""
+    roadmaps: int | None = Field(default=None, ge=1, le=10_000)
+    """So many made-up roadmaps instead."""
+    concepts: int | None = Field(default=None, ge=1, le=100_000)
+    """Concepts of each of them."""
+    latency: dict[str, str] = Field(default_factory=dict[str, str])
+    """Seconds by step, as ``20-30``."""
+    speed: float | None = Field(default=None, gt=0)
+    """Latencies are divided by it."""
+    seed: int | None = None
+    """Decides latencies and contents."""
+    rpm: int | None = Field(default=None, ge=1)
+    """Requests a minute that the provider takes."""
+    tpm: int | None = Field(default=None, ge=1)
+    """Tokens a minute."""
+
+    @classmethod
+    def read(cls, path: Path) -> "WorkloadFile":
+        """Read a file.
+
+        Raises:
+            SettingsError: it cannot be read, or is no such file.
+        """
+        try:
+            data = tomllib.loads(path.read_text("utf-8-sig"))
+            found = cls.model_validate(data)
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: no workload: {error}") from None
+        except ValidationError as error:
+            raise SettingsError(f"{path}: {'; '.join(describe(error))}") from None
+        here = path.parent
+        return found.model_copy(update={"files": [here / file for file in found.files]})
+
+
+def parse_latencies(texts: Mapping[str, str]) -> dict[str, Range]:
+    """Ranges by step, out of texts like ``20-30``.
+
+    Raises:
+        SettingsError: one is no range.
+    """
+    found: dict[str, Range] = {}
+    for step, text in texts.items():
+        try:
+            low, high = parse_range(text)
+        except ValueError as error:
+            raise SettingsError(f"latency of {step}: {error}") from None
+        found[step] = (low, high)
+    return found
+
+
+def examples() -> Workload:
+    """The eight roadmaps that the package ships, 227 concepts."""
+    return Workload("the eight example roadmaps, 227 concepts", example_roadmaps())
+
+
+def made_up(roadmaps: int, concepts: int) -> Workload:
+    """Roadmaps of so many concepts each, which say nothing but their names."""
+    name = f"{roadmaps} made-up roadmaps of {concepts} concepts"
+    return Workload(name, [_made_up(number, concepts) for number in range(1, roadmaps + 1)])
+
+
+def of_files(roadmaps: Sequence[Roadmap]) -> Workload:
+    """A user's own roadmaps."""
+    count = sum(roadmap.concept_count() for roadmap in roadmaps)
+    return Workload(f"{len(roadmaps)} own roadmaps, {count} concepts", roadmaps)
+
+
+def warm_up() -> Roadmap:
+    """One concept, generated before the clock starts."""
+    return _made_up(0, 1)
+
+
+def scaled(workload: Workload, **changes: Any) -> Workload:
+    """The workload with what is given and not ``None`` changed."""
+    return replace(workload, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _made_up(number: int, concepts: int) -> Roadmap:
+    document: dict[str, Any] = {
+        "roadmap_id": f"made-up-{number}",
+        "title": f"Made-up roadmap {number}",
+        "stages": [
+            {
+                "stage_id": "s1",
+                "name": "Stage",
+                "order": 1,
+                "modules": [
+                    {
+                        "module_id": "m1",
+                        "name": "Module",
+                        "concepts": [
+                            {"concept_id": f"c{one}", "name": f"Concept {one}"}
+                            for one in range(1, concepts + 1)
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    return parse_roadmap(json.loads(json.dumps(document)), source=f"made-up roadmap {number}")

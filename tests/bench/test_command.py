@@ -1,0 +1,128 @@
+"""``paceline bench`` as a user runs it."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from paceline_adapters.bench.engine import load
+
+from tests.eventually import eventually
+from tests.processes import Home
+
+LITTLE = ("--roadmaps", "2", "--concepts", "2", "--speed", "200", "--warm-up", "0")
+HERE = ("--executor", "in-process", "--store", "sqlite")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A folder."""
+    return Home(tmp_path)
+
+
+def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(home: Home) -> None:
+    command = ("bench", *LITTLE, *HERE, "--rounds", "2", "--strategy", "unbounded")
+    results = home.folder / "bench-results" / "results.json"
+    with home.started(*command) as process:
+        eventually(results.exists, within=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert "Traceback" not in home.log("process")
+    [before] = load(results).cells[0].rounds
+    report = home.json(*command, "--resume")
+    [cell] = report["cells"]
+    assert [found["number"] for found in cell["rounds"]] == [1, 2]
+    assert cell["rounds"][0]["figures"] == before.figures
+    assert cell["name"] in (results.parent / "index.html").read_text()
+    told = home.run(*command, "--resume", "--seed", "1", code=2).stderr
+    assert "another workload" in told
+
+
+PLUGIN = """
+import asyncio
+
+from paceline import NoOptions, Permit, Register, Strategy, Work, hookimpl
+
+
+class OneAtATime(Strategy):
+    levels = frozenset({"call"})
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def admit(self, work: Work) -> Permit:
+        await self._lock.acquire()
+        return Permit(lambda outcome: self._lock.release())
+
+
+@hookimpl
+def paceline_register_strategies(register: Register[Strategy]) -> None:
+    register("one-at-a-time", lambda o, c: OneAtATime(), options=NoOptions, summary="One call.")
+"""
+
+
+def test_a_strangers_plugin_is_a_cell_by_its_name(home: Home) -> None:
+    metadata = home.folder / "theirs" / "one_at_a_time-1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: one-at-a-time\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[paceline]\none-at-a-time = one_at_a_time\n")
+    (metadata.parent / "one_at_a_time.py").write_text(PLUGIN)
+    home.environment["PYTHONPATH"] = str(metadata.parent)
+    (home.folder / "work.toml").write_text(
+        'name = "two by two"\nroadmaps = 2\nconcepts = 2\nspeed = 100\n'
+        '[latency]\ntutorial = "5-5"\nresources = "5-5"\nquiz = "5-5"\n'
+    )
+    done = home.run(
+        "bench",
+        *("--workload", "work.toml", *HERE, "--rounds", "1", "--warm-up", "0"),
+        *("--strategy", "one-at-a-time", "--strategy", "unbounded", "--report", "out"),
+    )
+    assert "one-at-a-time / in-process / sqlite" in done.stdout
+    results = load(home.folder / "out" / "results.json")
+    assert results.workload.name == "two by two"
+    slow, fast = (cell.rounds[0].figures for cell in results.cells)
+    assert slow["calls_peak"] == 1
+    assert slow["makespan"] > 12 * 0.05 > fast["lower_bound"]
+    # Its limit is not known, so it is compared with what the work itself takes.
+    assert slow["lower_bound"] == fast["lower_bound"] == pytest.approx(3 * 0.05)
+
+
+def test_two_runs_are_compared_by_their_ratios(home: Home) -> None:
+    def write(name: str, **makespans: float) -> None:
+        cells = [
+            {
+                "name": cell,
+                "strategy": "s",
+                "executor": "e",
+                "store": "sqlite",
+                "settings": {},
+                "rounds": [{"number": 1, "order": 1, "figures": {"makespan": seconds}}],
+            }
+            for cell, seconds in makespans.items()
+        ]
+        document = {
+            "paceline": "1",
+            "made_at": "2026-01-01T00:00:00+00:00",
+            "command": "",
+            "machine": {"cores": 2, "memory_gib": 1, "system": "", "python": "", "versions": {}},
+            "workload": {"name": "", "seed": 1, "speed": 1, "roadmaps": {}, "latency": {}},
+            "cells": cells,
+        }
+        (home.folder / name).write_text(json.dumps(document))
+
+    write("a.json", one=1.0, two=2.0, three=3.0)
+    write("slower.json", one=2.1, two=4.0, three=6.0)
+    write("other.json", one=1.0, two=2.0, three=3.5)
+    write("alone.json", four=1.0)
+    assert (
+        "3 of 3 agree within 10%" in home.run("bench", "--compare", "a.json", "slower.json").stdout
+    )
+    report = home.json("bench", "--compare", "a.json", "other.json", code=3)
+    assert report["outliers"] == ["three"]
+    assert "in common" in home.run("bench", "--compare", "a.json", "alone.json", code=2).stderr
+    assert "cannot be read" in home.run("bench", "--compare", "a.json", "no.json", code=2).stderr
+    (home.folder / "bad.json").write_text("{}")
+    assert (
+        "no benchmark results"
+        in home.run("bench", "--compare", "a.json", "bad.json", code=2).stderr
+    )
