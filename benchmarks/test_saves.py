@@ -29,7 +29,7 @@ def test_227_savers_at_once(benchmark: BenchmarkFixture, url: str, way: str) -> 
         opening = open_savers(url)
         savers = runner.run(opening.__aenter__())
         try:
-            benchmark.pedantic(lambda: runner.run(savers.save(way)), rounds=9)
+            benchmark(lambda: runner.run(savers.save(way)))
             benchmark.extra_info["artifacts"] = len(savers.writers)
         finally:
             runner.run(opening.__aexit__(None, None, None))

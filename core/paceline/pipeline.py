@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from paceline.backlog import Backlog
 from paceline.calls import Answer, Caller, CallFailed, Tally
 from paceline.flight import Flight
+from paceline.heap import uncollected
 from paceline.parts import Parts
 from paceline.progress import Progress
 from paceline.provider import CompletionRequest, JsonSchema
@@ -81,8 +82,9 @@ class Pipeline:
             concept.concept_id: concept.name for _, _, concept in self.roadmap.concepts()
         }
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._spawner = tasks.create_task(self._spawn(tasks))
+            with uncollected(self.progress.total):
+                async with asyncio.TaskGroup() as tasks:
+                    self._spawner = tasks.create_task(self._spawn(tasks))
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
 

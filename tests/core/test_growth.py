@@ -5,10 +5,13 @@ import gc
 
 import pytest
 from paceline.backlog import UNSAVED
+from paceline.errors import ProviderUnusable
+from paceline.heap import LARGE, uncollected
 from paceline.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.provider import CompletionRequest
 from paceline.settings.model import RunSettings, Settings
 from paceline.store import Artifact, Claim, ConceptState
-from paceline.testing.scripted import ScriptedProvider, plain_answer
+from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.store import MemoryStore
 
@@ -96,3 +99,32 @@ def test_a_concept_leaves_nothing_for_the_garbage_collector() -> None:
                 gc.enable()
 
     run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("concepts", "left_out"), [(LARGE - 1, False), (LARGE, True)])
+def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_on(
+    concepts: int, left_out: bool
+) -> None:
+    seen: list[bool] = []
+
+    def script(_request: CompletionRequest, _ordinal: int) -> Reply:
+        seen.append(gc.get_freeze_count() > 0)
+        return 1.0, ProviderUnusable("enough")
+
+    async def scenario() -> None:
+        async with rig(ScriptedProvider(script), settings=call_limited()) as it:
+            assert (await it.generate(a_roadmap(concepts))).status == "failed"
+
+    run_virtual(scenario())
+    assert set(seen) == {left_out}
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_others_keep_from_the_garbage_collector_stays_so() -> None:
+    gc.freeze()
+    try:
+        with uncollected(LARGE):
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
