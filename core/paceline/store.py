@@ -343,8 +343,14 @@ class Store(ABC):
         """The roadmap that a run was created with."""
 
     @abstractmethod
-    async def concepts(self, run_id: str) -> Sequence[ConceptState]:
-        """All concepts of a run, in the roadmap's order."""
+    async def concepts(
+        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+    ) -> Sequence[ConceptState]:
+        """Concepts of a run, in the roadmap's order: all, or those with one of these statuses.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
 
     @abstractmethod
     async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
