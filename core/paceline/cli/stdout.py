@@ -44,14 +44,15 @@ class Stdout:
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
             # Closed by who called us. Taken at once, so that no database gets its number.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        if sys.stdout is not sys.__stdout__:
+        stdout = sys.__stdout__
+        if stdout is None or sys.stdout is not stdout:
             return
         cls._raw = _Raw()
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(cls._raw),
-            encoding=sys.stdout.encoding,
+            encoding=stdout.encoding,
             errors="replace",
-            line_buffering=sys.stdout.isatty(),
+            line_buffering=stdout.isatty(),
         )
 
     @classmethod
