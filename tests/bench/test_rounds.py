@@ -1,5 +1,6 @@
 """Whole rounds, in processes and on servers of their own."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from paceline_adapters.bench.asked import Asked
 from paceline_adapters.bench.cells import Cell, Part, parse_stack
 from paceline_adapters.bench.engine import Plan, load, save
 from paceline_adapters.bench.figures import FIGURES
+from paceline_adapters.bench.recorded import recorded_latencies
 from paceline_adapters.bench.results import CellResults, Results
+from paceline_adapters.sql import schema
+from pydantic import SecretStr
 
 #: Two roadmaps of three concepts, each call between 0.1 and 0.3 s.
 LITTLE = Asked(
@@ -147,6 +151,28 @@ def test_what_cannot_be_measured_is_said_before_anything_starts(tmp_path: Path) 
     for text, changes in wrong.items():
         with pytest.raises(PacelineError, match=text.replace("?", r"\?")):
             LITTLE.model_copy(update=changes).bench()
+
+
+def test_latencies_are_those_of_a_real_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'real.db'}"
+    schema.upgrade(SecretStr(url))
+    with pytest.raises(SettingsError, match="no artifact"):
+        recorded_latencies(url)
+    rows = [
+        ("run", f"c{number}", step, seconds * number, attempts)
+        for number in range(1, 101)
+        for step, seconds, attempts in (("tutorial", 0.3, 1), ("quiz", 0.1, 1), ("other", 9, 2))
+    ]
+    with sqlite3.connect(tmp_path / "real.db") as database:
+        database.executemany(
+            "INSERT INTO artifacts (run_id, roadmap_id, concept_id, step, seconds, attempts, "
+            "content, model, prompt_tokens, completion_tokens, created_at) "
+            "VALUES (?, 'r', ?, ?, ?, ?, '{}', 'm', 1, 1, '2026-01-01T00:00:00.000Z')",
+            rows,
+        )
+    database.close()
+    # What was tried again took longer than an answer does, and says nothing of the provider.
+    assert recorded_latencies(url) == {"quiz": (0.5, 9.5), "tutorial": (1.5, 28.5)}
 
 
 def test_each_round_has_every_cell_once_and_in_another_order() -> None:

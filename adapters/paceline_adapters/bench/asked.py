@@ -70,7 +70,7 @@ class Asked(BaseModel):
         cells = default_cells(self.strategies, self.executors, self.stores)
         contests = prepare(cells, work, workers=self.workers)
         if self.contestants is not None:
-            store: StoreName = "sqlite" if self.stores == ("sqlite",) else "postgresql"
+            store: StoreName = "sqlite" if set(self.stores) == {"sqlite"} else "postgresql"
             found = contestants(self.contestants, store)
             contests += prepare_contestants(found, work, workers=self.workers)
         names = [contest.cell.name for contest in contests]

@@ -1,5 +1,6 @@
 """One round of one cell: run it, watch it from all sides, and make figures of what was seen."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -21,8 +22,8 @@ from paceline_adapters.bench.results import Timeline
 from paceline_adapters.bench.seen import Seen
 from paceline_adapters.bench.workload import Workload
 
-#: Seconds that a round may take, beyond many times its lower bound.
-_PATIENCE = 900.0
+#: Seconds in which some request at least must reach the provider while a round goes on.
+_PATIENCE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,10 @@ async def measure(
                 processes = await stack.enter_async_context(TreeProbe(contender.pid))
                 began, clock = time.time(), time.perf_counter()
                 contender.go()
-                await contender.hear("done", within=_PATIENCE)
-                makespan = time.perf_counter() - clock
+                done = await contender.hear(
+                    "done", within=_PATIENCE, progress=lambda: llm.log.stat().st_size
+                )
+                makespan = done - clock
             peak = await llm.peak()
             await contender.end()
         observed = Observed(
@@ -255,7 +258,8 @@ def _timeline(seen: Observed) -> Timeline:
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of them does not exceed."""
     ordered = sorted(values)
-    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)]
+    # Rounded, as 0.07 × 100 is a little more than 7.
+    return ordered[max(1, math.ceil(round(share * len(ordered), 6))) - 1]
 
 
 #: How a cell of ours is run.

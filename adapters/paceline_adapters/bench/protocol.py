@@ -9,7 +9,8 @@ alike, so both are measured by the same watch.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -66,21 +67,37 @@ class Contender:
         """Of its first process; the others are children of it."""
         return self._process.pid
 
-    async def hear(self, word: str, *, within: float) -> None:
-        """Wait until it prints a word.
+    async def hear(
+        self, word: str, *, within: float, progress: Callable[[], object] = lambda: None
+    ) -> float:
+        """Wait until it prints a word; returns when that was, by ``time.perf_counter``.
+
+        Args:
+            word: the word.
+            within: seconds that it may take.
+            progress: where this gives something new, it may take that long once more.
 
         Raises:
             PartUnavailable: it ended before, or printed something else, or took too long.
         """
         assert self._process.stdout is not None  # noqa: S101
-        try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), within)
-        except TimeoutError:
-            raise self._failed(f"did not say {word!r} within {within:g} s") from None
+        seen = progress()
+        while True:
+            try:
+                line = await asyncio.wait_for(self._process.stdout.readline(), within)
+                break
+            except TimeoutError:
+                last, seen = seen, progress()
+                if seen == last:
+                    raise self._failed(f"did not say {word!r} within {within:g} s") from None
+        at = time.perf_counter()
         said = line.decode(errors="replace").strip()
         if said != word:
             what = f"said {said!r} instead of {word!r}" if line else f"ended before {word!r}"
             raise self._failed(what)
+        # Once it is gone, nobody can tell which processes were its own.
+        self._started = tree(self.pid)
+        return at
 
     def go(self) -> None:
         """Let it begin."""
@@ -94,8 +111,6 @@ class Contender:
             PartUnavailable: it failed in the end, or did not end.
         """
         assert self._process.stdin is not None  # noqa: S101
-        # Once it is gone, nobody can tell which processes were its own.
-        self._started = tree(self.pid)
         self._process.stdin.close()
         try:
             code = await asyncio.wait_for(self._process.wait(), END)

@@ -28,7 +28,7 @@ class Timeline(_Document):
     concepts: list[float]
     calls: list[float]
     connections: list[float]
-    """On the server; of SQLite, those that our pools have checked out."""
+    """On the server; 0 with SQLite, which has none."""
     events: list[float]
     """Per second, over the last second."""
 
