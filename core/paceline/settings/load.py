@@ -159,19 +159,19 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
 
 
 def _tool_table(data: Mapping[str, object]) -> Mapping[str, object]:
-    tool = data.get("tool")
-    table = (
-        cast("Mapping[str, object]", tool).get("paceline") if isinstance(tool, Mapping) else None
-    )
-    return cast("Mapping[str, object]", table) if isinstance(table, Mapping) else {}
+    return _table(_table(data.get("tool")).get("paceline"))
+
+
+def _table(value: object) -> Mapping[str, object]:
+    """The value itself if it is a table, else an empty one."""
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
 
 
 def _leaves(table: Mapping[str, object], path: Path_, origin: str) -> Iterator[Value]:
     for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(cast("Mapping[str, object]", value), (*path, key), origin)
-        else:
-            # An empty table too: its name may be wrong.
+        inner = _table(value)
+        yield from _leaves(inner, (*path, key), origin)
+        if not inner:  # an empty table too: its name may be wrong
             yield Value((*path, key), value, origin)
 
 
