@@ -451,7 +451,10 @@ class Store(ABC):
 
     @abstractmethod
     async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
-        """Workers whose last beat is at most ``max_age`` seconds old."""
+        """Workers whose last beat is at most ``max_age`` seconds old.
+
+        One that was a process of this host and was killed since then is not among them.
+        """
 
     # -- connections ---------------------------------------------------------------------
 

@@ -31,6 +31,26 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
     assert loaded.origins["store.max_overflow"] == "environment PACELINE_STORE__MAX_OVERFLOW"
 
 
+def test_each_wrong_option_names_where_it_was_set(tmp_path: Path) -> None:
+    text = "[executors.celery]\nconcurrency = 3\npool = 'gevent'\n"
+    flag = parse_assignment("executors.celery.prefetch_multiplier=0")
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path, text, flag)
+    pool, prefetch = str(raised.value).split("; ")
+    assert pool.startswith("executors.celery.pool: Input should be 'prefork' or 'threads'")
+    assert pool.endswith("paceline.toml")
+    assert prefetch.endswith("in --set executors.celery.prefetch_multiplier")
+
+
+def test_options_that_do_not_fit_together_are_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path, "[executors.celery]\ntime_limit = 4000\n")
+    assert str(raised.value).startswith(
+        "executors.celery: soft_time_limit must be below time_limit, and that below "
+        "visibility_timeout (they are 1500, 4000, 3600) — in "
+    )
+
+
 def test_names_in_the_environment_fold_to_dashes(tmp_path: Path) -> None:
     environ = {
         "PACELINE_STRATEGY": "per-roadmap,global",

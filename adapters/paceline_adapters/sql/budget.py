@@ -131,8 +131,7 @@ async def _sum(
     others = [
         record
         for record in await workers.live(connection, max_age=_LIVE)
-        # A worker killed on this machine a moment ago must not keep its successor out.
-        if record.worker_id not in without and not record.identity.is_gone()
+        if record.worker_id not in without
     ]
     server_max = None
     if database.dialect == "postgresql":

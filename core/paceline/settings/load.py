@@ -270,13 +270,13 @@ def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
             known = plugins.names(kind)
             match = next((other for other in known if other.replace("_", "-") == name), None)
             place = f"{section}.{name}"
-            origin = _origin((section, name), loaded.origins)
+
+            def origin(path: Sequence[str], at: Path_ = (section, name)) -> str:
+                return f" — in {_origin((*at, *path), loaded.origins)}"
+
             if match is None:
-                raise SettingsError(f"{place}: unknown {kind}{nearest(name, known)} — in {origin}")
-            try:
-                plugins.offer(kind, match).check(raw, place)
-            except SettingsError as error:
-                raise SettingsError(f"{error} — in {origin}") from None
+                raise SettingsError(f"{place}: unknown {kind}{nearest(name, known)}{origin(())}")
+            plugins.offer(kind, match).check(raw, place, origin)
     _check_names(loaded, plugins)
 
 
@@ -305,5 +305,5 @@ def _check_names(loaded: Loaded, plugins: Plugins) -> None:
     for name in settings.prompts:
         if name not in plugins.names("step"):
             hint = nearest(name, plugins.names("step"))
-            origin = _origin(("prompts", name), loaded.origins)
-            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {origin}")
+            told = _origin(("prompts", name), loaded.origins)
+            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {told}")
