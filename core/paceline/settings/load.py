@@ -168,10 +168,13 @@ def _tool_table(data: Mapping[str, object]) -> Mapping[str, object]:
 
 def _leaves(table: Mapping[str, object], path: Path_, origin: str) -> Iterator[Value]:
     for key, value in table.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(cast("Mapping[str, object]", value), (*path, key), origin)
+        if isinstance(value, Mapping):
+            inner = cast("Mapping[str, object]", value)
+            yield from _leaves(inner, (*path, key), origin)
+            if not inner:
+                # A value too: its name may be wrong.
+                yield Value((*path, key), inner, origin)
         else:
-            # An empty table too: its name may be wrong.
             yield Value((*path, key), value, origin)
 
 
