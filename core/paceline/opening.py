@@ -88,15 +88,11 @@ async def _refuse_split_limits(parts: Parts, record: WorkerRecord) -> None:
     others = [w for w in await parts.store.workers() if w.identity not in siblings]
     mine = (record.identity.started, record.worker_id)
     # Of two that start at once the later one gives way, not both.
-    living = [
-        other
-        for other in others
-        if (other.identity.started, other.worker_id) < mine and not other.identity.is_gone()
-    ]
-    if living:
+    earlier = [other for other in others if (other.identity.started, other.worker_id) < mine]
+    if earlier:
         raise SettingsError(
             f"strategy {'/'.join(parts.settings.strategy)} limits all workers together, but "
-            f"worker {living[0].worker_id} runs already and redis.url is not set, so they "
+            f"worker {earlier[0].worker_id} runs already and redis.url is not set, so they "
             "cannot share a limit: set redis.url"
         )
 

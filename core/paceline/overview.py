@@ -164,7 +164,7 @@ async def overview(store: Store, executor: Executor | None) -> Overview:
             unreachable.append(str(error))
         except TimeoutError:
             unreachable.append(f"the queue did not answer within {PATIENCE:g} s")
-    records = [one for one in await store.workers() if not one.identity.is_gone()]
+    records = await store.workers()
     runs = await store.runs(status=("queued", "running"), limit=MOST_RUNS + 1)
     workers = _merged([_view(record) for record in records], loads)
     waiting = sum(run.status == "queued" for run in runs[:MOST_RUNS])

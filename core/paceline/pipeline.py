@@ -8,8 +8,10 @@ from typing import cast
 
 from pydantic import BaseModel
 
+from paceline.backlog import Backlog
 from paceline.calls import Answer, Caller, CallFailed, Tally
 from paceline.flight import Flight
+from paceline.heap import uncollected
 from paceline.parts import Parts
 from paceline.progress import Progress
 from paceline.provider import CompletionRequest, JsonSchema
@@ -45,6 +47,7 @@ class Pipeline:
         claim: the right to write the run.
         roadmap: its roadmap.
         existing: the steps whose artifacts exist, by concept.
+        finished: concepts that an earlier claim of the run completed or failed.
         progress: counts finished concepts and tells of them.
         saved: artifacts saved since this pipeline began.
         drained: told to begin nothing more.
@@ -54,6 +57,7 @@ class Pipeline:
     claim: Claim
     roadmap: Roadmap
     existing: Mapping[str, frozenset[str]]
+    finished: frozenset[str]
     progress: Progress
     saved: int = 0
     drained: bool = False
@@ -62,6 +66,7 @@ class Pipeline:
         default_factory=dict[asyncio.Task[None], Flight]
     )
     _names: dict[str, str] = field(default_factory=dict[str, str])
+    _backlog: Backlog = field(default_factory=Backlog)
 
     async def generate(self) -> None:
         """Work on every open concept; returns when all are finished, or drained.
@@ -77,8 +82,9 @@ class Pipeline:
             concept.concept_id: concept.name for _, _, concept in self.roadmap.concepts()
         }
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._spawner = tasks.create_task(self._spawn(tasks))
+            with uncollected(self.progress.total):
+                async with asyncio.TaskGroup() as tasks:
+                    self._spawner = tasks.create_task(self._spawn(tasks))
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
 
@@ -98,9 +104,10 @@ class Pipeline:
         queue = None if "concept" in strategy.governs else asyncio.Semaphore(WAITING_FOR_FIRST_CALL)
         clock = asyncio.get_running_loop()
         for stage, module, concept in self.roadmap.concepts():
-            if concept.concept_id in self.progress.finished:
+            if concept.concept_id in self.finished:
                 continue
             job = _Job(stage, module, concept, self.existing.get(concept.concept_id, frozenset()))
+            await self._backlog.room()
             if queue is not None:
                 await queue.acquire()
             permit = await strategy.admit(self._work("concept", job))
@@ -135,11 +142,12 @@ class Pipeline:
                 attempts += answer.tally.attempts
                 earlier[name] = answer.value
                 last = name == missing[-1][0]
-                await self.parts.store.save(
-                    self.claim,
-                    self._artifact(job, name, answer),
-                    concept=_completed(job, attempts) if last else None,
-                )
+                with self._backlog.saving():
+                    await self.parts.store.save(
+                        self.claim,
+                        self._artifact(job, name, answer),
+                        concept=_completed(job, attempts) if last else None,
+                    )
                 self.saved += 1
                 self.progress.saved(job.concept_id, name, completed=last)
         except CallFailed as failure:

@@ -6,11 +6,11 @@ which built-in name, so that only what the settings choose is imported.
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import metadata
-from typing import Generic, Literal, TypeVar, cast
+from typing import Generic, Literal, Protocol, TypeVar, cast
 
 import click
 import pluggy
@@ -27,7 +27,7 @@ from paceline.provider import Provider
 from paceline.steps.contract import Step
 from paceline.store import Store
 from paceline.strategy import Strategy
-from paceline.validation import describe
+from paceline.validation import WHOLE, describe
 
 Kind = Literal[
     "strategy", "executor", "store", "provider", "event-bus", "ledger", "step", "command"
@@ -93,6 +93,24 @@ _EXTRAS = {
 PartT = TypeVar("PartT")
 
 
+#: Where the option at a path was set, as the end of a sentence.
+Origin = Callable[[Sequence[str]], str]
+
+
+def _not_said(_path: Sequence[str]) -> str:
+    return ""
+
+
+class Check(Protocol):
+    """Validates options."""
+
+    def __call__(
+        self, raw: Mapping[str, object], place: str, origin: Origin = _not_said, /
+    ) -> Options:
+        """See ``Offer.check``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Offer(Generic[PartT]):
     """One part that a plugin offers.
@@ -103,7 +121,8 @@ class Offer(Generic[PartT]):
         summary: one line about it.
         options: model of its options.
         plugin: the module or entry point that offers it.
-        check: validates raw options; the place names them in an error.
+        check: validates raw options; the place names them in an error, and the origin, asked
+            with the path of a fault, says where it was set.
         make: makes the part from raw options.
     """
 
@@ -112,7 +131,7 @@ class Offer(Generic[PartT]):
     summary: str
     options: type[Options]
     plugin: str
-    check: Callable[[Mapping[str, object], str], Options]
+    check: Check
     make: Callable[[Mapping[str, object], Context, str], PartT]
 
 
@@ -248,8 +267,8 @@ class Plugins:
         ) -> None:
             self._refuse_taken(kind, name, plugin)
 
-            def check(raw: Mapping[str, object], place: str) -> Options:
-                return _validated(options, raw, place)
+            def check(raw: Mapping[str, object], place: str, origin: Origin = _not_said) -> Options:
+                return _validated(options, raw, place, origin)
 
             def make(raw: Mapping[str, object], context: Context, place: str) -> object:
                 with _explained(kind, name):
@@ -312,7 +331,10 @@ class _explained:  # noqa: N801
 
 
 def _validated(
-    options: type[hookspecs.OptionsT], raw: Mapping[str, object], place: str
+    options: type[hookspecs.OptionsT],
+    raw: Mapping[str, object],
+    place: str,
+    origin: Origin = _not_said,
 ) -> hookspecs.OptionsT:
     try:
         return options.model_validate(dict(raw))
@@ -322,7 +344,8 @@ def _validated(
             hint = ""
             if fault["type"] == "extra_forbidden":
                 hint = nearest(str(fault["loc"][-1]), list(options.model_fields))
-            lines.append(f"{place}.{line}{hint}")
+            at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)
+            lines.append(f"{at}{hint}{origin([str(part) for part in fault['loc']])}")
         raise SettingsError("; ".join(lines)) from None
 
 

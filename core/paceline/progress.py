@@ -1,6 +1,6 @@
 """What a run tells of itself: how far it is, and each concept's way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from paceline.events import Event, EventType
 from paceline.outbox import Outbox
@@ -17,14 +17,14 @@ class Progress:
         claim: the publisher's claim; its fence stands in every event.
         total: concepts of the run.
         outbox: where events go.
-        finished: ids of the concepts that completed or failed.
+        finished: how many concepts completed or failed.
         failures: how many of them failed.
     """
 
     claim: Claim
     total: int
     outbox: Outbox
-    finished: set[str] = field(default_factory=set[str])
+    finished: int = 0
     failures: int = 0
 
     def snapshot(self) -> None:
@@ -38,13 +38,13 @@ class Progress:
     def saved(self, concept_id: str, step: str | None, *, completed: bool) -> None:
         """An artifact is durable; it may have been the concept's last."""
         if completed:
-            self.finished.add(concept_id)
+            self.finished += 1
         status = "completed" if completed else "generating"
         self._put("content_generation_progress", status, concept_id, step=step)
 
     def failed(self, concept_id: str, reason: str) -> None:
         """A concept failed for good."""
-        self.finished.add(concept_id)
+        self.finished += 1
         self.failures += 1
         self._put("content_generation_progress", "failed", concept_id, reason=reason)
 
@@ -70,7 +70,7 @@ class Progress:
                 status=status,
                 step=step,
                 reason=None if reason is None else reason[:_REASON],
-                progress_current=len(self.finished),
+                progress_current=self.finished,
                 progress_total=self.total,
                 failed=self.failures,
                 fence=self.claim.fence,

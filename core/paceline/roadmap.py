@@ -4,12 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from yaml.nodes import Node
 
+from paceline.decoding import decode, json_faults
 from paceline.errors import RoadmapError, UsageError
 from paceline.graph import graph_faults
 from paceline.validation import describe
@@ -105,10 +104,11 @@ def parse_roadmap(data: object, *, source: str) -> Roadmap:
         faults += describe(error)
     except RecursionError:
         raise RoadmapError(source, ["it is nested too deeply"]) from None
+    faults += json_faults(data)
     faults += graph_faults(data)
     if roadmap is not None and roadmap.concept_count() > MAX_CONCEPTS:
         faults.append(f"stages: {roadmap.concept_count()} concepts, at most {MAX_CONCEPTS}")
-    if roadmap is not None and not _is_unicode(roadmap):
+    if roadmap is not None and not faults and not _is_unicode(roadmap):
         faults.append("the whole: a text holds half of a surrogate pair")
     if roadmap is None or faults:
         raise RoadmapError(source, faults)
@@ -137,60 +137,5 @@ def load_roadmap(path: Path) -> Roadmap:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(raw) > MAX_BYTES:
         raise RoadmapError(str(path), [f"larger than {MAX_BYTES // 2**20} MiB, the most allowed"])
-    data = decode(raw, yaml_allowed=path.suffix != ".json", source=str(path))
+    data = decode(raw, yaml_allowed=path.suffix.lower() != ".json", source=str(path))
     return parse_roadmap(data, source=str(path))
-
-
-def decode(raw: bytes, *, yaml_allowed: bool, source: str) -> object:
-    """Decode JSON or YAML text of bounded size.
-
-    Raises:
-        RoadmapError: it is neither, with the place.
-    """
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RoadmapError(source, [f"not UTF-8 at byte {error.start}"]) from None
-    try:
-        if yaml_allowed and not text.lstrip().startswith("{"):
-            return _load_yaml(text)
-        return json.loads(text, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise RoadmapError(source, [f"not valid JSON at {place}: {error.msg}"]) from None
-    except yaml.YAMLError as error:
-        raise RoadmapError(source, [f"not valid YAML: {_one_line(error)}"]) from None
-    except ValueError as error:
-        raise RoadmapError(source, [f"not valid JSON: {error}"]) from None
-    except RecursionError:
-        raise RoadmapError(source, ["it is nested too deeply"]) from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed", problem_mark=self.get_mark()
-            )
-        return super().compose_node(parent, index)
-
-
-def _load_yaml(text: str) -> object:
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"{error.problem} at line {mark.line + 1}, column {mark.column + 1}"
-    return " ".join(str(error).split())

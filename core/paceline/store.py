@@ -258,6 +258,16 @@ class Budget:
         return None if self.server_max is None else self.server_max - self.reserve - self.registered
 
 
+def shrunk(free: int, processes: int) -> int:
+    """Connections for each of some new processes whose pools have to be sized down.
+
+    They take half of what is free and leave the rest to those that start later: a small pool
+    is slower by little, a worker that may not start does nothing. 0 where not even one
+    connection for each is free.
+    """
+    return 0 if free < processes else max(1, free // 2 // processes)
+
+
 def conflict(run: Run) -> RunConflict:
     """What a store raises when ``run`` is a roadmap's newest run and has other content."""
     return RunConflict(
@@ -333,8 +343,14 @@ class Store(ABC):
         """The roadmap that a run was created with."""
 
     @abstractmethod
-    async def concepts(self, run_id: str) -> Sequence[ConceptState]:
-        """All concepts of a run, in the roadmap's order."""
+    async def concepts(
+        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+    ) -> Sequence[ConceptState]:
+        """Concepts of a run, in the roadmap's order: all, or those with one of these statuses.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
 
     @abstractmethod
     async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
@@ -435,7 +451,10 @@ class Store(ABC):
 
     @abstractmethod
     async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
-        """Workers whose last beat is at most ``max_age`` seconds old."""
+        """Workers whose last beat is at most ``max_age`` seconds old.
+
+        One that was a process of this host and was killed since then is not among them.
+        """
 
     # -- connections ---------------------------------------------------------------------
 

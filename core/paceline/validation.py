@@ -4,6 +4,8 @@ from collections.abc import Sequence, Sized
 
 from pydantic import ValidationError
 
+#: Path of a fault that no field alone has.
+WHOLE = "the whole"
 _SHOWN = 60
 
 
@@ -11,13 +13,16 @@ def describe(error: ValidationError) -> list[str]:
     """One line per fault, each beginning with its path."""
     lines: list[str] = []
     for fault in error.errors(include_url=False, include_context=True):
-        path = dotted(fault["loc"]) or "the whole"
+        path = dotted(fault["loc"]) or WHOLE
         if fault["type"] == "missing":
             lines.append(f"{path}: missing")
         elif fault["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown field")
         else:
-            lines.append(f"{path}: {fault['msg']}{_given(fault['input'])}")
+            # What fields are together is said in the text, if it was us who checked it.
+            ours = fault["type"] == "value_error" and not fault["loc"]
+            message = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"{path}: {message}{'' if ours else _given(fault['input'])}")
     return lines
 
 

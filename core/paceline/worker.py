@@ -107,13 +107,18 @@ class Worker:
     async def _work(self, claim: Claim) -> RunStatus | None:
         store, settings = self.parts.store, self.parts.settings.run
         roadmap = await store.roadmap(claim.run_id)
-        progress = Progress(claim, roadmap.concept_count(), self._outbox)
-        for concept in await store.concepts(claim.run_id):
-            if concept.status != "pending":
-                progress.finished.add(concept.concept_id)
-                progress.failures += concept.status == "failed"
+        states = await store.concepts(claim.run_id, status=("completed", "failed"))
+        progress = Progress(
+            claim,
+            total=roadmap.concept_count(),
+            outbox=self._outbox,
+            finished=len(states),
+            failures=sum(state.status == "failed" for state in states),
+        )
+        finished = frozenset(state.concept_id for state in states)
+        del states  # they hold what failed concepts answered, for as long as the run lasts
         existing = await store.artifact_steps(claim.run_id)
-        pipeline = Pipeline(self.parts, claim, roadmap, existing, progress)
+        pipeline = Pipeline(self.parts, claim, roadmap, existing, finished, progress)
         active = self._active[claim.run_id]
         active.pipeline = pipeline
         progress.snapshot()
@@ -156,7 +161,7 @@ class Worker:
         return await self._settle(claim, progress, status, reason)
 
     def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
-        if len(progress.finished) < progress.total:
+        if progress.finished < progress.total:
             return "queued", None
         failed, total = progress.failures, progress.total
         if not failed:

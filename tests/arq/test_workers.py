@@ -114,6 +114,19 @@ def test_a_killed_workers_run_is_taken_over_when_another_starts(world: World) ->
     assert world.llm.figures()["paid_again"] <= 2
 
 
+def test_local_workers_end_with_the_command_that_was_killed(world: World) -> None:
+    file = str(world.roadmap("one", concepts=60))
+    with world.home.started("run", file, "--workers", "2") as command:
+        eventually(lambda: world.count("workers") == 2, within=PATIENCE)
+        eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
+        command.kill()
+        command.wait()
+        # They hand back what they work on, and sign off.
+        eventually(lambda: world.count("workers") == 0, within=PATIENCE)
+    assert world.sql("SELECT status FROM runs") == "queued"
+    assert world.llm.figures()["prompts_paid_twice"] == 0
+
+
 def test_a_worker_outlives_a_redis_that_forgets_everything(world: World) -> None:
     with Valkey() as server:
         world.home.environment["PACELINE_REDIS__URL"] = server.url

@@ -9,6 +9,7 @@ from paceline.parts import make_executor
 from paceline.plugins import Plugins
 from paceline.settings.load import load_settings
 from paceline.settings.model import RedisSettings, Settings
+from paceline_adapters.celery import app as app_module
 from paceline_adapters.celery import install
 from paceline_adapters.celery.broker_url import broker_url
 from paceline_adapters.celery.executor import CeleryExecutor
@@ -109,6 +110,28 @@ def test_a_dead_broker_is_named_without_its_password() -> None:
 def test_an_app_that_is_none_is_named(app: str) -> None:
     with pytest.raises(SettingsError, match=rf"executors\.celery\.app='{app}'"):
         executor(app=app)
+
+
+@pytest.mark.parametrize(
+    ("broker", "transport", "level", "last"),
+    [
+        ("redis://localhost", {"visibility_timeout": 600}, "wrong", "visibility_timeout (600 s)"),
+        ("redis://localhost", {}, "ok", "visibility_timeout 3600 s"),
+        ("amqp://localhost", {"visibility_timeout": 600}, "ok", "time_limit 1800 s"),
+    ],
+)
+def test_times_are_held_against_the_broker_that_is_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+    broker: str,
+    transport: dict[str, object],
+    level: str,
+    last: str,
+) -> None:
+    app = celery.Celery("theirs", broker=broker, set_as_current=False)
+    app.conf.broker_transport_options = transport
+    monkeypatch.setattr(app_module, "_installed", app)
+    (found,) = executor().findings()
+    assert (found.level, last in found.text) == (level, True)
 
 
 def test_installing_needs_redis_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 import redis
 
@@ -110,6 +111,23 @@ def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
     assert short.fence == 1
     # Had the stopped run gone on inside the next task, there would have been both's calls.
     assert llm.figures()["in_flight_peak"] <= 5
+
+
+def test_the_hard_time_limit_kills_what_cannot_be_stopped_and_the_run_goes_on(
+    rig: Rig, llm: Simulator
+) -> None:
+    rig.home.environment["PACELINE_RUN__LEASE"] = "600"
+    (run,) = rig.submit(a_roadmap("a", 100))
+    with a_worker(rig, pool="prefork", concurrency=1, soft_time_limit=6, time_limit=7):
+        eventually(lambda: llm.figures()["in_flight"], 30)
+        frozen = rig.owner_pid(run)
+        os.kill(frozen, signal.SIGSTOP)  # it can neither hear the soft limit nor hand back
+        fence = rig.run(run).fence
+        eventually(lambda: rig.run(run).fence > fence, 60)
+        assert not psutil.pid_exists(frozen)
+        assert "Hard time limit (7s) exceeded" in rig.home.log("worker")
+        # The process in its place works.
+        eventually(lambda: rig.run(run).completed, 60)
 
 
 def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig, llm: Simulator) -> None:

@@ -19,7 +19,7 @@ from paceline.store import Run
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 from tests.eventually import eventually
-from tests.processes import PACELINE, Home
+from tests.processes import PACELINE, Home, simulator
 
 _MODULES = """
 import json, sys
@@ -121,6 +121,59 @@ def test_events_are_heard_over_redis_and_gone_on_with_after_a_position(
         publish("failed", "partial")
         assert process.wait(30) == 3
     assert [one["status"] for one in heard("again")] == ["failed", "partial"]
+
+
+def piped(home: Home, command: str) -> subprocess.CompletedProcess[str]:
+    """A command line of a shell, in which ``$P`` is paceline; its code is paceline's."""
+    return subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=home.folder,
+        env=home.whole() | {"P": f"{sys.executable} -m paceline"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_a_reader_who_leaves_changes_no_exit_code(paceline: Terminal, home: Home) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
+    (home.folder / "bad.json").write_text("[]")
+    for command, code in (
+        ("$P show --json | true", 0),
+        ("$P show r | true", 0),
+        ("$P run bad.json | true", 2),
+    ):
+        done = piped(home, command)
+        assert done.returncode == code, (command, done)
+        assert "Traceback" not in done.stderr, command
+        assert "BrokenPipe" not in done.stderr, command
+
+
+def test_a_run_goes_on_to_its_end_when_nobody_reads(home: Home) -> None:
+    roadmap = home.folder / "roadmap.json"
+    roadmap.write_text(a_roadmap("r", "a").to_json())
+    with simulator("--speed", "1000") as provider:
+        home.environment["PACELINE_PROVIDER__BASE_URL"] = provider.base_url
+        done = piped(home, "$P run roadmap.json | true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [run["status"] for run in home.json("show")["runs"]] == ["completed"]
+
+
+def test_output_may_be_closed(home: Home) -> None:
+    done = piped(home, "$P config show >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_watch_ends_when_nobody_reads(paceline: Terminal, home: Home) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
+    assert piped(home, "$P watch r --json | true").returncode == 0
+
+
+def test_output_that_cannot_be_written_is_one_clear_line(home: Home) -> None:
+    done = piped(home, "$P plugins > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "paceline: error: stdout cannot be written: No space left on device\n"
 
 
 def an_event(run: Run, status: str) -> Event:

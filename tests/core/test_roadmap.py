@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline import Roadmap, load_roadmap, parse_roadmap
+from paceline.decoding import MAX_DEPTH, decode
 from paceline.errors import RoadmapError, UsageError
-from paceline.roadmap import MAX_BYTES, decode
+from paceline.roadmap import MAX_BYTES
 
 
 def concept(name: str, *prerequisites: str) -> dict[str, object]:
@@ -114,6 +115,63 @@ def test_yaml_is_read_and_its_aliases_are_refused(tmp_path: Path) -> None:
     bomb.write_text("a: &a [x, x]\nb: &b [*a, *a]\n")
     with pytest.raises(RoadmapError, match="aliases are not allowed at line 2"):
         load_roadmap(bomb)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "told"),
+    [
+        ("twice.json", '"note": 1, "note": 2,', "note: given more than once"),
+        ("deeper.json", '"note": {"a": 1, "a": 2},', "note.a: given more than once"),
+        ("huge.json", '"note": 1e999,', "note: inf is not a JSON number"),
+        ("digits.json", f'"note": {"9" * 5000},', "not valid JSON: Exceeds the limit"),
+        ("twice.yaml", "note: 1, note: 2,", "note: given more than once"),
+        ("nan.yaml", "note: [.nan],", r"note\[0\]: nan is not a JSON number"),
+        ("bytes.yaml", "note: !!binary '/////w==',", "note: JSON knows no bytes"),
+        ("set.yaml", "note: !!set {a, b},", "note: JSON knows no set"),
+        ("key.yaml", "note: {? !!binary '/////w==' : 1},", "JSON knows no bytes as a key"),
+        ("date.yaml", "note: 2024-13-45,", "not valid YAML: month must be in 1..12 at line 1"),
+        ("tag.yaml", "note: !!int many,", "not valid YAML: invalid literal"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_with_its_path(
+    name: str, line: str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text("{" + line + json.dumps(roadmap(concept("a")))[1:])
+    with pytest.raises(RoadmapError, match=told):
+        load_roadmap(path)
+
+
+def test_a_key_given_twice_is_told_beside_the_other_faults(tmp_path: Path) -> None:
+    path = tmp_path / "many.json"
+    path.write_text('{"roadmap_id": "r", "roadmap_id": 7, "title": "", "stages": []}')
+    with pytest.raises(RoadmapError) as caught:
+        load_roadmap(path)
+    told = "\n".join(caught.value.faults)
+    for place in ("title: ", "stages: ", "roadmap_id: Input should be a valid string"):
+        assert place in told
+    assert "roadmap_id: given more than once" in told
+
+
+def test_nesting_is_bounded_in_fields_that_are_unknown() -> None:
+    def nested(levels: int) -> dict[str, object]:
+        note: object = "bottom"
+        for _ in range(levels):
+            note = [note]
+        return roadmap(concept("a")) | {"note": note}
+
+    assert parse_roadmap(nested(MAX_DEPTH - 1), source="here").content_hash()
+    for levels in (MAX_DEPTH, 300, 900, 100_000):
+        assert "nested too deeply" in faults_of(nested(levels))[0]
+
+
+def test_yaml_may_begin_with_a_brace(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yaml"
+    path.write_text(
+        "{roadmap_id: r, title: R, made: 2024-02-03, stages: [{stage_id: s, name: S, modules: "
+        "[{module_id: m, name: M, concepts: [{concept_id: a, name: A}]}]}]}"
+    )
+    assert '"made":"2024-02-03"' in load_roadmap(path).to_json()
 
 
 def test_a_file_beyond_the_bound_is_refused_unread(tmp_path: Path) -> None:

@@ -31,6 +31,26 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
     assert loaded.origins["store.max_overflow"] == "environment PACELINE_STORE__MAX_OVERFLOW"
 
 
+def test_each_wrong_option_names_where_it_was_set(tmp_path: Path) -> None:
+    text = "[executors.celery]\nconcurrency = 3\npool = 'gevent'\n"
+    flag = parse_assignment("executors.celery.prefetch_multiplier=0")
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path, text, flag)
+    pool, prefetch = str(raised.value).split("; ")
+    assert pool.startswith("executors.celery.pool: Input should be 'prefork' or 'threads'")
+    assert pool.endswith("paceline.toml")
+    assert prefetch.endswith("in --set executors.celery.prefetch_multiplier")
+
+
+def test_options_that_do_not_fit_together_are_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(tmp_path, "[executors.celery]\ntime_limit = 4000\n")
+    assert str(raised.value).startswith(
+        "executors.celery: soft_time_limit must be below time_limit, and that below "
+        "visibility_timeout (they are 1500, 4000, 3600) — in "
+    )
+
+
 def test_names_in_the_environment_fold_to_dashes(tmp_path: Path) -> None:
     environ = {
         "PACELINE_STRATEGY": "per-roadmap,global",
@@ -67,7 +87,13 @@ def test_the_openai_variables_are_honoured_and_are_the_weakest(tmp_path: Path) -
         ("store = 3", "store: "),
         ("[prompts]\nquizz = 'q.md'", r"prompts\.quizz: unknown step: did you mean 'quiz'\?"),
         ("[store", "not valid TOML"),
-        ("[store]\nurl = 'mysql://u:hidden@h/d'", "unknown store 'mysql'"),
+        ("a = " + "[" * 5000, "nested too deeply"),
+        ("[store]\nurl = 'mysql://u:hidden@h/d'", r"store\.url: unknown store 'mysql'"),
+        ("[store]\nurl = 'hidden'", r"store\.url: not a database URL"),
+        ("[stoer]", r"stoer: unknown field: did you mean 'store'\?"),
+        ("[strategies.per-raodmap]", r"did you mean 'per-roadmap'\?"),
+        ("pool_size = 3", r"pool_size: unknown field: did you mean 'store\.pool_size'\?"),
+        ("store_pool_size = 3", r"did you mean 'store\.pool_size'\?"),
     ],
 )
 def test_a_wrong_setting_is_one_error_with_its_place_and_the_nearest_right_one(
@@ -76,6 +102,31 @@ def test_a_wrong_setting_is_one_error_with_its_place_and_the_nearest_right_one(
     with pytest.raises(SettingsError, match=told) as caught:
         load(tmp_path, text)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["strategy", "executor", "provider.name", "events.bus", "run.steps", "store.url"]
+)
+def test_a_wrong_name_is_told_with_its_place(tmp_path: Path, key: str) -> None:
+    name = "nothing:" if key == "store.url" else "nothing"
+    with pytest.raises(SettingsError, match=rf"^{key}: unknown .* — in --set {key}$"):
+        load(tmp_path, "", parse_assignment(f"{key}={name}"))
+
+
+def test_an_empty_table_takes_nothing_away(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path, "[provider]\n[strategies.global]\n", environ={"OPENAI_API_KEY": "sk-weak"}
+    )
+    assert loaded.settings.provider.api_key is not None
+
+
+def test_own_prompts_are_shown_with_where_they_come_from(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "", parse_assignment("prompts.quiz=quiz.md"))
+    told = {one.key: one for one in shown(loaded, Plugins())}
+    assert (told["prompts"].value, told["prompts"].origin) == (
+        {"quiz": "quiz.md"},
+        "--set prompts.quiz",
+    )
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
@@ -102,7 +153,7 @@ def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
 def test_an_assignment_reads_toml_where_it_looks_like_it() -> None:
     assert parse_assignment('run.steps=["quiz"]').value == ["quiz"]
     assert parse_assignment("provider.model=a=b").value == "a=b"
-    for wrong in ("run.steps", "=3", "a..b=1", "a=[1"):
+    for wrong in ("a=" + "[" * 5000, "run.steps", "=3", "a..b=1", "a=[1"):
         with pytest.raises(SettingsError):
             parse_assignment(wrong)
 
@@ -118,3 +169,9 @@ def test_tls_to_redis_checks_whose_certificate_it_is() -> None:
 def test_a_url_without_a_password_stays_as_it_is() -> None:
     assert mask_url("sqlite+aiosqlite:///x.db") == "sqlite+aiosqlite:///x.db"
     assert mask_url("redis://:p@h/0") == "redis://:********@h/0"
+
+
+@pytest.mark.parametrize("secret", ["hid/den", "hid?den", "hid#den", "1/hidden", "hi:d/e@n"])
+def test_a_password_is_masked_whatever_it_holds(secret: str) -> None:
+    masked = mask_url(f"postgresql+asyncpg://me:{secret}@host/db")
+    assert masked == "postgresql+asyncpg://me:********@host/db"

@@ -33,16 +33,17 @@ def saved(folder: Path) -> int:
 def test_run_again_goes_on_at_once_and_pays_nothing_saved_twice(
     home: Home, llm: Simulator, number: signal.Signals, code: int
 ) -> None:
+    # Whoever waited for its end would be here for longer than any command may take.
+    home.environment["PACELINE_RUN__LEASE"] = "600"
     with home.started("run", FILE, "--strategy", "unbounded") as process:
-        eventually(lambda: saved(home.folder) >= CONCEPTS + 5, within=30)
+        eventually(lambda: saved(home.folder) >= CONCEPTS + 5, within=60)
         process.send_signal(number)
-        assert process.wait(30) == code
+        assert process.wait(60) == code
     assert "Traceback" not in home.log("process")
     lost = llm.figures()["paid"] + llm.figures()["in_flight"] - saved(home.folder)
     again = home.json("run", FILE)
     assert again["runs"][0]["status"] == "completed"
     assert again["runs"][0]["submitted"] == "resumed"
-    assert again["runs"][0]["seconds"] < 25
     figures = llm.figures()
     assert figures["paid_again"] <= lost
     assert saved(home.folder) == CONCEPTS * 3

@@ -56,30 +56,31 @@ def test_two_processes_together_fill_the_limit_and_never_pass_it(redis_url: str)
 
 
 def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: str) -> None:
-    lease = 1.0
+    lease = 3.0
 
-    async def take_over() -> float:
+    async def take_over() -> None:
         async with redis_ledgers(redis_url, 1, lease=lease) as (ledger,):
             limiter = SharedLimiter(ledger, name="limit", limit=Fixed(8))
-            since = time.monotonic()
             for permit in await asyncio.gather(*(limiter.admit() for _ in range(8))):
                 permit.release(Done())
             await limiter.close()
             assert await ledger.held("limit") == {}
-            return time.monotonic() - since
 
     with holder(redis_url, limit=8, calls=0, lease=lease) as victim:
         assert victim.stdout is not None
         assert [victim.stdout.readline() for _ in range(8)] == ["held\n"] * 8
+        since = time.monotonic()
         victim.kill()
-        assert 0.2 * lease < asyncio.run(take_over()) < lease + 4
+        asyncio.run(take_over())
+        # Not before the leases ended; the rest is what a busy machine needs.
+        assert 0.2 * lease < time.monotonic() - since < lease + 20
 
 
 def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str) -> None:
     async def wait_beyond_the_lease() -> None:
         async with redis_ledgers(redis_url, 1) as (ledger,):
             grant = await ledger.exchange("limit", capacity=8, holder="late", wanted=1, settle=())
-            for _ in range(5):
+            for _ in range(8):
                 await ledger.changed("limit", holder="late", seconds=0.5)
                 grant = await ledger.exchange(
                     "limit", capacity=8, holder="late", wanted=1, settle=()
@@ -87,7 +88,7 @@ def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str)
                 assert not grant.leases
             assert sum((await ledger.held("limit")).values()) == 8
 
-    with holder(redis_url, limit=8, calls=0, lease=1.0) as keeper:
+    with holder(redis_url, limit=8, calls=0, lease=3.0) as keeper:
         assert keeper.stdout is not None
         assert [keeper.stdout.readline() for _ in range(8)] == ["held\n"] * 8
         asyncio.run(wait_beyond_the_lease())

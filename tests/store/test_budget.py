@@ -44,15 +44,24 @@ async def test_pools_that_do_not_fit_are_sized_down_with_the_sum(
 ) -> None:
     async with postgres_place.store() as store:
         each, warning = await store.admit_workers(workers(8))
-        assert each == 10
+        assert each == 5
         assert warning == (
-            "database pools sized down to 10 for each process: 8 processes × (10 + 20) "
+            "database pools sized down to 5 for each process: 8 processes × (10 + 20) "
             "+ 10 reserved + 0 already registered = 250, but the server allows 97"
         )
         each, warning = await store.admit_workers(workers(3, "late"))
-        assert each == 2
+        assert each == 7
         assert warning is not None
-        assert "3 processes × (10 + 20) + 10 reserved + 80 already registered = 180" in warning
+        assert "3 processes × (10 + 20) + 10 reserved + 40 already registered = 140" in warning
+
+
+@on_loop
+async def test_workers_with_the_usual_pools_start_one_after_the_other(
+    postgres_place: PostgresPlace,
+) -> None:
+    async with postgres_place.store() as store:
+        shares = [(await store.admit_workers(workers(1, f"w{n}")))[0] for n in range(8)]
+        assert shares == [30, 30, 13, 7, 3, 2, 1, 1]
 
 
 @on_loop

@@ -119,6 +119,22 @@ async def test_concepts_are_pending_at_first_and_in_the_roadmaps_order(place: Pl
 
 
 @on_loop
+async def test_concepts_can_be_asked_for_by_status(place: Place) -> None:
+    async with place.store() as store:
+        claim = await claimed(store, concepts=4)
+        failed = ConceptState(concept_id="c1", status="failed", reason="why", attempts=2)
+        await store.save_concept(claim, failed)
+        await store.save_concept(claim, done("c3"))
+        assert await store.concepts(claim.run_id, status=["completed", "failed"]) == [
+            failed,
+            done("c3"),
+        ]
+        assert await store.concepts(claim.run_id, status=["failed"]) == [failed]
+        with pytest.raises(RunNotFound):
+            await store.concepts("nope", status=["failed"])
+
+
+@on_loop
 async def test_runs_are_listed_newest_first_and_by_pages(place: Place) -> None:
     async with place.store() as store:
         made = [(await submitted(store, f"r{n % 2}")).run_id for n in range(5)]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from paceline.identity import ProcessIdentity
+from paceline.identity import ProcessIdentity, this_process
 from paceline.store import Beat, Figures
 
 from tests.store.places import Place, PostgresPlace, SqlPlace, on_loop, worker
@@ -54,6 +54,17 @@ async def test_a_silent_worker_is_listed_no_more(place: Place) -> None:
         assert aged["silent"] == pytest.approx(20, abs=10)
         await store.beat("silent", Figures(), lease=30)
         assert len(await store.workers()) == 2
+
+
+@on_loop
+async def test_a_worker_that_was_killed_here_is_listed_no_more(place: Place) -> None:
+    mine = this_process()
+    killed = replace(mine, started=mine.started - 1000)  # its pid is another process's by now
+    async with place.store() as store:
+        await store.register(worker("killed", identity=killed))
+        await store.register(worker("elsewhere", identity=replace(killed, host="elsewhere/1")))
+        assert [found.worker_id for found in await store.workers()] == ["elsewhere"]
+        assert (await store.budget()).registered == worker("elsewhere").pool_max
 
 
 @on_loop

@@ -189,6 +189,7 @@ def known_limits(
     requests: int | None,
     tokens: int | None,
     window: float,
+    concurrency: int | None = None,
 ) -> Limits:
     """The limits of a cell, as far as they are known.
 
@@ -198,7 +199,9 @@ def known_limits(
         requests: per window that the provider takes.
         tokens: per window.
         window: seconds.
+        concurrency: calls at once that the provider takes.
     """
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
-    calls = getattr(strategies.get("global"), "concurrency", None)
+    own: int | None = getattr(strategies.get("global"), "concurrency", None)
+    calls = min((limit for limit in (own, concurrency) if limit is not None), default=None)
     return Limits(roadmaps, concepts, calls, requests, tokens, window)

@@ -132,6 +132,7 @@ def _contest(cell: Cell, workload: Workload, plugins: Plugins, *, workers: int) 
             requests=workload.rpm,
             tokens=workload.tpm,
             window=workload.window,
+            concurrency=workload.concurrency,
         ),
     )
 

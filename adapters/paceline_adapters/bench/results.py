@@ -95,6 +95,8 @@ class WorkloadFacts(_Document):
     """Seconds at speed 1 by step, low and high."""
     rpm: int | None = None
     tpm: int | None = None
+    concurrency: int | None = None
+    """Calls at once that the provider took."""
 
 
 class Machine(_Document):

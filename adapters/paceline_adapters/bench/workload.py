@@ -31,6 +31,7 @@ class Workload:
         latency: seconds at speed 1 by step, low and high.
         rpm: requests a minute that the provider takes, at speed 1 like the latencies.
         tpm: tokens a minute, likewise.
+        concurrency: calls at once that it takes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Workload:
     latency: Mapping[str, Range] = field(default_factory=dict[str, Range])
     rpm: int | None = None
     tpm: int | None = None
+    concurrency: int | None = None
 
     @property
     def window(self) -> float:
@@ -63,6 +65,7 @@ class Workload:
             latency={k: list(v) for k, v in ranges.items() if k != DEFAULT_STEP},
             rpm=self.rpm,
             tpm=self.tpm,
+            concurrency=self.concurrency,
         )
 
     def simulator_options(self) -> list[str]:
@@ -71,7 +74,8 @@ class Workload:
         options += ["--quota-window", str(self.window)]
         for step, (low, high) in self.latency.items():
             options += ["--latency", f"{step}={low:g}-{high:g}"]
-        for name, value in (("--rpm", self.rpm), ("--tpm", self.tpm)):
+        quota = {"--rpm": self.rpm, "--tpm": self.tpm, "--max-concurrency": self.concurrency}
+        for name, value in quota.items():
             if value is not None:
                 options += [name, str(value)]
         return options

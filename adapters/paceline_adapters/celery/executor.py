@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 #: Seconds in which workers answer a question.
 ANSWER = 1.0
+#: Seconds of Celery's own where an app sets none.
+_KOMBUS_VISIBILITY_TIMEOUT = 3600
 #: Key that stands in the broker as long as nobody flushed it.
 _MARK = "paceline-was-here"
 _RETRY: Mapping[str, object] = {"max_retries": 1, "interval_start": 0.2}
@@ -107,12 +109,19 @@ class CeleryExecutor(Executor):
             ("run.deadline", self._context.settings.run.deadline),
             ("soft_time_limit", options.soft_time_limit),
             ("time_limit", options.time_limit),
-            ("visibility_timeout", options.visibility_timeout),
+            ("visibility_timeout", self._visibility_timeout()),
         ]
         if options.pool == "threads":
             # Celery ignores its time limits there; the deadline is paceline's own.
             times = [times[0], times[-1]]
         return [ascending("executor celery", times)]
+
+    def _visibility_timeout(self) -> float | None:
+        """After how many seconds the app's broker hands a message out again, if it is Redis."""
+        if self.app.connection_for_write().transport.driver_type != "redis":
+            return None
+        given = dict(self.app.conf.broker_transport_options or {})
+        return float(given.get("visibility_timeout", _KOMBUS_VISIBILITY_TIMEOUT))
 
     async def look_at_broker(self) -> tuple[bool, bool]:
         """Whether it was flushed since the last look of any worker, and whether it is empty.

@@ -11,10 +11,11 @@ from importlib import resources
 import click
 from paceline.cli.common import json_option
 from paceline.cli.run import generate
+from paceline.decoding import decode
 from paceline.errors import PartUnavailable
 from paceline.parts import open_store
 from paceline.plugins import Plugins
-from paceline.roadmap import Roadmap, decode, parse_roadmap
+from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.settings.load import Loaded, Value, load_settings
 
 DATABASE = "paceline-demo.db"

@@ -102,7 +102,8 @@ class _Stream:
         self._offset = 0
         self._fence = 0
         self._ended = False
-        self._events: dict[int, Event] = {}
+        # As text: a run may keep thousands, and an object has four times the size.
+        self._events: dict[int, bytes] = {}
 
     @property
     def before_oldest(self) -> Position:
@@ -123,8 +124,7 @@ class _Stream:
         self._fence = event.fence
         self._offset += 1
         self._ended = event.terminal
-        assigned = {"epoch": self._epoch, "offset": self._offset}
-        self._events[self._offset] = event.model_copy(update=assigned)
+        self._events[self._offset] = event.model_dump_json().encode()
         if len(self._events) > max_length:
             del self._events[self._offset - max_length]
 
@@ -135,4 +135,8 @@ class _Stream:
     def following(self, last: Position) -> Event | None:
         oldest = self.before_oldest.offset + 1
         offset = oldest if last.epoch != self._epoch else max(oldest, last.offset + 1)
-        return self._events.get(offset)
+        kept = self._events.get(offset)
+        if kept is None:
+            return None
+        assigned = {"epoch": self._epoch, "offset": offset}
+        return Event.model_validate_json(kept).model_copy(update=assigned)

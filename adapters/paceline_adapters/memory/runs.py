@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from paceline.errors import RunNotFound
 from paceline.identity import new_run_id
 from paceline.roadmap import Roadmap
-from paceline.store import Artifact, ConceptState, Run, RunStatus, Store, conflict
+from paceline.store import Artifact, ConceptState, ConceptStatus, Run, RunStatus, Store, conflict
 
 from paceline_adapters.memory.rows import Queues, Row
 
@@ -89,9 +89,12 @@ class MemoryRuns(Store, ABC):
         """The roadmap that a run was created with."""
         return self._row(run_id).roadmap
 
-    async def concepts(self, run_id: str) -> Sequence[ConceptState]:
-        """All concepts of a run."""
-        return list(self._row(run_id).concepts.values())
+    async def concepts(
+        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+    ) -> Sequence[ConceptState]:
+        """Concepts of a run."""
+        states = self._row(run_id).concepts.values()
+        return [state for state in states if not status or state.status in status]
 
     async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
         """Which artifacts exist."""

@@ -225,9 +225,13 @@ class MemoryStore(MemoryRuns):
                 row.lease_until = self._clock() - 1.0
 
     async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
-        """Workers that beat lately."""
+        """Workers that beat lately and live."""
         ages = [(worker, self._clock() - beat_at) for worker, beat_at in self._workers.values()]
-        return [replace(worker, beat_age=age) for worker, age in ages if age <= max_age]
+        return [
+            replace(worker, beat_age=age)
+            for worker, age in ages
+            if age <= max_age and not worker.identity.is_gone()
+        ]
 
     # -- connections ---------------------------------------------------------------------
 

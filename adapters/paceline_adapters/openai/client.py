@@ -1,6 +1,8 @@
 """The real client, and the limits that it works within."""
 
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -18,6 +20,9 @@ CONNECT = 30.0
 #: Seconds that an idle connection is kept: less than the five after which common servers
 #: close theirs, or a call would now and then be sent into a closing connection.
 KEPT_ALIVE = 4.0
+
+#: Open files that are left to the rest of the process: pools, logs, pipes.
+OTHER_FILES = 200
 
 
 class BodyTooLargeError(Exception):
@@ -50,6 +55,30 @@ def make_client(
             event_hooks={"response": [_bound]},
         ),
     )
+
+
+def connections_that_fit(wanted: int) -> int:
+    """Raise the limit of open files as far as connections need it and as it may go.
+
+    A connection is an open file, and the usual limit is 1024. A call beyond it would fail, and
+    take other parts of the process with it; it shall wait instead.
+
+    Returns:
+        How many connections the process can open, at most ``wanted``.
+    """
+    if sys.platform == "win32":  # it has no such limit
+        return wanted
+    import resource
+
+    needed = wanted + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    with suppress(OSError, ValueError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    return max(1, min(wanted, soft - OTHER_FILES))
 
 
 async def _bound(response: httpx2.Response) -> None:

@@ -64,7 +64,7 @@ class Said:
 class _Step:
     schema: JsonSchema
     form: Format
-    formats: dict[Format, Json | None]
+    formats: dict[Format, str | None]
     heeded: int = 0
     ignored: int = 0
 
@@ -98,8 +98,8 @@ class Dialect:
         self._bounds = [NEW_BOUND, OLD_BOUND] if newest else [OLD_BOUND, NEW_BOUND]
         self._steps: dict[str, _Step] = {}
 
-    def put(self, request: CompletionRequest) -> tuple[Json, Said]:
-        """The body of a request, and how it was put."""
+    def put(self, request: CompletionRequest) -> tuple[bytes, Said]:
+        """The body of a request as JSON, and how it was put."""
         body = dict(self._fixed)
         bound = None
         if OLD_BOUND not in body and NEW_BOUND not in body:
@@ -110,13 +110,15 @@ class Dialect:
         ]
         body["messages"] = messages
         if request.schema is None:
-            return body, Said(request.step, bound, None, told=False)
+            return _encoded(body).encode(), Said(request.step, bound, None, told=False)
         step = self._step(request.step, request.schema)
-        if step.form is not Format.PROMPT:
-            body["response_format"] = step.formats[step.form]
         if step.told:
             _tell(messages, request.schema)
-        return body, Said(request.step, bound, step.form, step.told)
+        text, form = _encoded(body), step.formats[step.form]
+        if form is not None:
+            # A schema is longer than a prompt and the same in each call: it is encoded once.
+            text = f'{text[:-1]},"response_format":{form}}}'
+        return text.encode(), Said(request.step, bound, step.form, step.told)
 
     def learn(self, said: Said, status: int, text: str) -> bool:
         """Learn from a refused request.
@@ -176,24 +178,26 @@ class Dialect:
         return step
 
 
-def _formats(name: str, schema: JsonSchema) -> dict[Format, Json | None]:
-    formats: dict[Format, Json | None] = {
-        Format.OBJECT: {"type": "json_object"},
+def _formats(name: str, schema: JsonSchema) -> dict[Format, str | None]:
+    formats: dict[Format, str | None] = {
+        Format.OBJECT: _encoded({"type": "json_object"}),
         Format.PROMPT: None,
     }
     try:
         for form, bounds in ((Format.SCHEMA, True), (Format.SCHEMA_WITHOUT_BOUNDS, False)):
-            formats[form] = {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer",
-                    "schema": strict_schema(schema, bounds=bounds),
-                    "strict": True,
-                },
+            described: Json = {
+                "name": re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "answer",
+                "schema": strict_schema(schema, bounds=bounds),
+                "strict": True,
             }
+            formats[form] = _encoded({"type": "json_schema", "json_schema": described})
     except NotStrictError:
         pass
     return formats
+
+
+def _encoded(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _next(form: Format, text: str) -> Format:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from paceline.errors import BudgetError
 from paceline.settings.model import StoreSettings
-from paceline.store import Budget, WorkerRecord
+from paceline.store import Budget, WorkerRecord, shrunk
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -111,7 +111,7 @@ def share(
         f"+ {found.registered} already registered = {total}, "
         f"but the server allows {found.server_max}"
     )
-    each = found.free // processes
+    each = shrunk(found.free, processes)
     if settings.budget == "refuse" or each < 1:
         fix = "start fewer processes, lower store.pool_size and store.max_overflow"
         if each >= 1:
@@ -131,8 +131,7 @@ async def _sum(
     others = [
         record
         for record in await workers.live(connection, max_age=_LIVE)
-        # A worker killed on this machine a moment ago must not keep its successor out.
-        if record.worker_id not in without and not record.identity.is_gone()
+        if record.worker_id not in without
     ]
     server_max = None
     if database.dialect == "postgresql":

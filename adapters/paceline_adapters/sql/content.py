@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from paceline.errors import RunNotFound
 from paceline.roadmap import Roadmap
-from paceline.store import Artifact, ConceptState
+from paceline.store import Artifact, ConceptState, ConceptStatus
 from sqlalchemy import func, select
 
+from paceline_adapters.sql import runs
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.tables import artifacts, concepts, roadmaps
 
@@ -21,7 +22,9 @@ async def roadmap(database: Database, run_id: str) -> Roadmap:
     return Roadmap.model_validate_json(content)
 
 
-async def concept_states(database: Database, run_id: str) -> Sequence[ConceptState]:
+async def concept_states(
+    database: Database, run_id: str, status: Sequence[ConceptStatus]
+) -> Sequence[ConceptState]:
     """See ``Store.concepts``."""
     query = (
         select(
@@ -34,10 +37,9 @@ async def concept_states(database: Database, run_id: str) -> Sequence[ConceptSta
         .where(concepts.c.run_id == run_id)
         .order_by(concepts.c.position)
     )
-    rows = (await database.read(lambda connection: connection.execute(query))).all()
-    if not rows:  # a roadmap has at least one
-        raise RunNotFound(f"no run has the id {run_id!r}")
-    return [
+    if status:
+        query = query.where(concepts.c.status.in_(status))
+    states = [
         ConceptState(
             concept_id=row.concept_id,
             status=row.status,
@@ -45,8 +47,11 @@ async def concept_states(database: Database, run_id: str) -> Sequence[ConceptSta
             attempts=row.attempts,
             last_answer=row.last_answer,
         )
-        for row in rows
+        for row in await database.read(lambda connection: connection.execute(query))
     ]
+    if not states:
+        await runs.one(database, run_id)
+    return states
 
 
 async def artifact_steps(database: Database, run_id: str) -> Mapping[str, frozenset[str]]:

@@ -11,6 +11,7 @@ from paceline.store import (
     Budget,
     Claim,
     ConceptState,
+    ConceptStatus,
     Figures,
     Orphan,
     PoolFigures,
@@ -118,9 +119,11 @@ class SqlStore(Store):
         """The roadmap that a run was created with."""
         return await content.roadmap(self._database, run_id)
 
-    async def concepts(self, run_id: str) -> Sequence[ConceptState]:
-        """All concepts of a run."""
-        return await content.concept_states(self._database, run_id)
+    async def concepts(
+        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+    ) -> Sequence[ConceptState]:
+        """Concepts of a run."""
+        return await content.concept_states(self._database, run_id, status)
 
     async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
         """Which artifacts exist."""

@@ -119,7 +119,7 @@ async def live(connection: AsyncConnection, *, max_age: float) -> Sequence[Worke
         .where(age <= max_age)
         .order_by(workers.c.started_at, workers.c.worker_id)
     )
-    return [
+    records = [
         WorkerRecord(
             worker_id=row.worker_id,
             identity=ProcessIdentity(row.host, row.pid, row.process_started),
@@ -132,6 +132,8 @@ async def live(connection: AsyncConnection, *, max_age: float) -> Sequence[Worke
         )
         for row in rows
     ]
+    # One that was killed on this machine a moment ago holds nothing any more.
+    return [record for record in records if not record.identity.is_gone()]
 
 
 def _decoded(text: str) -> Figures:

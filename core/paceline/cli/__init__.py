@@ -1,6 +1,5 @@
 """The ``paceline`` command line."""
 
-import os
 import sys
 
 import click
@@ -12,12 +11,13 @@ def main() -> None:
     """Run a command and end the process with its exit code."""
     from paceline.cli.group import cli
     from paceline.cli.output import fault
+    from paceline.cli.stdout import Stdout
 
+    Stdout.guard()
     code: object = 0
     try:
         # Not standalone: click would turn Ctrl-C into exit code 1. A command returns its code.
         code = cli.main(prog_name="paceline", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -26,7 +26,8 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 130
-    except BrokenPipeError:
-        # Whoever read our output, `head` for one, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    trouble = Stdout.trouble()
+    if trouble is not None:
+        fault(f"stdout cannot be written: {trouble}")
+        code = code or 1
     sys.exit(code if isinstance(code, int) else 0)

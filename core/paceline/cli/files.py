@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import click
 
-from paceline.errors import RoadmapError, UsageError
+from paceline.errors import UsageError
 from paceline.roadmap import Roadmap, load_roadmap
 
 R = TypeVar("R")
@@ -27,16 +27,16 @@ def read_roadmaps(files: tuple[Path, ...]) -> list[Roadmap]:
     """Read and check all files before anything is begun.
 
     Raises:
-        UsageError: one cannot be read, or two files hold the same roadmap id.
-        RoadmapError: one or more are invalid, with all faults of all files.
+        UsageError: some cannot be read or are invalid, with all faults of all files; or two
+            files hold the same roadmap id.
     """
     roadmaps: list[Roadmap] = []
-    errors: list[RoadmapError] = []
+    errors: list[UsageError] = []
     places: dict[str, Path] = {}
     for path in files:
         try:
             roadmap = load_roadmap(path)
-        except RoadmapError as error:
+        except UsageError as error:
             errors.append(error)
             continue
         if roadmap.roadmap_id in places:

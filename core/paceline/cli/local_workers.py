@@ -67,8 +67,8 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "paceline",
-        "worker",
+        "paceline.cli.tied_worker",
+        str(os.getpid()),
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,

@@ -70,7 +70,7 @@ async def result_of(store: Store, run_id: str, submitted: Submitted) -> Result:
     run = await store.run(run_id)
     failures: list[ConceptState] = []
     if run.failed:
-        failures = [one for one in await store.concepts(run_id) if one.status == "failed"]
+        failures = [*await store.concepts(run_id, status=["failed"])]
     prompts, completions, cost = await store.totals(run_id)
     return Result(
         run=run,

@@ -11,6 +11,7 @@ import click
 
 from paceline.cli.board import Board, PlainBoard, TerminalBoard, Totals
 from paceline.cli.common import harmless, json_text, note, run_async, settings_options
+from paceline.cli.stdout import Stdout
 from paceline.errors import PartUnavailable, UsageError
 from paceline.events import Event, EventBus
 from paceline.follow import follow
@@ -141,6 +142,7 @@ class _Watching:
     async def _one(self, run: Run, board: Board) -> None:
         async for event in follow(self.store, self.bus, run.run_id, after=self.after):
             board.event(event)
+            Stdout.end_if_unread()
             if event.terminal:
                 self.ended.append(replace(run, status=cast("RunStatus", event.status)))
 

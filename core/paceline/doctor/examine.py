@@ -132,11 +132,7 @@ async def _store(
         report.add(Finding("ok", "store", "reached; its schema is up to date"))
         return found
 
-    reached = await report.look("store", "check store.url and that the server runs", look)
-    if reached is None:
-        return None
-    budget, workers = reached
-    return budget, [one for one in workers if not one.identity.is_gone()]
+    return await report.look("store", "check store.url and that the server runs", look)
 
 
 async def _redis(settings: Settings, plugins: Plugins, report: _Report) -> None:

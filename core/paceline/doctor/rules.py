@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from paceline.doctor.finding import Finding, ascending
 from paceline.executor import Executor
 from paceline.settings.model import Settings
-from paceline.store import Budget
+from paceline.store import Budget, shrunk
 from paceline.strategy import Stack
 from paceline.worker import BEAT
 
@@ -112,12 +112,13 @@ def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterat
         f"{processes} {plural} × ({store.pool_size} + {store.max_overflow}) + "
         f"{budget.reserve} reserved = {total}"
     )
-    fitting = (allowed - budget.reserve) // processes
-    fix = f"lower store.pool_size and store.max_overflow to {max(fitting, 1)} together"
+    fitting = max(1, (allowed - budget.reserve) // processes)
+    fix = f"lower store.pool_size and store.max_overflow to {fitting} together"
+    given = shrunk(allowed - budget.reserve, processes)
     if total <= allowed:
         yield Finding("ok", "connections", f"{words} ≤ {allowed} that the server allows")
-    elif store.budget == "shrink" and fitting >= 1:
-        text = f"{words} > {allowed}: each pool is sized down to {fitting}"
+    elif store.budget == "shrink" and given:
+        text = f"{words} > {allowed}: each pool is sized down to {given}"
         yield Finding("warning", "connections", text, fix)
     else:
         fix = f"{fix}, start fewer processes, or raise the server's max_connections"

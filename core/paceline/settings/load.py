@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
@@ -111,6 +112,8 @@ def parse_assignment(text: str) -> Value:
             value = tomllib.loads(f"value = {raw}")["value"]
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"--set {key}: {raw!r} is no TOML value: {error}") from None
+        except RecursionError:
+            raise SettingsError(f"--set {key}: nested too deeply") from None
     return Value(path, value, f"--set {key}")
 
 
@@ -151,21 +154,24 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: nested too deeply") from None
 
 
 def _tool_table(data: Mapping[str, object]) -> Mapping[str, object]:
-    tool = data.get("tool")
-    table = (
-        cast("Mapping[str, object]", tool).get("paceline") if isinstance(tool, Mapping) else None
-    )
-    return cast("Mapping[str, object]", table) if isinstance(table, Mapping) else {}
+    return _table(_table(data.get("tool")).get("paceline"))
+
+
+def _table(value: object) -> Mapping[str, object]:
+    """The value itself if it is a table, else an empty one."""
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
 
 
 def _leaves(table: Mapping[str, object], path: Path_, origin: str) -> Iterator[Value]:
     for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(cast("Mapping[str, object]", value), (*path, key), origin)
-        else:
+        inner = _table(value)
+        yield from _leaves(inner, (*path, key), origin)
+        if not inner:  # an empty table too: its name may be wrong
             yield Value((*path, key), value, origin)
 
 
@@ -191,7 +197,7 @@ def _validated(given: Sequence[Value]) -> Loaded:
             line = described
             if _is_secret(place):
                 line = f"{dotted(fault['loc'])}: {fault['msg']}"
-            hint = nearest(place[-1], _known_keys(place[:-1])) if _unknown(fault["type"]) else ""
+            hint = _hint(place) if _unknown(fault["type"]) else ""
             lines.append(f"{line}{hint} — in {_origin(place, origins)}")
         raise SettingsError("; ".join(lines)) from None
     return Loaded(settings, origins, given)
@@ -203,7 +209,10 @@ def _put(tree: dict[str, object], path: Path_, value: object) -> None:
         if not isinstance(inner, dict):
             inner = tree[key] = dict[str, object]()
         tree = cast("dict[str, object]", inner)
-    tree[path[-1]] = value
+    if isinstance(value, Mapping):
+        tree.setdefault(path[-1], dict[str, object]())  # an empty table takes nothing away
+    else:
+        tree[path[-1]] = value
 
 
 def _unknown(kind: str) -> bool:
@@ -212,6 +221,18 @@ def _unknown(kind: str) -> bool:
 
 def _given_path(location: Sequence[int | str]) -> Path_:
     return tuple(str(part) for part in location if isinstance(part, str)) or ("settings",)
+
+
+def _hint(place: Path_) -> str:
+    """The nearest key of the section; else the one that has this name in another section."""
+    known = _known_keys(place[:-1])
+    name = place[-1]
+    if not get_close_matches(name, known, 1):
+        for section in Settings.model_fields:
+            for key in _known_keys((section,)):
+                if name in (key, f"{section}_{key}", f"{section}-{key}"):
+                    return f": did you mean {f'{section}.{key}'!r}?"
+    return nearest(name, known)
 
 
 def _is_secret(path: Path_) -> bool:
@@ -249,23 +270,40 @@ def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
             known = plugins.names(kind)
             match = next((other for other in known if other.replace("_", "-") == name), None)
             place = f"{section}.{name}"
-            origin = _origin((section, name), loaded.origins)
+
+            def origin(path: Sequence[str], at: Path_ = (section, name)) -> str:
+                return f" — in {_origin((*at, *path), loaded.origins)}"
+
             if match is None:
-                raise SettingsError(f"{place}: unknown {kind}{nearest(name, known)} — in {origin}")
+                raise SettingsError(f"{place}: unknown {kind}{nearest(name, known)}{origin(())}")
+            plugins.offer(kind, match).check(raw, place, origin)
+    _check_names(loaded, plugins)
+
+
+def _check_names(loaded: Loaded, plugins: Plugins) -> None:
+    """Every part that the settings name is known; a wrong name is told with its place."""
+    settings = loaded.settings
+    if ":" not in settings.store.url.get_secret_value():
+        # Not named: it may be a password that came into the wrong place.
+        origin = _origin(("store", "url"), loaded.origins)
+        raise SettingsError(f"store.url: not a database URL, as sqlite:///FILE — in {origin}")
+    named: list[tuple[Path_, Kind, Sequence[str]]] = [
+        (("strategy",), "strategy", settings.strategy),
+        (("executor",), "executor", [settings.executor]),
+        (("store", "url"), "store", [settings.store_kind]),
+        (("provider", "name"), "provider", [settings.provider.name]),
+        (("events", "bus"), "event-bus", [settings.bus_kind]),
+        (("run", "steps"), "step", settings.run.steps),
+    ]
+    for path, kind, names in named:
+        for name in names:
             try:
-                plugins.offer(kind, match).check(raw, place)
+                plugins.offer(kind, name)
             except SettingsError as error:
-                raise SettingsError(f"{error} — in {origin}") from None
-    for name in settings.strategy:
-        plugins.strategy(name)
-    plugins.executor(settings.executor)
-    plugins.store(settings.store_kind)
-    plugins.provider(settings.provider.name)
-    plugins.event_bus(settings.bus_kind)
-    for name in settings.run.steps:
-        plugins.step(name)
+                origin = _origin(path, loaded.origins)
+                raise SettingsError(f"{'.'.join(path)}: {error} — in {origin}") from None
     for name in settings.prompts:
         if name not in plugins.names("step"):
             hint = nearest(name, plugins.names("step"))
-            origin = _origin(("prompts", name), loaded.origins)
-            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {origin}")
+            told = _origin(("prompts", name), loaded.origins)
+            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {told}")

@@ -88,7 +88,8 @@ class ProviderSettings(_Section):
     patience: Seconds = 900.0
     """Seconds that one call may spend being refused before its concept fails."""
     max_connections: int = Field(default=1000, ge=1, le=20_000)
-    """HTTP connections of one process: calls in flight beyond them wait."""
+    """HTTP connections of one process, as far as its limit of open files allows: calls in flight
+    beyond them wait."""
     prompt_price: float | None = Field(default=None, ge=0)
     """Price of a million prompt tokens, for the artifacts' cost."""
     completion_price: float | None = Field(default=None, ge=0)

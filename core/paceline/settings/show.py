@@ -34,7 +34,7 @@ def shown(loaded: Loaded, plugins: Plugins) -> Iterator[Shown]:
     settings = loaded.settings
     for key, value in _flat(settings, ""):
         if key.partition(".")[0] not in {"strategies", "executors", "providers"}:
-            yield Shown(key, value, loaded.origins.get(key, "default"))
+            yield Shown(key, value, _origin(key, loaded.origins))
     chosen: list[tuple[str, Kind, str, Mapping[str, Mapping[str, object]]]] = [
         *(("strategies", "strategy", name, settings.strategies) for name in settings.strategy),
         ("executors", "executor", settings.executor, settings.executors),
@@ -44,7 +44,13 @@ def shown(loaded: Loaded, plugins: Plugins) -> Iterator[Shown]:
         place = f"{section}.{name.replace('_', '-')}"
         options = plugins.offer(kind, name).check(options_for(by_name, name), place)
         for key, value in _flat(options, f"{place}."):
-            yield Shown(key, value, loaded.origins.get(key, "default"))
+            yield Shown(key, value, _origin(key, loaded.origins))
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    """Where a value came from, or the last one given of what is within it."""
+    within = [origin for known, origin in origins.items() if known.startswith(f"{key}.")]
+    return origins.get(key) or (within[-1] if within else "default")
 
 
 def mask_url(url: str) -> str:
@@ -55,6 +61,10 @@ def mask_url(url: str) -> str:
     except ValueError:
         return MASK
     place = parts.netloc
+    _, _, rest = url.partition("://")
+    if "@" in rest and "@" not in place and ":" in place:
+        # A password with an unquoted "/", "?" or "#": databases read it up to the last "@".
+        return f"{parts.scheme}://{place.partition(':')[0]}:{MASK}@{rest.rpartition('@')[2]}"
     if password:
         place = f"{user or ''}:{MASK}@{place.rpartition('@')[2]}"
     elif user and parts.scheme in {"http", "https"}:

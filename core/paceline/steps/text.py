@@ -42,7 +42,9 @@ def _web_address(text: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    plain = address.isprintable() and not any(sign.isspace() for sign in address)
+    plain = (
+        address.isprintable() and " " not in address
+    )  # of all white space, it alone is printable
     if parts.scheme not in ("http", "https") or not host or not plain:
         raise PydanticCustomError(
             "url", "must be a complete address that begins with http:// or https://"

@@ -1,0 +1,55 @@
+"""Bare ``asyncio.gather`` over all concepts of all roadmaps, one commit per artifact."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from openai import AsyncOpenAI
+from paceline.roadmap import Roadmap
+from paceline.steps.contract import Subject
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from benchmarks.contestants.protocol import Assignment, Generate, compete
+from benchmarks.contestants.work import (
+    STEPS,
+    ask,
+    begin_run,
+    insert_artifact,
+    make_client,
+    open_database,
+    subjects,
+    validate,
+)
+
+
+@asynccontextmanager
+async def gathering(assignment: Assignment) -> AsyncGenerator[Generate]:
+    """Every concept at once."""
+    async with make_client(assignment) as client, open_database(assignment) as database:
+
+        async def generate(roadmaps: Sequence[Roadmap]) -> None:
+            async with database.begin() as connection:
+                ids = [await begin_run(connection, roadmap) for roadmap in roadmaps]
+            await asyncio.gather(
+                *(
+                    concept(client, database, assignment.model, run_id, subject)
+                    for run_id, roadmap in zip(ids, roadmaps, strict=True)
+                    for subject in subjects(roadmap)
+                )
+            )
+
+        yield generate
+
+
+async def concept(
+    client: AsyncOpenAI, database: AsyncEngine, model: str, run_id: str, subject: Subject
+) -> None:
+    """Ask step by step, and commit each artifact."""
+    for step in STEPS:
+        row = validate(await ask(client, model, subject, step), subject)
+        async with database.begin() as connection:
+            await connection.execute(insert_artifact, {"run_id": run_id, **row})
+
+
+if __name__ == "__main__":
+    compete(gathering)

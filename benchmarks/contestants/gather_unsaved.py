@@ -1,0 +1,34 @@
+"""The yardstick: the bare script that asks, believes every answer, and saves nothing."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from openai import AsyncOpenAI
+from paceline.roadmap import Roadmap
+from paceline.steps.contract import Subject
+
+from benchmarks.contestants.protocol import Assignment, Generate, compete
+from benchmarks.contestants.work import STEPS, ask, make_client, subjects
+
+
+@asynccontextmanager
+async def asking(assignment: Assignment) -> AsyncGenerator[Generate]:
+    """Every concept at once, and nothing is done with what comes."""
+    async with make_client(assignment) as client:
+
+        async def generate(roadmaps: Sequence[Roadmap]) -> None:
+            everything = [subject for roadmap in roadmaps for subject in subjects(roadmap)]
+            await asyncio.gather(*(concept(client, assignment.model, one) for one in everything))
+
+        yield generate
+
+
+async def concept(client: AsyncOpenAI, model: str, subject: Subject) -> None:
+    """Ask step by step. The later prompts do not quote the tutorial, since nobody reads it."""
+    for step in STEPS:
+        await ask(client, model, subject, step)
+
+
+if __name__ == "__main__":
+    compete(asking)

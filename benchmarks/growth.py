@@ -1,0 +1,269 @@
+"""Growth: what a concept costs in runs of different sizes: ``python -m benchmarks.growth``.
+
+Each size is one call-limited run in a process of its own, with the real pipeline, store, strategy
+and event bus; answers come from the process itself, or over HTTP from a simulator in another
+process. A last run has all its calls in flight at once. Linux only: the peak of resident memory
+is the kernel's own.
+
+CPU is the worker process's, from the claim to the run's end. Memory is the process's peak while
+it generates, less what loading the roadmap had added.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from urllib.request import urlopen
+
+import click
+from paceline.errors import PartUnavailable
+from pydantic import BaseModel
+
+from benchmarks.growth_cell import LIMIT, Cell, Growth
+from benchmarks.targets import Target, conclude, spread, table
+
+#: How much more the largest run may cost than the smallest, per concept and in memory.
+FLAT = 1.2
+#: Files beside the connections: database, libraries, pipes.
+_FILES = 500
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Runs that differ in size alone.
+
+    Attributes:
+        name: as the table says it.
+        url: ``store.url``; ``{}`` stands for a folder.
+        sizes: concepts of each run.
+        http: whether answers come over HTTP.
+        judged: whether CPU and memory have to be flat: the memory store *is* the database,
+            so it grows with what was made.
+    """
+
+    name: str
+    url: str
+    sizes: Sequence[int]
+    http: bool = False
+    judged: bool = True
+
+
+class Measured(BaseModel):
+    """One run of a series."""
+
+    series: str
+    round: int
+    growth: Growth
+
+
+@contextmanager
+def simulator(*options: str) -> Generator[tuple[str, Callable[[], int]]]:
+    """A simulator in a process of its own: its base URL, and the most calls it had in flight."""
+    command = [sys.executable, "-m", "paceline", "simulator", "--port", "0", "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise PartUnavailable("the simulator did not start")
+            base_url: str = json.loads(line)["base_url"]
+            stats = base_url.removesuffix("/v1") + "/__paceline/stats"
+
+            def peak() -> int:
+                with urlopen(stats) as answer:
+                    return int(json.load(answer)["in_flight_peak"])
+
+            yield base_url, peak
+        finally:
+            process.terminate()
+
+
+def measure(cell: Cell) -> Growth:
+    """Submit and work on a cell's run, each in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.growth_cell"]
+    if cell.store != "memory:":
+        submit = cell.model_copy(update={"part": "submit"})
+        subprocess.run([*command, submit.model_dump_json()], check=True)
+    done = subprocess.run([*command, cell.model_dump_json()], check=True, stdout=subprocess.PIPE)
+    return Growth.model_validate_json(done.stdout)
+
+
+def measure_series(series: Series, size: int) -> Growth:
+    """Measure one size."""
+    with TemporaryDirectory() as folder:
+        cell = Cell(concepts=size, store=series.url.format(folder))
+        if not series.http:
+            return measure(cell)
+        # A quarter of a second and less: slow enough that the limit of calls binds.
+        with simulator("--speed", "100") as (base_url, _):
+            return measure(cell.model_copy(update={"base_url": base_url}))
+
+
+def measure_flight(calls: int, hold: float) -> tuple[Growth, int]:
+    """Have so many calls in flight at once; and how many the simulator saw."""
+    with (
+        TemporaryDirectory() as folder,
+        simulator("--latency", f"tutorial={hold}") as (base_url, peak),
+    ):
+        store = f"sqlite:///{folder}/growth.db"
+        cell = Cell(concepts=calls, store=store, base_url=base_url, unbounded=True)
+        return measure(cell), peak()
+
+
+def allow_files(count: int) -> None:
+    """Raise the limit of open files for the processes that we start.
+
+    Raises:
+        PartUnavailable: the hard limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise PartUnavailable(f"{count} open files are needed, but the hard limit is {hard}")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def shown(found: Sequence[Measured]) -> str:
+    """Every size of every series, medians with lowest and highest."""
+    rows: list[list[str]] = []
+    for name in dict.fromkeys(one.series for one in found):
+        mine = [one.growth for one in found if one.series == name]
+        for size in dict.fromkeys(growth.concepts for growth in mine):
+            runs = [growth for growth in mine if growth.concepts == size]
+            rows.append(
+                [
+                    name,
+                    str(size),
+                    spread([one.cpu_per_concept * 1e3 for one in runs]),
+                    spread([one.peak_less_roadmap / _MIB for one in runs], 0),
+                    spread([one.roadmap / _MIB for one in runs], 0),
+                    spread([one.lag_p99 * 1e3 for one in runs], 0),
+                ]
+            )
+    head = ["", "concepts", "CPU ms a concept", "peak less roadmap MiB", "roadmap MiB"]
+    return table([*head, "loop lag p99 ms"], rows)
+
+
+def ratios(
+    found: Sequence[Measured], series: str, size: int, of: Callable[[Growth], float]
+) -> list[float]:
+    """A figure at ``size`` ÷ that of the smallest size in the same round."""
+    mine = [one for one in found if one.series == series]
+    smallest = min(one.growth.concepts for one in mine)
+    base = {one.round: of(one.growth) for one in mine if one.growth.concepts == smallest}
+    return [of(one.growth) / base[one.round] for one in mine if one.growth.concepts == size]
+
+
+def targets(found: Sequence[Measured], all_series: Sequence[Series]) -> list[Target]:
+    """Each size of the judged series against the smallest."""
+    return [
+        Target(
+            f"{series.name}: {what} at {size}, times that at {series.sizes[0]}", ratio, most=FLAT
+        )
+        for series in all_series
+        if series.judged
+        for size in series.sizes[1:]
+        for what, ratio in (
+            ("CPU a concept", median(ratios(found, series.name, size, _cpu))),
+            ("peak less roadmap", median(ratios(found, series.name, size, _memory))),
+        )
+    ]
+
+
+def _cpu(growth: Growth) -> float:
+    return growth.cpu_per_concept
+
+
+def _memory(growth: Growth) -> float:
+    return growth.peak_less_roadmap
+
+
+def _sizes(_ctx: click.Context, _param: click.Parameter, text: str) -> list[int]:
+    try:
+        return sorted({int(one) for one in text.split(",") if one})
+    except ValueError:
+        raise click.BadParameter("write numbers with commas between them") from None
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--sizes",
+    callback=_sizes,
+    default="1000,10000,100000",
+    show_default=True,
+    help="Concepts of the runs that are answered by the process itself; empty: none.",
+)
+@click.option(
+    "--http-sizes",
+    callback=_sizes,
+    default="1000,10000",
+    show_default=True,
+    help="The same over HTTP.",
+)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(0, 20_000),
+    default=10_000,
+    show_default=True,
+    help="Calls at once in the last run; 0: leave it out.",
+)
+@click.option(
+    "--hold",
+    type=float,
+    default=90.0,
+    show_default=True,
+    help="Seconds that its calls take: longer than it takes to begin them all.",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all runs."
+)
+def main(
+    rounds: int,
+    sizes: list[int],
+    http_sizes: list[int],
+    in_flight: int,
+    hold: float,
+    json_file: Path | None,
+) -> None:
+    """See the module."""
+    sqlite = "sqlite:///{}/growth.db"
+    all_series = [
+        Series("SQLite", sqlite, sizes),
+        Series("memory store", "memory:", sizes, judged=False),
+        Series("SQLite, HTTP", sqlite, http_sizes, http=True),
+    ]
+    allow_files(in_flight + _FILES)
+    found: list[Measured] = []
+    for number in range(rounds):
+        for series in all_series:
+            for size in series.sizes:
+                growth = measure_series(series, size)
+                found.append(Measured(series=series.name, round=number, growth=growth))
+                click.echo(f"round {number + 1}: {series.name}, {size}", err=True)
+    if found:
+        click.echo(f"one run, {LIMIT} calls at once\n")
+        click.echo(shown(found))
+    judged = targets(found, all_series)
+    measured: dict[str, object] = {"runs": [one.model_dump() for one in found]}
+    if in_flight:
+        growth, seen = measure_flight(in_flight, hold)
+        each = (growth.peak_less_roadmap - growth.before) / in_flight / 1024
+        click.echo(
+            f"\n{in_flight} calls in flight on one process: the simulator saw {seen} at once; "
+            f"{each:.0f} KiB a call, loop lag p99 {growth.lag_p99 * 1e3:.0f} ms"
+        )
+        judged.append(Target("most calls in flight at once", seen, least=in_flight))
+        measured["in_flight"] = {"seen": seen, "growth": growth.model_dump()}
+    sys.exit(conclude(judged, measured, json_file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Two ways to save the artifacts of concepts that end at the same moment.
+
+Both write the same rows behind the same check of the claim, by the same statements over equal
+pools. They differ in one thing: ``grouped`` is the store's own save, where writers that wait
+together share a transaction; ``each`` commits for every writer.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+
+from paceline.context import Context
+from paceline.plugins import Plugins
+from paceline.settings.model import Settings, StoreSettings
+from paceline.store import Artifact, Claim
+from paceline_adapters.demo.command import example_roadmaps
+from paceline_adapters.sql import schema
+from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.saves import Save, write_batch
+from paceline_adapters.sql.store import SqlStore
+from paceline_adapters.sql.url import parse_url
+from pydantic import SecretStr
+
+#: Connections of either pool, with none beyond them.
+CONNECTIONS = 10
+#: Seconds that a claim lasts: longer than any measurement.
+_LEASE = 24 * 3600.0
+#: Characters of an artifact: what a short tutorial has.
+_LENGTH = 4000
+
+WAYS = ("grouped", "each")
+
+
+@dataclass(frozen=True, slots=True)
+class Savers:
+    """One writer for each of the 227 concepts of the example roadmaps.
+
+    Attributes:
+        store: the store.
+        database: an equal pool, for the way that commits each.
+        writers: who saves: the claim of the run, and the concept.
+    """
+
+    store: SqlStore
+    database: Database
+    writers: list[tuple[Claim, str]]
+    _rounds: "count[int]"
+
+    async def save(self, way: str) -> None:
+        """Let every writer save one new artifact, all at once, by one of ``WAYS``."""
+        number = next(self._rounds)
+        write = self._write(way)
+        await asyncio.gather(
+            *(write(claim, _artifact(concept, f"step{number}")) for claim, concept in self.writers)
+        )
+
+    def _write(self, way: str) -> Callable[[Claim, Artifact], Awaitable[None]]:
+        if way == "grouped":
+            return lambda claim, artifact: self.store.save(claim, artifact, concept=None)
+        return self._commit
+
+    async def _commit(self, claim: Claim, artifact: Artifact) -> None:
+        save = Save(claim, artifact, None)
+        stale = await self.database.transaction(
+            lambda connection: write_batch(connection, self.database.dialect, [save])
+        )
+        if stale:
+            raise RuntimeError("the claim is over")
+
+
+def _artifact(concept: str, step: str) -> Artifact:
+    return Artifact(
+        concept_id=concept,
+        step=step,
+        content="x" * _LENGTH,
+        model="model",
+        prompt_tokens=100,
+        completion_tokens=1000,
+        cost=None,
+        seconds=20.0,
+        attempts=1,
+    )
+
+
+@asynccontextmanager
+async def open_savers(url: str) -> AsyncGenerator[Savers]:
+    """Make the schema at a ``store.url``, claim the example roadmaps' runs, warm both pools."""
+    settings = StoreSettings(url=SecretStr(url), pool_size=CONNECTIONS, max_overflow=0)
+    await asyncio.to_thread(schema.upgrade, settings.url, settings)
+    context = Context(settings=Settings(store=settings), plugins=Plugins(), worker_id="savers")
+    store = SqlStore(context)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        await store.open()
+        database = Database(
+            parse_url(settings.url), settings, lease=_LEASE, size=store.pool().limit, overflow=0
+        )
+        stack.push_async_callback(database.dispose)
+        writers: list[tuple[Claim, str]] = []
+        for roadmap in example_roadmaps():
+            run, _ = await store.create_run(roadmap, executor="in-process")
+            claim = await store.claim(run.run_id, "savers", lease=_LEASE)
+            if claim is None:
+                raise RuntimeError(f"{run.run_id} cannot be claimed")
+            writers += [(claim, concept.concept_id) for _, _, concept in roadmap.concepts()]
+        savers = Savers(store, database, writers, count(1))
+        for way in WAYS:
+            await savers.save(way)
+        yield savers

@@ -1,0 +1,144 @@
+"""Saves, the store alone: ``python -m benchmarks.saves``.
+
+227 writers save one artifact each at the same moment, over 10 connections: once by the store,
+which groups them, and once with a commit for each. Rounds are interleaved, and the order
+within a round alternates, so that a machine that drifts hurts both alike. PostgreSQL waits for
+the disk (``fsync``) and counts the transactions itself: by the ids that it gave out.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import click
+from paceline.testing.servers import Postgres
+
+from benchmarks.savers import CONNECTIONS, WAYS, Savers, open_savers
+from benchmarks.targets import Target, conclude, spread, table
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One way, measured once.
+
+    Attributes:
+        store: which database.
+        way: one of ``WAYS``.
+        artifacts: how many were saved.
+        seconds: from the first writer's start to the last one's end.
+        transactions: what the server counted; ``None`` where there is no server.
+    """
+
+    store: str
+    way: str
+    artifacts: int
+    seconds: float
+    transactions: int | None
+
+    @property
+    def rate(self) -> float:
+        """Artifacts a second."""
+        return self.artifacts / self.seconds
+
+
+async def measure(
+    store: str, savers: Savers, rounds: int, transactions: Callable[[], int] | None
+) -> list[Round]:
+    """Measure both ways, ``rounds`` times each."""
+    found: list[Round] = []
+    for number in range(rounds):
+        for way in WAYS if number % 2 else reversed(WAYS):
+            before = transactions() if transactions else 0
+            started = time.perf_counter()
+            await savers.save(way)
+            seconds = time.perf_counter() - started
+            made = transactions() - before if transactions else None
+            found.append(Round(store, way, len(savers.writers), seconds, made))
+    return found
+
+
+def on_postgresql(rounds: int) -> list[Round]:
+    """Measure on a server of our own."""
+
+    async def run(server: Postgres) -> list[Round]:
+        def transactions() -> int:
+            # The next id to be given out; asking takes none.
+            return int(server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())"))
+
+        async with open_savers(server.create_database("saves")) as savers:
+            return await measure("postgresql", savers, rounds, transactions)
+
+    # Its own housekeeping takes ids too.
+    with Postgres(fsync=True, settings={"autovacuum": "off"}) as server:
+        return asyncio.run(run(server))
+
+
+def on_sqlite(rounds: int) -> list[Round]:
+    """Measure on a file of our own; SQLite has one writer, whatever the pool."""
+
+    async def run(folder: str) -> list[Round]:
+        async with open_savers(f"sqlite:///{folder}/saves.db") as savers:
+            return await measure("sqlite", savers, rounds, None)
+
+    with TemporaryDirectory() as folder:
+        return asyncio.run(run(folder))
+
+
+def ratios(rounds: list[Round], store: str, of: Callable[[Round], float]) -> list[float]:
+    """A figure of ``grouped`` ÷ that of ``each``, round by round."""
+    by_way = {way: [one for one in rounds if (one.store, one.way) == (store, way)] for way in WAYS}
+    return [
+        of(ours) / of(theirs)
+        for ours, theirs in zip(by_way["grouped"], by_way["each"], strict=True)
+    ]
+
+
+def shown(rounds: list[Round]) -> str:
+    """All figures, medians with lowest and highest."""
+    rows: list[list[str]] = []
+    for store in dict.fromkeys(one.store for one in rounds):
+        for way in WAYS:
+            mine = [one for one in rounds if (one.store, one.way) == (store, way)]
+            counted = [one.transactions for one in mine if one.transactions is not None]
+            rows.append(
+                [
+                    f"{store} {way}",
+                    spread([one.rate for one in mine], 0),
+                    spread(counted, 0) if counted else "",
+                ]
+            )
+        rows.append([f"{store} ratio", spread(ratios(rounds, store, lambda one: one.rate)), ""])
+    return table(["", "artifacts/s", "transactions"], rows)
+
+
+def targets(rounds: list[Round]) -> list[Target]:
+    """What has to be reached, on PostgreSQL."""
+    fewer = [1 / ratio for ratio in ratios(rounds, "postgresql", lambda one: one.transactions or 0)]
+    faster = ratios(rounds, "postgresql", lambda one: one.rate)
+    return [
+        Target("times fewer transactions than one commit each", median(fewer), least=5),
+        Target("times the artifacts/s of one commit each", median(faster), least=3),
+    ]
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", type=click.IntRange(1), default=9, show_default=True)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds."
+)
+def main(rounds: int, json_file: Path | None) -> None:
+    """See the module."""
+    found = [*on_postgresql(rounds), *on_sqlite(rounds)]
+    click.echo(f"{found[0].artifacts} writers, {CONNECTIONS} connections, {rounds} rounds\n")
+    click.echo(shown(found))
+    measured = {"rounds": [{**asdict(one), "rate": one.rate} for one in found]}
+    sys.exit(conclude(targets(found), measured, json_file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a measurement has to reach, and how it is told."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One bound.
+
+    Attributes:
+        name: what is bounded.
+        value: what was measured.
+        least: the lowest value that is good enough, if low is bad.
+        most: the highest, if high is bad.
+    """
+
+    name: str
+    value: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the value lies within the bounds."""
+        return (self.least is None or self.value >= self.least) and (
+            self.most is None or self.value <= self.most
+        )
+
+    def __str__(self) -> str:
+        bound = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
+        verdict = "reached" if self.met else "MISSED"
+        return f"{verdict:8} {self.name}: {self.value:.2f}, {bound}"
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """The median, and the lowest and highest in brackets."""
+    low, high = min(values), max(values)
+    return f"{median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they must be, the first to the left, the others to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def conclude(
+    targets: Sequence[Target], measured: Mapping[str, object], json_file: Path | None
+) -> int:
+    """Tell the verdicts and write the file; the exit code, 1 where a target is missed."""
+    click.echo()
+    for target in targets:
+        click.echo(str(target))
+    if json_file is not None:
+        verdicts = [{**asdict(target), "met": target.met} for target in targets]
+        json_file.write_text(json.dumps({**measured, "targets": verdicts}, indent=2) + "\n")
+    return 0 if all(target.met for target in targets) else 1

@@ -1,0 +1,133 @@
+"""Processor time of one call, by the way it is made, and of the parts around it.
+
+Each way makes the same calls, sixty-four at once, to a simulated provider in a process of its
+own that answers at once; the time is that of our process alone. It does not show waiting.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import aiohttp
+import pytest
+from paceline.provider import Completion, CompletionRequest
+from paceline.roadmap import load_roadmap
+from paceline.settings.model import ProviderSettings
+from paceline.steps.answers import parse_answer
+from paceline_adapters.openai.dialect import Dialect
+from paceline_adapters.openai.provider import OpenAIProvider
+from pydantic import SecretStr
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.contestants.protocol import Assignment
+from benchmarks.contestants.work import STEPS, ask, make_client, subjects
+from benchmarks.race import MODEL, ROADMAPS, simulator
+
+KEY = "sk-benchmark"
+CALLS, AT_ONCE = 320, 64
+STEP = "tutorial"
+SUBJECTS = list(subjects(load_roadmap(ROADMAPS[0])))
+SCHEMA = STEPS[STEP].answer.model_json_schema()
+REQUESTS = [
+    CompletionRequest(messages=tuple(STEPS[STEP].prompt(subject)), step=STEP, schema=SCHEMA)
+    for subject in SUBJECTS
+]
+
+#: Makes the call of a number.
+Call = Callable[[int], Awaitable[object]]
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    """A simulated provider that answers at once."""
+    with simulator("--speed", "100000") as url:
+        yield url
+
+
+@asynccontextmanager
+async def create(base_url: str) -> AsyncGenerator[Call]:
+    """``chat.completions.create``, as the bare script does it."""
+    assignment = Assignment(
+        roadmaps=[],
+        warm_up=ROADMAPS[0],
+        base_url=base_url,
+        api_key=KEY,
+        model=MODEL,
+        store_url="",
+    )
+    async with make_client(assignment) as client:
+        yield lambda number: ask(client, MODEL, SUBJECTS[number % len(SUBJECTS)], STEP)
+
+
+@asynccontextmanager
+async def provider(base_url: str) -> AsyncGenerator[Call]:
+    """Our provider, over the same client and transport."""
+    made = OpenAIProvider(ProviderSettings(base_url=base_url, api_key=SecretStr(KEY)))
+    yield lambda number: made.complete(REQUESTS[number % len(REQUESTS)])
+    await made.close()
+
+
+@asynccontextmanager
+async def bare_aiohttp(base_url: str) -> AsyncGenerator[Call]:
+    """The same bytes without any client of a provider: what is left to gain."""
+    dialect = Dialect(MODEL, newest=False)
+    bodies = [dialect.put(request)[0] for request in REQUESTS]
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+
+        async def call(number: int) -> object:
+            body = bodies[number % len(bodies)]
+            async with session.post(f"{base_url}/chat/completions", data=body) as response:
+                return await response.json()
+
+        yield call
+
+
+async def at_once(call: Call) -> None:
+    """Make all calls, so many at once."""
+    numbers = iter(range(CALLS))
+
+    async def one_after_another() -> None:
+        for number in numbers:
+            await call(number)
+
+    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+
+
+@pytest.mark.benchmark(group="320 calls", timer=time.process_time)
+@pytest.mark.parametrize("way", [create, provider, bare_aiohttp], ids=lambda way: way.__name__)
+def test_calls(
+    benchmark: BenchmarkFixture,
+    base_url: str,
+    way: Callable[[str], AbstractAsyncContextManager[Call]],
+) -> None:
+    """The same calls, made in three ways."""
+    with asyncio.Runner() as runner:
+        opened = way(base_url)
+        call = runner.run(opened.__aenter__())
+        runner.run(at_once(call))
+        benchmark.pedantic(  # type: ignore[no-untyped-call]
+            lambda: runner.run(at_once(call)), rounds=5
+        )
+        runner.run(opened.__aexit__(None, None, None))
+
+
+@pytest.mark.benchmark(group="around a call", timer=time.process_time)
+def test_writing_a_prompt(benchmark: BenchmarkFixture) -> None:
+    """Template and facts of one concept."""
+    benchmark(lambda: STEPS[STEP].prompt(SUBJECTS[0]))
+
+
+@pytest.mark.benchmark(group="around a call", timer=time.process_time)
+def test_checking_an_answer(benchmark: BenchmarkFixture, base_url: str) -> None:
+    """From the text of a tutorial to its validated model."""
+
+    async def answered() -> str:
+        async with provider(base_url) as call:
+            completion = await call(0)
+            assert isinstance(completion, Completion)
+            return completion.text
+
+    text = asyncio.run(answered())
+    benchmark(lambda: parse_answer(STEPS[STEP], text))

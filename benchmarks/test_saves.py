@@ -1,0 +1,35 @@
+"""What saving costs when 227 writers come at once; ``python -m benchmarks.saves`` judges it."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from paceline.testing.servers import Postgres
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.savers import WAYS, open_savers
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A ``store.url`` with nothing there; PostgreSQL waits for the disk."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/saves.db"
+        return
+    with Postgres(fsync=True) as server:
+        yield server.create_database("saves")
+
+
+@pytest.mark.benchmark(group="saves")
+@pytest.mark.parametrize("way", WAYS)
+def test_227_savers_at_once(benchmark: BenchmarkFixture, url: str, way: str) -> None:
+    """Every concept of the example roadmaps saves one artifact at the same moment."""
+    with asyncio.Runner() as runner:
+        opening = open_savers(url)
+        savers = runner.run(opening.__aenter__())
+        try:
+            benchmark(lambda: runner.run(savers.save(way)))
+            benchmark.extra_info["artifacts"] = len(savers.writers)
+        finally:
+            runner.run(opening.__aexit__(None, None, None))

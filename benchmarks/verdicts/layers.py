@@ -1,0 +1,75 @@
+"""At the real latencies: what is counted, what waiting costs the database, how many events."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from paceline_adapters.bench.results import CellResults
+from paceline_adapters.bench.workload import examples, scaled
+
+from benchmarks.verdicts.experiment import Verdict, by_hand, measured, middle, ours, shown
+
+
+def verdicts(rounds: int) -> Iterator[Verdict]:
+    """Eight tasks and 227 concepts, by paceline and by hand, at speed 1."""
+    workload = scaled(examples(), speed=1.0)
+    paceline, hand = measured(
+        [ours("unbounded", "celery", workload), by_hand("origin-celery", workload)],
+        workload,
+        rounds=rounds,
+    )
+    counted = (middle(paceline, "roadmaps_peak"), middle(paceline, "concepts_peak"))
+    yield Verdict(
+        name="layers",
+        said="The frontend counts concepts, not tasks: eight tasks show as 227 in flight.",
+        verdict="holds" if counted == (8, 227) else "does not hold",
+        figures={
+            "roadmaps active": shown(paceline, "roadmaps_peak"),
+            "concepts in flight": shown(paceline, "concepts_peak"),
+            "calls in flight, as the provider saw them": shown(paceline, "calls_peak"),
+            "calls in flight, by hand": shown(hand, "calls_peak"),
+        },
+    )
+    idle, idle_by_hand = waiting_active(paceline), waiting_active(hand)
+    yield Verdict(
+        name="waiting",
+        said="Waiting for an LLM costs no database connection.",
+        verdict="holds"
+        if max(middle(one, "active_mean") for one in (paceline, hand)) < 1
+        else "does not hold",
+        figures={
+            "connections at work, mean": shown(paceline, "active_mean", digits=2),
+            "connections at work, mean, by hand": shown(hand, "active_mean", digits=2),
+            "connections open, peak": shown(paceline, "connections_peak"),
+            "connections open, peak, by hand": shown(hand, "connections_peak"),
+            "of the time with 200 calls in flight, at least one open": idle,
+            "of the time with 200 calls in flight, at least one open, by hand": idle_by_hand,
+        },
+    )
+    peak = middle(paceline, "events_peak")
+    yield Verdict(
+        name="events",
+        said="Progress events come at 50–100 a second at the peak.",
+        verdict="holds" if 50 <= peak <= 100 else "does not hold",
+        figures={
+            "events in the peak second": shown(paceline, "events_peak", "/s"),
+            "events, mean": shown(paceline, "events_mean", "/s", 1),
+            "events in all": shown(paceline, "events_total"),
+        },
+    )
+
+
+def waiting_active(cell: CellResults) -> str:
+    """Share of the time with many calls in flight in which any connection was open at all."""
+    line = cell.typical.timeline
+    assert line is not None
+    spans = [
+        (later - now, connections)
+        for (now, later), calls, connections in zip(
+            pairwise(line.seconds), line.calls, line.connections, strict=False
+        )
+        if calls >= 200
+    ]
+    total = sum(seconds for seconds, _ in spans)
+    if not total:
+        return "–"
+    return f"{sum(seconds for seconds, open_ in spans if open_) / total:.0%}"

@@ -1,0 +1,56 @@
+"""What a coroutine costs, and what a concept in flight costs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+from paceline_adapters.bench.workload import made_up, scaled
+
+from benchmarks.verdicts.experiment import Verdict, measured, middle, ours, shown
+
+#: Resident memory per sleeping task, in a process that does nothing else.
+_TASKS = """
+import asyncio, json, psutil
+
+async def concept() -> None:
+    await asyncio.sleep(3600)
+
+async def main() -> None:
+    before = psutil.Process().memory_info().rss
+    tasks = [asyncio.create_task(concept()) for _ in range(50_000)]
+    await asyncio.sleep(0)
+    print(json.dumps((psutil.Process().memory_info().rss - before) / len(tasks)))
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+asyncio.run(main())
+"""
+
+
+def verdicts(rounds: int) -> Iterator[Verdict]:
+    """Sleeping tasks, and two thousand concepts of the whole pipeline in their calls."""
+    bare = median(_bytes_per_task() for _ in range(3))
+    workload = scaled(made_up(8, 250), speed=10.0)
+    settings = "unbounded"
+    (cell,) = measured([ours(settings, "in-process", workload)], workload, rounds=rounds)
+    per_concept = middle(cell, "rss_per_concept")
+    yield Verdict(
+        name="memory",
+        said="A coroutine costs about 10 KB.",
+        verdict="does not hold" if bare < 5 * 1024 < 20 * 1024 < per_concept * 1024 else "holds",
+        figures={
+            "a sleeping task": f"{bare / 1024:.1f} KiB",
+            "a concept in flight": shown(cell, "rss_per_concept", "KiB"),
+            "concepts in flight": shown(cell, "concepts_peak"),
+            "calls in flight": shown(cell, "calls_peak"),
+        },
+    )
+
+
+def _bytes_per_task() -> float:
+    command = [sys.executable, "-c", _TASKS]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return float(json.loads(done.stdout))

@@ -1,0 +1,51 @@
+"""A semaphore per roadmap: what it costs, and what it is good for."""
+
+from collections.abc import Iterator
+
+from paceline_adapters.bench.workload import examples, scaled
+
+from benchmarks.verdicts.experiment import Verdict, measured, middle, ours, shown
+
+#: Calls that the limited provider takes at once: a little more than five of each roadmap.
+CAPACITY = 48
+
+
+def verdicts(rounds: int) -> Iterator[Verdict]:
+    """A provider without a limit, and one that refuses the 49th call."""
+    free = scaled(examples(), speed=20.0)
+    bound = scaled(free, concurrency=CAPACITY)
+    unbounded, five = measured(
+        [ours("unbounded", "in-process", free), ours("per-roadmap:limit=5", "in-process", free)],
+        free,
+        rounds=rounds,
+    )
+    refused, fitting, exact = measured(
+        [
+            ours("unbounded", "in-process", bound),
+            ours("per-roadmap:limit=5", "in-process", bound),
+            ours(f"global:concurrency={CAPACITY}", "in-process", bound),
+        ],
+        bound,
+        rounds=rounds,
+    )
+    costs = middle(five, "makespan") / middle(unbounded, "makespan")
+    gains = middle(fitting, "makespan") / middle(refused, "makespan")
+    holds = costs > 1 and gains >= 1 and not middle(refused, "calls_refused")
+    yield Verdict(
+        name="semaphore",
+        said="A semaphore per roadmap only costs throughput.",
+        verdict="holds" if holds else "holds when nothing else is limited",
+        figures={
+            "makespan, 5 per roadmap ÷ unbounded, no limit": f"{costs:.2f}",
+            "makespan, unbounded, no limit": shown(unbounded, "makespan", "s", 1),
+            "makespan, 5 per roadmap, no limit": shown(five, "makespan", "s", 1),
+            f"makespan, unbounded, {CAPACITY} calls taken": shown(refused, "makespan", "s", 1),
+            f"makespan, 5 per roadmap, {CAPACITY} calls taken": shown(fitting, "makespan", "s", 1),
+            f"makespan, global {CAPACITY}, {CAPACITY} calls taken": shown(
+                exact, "makespan", "s", 1
+            ),
+            "calls refused, unbounded": shown(refused, "calls_refused"),
+            "calls refused, 5 per roadmap": shown(fitting, "calls_refused"),
+            "calls refused, global": shown(exact, "calls_refused"),
+        },
+    )

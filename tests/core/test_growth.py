@@ -1,0 +1,130 @@
+"""What a run costs does not grow with its size: counted, not timed."""
+
+import asyncio
+import gc
+
+import pytest
+from paceline.backlog import UNSAVED
+from paceline.errors import ProviderUnusable
+from paceline.heap import LARGE, uncollected
+from paceline.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.provider import CompletionRequest
+from paceline.settings.model import RunSettings, Settings
+from paceline.store import Artifact, Claim, ConceptState
+from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
+from paceline.testing.virtual_time import run_virtual
+from paceline_adapters.memory.store import MemoryStore
+
+from tests.core.rig import Rig, a_roadmap, rig
+
+LIMIT = 8
+
+
+def call_limited() -> Settings:
+    """Eight calls at once, one call for each concept."""
+    return Settings(
+        strategy=["global"],
+        strategies={"global": {"concurrency": LIMIT}},
+        run=RunSettings(steps=["quiz"], deadline=7 * 24 * 3600),
+    )
+
+
+async def most_begun(it: Rig, concepts: int, *, every: float) -> int:
+    """Generate a roadmap; the most concepts that were begun and not over, looked at regularly."""
+    most = 0
+
+    async def look() -> None:
+        nonlocal most
+        while True:
+            most = max(most, it.worker.parts.gauges.concepts)
+            await asyncio.sleep(every)
+
+    looking = asyncio.create_task(look())
+    run = await it.generate(a_roadmap(concepts))
+    looking.cancel()
+    assert run.completed == concepts
+    return most
+
+
+def steady() -> ScriptedProvider:
+    """A second a call."""
+    return ScriptedProvider(lambda request, _: (1.0, plain_answer(request.step)))
+
+
+@pytest.mark.parametrize("concepts", [100, 1000, pytest.param(20_000, marks=pytest.mark.soak)])
+def test_only_concepts_in_a_call_and_those_next_in_line_are_begun(concepts: int) -> None:
+    async def scenario() -> None:
+        async with rig(steady(), settings=call_limited()) as it:
+            assert await most_begun(it, concepts, every=0.5) == LIMIT + WAITING_FOR_FIRST_CALL
+            assert it.provider.peak == LIMIT
+
+    run_virtual(scenario())
+
+
+class SlowStore(MemoryStore):
+    """Saves one artifact a second, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = asyncio.Lock()
+
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        async with self._turn:
+            await asyncio.sleep(1.0)
+            await super().save(claim, artifact, concept=concept)
+
+
+def test_a_store_slower_than_the_provider_holds_up_new_concepts() -> None:
+    async def scenario() -> None:
+        provider = ScriptedProvider(lambda request, _: (0.01, plain_answer(request.step)))
+        async with rig(provider, settings=call_limited(), store=SlowStore()) as it:
+            most = await most_begun(it, 2 * UNSAVED, every=1.0)
+            assert UNSAVED <= most <= UNSAVED + LIMIT + WAITING_FOR_FIRST_CALL
+
+    run_virtual(scenario())
+
+
+def test_a_concept_leaves_nothing_for_the_garbage_collector() -> None:
+    """Cycles would lie about until a collection, and the larger the heap the rarer they are."""
+
+    async def scenario() -> None:
+        async with rig(steady(), settings=call_limited()) as it:
+            await it.generate(a_roadmap(10, "warm"))
+            gc.collect()
+            gc.disable()
+            try:
+                await it.generate(a_roadmap(200))
+                assert gc.collect() < 200
+            finally:
+                gc.enable()
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("concepts", "left_out"), [(LARGE - 1, False), (LARGE, True)])
+def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_on(
+    concepts: int, left_out: bool
+) -> None:
+    seen: list[bool] = []
+
+    def script(_request: CompletionRequest, _ordinal: int) -> Reply:
+        seen.append(gc.get_freeze_count() > 0)
+        return 1.0, ProviderUnusable("enough")
+
+    async def scenario() -> None:
+        async with rig(ScriptedProvider(script), settings=call_limited()) as it:
+            assert (await it.generate(a_roadmap(concepts))).status == "failed"
+
+    run_virtual(scenario())
+    assert set(seen) == {left_out}
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_others_keep_from_the_garbage_collector_stays_so() -> None:
+    gc.freeze()
+    try:
+        with uncollected(LARGE):
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

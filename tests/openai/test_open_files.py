@@ -1,0 +1,32 @@
+"""A process's limit of open files bounds its connections, and fails no call."""
+
+import subprocess
+import sys
+
+from tests.processes import Simulator, simulator
+
+#: Long enough for most calls to be in flight together.
+LATENCY = ("--latency", "default=2")
+
+
+def make_calls(llm: Simulator, *, soft: int, hard: int, calls: int) -> str:
+    """Let a process with these limits make calls at once; returns what it printed."""
+    command = [sys.executable, "-m", "tests.openai.many_calls", llm.base_url]
+    done = subprocess.run(
+        [*command, str(soft), str(hard), str(calls)], capture_output=True, text=True, check=False
+    )
+    return done.stdout or done.stderr
+
+
+def test_the_limit_is_raised_for_the_connections_that_may_be_needed() -> None:
+    """The usual one would be too low for the default of a thousand."""
+    with simulator(*LATENCY) as llm:
+        assert make_calls(llm, soft=100, hard=2000, calls=300) == "300\n"
+        assert llm.figures()["in_flight_peak"] > 100
+
+
+def test_calls_wait_where_it_cannot_be_raised() -> None:
+    """300 files less those of the rest of the process leave a hundred calls."""
+    with simulator(*LATENCY) as llm:
+        assert make_calls(llm, soft=100, hard=300, calls=250) == "250\n"
+        assert llm.figures()["in_flight_peak"] <= 100
