@@ -157,6 +157,8 @@ def _figures(
         "makespan": span,
         "lower_bound": bound,
         "over_bound": span / bound,
+        "list_schedule": 1.01 * bound,
+        "over_schedule": span / (1.01 * bound),
         "concepts_per_second": _CONCEPTS / span,
         "calls_per_second": 3 * _CONCEPTS / span,
         "calls_refused": 0.0,

@@ -247,10 +247,11 @@ def _print(results: "Results") -> None:
 
     echo_table(table(results))
     work = results.workload
+    rounds = max(len(cell.rounds) for cell in results.cells)
     click.echo(
-        f"Medians of {len(results.cells[0].rounds)} rounds of {work.name}, the provider "
-        f"{work.speed:g} times faster than real; ± is half the spread between quartiles (of "
-        "fewer than four rounds: between the ends)."
+        f"{work.name}, the provider {work.speed:g} times faster than real; rounds: {rounds}. "
+        "Medians; ± is half the spread between quartiles (of fewer than four rounds: between "
+        "the ends)."
     )
 
 

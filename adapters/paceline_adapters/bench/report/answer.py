@@ -97,7 +97,7 @@ def _why(ranking: Ranking, best: Verdict) -> list[str]:
             *_outlawed(ranking, best),
             ".",
         ]
-    return [first, "It is the only setting that was measured."]
+    return [first, "It is the only setting to rank."]
 
 
 def _tie(best: Verdict, others: list[Verdict]) -> list[str]:
