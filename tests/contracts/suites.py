@@ -25,7 +25,7 @@ def complaint(suite: type[Contract], test: str) -> str:
 
 
 def _lines(error: BaseException) -> Iterator[str]:
-    yield str(error)
+    yield str(error) or type(error).__name__
     yield from getattr(error, "__notes__", ())
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:

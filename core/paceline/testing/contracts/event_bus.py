@@ -76,7 +76,13 @@ class EventBusContract(Contract):
         async def with_bus() -> None:
             bus = self.bus()
             self.opened.push_async_callback(bus.close)
-            await scenario(bus)
+            try:
+                async with asyncio.timeout(60):
+                    await scenario(bus)
+            except TimeoutError:
+                raise AssertionError(
+                    "lost event: a subscriber waits for one that was published and never came"
+                ) from None
 
         self.play(with_bus())
 
