@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from paceline import hookspecs
 from paceline.cli.group import COMMANDS
+from paceline.testing.contracts import Contract
+
+from tests.contracts.suites import names_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,6 +29,11 @@ def test_an_example_of_the_documentation_runs(code: str) -> None:
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(code, "example", "exec"), names)
     assert names
+    for suite in list(names.values()):
+        if isinstance(suite, type) and suite.__name__.startswith("Test"):
+            assert issubclass(suite, Contract)
+            for test in names_of(suite):
+                getattr(suite(), test)()
 
 
 def test_every_hook_is_documented() -> None:

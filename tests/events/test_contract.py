@@ -1,192 +1,27 @@
-"""What every event bus promises."""
-
-import asyncio
-from contextlib import aclosing
+"""The buses keep the contract of event buses."""
 
 import pytest
-from paceline.events import Event, EventBus
-from paceline.positions import Position
+from paceline.events import EventBus
+from paceline.testing.contracts import EventBusContract
+from paceline_adapters.memory.bus import MemoryBus
 
-from tests.events.places import KEPT, Place, event, hear, numbers, snapshot, the_end
-
-
-def test_offsets_rise_by_one_in_one_epoch(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([snapshot(), event(1)])
-        await bus.publish([event(2), the_end()])
-        heard = await hear(bus, 4)
-        assert [one.offset for one in heard] == [1, 2, 3, 4]
-        assert len({one.epoch for one in heard}) == 1
-        assert heard[0].epoch > 0
-
-    place.run(scenario)
+from tests.events.places import KEPT, redis_bus
 
 
-def test_everything_else_arrives_as_it_was_published(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        sent = event(7).model_copy(update={"concept_id": "c", "step": "quiz", "reason": "ü\n"})
-        await bus.publish([sent])
-        heard = (await hear(bus, 1))[0]
-        assert heard.model_copy(update={"offset": 0, "epoch": 0}) == sent
+class TestMemoryBus(EventBusContract):
+    kept = KEPT
 
-    place.run(scenario)
+    def bus(self) -> EventBus:
+        return MemoryBus(max_length=KEPT)
 
 
-def test_who_listens_hears_at_once_and_who_comes_later_hears_the_same(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        listening = asyncio.create_task(hear(bus, 5))
-        for number in range(5):
-            await bus.publish([event(number)])
-        assert numbers(await listening) == [0, 1, 2, 3, 4]
-        assert await hear(bus, 5) == await listening
+class TestRedisBus(EventBusContract):
+    kept = KEPT
+    virtual = False
 
-    place.run(scenario)
+    @pytest.fixture(autouse=True)
+    def _redis(self, redis_url: str) -> None:
+        self.url = redis_url
 
-
-def test_a_subscriber_goes_on_after_the_last_event_it_saw(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([event(number) for number in range(5)])
-        seen = await hear(bus, 3)
-        await bus.publish([event(5)])
-        assert numbers(await hear(bus, 3, seen[-1].position)) == [3, 4, 5]
-
-    place.run(scenario)
-
-
-def test_runs_are_apart_though_published_together(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        runs = ["a", "b:c", "{d}", "ü"]
-        await bus.publish([event(number, run=run) for number in range(3) for run in runs])
-        for run in runs:
-            heard = await hear(bus, 3, run=run)
-            assert numbers(heard) == [0, 1, 2]
-            assert [one.offset for one in heard] == [1, 2, 3]
-
-    place.run(scenario)
-
-
-def test_an_older_claim_is_not_heard_any_more(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([event(1, fence=1), snapshot(2, fence=2), event(3, fence=1)])
-        await bus.publish([event(4, fence=1), event(5, fence=2)])
-        assert numbers(await hear(bus, 3)) == [1, 2, 5]
-
-    place.run(scenario)
-
-
-def test_nothing_follows_the_last_event(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([snapshot(0), the_end(1), event(2), snapshot(3), the_end(4)])
-        await bus.publish([event(5, fence=2), the_end(6, fence=2)])
-        async with aclosing(bus.subscribe("r")) as events:
-            assert numbers([await anext(events), await anext(events)]) == [0, 1]
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(anext(events), 0.2)
-
-    place.run(scenario)
-
-
-def test_a_run_that_goes_on_opens_a_new_epoch_and_says_so(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([snapshot(0), the_end(1)])
-        async with aclosing(bus.subscribe("r")) as events:
-            before = [await anext(events), await anext(events)]
-            await bus.publish([snapshot(2, fence=2), event(3, fence=2)])
-            after = [await anext(events) for _ in range(3)]
-        assert numbers(before + after) == [0, 1, -1, 2, 3]
-        assert after[0].epoch == after[1].epoch > before[0].epoch
-        assert [one.offset for one in after] == [0, 1, 2]
-        assert numbers(await hear(bus, 3, before[-1].position)) == [-1, 2, 3]
-        assert numbers(await hear(bus, 2)) == [2, 3]
-
-    place.run(scenario)
-
-
-def test_who_missed_what_is_no_longer_kept_is_told_so(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([event(0)])
-        seen = (await hear(bus, 1))[0]
-        await bus.publish([event(number) for number in range(1, 10 * KEPT)])
-        heard = await hear(bus, 2, seen.position)
-        assert numbers(heard)[0] == -1
-        assert heard[1].offset == heard[0].offset + 1 > 2
-        # Whoever begins with the oldest that is kept missed something as well.
-        assert numbers(await hear(bus, 1)) == [-1]
-        # The place that the warning names is where to go on from.
-        assert (await hear(bus, 1, heard[0].position))[0] == heard[1]
-
-    place.run(scenario)
-
-
-@pytest.mark.parametrize("after", ["", "x", "1", "-1", "1-", "1--2", "5-1", "9" * 99, "１-１"])
-def test_a_position_that_is_none_is_told_to_be_lost(place: Place, after: str) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([event(0), event(1)])
-        assert numbers(await hear(bus, 3, after)) == [-1, 0, 1]
-
-    place.run(scenario)
-
-
-def test_a_position_beyond_the_newest_event_is_lost(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await bus.publish([event(0)])
-        last = (await hear(bus, 1))[0]
-        beyond = str(Position(last.epoch, 7))
-        assert numbers(await hear(bus, 2, beyond)) == [-1, 0]
-
-    place.run(scenario)
-
-
-def test_a_position_in_a_run_of_which_nothing_is_kept_is_lost(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        assert numbers(await hear(bus, 1, "1700000000000-3")) == [-1]
-
-    place.run(scenario)
-
-
-def test_many_subscribers_of_a_run_all_hear_all(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        listening = [asyncio.create_task(hear(bus, 20)) for _ in range(50)]
-        for number in range(20):
-            await bus.publish([event(number)])
-        for heard in await asyncio.gather(*listening):
-            assert numbers(heard) == list(range(20))
-
-    place.run(scenario)
-
-
-def test_who_reads_slowly_misses_nothing_that_is_kept(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        heard: list[Event] = []
-        async with aclosing(bus.subscribe("r")) as events:
-            await bus.publish([event(0)])
-            heard.append(await anext(events))
-            for start in range(1, KEPT, 9):
-                await bus.publish([event(number) for number in range(start, start + 9)])
-            heard += [await anext(events) for _ in range(KEPT - 1)]
-        assert numbers(heard) == list(range(KEPT))
-
-    place.run(scenario)
-
-
-def test_closing_the_bus_ends_the_subscriptions(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        async def all_events() -> list[Event]:
-            return [one async for one in bus.subscribe("r")]
-
-        listening = [asyncio.create_task(all_events()) for _ in range(3)]
-        await bus.publish([event(0)])
-        assert await hear(bus, 1)
-        await bus.close()
-        for heard in await asyncio.wait_for(asyncio.gather(*listening), 10):
-            assert numbers(heard) in ([], [0])
-
-    place.run(scenario)
-
-
-def test_publishers_at_the_same_time_keep_their_order(place: Place) -> None:
-    async def scenario(bus: EventBus) -> None:
-        await asyncio.gather(*(bus.publish([event(number)]) for number in range(50)))
-        assert numbers(await hear(bus, 50)) == list(range(50))
-
-    place.run(scenario)
+    def bus(self) -> EventBus:
+        return redis_bus(self.url)

@@ -2,10 +2,9 @@
 
 import asyncio
 
+from paceline.testing.contracts.event_bus import event, hear, numbers
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
-
-from tests.events.places import event, hear, numbers
 
 
 def test_runs_that_are_silent_for_long_are_forgotten() -> None:

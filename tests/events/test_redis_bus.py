@@ -6,9 +6,10 @@ from contextlib import aclosing
 
 import pytest
 from paceline.errors import PartUnavailable
+from paceline.testing.contracts.event_bus import event, hear, numbers, snapshot
 from paceline.testing.servers import Valkey
 
-from tests.events.places import event, hear, numbers, redis_bus, redis_buses, snapshot
+from tests.events.places import redis_bus, redis_buses
 from tests.eventually import eventually_async
 
 

@@ -1,0 +1,82 @@
+"""What all suites share: how a scenario runs, and how a capability brings its tests."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import HealthCheck, Phase, settings
+
+from paceline.testing.virtual_time import VirtualLoop
+
+T = TypeVar("T")
+
+_CAPABILITY = "paceline_capability"
+
+
+def when(capability: str) -> Callable[[T], T]:
+    """A test only of parts that declare this capability: the class attribute is true."""
+
+    def mark(test: T) -> T:
+        setattr(test, _CAPABILITY, capability)
+        return test
+
+    return mark
+
+
+class Contract:
+    """The base of the suites.
+
+    Declare:
+        virtual: whether the part is all asyncio, so that its scenarios run in virtual time;
+            otherwise they take real time, on an event loop of their own.
+        examples: how many random scenarios each property tries.
+    """
+
+    virtual: ClassVar[bool] = True
+    examples: ClassVar[int] = 40
+    #: What the present scenario opened and closes in the end.
+    opened: AsyncExitStack
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Leave out the tests of capabilities that this class does not declare."""
+        super().__init_subclass__(**options)
+        for name in {name for base in cls.__mro__ for name in vars(base)} - vars(cls).keys():
+            test = next((vars(b)[name] for b in cls.__mro__ if vars(b).get(name)), None)
+            capability = getattr(test, _CAPABILITY, None)
+            if isinstance(capability, str):
+                setattr(cls, name, test if getattr(cls, capability) else None)
+
+    def runner(self, seed: int | None = None) -> asyncio.Runner:
+        """An event loop for one scenario; `seed` shuffles what is ready at once, if it can."""
+        if self.virtual:
+            return asyncio.Runner(loop_factory=lambda: VirtualLoop(seed=seed))
+        return asyncio.Runner()
+
+    def play(self, scenario: Coroutine[Any, Any, T], *, seed: int | None = None) -> T:
+        """Run a scenario to its end."""
+
+        async def and_close() -> T:
+            async with AsyncExitStack() as self.opened:
+                return await scenario
+
+        with self.runner(seed) as runner:
+            return runner.run(and_close())
+
+    def bounds(self, steps: int = 20) -> settings:
+        """How long Hypothesis searches."""
+        return settings(
+            max_examples=self.examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            # To explain an example takes longer than to find it.
+            phases=(Phase.explicit, Phase.generate, Phase.shrink),
+            suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
+        )
+
+
+async def rounds(count: int) -> None:
+    """Let the event loop go round so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,154 @@
+"""Strategies as an author might get them wrong, one fault each, and the right one."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from typing import ClassVar
+
+from paceline import Outcome, Permit, Strategy, Work
+
+LIMIT = 2
+Wait = asyncio.Future[None]
+
+
+class Right(Strategy):
+    """Two calls per run, first come, first served; the others change a line of it."""
+
+    levels = frozenset({"call"})
+
+    def __init__(self) -> None:
+        self.out: defaultdict[str, int] = defaultdict(int)
+        self.waits: defaultdict[str, list[Wait]] = defaultdict(list)
+
+    def of(self, work: Work) -> str:
+        return work.run_id
+
+    async def admit(self, work: Work) -> Permit:
+        run = self.of(work)
+        if self.out[run] < LIMIT and not self.waits[run]:
+            self.out[run] += 1
+        else:
+            await self.wait(run)
+        return self.permit(lambda outcome: self.leave(run))
+
+    async def wait(self, run: str) -> None:
+        turn: Wait = asyncio.get_running_loop().create_future()
+        self.waits[run].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self.cancelled(run, turn)
+            raise
+
+    def cancelled(self, run: str, turn: Wait) -> None:
+        if turn in self.waits[run]:
+            self.waits[run].remove(turn)
+        else:
+            self.leave(run)
+
+    def permit(self, on_release: Callable[[Outcome], None]) -> Permit:
+        return Permit(on_release)
+
+    def leave(self, run: str) -> None:
+        self.out[run] -= 1
+        while self.waits[run] and self.out[run] < LIMIT:
+            turn = self.next_turn(run)
+            if not turn.done():
+                self.out[run] += 1
+                turn.set_result(None)
+
+    def next_turn(self, run: str) -> Wait:
+        return self.waits[run].pop(0)
+
+
+class LeaksOnCancel(Right):
+    """Who is cancelled in the moment of its turn keeps the permit."""
+
+    def cancelled(self, run: str, turn: Wait) -> None:
+        if turn in self.waits[run]:
+            self.waits[run].remove(turn)
+
+
+class Overruns(Right):
+    """Looks, waits a moment, and counts without looking again."""
+
+    async def admit(self, work: Work) -> Permit:
+        run = self.of(work)
+        if self.out[run] < LIMIT and not self.waits[run]:
+            await asyncio.sleep(0)
+            self.out[run] += 1
+        else:
+            await self.wait(run)
+        return self.permit(lambda outcome: self.leave(run))
+
+
+class LosesWakeUps(Right):
+    """Who is cancelled in its turn gives the permit back and wakes nobody."""
+
+    def cancelled(self, run: str, turn: Wait) -> None:
+        if turn in self.waits[run]:
+            self.waits[run].remove(turn)
+        else:
+            self.out[run] -= 1
+
+
+class _EveryTime(Permit):
+    __slots__ = ("_again",)
+
+    def __init__(self, on_release: Callable[[Outcome], None]) -> None:
+        super().__init__()
+        self._again = on_release
+
+    def release(self, outcome: Outcome) -> None:
+        self._again(outcome)
+
+
+class ReleasesTwice(Right):
+    """Each release of a permit gives one back."""
+
+    def permit(self, on_release: Callable[[Outcome], None]) -> Permit:
+        return _EveryTime(on_release)
+
+
+class SharesBetweenRuns(Right):
+    """One count for all runs."""
+
+    def of(self, work: Work) -> str:
+        return "all"
+
+
+class Starves(Right):
+    """Last come, first served."""
+
+    def next_turn(self, run: str) -> Wait:
+        return self.waits[run].pop()
+
+
+_out: defaultdict[str, int] = defaultdict(int)
+
+
+class SharesBetweenStrategies(Right):
+    """Counts in the module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = _out
+
+
+class ForgetsRefusals(Right):
+    """A permit of refused work is gone."""
+
+    async def admit(self, work: Work) -> Permit:
+        permit = await super().admit(work)
+
+        def unless_refused(outcome: Outcome) -> None:
+            if type(outcome).__name__ != "Refused":
+                permit.release(outcome)
+
+        return Permit(unless_refused)
+
+
+class LimitsWhatItDoesNotSay(Right):
+    """Says that it limits concepts, limits calls."""
+
+    levels: ClassVar = frozenset({"concept"})

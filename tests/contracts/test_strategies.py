@@ -1,0 +1,74 @@
+"""The built-in strategies keep the contract of strategies."""
+
+import secrets
+
+import pytest
+from paceline import Strategy
+from paceline.ledger import Ledger
+from paceline.testing.contracts import StrategyContract
+from paceline_adapters.memory.ledger import MemoryLedger
+from paceline_strategies.over_all_workers import GlobalLimit
+from paceline_strategies.per_roadmap import PerRoadmap
+from paceline_strategies.unbounded import Unbounded
+
+from tests.ledger.places import redis_ledger
+
+
+class TestUnbounded(StrategyContract):
+    def strategy(self, ledger: Ledger) -> Strategy:
+        return Unbounded()
+
+
+class TestPerRoadmap(StrategyContract):
+    limit = 2
+    level = "concept"
+    per = "run_id"
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        return PerRoadmap(2)
+
+
+class TestGlobal(StrategyContract):
+    limit = 2
+    per = "key"
+    shared = True
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        return GlobalLimit(2, ledger, holder=secrets.token_hex(4))
+
+
+class TestGlobalInOneProcess(StrategyContract):
+    """Over the ledger of a process without Redis; such a process dies with its ledger."""
+
+    limit = 3
+    per = "key"
+    shared = False
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        return InOneProcess(3, ledger, holder=secrets.token_hex(4))
+
+    def ledger(self) -> Ledger:
+        return MemoryLedger()
+
+
+class InOneProcess(GlobalLimit):
+    shared = False
+
+
+class TestGlobalOverRedis(StrategyContract):
+    limit = 2
+    per = "key"
+    shared = True
+    virtual = False
+    examples = 2
+    settles = 0.2
+
+    @pytest.fixture(autouse=True)
+    def _redis(self, redis_url: str) -> None:
+        self.url = redis_url
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        return GlobalLimit(2, ledger, holder=secrets.token_hex(4))
+
+    def ledger(self) -> Ledger:
+        return redis_ledger(self.url, lease=1.0)
