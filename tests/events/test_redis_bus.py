@@ -6,8 +6,10 @@ from contextlib import aclosing
 
 import pytest
 from paceline.errors import PartUnavailable
+from paceline.positions import START, Position
 from paceline.testing.contracts.event_bus import event, hear, numbers, snapshot
 from paceline.testing.servers import Valkey
+from paceline_adapters.redis.reader import Feed
 
 from tests.events.places import redis_bus, redis_buses
 from tests.eventually import eventually_async
@@ -20,6 +22,27 @@ def test_another_process_hears_what_is_published(redis_url: str) -> None:
             await here.publish([event(0)])
             await here.publish([event(1), event(2)])
             assert numbers(await listening) == [0, 1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_who_joins_as_a_stream_begins_takes_nothing_from_those_before(redis_url: str) -> None:
+    async def scenario() -> None:
+        async with redis_buses(redis_url, 1) as (bus,):
+            stream, reader = bus._keys("r")[0], bus._reader
+            await bus.publish([event(0)])
+            (heard,) = await hear(bus, 1)
+            early, late = Feed(), Feed()
+            for feed in (early, late):
+                reader.follow(stream, feed)
+                feed.catches_up()
+            reader.start(stream, START)  # what the early one saw, an instant before the event
+            reader.start(stream, Position(heard.epoch, heard.offset))
+            await bus.publish([event(1)])
+            await early.news()
+            taken = early.take()
+            assert taken is not None
+            assert taken[0] == (heard.epoch, heard.offset)
 
     asyncio.run(scenario())
 

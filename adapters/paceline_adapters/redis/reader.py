@@ -103,9 +103,13 @@ class Reader:
             self._task = asyncio.get_running_loop().create_task(self._read_for_ever())
 
     def start(self, stream: str, at: Position) -> None:
-        """Read a stream from a position, unless it is being read in that epoch."""
+        """Read a stream from a position, unless it is being read from one before.
+
+        Another feed may wait for what lies between: it looked at the stream before that was
+        there. Only a server whose clock went back begins an epoch below the one we read.
+        """
         followed = self._streams[stream]
-        if followed.read is None or followed.read.epoch != at.epoch:
+        if followed.read is None or at.epoch < followed.read.epoch:
             followed.read = at
             self._something.set()
             self._ring()
