@@ -8,7 +8,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from paceline.calls import Answer, Caller, CallFailed, Tally
+from paceline.calls import Answer, Caller, CallFailed, Outage, Tally
 from paceline.flight import Flight
 from paceline.parts import Parts
 from paceline.progress import Progress
@@ -62,6 +62,7 @@ class Pipeline:
         default_factory=dict[asyncio.Task[None], Flight]
     )
     _names: dict[str, str] = field(default_factory=dict[str, str])
+    _outage: Outage = field(default_factory=Outage)
 
     async def generate(self) -> None:
         """Work on every open concept; returns when all are finished, or drained.
@@ -76,6 +77,8 @@ class Pipeline:
         self._names = {
             concept.concept_id: concept.name for _, _, concept in self.roadmap.concepts()
         }
+        if self.drained:
+            return  # told so before it began
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._spawner = tasks.create_task(self._spawn(tasks))
@@ -185,7 +188,7 @@ class Pipeline:
             max_tokens=step.max_tokens,
         )
         provider, settings = self.parts.provider, self.parts.settings.provider
-        caller = Caller(provider, self.parts.strategy, settings, flight)
+        caller = Caller(provider, self.parts.strategy, settings, flight, self._outage)
         return await caller.ask(self._work("call", job, step=name), request, step)
 
     def _work(self, level: Level, job: _Job, *, step: str | None = None) -> Work:
