@@ -25,8 +25,10 @@ from paceline.store import Claim, Figures, RunStatus, WorkerRecord
 
 log = logging.getLogger("paceline.worker")
 
-#: Seconds between beats: a cancel request arrives, and a dead neighbour is seen, within one.
+#: Seconds between beats at most: a cancel request arrives, and a dead neighbour is seen, soon.
 BEAT = 2.0
+#: Beats within one lease at least: two of them may be late or lost.
+BEATS_IN_A_LEASE = 4
 #: Beats between two looks for runs whose owner is gone.
 RECOVER_EVERY = 3
 
@@ -280,8 +282,9 @@ class Worker:
         # At once: a worker that replaces a killed one goes on where that one was.
         await self._recover()
         beats = 0
+        every = min(BEAT, self.parts.settings.run.lease / BEATS_IN_A_LEASE)
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(every)
             try:
                 await self._beat()
             except PacelineError as error:

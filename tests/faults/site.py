@@ -44,7 +44,7 @@ class Site:
 
     home: Home
     llm: Simulator
-    redis: "redis.Redis[bytes]"
+    redis: Any
     postgres: Postgres | None
     database: str
     _names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -68,21 +68,20 @@ class Site:
 
     def events(self, run_id: str) -> list[Event]:
         """A run's events as they lie in Redis, oldest first."""
-        (key,) = [name for name in self.redis.keys(f"*{run_id}*") if self._is_stream(name)]
-        entries: Any = self.redis.xrange(key)
+        keys = self.redis.keys(f"*{run_id}*")
+        (key,) = [name for name in keys if self.redis.type(name) == b"stream"]
+        entries = self.redis.xrange(key)
         texts = [
             value for _, fields in entries for value in fields.values() if value.startswith(b"{")
         ]
         return [Event.model_validate_json(text) for text in texts]
 
-    def _is_stream(self, name: bytes) -> bool:
-        return self.redis.type(name) == b"stream"
-
     def permits(self) -> int:
-        """Leases of shared limits that Redis still holds."""
-        names: Any = self.redis.keys("*:leases")
-        sizes: list[Any] = [self.redis.zcard(name) for name in names]
-        return sum(sizes)
+        """Leases of shared limits that count in Redis now."""
+        seconds, microseconds = self.redis.time()
+        now = seconds * 1000 + microseconds // 1000
+        names = self.redis.keys("*:leases")
+        return sum(self.redis.zcount(name, now, "+inf") for name in names)
 
     # -- what is done --------------------------------------------------------------------
 

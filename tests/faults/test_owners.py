@@ -3,70 +3,11 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from paceline.testing.servers import Postgres, Valkey
 
 from tests.core.rig import a_roadmap
 from tests.eventually import eventually
-from tests.faults.site import PATIENCE, Site, a_site, in_order
-from tests.processes import Simulator, simulator
-
-LEASE = 2.0
-CONCEPTS, LIMIT = 12, 3
-
-ALL = [
-    ("in-process", "sqlite"),
-    ("in-process", "postgresql"),
-    ("celery", "postgresql"),
-    ("arq", "postgresql"),
-]
-
-
-def combinations(*quick: str) -> pytest.MarkDecorator:
-    """All executors and stores; those that are not named run with the long suites."""
-    return pytest.mark.parametrize(
-        ("executor", "store"),
-        [
-            pytest.param(*one, marks=[pytest.mark.soak] * ("-".join(one) not in quick))
-            for one in ALL
-        ],
-    )
-
-
-@pytest.fixture(scope="module")
-def llm() -> Iterator[Simulator]:
-    """A simulated LLM with which the run takes some seconds."""
-    with simulator("--speed", "50") as server:
-        yield server
-
-
-@pytest.fixture
-def site(
-    executor: str,
-    store: str,
-    tmp_path: Path,
-    llm: Simulator,
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-) -> Iterator[Site]:
-    more = {
-        "PACELINE_RUN__LEASE": f"{LEASE:g}",
-        "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": str(LIMIT),
-        "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "1",
-    }
-    with a_site(
-        tmp_path,
-        executor,
-        store,
-        llm=llm,
-        valkey=valkey_server,
-        postgres=postgres_server,
-        more=more,
-    ) as it:
-        yield it
+from tests.faults.conftest import CONCEPTS, LEASE, LIMIT, combinations
+from tests.faults.site import PATIENCE, Site, in_order
 
 
 def complete(site: Site, run_id: str, *, owners: int) -> None:
