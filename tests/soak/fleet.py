@@ -13,7 +13,7 @@ from tests.eventually import eventually
 from tests.faults.site import PATIENCE, Site
 
 #: Seconds that a worker lives at most between being ready and its death.
-LONGEST_LIFE = 2.0
+LONGEST_LIFE = 1.5
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from tests.soak.report import ROWS, Row
 LEASE = 2.0
 CONCEPTS = 227
 #: Kills until the workload is begun anew, so that there is always enough to kill.
-KILLS_PER_ROUND = 5
+KILLS_PER_ROUND = 8
 #: Seconds that a round may take to end when nobody is killed any more.
 ROUND = 300.0
 
