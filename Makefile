@@ -58,7 +58,7 @@ docs: .venv/.docs ## Build the documentation into site/
 bench: .venv/.dev ## Measure what an admission costs, by strategy
 	$(BIN)/pytest benchmarks -p no:xdist -p no:randomly --benchmark-only $(ARGS)
 
-soak: .venv/.dev ## Run the long suites: thousands of random schedules
+soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of random schedules
 	$(BIN)/pytest -m soak $(ARGS)
 
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8
