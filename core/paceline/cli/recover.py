@@ -52,6 +52,8 @@ async def _recover(loaded: Loaded, plugins: Plugins) -> tuple[list[Recovered], i
         open_store(settings, plugins) as store,
         open_executor(settings, plugins) as executor,
     ):
-        recovered = await recover_runs(store, settings, executor)
+        recovered: list[Recovered] = []
+        while found := await recover_runs(store, settings, executor):  # some at a time
+            recovered += found
         running = [one for one in await store.orphans() if one.executor == settings.executor]
     return recovered, len(running)
