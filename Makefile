@@ -63,7 +63,7 @@ bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
 		--benchmark-max-time=0.1 --bench "--roadmaps 2 --concepts 3 --speed 50 --rounds 1 \
 		--warm-up 0 --strategy global --executor in-process --executor arq --store postgresql"
 
-soak: .venv/.dev ## Run the long suites: thousands of random schedules
+soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of random schedules
 	$(BIN)/pytest -m soak $(ARGS)
 
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8

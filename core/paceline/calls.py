@@ -1,6 +1,7 @@
 """One call to the provider until it brings a usable answer: admission, retries, one repair."""
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ from paceline.errors import (
     ProviderUnusable,
     Refused,
     Transient,
+    Unreachable,
     UnusableAnswer,
 )
 from paceline.flight import Flight
@@ -22,6 +24,8 @@ from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
 from paceline.steps.contract import Step
 from paceline.strategy import Strategy
+
+log = logging.getLogger("paceline.provider")
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
@@ -82,6 +86,32 @@ class Answer(Generic[AnswerT]):
 
 
 @dataclass(slots=True)
+class Outage:
+    """Since when no call of a run reaches the provider.
+
+    All calls of the run share it: a provider that stays away fails them together, not one
+    after the other for the whole of their patience each.
+
+    Attributes:
+        since: the loop's time of the first attempt in vain; ``None`` while it is reached.
+    """
+
+    since: float | None = None
+
+    def begins(self, why: Unreachable, patience: float) -> float:
+        """An attempt was in vain; returns the seconds that the outage has lasted."""
+        now = asyncio.get_running_loop().time()
+        if self.since is None:
+            self.since = now
+            log.warning("%s; it is asked again for up to %g s (provider.patience)", why, patience)
+        return now - self.since
+
+    def ends(self) -> None:
+        """The provider was reached."""
+        self.since = None
+
+
+@dataclass(slots=True)
 class Caller:
     """Makes the calls of one concept through a strategy.
 
@@ -90,6 +120,7 @@ class Caller:
         strategy: who admits each attempt.
         settings: attempts, pauses and patience.
         flight: told when the task rests and when an attempt is in flight.
+        outage: the run's, which its calls share.
         chance: source of jitter.
     """
 
@@ -97,6 +128,7 @@ class Caller:
     strategy: Strategy
     settings: ProviderSettings
     flight: Flight
+    outage: Outage
     chance: random.Random = field(default_factory=random.Random)
 
     async def ask(
@@ -124,6 +156,13 @@ class Caller:
             except Refused as refusal:
                 self.flight.rest()
                 await pause.after_refusal(refusal, tally)
+            except Unreachable as error:
+                patience = self.settings.patience
+                away = self.outage.begins(error, patience)
+                if away > patience:
+                    raise CallFailed(f"for {away:.0f} s {error}", tally) from None
+                self.flight.rest()
+                await pause.after_failure(longest=patience - away)
             except Transient as error:
                 if tally.attempts >= self.settings.attempts:
                     reason = f"{tally.attempts} attempts failed, the last: {error}"
@@ -154,15 +193,20 @@ class Caller:
         try:
             with self.flight.call():
                 completion = await self.provider.complete(request)
+            self.outage.ends()
             tally.attempts += 1
             tally.add(completion)
             tokens = completion.prompt_tokens + completion.completion_tokens
             outcome = work.Done(tokens, asyncio.get_running_loop().time() - started)
             return completion
         except Refused as refusal:
+            self.outage.ends()
             outcome = work.Refused(refusal.retry_after)
             raise
+        except Unreachable:
+            raise
         except PacelineError:
+            self.outage.ends()
             tally.attempts += 1
             raise
         finally:
@@ -182,8 +226,10 @@ class _Pauses:
     failures: int = 0
     refused_since: float | None = None
 
-    async def after_failure(self) -> None:
-        await asyncio.sleep(self._jitter())
+    async def after_failure(self, *, longest: float | None = None) -> None:
+        pause = self._jitter()
+        # Half a second more than the patience: the last attempt is then one beyond it.
+        await asyncio.sleep(pause if longest is None else min(pause, longest + 0.5))
 
     async def after_refusal(self, refusal: Refused, tally: Tally) -> None:
         now = asyncio.get_running_loop().time()

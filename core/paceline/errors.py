@@ -102,6 +102,10 @@ class Transient(ProviderError):
     """The attempt failed in a way that another may not: a timeout, a cut connection, a 5xx."""
 
 
+class Unreachable(Transient):
+    """The attempt never reached the provider, which is down or restarts: nothing was paid."""
+
+
 class Fatal(ProviderError):
     """No further attempt of this call can succeed."""
 

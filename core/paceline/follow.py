@@ -12,6 +12,8 @@ from paceline.store import ENDED, Run, Store
 SILENCE = 5.0
 #: Seconds between looks at the store where there is no bus to hear.
 POLL = 0.5
+#: Seconds that the store may be away before a follower gives up.
+AWAY = 120.0
 
 
 async def follow(
@@ -20,7 +22,7 @@ async def follow(
     """Events of a run until its last one.
 
     First comes a snapshot of where the run stands. Where the bus is silent or away, the store
-    is asked, so the end is always heard.
+    is asked, so the end is always heard. A store that is away is waited for.
 
     Args:
         store: where the run stands.
@@ -30,7 +32,7 @@ async def follow(
 
     Raises:
         RunNotFound: there is no such run.
-        PartUnavailable: the store cannot be reached.
+        PartUnavailable: the store cannot be reached, at the start or for two minutes.
     """
     run = await store.run(run_id)
     if after is None:
@@ -41,17 +43,18 @@ async def follow(
         return
     heard: asyncio.Queue[Event] = asyncio.Queue()
     listener = None if bus is None else asyncio.create_task(_listen(bus, run_id, after, heard))
+    patient = _Patient(store)
     try:
         while True:
             event = await _next(heard, SILENCE if listener and not listener.done() else POLL)
             if event is None:
-                now = await store.run(run_id)
+                now = await patient.look(run_id) or run
                 if (now.status, now.finished) != (run.status, run.finished):
                     run = now
                     event = state_of(now)
             elif event.type == "resync_required":
                 yield event  # some events are lost: what follows is where the run stands
-                run = await store.run(run_id)
+                run = await patient.look(run_id) or run
                 event = state_of(run)
             if event is not None and event.fence >= run.fence:
                 yield event
@@ -62,6 +65,27 @@ async def follow(
             listener.cancel()
             with suppress(asyncio.CancelledError):
                 await listener
+
+
+class _Patient:
+    """Looks at runs in a store that may be away for a while."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._away_since: float | None = None
+
+    async def look(self, run_id: str) -> Run | None:
+        """The run; ``None`` while the store is away."""
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            run = await self._store.run(run_id)
+        except PartUnavailable:
+            since = self._away_since = self._away_since or asked_at
+            if asyncio.get_running_loop().time() - since > AWAY:
+                raise
+            return None
+        self._away_since = None
+        return run
 
 
 def state_of(run: Run) -> Event:

@@ -9,7 +9,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from paceline.backlog import Backlog
-from paceline.calls import Answer, Caller, CallFailed, Tally
+from paceline.calls import Answer, Caller, CallFailed, Outage, Tally
 from paceline.flight import Flight
 from paceline.heap import uncollected
 from paceline.parts import Parts
@@ -67,6 +67,7 @@ class Pipeline:
     )
     _names: dict[str, str] = field(default_factory=dict[str, str])
     _backlog: Backlog = field(default_factory=Backlog)
+    _outage: Outage = field(default_factory=Outage)
 
     async def generate(self) -> None:
         """Work on every open concept; returns when all are finished, or drained.
@@ -81,6 +82,8 @@ class Pipeline:
         self._names = {
             concept.concept_id: concept.name for _, _, concept in self.roadmap.concepts()
         }
+        if self.drained:
+            return  # told so before it began
         try:
             with uncollected(self.progress.total):
                 async with asyncio.TaskGroup() as tasks:
@@ -193,7 +196,7 @@ class Pipeline:
             max_tokens=step.max_tokens,
         )
         provider, settings = self.parts.provider, self.parts.settings.provider
-        caller = Caller(provider, self.parts.strategy, settings, flight)
+        caller = Caller(provider, self.parts.strategy, settings, flight, self._outage)
         return await caller.ask(self._work("call", job, step=name), request, step)
 
     def _work(self, level: Level, job: _Job, *, step: str | None = None) -> Work:

@@ -76,6 +76,8 @@ class Provider(ABC):
         Raises:
             Refused: the provider takes no call now.
             Transient: another attempt may succeed.
+            Unreachable: the attempt never arrived; it is tried again for as long as
+                ``provider.patience`` and counts as none.
             Fatal: no further attempt of this call can succeed.
             ProviderUnusable: no call at all can succeed.
             UnusableAnswer: it answered, but with a refusal, nothing, or half an answer.

@@ -2,17 +2,32 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from paceline.executor import Executor
 from paceline.settings.model import Settings
-from paceline.store import Store
+from paceline.store import RunStatus, Store
 
 log = logging.getLogger("paceline.recovery")
 
 
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A run that had lost its owner, and what became of it.
+
+    Attributes:
+        run_id: the run.
+        status: ``queued``; ``failed`` when it lost too many owners and saved nothing; or
+            ``cancelled`` when that was asked for.
+    """
+
+    run_id: str
+    status: RunStatus
+
+
 async def recover(
     store: Store, settings: Settings, executor: Executor | None, *, run_id: str | None = None
-) -> list[str]:
+) -> list[Recovered]:
     """Queue again what lost its owner.
 
     An owner is gone when its lease has ended, or at once when it was a process of this host
@@ -26,9 +41,9 @@ async def recover(
         run_id: look at this run alone.
 
     Returns:
-        The runs that were queued again.
+        The runs that had no owner any more; those that ended here are among them.
     """
-    requeued: list[str] = []
+    recovered: list[Recovered] = []
     for orphan in await store.orphans(run_id=run_id):
         gone = orphan.lapsed or (orphan.owner is not None and orphan.owner.is_gone())
         if not gone or (run_id is None and orphan.executor != settings.executor):
@@ -38,8 +53,11 @@ async def recover(
             log.info("run %s lost its worker and is queued again", orphan.run_id)
             if executor is not None:
                 await executor.submit(orphan.run_id)
-            requeued.append(orphan.run_id)
-    return requeued
+        elif status is not None:
+            log.warning("run %s lost its worker and is %s", orphan.run_id, status)
+        if status is not None:
+            recovered.append(Recovered(orphan.run_id, status))
+    return recovered
 
 
 async def queued_runs(store: Store, settings: Settings) -> AsyncIterator[str]:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import random
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -24,8 +25,10 @@ from paceline.store import Claim, Figures, RunStatus, WorkerRecord
 
 log = logging.getLogger("paceline.worker")
 
-#: Seconds between beats: a cancel request arrives, and a dead neighbour is seen, within one.
+#: Seconds between beats at most: a cancel request arrives, and a dead neighbour is seen, soon.
 BEAT = 2.0
+#: Beats within one lease at least: two of them may be late or lost.
+BEATS_IN_A_LEASE = 4
 #: Beats between two looks for runs whose owner is gone.
 RECOVER_EVERY = 3
 
@@ -56,7 +59,8 @@ class Worker:
         self._drain_asked = asyncio.Event()
         self._outbox = Outbox(parts.bus, parts.gauges)
         self._active: dict[str, _Active] = {}
-        self._idle = asyncio.Event()
+        #: Tries in a row that a missing part ended before anything was saved, by run.
+        self._setbacks: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._beaten_at = asyncio.get_running_loop().time()
         self._events_at_beat = 0
@@ -83,8 +87,23 @@ class Worker:
             return None
         await recover(self.parts.store, self.parts.settings, None, run_id=run_id)
         lease = self.parts.settings.run.lease
-        claim = await self.parts.store.claim(run_id, self.record.worker_id, lease=lease)
+        claim = await self._claimed(
+            self.parts.store.claim(run_id, self.record.worker_id, lease=lease)
+        )
         return None if claim is None else await self.work_on(claim)
+
+    async def _claimed(self, claiming: Coroutine[Any, Any, Claim | None]) -> Claim | None:
+        """Claim a run; one that is ours although the caller was cancelled goes back at once."""
+        task = asyncio.ensure_future(claiming)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            with suppress(PacelineError):
+                claim = await task
+                if claim is not None:
+                    await self.parts.store.hand_back(claim)
+                    await self.parts.executor.submit(claim.run_id)
+            raise
 
     async def work_on(self, claim: Claim) -> RunStatus | None:
         """Work on a claimed run until it ends or has to stop; returns as ``run``.
@@ -105,28 +124,16 @@ class Worker:
             self._wake.set()
 
     async def _work(self, claim: Claim) -> RunStatus | None:
-        store, settings = self.parts.store, self.parts.settings.run
-        roadmap = await store.roadmap(claim.run_id)
-        states = await store.concepts(claim.run_id, status=("completed", "failed"))
-        progress = Progress(
-            claim,
-            total=roadmap.concept_count(),
-            outbox=self._outbox,
-            finished=len(states),
-            failures=sum(state.status == "failed" for state in states),
-        )
-        finished = frozenset(state.concept_id for state in states)
-        del states  # they hold what failed concepts answered, for as long as the run lasts
-        existing = await store.artifact_steps(claim.run_id)
-        pipeline = Pipeline(self.parts, claim, roadmap, existing, finished, progress)
+        settings = self.parts.settings.run
+        progress = Progress(claim, total=0, outbox=self._outbox)
         active = self._active[claim.run_id]
-        active.pipeline = pipeline
-        progress.snapshot()
         status: RunStatus
         reason: str | None = None
         deadline = asyncio.timeout(settings.deadline)
         try:
             async with deadline:
+                pipeline = active.pipeline = await self._load(claim, progress)
+                progress.snapshot()
                 if self.draining:
                     pipeline.drain()
                 await pipeline.generate()
@@ -138,19 +145,19 @@ class Worker:
             if not deadline.expired():
                 raise
             status, reason = _overdue(
-                pipeline, f"stopped after {settings.deadline:g} s, its deadline"
+                active.pipeline, f"stopped after {settings.deadline:g} s, its deadline"
             )
         except asyncio.CancelledError:
             active.task.uncancel()
             if active.stop == "lost":
                 return None
             if active.stop == "deadline":
-                status, reason = _overdue(pipeline, "stopped by its executor's time limit")
+                status, reason = _overdue(active.pipeline, "stopped by its executor's time limit")
             else:
                 status = "cancelled" if active.stop == "cancelled" else "queued"
         except PartUnavailable as error:
             log.warning("run %s: %s", claim.run_id, error)
-            status, reason = "queued", str(error)
+            status, reason = await self._set_back(active, str(error))
         except Exception as error:
             # A plugin's bug ends this run, not the worker and its other runs.
             log.exception("run %s failed", claim.run_id)
@@ -159,6 +166,38 @@ class Worker:
             status, reason = self._verdict(progress)
         active.settling = True
         return await self._settle(claim, progress, status, reason)
+
+    async def _load(self, claim: Claim, progress: Progress) -> Pipeline:
+        """What the store knows of a run, and who is to make the rest of it."""
+        store = self.parts.store
+        roadmap = await store.roadmap(claim.run_id)
+        states = await store.concepts(claim.run_id, status=("completed", "failed"))
+        progress.total = roadmap.concept_count()
+        progress.finished = len(states)
+        progress.failures = sum(state.status == "failed" for state in states)
+        finished = frozenset(state.concept_id for state in states)
+        existing = await store.artifact_steps(claim.run_id)
+        return Pipeline(self.parts, claim, roadmap, existing, finished, progress)
+
+    async def _set_back(self, active: _Active, why: str) -> tuple[RunStatus, str]:
+        """What becomes of a run for which a part was missing: it waits a while for its turn.
+
+        Where the part is there for claims and never for artifacts, as on a disk that is all
+        but full, each try pays for calls that cannot be saved: the tries are bounded.
+        """
+        run_id = active.claim.run_id
+        saved = active.pipeline is not None and active.pipeline.saved > 0
+        tries = self._setbacks[run_id] = 1 if saved else self._setbacks.get(run_id, 0) + 1
+        if tries >= self.parts.settings.run.poison_after:
+            return "failed", f"given up after {tries} tries without one artifact saved: {why}"
+        pause = BEAT * 2.0 ** (tries - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+        try:
+            await asyncio.wait_for(self._drain_asked.wait(), pause)
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            active.task.uncancel()  # whoever stops it wants it handed back all the same
+        return "queued", why
 
     def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
         if progress.finished < progress.total:
@@ -174,6 +213,8 @@ class Worker:
         self, claim: Claim, progress: Progress, status: RunStatus, reason: str | None
     ) -> RunStatus | None:
         """Write how it ended, then tell it."""
+        if status != "queued":
+            self._setbacks.pop(claim.run_id, None)
         try:
             if status == "queued":
                 await self.parts.store.hand_back(claim, reason)
@@ -241,8 +282,9 @@ class Worker:
         # At once: a worker that replaces a killed one goes on where that one was.
         await self._recover()
         beats = 0
+        every = min(BEAT, self.parts.settings.run.lease / BEATS_IN_A_LEASE)
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(every)
             try:
                 await self._beat()
             except PacelineError as error:
@@ -331,8 +373,10 @@ class Worker:
 
     async def _claim_next(self, executor: str, only: Sequence[str] | None) -> Claim | None:
         try:
-            return await self.parts.store.claim_next(
-                executor, self.record.worker_id, lease=self.parts.settings.run.lease, only=only
+            return await self._claimed(
+                self.parts.store.claim_next(
+                    executor, self.record.worker_id, lease=self.parts.settings.run.lease, only=only
+                )
             )
         except PartUnavailable as error:
             log.warning("no run can be claimed: %s", error)
@@ -340,8 +384,8 @@ class Worker:
             return None
 
 
-def _overdue(pipeline: Pipeline, why: str) -> tuple[RunStatus, str]:
+def _overdue(pipeline: Pipeline | None, why: str) -> tuple[RunStatus, str]:
     """What becomes of a run whose time is up: one that gets nowhere is not tried for ever."""
-    if pipeline.saved:
+    if pipeline is not None and pipeline.saved:
         return "queued", why
     return "failed", f"{why}, without one artifact saved"

@@ -58,7 +58,11 @@ def test_a_run_shows_its_concepts_failures_tokens_and_cost(
         assert "3 of 3 concepts, 1 failed, 180 tokens, cost 1.5000" in said
         assert "malformed answer" in said
         assert "tutorial, resources, quiz" in said
+        assert "Dead letters:\n  bad: malformed answer" in said
+        assert "last answer: ``` " in said
+        assert f"paceline retry {partial}" in said
     shown = paceline("show", partial, "--json").json
+    assert shown["concepts"][2]["last_answer"] == f"``` {HOSTILE}"
     assert [one["status"] for one in shown["concepts"]] == ["completed", "completed", "failed"]
     assert shown["concepts"][0]["steps"] == ["tutorial", "resources", "quiz"]
     assert (shown["prompt_tokens"], shown["completion_tokens"], shown["cost"]) == (60, 120, 1.5)

@@ -12,6 +12,7 @@ from paceline.errors import (
     ProviderUnusable,
     Refused,
     Transient,
+    Unreachable,
     UnusableAnswer,
 )
 from paceline_adapters.openai.faults import MAX_RETRY_AFTER, retry_after
@@ -36,7 +37,7 @@ def failure(*script: Handler, **changes: object) -> ProviderError:
         (fault(529, "overloaded"), Refused),
         (fault(503, "The engine is currently overloaded"), Refused),
         (fault(503, "down", headers={"retry-after": "3"}), Refused),
-        (fault(503, "no upstream"), Transient),
+        (fault(503, "no upstream"), Unreachable),
         (fault(429, "Request too large for gpt-4o on tokens per min"), Fatal),
         (fault(429, "You exceeded your quota", code="insufficient_quota"), ProviderUnusable),
         (fault(429, "You exceeded your quota", type="insufficient_quota"), ProviderUnusable),
@@ -180,7 +181,7 @@ def test_a_closed_port_is_named_with_its_address() -> None:
             finally:
                 await provider.close()
 
-        with pytest.raises(Transient) as caught:
+        with pytest.raises(Unreachable) as caught:
             asyncio.run(go())
     assert f"{url} cannot be reached" in str(caught.value)
 

@@ -3,8 +3,9 @@
 =====================================  ===================================================
 429, 529                               ``Refused``; ``ProviderUnusable`` if the quota is used up
 503                                    ``Refused`` if it says when to come again, or that it is
-                                       overloaded; else ``Transient``: nothing is behind the
+                                       overloaded; else ``Unreachable``: nothing is behind the
                                        gateway
+no connection                          ``Unreachable``; ``Transient`` if the host has no address
 408, 409, 425, 5xx, timeouts,          ``Transient``
 cut connections, broken bodies
 401, 402, 403, unknown model,          ``ProviderUnusable``
@@ -30,6 +31,7 @@ from paceline.errors import (
     ProviderUnusable,
     Refused,
     Transient,
+    Unreachable,
     UnusableAnswer,
 )
 
@@ -100,9 +102,12 @@ def _of_connection(error: Exception, server: Server, timeout: float) -> Provider
     for cause in chain:
         if isinstance(cause, aiohttp.ClientConnectorError):
             reason = cause.os_error.strerror or str(cause.os_error)
-            return Transient(f"{server.address} cannot be reached: {server.quote(reason)}")
+            # A name that nobody knows is a slip of the pen more often than an outage.
+            unknown = isinstance(cause, aiohttp.ClientConnectorDNSError)
+            kind = Transient if unknown else Unreachable
+            return kind(f"{server.address} cannot be reached: {server.quote(reason)}")
         if isinstance(cause, aiohttp.ConnectionTimeoutError):
-            return Transient(f"{server.address} cannot be reached: no connection in time")
+            return Unreachable(f"{server.address} cannot be reached: no connection in time")
         if isinstance(cause, aiohttp.InvalidURL | httpx2.InvalidURL | httpx2.UnsupportedProtocol):
             return ProviderUnusable(f"{server.address} is no address of an API")
     root = chain[-1]
@@ -145,6 +150,8 @@ def of_status(
         return Fatal(f"{where}: one request exceeds the quota by itself: {said}")
     if status in (429, 529) or (status == 503 and (after is not None or _OVERLOAD.search(low))):
         return Refused(f"{where}: {said}", after)
+    if status == 503:
+        return Unreachable(f"{where}: {said}")
     if status in (408, 409, 425) or status >= 500:
         return Transient(f"{where}: {said}")
     if status in (401, 403) or _NO_KEY.search(low):

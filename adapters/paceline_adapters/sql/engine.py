@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 #: Seconds that an operation is tried again while the database is away for a moment.
 PATIENCE = 10.0
-#: The same, where giving up loses what was paid for.
+#: The least of it where giving up loses what was paid for.
 LONG_PATIENCE = 30.0
 
 #: Seconds that one SQLite connection waits for another process's transaction.
@@ -58,6 +58,9 @@ class Database:
         self, address: Address, settings: StoreSettings, *, lease: float, size: int, overflow: int
     ) -> None:
         self.address = address
+        #: Seconds to try again where giving up loses what was paid for: an outage shorter
+        #: than the lease costs nothing, as nobody takes the run over.
+        self.long_patience = max(LONG_PATIENCE, lease)
         self._limit = size + overflow
         self._peak = self._checkouts = self._timeouts = self._busy = 0
         self._waits: Counter[int] = Counter()

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now
-from paceline_adapters.sql.engine import LONG_PATIENCE, Database
+from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.tables import AnyRow, artifacts, runs, workers
 
 #: Ids that one statement names.
@@ -150,7 +150,7 @@ async def finish(database: Database, held: Claim, status: RunStatus, reason: str
             raise stale(held)
         await _release(connection, held.run_id, status, reason)
 
-    await database.write(change, patience=LONG_PATIENCE)
+    await database.write(change, patience=database.long_patience)
 
 
 async def hand_back(database: Database, held: Claim, reason: str | None) -> None:
@@ -169,7 +169,7 @@ async def hand_back(database: Database, held: Claim, reason: str | None) -> None
             takeovers=0 if (saved or 0) > row.artifacts_at_claim else row.takeovers,
         )
 
-    await database.write(change, patience=LONG_PATIENCE)
+    await database.write(change, patience=database.long_patience)
 
 
 async def orphans(database: Database, *, run_id: str | None, limit: int) -> Sequence[Orphan]:

@@ -22,7 +22,7 @@ from paceline.store import (
 )
 
 from paceline_adapters.sql import budget, content, ownership, runs, schema, workers
-from paceline_adapters.sql.engine import LONG_PATIENCE, PATIENCE, Database, must_open
+from paceline_adapters.sql.engine import PATIENCE, Database, must_open
 from paceline_adapters.sql.faults import is_database_error, is_passing, is_refusal
 from paceline_adapters.sql.group_commit import GroupCommitter
 from paceline_adapters.sql.saves import Save, write_batch
@@ -58,7 +58,7 @@ class SqlStore(Store):
             passing=is_passing,
             refusal=is_refusal,
             translate=self._translated,
-            patience=LONG_PATIENCE,
+            patience=self._database.long_patience,
         )
         self._registered: dict[str, WorkerRecord] = {}
 

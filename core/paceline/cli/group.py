@@ -18,6 +18,8 @@ COMMANDS = {
     "watch": "Follow runs until they end.",
     "cancel": "Cancel runs.",
     "resume": "Go on with runs that ended early.",
+    "retry": "Give failed concepts another chance, and say why they failed.",
+    "recover": "Queue again the runs whose worker is gone.",
     "show": "Show runs, concepts and what was generated.",
     "export": "Write what was generated to files.",
     "plugins": "List strategies, executors and all other parts.",

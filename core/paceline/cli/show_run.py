@@ -17,6 +17,8 @@ from paceline.store import Artifact, ConceptState, Run, Store
 
 #: Concepts that an error lists as allowed.
 MOST_NAMED = 50
+#: Characters of a last answer that stand beside its concept.
+MOST_SHOWN = 100
 
 
 async def show_run(store: Store, settings: Settings, given: str, *, as_json: bool) -> None:
@@ -42,7 +44,11 @@ async def show_run(store: Store, settings: Settings, given: str, *, as_json: boo
                 "cost": cost,
                 "seconds": _seconds(run),
                 "concepts": [
-                    concept_to_json(one, names, steps.get(one.concept_id, ())) for one in states
+                    {
+                        **concept_to_json(one, names, steps.get(one.concept_id, ())),
+                        "last_answer": one.last_answer,
+                    }
+                    for one in states
                 ],
             }
         )
@@ -51,6 +57,7 @@ async def show_run(store: Store, settings: Settings, given: str, *, as_json: boo
         click.echo(harmless(line))
     click.echo()
     _print_concepts(states, steps, names)
+    _print_dead_letters(run, states)
 
 
 async def show_concept(
@@ -154,13 +161,35 @@ def _print_concepts(
     echo_table(table)
 
 
+def _print_dead_letters(run: Run, states: Sequence[ConceptState]) -> None:
+    """What failed for good, each with what it last heard, and what can be done."""
+    letters = [one for one in states if one.status == "failed"]
+    if not letters:
+        return
+    click.echo("\nDead letters:")
+    for one in letters:
+        attempts = "1 attempt" if one.attempts == 1 else f"{one.attempts} attempts"
+        click.echo(harmless(f"  {one.concept_id}: {one.reason or 'no reason'} ({attempts})"))
+        if one.last_answer:
+            line = " ".join(one.last_answer[: 4 * MOST_SHOWN].split())
+            cut = line[:MOST_SHOWN] + ("…" if len(line) > MOST_SHOWN else "")
+            click.echo(harmless(f"    last answer: {cut}"))
+    click.echo(
+        harmless(
+            f"`paceline retry {run.run_id}` gives them another chance; "
+            f"`paceline show {run.run_id} CONCEPT` shows a last answer whole"
+        )
+    )
+
+
 def _print_concept(
     state: ConceptState, name: str, artifacts: Sequence[Artifact], reader: Reader
 ) -> None:
     from rich.markdown import Markdown
 
     on_terminal = console().is_terminal
-    parts = [f"# {plain(name)}", f"*{state.concept_id}: {state.status}*"]
+    attempts = "1 attempt" if state.attempts == 1 else f"{state.attempts} attempts"
+    parts = [f"# {plain(name)}", f"*{state.concept_id}: {state.status}, {attempts}*"]
     if state.reason:
         parts.append(state.reason)
     if state.last_answer:

@@ -1,0 +1,223 @@
+"""A TCP proxy between a client and a server, which disturbs their connections when told to.
+
+Everything happens on the loopback, in a thread with an event loop of its own, so it serves
+tests with and without a loop::
+
+    with Proxy.to(server.url) as proxy:
+        client = connect(proxy.through(server.url))
+        proxy.black_hole()
+        ...
+        proxy.heal()
+"""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Self
+from urllib.parse import urlsplit
+
+from paceline.testing.server_process import HOST, free_port
+
+_CHUNK = 65_536
+
+
+class Proxy:
+    """Passes bytes on, until told otherwise; started and ended by hand or by ``with``.
+
+    What it is told holds for connections that are open and for those to come, until ``heal``.
+
+    Args:
+        port: of the server.
+        host: of the server.
+
+    Attributes:
+        port: its own port, the same all its life.
+        cuts: connections that it has cut.
+    """
+
+    def __init__(self, port: int, host: str = HOST) -> None:
+        self._server = (host, port)
+        self.port = free_port()
+        self.cuts = 0
+        self._pause = 0.0
+        self._rate = 0.0
+        self._most: int | None = None
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self._listening: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @classmethod
+    def to(cls, url: str) -> Self:
+        """A proxy to the server of a URL, which must name its port."""
+        parts = urlsplit(url)
+        if parts.port is None:
+            raise ValueError("the URL names no port")
+        return cls(parts.port, parts.hostname or HOST)
+
+    def through(self, url: str) -> str:
+        """The URL with this proxy in the server's place."""
+        parts = urlsplit(url)
+        user, at, _ = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}{at}{HOST}:{self.port}").geturl()
+
+    def start(self) -> Self:
+        """Listen."""
+        self._thread.start()
+        self.heal()
+        return self
+
+    def stop(self) -> None:
+        """Cut every connection, listen no more, and end."""
+        self.refuse()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- disturbances --------------------------------------------------------------------
+
+    def cut(self) -> None:
+        """Reset all connections that are open; new ones are taken."""
+        self._do(self._cut_all)
+
+    def refuse(self) -> None:
+        """Reset all connections and refuse new ones: the server is down."""
+
+        async def close() -> None:
+            if self._listening is not None:
+                self._listening.close()
+                self._listening = None
+            self._cut_all()
+            while self._links:
+                await asyncio.wait({link.task for link in self._links})
+
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result()
+
+    def black_hole(self) -> None:
+        """Take connections and bytes, and pass nothing on: the way to the server is lost."""
+        self._do(self._passes.clear)
+
+    def delay(self, seconds: float) -> None:
+        """Pass on what comes so much later, either way."""
+        self._pause = seconds
+
+    def throttle(self, bytes_per_second: float) -> None:
+        """Let answers drip: so few bytes a second of what the server says on each connection."""
+        self._rate = bytes_per_second
+
+    def cut_answers(self, after: int) -> None:
+        """Reset each connection when the server has sent so many bytes over it from now on."""
+
+        def begin() -> None:
+            self._most = after
+            for link in self._links:
+                link.answered = 0
+
+        self._do(begin)
+
+    def heal(self) -> None:
+        """Pass everything on again, what a black hole held included."""
+
+        async def listen() -> None:
+            self._pause, self._rate, self._most = 0.0, 0.0, None
+            self._passes.set()
+            if self._listening is None:
+                self._listening = await asyncio.start_server(self._connected, HOST, self.port)
+
+        asyncio.run_coroutine_threadsafe(listen(), self._loop).result()
+
+    # -- on the loop ---------------------------------------------------------------------
+
+    def _do(self, change: Callable[[], object]) -> None:
+        async def changed() -> None:
+            change()
+
+        asyncio.run_coroutine_threadsafe(changed(), self._loop).result()
+
+    def _cut_all(self) -> None:
+        for link in list(self._links):
+            self._cut(link)
+
+    def _cut(self, link: "_Link") -> None:
+        if not link.over:
+            self.cuts += 1
+            link.reset()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = _Link(writer)
+        self._links.add(link)
+        try:
+            theirs, ours = await asyncio.open_connection(*self._server)
+            link.ends.append(ours)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(link, reader, ours, answers=False))
+                both.create_task(self._pump(link, theirs, writer, answers=True))
+        except* (OSError, asyncio.CancelledError):
+            pass  # one of the two has gone, or the connection was cut
+        finally:
+            link.over = True
+            for end in link.ends:
+                end.close()
+            self._links.discard(link)
+
+    async def _pump(
+        self,
+        link: "_Link",
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        *,
+        answers: bool,
+    ) -> None:
+        while data := await source.read(_CHUNK):
+            await self._passes.wait()
+            if self._pause:
+                await asyncio.sleep(self._pause)
+            while data:
+                slow = answers and self._rate > 0
+                piece = max(1, int(self._rate / 10)) if slow else len(data)
+                if answers and self._most is not None:
+                    piece = min(piece, self._most - link.answered)
+                sink.write(data[:piece])
+                await sink.drain()
+                data = data[piece:]
+                link.answered += piece if answers else 0
+                if answers and self._most is not None and link.answered >= self._most:
+                    self._cut(link)
+                if slow and data:
+                    await asyncio.sleep(0.1)
+        if sink.can_write_eof():
+            sink.write_eof()
+
+
+class _Link:
+    """A client's connection and, once it is made, the one to the server behind it."""
+
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a link belongs to a task")
+        self.task = task
+        self.ends = [client]
+        self.answered = 0
+        self.over = False
+
+    def reset(self) -> None:
+        """Close both ends as a crash does."""
+        self.over = True
+        for end in self.ends:
+            # Without a farewell: the other side gets a reset.
+            linger = struct.pack("ii", 1, 0)
+            connection: socket.socket = end.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            end.transport.abort()
+        self.task.cancel()

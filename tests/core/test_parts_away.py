@@ -1,0 +1,146 @@
+"""Parts that fail while a run is claimed, loaded or generated: it waits, and is never stuck."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from paceline.errors import PartUnavailable, Unreachable
+from paceline.provider import CompletionRequest
+from paceline.settings.model import ProviderSettings, RunSettings, Settings
+from paceline.store import Artifact, Claim, ConceptState
+from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
+from paceline.testing.virtual_time import run_virtual
+from paceline_adapters.memory.store import MemoryStore
+
+from tests.core.rig import a_roadmap, rig
+
+CALL = 10.0
+
+
+def steady(request: CompletionRequest, _: int) -> Reply:
+    """Ten seconds a call."""
+    return CALL, plain_answer(request.step)
+
+
+class Faulty(MemoryStore):
+    """A store that is away when it is asked for artifacts, or when it is to save, so often."""
+
+    def __init__(self, *, loads: int = 0, saves: int = 0, slow_claims: float = 0.0) -> None:
+        super().__init__()
+        self.loads, self.saves, self.slow_claims = loads, saves, slow_claims
+
+    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
+        claim = await super().claim(run_id, worker_id, lease=lease)
+        await asyncio.sleep(self.slow_claims)  # committed, and the answer is on its way
+        return claim
+
+    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+        if self.loads:
+            self.loads -= 1
+            raise PartUnavailable("the database is away")
+        return await super().artifact_steps(run_id)
+
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        if self.saves:
+            self.saves -= 1
+            raise PartUnavailable("the disk is full")
+        await super().save(claim, artifact, concept=concept)
+
+
+def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, float, int]:
+    """Serve one run of three concepts to its end: status, reason, seconds, calls."""
+
+    async def scenario() -> tuple[str, str | None, float, int]:
+        async with rig(ScriptedProvider(steady), store=store, beating=True, **given) as it:
+            run, _ = await it.service.submit(a_roadmap(3))
+            serving = asyncio.create_task(it.worker.serve("in-process"))
+            await it.events(run.run_id)  # the last comes when it is over
+            now = await store.run(run.run_id)
+            seconds = asyncio.get_running_loop().time()
+            await it.worker.stop()
+            await serving
+            return now.status, now.reason, seconds, len(it.provider.requests)
+
+    return run_virtual(scenario())
+
+
+def test_a_fault_while_a_run_is_loaded_hands_it_back_before_its_lease_ends() -> None:
+    status, _, seconds, calls = run_it(
+        Faulty(loads=2), settings=Settings(strategy=["unbounded"], run=RunSettings(lease=3600))
+    )
+    assert (status, calls) == ("completed", 9)
+    assert seconds < 3 * CALL + 10
+
+
+def test_what_can_be_claimed_and_never_saved_is_not_paid_for_without_end() -> None:
+    status, reason, seconds, calls = run_it(Faulty(saves=10**6))
+    assert status == "failed"
+    assert reason == "given up after 3 tries without one artifact saved: the disk is full"
+    assert calls == 3 * 3
+    assert seconds > 3 * CALL + 2, "it waits between two tries"
+
+
+def test_a_part_that_returns_is_waited_for() -> None:
+    status, _, _, calls = run_it(Faulty(saves=3))
+    assert status == "completed"
+    assert calls <= 9 + 3
+
+
+def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> None:
+    async def scenario() -> None:
+        store = Faulty(slow_claims=1.0)
+        async with rig(ScriptedProvider(steady), store=store) as it:
+            run, _ = await it.service.submit(a_roadmap(3))
+            taking = asyncio.create_task(it.worker.run(run.run_id))
+            await asyncio.sleep(0.5)
+            taking.cancel()
+            await asyncio.wait({taking})
+            assert taking.cancelled()
+            assert (await store.run(run.run_id)).status == "queued"
+
+    run_virtual(scenario())
+
+
+def test_a_worker_told_to_drain_while_it_claims_begins_nothing() -> None:
+    async def scenario() -> None:
+        store = Faulty(slow_claims=1.0)
+        async with rig(ScriptedProvider(steady), store=store) as it:
+            run, _ = await it.service.submit(a_roadmap(3))
+            serving = asyncio.create_task(it.worker.serve("in-process"))
+            await asyncio.sleep(0.5)
+            await it.worker.drain(grace=5.0)
+            await serving
+            assert (await store.run(run.run_id)).status == "queued"
+            assert it.provider.requests == []
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(1, "completed"), (60, "failed")])
+def test_a_provider_that_is_down_is_waited_for_as_long_as_its_patience(
+    minutes: int, status: str
+) -> None:
+    async def scenario() -> None:
+        def down(request: CompletionRequest, ordinal: int) -> Reply:
+            if asyncio.get_running_loop().time() < minutes * 60:
+                return 0.0, Unreachable("the provider cannot be reached")
+            return steady(request, ordinal)
+
+        chosen = Settings(
+            provider=ProviderSettings(patience=600.0, max_backoff=20.0),
+            run=RunSettings(deadline=86_400.0),
+        )
+        async with rig(ScriptedProvider(down), settings=chosen) as it:
+            run = await it.generate(a_roadmap(60))
+            assert run.status == status
+            if status == "failed":
+                # All share the outage: sixty concepts do not wait one after the other.
+                assert asyncio.get_running_loop().time() < 600 + 60
+                [state, *_] = await it.store.concepts(run.run_id)
+                assert "the provider cannot be reached" in (state.reason or "")
+            # Jittered and bounded: each of the five at work asks a few times a minute.
+            asked = len(it.provider.requests) - 180 * (status == "completed")
+            assert asked < 5 * 12 * 10 + 60
+
+    run_virtual(scenario())

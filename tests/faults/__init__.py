@@ -1,0 +1,1 @@
+"""Parts that fail and return, processes that stop and die: the guarantees, with real parts."""

@@ -1,0 +1,55 @@
+"""A disk that is really full: a small file system of the test's own, made larger later."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import ROADMAPS
+from tests.eventually import eventually
+from tests.faults.site import PATIENCE
+from tests.processes import PACELINE, Home, simulator
+
+#: Runs a command in a folder on a disk of one megabyte, which grows when `more-space` appears.
+SCRIPT = """
+set -e
+mount -t tmpfs -o size=1m tmpfs disk
+(until [ -e more-space ]; do sleep 0.1; done; mount -o remount,size=64m disk) &
+cd disk
+exec "$@"
+"""
+
+#: A mount that nobody else sees needs no rights that a user has not.
+OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+@pytest.mark.soak
+def test_a_run_on_a_full_disk_waits_and_goes_on_when_there_is_space(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    with simulator("--speed", "200") as llm:
+        environment = {
+            "OPENAI_BASE_URL": llm.base_url,
+            "OPENAI_API_KEY": "sk-test",
+            "PACELINE_RUN__POISON_AFTER": "100",
+            "PACELINE_RUN__LEASE": "2",
+        }
+        home = Home(tmp_path, environment)
+        log = tmp_path / "log"
+        with log.open("w") as said:
+            process = subprocess.Popen(
+                [*OWN_MOUNTS, "sh", "-c", SCRIPT, "sh", *PACELINE, "run", str(ROADMAPS[1])],
+                cwd=tmp_path,
+                env=home.whole(),
+                stdout=said,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+            )
+        try:
+            eventually(lambda: "disk is full" in log.read_text(), PATIENCE)
+            assert process.poll() is None
+            (tmp_path / "more-space").touch()
+            assert process.wait(PATIENCE) == 0, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+        assert "Traceback" not in log.read_text()

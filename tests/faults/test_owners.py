@@ -1,0 +1,73 @@
+"""One owner per run, as real processes: delivered twice, frozen beyond the lease, killed."""
+
+import os
+import signal
+import time
+
+from tests.core.rig import a_roadmap
+from tests.eventually import eventually
+from tests.faults.conftest import CONCEPTS, LEASE, LIMIT, combinations
+from tests.faults.site import PATIENCE, Site, in_order
+
+
+def complete(site: Site, run_id: str, *, owners: int) -> None:
+    """The run is done as if one worker had done it, but for what was in flight at a loss."""
+    eventually(lambda: site.sql("SELECT status FROM runs") == "completed", PATIENCE)
+    assert int(site.sql("SELECT fence FROM runs")) == owners
+    assert site.count("artifacts") == 3 * CONCEPTS
+    assert site.count("concepts", "status = 'completed'") == CONCEPTS
+    assert site.llm.figures()["paid_again"] <= (owners - 1) * LIMIT
+    assert eventually(lambda: in_order(site.events(run_id)), PATIENCE)
+    eventually(lambda: site.permits() == 0, PATIENCE)
+
+
+@combinations("in-process-sqlite", "arq-postgresql")
+def test_an_owner_that_slept_through_its_lease_writes_nothing_more(site: Site) -> None:
+    with site.worker() as sleeper:
+        (run_id,) = site.submit(a_roadmap(CONCEPTS))
+        eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
+        site.freeze(sleeper.pid)
+        # Answers to these calls wait for it when it wakes.
+        assert site.llm.figures()["in_flight"] > 0
+        with site.worker():
+            eventually(lambda: site.sql("SELECT fence FROM runs") == "2", PATIENCE)
+            begun = site.count("artifacts")
+            eventually(lambda: site.count("artifacts") > begun, PATIENCE)
+            os.killpg(sleeper.pid, signal.SIGCONT)
+            complete(site, run_id, owners=2)
+        # It has lost a run, and nothing else: the next one is done by it.
+        site.submit(a_roadmap(1, "next"))
+        eventually(lambda: site.count("runs", "status = 'completed'") == 2, PATIENCE)
+        assert sleeper.poll() is None
+
+
+@combinations("celery-postgresql")
+def test_a_run_that_two_workers_are_given_has_one_owner_and_the_other_is_its_heir(
+    site: Site,
+) -> None:
+    with site.worker(), site.worker():
+        (run_id,) = site.submit(a_roadmap(CONCEPTS), times=5)
+        eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
+        assert site.sql("SELECT fence FROM runs") == "1"
+        assert site.llm.figures()["prompts_paid_twice"] == 0
+        group = site.group_of_owner(run_id)
+        # As if its machine were another one, of which nobody here can see that it died.
+        site.sql("UPDATE workers SET host = 'elsewhere'")
+        killed = time.monotonic()
+        os.killpg(group, signal.SIGKILL)
+        eventually(lambda: site.sql("SELECT fence FROM runs") == "2", PATIENCE)
+        # Each worker looks every six seconds; the rest is for a busy machine.
+        assert time.monotonic() - killed <= LEASE + 6 + 10
+        complete(site, run_id, owners=2)
+
+
+@combinations()
+def test_the_heir_of_a_process_of_the_same_host_waits_for_no_lease(site: Site) -> None:
+    site.home.environment["PACELINE_RUN__LEASE"] = "600"
+    with site.worker(), site.worker():
+        (run_id,) = site.submit(a_roadmap(CONCEPTS))
+        eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
+        os.killpg(site.group_of_owner(run_id), signal.SIGKILL)
+        eventually(lambda: site.sql("SELECT status FROM runs") == "completed", PATIENCE)
+        assert site.count("artifacts") == 3 * CONCEPTS
+        assert site.llm.figures()["paid_again"] <= LIMIT

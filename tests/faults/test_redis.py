@@ -1,0 +1,101 @@
+"""A Redis that restarts, forgets, is full or cannot be reached: nothing is over its limit."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from paceline.testing.proxy import Proxy
+from paceline.testing.servers import Valkey
+
+from tests.eventually import eventually_async
+from tests.faults.rig import PATIENCE, Working, sqlite, working
+
+LIMIT = 3
+CONCEPTS = 12
+#: What is done to the server or the way to it, and how it is undone.
+Fault = tuple[Callable[[Valkey, Proxy], None], Callable[[Valkey, Proxy], None]]
+
+FAULTS: dict[str, Fault] = {
+    "restarted": (lambda server, _: server.kill(), lambda server, _: server.restart()),
+    "flushed": (lambda server, _: _do(server, "FLUSHALL"), lambda server, _: None),
+    "full": (
+        lambda server, _: _do(server, "CONFIG", "SET", "maxmemory", "1"),
+        lambda server, _: _do(server, "CONFIG", "SET", "maxmemory", "0"),
+    ),
+    "unreachable": (lambda _, proxy: proxy.black_hole(), lambda _, proxy: proxy.heal()),
+    "slow": (lambda _, proxy: proxy.delay(0.1), lambda _, proxy: None),
+    "cut": (lambda _, proxy: proxy.cut(), lambda _, proxy: None),
+}
+
+
+def _do(server: Valkey, *words: str) -> None:
+    server.command(*words)
+
+
+@pytest.fixture(scope="module")
+def own_valkey() -> Iterator[Valkey]:
+    """A server that may be killed."""
+    with Valkey() as server:
+        yield server
+
+
+@asynccontextmanager
+async def sharing(folder: Path, url: str) -> AsyncGenerator[Working]:
+    """A worker whose calls are limited over all workers, by a ledger in Redis."""
+    environ = sqlite(folder) | {
+        "PACELINE_STRATEGY": "global",
+        "PACELINE_STRATEGIES__GLOBAL__CONCURRENCY": str(LIMIT),
+        "PACELINE_REDIS__URL": url,
+        "PACELINE_REDIS__TIMEOUT": "1",
+        "PACELINE_RUN__LEASE": "3",
+    }
+    async with working(environ, llm={"speed": 100.0}) as it:
+        yield it
+
+
+#: What makes no other way through our code than those before it.
+_LESS_TELLING = ("slow", "cut")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(it, marks=[pytest.mark.soak] * (it in _LESS_TELLING)) for it in FAULTS],
+)
+def test_a_run_goes_on_when_redis_returns_and_never_passes_its_limit(
+    name: str, own_valkey: Valkey, tmp_path: Path
+) -> None:
+    harm, heal = FAULTS[name]
+
+    async def scenario(proxy: Proxy) -> None:
+        async with sharing(tmp_path, proxy.through(own_valkey.url)) as it:
+            run_id = await it.submit(CONCEPTS)
+            await it.asked(4)
+            await asyncio.to_thread(harm, own_valkey, proxy)
+            if name in ("restarted", "full", "unreachable"):
+                # Whoever has a permit may use it, and nobody gets one.
+                await it.at_rest()
+                assert it.paid.paid < 3 * CONCEPTS
+            await asyncio.to_thread(heal, own_valkey, proxy)
+            run = await it.ended(run_id)
+            assert (run.status, run.failed, run.fence) == ("completed", 0, 1)
+            assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)
+            assert it.paid.in_flight_peak <= LIMIT
+            await eventually_async(lambda: not it.worker.parts.gauges.calls, PATIENCE)
+
+    with Proxy.to(own_valkey.url) as proxy:
+        own_valkey.command("FLUSHALL")
+        asyncio.run(scenario(proxy))
+
+
+def test_permits_of_a_run_are_back_when_it_has_ended(own_valkey: Valkey, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with sharing(tmp_path, own_valkey.url) as it:
+            await it.ended(await it.submit(2))
+            # The counts of leases by holder, as any tool reads them.
+            keys = "return #redis.call('KEYS', '*:leases')"
+            assert own_valkey.command("EVAL", keys, "0") == "0"
+
+    own_valkey.command("FLUSHALL")
+    asyncio.run(scenario())

@@ -1,0 +1,1 @@
+"""Long suites: hundreds of kills of real processes; run by `make soak`."""

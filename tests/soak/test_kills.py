@@ -1,0 +1,138 @@
+"""`kill -9` at random instants, for each executor and store: the ledger is exact afterwards."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from paceline.roadmap import Roadmap, load_roadmap
+from paceline.testing.servers import Postgres, Valkey
+
+from tests.end_to_end.conftest import ROADMAPS
+from tests.eventually import eventually
+from tests.faults.site import PATIENCE, Site, a_site
+from tests.processes import Simulator, simulator
+from tests.soak.fleet import Fleet, a_fleet
+from tests.soak.report import ROWS, Row
+
+LEASE = 2.0
+CONCEPTS = 227
+#: Kills until the workload is begun anew, so that there is always enough to kill.
+KILLS_PER_ROUND = 8
+#: Seconds that a round may take to end when nobody is killed any more.
+ROUND = 300.0
+
+
+@pytest.fixture(scope="module")
+def workload() -> list[Roadmap]:
+    """The eight example roadmaps."""
+    roadmaps = [load_roadmap(path) for path in ROADMAPS]
+    assert sum(roadmap.concept_count() for roadmap in roadmaps) == CONCEPTS
+    return roadmaps
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[Simulator]:
+    """A simulated LLM whose calls take about a second."""
+    with simulator("--speed", "20") as server:
+        yield server
+
+
+@pytest.fixture
+def site(
+    executor: str,
+    store: str,
+    tmp_path: Path,
+    llm: Simulator,
+    valkey_server: Valkey,
+    postgres_server: Postgres,
+) -> Iterator[Site]:
+    more = {
+        "PACELINE_RUN__LEASE": f"{LEASE:g}",
+        # Here nobody dies of a run's fault: it may lose as many owners as it happens to.
+        "PACELINE_RUN__POISON_AFTER": "100",
+        "PACELINE_RUN__GRACE": "0.1",
+        "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "4",
+        "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "4",
+        "PACELINE_EXECUTORS__CELERY__POOL": "threads",
+        "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "4",
+    }
+    with a_site(
+        tmp_path,
+        executor,
+        store,
+        llm=llm,
+        valkey=valkey_server,
+        postgres=postgres_server,
+        more=more,
+    ) as it:
+        yield it
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("executor", "store"),
+    [
+        ("in-process", "sqlite"),
+        ("in-process", "postgresql"),
+        ("celery", "sqlite"),
+        ("celery", "postgresql"),
+        ("arq", "postgresql"),
+    ],
+)
+def test_whoever_is_killed_whenever_everything_is_made_once(
+    site: Site,
+    executor: str,
+    store: str,
+    workload: list[Roadmap],
+    pytestconfig: pytest.Config,
+) -> None:
+    seed = pytestconfig.getoption("--soak-seed")
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    kills: int = pytestconfig.getoption("--kills")
+    print(f"--soak-seed {seed}")  # noqa: T201 - shown where the test fails
+    paid_twice = 0
+    with a_fleet(site, random.Random(seed)) as fleet:
+        while fleet.deaths.kills < kills:
+            site.submit(*workload, new=True)
+            paid_twice += a_round(site, fleet, min(KILLS_PER_ROUND, kills - fleet.deaths.kills))
+    runs = site.count("runs")
+    row = Row(
+        executor=executor,
+        store=store,
+        kills=fleet.deaths.kills,
+        runs=runs,
+        lost=runs // len(workload) * CONCEPTS * 3 - _distinct(site),
+        duplicated=site.count("artifacts") - _distinct(site),
+        paid_twice=paid_twice,
+        in_flight=fleet.deaths.in_flight,
+        seconds=tuple(fleet.deaths.seconds),
+        seed=seed,
+    )
+    ROWS.append(row)
+    assert site.count("runs", "status <> 'completed'") == 0
+    assert site.count("concepts", "status <> 'completed'") == 0
+    assert (row.lost, row.duplicated) == (0, 0)
+    assert row.paid_twice <= row.in_flight
+    # No answer was unusable here, so nothing else was paid for.
+    eventually(lambda: site.permits() == 0, LEASE + 10)
+
+
+def a_round(site: Site, fleet: Fleet, kills: int) -> int:
+    """Work through the workload with that many kills; returns what was paid again."""
+    for _ in range(kills):
+        # As long as there is something to lose; the last kills may come late otherwise.
+        if site.count("runs", "finished_at IS NULL") == 0:
+            break
+        fleet.kill()
+    eventually(lambda: site.count("runs", "finished_at IS NULL") == 0, ROUND)
+    eventually(lambda: site.llm.figures()["in_flight"] == 0, PATIENCE)
+    paid_again: int = site.llm.figures()["paid_again"]
+    site.llm.reset()
+    return paid_again
+
+
+def _distinct(site: Site) -> int:
+    rows = "SELECT DISTINCT run_id, concept_id, step FROM artifacts"
+    return int(site.sql(f"SELECT count(*) FROM ({rows}) AS one"))

@@ -1,0 +1,146 @@
+"""The proxy of the kit: what is told to it reaches both sides."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from paceline.testing.proxy import Proxy
+
+from tests.eventually import eventually
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def echo() -> Iterator[int]:
+    """The port of a server that says what it hears."""
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            try:
+                while data := connection.recv(65_536):
+                    connection.sendall(data)
+            except OSError:
+                pass
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    with socket.create_server((HOST, 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.fixture
+def proxy(echo: int) -> Iterator[Proxy]:
+    with Proxy(echo) as it:
+        yield it
+
+
+def connect(proxy: Proxy) -> socket.socket:
+    return socket.create_connection((HOST, proxy.port), timeout=20)
+
+
+def said(connection: socket.socket, words: bytes) -> bytes:
+    """What comes back for some words, whole or until the end."""
+    connection.sendall(words)
+    heard = b""
+    while len(heard) < len(words) and (more := connection.recv(65_536)):
+        heard += more
+    return heard
+
+
+def test_what_is_said_is_heard_and_ends_are_passed_on(proxy: Proxy) -> None:
+    words = bytes(range(256)) * 2000
+    with connect(proxy) as one, connect(proxy) as two:
+        assert said(one, words) == words
+        assert said(two, b"two") == b"two"
+        one.shutdown(socket.SHUT_WR)
+        assert one.recv(1) == b""
+        assert said(two, b"still there") == b"still there"
+
+
+def test_a_cut_resets_what_is_open_and_no_more(proxy: Proxy) -> None:
+    with connect(proxy) as one:
+        assert said(one, b"a") == b"a"
+        proxy.cut()
+        with pytest.raises(ConnectionResetError):
+            one.recv(1)
+    with connect(proxy) as two:
+        assert said(two, b"b") == b"b"
+    assert proxy.cuts == 1
+
+
+def test_a_server_that_is_down_refuses_until_it_is_healed(proxy: Proxy) -> None:
+    proxy.refuse()
+    with pytest.raises(ConnectionRefusedError):
+        connect(proxy)
+    proxy.heal()
+    with connect(proxy) as one:
+        assert said(one, b"a") == b"a"
+
+
+def test_a_black_hole_holds_everything_and_gives_it_back(proxy: Proxy) -> None:
+    with connect(proxy) as one:
+        proxy.black_hole()
+        one.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            said(one, b"a")
+        one.settimeout(20)
+        proxy.heal()
+        assert one.recv(1) == b"a"
+
+
+def test_answers_can_be_cut_in_the_middle(proxy: Proxy) -> None:
+    with connect(proxy) as one:
+        assert said(one, b"before") == b"before"
+        proxy.cut_answers(after=10)
+        with pytest.raises(ConnectionResetError):
+            said(one, b"x" * 100)
+
+
+@pytest.mark.parametrize("how", ["delay", "throttle"])
+def test_it_can_be_slow(proxy: Proxy, how: str) -> None:
+    with connect(proxy) as one:
+        if how == "delay":
+            proxy.delay(0.2)
+        else:
+            proxy.throttle(200)
+        begun = time.monotonic()
+        assert said(one, b"x" * 100) == b"x" * 100
+        assert time.monotonic() - begun >= 0.2
+
+
+def test_it_stands_in_the_servers_place_in_a_url() -> None:
+    proxy = Proxy.to("redis://user:pass%20word@localhost:7000/3")
+    with proxy:
+        assert proxy.through("redis://user:pass%20word@localhost:7000/3") == (
+            f"redis://user:pass%20word@127.0.0.1:{proxy.port}/3"
+        )
+    with pytest.raises(ValueError, match="no port"):
+        Proxy.to("redis://localhost/3")
+
+
+def test_it_ends_with_connections_open(echo: int) -> None:
+    with Proxy(echo) as proxy:
+        one = connect(proxy)
+        assert said(one, b"a") == b"a"
+    with one:
+        eventually(lambda: _is_reset(one))
+
+
+def _is_reset(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
