@@ -60,10 +60,11 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
     for value in loaded.given:
         if value.origin.startswith("--"):
             name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path)
-            text = str(value.value)
+            given = value.value
+            text = str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
             # Lists, and text that would be read as TOML, are written as TOML: JSON's are the same.
-            as_toml = isinstance(value.value, list) or text[:1] in TOML_BEGINS
-            environment[name] = json.dumps(value.value, ensure_ascii=False) if as_toml else text
+            as_toml = isinstance(given, list) or text[:1] in TOML_BEGINS
+            environment[name] = json.dumps(given, ensure_ascii=False) if as_toml else text
     if loaded.config is not None:
         environment["PACELINE_CONFIG"] = str(loaded.config)
     return await asyncio.create_subprocess_exec(
