@@ -1,6 +1,8 @@
-"""The base of every plugin's options."""
+"""The base of every section of the settings, and so of every plugin's options."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from paceline.validation import holds_numbers_only, no_truth_value
 
 
 class Options(BaseModel):
@@ -11,6 +13,12 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_as_number(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[str(info.field_name)]
+        return no_truth_value(value) if holds_numbers_only(field.annotation) else value
 
 
 class NoOptions(Options):

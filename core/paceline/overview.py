@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
+from paceline.counting import count
 from paceline.errors import PacelineError
 from paceline.executor import Executor, WorkerLoad
 from paceline.store import Budget, Run, Store, WorkerRecord
@@ -256,11 +257,7 @@ def _why(view: Overview) -> str:
     )
     return (
         f"{count(totals.roadmaps_active, 'roadmap')} active (concurrency {totals.concurrency} "
-        f"counts roadmaps) × their concepts ({said}) = {totals.concepts} concepts in flight, "
+        f"counts roadmaps) × their concepts ({said}) = "
+        f"{count(totals.concepts, 'concept')} in flight, "
         f"{totals.calls} of them in an LLM call; {prefetch}."
     )
-
-
-def count(number: int, noun: str) -> str:
-    """``1 roadmap``, ``2 roadmaps``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from paceline.doctor import Finding
+
 JsonSchema = Mapping[str, object]
 
 
@@ -83,11 +85,12 @@ class Provider(ABC):
             UnusableAnswer: it answered, but with a refusal, nothing, or half an answer.
         """
 
-    async def check(self) -> str:
+    async def check(self) -> str | Finding:
         """Reach the API without paying, for ``paceline doctor``; empty where that cannot be.
 
         Returns:
-            One line: where it is, and that it knows key and model.
+            One line: where it is, and that it knows key and model; or a finding, where it
+            answers but calls may fail.
 
         Raises:
             ProviderError: as ``complete``.

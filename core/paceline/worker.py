@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import psutil
 
+from paceline.counting import count
 from paceline.errors import (
     PacelineError,
     PartUnavailable,
@@ -205,7 +206,7 @@ class Worker:
         failed, total = progress.failures, progress.total
         if not failed:
             return "completed", None
-        reason = f"{failed} of {total} concepts failed"
+        reason = f"{failed} of {count(total, 'concept')} failed"
         too_many = failed > self.parts.settings.run.failure_threshold * total
         return ("failed" if too_many else "partial"), reason
 

@@ -1,5 +1,7 @@
 """`paceline db`."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tests.cli.conftest import Terminal
@@ -26,6 +28,17 @@ def test_a_server_is_upgraded_once_and_then_up_to_date(
         "version": first["version"],
     }
     assert "no runs" in paceline("show").err
+
+
+def test_a_schema_of_a_later_paceline_is_not_to_be_upgraded(paceline: Terminal) -> None:
+    paceline("db", "upgrade")
+    with closing(sqlite3.connect("paceline.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    said = paceline("db", "current", code=1).out
+    assert "version 9999" in said
+    assert "upgrade paceline" in said
+    assert "db upgrade" not in said, "it would refuse"
+    assert "upgrade paceline" in paceline("db", "upgrade", code=1).err
 
 
 def test_a_server_that_is_away_is_one_line(paceline: Terminal, closed_port: int) -> None:

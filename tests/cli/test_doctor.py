@@ -86,6 +86,12 @@ def test_a_missing_key_is_wrong_before_any_call(paceline: Terminal) -> None:
     assert "OPENAI_API_KEY" in of("provider", found, "wrong")["text"]
 
 
+def test_a_model_that_the_server_does_not_list_is_a_warning(healthy: Terminal) -> None:
+    found = of("provider", findings(healthy, "--set", "provider.model=gpt-nothing"), "warning")
+    assert "does not list the model 'gpt-nothing'" in found["text"]
+    assert "set provider.model to one that it lists (gpt-4o-mini, " in found["fix"]
+
+
 def test_a_queue_without_redis_is_wrong(healthy: Terminal) -> None:
     for executor in ("celery", "arq"):
         found = findings(healthy, "--executor", executor, code=1)

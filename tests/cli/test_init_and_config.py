@@ -85,7 +85,6 @@ def test_config_show_names_value_and_origin_of_each_setting(paceline: Terminal) 
     [
         "store.url=postgresql://me:hidden-password@host/db",
         "redis.url=redis://:hidden-password@host/0",
-        "provider.base_url=https://me:hidden-password@host/v1",
         "provider.base_url=https://host/v1?api_key=hidden-password",
         "provider.api_key=hidden-password",
     ],

@@ -10,6 +10,7 @@ from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 
 def test_without_unfinished_runs_there_is_nothing_to_watch(paceline: Terminal) -> None:
     assert "no run is unfinished" in paceline("watch").err
+    assert paceline("watch", "--json").out == "", "a line is an event, and there is none"
 
 
 @pytest.mark.parametrize(

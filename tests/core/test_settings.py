@@ -83,8 +83,18 @@ def test_the_openai_variables_are_honoured_and_are_the_weakest(tmp_path: Path) -
         ("[strategies.per-raodmap]\nlimit = 1", r"did you mean 'per-roadmap'\?"),
         ("[strategies.per-roadmap]\nlimits = 1", r"limits: unknown field: did you mean 'limit'\?"),
         ("[strategies.per-roadmap]\nlimit = 0", r"strategies\.per-roadmap\.limit: .* not 0"),
-        ("strategy = ['global', 'global']", "strategy names global twice"),
+        ("strategy = ['global', 'global']", r"^strategy: names global twice — in .*toml$"),
+        ("run.steps = ['quiz', 'quiz']", r"^run\.steps: names quiz twice — in .*toml$"),
         ("store = 3", "store: "),
+        ("[store]\npool_size = true", r"^store\.pool_size: Input should be a number, not True"),
+        ("[run]\ndeadline = true", r"^run\.deadline: Input should be a number, not True"),
+        ("[strategies.per-roadmap]\nlimit = true", r"limit: Input should be a number, not True"),
+        (
+            "[provider]\nbase_url = 'http://user:hidden@host/v1'",
+            r"^provider\.base_url: must not carry a user or password: .* set provider\.api_key",
+        ),
+        ("[provider]\nbase_url = 'http://hidden@host'", r"base_url: must not carry a user"),
+        ("[provider]\nbase_url = ['http://user:hidden@host']", r"base_url: Input should be"),
         ("[prompts]\nquizz = 'q.md'", r"prompts\.quizz: unknown step: did you mean 'quiz'\?"),
         ("[store", "not valid TOML"),
         ("a = " + "[" * 5000, "nested too deeply"),
@@ -156,6 +166,35 @@ def test_an_assignment_reads_toml_where_it_looks_like_it() -> None:
     for wrong in ("a=" + "[" * 5000, "run.steps", "=3", "a..b=1", "a=[1"):
         with pytest.raises(SettingsError):
             parse_assignment(wrong)
+
+
+@pytest.mark.parametrize("how", ["environment", "flag"])
+def test_a_flag_and_a_variable_read_the_same_text_alike(tmp_path: Path, how: str) -> None:
+    def given(key: str, text: str) -> Loaded:
+        if how == "flag":
+            return load(tmp_path, "", parse_assignment(f"{key}={text}"))
+        name = "PACELINE_" + key.upper().replace("-", "_").replace(".", "__")
+        return load(tmp_path, environ={name: text})
+
+    assert given("run.steps", '["quiz", "tutorial"]').settings.run.steps == ["quiz", "tutorial"]
+    assert given("run.steps", "quiz,tutorial").settings.run.steps == ["quiz", "tutorial"]
+    table = given("strategies.per-roadmap", "{limit = 7}")
+    assert table.settings.strategies == {"per-roadmap": {"limit": 7}}
+    assert given("provider.model", '"a, b"').settings.provider.model == "a, b"
+    with pytest.raises(SettingsError, match="is no TOML value"):
+        given("run.steps", "[quiz")
+    key = given("provider.api_key", "[hidden").settings.provider.api_key
+    assert key is not None
+    assert key.get_secret_value() == "[hidden", "a secret may begin with anything"
+
+
+def test_the_table_of_a_project_file_must_be_one(tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[tool]\npaceline = 3\n")
+    with pytest.raises(SettingsError, match=r"tool\.paceline must be a table, not 3"):
+        load_settings(Plugins(), config=project, environ={})
+    project.write_text("[tool.paceline]\nexecutor = 'arq'\n[tool.other]\nx = 1\n")
+    assert load_settings(Plugins(), config=project, environ={}).settings.executor == "arq"
 
 
 def test_tls_to_redis_checks_whose_certificate_it_is() -> None:

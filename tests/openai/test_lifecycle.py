@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from paceline.context import Context
+from paceline.doctor import Finding
 from paceline.errors import ProviderUnusable, SettingsError, Transient
 from paceline.plugins import Plugins
 from paceline.settings.model import ProviderSettings, Settings
@@ -61,10 +62,15 @@ def test_a_server_of_ones_own_needs_no_key() -> None:
     assert asyncio.run(go()) == "Bearer no-key"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://a/v1", "http://", "http://[x", "/v1"])
-def test_an_address_that_is_none_is_a_fault_of_the_settings(url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["localhost:8000/v1", "ftp://a/v1", "http://", "http://[x", "/v1", "http://u:p@host/v1"]
+)
+def test_an_address_that_is_none_is_a_fault_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(SettingsError, match=r"provider\.base_url"):
-        make({"base_url": url})
+        make({})
 
 
 def test_fields_that_paceline_decides_cannot_be_replaced() -> None:
@@ -205,8 +211,8 @@ def test_closing_ends_the_calls_in_flight() -> None:
     asyncio.run(go())
 
 
-def check(*script: Handler, **changes: object) -> str:
-    async def go() -> str:
+def check(*script: Handler, **changes: object) -> str | Finding:
+    async def go() -> str | Finding:
         async with asked(*script, **changes) as (provider, _):
             return await provider.check()
 
@@ -217,15 +223,19 @@ MODELS = reply({"object": "list", "data": [{"id": "test-model"}, {"id": "other"}
 
 
 def test_a_look_proves_key_and_model() -> None:
-    assert check(MODELS).endswith("knows the key and the model 'test-model'")
+    assert str(check(MODELS)).endswith("knows the key and the model 'test-model'")
 
 
 def test_a_look_tells_what_a_server_of_ones_own_lists_instead() -> None:
-    assert "(it lists test-model, other)" in check(MODELS, model="mine")
+    told = check(MODELS, model="mine")
+    assert isinstance(told, Finding)
+    assert told.level == "warning"
+    assert "does not list the model 'mine'" in told.text
+    assert "(test-model, other)" in told.fix
 
 
 def test_a_look_at_a_server_without_a_list_says_that_it_answers() -> None:
-    assert "it lists no models" in check(fault(404))
+    assert "it lists no models" in str(check(fault(404)))
 
 
 def test_a_look_with_a_wrong_key_fails_as_a_call_would() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from paceline.counting import count
 from paceline.errors import SettingsError
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.validation import describe
@@ -155,14 +156,14 @@ def examples() -> Workload:
 
 def made_up(roadmaps: int, concepts: int) -> Workload:
     """Roadmaps of so many concepts each, which say nothing but their names."""
-    name = f"{roadmaps} made-up roadmaps of {concepts} concepts"
+    name = f"{count(roadmaps, 'made-up roadmap')} of {count(concepts, 'concept')}"
     return Workload(name, [_made_up(number, concepts) for number in range(1, roadmaps + 1)])
 
 
 def of_files(roadmaps: Sequence[Roadmap]) -> Workload:
     """A user's own roadmaps."""
-    count = sum(roadmap.concept_count() for roadmap in roadmaps)
-    return Workload(f"{len(roadmaps)} own roadmaps, {count} concepts", roadmaps)
+    concepts = count(sum(roadmap.concept_count() for roadmap in roadmaps), "concept")
+    return Workload(f"{count(len(roadmaps), 'own roadmap')}, {concepts}", roadmaps)
 
 
 def warm_up() -> Roadmap:

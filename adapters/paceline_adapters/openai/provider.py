@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx2
 import openai
 from openai import AsyncOpenAI
+from paceline.doctor import Finding
 from paceline.errors import ProviderUnusable, Transient
 from paceline.provider import Completion, CompletionRequest, Provider
 from paceline.settings.model import ProviderSettings
@@ -118,7 +119,7 @@ class OpenAIProvider(Provider):
         self._dialect.notice(request, said, text, bare=text == completion.text.strip())
         return replace(completion, text=text)
 
-    async def check(self) -> str:
+    async def check(self) -> str | Finding:
         """Reach the server without paying; see ``Provider.check``."""
         timeout = min(self._settings.timeout, CHECK)
         try:
@@ -127,7 +128,7 @@ class OpenAIProvider(Provider):
         except CAUGHT as error:
             raise of_error(error, self._server, timeout=timeout) from None
 
-    async def _look(self) -> str:
+    async def _look(self) -> str | Finding:
         address, model = self._server.address, self._server.model
         try:
             listed = await self._open().get("/models", cast_to=httpx2.Response)
@@ -140,9 +141,14 @@ class OpenAIProvider(Provider):
             return f"{address} knows the key and the model {model!r}"
         if self._own:
             raise ProviderUnusable(f"{address} offers no model {model!r} to this key")
-        # Servers of one's own list a file's name, and answer to any.
+        # Some servers of one's own list a file's name and answer to any; others to none but it.
         shown = ", ".join(names[:5]) or "none"
-        return f"{address} answers; it does not list the model {model!r} (it lists {shown})"
+        return Finding(
+            "warning",
+            "provider openai",
+            f"{address} answers, but does not list the model {model!r}: calls may fail with 404",
+            f"set provider.model to one that it lists ({shown}), unless it answers to any name",
+        )
 
     async def close(self) -> None:
         """Close the connections; a second call does nothing."""

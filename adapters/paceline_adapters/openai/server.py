@@ -39,17 +39,15 @@ class Server:
             host, port = parts.hostname, parts.port
         except ValueError:
             parts, host, port = urlsplit(""), None, None
-        if parts.scheme not in ("http", "https") or not host:
+        if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
             raise SettingsError(
-                "provider.base_url: must be an address that begins with http:// or https://, "
-                "as https://api.openai.com/v1"
+                "provider.base_url: must be an address that begins with http:// or https:// and "
+                "carries no user or password, as https://api.openai.com/v1"
             )
         where = f"[{host}]" if ":" in host else host
         where = where if port is None else f"{where}:{port}"
         # Placeholder keys are words such as `none`; to mask those would garble messages.
-        secrets = tuple(
-            secret for secret in (api_key, parts.password or "", parts.query) if len(secret) > 5
-        )
+        secrets = tuple(secret for secret in (api_key, parts.query) if len(secret) > 5)
         return cls(f"{parts.scheme}://{where}{parts.path}", model, secrets)
 
     def quote(self, text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from paceline.counting import count
 from paceline.errors import BudgetError
 from paceline.settings.model import StoreSettings
 from paceline.store import Budget, WorkerRecord, shrunk
@@ -104,11 +105,10 @@ def share(
     """
     if found.free is None or processes * shape.total <= found.free:
         return shape.total, None
-    plural = "process" if processes == 1 else "processes"
     total = processes * shape.total + found.reserve + found.registered
     words = (
-        f"{processes} {plural} × ({shape.size} + {shape.overflow}) + {found.reserve} reserved "
-        f"+ {found.registered} already registered = {total}, "
+        f"{count(processes, 'process', 'processes')} × ({shape.size} + {shape.overflow}) "
+        f"+ {found.reserve} reserved + {found.registered} already registered = {total}, "
         f"but the server allows {found.server_max}"
     )
     each = shrunk(found.free, processes)

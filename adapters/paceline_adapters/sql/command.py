@@ -58,5 +58,6 @@ def current(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: 
         click.echo(f"version {version}, up to date")
     else:
         found = "no schema yet" if version is None else f"version {version}"
-        click.echo(f"{found}; this paceline needs {schema.NEWEST}: paceline db upgrade")
+        fix = "upgrade paceline" if schema.is_newer(version) else "paceline db upgrade"
+        click.echo(f"{found}; this paceline needs {schema.NEWEST}: {fix}")
     return 0 if fits else 1

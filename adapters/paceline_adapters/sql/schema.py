@@ -55,12 +55,17 @@ def check(version: str | None, address: Address) -> bool:
     Raises:
         SchemaVersionError: it is newer.
     """
-    if version is not None and version not in VERSIONS:
+    if is_newer(version):
         raise SchemaVersionError(
             f"{address.place}: its schema ({version}) is newer than this paceline knows "
             f"({NEWEST}): upgrade paceline"
         )
     return version == NEWEST
+
+
+def is_newer(version: str | None) -> bool:
+    """Whether a later paceline made the schema: this one can neither use nor change it."""
+    return version is not None and version not in VERSIONS
 
 
 def needs_upgrade(version: str | None, address: Address) -> SchemaVersionError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paceline.cli.output import harmless
+from paceline.counting import count
 from paceline.events import Event
 from paceline.store import Figures, PoolFigures
 
@@ -60,9 +61,10 @@ class Totals:
     def sentence(self) -> str:
         """Both layers in one line."""
         return (
-            f"{self.roadmaps} {'roadmap' if self.roadmaps == 1 else 'roadmaps'} running · "
-            f"{self.concepts} concepts in flight · {self.calls} LLM calls · "
-            f"{self.connections} of {self.limit} DB connections · {self.events:.0f} events/s"
+            f"{count(self.roadmaps, 'roadmap')} running · "
+            f"{count(self.concepts, 'concept')} in flight · {count(self.calls, 'LLM call')} · "
+            f"{self.connections} of {count(self.limit, 'DB connection')} · "
+            f"{count(round(self.events), 'event')}/s"
         )
 
 
@@ -120,9 +122,10 @@ class PlainBoard(Board):
         self._counts[event.task_id] = (event.progress_current, event.progress_total)
         if event.terminal:
             title = self._titles.get(event.task_id, event.task_id)
-            done = f"{event.progress_current - event.failed}/{event.progress_total}"
+            completed = event.progress_current - event.failed
+            done = f"{completed}/{count(event.progress_total, 'concept')}"
             reason = f" ({harmless(event.reason)})" if event.reason else ""
-            click.echo(f"{title}: {event.status}, {done} concepts{reason}")
+            click.echo(f"{title}: {event.status}, {done}{reason}")
 
     def figures(self, totals: Totals) -> None:
         """Tell of the figures, not too often."""
@@ -132,7 +135,7 @@ class PlainBoard(Board):
             self._last = now
             current = sum(count for count, _ in self._counts.values())
             total = sum(total for _, total in self._counts.values())
-            click.echo(f"{current}/{total} concepts · {totals.sentence()}")
+            click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}")
 
 
 class TerminalBoard(Board):

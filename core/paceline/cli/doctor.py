@@ -13,8 +13,8 @@ from paceline.cli.common import (
     run_async,
     settings_options,
 )
+from paceline.counting import count
 from paceline.doctor import Finding, Level
-from paceline.overview import count
 from paceline.plugins import Plugins
 from paceline.settings.load import Loaded
 
@@ -45,7 +45,7 @@ def doctor(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
     else:
         _print(findings)
         warnings = sum(one.level == "warning" for one in findings)
-        click.echo(f"{wrong} wrong, {count(warnings, 'warning')}, {len(findings)} checks")
+        click.echo(f"{wrong} wrong, {count(warnings, 'warning')}, {count(len(findings), 'check')}")
     return 1 if wrong else 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from paceline.cli.common import json_text, note, run_async, settings_options
+from paceline.counting import count
 from paceline.errors import UsageError
 from paceline.plugins import Plugins
 from paceline.settings.load import Loaded
@@ -106,7 +107,7 @@ async def _write_markdown(
         parts = [f"# {plain(concept.name)}", *map(reader.markdown, reader.ordered(found))]
         write_whole(folder / file, "\n\n".join(parts) + "\n", replace=force)
     write_whole(index, "\n".join(contents) + "\n", replace=force)
-    click.echo(f"{len(files)} concepts written to {index}")
+    click.echo(f"{count(len(files), 'concept')} written to {index}")
 
 
 async def _write_json(
@@ -123,7 +124,7 @@ async def _write_json(
         refuse_existing([to])
     parts = [part async for part in _json_parts(store, run, reader)]
     write_whole(to, "".join(parts) + "\n", replace=force)
-    click.echo(f"{run.completed} of {run.total} concepts written to {to}")
+    click.echo(f"{run.completed} of {count(run.total, 'concept')} written to {to}")
 
 
 async def _json_parts(store: Store, run: Run, reader: "Reader") -> AsyncIterator[str]:

@@ -10,7 +10,7 @@ from paceline.cli.board import Board, Totals, totals_here
 from paceline.cli.local_workers import local_workers
 from paceline.cli.output import note, warn
 from paceline.cli.report import Result, result_of
-from paceline.errors import PartUnavailable
+from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
 from paceline.follow import follow
 from paceline.opening import open_worker, reserve_connections, worker_records
@@ -60,6 +60,11 @@ class Generation:
         executor = make_executor(self._settings, self.plugins)
         if executor.distributed:
             await self._elsewhere()
+        elif self.workers:
+            raise UsageError(
+                f"--workers starts workers of a queue, but executor {self._settings.executor} "
+                "works in this process: set its concurrency instead"
+            )
         else:
             await self._here(executor.concurrency)
 

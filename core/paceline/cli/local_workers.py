@@ -1,6 +1,7 @@
 """Worker processes that live as long as the command that started them."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -8,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 from paceline.errors import PartUnavailable
-from paceline.settings.load import Loaded
+from paceline.settings.load import TOML_BEGINS, Loaded
 
 #: Seconds that a worker may take to end beyond its grace.
 PATIENCE = 10.0
@@ -57,11 +58,13 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
     """A worker with the same settings, passed on where no process list shows them."""
     environment = dict(os.environ)
     for value in loaded.given:
-        if value.origin.startswith("--") and not isinstance(value.value, dict):
+        if value.origin.startswith("--"):
             name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path)
             given = value.value
-            joined = ",".join(map(str, given)) if isinstance(given, list) else str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            environment[name] = joined
+            text = str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            # Lists, and text that would be read as TOML, are written as TOML: JSON's are the same.
+            as_toml = isinstance(given, list) or text[:1] in TOML_BEGINS
+            environment[name] = json.dumps(given, ensure_ascii=False) if as_toml else text
     if loaded.config is not None:
         environment["PACELINE_CONFIG"] = str(loaded.config)
     return await asyncio.create_subprocess_exec(

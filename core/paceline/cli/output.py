@@ -27,8 +27,13 @@ def console() -> "Console":
 
 
 def echo_table(table: "Table") -> None:
-    """A table on stdout; in a pipe without the blanks that fill up its last column."""
+    """A table on stdout; in a pipe without the blanks that fill up its last column.
+
+    On a narrow terminal what does not fit goes on in the next line: nothing is cut off.
+    """
     target = console()
+    for column in table.columns:
+        column.overflow = "fold"
     if target.is_terminal:
         target.print(table)
         return

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import click
 
 from paceline.cli.output import console, harmless
+from paceline.counting import count
 from paceline.service import Submitted
 from paceline.store import ENDED, ConceptState, Run, RunStatus, Store
 
@@ -142,7 +143,7 @@ def _reasons(result: Result) -> list[str]:
         lines.append(f"  {concepts[0]}{others}: {reason}")
     if len(by_reason) > SHOWN_REASONS:
         more = len(by_reason) - SHOWN_REASONS
-        lines.append(f"  … and {more} more reasons: paceline show {run.run_id}")
+        lines.append(f"  … and {count(more, 'more reason')}: paceline show {run.run_id}")
     if run.status in ENDED and run.status != "completed":
         lines.append("  the same command again goes on with what is missing")
     return [harmless(line) for line in lines]

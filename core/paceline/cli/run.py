@@ -6,6 +6,7 @@ import click
 
 from paceline.cli.common import echo_json, json_option, note, run_async, settings_options
 from paceline.cli.files import read_roadmaps, roadmap_files
+from paceline.counting import count
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.settings.load import Loaded
@@ -91,7 +92,12 @@ def generate(
         note("stopped; the same command again goes on at the first missing artifact")
     if peaks.roadmaps:
         click.echo(
-            f"At the peak {peaks.roadmaps} roadmaps were active at once, and "
-            f"{peaks.concepts} concepts were in flight within them."
+            f"At the peak {_were(peaks.roadmaps, 'roadmap')} active at once, and "
+            f"{_were(peaks.concepts, 'concept')} in flight within "
+            f"{'it' if peaks.roadmaps == 1 else 'them'}."
         )
     return code
+
+
+def _were(number: int, noun: str) -> str:
+    return f"{count(number, noun)} {'was' if number == 1 else 'were'}"

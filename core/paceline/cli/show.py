@@ -111,7 +111,7 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
     table = Table(box=None, pad_edge=False)
     # Narrow enough for 80 columns: a run's id and its time are never broken.
     for title in ("run", "status", "concepts", "created", "roadmap"):
-        table.add_column(title, no_wrap=title in {"run", "created"})
+        table.add_column(title, no_wrap=title in {"run", "status", "created"})
     for run in runs:
         failed = f", {run.failed} failed" if run.failed else ""
         table.add_row(

@@ -8,6 +8,7 @@ import click
 from paceline.cli.common import console, echo_json, echo_table, harmless
 from paceline.cli.content import Reader, artifact_to_json, concept_to_json, in_order
 from paceline.cli.runs import find_run
+from paceline.counting import count
 from paceline.errors import UsageError
 from paceline.overview import run_to_json
 from paceline.plugins import Plugins, nearest
@@ -123,7 +124,11 @@ def _seconds(run: Run) -> float | None:
 
 def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
     seconds = _seconds(run)
-    facts = [f"{run.finished} of {run.total} concepts", f"{run.failed} failed", f"{tokens} tokens"]
+    facts = [
+        f"{run.finished} of {count(run.total, 'concept')}",
+        f"{run.failed} failed",
+        count(tokens, "token"),
+    ]
     if cost is not None:
         facts.append(f"cost {cost:.4f}")
     if seconds is not None:

@@ -103,7 +103,9 @@ def _print_runs(runs: Sequence[Run]) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("run", "status", "concepts", "failed", "roadmap"):
         right = title in {"concepts", "failed"}
-        table.add_column(title, justify="right" if right else "left", no_wrap=title == "run")
+        table.add_column(
+            title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
+        )
     for run in runs[:SHOWN_RUNS]:
         table.add_row(
             run.run_id,

@@ -35,7 +35,12 @@ LOOK_EVERY = 1.0
     metavar="EPOCH-OFFSET",
     help="Go on after this position of one RUN: the epoch and offset of its last event seen.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one event per line, as JSON.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one event per line, as JSON; no line where no run is unfinished.",
+)
 def watch(
     *, runs: tuple[str, ...], loaded: Loaded, plugins: Plugins, after: str | None, as_json: bool
 ) -> int:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from paceline.context import Context
+from paceline.counting import count
 from paceline.doctor import rules
 from paceline.doctor.finding import Finding
 from paceline.errors import PacelineError, PartUnavailable, Refused, SettingsError
@@ -175,7 +176,9 @@ async def _provider(settings: Settings, plugins: Plugins, report: _Report) -> No
             await made.close()
         if not said and settings.provider.base_url is not None:
             said = await _connect(settings.provider.base_url)
-        report.add(Finding("ok", f"provider {name}", said or "made; it offers no check"))
+        if not isinstance(said, Finding):
+            said = Finding("ok", f"provider {name}", said or "made; it offers no check")
+        report.add(said)
 
     await report.look(
         f"provider {name}", "check provider.base_url, provider.model and the API key", look
@@ -208,10 +211,9 @@ def _workers(
     part = f"executor {settings.executor}"
     if serving:
         roadmaps = sum(worker.concurrency for worker in serving)
-        plural = "worker process" if len(serving) == 1 else "worker processes"
-        report.add(
-            Finding("ok", part, f"{len(serving)} {plural} registered, {roadmaps} roadmaps at once")
-        )
+        processes = count(len(serving), "worker process", "worker processes")
+        text = f"{processes} registered, {count(roadmaps, 'roadmap')} at once"
+        report.add(Finding("ok", part, text))
     elif executor.distributed and not answering:
         report.add(Finding("warning", part, "no worker is registered", "start: paceline worker"))
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from paceline.counting import count
 from paceline.doctor.finding import Finding, ascending
 from paceline.executor import Executor
 from paceline.settings.model import Settings
@@ -107,10 +108,9 @@ def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterat
         return
     each = store.pool_size + store.max_overflow
     total = processes * each + budget.reserve
-    plural = "process" if processes == 1 else "processes"
     words = (
-        f"{processes} {plural} × ({store.pool_size} + {store.max_overflow}) + "
-        f"{budget.reserve} reserved = {total}"
+        f"{count(processes, 'process', 'processes')} × ({store.pool_size} + {store.max_overflow}) "
+        f"+ {budget.reserve} reserved = {total}"
     )
     fitting = max(1, (allowed - budget.reserve) // processes)
     fix = f"lower store.pool_size and store.max_overflow to {fitting} together"

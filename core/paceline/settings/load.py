@@ -22,6 +22,8 @@ NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG"})
 _OPENAI = {"OPENAI_API_KEY": ("provider", "api_key"), "OPENAI_BASE_URL": ("provider", "base_url")}
 #: Sections whose next key is a plugin's name.
 _BY_PLUGIN = ("strategies", "executors", "providers")
+#: A value given as text that begins so is TOML: a list, a table, a string.
+TOML_BEGINS = ("[", "{", '"')
 _MAX_FILE = 2**20
 
 Path_ = tuple[str, ...]
@@ -80,16 +82,13 @@ def load_settings(
     environ = os.environ if environ is None else environ
     if config is None and environ.get("PACELINE_CONFIG"):
         config = Path(environ["PACELINE_CONFIG"])
-    given = [
-        *(
-            Value(path, environ[name], f"environment {name}")
-            for name, path in _OPENAI.items()
-            if environ.get(name)
-        ),
-        *_from_file(config),
-        *_from_environment(environ),
-        *flags,
+    openai = [
+        Value(path, environ[name], f"environment {name}")
+        for name, path in _OPENAI.items()
+        if environ.get(name)
     ]
+    near = [leaf for value in (*_from_environment(environ), *flags) for leaf in _flat(value)]
+    given = [*openai, *_from_file(config), *near]
     given = [Value(_folded(value.path), value.value, value.origin) for value in given]
     loaded = replace(_validated(given), config=config)
     _check_sections(loaded, plugins)
@@ -106,15 +105,21 @@ def parse_assignment(text: str) -> Value:
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
         raise SettingsError(f"--set {text!r}: write it as key=value, as in store.pool_size=5")
-    value: object = raw
-    if raw[:1] in ("[", "{", '"'):
-        try:
-            value = tomllib.loads(f"value = {raw}")["value"]
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"--set {key}: {raw!r} is no TOML value: {error}") from None
-        except RecursionError:
-            raise SettingsError(f"--set {key}: nested too deeply") from None
-    return Value(path, value, f"--set {key}")
+    return _read(path, raw, f"--set {key}")
+
+
+def _read(path: Path_, raw: str, origin: str) -> Value:
+    """A value that came as text: TOML where it begins as a list, a table or a string does."""
+    if raw[:1] not in TOML_BEGINS:
+        return Value(path, raw, origin)
+    try:
+        return Value(path, tomllib.loads(f"value = {raw}")["value"], origin)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        if _is_secret(path):  # a password may begin with anything
+            return Value(path, raw, origin)
+        if isinstance(error, RecursionError):
+            raise SettingsError(f"{origin}: nested too deeply") from None
+        raise SettingsError(f"{origin}: {raw!r} is no TOML value: {error}") from None
 
 
 def options_for(sections: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:
@@ -131,14 +136,14 @@ def _folded(path: Path_) -> Path_:
 def _from_file(config: Path | None) -> Iterator[Value]:
     if config is not None:
         data = _read_toml(config, must_exist=True)
-        table = data if config.name != "pyproject.toml" else _tool_table(data)
+        table = data if config.name != "pyproject.toml" else _tool_table(config, data)
         yield from _leaves(table, (), str(config))
         return
     own, shared = Path("paceline.toml"), Path("pyproject.toml")
     if own.is_file():
         yield from _leaves(_read_toml(own), (), str(own))
     elif shared.is_file():
-        yield from _leaves(_tool_table(_read_toml(shared)), (), f"{shared} [tool.paceline]")
+        yield from _leaves(_tool_table(shared, _read_toml(shared)), (), f"{shared} [tool.paceline]")
 
 
 def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
@@ -158,8 +163,11 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
         raise SettingsError(f"{path}: nested too deeply") from None
 
 
-def _tool_table(data: Mapping[str, object]) -> Mapping[str, object]:
-    return _table(_table(data.get("tool")).get("paceline"))
+def _tool_table(path: Path, data: Mapping[str, object]) -> Mapping[str, object]:
+    table = _table(data.get("tool")).get("paceline", {})
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{path}: tool.paceline must be a table, not {table!r}")
+    return _table(cast("object", table))
 
 
 def _table(value: object) -> Mapping[str, object]:
@@ -175,11 +183,16 @@ def _leaves(table: Mapping[str, object], path: Path_, origin: str) -> Iterator[V
             yield Value((*path, key), value, origin)
 
 
+def _flat(value: Value) -> Iterator[Value]:
+    """A table as the values in it, so that one more adds to it."""
+    return _leaves({value.path[-1]: value.value}, value.path[:-1], value.origin)
+
+
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
     for name, value in sorted(environ.items()):
         if name.startswith(PREFIX) and name not in NOT_SETTINGS:
             path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-            yield Value(path, value, f"environment {name}")
+            yield _read(path, value, f"environment {name}")
 
 
 def _validated(given: Sequence[Value]) -> Loaded:
@@ -236,7 +249,7 @@ def _hint(place: Path_) -> str:
 
 
 def _is_secret(path: Path_) -> bool:
-    return path[-1] in {"url", "api_key"}
+    return path[-1] in {"url", "api_key", "base_url"}
 
 
 def _known_keys(path: Path_) -> list[str]:

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
-Options = dict[str, object]
+from paceline.options import Options
+
+#: Options of a plugin, as they were given.
+Section = dict[str, object]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
 
 
@@ -16,11 +20,30 @@ def _names(value: object) -> object:
     return value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+def _each_once(names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PydanticCustomError("twice", "names {names} twice", {"names": ", ".join(twice)})
+    return names
 
 
-class StoreSettings(_Section):
+def _without_credentials(url: str) -> str:
+    """A name or password would go where the key goes, into the same header."""
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise PydanticCustomError(
+            "credentials",
+            "must not carry a user or password: an API takes one key, so set provider.api_key",
+        )
+    return url
+
+
+Names = Annotated[
+    list[str], BeforeValidator(_names), Field(min_length=1), AfterValidator(_each_once)
+]
+BaseUrl = Annotated[str, AfterValidator(_without_credentials)]
+
+
+class StoreSettings(Options):
     """The database."""
 
     url: SecretStr = SecretStr("sqlite+aiosqlite:///paceline.db")
@@ -39,7 +62,7 @@ class StoreSettings(_Section):
     """Seconds to wait for the server when connecting."""
 
 
-class RedisSettings(_Section):
+class RedisSettings(Options):
     """Redis or Valkey: broker of the queues, shared limits, events across processes."""
 
     url: SecretStr | None = None
@@ -62,12 +85,12 @@ class RedisSettings(_Section):
         return {"ssl_check_hostname": True} if checked_by_us else {}
 
 
-class ProviderSettings(_Section):
+class ProviderSettings(Options):
     """The LLM."""
 
     name: str = "openai"
     """Which provider plugin."""
-    base_url: str | None = None
+    base_url: BaseUrl | None = None
     """Address of an OpenAI-compatible API; its own when not set."""
     api_key: SecretStr | None = None
     """The API's key."""
@@ -96,12 +119,10 @@ class ProviderSettings(_Section):
     """Price of a million answer tokens."""
 
 
-class RunSettings(_Section):
+class RunSettings(Options):
     """How a roadmap is worked on."""
 
-    steps: Annotated[list[str], BeforeValidator(_names), Field(min_length=1)] = Field(
-        default_factory=lambda: ["tutorial", "resources", "quiz"]
-    )
+    steps: Names = Field(default_factory=lambda: ["tutorial", "resources", "quiz"])
     """What is made for each concept, in order."""
     failure_threshold: float = Field(default=0.5, ge=0, le=1)
     """A run fails when more than this share of its concepts failed; else it is partial."""
@@ -115,7 +136,7 @@ class RunSettings(_Section):
     """Owners lost in a row, without a new artifact, until a run is given up."""
 
 
-class EventSettings(_Section):
+class EventSettings(Options):
     """Progress events."""
 
     bus: str = "auto"
@@ -126,12 +147,10 @@ class EventSettings(_Section):
     """Seconds that a run's events are kept after the last one."""
 
 
-class Settings(_Section):
+class Settings(Options):
     """Everything that can be set."""
 
-    strategy: Annotated[list[str], BeforeValidator(_names), Field(min_length=1, max_length=8)] = (
-        Field(default_factory=lambda: ["per-roadmap"])
-    )
+    strategy: Names = Field(default_factory=lambda: ["per-roadmap"], max_length=8)
     """Names of the strategies, outer first."""
     executor: str = "in-process"
     """Name of the executor."""
@@ -142,20 +161,12 @@ class Settings(_Section):
     events: EventSettings = EventSettings()
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
     """Own prompt templates: step name to file."""
-    strategies: dict[str, Options] = Field(default_factory=dict[str, Options])
+    strategies: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of strategies, by name."""
-    executors: dict[str, Options] = Field(default_factory=dict[str, Options])
+    executors: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of executors, by name."""
-    providers: dict[str, Options] = Field(default_factory=dict[str, Options])
+    providers: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of providers, by name."""
-
-    @model_validator(mode="after")
-    def _names_once(self) -> "Settings":
-        for field, names in (("strategy", self.strategy), ("run.steps", self.run.steps)):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{field} names {', '.join(twice)} twice")
-        return self
 
     @property
     def store_kind(self) -> str:
