@@ -13,7 +13,7 @@ from benchmarks.experiment import measured, ours
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 #: Slow enough that all two thousand are in their first call before the first one ends.
-SPEED = 4.0
+SPEED = 3.0
 #: Resident memory per sleeping task, in a process that does nothing else.
 _TASKS = """
 import asyncio, json, psutil
