@@ -9,24 +9,24 @@ CPU is the worker process's, from the claim to the run's end. Memory is the proc
 it generates, less what loading the roadmap had added.
 """
 
-import json
+import asyncio
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from urllib.request import urlopen
 
 import click
 from paceline.errors import PartUnavailable
+from paceline_adapters.bench.places import provider
+from paceline_adapters.bench.spread import told
 from pydantic import BaseModel
 
 from benchmarks.growth_cell import LIMIT, Cell, Growth
-from benchmarks.targets import Target, conclude, spread, table
+from benchmarks.targets import Target, conclude, table
 
 #: How much more the largest run may cost than the smallest, per concept and in memory.
 FLAT = 1.2
@@ -63,28 +63,6 @@ class Measured(BaseModel):
     growth: Growth
 
 
-@contextmanager
-def simulator(*options: str) -> Generator[tuple[str, Callable[[], int]]]:
-    """A simulator in a process of its own: its base URL, and the most calls it had in flight."""
-    command = [sys.executable, "-m", "paceline", "simulator", "--port", "0", "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                raise PartUnavailable("the simulator did not start")
-            base_url: str = json.loads(line)["base_url"]
-            stats = base_url.removesuffix("/v1") + "/__paceline/stats"
-
-            def peak() -> int:
-                with urlopen(stats) as answer:
-                    return int(json.load(answer)["in_flight_peak"])
-
-            yield base_url, peak
-        finally:
-            process.terminate()
-
-
 def measure(cell: Cell) -> Growth:
     """Submit and work on a cell's run, each in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.growth_cell"]
@@ -95,26 +73,25 @@ def measure(cell: Cell) -> Growth:
     return Growth.model_validate_json(done.stdout)
 
 
-def measure_series(series: Series, size: int) -> Growth:
+async def measure_series(series: Series, size: int) -> Growth:
     """Measure one size."""
     with TemporaryDirectory() as folder:
         cell = Cell(concepts=size, store=series.url.format(folder))
         if not series.http:
             return measure(cell)
         # A quarter of a second and less: slow enough that the limit of calls binds.
-        with simulator("--speed", "100") as (base_url, _):
-            return measure(cell.model_copy(update={"base_url": base_url}))
+        async with provider(["--speed", "100"], Path(folder)) as llm:
+            over_http = cell.model_copy(update={"base_url": llm.base_url})
+            return await asyncio.to_thread(measure, over_http)
 
 
-def measure_flight(calls: int, hold: float) -> tuple[Growth, int]:
+async def measure_flight(calls: int, hold: float) -> tuple[Growth, int]:
     """Have so many calls in flight at once; and how many the simulator saw."""
-    with (
-        TemporaryDirectory() as folder,
-        simulator("--latency", f"tutorial={hold}") as (base_url, peak),
-    ):
+    with TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/growth.db"
-        cell = Cell(concepts=calls, store=store, base_url=base_url, unbounded=True)
-        return measure(cell), peak()
+        async with provider(["--latency", f"tutorial={hold}"], Path(folder)) as llm:
+            cell = Cell(concepts=calls, store=store, base_url=llm.base_url, unbounded=True)
+            return await asyncio.to_thread(measure, cell), await llm.peak()
 
 
 def allow_files(count: int) -> None:
@@ -131,7 +108,7 @@ def allow_files(count: int) -> None:
 
 
 def shown(found: Sequence[Measured]) -> str:
-    """Every size of every series, medians with lowest and highest."""
+    """Every size of every series: medians with their spread."""
     rows: list[list[str]] = []
     for name in dict.fromkeys(one.series for one in found):
         mine = [one.growth for one in found if one.series == name]
@@ -141,10 +118,10 @@ def shown(found: Sequence[Measured]) -> str:
                 [
                     name,
                     str(size),
-                    spread([one.cpu_per_concept * 1e3 for one in runs]),
-                    spread([one.peak_less_roadmap / _MIB for one in runs], 0),
-                    spread([one.roadmap / _MIB for one in runs], 0),
-                    spread([one.lag_p99 * 1e3 for one in runs], 0),
+                    told([one.cpu_per_concept * 1e3 for one in runs]),
+                    told([one.peak_less_roadmap / _MIB for one in runs], 0),
+                    told([one.roadmap / _MIB for one in runs], 0),
+                    told([one.lag_p99 * 1e3 for one in runs], 0),
                 ]
             )
     head = ["", "concepts", "CPU ms a concept", "peak less roadmap MiB", "roadmap MiB"]
@@ -245,7 +222,7 @@ def main(
     for number in range(rounds):
         for series in all_series:
             for size in series.sizes:
-                growth = measure_series(series, size)
+                growth = asyncio.run(measure_series(series, size))
                 found.append(Measured(series=series.name, round=number, growth=growth))
                 click.echo(f"round {number + 1}: {series.name}, {size}", err=True)
     if found:
@@ -254,7 +231,7 @@ def main(
     judged = targets(found, all_series)
     measured: dict[str, object] = {"runs": [one.model_dump() for one in found]}
     if in_flight:
-        growth, seen = measure_flight(in_flight, hold)
+        growth, seen = asyncio.run(measure_flight(in_flight, hold))
         each = (growth.peak_less_roadmap - growth.before) / in_flight / 1024
         click.echo(
             f"\n{in_flight} calls in flight on one process: the simulator saw {seen} at once; "

@@ -21,6 +21,7 @@ from paceline.service import Service
 from paceline.settings.model import ProviderSettings, RunSettings, Settings, StoreSettings
 from paceline.store import Store
 from paceline.worker import Worker
+from paceline_adapters.bench.spread import percentile
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from benchmarks import growth_provider, memory
@@ -153,7 +154,7 @@ async def work(cell: Cell, settings: Settings, plugins: Plugins) -> Growth:
             roadmap=await loading - before,
             before=before,
             peak=memory.peak(),
-            lag_p99=sorted(lags)[int(len(lags) * 0.99)] if lags else 0.0,
+            lag_p99=percentile(lags, 0.99) if lags else 0.0,
         )
 
 

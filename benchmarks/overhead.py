@@ -5,49 +5,34 @@
 
 Two measurements, each a ratio within one run. In pairs that take turns, the whole pipeline
 (validation, SQLite, events, progress) and the script that only asks work on the same 227
-concepts; both are warm, and each is alone with the simulated provider. Then each strategy works
+concepts; both are warm, and each is alone with a simulated provider. Then each strategy works
 at the provider's usual latencies, and its makespan is held against the list schedule of the same
-drawn latencies. The simulated provider shares the machine's processors: it answers both sides of
-a ratio alike, and its share is in no processor time given here.
+drawn latencies. The engine looks on from a process of its own, and the provider is another: both
+share the machine's processors, alike for both sides of a ratio, and are in no processor time
+given here.
 
 The exit code is 1 when a target is missed.
 """
 
 import json
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 import click
-from paceline.roadmap import load_roadmap
+from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.race import MODEL, ROADMAPS, Lap, run_lap, simulator
-from benchmarks.schedule import Chain, by_calls, by_concepts, drawn
+from benchmarks.experiment import by_hand, measured, ours
 
-PACELINE, SCRIPT = "benchmarks.host", "benchmarks.contestants.gather_unsaved"
 #: Seconds of every call of the pairs.
 CALL = 0.5
 #: Most that a ratio's median may be.
 MOST_MAKESPAN, MOST_CPU, MOST_OVER_SCHEDULE = 1.0, 1.25, 1.05
 
-#: By strategy: its settings, and the schedule that it could reach.
-STRATEGIES: dict[str, tuple[dict[str, str], Callable[[Sequence[Sequence[Chain]]], float]]] = {
-    "unbounded": (
-        {},
-        lambda roadmaps: max(sum(chain) for chains in roadmaps for chain in chains),
-    ),
-    "per-roadmap": (
-        {"strategies.per-roadmap.limit": "5"},
-        lambda roadmaps: max(by_concepts(chains, 5) for chains in roadmaps),
-    ),
-    "global": (
-        {"strategies.global.concurrency": "64"},
-        lambda roadmaps: by_calls(roadmaps, 64),
-    ),
-}
+#: What is held against its schedule.
+STRATEGIES = ("unbounded", "per-roadmap:limit=5", "global:concurrency=64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,70 +62,37 @@ class Row:
         return median(self.ratios) <= self.most
 
     def __str__(self) -> str:
-        cells = [self.what, _spread(self.ours), _spread(self.other), _spread(self.ratios)]
+        cells = [self.what, *map(told, (self.ours, self.other, self.ratios))]
         return f"| {' | '.join(cells)} | ≤ {self.most:.2f} | {'yes' if self.met else 'NO'} |"
-
-
-def _spread(values: Sequence[float]) -> str:
-    """``median (lower–upper quartile)``; all there is where there are few."""
-    if len(values) < 4:
-        low, high = min(values), max(values)
-    else:
-        low, _, high = quantiles(values, n=4)
-    return f"{median(values):.2f} ({low:.2f}–{high:.2f})"
 
 
 def pairs(count: int) -> Iterator[Row]:
     """The whole pipeline against the bare script."""
-    every_call = [
-        part
-        for step in ("tutorial", "resources", "quiz")
-        for part in ("--latency", f"{step}={CALL}")
-    ]
-    laps: dict[str, list[Lap]] = {PACELINE: [], SCRIPT: []}
-    with simulator(*every_call) as base_url, tempfile.TemporaryDirectory() as folder:
-        # The first pair warms the provider and the file caches, and is not counted.
-        for number in range(count + 1):
-            for module in (PACELINE, SCRIPT) if number % 2 else (SCRIPT, PACELINE):
-                store = f"sqlite+aiosqlite:///{folder}/{number}.db"
-                lap = run_lap(module, base_url, store, settings={"strategy": "unbounded"})
-                if number:
-                    laps[module].append(lap)
-    ours, script = laps[PACELINE], laps[SCRIPT]
-    yield Row(
-        "Makespan, s",
-        [lap.makespan for lap in ours],
-        [lap.makespan for lap in script],
-        MOST_MAKESPAN,
+    every_call = dict.fromkeys(("tutorial", "resources", "quiz"), (CALL, CALL))
+    workload = scaled(examples(), latency=every_call, speed=1.0)
+    paceline, script = measured(
+        [
+            ours("unbounded", "in-process", workload, store="sqlite"),
+            by_hand("gather-unsaved", workload, store="sqlite"),
+        ],
+        workload,
+        rounds=count,
+        warm_up=1,
     )
-    yield Row(
-        "CPU per call, ms",
-        [lap.cpu_per_call * 1000 for lap in ours],
-        [lap.cpu_per_call * 1000 for lap in script],
-        MOST_CPU,
-    )
+    for what, figure, most in (
+        ("Makespan, s", "makespan", MOST_MAKESPAN),
+        ("CPU per call, ms", "cpu_per_call", MOST_CPU),
+    ):
+        yield Row(what, paceline.values(figure), script.values(figure), most)
 
 
 def schedules(rounds: int, speed: float) -> Iterator[Row]:
     """Each strategy against its list schedule at no cost."""
-    roadmaps = [load_roadmap(path) for path in ROADMAPS]
-    laps: dict[str, list[tuple[float, float]]] = {name: [] for name in STRATEGIES}
-    for _ in range(rounds):
-        for name, (settings, schedule) in STRATEGIES.items():
-            with tempfile.TemporaryDirectory() as folder:
-                store, log = Path(folder) / "store.db", Path(folder) / "log"
-                with simulator("--speed", f"{speed}", "--log", str(log)) as base_url:
-                    lap = run_lap(
-                        PACELINE,
-                        base_url,
-                        f"sqlite+aiosqlite:///{store}",
-                        settings={"strategy": name, **settings},
-                    )
-                chains = drawn(roadmaps, store, log, model=MODEL, speed=speed)
-                laps[name].append((lap.makespan, schedule(chains)))
-    for name, found in laps.items():
-        ours, least = zip(*found, strict=True)
-        yield Row(f"Makespan of {name}, s", ours, least, MOST_OVER_SCHEDULE)
+    workload = scaled(examples(), speed=speed)
+    contests = [ours(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
+    for cell in measured(contests, workload, rounds=rounds):
+        makespans, least = cell.values("makespan"), cell.values("list_schedule")
+        yield Row(f"Makespan of {cell.strategy}, s", makespans, least, MOST_OVER_SCHEDULE)
 
 
 @click.command()

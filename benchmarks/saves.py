@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 
 import click
 from paceline.testing.servers import Postgres
+from paceline_adapters.bench.spread import told
 
 from benchmarks.savers import CONNECTIONS, WAYS, Savers, open_savers
-from benchmarks.targets import Target, conclude, spread, table
+from benchmarks.targets import Target, conclude, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def ratios(rounds: list[Round], store: str, of: Callable[[Round], float]) -> lis
 
 
 def shown(rounds: list[Round]) -> str:
-    """All figures, medians with lowest and highest."""
+    """All figures: medians with their spread."""
     rows: list[list[str]] = []
     for store in dict.fromkeys(one.store for one in rounds):
         for way in WAYS:
@@ -108,11 +109,11 @@ def shown(rounds: list[Round]) -> str:
             rows.append(
                 [
                     f"{store} {way}",
-                    spread([one.rate for one in mine], 0),
-                    spread(counted, 0) if counted else "",
+                    told([one.rate for one in mine], 0),
+                    told(counted, 0) if counted else "",
                 ]
             )
-        rows.append([f"{store} ratio", spread(ratios(rounds, store, lambda one: one.rate)), ""])
+        rows.append([f"{store} ratio", told(ratios(rounds, store, lambda one: one.rate)), ""])
     return table(["", "artifacts/s", "transactions"], rows)
 
 

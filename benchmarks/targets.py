@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 
 import click
 
@@ -36,12 +35,6 @@ class Target:
         bound = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
         verdict = "reached" if self.met else "MISSED"
         return f"{verdict:8} {self.name}: {self.value:.2f}, {bound}"
-
-
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """The median, and the lowest and highest in brackets."""
-    low, high = min(values), max(values)
-    return f"{median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,22 +12,23 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import aiohttp
 import pytest
 from paceline.provider import Completion, CompletionRequest
-from paceline.roadmap import load_roadmap
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
+from paceline_adapters.bench.places import provider as simulator
+from paceline_adapters.demo.command import example_roadmaps
 from paceline_adapters.openai.dialect import Dialect
 from paceline_adapters.openai.provider import OpenAIProvider
 from pydantic import SecretStr
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.contestants.protocol import Assignment
 from benchmarks.contestants.work import STEPS, ask, make_client, subjects
-from benchmarks.race import MODEL, ROADMAPS, simulator
+from benchmarks.entered import entered
 
+MODEL = "gpt-4o-mini"
 KEY = "sk-benchmark"
 CALLS, AT_ONCE = 320, 64
 STEP = "tutorial"
-SUBJECTS = list(subjects(load_roadmap(ROADMAPS[0])))
+SUBJECTS = list(subjects(example_roadmaps()[0]))
 SCHEMA = STEPS[STEP].answer.model_json_schema()
 REQUESTS = [
     CompletionRequest(messages=tuple(STEPS[STEP].prompt(subject)), step=STEP, schema=SCHEMA)
@@ -39,24 +40,17 @@ Call = Callable[[int], Awaitable[object]]
 
 
 @pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
+def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A simulated provider that answers at once."""
-    with simulator("--speed", "100000") as url:
-        yield url
+    simulated = simulator(["--speed", "100000"], tmp_path_factory.mktemp("simulator"))
+    with asyncio.Runner() as runner, entered(runner, simulated) as llm:
+        yield llm.base_url
 
 
 @asynccontextmanager
 async def create(base_url: str) -> AsyncGenerator[Call]:
     """``chat.completions.create``, as the bare script does it."""
-    assignment = Assignment(
-        roadmaps=[],
-        warm_up=ROADMAPS[0],
-        base_url=base_url,
-        api_key=KEY,
-        model=MODEL,
-        store_url="",
-    )
-    async with make_client(assignment) as client:
+    async with make_client(base_url, KEY) as client:
         yield lambda number: ask(client, MODEL, SUBJECTS[number % len(SUBJECTS)], STEP)
 
 
@@ -103,14 +97,11 @@ def test_calls(
     way: Callable[[str], AbstractAsyncContextManager[Call]],
 ) -> None:
     """The same calls, made in three ways."""
-    with asyncio.Runner() as runner:
-        opened = way(base_url)
-        call = runner.run(opened.__aenter__())
+    with asyncio.Runner() as runner, entered(runner, way(base_url)) as call:
         runner.run(at_once(call))
         benchmark.pedantic(  # type: ignore[no-untyped-call]
             lambda: runner.run(at_once(call)), rounds=5
         )
-        runner.run(opened.__aexit__(None, None, None))
 
 
 @pytest.mark.benchmark(group="around a call", timer=time.process_time)

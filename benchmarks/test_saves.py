@@ -8,6 +8,7 @@ import pytest
 from paceline.testing.servers import Postgres
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.entered import entered
 from benchmarks.savers import WAYS, open_savers
 
 
@@ -25,11 +26,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("way", WAYS)
 def test_227_savers_at_once(benchmark: BenchmarkFixture, url: str, way: str) -> None:
     """Every concept of the example roadmaps saves one artifact at the same moment."""
-    with asyncio.Runner() as runner:
-        opening = open_savers(url)
-        savers = runner.run(opening.__aenter__())
-        try:
-            benchmark(lambda: runner.run(savers.save(way)))
-            benchmark.extra_info["artifacts"] = len(savers.writers)
-        finally:
-            runner.run(opening.__aexit__(None, None, None))
+    with asyncio.Runner() as runner, entered(runner, open_savers(url)) as savers:
+        benchmark(lambda: runner.run(savers.save(way)))
+        benchmark.extra_info["artifacts"] = len(savers.writers)

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from openai import AsyncOpenAI
 from paceline.roadmap import Roadmap
 from paceline.steps.contract import Subject
+from paceline_adapters.bench.protocol import Order
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from benchmarks.contestants.protocol import Assignment, Generate, compete
+from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.work import (
     STEPS,
     ask,
@@ -23,16 +24,19 @@ from benchmarks.contestants.work import (
 
 
 @asynccontextmanager
-async def gathering(assignment: Assignment) -> AsyncGenerator[Generate]:
+async def gathering(order: Order) -> AsyncGenerator[Generate]:
     """Every concept at once."""
-    async with make_client(assignment) as client, open_database(assignment) as database:
+    async with (
+        make_client(order.base_url, order.api_key) as client,
+        open_database(order) as database,
+    ):
 
         async def generate(roadmaps: Sequence[Roadmap]) -> None:
             async with database.begin() as connection:
                 ids = [await begin_run(connection, roadmap) for roadmap in roadmaps]
             await asyncio.gather(
                 *(
-                    concept(client, database, assignment.model, run_id, subject)
+                    concept(client, database, order.model, run_id, subject)
                     for run_id, roadmap in zip(ids, roadmaps, strict=True)
                     for subject in subjects(roadmap)
                 )

@@ -6,24 +6,28 @@ from contextlib import asynccontextmanager
 
 from paceline.roadmap import Roadmap
 from paceline.steps.contract import Subject
+from paceline_adapters.bench.protocol import Order
 
+from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.gather import concept
-from benchmarks.contestants.protocol import Assignment, Generate, compete
 from benchmarks.contestants.work import begin_run, make_client, open_database, subjects
 
-#: Concepts of a roadmap at once: what ``per-roadmap`` has as its default.
-LIMIT = 5
+#: What of ours it is compared with, and where its limit comes from.
+STRATEGY = "per-roadmap:limit=5"
 
 
 @asynccontextmanager
-async def gathering_by_five(assignment: Assignment) -> AsyncGenerator[Generate]:
+async def gathering_by_five(order: Order) -> AsyncGenerator[Generate]:
     """Every roadmap at once, five concepts of each."""
-    limit = int(assignment.settings.get("strategies.per-roadmap.limit", LIMIT))
-    async with make_client(assignment) as client, open_database(assignment) as database:
+    limit = int(order.settings["strategies.per-roadmap.limit"])
+    async with (
+        make_client(order.base_url, order.api_key) as client,
+        open_database(order) as database,
+    ):
 
         async def one_of_five(turn: asyncio.Semaphore, run_id: str, subject: Subject) -> None:
             async with turn:
-                await concept(client, database, assignment.model, run_id, subject)
+                await concept(client, database, order.model, run_id, subject)
 
         async def one_roadmap(run_id: str, roadmap: Roadmap) -> None:
             turn = asyncio.Semaphore(limit)

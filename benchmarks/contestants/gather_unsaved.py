@@ -7,19 +7,20 @@ from contextlib import asynccontextmanager
 from openai import AsyncOpenAI
 from paceline.roadmap import Roadmap
 from paceline.steps.contract import Subject
+from paceline_adapters.bench.protocol import Order
 
-from benchmarks.contestants.protocol import Assignment, Generate, compete
+from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.work import STEPS, ask, make_client, subjects
 
 
 @asynccontextmanager
-async def asking(assignment: Assignment) -> AsyncGenerator[Generate]:
+async def asking(order: Order) -> AsyncGenerator[Generate]:
     """Every concept at once, and nothing is done with what comes."""
-    async with make_client(assignment) as client:
+    async with make_client(order.base_url, order.api_key) as client:
 
         async def generate(roadmaps: Sequence[Roadmap]) -> None:
             everything = [subject for roadmap in roadmaps for subject in subjects(roadmap)]
-            await asyncio.gather(*(concept(client, assignment.model, one) for one in everything))
+            await asyncio.gather(*(concept(client, order.model, one) for one in everything))
 
         yield generate
 

@@ -18,9 +18,10 @@ from celery import Celery
 from paceline.roadmap import Roadmap
 from paceline.steps.contract import Subject
 from paceline.testing.spawn import spawn
+from paceline_adapters.bench.protocol import Order
 from redis.asyncio import Redis
 
-from benchmarks.contestants.protocol import Assignment, Generate, compete
+from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.work import (
     STEPS,
     ask,
@@ -32,6 +33,8 @@ from benchmarks.contestants.work import (
     validate,
 )
 
+#: What of ours it is compared with, and where its number of processes comes from.
+EXECUTOR = "celery:concurrency=8"
 MODULE = "benchmarks.contestants.origin_celery"
 OPTIONS = ["--pool=prefork", "--without-gossip", "--without-mingle"]
 app = Celery("origin")
@@ -40,18 +43,18 @@ app.conf.worker_prefetch_multiplier = 1
 
 def generate_roadmap(assigned: str, roadmap: str) -> None:
     """Generate one roadmap, on an event loop of its own."""
-    assignment = Assignment.model_validate_json(assigned)
-    asyncio.run(_generate(assignment, Roadmap.model_validate_json(roadmap)))
+    order = Order.model_validate_json(assigned)
+    asyncio.run(_generate(order, Roadmap.model_validate_json(roadmap)))
 
 
 task: Any = app.task(generate_roadmap, name="generate")
 
 
-async def _generate(assignment: Assignment, roadmap: Roadmap) -> None:
+async def _generate(order: Order, roadmap: Roadmap) -> None:
     async with (
-        make_client(assignment) as client,
-        open_database(assignment) as database,
-        Redis.from_url(assignment.redis_url or "") as redis,
+        make_client(order.base_url, order.api_key) as client,
+        open_database(order) as database,
+        Redis.from_url(order.redis_url or "") as redis,
     ):
         async with database.begin() as connection:
             run_id = await begin_run(connection, roadmap)
@@ -64,7 +67,7 @@ async def _generate(assignment: Assignment, roadmap: Roadmap) -> None:
             await tell(subject, "generating")
             rows: list[dict[str, object]] = []
             for step in STEPS:
-                row = validate(await ask(client, assignment.model, subject, step), subject)
+                row = validate(await ask(client, order.model, subject, step), subject)
                 rows.append({"run_id": run_id, **row})
                 await tell(subject, "generating", step)
             async with database.begin() as connection:
@@ -75,12 +78,12 @@ async def _generate(assignment: Assignment, roadmap: Roadmap) -> None:
 
 
 @asynccontextmanager
-async def celery(assignment: Assignment) -> AsyncGenerator[Generate]:
+async def celery(order: Order) -> AsyncGenerator[Generate]:
     """A worker of its own, and a task for each roadmap."""
-    assert assignment.redis_url is not None
-    app.conf.update(broker_url=assignment.redis_url, result_backend=assignment.redis_url)
-    assigned = assignment.model_dump_json()
-    async with open_database(assignment):  # the tables are there before eight ask for them
+    assert order.redis_url is not None
+    app.conf.update(broker_url=order.redis_url, result_backend=order.redis_url)
+    assigned = order.model_dump_json()
+    async with open_database(order):  # the tables are there before eight ask for them
         pass
 
     async def generate(roadmaps: Sequence[Roadmap]) -> None:
@@ -88,10 +91,10 @@ async def celery(assignment: Assignment) -> AsyncGenerator[Generate]:
         for result in results:
             await asyncio.to_thread(result.get)
 
-    processes = assignment.settings.get("executors.celery.concurrency", 8)
+    processes = order.settings["executors.celery.concurrency"]
     options = [*OPTIONS, f"--concurrency={processes}"]
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
-        servers = ["--broker", assignment.redis_url, "--result-backend", assignment.redis_url]
+        servers = ["--broker", order.redis_url, "--result-backend", order.redis_url]
         worker = spawn(
             [sys.executable, "-m", "celery", "--app", MODULE, *servers, "worker", *options],
             home=Path.cwd(),

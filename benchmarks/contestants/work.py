@@ -20,13 +20,12 @@ from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
 from paceline.steps.templates import load_template
 from paceline.steps.tutorial import Tutorial
+from paceline_adapters.bench.protocol import Order
 from paceline_adapters.openai.schema import strict_schema
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.tables import artifacts, metadata, runs
 from sqlalchemy import event, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-
-from benchmarks.contestants.protocol import Assignment
 
 STEPS: Mapping[str, Step] = {
     kind.name: kind(load_template(kind.name)) for kind in (Tutorial, Resources, Quiz)
@@ -64,11 +63,11 @@ class Answer:
     seconds: float
 
 
-def make_client(assignment: Assignment) -> AsyncOpenAI:
+def make_client(base_url: str, api_key: str) -> AsyncOpenAI:
     """The client, with the transport that costs least."""
     return AsyncOpenAI(
-        base_url=assignment.base_url,
-        api_key=assignment.api_key,
+        base_url=base_url,
+        api_key=api_key,
         max_retries=RETRIES,
         http_client=DefaultAioHttpClient(),
     )
@@ -134,14 +133,14 @@ insert_artifact = insert(artifacts).values(created_at=now())
 
 
 @asynccontextmanager
-async def open_database(assignment: Assignment) -> AsyncGenerator[AsyncEngine]:
+async def open_database(order: Order) -> AsyncGenerator[AsyncEngine]:
     """The database with a pool of the usual size, and the tables in it."""
-    sqlite = assignment.store_url.startswith("sqlite")
+    sqlite = order.store_url.startswith("sqlite")
     engine = create_async_engine(
-        assignment.store_url,
-        pool_size=int(assignment.settings.get("store.pool_size", 10)),
-        max_overflow=int(assignment.settings.get("store.max_overflow", 20)),
-        pool_timeout=float(assignment.settings.get("store.pool_timeout", 60)),
+        order.store_url,
+        pool_size=int(order.settings.get("store.pool_size", 10)),
+        max_overflow=int(order.settings.get("store.max_overflow", 20)),
+        pool_timeout=float(order.settings.get("store.pool_timeout", 60)),
         # SQLite has one writer: the others shall wait for it, not fail.
         connect_args={"timeout": 60} if sqlite else {},
     )

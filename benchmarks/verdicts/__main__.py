@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from benchmarks.verdicts import layers, memory, prefetch, processes, semaphore
-from benchmarks.verdicts.experiment import Verdict
+from benchmarks.verdicts.verdict import Verdict
 
 #: By name: what measures it, and how many rounds it takes where nothing is said.
 MEASURED: dict[str, tuple[Callable[[int], Iterator[Verdict]], int]] = {

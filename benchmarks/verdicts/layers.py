@@ -6,7 +6,8 @@ from itertools import pairwise
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.verdicts.experiment import Verdict, by_hand, measured, middle, ours, shown
+from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 
 def verdicts(rounds: int) -> Iterator[Verdict]:

@@ -6,7 +6,8 @@ from statistics import fmean
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import Workload, made_up
 
-from benchmarks.verdicts.experiment import Verdict, measured, middle, ours, shown
+from benchmarks.experiment import measured, ours
+from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 SPEED = 60.0
 

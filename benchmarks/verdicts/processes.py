@@ -1,11 +1,12 @@
 """Celery processes, the fan-out within them, and what both make of the database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.verdicts.experiment import Verdict, by_hand, measured, middle, ours, shown
+from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 SPEED = 20.0
 
@@ -17,23 +18,28 @@ def halves(rounds: int) -> Iterator[Verdict]:
         [
             ours("unbounded", "celery:concurrency=8", workload),
             ours("unbounded", "celery:concurrency=4", workload),
-            by_hand("origin-celery", workload, executors__celery__concurrency="8"),
-            by_hand("origin-celery", workload, executors__celery__concurrency="4"),
+            by_hand("origin-celery", workload, executor="celery:concurrency=8"),
+            by_hand("origin-celery", workload, executor="celery:concurrency=4"),
         ],
         workload,
         rounds=rounds,
     )
-    concepts = _ratio(four, eight, "concepts_peak")
-    connections = _ratio(hand_four, hand_eight, "connections_peak")
-    makespan = _ratio(four, eight, "makespan")
-    half = all(0.4 <= ratio <= 0.6 for ratio in (concepts, connections))
+    by_hand_too = ((four, eight), (hand_four, hand_eight))
+    concepts = [_ratio(*pair, "concepts_peak") for pair in by_hand_too]
+    loads = [_ratio(*pair, "connections_peak") for pair in by_hand_too]
+    loads += [_per_second(less) / _per_second(more) for less, more in by_hand_too]
+    in_flight, load = _half(concepts), _half(loads)
+    if in_flight == load:
+        verdict = "holds" if load else "does not hold"
+    else:
+        verdict = f"holds of the {'concepts in flight' if in_flight else 'load'} only"
     yield Verdict(
         name="halves",
         said="From 8 to 4 Celery processes halves the database load and the concepts in flight.",
-        verdict="holds" if half else "holds of what is in flight, not of the load",
+        verdict=verdict,
         figures={
-            "concepts in flight, 4 ÷ 8": f"{concepts:.2f}",
             "concepts in flight": _both(eight, four, "concepts_peak"),
+            "concepts in flight, by hand": _both(hand_eight, hand_four, "concepts_peak"),
             "connections, peak": _both(eight, four, "connections_peak"),
             "connections, peak, by hand": _both(hand_eight, hand_four, "connections_peak"),
             "transactions per concept": _both(eight, four, "transactions_per_concept", 2),
@@ -41,7 +47,8 @@ def halves(rounds: int) -> Iterator[Verdict]:
             "transactions a second, by hand": (
                 f"{_per_second(hand_eight):.0f} → {_per_second(hand_four):.0f}"
             ),
-            "makespan, 4 ÷ 8": f"{makespan:.2f}",
+            "makespan, 4 ÷ 8": f"{_ratio(four, eight, 'makespan'):.2f}",
+            "makespan, 4 ÷ 8, by hand": f"{_ratio(hand_four, hand_eight, 'makespan'):.2f}",
         },
     )
 
@@ -60,12 +67,19 @@ def fan_out(rounds: int) -> Iterator[Verdict]:
         rounds=rounds,
     )
     peaks = [middle(cell, "active_peak") for cell in (two, five, all_, hand)]
+    # One of ours is the submitter's; and what is open is more than what is at work.
     opened = [middle(cell, "connections_peak") for cell in (two, five, all_, hand)]
+    if any(all(8 <= count <= 16 for count in counts) for counts in (peaks, opened)):
+        verdict = "holds"
+    elif max(opened) <= 32:
+        verdict = "holds of open connections, roughly; fewer are at work"
+    else:
+        verdict = "does not hold"
     yield Verdict(
         name="fan-out",
         said="With a pool of 10+20 in each of 8 processes the database sees 8–16 at once, "
         "whatever the fan-out.",
-        verdict="holds" if all(8 <= peak <= 16 for peak in opened) else "does not hold",
+        verdict=verdict,
         figures={
             "concepts in flight": _row((two, five, all_), "concepts_peak"),
             "connections open, peak": _row((two, five, all_), "connections_peak"),
@@ -79,6 +93,10 @@ def fan_out(rounds: int) -> Iterator[Verdict]:
 
 def _ratio(one: CellResults, other: CellResults, figure: str) -> float:
     return middle(one, figure) / middle(other, figure)
+
+
+def _half(ratios: Sequence[float]) -> bool:
+    return all(0.4 <= ratio <= 0.6 for ratio in ratios)
 
 
 def _both(eight: CellResults, four: CellResults, figure: str, digits: int = 0) -> str:

@@ -107,7 +107,8 @@ def state_of(run: Run) -> Event:
 
 async def _next(heard: asyncio.Queue[Event], seconds: float) -> Event | None:
     with suppress(TimeoutError):
-        return await asyncio.wait_for(heard.get(), seconds)
+        async with asyncio.timeout(seconds):
+            return await heard.get()
     return None
 
 

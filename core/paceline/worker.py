@@ -366,8 +366,10 @@ class Worker:
                     working.add(task)
                     task.add_done_callback(working.discard)
                     continue
+                # `wait_for` of Python 3.11 loses a cancellation that comes as the wait ends.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), poll)
+                    async with asyncio.timeout(poll):
+                        await self._wake.wait()
         finally:
             if working:
                 await asyncio.wait(working)

@@ -241,6 +241,20 @@ def test_a_drained_run_saves_what_is_in_flight_and_goes_back_to_the_queue() -> N
     run_virtual(scenario())
 
 
+def test_serving_that_is_cancelled_at_the_moment_a_run_ends_does_end() -> None:
+    async def scenario() -> None:
+        async with rig() as it:
+            serving = asyncio.create_task(it.worker.serve("nobody's"))
+            await asyncio.sleep(0.1)
+            run, _ = await it.service.submit(a_roadmap(1))
+            await it.worker.run(run.run_id)
+            serving.cancel()
+            await asyncio.wait({serving}, timeout=10)
+            assert serving.cancelled()
+
+    run_virtual(scenario())
+
+
 def test_a_deadline_requeues_what_moved_and_fails_what_did_not() -> None:
     async def scenario() -> None:
         async with rig(ScriptedProvider(steady), settings=settings(deadline=CALL * 1.5)) as it:

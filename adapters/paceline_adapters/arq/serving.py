@@ -168,7 +168,8 @@ class Serving:
             except UNREACHABLE as error:
                 self._is_away(error)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.worker.until_draining(), 1.0)
+                    async with asyncio.timeout(1.0):
+                        await self.worker.until_draining()
 
     async def _beat_for_ever(self) -> None:
         """Keep the jobs that are worked on, and tell what they are."""
@@ -183,7 +184,8 @@ class Serving:
             except UNREACHABLE as error:
                 self._is_away(error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.taker.changed.wait(), BEAT)
+                async with asyncio.timeout(BEAT):
+                    await self.taker.changed.wait()
 
     async def _compare_for_ever(self) -> None:
         """See that the queue has what the store has queued; one worker at a time does.

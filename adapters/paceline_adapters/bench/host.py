@@ -184,10 +184,10 @@ async def host(order: Order) -> None:
             return
         runs, heard = await cell.generate(roadmaps)
         _say("done")
+        await _read()  # what follows is no part of the round, and would count as its cost
         after = await cell.pools()
         seen = await Seen.gather(cell.store, runs, heard, after.since(before))
         order.out.write_text(seen.model_dump_json())
-        await _read()
         # To end tidily takes seconds, and nothing of it is measured.
         kill(tree(os.getpid())[1:])
         os._exit(0)

@@ -1,6 +1,5 @@
 """One round of one cell: run it, watch it from all sides, and make figures of what was seen."""
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ from paceline_adapters.bench.probes.processes import TreeFigures, TreeProbe
 from paceline_adapters.bench.protocol import START, Order, module, started
 from paceline_adapters.bench.results import Timeline
 from paceline_adapters.bench.seen import Seen
+from paceline_adapters.bench.spread import percentile
 from paceline_adapters.bench.workload import Workload
 
 #: Seconds in which some request at least must reach the provider while a round goes on.
@@ -253,13 +253,6 @@ def _timeline(seen: Observed) -> Timeline:
         connections=[] if seen.database is None else seen.database.samples,
         began=seen.began,
     )
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
-    ordered = sorted(values)
-    # Rounded, as 0.07 × 100 is a little more than 7.
-    return ordered[max(1, math.ceil(round(share * len(ordered), 6))) - 1]
 
 
 #: How a cell of ours is run.

@@ -6,7 +6,7 @@ from paceline.errors import SettingsError
 from paceline.settings.model import Settings, StoreSettings
 from pydantic import SecretStr
 
-from paceline_adapters.bench.measure import percentile
+from paceline_adapters.bench.spread import percentile
 from paceline_adapters.bench.workload import Range
 
 #: Artifacts that are looked at: the newest so many.

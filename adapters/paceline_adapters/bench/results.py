@@ -5,12 +5,13 @@ read. It is one JSON document; ``FORMAT`` rises when a reader of an older one wo
 """
 
 from collections.abc import Mapping, Sequence
-from statistics import median, quantiles
+from statistics import median
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from paceline_adapters.bench.cells import StoreName
+from paceline_adapters.bench.spread import quartiles
 
 FORMAT = 1
 
@@ -70,10 +71,7 @@ class CellResults(_Document):
     def spread(self, figure: str) -> tuple[float, float] | None:
         """The figure's quartiles; lowest and highest where there are fewer than four rounds."""
         values = self.values(figure)
-        if len(values) < 4:
-            return (min(values), max(values)) if values else None
-        low, _, high = quantiles(values, n=4)
-        return low, high
+        return quartiles(values) if values else None
 
     @property
     def typical(self) -> Round:

@@ -172,7 +172,8 @@ class LoopThread:
 
 async def _first_of(event: asyncio.Event, *, within: float) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), within)
+        async with asyncio.timeout(within):
+            await event.wait()
 
 
 def _this_task() -> asyncio.Task[RunStatus | None]:

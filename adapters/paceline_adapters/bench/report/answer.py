@@ -11,12 +11,12 @@ from paceline_adapters.bench.report.words import (
     listed,
     number,
     quantity,
-    quartiles,
     ratio,
     short,
     store_title,
 )
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
+from paceline_adapters.bench.spread import quartiles
 
 
 def answer(results: Results, ranking: Ranking) -> Markup:

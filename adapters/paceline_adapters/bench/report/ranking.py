@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeVar
 
 from paceline.errors import UsageError
 
-from paceline_adapters.bench.report.words import quartiles
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
+from paceline_adapters.bench.spread import quartiles
 
 PointT = TypeVar("PointT")
 

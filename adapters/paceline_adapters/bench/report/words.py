@@ -1,11 +1,11 @@
 """Figures as people read them."""
 
-from collections.abc import Mapping, Sequence
-from statistics import quantiles
+from collections.abc import Mapping
 
 from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import Figure
 from paceline_adapters.bench.results import CellResults
+from paceline_adapters.bench.spread import QUARTILES
 
 #: Between groups of three digits, and between a value and its unit.
 _THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -65,14 +65,6 @@ def clipped(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def quartiles(values: Sequence[float]) -> tuple[float, float]:
-    """As ``CellResults.spread``, of at least one value."""
-    if len(values) < 4:
-        return min(values), max(values)
-    low, _, high = quantiles(values, n=4)
-    return low, high
-
-
 def spread_words(cell: CellResults, figure: str, unit: str) -> str:
     """What a field's tooltip says: how far the rounds lie apart."""
     values, spread = cell.values(figure), cell.spread(figure)
@@ -80,7 +72,7 @@ def spread_words(cell: CellResults, figure: str, unit: str) -> str:
         return "not measured: this cell has no such figure"
     if len(values) == 1:
         return "one round: no spread is known"
-    kind = "quartiles" if len(values) > 3 else "lowest and highest"
+    kind = "quartiles" if len(values) >= QUARTILES else "lowest and highest"
     low, high = (quantity(end, unit) for end in spread)
     return f"median of {len(values)} rounds, {kind} {low} to {high}"
 
