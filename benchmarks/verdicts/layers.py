@@ -1,9 +1,7 @@
 """At the real latencies: what is counted, what waiting costs the database, how many events."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
-from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import examples, scaled
 
 from benchmarks.experiment import by_hand, measured, ours
@@ -30,7 +28,6 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
             "calls in flight, by hand": shown(hand, "calls_peak"),
         },
     )
-    idle, idle_by_hand = waiting_active(paceline), waiting_active(hand)
     yield Verdict(
         name="waiting",
         said="Waiting for an LLM costs no database connection.",
@@ -42,8 +39,6 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
             "connections at work, mean, by hand": shown(hand, "active_mean", digits=2),
             "connections open, peak": shown(paceline, "connections_peak"),
             "connections open, peak, by hand": shown(hand, "connections_peak"),
-            "of the time with 200 calls in flight, at least one open": idle,
-            "of the time with 200 calls in flight, at least one open, by hand": idle_by_hand,
         },
     )
     peak = middle(paceline, "events_peak")
@@ -57,20 +52,3 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
             "events in all": shown(paceline, "events_total"),
         },
     )
-
-
-def waiting_active(cell: CellResults) -> str:
-    """Share of the time with many calls in flight in which any connection was open at all."""
-    line = cell.typical.timeline
-    assert line is not None
-    spans = [
-        (later - now, connections)
-        for (now, later), calls, connections in zip(
-            pairwise(line.seconds), line.calls, line.connections, strict=False
-        )
-        if calls >= 200
-    ]
-    total = sum(seconds for seconds, _ in spans)
-    if not total:
-        return "–"
-    return f"{sum(seconds for seconds, open_ in spans if open_) / total:.0%}"
