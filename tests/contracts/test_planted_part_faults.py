@@ -1,15 +1,19 @@
-"""The suites of buses and ledgers catch planted faults by name."""
+"""The suites of buses, ledgers and stores catch planted faults by name."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from paceline.events import Event, EventBus
 from paceline.ledger import Grant, Ledger
-from paceline.testing.contracts import EventBusContract, LedgerContract
+from paceline.store import Artifact, Claim, ConceptState, Store
+from paceline.testing.contracts import EventBusContract, LedgerContract, StoreContract
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.ledger import MemoryLedger
+from paceline_adapters.memory.rows import Row
+from paceline_adapters.memory.store import MemoryStore
 
-from tests.contracts.suites import complaint
+from tests.contracts.suites import complaint, names_of
 
 
 class Loses(MemoryBus):
@@ -78,3 +82,63 @@ def test_a_ledger_with_a_fault_is_caught(made: type[MemoryLedger], test: str, sa
             return made()
 
     assert says in complaint(Suite, test)
+
+
+class ForgetsTheFence(MemoryStore):
+    """Whoever once owned a running run writes."""
+
+    def _held(self, claim: Claim) -> Row:
+        row = self._row(claim.run_id)
+        return super()._held(replace(claim, fence=row.fence, worker_id=row.owner or ""))
+
+
+class SavesTwice(MemoryStore):
+    """The last artifact of a concept and step stays, not the first."""
+
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        self._held(claim).artifacts.pop((artifact.concept_id, artifact.step), None)
+        await super().save(claim, artifact, concept=concept)
+
+
+class ClaimsTwice(MemoryStore):
+    """Gives a run to everybody who asks."""
+
+    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
+        return await super().claim(run_id, worker_id, lease=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("made", "test", "says"),
+    [
+        (
+            ForgetsTheFence,
+            "test_a_lapsed_run_is_taken_over_and_its_first_owner_writes_no_more",
+            "forgotten fence: `save`",
+        ),
+        (ForgetsTheFence, "test_any_order_of_steps_keeps_the_promises", "forgotten fence: "),
+        (SavesTwice, "test_saving_again_changes_nothing", "saved twice"),
+        (ClaimsTwice, "test_a_run_delivered_many_times_is_claimed_once", "two owners"),
+        (ClaimsTwice, "test_any_order_of_steps_keeps_the_promises", "two owners: "),
+    ],
+)
+def test_a_store_with_a_fault_is_caught(made: type[MemoryStore], test: str, says: str) -> None:
+    class Suite(StoreContract):
+        shared = False
+        clock = True
+
+        def store(self) -> Store:
+            return made()
+
+    assert says in complaint(Suite, test)
+
+
+def test_what_asks_for_a_clock_is_left_out_where_there_is_none() -> None:
+    class WithoutClock(StoreContract):
+        pass
+
+    class WithClock(StoreContract):
+        clock = True
+
+    left_out = set(names_of(WithClock)) - set(names_of(WithoutClock))
+    assert "test_an_orphan_is_queued_again_once" in left_out
+    assert "test_saving_again_changes_nothing" not in left_out

@@ -8,12 +8,13 @@ import pytest
 from paceline.errors import BudgetError
 from paceline.identity import ProcessIdentity
 from paceline.store import WorkerRecord
+from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.budget import PoolShape, pool_shape
 from paceline_adapters.sql.store import SqlStore
 
-from tests.store.places import Place, PostgresPlace, SqlPlace, on_loop, worker
+from tests.store.places import Place, PostgresPlace, SqlPlace, on_loop
 
 ELSEWHERE = ProcessIdentity("elsewhere/1", 1, 1.0)
 

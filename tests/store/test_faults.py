@@ -8,6 +8,14 @@ from pathlib import Path
 
 import pytest
 from paceline.errors import PartUnavailable, SettingsError
+from paceline.testing.contracts.store.inputs import (
+    LEASE,
+    artifact,
+    claimed,
+    done,
+    must_claim,
+    submitted,
+)
 from paceline.testing.server_process import free_port
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
@@ -17,18 +25,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from tests.eventually import eventually_async
-from tests.store.places import (
-    LEASE,
-    PostgresPlace,
-    SqlitePlace,
-    SqlPlace,
-    artifact,
-    claimed,
-    done,
-    must_claim,
-    on_loop,
-    submitted,
-)
+from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace, on_loop
 
 PASSWORD = "s3cret/ünd%mehr"
 QUOTED = "s3cret%2F%C3%BCnd%25mehr"
@@ -303,7 +300,7 @@ from paceline.plugins import Plugins
 from paceline.settings.model import Settings, StoreSettings
 from paceline.store import Claim
 from paceline_adapters.sql.store import SqlStore
-from tests.store.places import artifact
+from paceline.testing.contracts.store.inputs import artifact
 url, run_id = sys.argv[1:]
 async def main():
     settings = Settings(store=StoreSettings(url=SecretStr(url)))

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 from paceline.errors import PartUnavailable
+from paceline.testing.contracts.store.inputs import artifact, claimed, done
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.sql.group_commit import BATCH, GroupCommitter
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace, artifact, claimed, done, on_loop
+from tests.store.places import SqlPlace, on_loop
 
 
 class Table:

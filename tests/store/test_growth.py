@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 from paceline.store import Claim, Store
+from paceline.testing.contracts.store.inputs import artifact, done, must_claim, submitted
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace, artifact, done, must_claim, on_loop, submitted
+from tests.store.places import SqlPlace, on_loop
 
 SIZES = (30, 3000)
 

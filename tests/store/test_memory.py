@@ -4,10 +4,16 @@ import asyncio
 from datetime import timedelta
 
 from paceline.store import Figures
+from paceline.testing.contracts.store.inputs import (
+    LEASE,
+    artifact,
+    claimed,
+    done,
+    must_claim,
+    worker,
+)
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.store import MemoryStore
-
-from tests.store.places import LEASE, artifact, claimed, done, must_claim, worker
 
 
 def test_a_lease_ends_when_nobody_beats() -> None:

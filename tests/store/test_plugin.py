@@ -8,8 +8,9 @@ from paceline.context import Context
 from paceline.errors import SettingsError
 from paceline.plugins import Plugins
 from paceline.settings.model import Settings
+from paceline.testing.contracts.store.inputs import submitted
 
-from tests.store.places import SqlPlace, on_loop, submitted
+from tests.store.places import SqlPlace, on_loop
 
 
 @on_loop

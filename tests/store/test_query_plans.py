@@ -5,21 +5,20 @@ import sqlite3
 from typing import Any
 
 from paceline.store import Figures
-from paceline_adapters.sql.store import SqlStore
-from sqlalchemy import event
-
-from tests.store.places import (
+from paceline.testing.contracts.store.inputs import (
     LEASE,
-    SqlitePlace,
     artifact,
     claimed,
     done,
     must_claim,
-    on_loop,
     roadmap,
     submitted,
     worker,
 )
+from paceline_adapters.sql.store import SqlStore
+from sqlalchemy import event
+
+from tests.store.places import SqlitePlace, on_loop
 
 GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
 

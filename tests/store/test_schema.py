@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from paceline.errors import PartUnavailable, SchemaVersionError
+from paceline.testing.contracts.store.inputs import claimed
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
 from paceline_adapters.sql.tables import metadata
@@ -20,7 +21,7 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace, claimed, on_loop
+from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace, on_loop
 
 
 def test_every_version_is_known_and_has_its_migration() -> None:

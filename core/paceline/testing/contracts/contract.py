@@ -1,15 +1,18 @@
 """What all suites share: how a scenario runs, and how a capability brings its tests."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 
 from paceline.testing.virtual_time import VirtualLoop
 
 T = TypeVar("T")
+P = ParamSpec("P")
+C = TypeVar("C", bound="Contract")
 
 _CAPABILITY = "paceline_capability"
 
@@ -80,3 +83,15 @@ async def rounds(count: int) -> None:
     """Let the event loop go round so many times."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def scenario(
+    test: Callable[Concatenate[C, P], Coroutine[Any, Any, None]],
+) -> Callable[Concatenate[C, P], None]:
+    """Make a test of a coroutine: it is one scenario of its suite."""
+
+    @functools.wraps(test)
+    def played(suite: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        suite.play(test(suite, *args, **kwargs))
+
+    return played

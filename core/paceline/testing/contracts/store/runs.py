@@ -1,28 +1,31 @@
-"""Runs: one per content of a roadmap, found again, listed by pages, reopened, cancelled."""
+"""Runs: one per content of a roadmap, found again, listed by pages."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from paceline.errors import RunConflict, RunNotFound
 from paceline.store import ConceptState
-
-from tests.store.places import (
-    Place,
+from paceline.testing.contracts.contract import scenario
+from paceline.testing.contracts.store.base import StoreScenarios
+from paceline.testing.contracts.store.inputs import (
     artifact,
     claimed,
     done,
     ids,
     must_claim,
-    on_loop,
     roadmap,
     submitted,
 )
 
 
-@on_loop
-async def test_a_new_run_is_queued_and_says_what_it_is(place: Place) -> None:
-    async with place.store() as store:
+class StoreRuns(StoreScenarios):
+    """Runs, before anybody works on them."""
+
+    @scenario
+    async def test_a_new_run_is_queued_and_says_what_it_is(self) -> None:
+        store = await self.opened_store()
         run, created = await store.create_run(roadmap(concepts=4), executor="celery")
         assert created
         assert (run.status, run.executor, run.roadmap_id, run.title) == (
@@ -39,10 +42,9 @@ async def test_a_new_run_is_queued_and_says_what_it_is(place: Place) -> None:
         assert abs(run.created_at - datetime.now(UTC)) < timedelta(minutes=1)
         assert await store.run(run.run_id) == run
 
-
-@on_loop
-async def test_the_same_content_finds_its_run_and_changed_content_is_refused(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_the_same_content_finds_its_run_and_changed_content_is_refused(self) -> None:
+        store = await self.opened_store()
         run, _ = await store.create_run(roadmap(), executor="in-process")
         assert await store.create_run(roadmap(), executor="celery") == (run, False)
         with pytest.raises(RunConflict) as refused:
@@ -59,10 +61,9 @@ async def test_the_same_content_finds_its_run_and_changed_content_is_refused(pla
         with pytest.raises(RunConflict, match=newer.run_id):
             await store.create_run(roadmap(), executor="in-process")
 
-
-@on_loop
-async def test_processes_that_submit_at_once_share_one_run(place: Place) -> None:
-    async with place.store("a") as one, place.store("b") as two, place.store("c") as three:
+    @scenario
+    async def test_processes_that_submit_at_once_share_one_run(self) -> None:
+        one, two, three = await self.processes(3)
         answers = await asyncio.gather(
             *(store.create_run(roadmap(), executor="x") for store in (one, two, three) * 3)
         )
@@ -70,29 +71,26 @@ async def test_processes_that_submit_at_once_share_one_run(place: Place) -> None
         assert [created for _, created in answers].count(True) == 1
         assert len(await one.runs()) == 1
 
-
-@on_loop
-async def test_asking_for_new_runs_at_once_gives_each_its_own(place: Place) -> None:
-    async with place.store("a") as one, place.store("b") as two:
+    @scenario
+    async def test_asking_for_new_runs_at_once_gives_each_its_own(self) -> None:
+        one, two = await self.processes(2)
         answers = await asyncio.gather(
             *(store.create_run(roadmap(), executor="x", new=True) for store in (one, two) * 4)
         )
         assert len({run.run_id for run, created in answers if created}) == 8
 
-
-@on_loop
-async def test_a_roadmap_comes_back_with_its_unknown_fields(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_a_roadmap_comes_back_with_its_unknown_fields(self) -> None:
+        store = await self.opened_store()
         given = roadmap(title="Zeichen: ü 中 😀 \\ ' \" %s")
         run, _ = await store.create_run(given, executor="x")
         found = await store.roadmap(run.run_id)
         assert found == given
         assert found.content_hash() == run.content_hash
 
-
-@on_loop
-async def test_an_unknown_run_is_an_error_that_names_it(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_an_unknown_run_is_an_error_that_names_it(self) -> None:
+        store = await self.opened_store()
         for ask in (
             store.run("nope"),
             store.roadmap("nope"),
@@ -108,19 +106,17 @@ async def test_an_unknown_run_is_an_error_that_names_it(place: Place) -> None:
         assert await store.totals("nope") == (0, 0, None)
         assert await store.orphans(run_id="nope") == []
 
-
-@on_loop
-async def test_concepts_are_pending_at_first_and_in_the_roadmaps_order(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_concepts_are_pending_at_first_and_in_the_roadmaps_order(self) -> None:
+        store = await self.opened_store()
         run, _ = await store.create_run(roadmap(concepts=12), executor="x")
         assert await store.concepts(run.run_id) == [
             ConceptState(concept_id=f"c{n}", status="pending") for n in range(12)
         ]
 
-
-@on_loop
-async def test_concepts_can_be_asked_for_by_status(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_concepts_can_be_asked_for_by_status(self) -> None:
+        store = await self.opened_store()
         claim = await claimed(store, concepts=4)
         failed = ConceptState(concept_id="c1", status="failed", reason="why", attempts=2)
         await store.save_concept(claim, failed)
@@ -133,10 +129,9 @@ async def test_concepts_can_be_asked_for_by_status(place: Place) -> None:
         with pytest.raises(RunNotFound):
             await store.concepts("nope", status=["failed"])
 
-
-@on_loop
-async def test_runs_are_listed_newest_first_and_by_pages(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_runs_are_listed_newest_first_and_by_pages(self) -> None:
+        store = await self.opened_store()
         made = [(await submitted(store, f"r{n % 2}")).run_id for n in range(5)]
         newest_first = made[::-1]
         assert ids(await store.runs()) == newest_first
@@ -145,10 +140,9 @@ async def test_runs_are_listed_newest_first_and_by_pages(place: Place) -> None:
         assert await store.runs(before=made[0]) == []
         assert ids(await store.runs(roadmap_id="r1")) == [made[3], made[1]]
 
-
-@on_loop
-async def test_runs_are_listed_by_any_of_several_states(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_runs_are_listed_by_any_of_several_states(self) -> None:
+        store = await self.opened_store()
         queued, running, ended, cancelled = [
             (await submitted(store, f"r{n}")).run_id for n in range(4)
         ]
@@ -161,10 +155,9 @@ async def test_runs_are_listed_by_any_of_several_states(place: Place) -> None:
         assert ids(await store.runs(status=["running", "cancelled"], before=cancelled)) == [running]
         assert ids(await store.runs(status=["queued"], roadmap_id="r1")) == []
 
-
-@on_loop
-async def test_a_run_counts_its_concepts(place: Place) -> None:
-    async with place.store() as store:
+    @scenario
+    async def test_a_run_counts_its_concepts(self) -> None:
+        store = await self.opened_store()
         claim = await claimed(store, "a", concepts=4)
         other = await claimed(store, "b")
         await store.save(claim, artifact("c0"), concept=done("c0"))
@@ -174,82 +167,3 @@ async def test_a_run_counts_its_concepts(place: Place) -> None:
         assert (run.total, run.completed, run.failed, run.finished) == (4, 1, 1, 2)
         listed = {run.run_id: (run.completed, run.failed) for run in await store.runs()}
         assert listed == {claim.run_id: (1, 1), other.run_id: (0, 0)}
-
-
-@on_loop
-async def test_reopening_an_ended_run_gives_its_failed_concepts_another_chance(
-    place: Place,
-) -> None:
-    async with place.store() as store:
-        claim = await claimed(store)
-        await store.save(claim, artifact("c0"), concept=done("c0"))
-        failed = ConceptState(
-            concept_id="c1", status="failed", reason="no", attempts=4, last_answer="?"
-        )
-        await store.save_concept(claim, failed)
-        await store.finish(claim, "partial", "1 of 3 concepts failed")
-        run = await store.reopen(claim.run_id, executor="arq")
-        assert (run.status, run.executor, run.reason, run.finished_at) == (
-            "queued",
-            "arq",
-            None,
-            None,
-        )
-        assert (run.completed, run.failed) == (1, 0)
-        states = await store.concepts(claim.run_id)
-        assert states[0] == done("c0")
-        assert states[1] == ConceptState(concept_id="c1", status="pending")
-        assert (await must_claim(store, claim.run_id)).fence == 2
-
-
-@on_loop
-async def test_only_what_ended_unfinished_is_reopened(place: Place) -> None:
-    async with place.store() as store:
-        queued = await submitted(store, "queued")
-        moved = await store.reopen(queued.run_id, executor="celery")
-        assert (moved.status, moved.executor) == ("queued", "celery")
-        assert await store.claim_next("in-process", "worker", lease=30) is None
-        assert await store.claim_next("celery", "worker", lease=30) is not None
-        before = await store.run(queued.run_id)
-        assert await store.reopen(queued.run_id, executor="arq") == before
-        whole = await claimed(store, "whole")
-        await store.finish(whole, "completed")
-        completed = await store.run(whole.run_id)
-        assert await store.reopen(whole.run_id, executor="arq") == completed
-
-
-@on_loop
-async def test_a_queued_run_is_cancelled_at_once_and_can_be_reopened(place: Place) -> None:
-    async with place.store() as store:
-        run = await submitted(store)
-        cancelled = await store.request_cancel(run.run_id)
-        assert cancelled.status == "cancelled"
-        assert cancelled.finished_at is not None
-        assert await store.claim(run.run_id, "worker", lease=30) is None
-        assert await store.claim_next("in-process", "worker", lease=30) is None
-        assert await store.request_cancel(run.run_id) == cancelled
-        again = await store.reopen(run.run_id, executor="in-process")
-        assert (again.status, again.cancel_requested) == ("queued", False)
-        await must_claim(store, run.run_id)
-
-
-@on_loop
-async def test_the_owner_of_a_running_run_is_asked_to_cancel_it(place: Place) -> None:
-    async with place.store() as store:
-        claim = await claimed(store)
-        run = await store.request_cancel(claim.run_id)
-        assert (run.status, run.cancel_requested, run.owner) == ("running", True, "worker")
-        await store.save(claim, artifact(), concept=None)
-        await store.finish(claim, "cancelled", "asked to")
-        ended = await store.run(claim.run_id)
-        assert (ended.status, ended.reason, ended.owner) == ("cancelled", "asked to", None)
-        assert (await store.request_cancel(claim.run_id)) == ended
-
-
-@on_loop
-async def test_a_run_without_a_living_owner_is_cancelled_at_once(place: Place) -> None:
-    async with place.store() as store:
-        claim = await claimed(store)
-        place.advance(31)
-        assert (await store.request_cancel(claim.run_id)).status == "cancelled"
-        assert await store.claim(claim.run_id, "other", lease=30) is None

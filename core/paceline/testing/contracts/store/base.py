@@ -1,0 +1,67 @@
+"""What an author says of a store, and the words in which the suite speaks of it."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import ClassVar
+
+from paceline.errors import StaleFence
+from paceline.store import Claim, Store
+from paceline.testing.contracts.contract import Contract
+from paceline.testing.contracts.store.inputs import artifact, done
+
+
+class StoreScenarios(Contract):
+    """How the suite comes by stores, and how time passes for them."""
+
+    shared: ClassVar[bool] = True
+    clock: ClassVar[bool] = False
+
+    def store(self) -> Store:
+        """Make your store, not open yet; called on the event loop.
+
+        Each call is another process that opens the place where the present test keeps its
+        runs; the place is empty when the test begins.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.store() makes the store to test")
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much time pass by the store's clock; asked only where you declare ``clock``."""
+        await asyncio.sleep(seconds)
+
+    async def opened_store(self) -> Store:
+        """An open store, closed when the scenario is over."""
+        store = self.store()
+        await store.open()
+        self.opened.push_async_callback(store.close)
+        return store
+
+    async def processes(self, count: int) -> list[Store]:
+        """The open stores of so many processes; of one process all have the same."""
+        if not self.shared:
+            return [await self.opened_store()] * count
+        return [await self.opened_store() for _ in range(count)]
+
+
+async def refused(claim: Claim, what: str, write: Awaitable[None]) -> None:
+    """A write that is not the owner's must fail, and say of which run."""
+    stale: StaleFence | None = None
+    try:
+        await write
+    except StaleFence as error:
+        stale = error
+    assert stale is not None, (
+        f"forgotten fence: `{what}` went through with fence {claim.fence} of {claim.worker_id}, "
+        "which does not own the run; raise StaleFence and write nothing"
+    )
+    assert claim.run_id in str(stale), "the error must name the run"
+
+
+async def assert_stale(store: Store, claim: Claim) -> None:
+    """Nothing can be written with this claim."""
+    before = await store.run(claim.run_id), await store.artifact_steps(claim.run_id)
+    await refused(claim, "save", store.save(claim, artifact("c2"), concept=done("c2")))
+    await refused(claim, "save_concept", store.save_concept(claim, done("c2")))
+    await refused(claim, "finish", store.finish(claim, "completed"))
+    await store.hand_back(claim)
+    after = await store.run(claim.run_id), await store.artifact_steps(claim.run_id)
+    assert after == before, "forgotten fence: what was refused changed something"

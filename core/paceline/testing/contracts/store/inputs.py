@@ -1,0 +1,79 @@
+"""Small inputs for stores under test, and the way to them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from paceline.identity import ProcessIdentity, this_process
+from paceline.roadmap import Roadmap, parse_roadmap
+from paceline.store import Artifact, Claim, ConceptState, Run, Store, WorkerRecord
+
+LEASE = 30.0
+
+
+def roadmap(roadmap_id: str = "r", *, concepts: int = 3, title: str = "Learn") -> Roadmap:
+    """A valid roadmap with concepts ``c0``, ``c1`` and so on."""
+    listed = [{"concept_id": f"c{n}", "name": f"Concept {n}"} for n in range(concepts)]
+    module = {"module_id": "m", "name": "M", "concepts": listed}
+    stage = {"stage_id": "s", "name": "S", "modules": [module]}
+    data = {"roadmap_id": roadmap_id, "title": title, "stages": [stage], "mine": {"kept": True}}
+    return parse_roadmap(data, source="test")
+
+
+def artifact(concept_id: str = "c0", step: str = "tutorial", **fields: Any) -> Artifact:
+    """An artifact with figures that tell its fields apart."""
+    values: dict[str, Any] = {
+        "content": '{"text": "…"}',
+        "model": "gpt",
+        "prompt_tokens": 10,
+        "completion_tokens": 20,
+        "cost": None,
+        "seconds": 1.5,
+        "attempts": 1,
+    }
+    return Artifact(concept_id=concept_id, step=step, **(values | fields))
+
+
+def done(concept_id: str = "c0") -> ConceptState:
+    """A concept that has all its artifacts."""
+    return ConceptState(concept_id=concept_id, status="completed", attempts=3)
+
+
+def worker(
+    worker_id: str = "worker", *, identity: ProcessIdentity | None = None, pool_max: int = 5
+) -> WorkerRecord:
+    """A worker of this process."""
+    return WorkerRecord(
+        worker_id=worker_id,
+        identity=identity or this_process(),
+        executor="in-process",
+        concurrency=8,
+        pool_max=pool_max,
+    )
+
+
+async def submitted(store: Store, roadmap_id: str = "r", *, concepts: int = 3) -> Run:
+    """A run that waits for its first owner."""
+    run, _ = await store.create_run(
+        roadmap(roadmap_id, concepts=concepts), executor="in-process", new=True
+    )
+    return run
+
+
+async def claimed(
+    store: Store, roadmap_id: str = "r", worker_id: str = "worker", *, concepts: int = 3
+) -> Claim:
+    """The claim of a fresh run."""
+    run = await submitted(store, roadmap_id, concepts=concepts)
+    return await must_claim(store, run.run_id, worker_id)
+
+
+async def must_claim(store: Store, run_id: str, worker_id: str = "worker") -> Claim:
+    """A claim that nobody stands in the way of."""
+    claim = await store.claim(run_id, worker_id, lease=LEASE)
+    assert claim is not None
+    return claim
+
+
+def ids(runs: Sequence[Run]) -> list[str]:
+    """Which runs, in which order."""
+    return [run.run_id for run in runs]

@@ -1,0 +1,45 @@
+"""The stores keep the contract of stores."""
+
+import asyncio
+
+import pytest
+from paceline.settings.model import Settings
+from paceline.store import Store
+from paceline.testing.contracts import StoreContract
+from paceline_adapters.memory.store import MemoryStore
+
+from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+
+
+class TestMemoryStore(StoreContract):
+    examples = 100
+    shared = False
+    clock = True
+
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+class OnDatabases(StoreContract):
+    clock = True
+    virtual = False
+    examples = 10
+    place: SqlPlace
+
+    def store(self) -> Store:
+        return self.place.make(Settings(store=self.place.settings()), "worker", None)
+
+    async def advance(self, seconds: float) -> None:
+        await asyncio.to_thread(self.place.advance, seconds)
+
+
+class TestSqlite(OnDatabases):
+    @pytest.fixture(autouse=True)
+    def _place(self, sqlite_place: SqlitePlace) -> None:
+        self.place = sqlite_place
+
+
+class TestPostgres(OnDatabases):
+    @pytest.fixture(autouse=True)
+    def _place(self, postgres_place: PostgresPlace) -> None:
+        self.place = postgres_place
