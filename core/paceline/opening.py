@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from paceline.ending import end
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.identity import new_worker_id, this_process
 from paceline.parts import Parts, open_parts, open_store
@@ -75,8 +76,7 @@ async def open_worker(
             yield worker
         finally:
             await worker.stop()
-            heart.cancel()
-            await asyncio.wait({heart})
+            await end(heart)
             await _leave(parts.store, record)
 
 

@@ -110,21 +110,6 @@ def test_no_error_shows_the_key_even_if_the_server_repeats_it(status: int) -> No
     assert KEY not in repr(error.__cause__) + repr(error.__context__) or error.__suppress_context__
 
 
-def test_no_error_shows_the_password_of_the_address() -> None:
-    async def go() -> None:
-        async with asked(fault(500)) as (_, server):
-            url = server.base_url.replace("http://", "http://user:geheim-7@")
-            provider = server.provider(base_url=url)
-            try:
-                await provider.complete(asking())
-            finally:
-                await provider.close()
-
-    with pytest.raises(ProviderError) as caught:
-        asyncio.run(go())
-    assert "geheim" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from arq.worker import func
 from paceline.context import Context
+from paceline.ending import end
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.executor import WorkerLoad
 from paceline.opening import open_worker, reserve_connections, worker_records
@@ -107,9 +108,7 @@ class Serving:
                     task.result()
             await self._finish(taking)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(*tasks)
             with suppress(*UNREACHABLE):
                 async with asyncio.timeout(FAREWELL):
                     await self.queue.unlist(self.worker.record.worker_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha1
 from typing import Any, Protocol, TypeVar, cast
 
+from paceline.ending import end
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.settings.model import RedisSettings
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -51,18 +52,12 @@ class Backoff:
 
 
 async def heeding(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await, and end at once when cancelled, which the client alone may not.
-
-    It uses ``asyncio.wait_for``, which before Python 3.12 forgets a cancellation that comes
-    in the moment when what it waits for is done.
-    """
+    """Await, and end at once when cancelled, which the client alone may not (see ``end``)."""
     inner = asyncio.get_running_loop().create_task(coroutine)
     try:
         await asyncio.wait({inner})
     except asyncio.CancelledError:
-        while not inner.done():
-            inner.cancel()
-            await asyncio.wait({inner}, timeout=0.01)
+        await end(inner)
         if not inner.cancelled():
             inner.exception()  # seen, and of no interest any more
         raise

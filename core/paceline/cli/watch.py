@@ -12,6 +12,7 @@ import click
 from paceline.cli.board import Board, PlainBoard, TerminalBoard, Totals
 from paceline.cli.common import harmless, json_text, note, run_async, settings_options
 from paceline.cli.stdout import Stdout
+from paceline.ending import end
 from paceline.errors import PartUnavailable, UsageError
 from paceline.events import Event, EventBus
 from paceline.follow import follow
@@ -141,8 +142,7 @@ class _Watching:
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
         finally:
-            looking.cancel()
-            await asyncio.wait({looking})
+            await end(looking)
 
     async def _one(self, run: Run, board: Board) -> None:
         async for event in follow(self.store, self.bus, run.run_id, after=self.after):

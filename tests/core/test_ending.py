@@ -1,0 +1,28 @@
+"""Tasks end, even where a cancellation is forgotten."""
+
+import asyncio
+from contextlib import suppress
+
+from paceline.ending import end
+from paceline.testing.virtual_time import run_virtual
+
+
+def test_a_task_that_forgets_a_cancellation_is_told_again() -> None:
+    forgotten = 0
+
+    async def forgetful() -> None:
+        nonlocal forgotten
+        while forgotten < 3:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            forgotten += 1
+        await asyncio.sleep(3600)
+
+    async def scenario() -> None:
+        tasks = [asyncio.create_task(forgetful()), asyncio.create_task(asyncio.sleep(0))]
+        await asyncio.sleep(1)
+        await end(*tasks)
+        assert tasks[0].cancelled()
+
+    run_virtual(scenario())
+    assert forgotten == 3
