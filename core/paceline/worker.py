@@ -6,7 +6,7 @@ import random
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import psutil
 
@@ -65,6 +65,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._beaten_at = asyncio.get_running_loop().time()
         self._events_at_beat = 0
+        self._unbeaten: PacelineError | None = None
 
     @property
     def draining(self) -> bool:
@@ -290,11 +291,25 @@ class Worker:
                 await self._beat()
             except PacelineError as error:
                 log.warning("a beat failed: %s", error)
+                self._unbeaten = error
                 self._give_up_lapsed()
                 continue
+            self._unbeaten = None
             beats += 1
             if beats % RECOVER_EVERY == 0:
                 await self._recover()
+
+    async def until_cut_off(self, seconds: float) -> NoReturn:
+        """Wait for ever, or until the store has taken no beat for so many seconds.
+
+        Raises:
+            PartUnavailable: the store can be read perhaps, but takes nothing.
+        """
+        while True:
+            await asyncio.sleep(BEAT)
+            silent = asyncio.get_running_loop().time() - self._beaten_at
+            if self._unbeaten is not None and silent > seconds:
+                raise PartUnavailable(str(self._unbeaten))
 
     async def _recover(self) -> None:
         if self.draining:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import Counter
+from typing import NoReturn
 
 import pytest
-from paceline.errors import Fatal, ProviderUnusable, Refused, Transient
+from paceline.errors import Fatal, PartUnavailable, ProviderUnusable, Refused, Transient
 from paceline.provider import CompletionRequest
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
+from paceline_adapters.memory.store import MemoryStore
 
 from tests.core.rig import a_roadmap, rig
 
@@ -253,6 +255,27 @@ def test_serving_that_is_cancelled_at_the_moment_a_run_ends_does_end() -> None:
             assert serving.cancelled()
 
     run_virtual(scenario())
+
+
+def test_a_store_that_takes_no_beat_is_told_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def full(*_: object, **__: object) -> NoReturn:
+        raise PartUnavailable("the disk is full")
+
+    async def scenario() -> float:
+        clock = asyncio.get_running_loop()
+        async with rig(beating=True) as it:
+            began = clock.time()
+            cut_off = asyncio.create_task(it.worker.until_cut_off(120))
+            await asyncio.sleep(300)
+            assert not cut_off.done()
+            monkeypatch.setattr(MemoryStore, "beat", full)
+            with pytest.raises(PartUnavailable, match="the disk is full"):
+                await cut_off
+            return clock.time() - began - 300
+
+    assert 110 < run_virtual(scenario()) < 130
 
 
 def test_a_deadline_requeues_what_moved_and_fails_what_did_not() -> None:

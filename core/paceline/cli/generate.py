@@ -12,7 +12,7 @@ from paceline.cli.output import note, warn
 from paceline.cli.report import Result, result_of
 from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
-from paceline.follow import follow
+from paceline.follow import AWAY, follow
 from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.parts import make_executor, open_bus, open_executor, open_store
 from paceline.plugins import Plugins
@@ -88,13 +88,19 @@ class Generation:
             async def serve() -> None:
                 serving = asyncio.create_task(worker.serve(name, only=ours))
                 following = asyncio.create_task(self._follow(store, bus, runs, figures, LOOK_HERE))
-                await asyncio.wait({serving, following}, return_when=asyncio.FIRST_COMPLETED)
-                if serving.done():
+                cut_off = asyncio.create_task(worker.until_cut_off(AWAY))
+                await asyncio.wait(
+                    {serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not following.done():
                     await _cancel(following)
                 await worker.drain(0)
                 await serving
                 if not following.cancelled():
                     await following
+                if cut_off.done():
+                    cut_off.result()
+                await _cancel(cut_off)
 
             with self.board:
                 self.code = await serve_until_signalled(worker, asyncio.create_task(serve()))
