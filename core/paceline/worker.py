@@ -194,7 +194,8 @@ class Worker:
             return "failed", f"given up after {tries} tries without one artifact saved: {why}"
         pause = BEAT * 2.0 ** (tries - 1) * random.uniform(0.5, 1.0)  # noqa: S311
         try:
-            await asyncio.wait_for(self._drain_asked.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._drain_asked.wait()
         except TimeoutError:
             pass
         except asyncio.CancelledError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from paceline.cli.common import echo_json, echo_table, note, warn
+from paceline.cli.common import echo_json, echo_table, note, pairs, warn
 from paceline.errors import UsageError
 from paceline.validation import describe
 from pydantic import ValidationError
@@ -22,16 +22,6 @@ FOLDER = Path("bench-results")
 RESULTS = "results.json"
 #: Options that do not say what is measured.
 _NOT_ASKED = frozenset({"report", "max_connections", "max_events", "resume", "compare", "as_json"})
-
-
-def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise click.BadParameter(f"{text!r}: write it as {param.metavar}")
-        pairs[name] = value
-    return pairs
 
 
 @click.command()
@@ -70,7 +60,7 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
 @click.option(
     "--latency",
     multiple=True,
-    callback=_pairs,
+    callback=pairs,
     metavar="STEP=LOW-HIGH",
     help="Seconds that a call takes at speed 1; repeatable.",
 )

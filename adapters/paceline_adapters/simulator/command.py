@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from paceline.cli.common import pairs
 
 from paceline_adapters.simulator.faults import FAULTS
 
@@ -42,17 +43,6 @@ It stops at Ctrl-C.
 """
 
 
-def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """The values of a repeated ``NAME=VALUE`` option; the last of a name wins."""
-    pairs: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise click.BadParameter(f"{text!r}: write it as {param.metavar}")
-        pairs[name] = value
-    return pairs
-
-
 @click.command(help=_HELP, epilog=_EPILOG)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -72,7 +62,7 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     "--latency",
     "latency",
     multiple=True,
-    callback=_pairs,
+    callback=pairs,
     metavar="STEP=LOW-HIGH",
     help="Seconds that a step takes; may be repeated.  "
     "[default: tutorial=20-30, resources=15-20, quiz=10-15, default=1-2]",
@@ -99,7 +89,7 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     "--fault",
     "faults",
     multiple=True,
-    callback=_pairs,
+    callback=pairs,
     metavar="NAME=RATE",
     help="Let a share of the calls fail, from 0 to 1; may be repeated.",
 )

@@ -1,7 +1,7 @@
 """What commands share: the options that choose settings, and how they run."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -18,6 +18,7 @@ __all__ = [
     "json_option",
     "json_text",
     "note",
+    "pairs",
     "run_async",
     "settings_options",
     "warn",
@@ -25,6 +26,21 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """Read the values of a repeated ``NAME=VALUE`` option; the last of a name wins.
+
+    Raises:
+        click.BadParameter: one of them is no such pair.
+    """
+    found: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.BadParameter(f"{text!r}: write it as {option.metavar}")
+        found[name] = value
+    return found
 
 
 def settings_options(command: Callable[..., R]) -> Callable[..., R]:
