@@ -64,7 +64,7 @@ bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
 		--warm-up 0 --strategy global --executor in-process --executor arq --store postgresql"
 
 soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of random schedules
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -n $(JOBS) -m soak $(ARGS)
 
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8
 	.venv-celery57/bin/pytest -n $(JOBS) -m "not soak" tests/celery $(ARGS)
