@@ -222,8 +222,9 @@ class Streams(RuleBasedStateMachine):
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
-            if self.whole and not task.cancelled():
-                task.result()
+            fault = None if task.cancelled() else task.exception()
+            if fault is not None and self.whole:
+                raise fault
 
     async def follow(self, who: _Subscriber, bus: EventBus) -> None:
         """Hear events and keep the view."""
@@ -243,7 +244,9 @@ class Streams(RuleBasedStateMachine):
         """To reload is right only where something is lost."""
         if who.epoch is None:
             lost = any(len(one.events) > self.suite.kept for one in self.epochs[who.since :])
-            lost = lost or who.at != START
+            # What was read before all was lost may still arrive.
+            before = {one.number for one in self.epochs[:-1]} - {0}
+            lost = lost or who.at != START or event.epoch in before
         else:
             missed = len(self.epochs[-1].events) - who.at.offset
             lost = who.epoch is not self.epochs[-1] or missed > self.suite.kept
@@ -260,6 +263,7 @@ class Streams(RuleBasedStateMachine):
         assert not (who.at.epoch == here.epoch and here.offset <= who.at.offset), (
             f"heard twice: {here} after {who.at}"
         )
+        assert here.epoch >= who.at.epoch, f"an epoch that is over: {here} after {who.at}"
         assert who.at.leads_to(here), f"lost event, untold: {here} after {who.at}"
         epoch.number = epoch.number or event.epoch
         assert epoch.number == event.epoch, "two epochs of one stream"
