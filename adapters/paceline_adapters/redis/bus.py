@@ -86,6 +86,9 @@ class RedisBus(EventBus):
                     if entry is None:
                         await feed.news()
                         continue
+                    if entry[0].epoch < last.epoch:
+                        feed.cut_off()  # read before the stream began anew: see how it stands
+                        continue
                     entries = (entry,)
                 for position, event in self._events(entries):
                     if last.epoch == position.epoch and position.offset <= last.offset:

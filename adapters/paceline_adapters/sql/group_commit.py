@@ -63,8 +63,10 @@ class GroupCommitter(Generic[M]):
             raise PartUnavailable("the store is closed")
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((member, future))
-        if self._pump is None:
+        if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work())
+            # Not a `finally` in the task: one cancelled before its first step runs none.
+            self._pump.add_done_callback(self._over)
         await until_done(future)
         return future.result()
 
@@ -75,13 +77,14 @@ class GroupCommitter(Generic[M]):
             await until_done(self._pump)
 
     async def _work(self) -> None:
-        try:
-            while self._waiting:
-                size = min(BATCH, len(self._waiting))
-                await self._commit([self._waiting.popleft() for _ in range(size)])
-        finally:
+        while self._waiting:
+            size = min(BATCH, len(self._waiting))
+            await self._commit([self._waiting.popleft() for _ in range(size)])
+
+    def _over(self, pump: asyncio.Task[None]) -> None:
+        if pump is self._pump:  # else another one has begun, and serves who waits
             self._pump = None
-            for _, future in self._waiting:  # only where this task itself was cancelled
+            for _, future in self._waiting:  # only where the task itself was cancelled
                 future.cancel()
             self._waiting.clear()
 

@@ -7,7 +7,15 @@ you make; every test that a capability asks for is collected, and no other. Need
 
 import pytest
 
-_SUITES = ("contract", "event_bus", "ledger", "store", "strategy", "strategy_machine")
+_SUITES = (
+    "contract",
+    "event_bus",
+    "event_bus_machine",
+    "ledger",
+    "store",
+    "strategy",
+    "strategy_machine",
+)
 # So that a failed comparison shows both sides, as in tests of one's own.
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))
 
