@@ -92,7 +92,7 @@ class Leases(RuleBasedStateMachine):
             self.passed = 0.0
 
     @precondition(lambda self: self.suite.clock)
-    @rule(seconds=st.sampled_from([LEASE + 1, LEASE / 2 + 1]))
+    @rule(seconds=st.sampled_from([LEASE + 1, LEASE + 1, LEASE + 1, LEASE / 2 + 1]))
     def jump(self, seconds: float) -> None:
         """The clock jumps: over a whole lease, or over so much that the next one ends it."""
         self.run(self.suite.advance(seconds))
