@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from paceline.admission.hold import Hold
+from paceline.admission.hold import Hold, pause_of
 from paceline.admission.line import Line
+from paceline.admission.names import Name, read_name
 from paceline.admission.window import Meter
 from paceline.headroom import Headroom
 from paceline.ledger import Ask, Lease, Quota, Reason, Settled, Use
@@ -46,8 +47,7 @@ class Answer:
 class _Out:
     """A lease that is out."""
 
-    lease: Lease
-    holder: str
+    name: Name
     end: int
 
 
@@ -126,17 +126,15 @@ class Book:
                 self._extend(out, now)
                 continue
             ended.append(name)
-            parts = _parse(name)
-            if parts is not None:
-                _, _, cost, key = parts
-                owner, _, flow = key.partition("|")
-                self._put(Lease(name, flow, cost), owner, self._end(now, self._lease))
+            known = read_name(name)
+            if known is not None:
+                self._put(known, self._end(now, self._lease))
         return ended
 
     def held(self, now: int) -> Mapping[str, int]:
         """How many leases each holder has now."""
         self._expire(now)
-        return Counter(out.holder for out in self._out.values())
+        return Counter(out.name.holder for out in self._out.values())
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -151,7 +149,7 @@ class Book:
             out = self._out.get(name)
             if out is not None and out.end == end:
                 del self._out[name]
-                self._forget(out.holder)  # it is gone, or will hear that it is taken for dead
+                self._forget(out.name.holder)  # it is gone, or will hear that it is taken for dead
         for holder, _ in list(takewhile(lambda seen: seen[1] <= now, self._seen.items())):
             self._forget(holder)
 
@@ -166,21 +164,21 @@ class Book:
     def _end(self, now: int, lives: int | None) -> int:
         return 0 if self._lease is None or lives is None else now + lives
 
-    def _put(self, lease: Lease, holder: str, end: int) -> None:
-        self._out[lease.name] = _Out(lease, holder, end)
+    def _put(self, name: Name, end: int) -> None:
+        self._out[str(name)] = _Out(name, end)
         if self._lease is not None:
-            heapq.heappush(self._ends, (end, lease.name))
+            heapq.heappush(self._ends, (end, str(name)))
 
     def _extend(self, out: _Out, now: int) -> None:
         if self._lease is not None:
             out.end = now + self._lease
-            heapq.heappush(self._ends, (out.end, out.lease.name))
+            heapq.heappush(self._ends, (out.end, str(out.name)))
 
     def _settle(self, now: int, settled: Settled, quota: Quota) -> None:
         out = self._out.pop(settled.lease, None)
         if out is None:
             return
-        number, granted, cost, key = _numbers(settled.lease)
+        granted, cost = out.name.granted, out.name.cost
         most = self._effective(quota)
         if settled.tokens == 0 and most.requests is not None:
             self._requests.correct(granted, -1, most.requests)
@@ -188,11 +186,11 @@ class Book:
             real = min(settled.tokens, MOST)
             if most.tokens is not None and real != cost:
                 self._tokens.correct(granted, real - cost, most.tokens)
-            self._line.correct(key, real - max(1, cost))
+            self._line.correct(out.name.flow, real - max(1, cost))
         if settled.refused:
             after = settled.retry_after
-            pause = None if after is None else min(MOST, max(0, round(after * 1000)))
-            self._hold.refuse(now, granted, number, pause)
+            pause = None if after is None else pause_of(after)
+            self._hold.refuse(now, granted, out.name.number, pause)
         elif settled.tokens != 0:
             self._hold.relent(granted)
         if settled.headroom is not None:
@@ -272,11 +270,11 @@ class Book:
                 cost = min(cost, quota.tokens)
                 self._tokens.charge(now, cost, quota.tokens)
             self._number += 1
-            name = f"{self._number}.{now}.{cost}:{flow.key}"
-            lease = Lease(name, flow.key.partition("|")[2], cost)
+            name = Name(self._number, now, cost, flow.key)
+            lease = name.lease()
             mine = flow.holder == asker
             end = self._end(now, self._lease if mine else self._confirm)
-            self._put(lease, flow.holder, end if mine else min(end, self._seen[flow.holder]))
+            self._put(name, end if mine else min(end, self._seen[flow.holder]))
             self._mail.setdefault(flow.holder, {})[self._number] = lease
             if not mine:
                 mail.setdefault(flow.holder, []).append(lease)
@@ -291,16 +289,18 @@ class Book:
         wait = self._hold.wait(now, concurrency)
         if wait:
             return "refused", wait
-        found: tuple[Reason, int | None] = ("", None)
-        for name, meter, amount, most in (
+        reason: Reason = ""
+        longest = 0
+        meters: tuple[tuple[Reason, Meter, int, int | None], ...] = (
             ("requests", self._requests, 1, quota.requests),
             ("tokens", self._tokens, cost, quota.tokens),
-        ):
+        )
+        for name, meter, amount, most in meters:
             if most is not None:
                 wait, paced = meter.wait(now, amount, most)
-                if wait > (found[1] or 0):
-                    found = ("pace" if paced else name, wait)
-        return found
+                if wait > longest:
+                    reason, longest = "pace" if paced else name, wait
+        return reason, longest
 
     def _first_end(self, now: int) -> int | None:
         while self._ends:
@@ -343,20 +343,3 @@ class Book:
             request_quota=most.requests,
             token_quota=most.tokens,
         )
-
-
-def _parse(name: str) -> tuple[int, int, int, str] | None:
-    """Number, time of grant, cost and flow of a lease, from its name."""
-    head, colon, key = name.partition(":")
-    parts = head.split(".")
-    if not colon or len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        return None
-    number, granted, cost = map(int, parts)
-    return number, granted, cost, key
-
-
-def _numbers(name: str) -> tuple[int, int, int, str]:
-    parts = _parse(name)
-    if parts is None:  # names of leases that are out are ours
-        raise AssertionError(name)
-    return parts

@@ -9,6 +9,14 @@ RETURN = 5_000
 #: Who returns need not come for one call alone: so much of the return may come at once.
 TOGETHER = 100
 
+#: Longest pause that anybody may ask for, in ms: eleven days.
+_MOST = 1_000_000_000
+
+
+def pause_of(retry_after: float) -> int:
+    """Milliseconds of a pause that a provider asks for."""
+    return round(min(_MOST, max(0.0, retry_after * 1000)))
+
 
 class Hold:
     """The present pause, if there is one."""
@@ -39,7 +47,7 @@ class Hold:
             self._strikes = min(self._strikes + 1, 30)
             if retry_after is None:
                 pause = min(LONGEST, FIRST * 2 ** (self._strikes - 1))
-                retry_after = pause * 3 // 4 + number * 7919 % (pause // 2)
+                retry_after = pause * 3 // 4 + number % 10_007 * 7919 % (pause // 2)
         if retry_after is not None:
             self.until = max(self.until, now + retry_after)
             self._due = float(self.until)

@@ -92,7 +92,3 @@ class Meter:
         beyond = counted - max(most, self.total)
         # Less than a fiftieth is what estimates are off by.
         return beyond if beyond * 50 > quota else 0
-
-    def brake(self, now: int) -> None:
-        """Allow no burst from now on."""
-        self._due = max(self._due, float(now + BURST))
