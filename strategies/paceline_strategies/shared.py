@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import Sequence
 
+from paceline.concern import in_background
 from paceline.errors import PartUnavailable
 from paceline.ledger import Grant, Ledger
 from paceline.work import Outcome, Permit
@@ -122,7 +123,7 @@ class SharedLimiter:
     def _tell(self) -> None:
         self._news.set()
         if self._pump is None and not self.idle:
-            self._pump = asyncio.get_running_loop().create_task(self._run())
+            self._pump = in_background(self._run())
             self._pump.add_done_callback(self._stopped)
 
     def _stopped(self, pump: "asyncio.Task[None]") -> None:

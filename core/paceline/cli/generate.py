@@ -14,7 +14,7 @@ from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
 from paceline.follow import AWAY, follow
 from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_bus, open_executor, open_store
+from paceline.parts import make_executor, open_bus, open_executor, open_store, open_telemetry
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
@@ -78,7 +78,9 @@ class Generation:
             self._settings, self.plugins, records[0], pool_limit=limit
         ) as worker:
             store = worker.parts.store
-            runs = await self._submit(Service(self._settings, store, worker.parts.executor))
+            parts = worker.parts
+            service = Service(self._settings, store, parts.executor, parts.telemetry)
+            runs = await self._submit(service)
             ours = [run.run_id for run, _ in runs]
             bus = worker.parts.bus
 
@@ -112,8 +114,9 @@ class Generation:
             open_store(settings, plugins) as store,
             open_bus(settings, plugins) as bus,
             open_executor(settings, plugins) as executor,
+            open_telemetry(settings, plugins) as telemetry,
         ):
-            runs = await self._submit(Service(settings, store, executor))
+            runs = await self._submit(Service(settings, store, executor, telemetry))
             if all(run.status in ENDED for run, _ in runs):
                 await self._gather(store, runs)
                 return

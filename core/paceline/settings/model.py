@@ -147,6 +147,22 @@ class EventSettings(Options):
     """Seconds that a run's events are kept after the last one."""
 
 
+class OtelSettings(Options):
+    """OpenTelemetry: traces and metrics, sent where an endpoint is set."""
+
+    endpoint: str | None = Field(default=None, max_length=2000, pattern=r"^https?://[^@]+$")
+    """OTLP over HTTP: the collector's address without ``/v1/traces``; not set, nothing is sent."""
+    content: bool = False
+    """Whether prompts and answers are recorded in the spans of attempts."""
+
+
+class LogSettings(Options):
+    """What is said on stderr."""
+
+    format: Literal["plain", "json"] = "plain"
+    """``json`` is one object a line, with the ids of what it concerns."""
+
+
 class Settings(Options):
     """Everything that can be set."""
 
@@ -159,6 +175,8 @@ class Settings(Options):
     provider: ProviderSettings = ProviderSettings()
     run: RunSettings = RunSettings()
     events: EventSettings = EventSettings()
+    otel: OtelSettings = OtelSettings()
+    log: LogSettings = LogSettings()
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
     """Own prompt templates: step name to file."""
     strategies: dict[str, Section] = Field(default_factory=dict[str, Section])
@@ -177,6 +195,11 @@ class Settings(Options):
     def ledger_kind(self) -> str:
         """Where limits are shared: in Redis as soon as there is one."""
         return "memory" if self.redis.url is None else "redis"
+
+    @property
+    def telemetry_kind(self) -> str | None:
+        """Who is told of the work: nobody, or OpenTelemetry once there is where to send it."""
+        return None if self.otel.endpoint is None else "otel"
 
     @property
     def bus_kind(self) -> str:
