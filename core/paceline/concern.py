@@ -24,4 +24,7 @@ def concerned() -> Mapping[str, str]:
 
 def in_background(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
     """A task that works for all, though one run happened to need it first: about none of them."""
-    return asyncio.get_running_loop().create_task(work, context=Context())
+    context, worker_id = Context(), concerned().get("worker_id")
+    if worker_id is not None:
+        context.run(concern, worker_id=worker_id)
+    return asyncio.get_running_loop().create_task(work, context=context)

@@ -1,6 +1,7 @@
 """A run's concepts: each admitted, then worked on in a task of its own, step by step."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -21,6 +22,8 @@ from paceline.steps.contract import Step, Subject
 from paceline.store import Artifact, Claim, ConceptState
 from paceline.telemetry import Span
 from paceline.work import Done, Failed, Level, Outcome, Permit, Work
+
+log = logging.getLogger("paceline.pipeline")
 
 #: Concepts of a run that may wait for their first call at once: started ones go first.
 WAITING_FOR_FIRST_CALL = 32
@@ -175,6 +178,7 @@ class Pipeline:
             )
             await self.parts.store.save_concept(self.claim, state)
             span.failed()
+            log.info("concept %s failed: %s", job.concept_id, failure)
             self.progress.failed(job.concept_id, str(failure))
 
     async def _earlier(self, job: _Job) -> dict[str, BaseModel]:

@@ -144,6 +144,8 @@ class Worker:
             async with deadline:
                 pipeline = active.pipeline = await self._load(claim, progress)
                 progress.snapshot()
+                finished, total = progress.finished, progress.total
+                log.info("run %s goes on at %d/%d concepts", claim.run_id, finished, total)
                 if self.draining:
                     pipeline.drain()
                 await pipeline.generate()
@@ -176,6 +178,7 @@ class Worker:
             status, reason = self._verdict(progress)
         active.settling = True
         span.ended(status)
+        log.info("run %s is %s%s", claim.run_id, status, f": {reason}" if reason else "")
         return await self._settle(claim, progress, status, reason)
 
     async def _load(self, claim: Claim, progress: Progress) -> Pipeline:

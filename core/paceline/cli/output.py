@@ -60,10 +60,10 @@ def json_text(value: object) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def note(text: str) -> None:
-    """A remark on stderr."""
+def note(text: str, **about: str) -> None:
+    """A remark on stderr; ``about`` are the ids of what it concerns, as ``run_id``."""
     if _as_json():
-        _said.info(text)
+        _said.info("%s", text, extra=about)
         return
     click.echo(click.style(f"paceline: {harmless(text)}", dim=True), err=True)
 
@@ -71,7 +71,7 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """A warning on stderr."""
     if _as_json():
-        _said.warning(text)
+        _said.warning("%s", text)
         return
     click.echo(click.style("paceline: warning: ", fg="yellow") + harmless(text), err=True)
 
@@ -79,7 +79,7 @@ def warn(text: str) -> None:
 def fault(text: str) -> None:
     """An error on stderr."""
     if _as_json():
-        _said.error(text)
+        _said.error("%s", text)
         return
     click.echo(click.style("paceline: error: ", fg="red") + harmless(text), err=True)
 
