@@ -1,7 +1,7 @@
 """A collector on the loopback: takes OTLP over HTTP and decodes it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,9 +50,9 @@ class Collector:
         return [span for span in self.spans if span.name == name]
 
 
-def attributes_of(pairs: "Iterator[KeyValue] | object") -> dict[str, object]:
+def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, object]:
     """Attributes as a mapping."""
-    return {pair.key: _value(pair.value) for pair in pairs}  # type: ignore[attr-defined]
+    return {pair.key: _value(pair.value) for pair in pairs}
 
 
 def _value(value: AnyValue) -> object:

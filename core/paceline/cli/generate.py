@@ -148,21 +148,14 @@ class Generation:
             run, what = await service.submit(roadmap, new=self.new)
             runs.append((run, what))
             self.board.add(run.run_id, run.title, run.total)
-            if what == "complete":
-                note(
-                    f"{run.title}: already complete as run {run.run_id}; --new generates it again",
-                    run_id=run.run_id,
-                )
-            elif what == "resumed":
-                note(
-                    f"{run.title}: resuming run {run.run_id} at {run.completed}/{run.total}",
-                    run_id=run.run_id,
-                )
-            elif what == "attached":
-                note(
-                    f"{run.title}: run {run.run_id} is {run.status} already; following it",
-                    run_id=run.run_id,
-                )
+            remark = {
+                "created": "",
+                "complete": f"already complete as run {run.run_id}; --new generates it again",
+                "resumed": f"resuming run {run.run_id} at {run.completed}/{run.total}",
+                "attached": f"run {run.run_id} is {run.status} already; following it",
+            }[what]
+            if remark:
+                note(f"{run.title}: {remark}", run_id=run.run_id)
         return runs
 
     async def _follow(
