@@ -37,6 +37,18 @@ def _without_credentials(url: str) -> str:
     return url
 
 
+def _collector(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    if scheme not in ("http", "https") or not found or not rest.strip("/") or "@" in rest:
+        # Not quoted: it may hold a password.
+        raise PydanticCustomError(
+            "credentials",
+            "must be http://HOST:PORT or https://…, without user or password: a token goes into "
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        )
+    return url
+
+
 Names = Annotated[
     list[str], BeforeValidator(_names), Field(min_length=1), AfterValidator(_each_once)
 ]
@@ -150,7 +162,7 @@ class EventSettings(Options):
 class OtelSettings(Options):
     """OpenTelemetry: traces and metrics, sent where an endpoint is set."""
 
-    endpoint: str | None = Field(default=None, max_length=2000, pattern=r"^https?://[^@]+$")
+    endpoint: Annotated[str, AfterValidator(_collector)] | None = None
     """OTLP over HTTP: the collector's address without ``/v1/traces``; not set, nothing is sent."""
     content: bool = False
     """Whether prompts and answers are recorded in the spans of attempts."""
