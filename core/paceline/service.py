@@ -8,6 +8,7 @@ from paceline.recovery import recover
 from paceline.roadmap import Roadmap
 from paceline.settings.model import Settings
 from paceline.store import Run, Store
+from paceline.telemetry import OFF, Telemetry
 
 #: What submitting came to: a new run, an unfinished one continued, one that is being worked
 #: on already, or one that has nothing left to do.
@@ -22,11 +23,13 @@ class Service:
         settings: the effective settings.
         store: where runs stand, opened.
         executor: where they are handed to.
+        telemetry: told of submissions.
     """
 
     settings: Settings
     store: Store
     executor: Executor
+    telemetry: Telemetry = OFF
 
     async def submit(self, roadmap: Roadmap, *, new: bool = False) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or go on where an earlier run of it stopped.
@@ -39,13 +42,19 @@ class Service:
             RunConflict: the roadmap id is known with other content, and ``new`` is not asked.
             PartUnavailable: store or broker cannot be reached.
         """
+        with self.telemetry.submit() as span:
+            submitted = await self._submit(roadmap, new=new)
+            span.submitted(*submitted)
+            return submitted
+
+    async def _submit(self, roadmap: Roadmap, *, new: bool) -> tuple[Run, Submitted]:
         run, created = await self.store.create_run(
             roadmap, executor=self.settings.executor, new=new
         )
         if created:
             await self.executor.submit(run.run_id)
             return run, "created"
-        return await self.resume(run.run_id)
+        return await self._resume(run.run_id)
 
     async def resume(self, run_id: str) -> tuple[Run, Submitted]:
         """Go on with a run: what it has stays, what failed or is missing is made.
@@ -56,6 +65,12 @@ class Service:
             RunNotFound: there is no such run.
             PartUnavailable: store or broker cannot be reached.
         """
+        with self.telemetry.submit() as span:
+            resumed = await self._resume(run_id)
+            span.submitted(*resumed)
+            return resumed
+
+    async def _resume(self, run_id: str) -> tuple[Run, Submitted]:
         run = await self.store.run(run_id)
         if run.status == "completed":
             return run, "complete"

@@ -14,7 +14,7 @@ from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
 from paceline.follow import AWAY, follow
 from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_bus, open_executor, open_store
+from paceline.parts import make_executor, open_bus, open_executor, open_store, open_telemetry
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
@@ -78,7 +78,9 @@ class Generation:
             self._settings, self.plugins, records[0], pool_limit=limit
         ) as worker:
             store = worker.parts.store
-            runs = await self._submit(Service(self._settings, store, worker.parts.executor))
+            parts = worker.parts
+            service = Service(self._settings, store, parts.executor, parts.telemetry)
+            runs = await self._submit(service)
             ours = [run.run_id for run, _ in runs]
             bus = worker.parts.bus
 
@@ -112,8 +114,9 @@ class Generation:
             open_store(settings, plugins) as store,
             open_bus(settings, plugins) as bus,
             open_executor(settings, plugins) as executor,
+            open_telemetry(settings, plugins) as telemetry,
         ):
-            runs = await self._submit(Service(settings, store, executor))
+            runs = await self._submit(Service(settings, store, executor, telemetry))
             if all(run.status in ENDED for run, _ in runs):
                 await self._gather(store, runs)
                 return
@@ -145,12 +148,14 @@ class Generation:
             run, what = await service.submit(roadmap, new=self.new)
             runs.append((run, what))
             self.board.add(run.run_id, run.title, run.total)
-            if what == "complete":
-                note(f"{run.title}: already complete as run {run.run_id}; --new generates it again")
-            elif what == "resumed":
-                note(f"{run.title}: resuming run {run.run_id} at {run.completed}/{run.total}")
-            elif what == "attached":
-                note(f"{run.title}: run {run.run_id} is {run.status} already; following it")
+            remark = {
+                "created": "",
+                "complete": f"already complete as run {run.run_id}; --new generates it again",
+                "resumed": f"resuming run {run.run_id} at {run.completed}/{run.total}",
+                "attached": f"run {run.run_id} is {run.status} already; following it",
+            }[what]
+            if remark:
+                note(f"{run.title}: {remark}", run_id=run.run_id)
         return runs
 
     async def _follow(

@@ -83,13 +83,14 @@ async def _retry(
 ) -> tuple[list[_Retried], bool]:
     from paceline.cli.runs import find_runs
     from paceline.errors import UsageError
-    from paceline.parts import open_executor, open_store
+    from paceline.parts import open_executor, open_store, open_telemetry
     from paceline.service import Service
 
     settings = loaded.settings
     async with (
         open_store(settings, plugins) as store,
         open_executor(settings, plugins) as executor,
+        open_telemetry(settings, plugins) as telemetry,
     ):
         found = await find_runs(store, given)
         for run in found:
@@ -100,7 +101,7 @@ async def _retry(
                     + ("nothing failed" if over else "`paceline resume` gets it going")
                     + "; allowed is partial, failed or cancelled"
                 )
-        service = Service(settings, store, executor)
+        service = Service(settings, store, executor, telemetry)
         retried: list[_Retried] = []
         for run in found:
             states = await store.concepts(run.run_id)

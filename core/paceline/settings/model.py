@@ -37,6 +37,18 @@ def _without_credentials(url: str) -> str:
     return url
 
 
+def _collector(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    if scheme not in ("http", "https") or not found or not rest.strip("/") or "@" in rest:
+        # Not quoted: it may hold a password.
+        raise PydanticCustomError(
+            "credentials",
+            "must be http://HOST:PORT or https://…, without user or password: a token goes into "
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        )
+    return url
+
+
 Names = Annotated[
     list[str], BeforeValidator(_names), Field(min_length=1), AfterValidator(_each_once)
 ]
@@ -147,6 +159,22 @@ class EventSettings(Options):
     """Seconds that a run's events are kept after the last one."""
 
 
+class OtelSettings(Options):
+    """OpenTelemetry: traces and metrics, sent where an endpoint is set."""
+
+    endpoint: Annotated[str, AfterValidator(_collector)] | None = None
+    """OTLP over HTTP: the collector's address without ``/v1/traces``; not set, nothing is sent."""
+    content: bool = False
+    """Whether prompts and answers are recorded in the spans of attempts."""
+
+
+class LogSettings(Options):
+    """What is said on stderr."""
+
+    format: Literal["plain", "json"] = "plain"
+    """``json`` is one object a line, with the ids of what it concerns."""
+
+
 class Settings(Options):
     """Everything that can be set."""
 
@@ -159,6 +187,8 @@ class Settings(Options):
     provider: ProviderSettings = ProviderSettings()
     run: RunSettings = RunSettings()
     events: EventSettings = EventSettings()
+    otel: OtelSettings = OtelSettings()
+    log: LogSettings = LogSettings()
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
     """Own prompt templates: step name to file."""
     strategies: dict[str, Section] = Field(default_factory=dict[str, Section])
@@ -177,6 +207,11 @@ class Settings(Options):
     def ledger_kind(self) -> str:
         """Where limits are shared: in Redis as soon as there is one."""
         return "memory" if self.redis.url is None else "redis"
+
+    @property
+    def telemetry_kind(self) -> str | None:
+        """Who is told of the work: nobody, or OpenTelemetry once there is where to send it."""
+        return None if self.otel.endpoint is None else "otel"
 
     @property
     def bus_kind(self) -> str:
