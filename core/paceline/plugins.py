@@ -58,6 +58,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
         "bench": f"{_A}.bench.plugin",
         "db": f"{_A}.sql.plugin",
         "demo": f"{_A}.demo.plugin",
+        "serve": f"{_A}.web.plugin",
         "simulator": f"{_A}.simulator.plugin",
     },
 }
@@ -67,6 +68,7 @@ BUILT_IN_COMMANDS: Mapping[str, str] = {
     "bench": "Measure strategies, executors and stores against each other, on your work.",
     "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
+    "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
 }
 
@@ -88,6 +90,11 @@ _EXTRAS = {
     "arq": "arq",
     "redis": "redis",
     "asyncpg": "postgres",
+    "fastapi": "web",
+    "starlette": "web",
+    "uvicorn": "web",
+    "nh3": "web",
+    "prometheus_client": "web",
 }
 
 PartT = TypeVar("PartT")

@@ -9,7 +9,7 @@ from typing import cast
 
 import click
 
-from paceline.cli.board import Board, PlainBoard, TerminalBoard, Totals
+from paceline.cli.board import Board, PlainBoard, TerminalBoard
 from paceline.cli.common import harmless, json_text, note, run_async, settings_options
 from paceline.cli.stdout import Stdout
 from paceline.ending import end
@@ -21,6 +21,7 @@ from paceline.plugins import Plugins
 from paceline.positions import LOST, Position
 from paceline.settings.load import Loaded
 from paceline.store import Run, RunStatus, Store
+from paceline.totals import Totals
 
 #: Unfinished runs that are followed at once where none is named.
 MOST_RUNS = 100
