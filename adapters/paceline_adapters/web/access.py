@@ -58,7 +58,7 @@ class Access:
 
     def __init__(self, web: WebSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._tokens = [
+        self._tokens: list[tuple[bytes, str, Scope]] = [
             (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens
         ]
         self._tickets: OrderedDict[str, tuple[Caller, float]] = OrderedDict()

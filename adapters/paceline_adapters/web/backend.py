@@ -36,6 +36,7 @@ class Backend:
         settings: the effective settings.
         plugins: where parts come from.
         store: where runs stand.
+        bus: who tells of them.
         executor: where they are handed to.
         service: submits and steers them.
         hub: who reads their progress.
@@ -46,6 +47,7 @@ class Backend:
     """
 
     store: Store
+    bus: EventBus
     executor: Executor
     service: Service
     hub: Hub
@@ -78,13 +80,13 @@ class Backend:
             SettingsError: options are wrong.
         """
         try:
-            bus = await self._parts()
+            await self._parts()
         except BaseException:
             await self._stack.aclose()
             raise
         self.service = Service(self.settings, self.store, self.executor)
         self.names = Names(self.store)
-        self.hub = Hub(self.store, bus, kept=self.settings.events.max_length)
+        self.hub = Hub(self.store, self.bus, kept=self.settings.events.max_length)
         self.figures = Figures(self.store, self.worker)
         self._tasks.append(asyncio.get_running_loop().create_task(self.figures.gather_for_ever()))
         self._open = True
@@ -102,12 +104,13 @@ class Backend:
         if self.worker is not None:
             await self.worker.drain(self.settings.run.grace)
 
-    async def _parts(self) -> EventBus:
+    async def _parts(self) -> None:
         settings, plugins, stack = self.settings, self.plugins, self._stack
         if not self._work:
             self.store = await stack.enter_async_context(open_store(settings, plugins))
             self.executor = await stack.enter_async_context(open_executor(settings, plugins))
-            return await stack.enter_async_context(open_bus(settings, plugins))
+            self.bus = await stack.enter_async_context(open_bus(settings, plugins))
+            return
         name = settings.executor
         concurrency = make_executor(settings, plugins).concurrency
         records = worker_records(settings, executor=name, concurrency=concurrency)
@@ -118,10 +121,10 @@ class Backend:
             open_worker(settings, plugins, records[0], pool_limit=limit)
         )
         self.worker = worker
-        self.store, self.executor = worker.parts.store, worker.parts.executor
+        parts = worker.parts
+        self.store, self.bus, self.executor = parts.store, parts.bus, parts.executor
         serving = asyncio.get_running_loop().create_task(worker.serve(name))
         stack.push_async_callback(_served, serving)
-        return worker.parts.bus
 
     def parts(self) -> Mapping[str, str]:
         """What it is made of, by kind."""

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi.exceptions import RequestValidationError
+from paceline.counting import count
 from paceline.errors import (
     KeyReused,
     PacelineError,
@@ -115,9 +116,8 @@ def problem_of(error: Exception) -> Problem:
         kind = phrase.lower().replace(" ", "-")
         return Problem(error.status_code, kind, f"{error.detail}.", headers=error.headers)
     if isinstance(error, RoadmapError):
-        shown = error.faults[:_MOST_FAULTS]
-        detail = f"The roadmap has {len(error.faults)} faults." if len(shown) > 1 else shown[0]
-        return Problem(422, "roadmap-error", detail, faults=shown)
+        detail = f"The roadmap is not valid: {count(len(error.faults), 'fault')}."
+        return Problem(422, "roadmap-error", detail, faults=error.faults[:_MOST_FAULTS])
     if isinstance(error, PacelineError):
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         headers = {"Retry-After": _RETRY_AFTER} if status == 503 else None
