@@ -88,7 +88,7 @@ class Channel:
 
     def reaches(self, position: Position) -> bool:
         """Whether everything after a place is still here."""
-        if position.epoch != self.newest.epoch:
+        if position.epoch != self.newest.epoch and position != START:
             return False
         oldest = self.newest.offset - len(self._log)
         return oldest <= position.offset <= self.newest.offset
