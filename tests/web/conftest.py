@@ -13,7 +13,7 @@ from paceline.gauges import Gauges
 from paceline.outbox import Outbox
 from paceline.progress import Progress
 from paceline.settings.model import Settings, WebSettings
-from paceline.store import Claim, ConceptState, Run
+from paceline.store import Claim, ConceptState, Run, RunStatus
 from paceline_adapters.web import Backend, create_app
 from paceline_adapters.web.server import Server, config_of, listen
 
@@ -141,7 +141,7 @@ class Working:
 
     async def end(self) -> Run:
         """End the run: first it is saved, then told."""
-        status = "partial" if self.progress.failures else "completed"
+        status: RunStatus = "partial" if self.progress.failures else "completed"
         await self.backend.store.finish(self.claim, status, None)
         self.progress.ended(status, None)
         await self.outbox.flush()

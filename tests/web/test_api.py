@@ -1,11 +1,13 @@
 """What the API answers: runs, concepts, artifacts, and what went wrong."""
 
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx2
 import pytest
 from paceline.settings.model import WebSettings
+from paceline.store import RunStatus
 
 from tests.cli.conftest import a_roadmap, a_run, save
 from tests.web.conftest import Site, run, site
@@ -84,7 +86,7 @@ def test_a_body_beyond_the_bound_is_refused(tmp_path: Path, *, declared: bool) -
     async def scenario() -> None:
         async with site(tmp_path, web=WebSettings(max_body=2000)) as here:
 
-            async def chunks():  # type: ignore[no-untyped-def]
+            async def chunks() -> AsyncGenerator[bytes, None]:
                 for _ in range(3):
                     yield b" " * 1000
 
@@ -99,9 +101,10 @@ def test_runs_are_listed_by_status_roadmap_and_page(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with site(tmp_path) as here:
             store = here.backend.store
+            statuses: list[RunStatus] = ["completed", "partial", "queued"]
             made = [
                 await a_run(store, a_roadmap(f"r{n % 2}", "c", "d"), status)
-                for n, status in enumerate(("completed", "partial", "queued"))
+                for n, status in enumerate(statuses)
             ]
 
             async def listed(**asked: object) -> list[str]:

@@ -249,15 +249,19 @@ def test_a_client_that_takes_nothing_is_closed_and_costs_nothing_meanwhile(tmp_p
             asked = f"GET /api/runs/{run_id}/events HTTP/1.1\r\nHost: {host}\r\n\r\n"
             writer.write(asked.encode())
             await writer.drain()
-            channel = await eventually_async(lambda: here.backend.hub.known(run_id))
-            await eventually_async(lambda: channel.readers)
+
+            def readers() -> int:
+                channel = here.backend.hub.known(run_id)
+                return 0 if channel is None else len(channel.readers)
+
+            await eventually_async(readers)
             reason = "x" * 900
 
             async def cut() -> bool:
                 for concept in concepts:
                     work.progress.failed(concept, reason)
                 await work.outbox.flush()
-                return not channel.readers
+                return not readers()
 
             await eventually_async(cut, within=60)
             metrics = (await here.client.get("/metrics")).text
