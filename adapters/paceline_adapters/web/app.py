@@ -1,5 +1,6 @@
 """The whole application, and its routes alone for an application of yours."""
 
+from http import HTTPStatus
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
+from starlette.routing import compile_path
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -80,14 +82,29 @@ def create_app(backend: Backend) -> FastAPI:
 
     app.mount("/page", StaticFiles(directory=page), name="page")
 
-    async def told(_: Request, error: Exception) -> Response:
-        return problem_of(error).response()
+    async def told(request: Request, error: Exception) -> Response:
+        response = problem_of(error).response()
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = _allowed(app, request.scope["path"].removeprefix(request.scope["root_path"]))
+            if allowed:
+                response.headers["Allow"] = ", ".join(allowed)
+        return response
 
     for kind in (HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, told)
 
     app.add_middleware(_PageHeaders)
     return app
+
+
+def _allowed(app: FastAPI, path: str) -> list[str]:
+    """What may be done at a path, over all of its routes: each route knows of itself alone."""
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern, _, _ = compile_path(template)
+        if pattern.match(path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
 
 
 class _PageHeaders:

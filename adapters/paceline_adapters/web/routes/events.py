@@ -2,10 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from paceline.ending import end
+from paceline.events import Event
 from paceline.live.feed import Feed, Level
 from paceline.positions import Position
 from starlette.responses import Response
@@ -21,6 +22,20 @@ from paceline_adapters.web.routes.runs import RunId, found
 _COMMENT_EVERY = 15.0
 #: Messages a second that a client may ask for at most, at the level ``roadmap``.
 MOST_RATE = 20.0
+
+#: One message of a stream, as the OpenAPI document shows it.
+_MESSAGE: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "`epoch-offset`."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": Event.model_json_schema(),
+        },
+    },
+}
 
 #: What a client may ask of a stream.
 AskedLevel = Annotated[Level, Query(description="`concept`: each event; `roadmap`: coalesced.")]
@@ -40,7 +55,7 @@ def events_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
         "/{run_id}/events",
         response_class=Response,
         responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            200: {"content": {"text/event-stream": {"schema": _MESSAGE}}},
             204: {"description": "The client has seen the run's end: it need not come again"},
             **responses(400, 401, 404, 422, 429, 503),
         },

@@ -25,7 +25,7 @@ _SUBMIT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The roadmap.",
-        "content": {"application/json": {"schema": Roadmap.model_json_schema()}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Roadmap"}}},
     }
 }
 
