@@ -68,6 +68,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
         "bench": f"{_A}.bench.plugin",
         "db": f"{_A}.sql.plugin",
         "demo": f"{_A}.demo.plugin",
+        "serve": f"{_A}.web.plugin",
         "simulator": f"{_A}.simulator.plugin",
     },
 }
@@ -77,6 +78,7 @@ BUILT_IN_COMMANDS: Mapping[str, str] = {
     "bench": "Measure strategies, executors and stores against each other, on your work.",
     "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
+    "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
 }
 
@@ -100,6 +102,11 @@ _EXTRAS = {
     "redis": "redis",
     "asyncpg": "postgres",
     "opentelemetry": "otel",
+    "fastapi": "web",
+    "starlette": "web",
+    "uvicorn": "web",
+    "nh3": "web",
+    "prometheus_client": "web",
 }
 
 PartT = TypeVar("PartT")

@@ -101,6 +101,11 @@ class RedisBus(EventBus):
         finally:
             self._reader.leave(stream, feed)
 
+    async def newest(self, run_id: str) -> str:
+        """Position of the run's newest event."""
+        epoch, offset = await self._link.ask("HMGET", self._keys(run_id)[1], "epoch", "offset")
+        return str(Position(int(epoch or 0), int(offset or 0)))
+
     async def check(self) -> str:
         """Where it is, and which server answers there."""
         return await self._link.check()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from paceline.cli.board import Board, Totals, totals_here
+from paceline.cli.board import Board
 from paceline.cli.local_workers import local_workers
 from paceline.cli.output import note, warn
 from paceline.cli.report import Result, result_of
@@ -22,6 +22,7 @@ from paceline.settings.load import Loaded
 from paceline.settings.model import Settings
 from paceline.shutdown import serve_until_signalled
 from paceline.store import ENDED, Run, Store
+from paceline.totals import Totals, totals_here
 
 #: Seconds between looks at the figures: of this process, and of workers elsewhere.
 LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0

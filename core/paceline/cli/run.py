@@ -70,7 +70,7 @@ def generate(
     shown = board(as_json=as_json, steps=len(loaded.settings.run.steps))
     generation = Generation(loaded, plugins, roadmaps, shown, new=new, workers=workers)
     run_async(generation.go())
-    code = generation.code or exit_code([result.run for result in generation.results])
+    code = generation.code or exit_code([result.run.status for result in generation.results])
     peaks = generation.board.peaks
     if as_json:
         echo_json(

@@ -17,7 +17,7 @@ from paceline.validation import describe, dotted
 
 PREFIX = "PACELINE_"
 #: Environment variables of ours that are no settings.
-NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG"})
+NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG", "PACELINE_TOKEN"})
 #: Variables that users of the OpenAI client and of OpenTelemetry have set anyway.
 _OTHERS = {
     "OPENAI_API_KEY": ("provider", "api_key"),
@@ -253,7 +253,7 @@ def _hint(place: Path_) -> str:
 
 
 def _is_secret(path: Path_) -> bool:
-    return path[-1] in {"url", "api_key", "base_url"}
+    return path[-1] in {"url", "api_key", "base_url", "token", "tokens"}
 
 
 def _known_keys(path: Path_) -> list[str]:

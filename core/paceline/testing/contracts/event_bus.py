@@ -147,6 +147,15 @@ class EventBusContract(Contract):
 
         self.on_a_bus(scenario)
 
+    def test_the_newest_position_is_that_of_the_last_event(self) -> None:
+        async def scenario(bus: EventBus) -> None:
+            assert await bus.newest("r") == "0-0"
+            await bus.publish([event(number) for number in range(3)])
+            assert await bus.newest("r") == (await hear(bus, 3))[-1].position
+            assert await bus.newest("another") == "0-0"
+
+        self.on_a_bus(scenario)
+
     def test_runs_are_apart_though_published_together(self) -> None:
         async def scenario(bus: EventBus) -> None:
             runs = ["a", "b:c", "{d}", "ü"]
