@@ -11,11 +11,12 @@ from paceline.events import EventBus
 from paceline.executor import Executor
 from paceline.live.hub import Hub
 from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_bus, open_executor, open_store
+from paceline.parts import make_executor, open_bus, open_executor, open_store, open_telemetry
 from paceline.plugins import Plugins
 from paceline.service import Service
 from paceline.settings.model import Settings
 from paceline.store import Store
+from paceline.telemetry import Telemetry
 from paceline.worker import Worker
 
 from paceline_adapters.web.figures import Figures
@@ -80,11 +81,11 @@ class Backend:
             SettingsError: options are wrong.
         """
         try:
-            await self._parts()
+            telemetry = await self._parts()
         except BaseException:
             await self._stack.aclose()
             raise
-        self.service = Service(self.settings, self.store, self.executor)
+        self.service = Service(self.settings, self.store, self.executor, telemetry)
         self.names = Names(self.store)
         self.hub = Hub(self.store, self.bus, kept=self.settings.events.max_length)
         self.figures = Figures(self.store, self.worker)
@@ -104,13 +105,14 @@ class Backend:
         if self.worker is not None:
             await self.worker.drain(self.settings.run.grace)
 
-    async def _parts(self) -> None:
+    async def _parts(self) -> Telemetry:
+        """Open them; returns who hears of what is done with them."""
         settings, plugins, stack = self.settings, self.plugins, self._stack
         if not self._work:
             self.store = await stack.enter_async_context(open_store(settings, plugins))
             self.executor = await stack.enter_async_context(open_executor(settings, plugins))
             self.bus = await stack.enter_async_context(open_bus(settings, plugins))
-            return
+            return await stack.enter_async_context(open_telemetry(settings, plugins))
         name = settings.executor
         concurrency = make_executor(settings, plugins).concurrency
         records = worker_records(settings, executor=name, concurrency=concurrency)
@@ -125,6 +127,7 @@ class Backend:
         self.store, self.bus, self.executor = parts.store, parts.bus, parts.executor
         serving = asyncio.get_running_loop().create_task(worker.serve(name))
         stack.push_async_callback(_served, serving)
+        return parts.telemetry
 
     def parts(self) -> Mapping[str, str]:
         """What it is made of, by kind."""
