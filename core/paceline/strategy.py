@@ -20,7 +20,9 @@ class Strategy(ABC):
     #: The levels this strategy limits; it admits work of the other level at once.
     levels: ClassVar[frozenset[Level]] = BOTH
     #: Whether it limits calls per time; such a strategy stands last in a stack.
-    rate_limited: ClassVar[bool] = False
+    rate_limited: bool = False
+    #: Whether it holds back everybody when a call is refused: who was refused need not pause.
+    holds_refusals: bool = False
     #: Whether its limit holds over all workers or, if not, for each process apart.
     shared: ClassVar[bool] = False
 
@@ -65,6 +67,7 @@ class Stack(Strategy):
         for _, strategy in named:
             levels |= strategy.levels
         self.governs = levels
+        self.holds_refusals = any(strategy.holds_refusals for _, strategy in named)
         self.over_all_workers = any(strategy.shared for _, strategy in named)
 
     async def admit(self, work: Work) -> Permit:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from paceline.headroom import Headroom
+
 Level = Literal["concept", "call"]
 
 
@@ -21,6 +23,8 @@ class Work:
         attempt: 1 for a call's first attempt.
         tokens: estimate of prompt plus answer, for a call.
         tenant: whose run it is; empty where there are no tenants.
+        weight: the tenant's share of what is there, or the run's where it has no tenant, in
+            proportion to the others'.
     """
 
     level: Level
@@ -32,6 +36,7 @@ class Work:
     attempt: int = 1
     tokens: int = 0
     tenant: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,14 @@ class Done:
     """The work ended well.
 
     Attributes:
-        tokens: tokens really used.
+        tokens: tokens that the provider's quota counted for it; 0: not known.
         seconds: how long it took.
+        headroom: what the provider said of its quota.
     """
 
     tokens: int = 0
     seconds: float = 0.0
+    headroom: Headroom | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +60,23 @@ class Refused:
 
     Attributes:
         retry_after: seconds until it wants to be asked again, when it said so.
+        headroom: what it said of its quota.
     """
 
     retry_after: float | None = None
+    headroom: Headroom | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work failed, or was cancelled."""
+    """The work failed, or was cancelled.
+
+    Attributes:
+        tokens: tokens that the provider's quota may have counted for it all the same; 0: it
+            never arrived there.
+    """
+
+    tokens: int = 0
 
 
 Outcome = Done | Refused | Failed

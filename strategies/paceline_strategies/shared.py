@@ -1,21 +1,24 @@
-"""Admission over all workers: first come, first served here, fair between the workers."""
+"""Admission over all workers: first come, first served within a run, fair between the runs."""
 
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 from paceline.errors import PartUnavailable
-from paceline.ledger import Grant, Ledger
-from paceline.work import Outcome, Permit
+from paceline.ledger import Grant, Lease, Ledger, Quota, Settled
+from paceline.work import Done, Outcome, Permit, Refused, Work
 
-from paceline_strategies.limits import Limit, Sample
+from paceline_strategies.limits import Sample
+from paceline_strategies.waiters import Waiter, Waiters
 
 log = logging.getLogger("paceline.limits")
 
-#: Waiters and settlements that one exchange carries at most.
+#: Settlements that one exchange carries at most.
 _AT_ONCE = 1000
 #: Bounds of the pause after a ledger that did not answer, in seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -33,28 +36,39 @@ class SharedLimiter:
     Args:
         ledger: where the leases are.
         name: the limit's name there.
-        limit: the arithmetic.
+        quota: what may be used; asked anew for each exchange.
         holder: this process's name in the ledger; must be its own.
+        observe: told of each permit that comes back.
     """
 
     def __init__(
-        self, ledger: Ledger, *, name: str, limit: Limit, holder: str | None = None
+        self,
+        ledger: Ledger,
+        *,
+        name: str,
+        quota: Callable[[], Quota],
+        holder: str | None = None,
+        observe: Callable[[Sample], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._name = name
-        self._limit = limit
-        self._holder = holder or secrets.token_hex(8)
-        self._waiters: dict[asyncio.Future[str], None] = {}
-        self._held: dict[str, float] = {}  # lease → when it was granted
-        self._settled: dict[str, None] = {}
-        self._known_wish = 0  # how many waiters the ledger knows of
+        self._quota = quota
+        self._holder = (holder or secrets.token_hex(8)).replace("|", "-")
+        self._observe = observe
+        self._waiters = Waiters()
+        self._held: dict[str, float] = {}  # lease → when its permit was given
+        self._until: dict[str, float] = {}  # lease → until when it surely lives
+        self._settled: dict[str, Settled] = {}
+        self._sent: frozenset[str] = frozenset()  # settled, and the ledger may know
         self._news = asyncio.Event()
         self._closing = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._failures = 0
         self._closed = False
+        #: What the last exchange brought: why the first in line waits, and what is used.
+        self.last = Grant(())
         #: Leases that ended although this process held them: it was frozen or cut off.
-        self.lost = 0
+        self.ended = 0
 
     @property
     def held(self) -> int:
@@ -67,42 +81,58 @@ class SharedLimiter:
         return len(self._waiters)
 
     @property
+    def away(self) -> bool:
+        """Whether the ledger did not answer the last time."""
+        return self._failures > 0
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is held, wanted or to be settled."""
-        return not (self._held or self._waiters or self._settled or self._known_wish)
+        return not (self._held or self._settled) and self._waiters.over
 
-    async def admit(self) -> Permit:
-        """Wait for a permit, behind those who came before in this process."""
+    async def admit(self, work: Work, cost: int = 0) -> Permit:
+        """Wait for a permit, behind those of the same run who came before.
+
+        Args:
+            work: what wants to start.
+            cost: tokens to reserve for it.
+        """
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[str] = loop.create_future()
-        self._waiters[waiter] = None
+        waiter: Waiter = loop.create_future()
+        flow = self._waiters.of(work)
+        flow.join(waiter, cost)
+        self._reuse()
         self._tell()
         try:
             lease = await waiter
         except asyncio.CancelledError:
-            self._waiters.pop(waiter, None)
+            flow.leave(waiter, exact=self._quota().tokens is not None)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._settle(waiter.result())  # it was our turn in the same moment
+                # It was our turn in the same moment.
+                self._give_back(Settled(waiter.result().name, tokens=0))
             self._tell()
             raise
 
         def release(outcome: Outcome) -> None:
             now = loop.time()
-            in_flight, since = len(self._held), self._held.get(lease, now)
-            self._settle(lease)
-            self._limit.observe(
-                Sample(now=now, seconds=now - since, in_flight=in_flight, outcome=outcome)
-            )
+            in_flight, since = len(self._held), self._held.get(lease.name, now)
+            self._give_back(_settled(lease, outcome))
+            if self._observe is not None:
+                self._observe(
+                    Sample(now=now, seconds=now - since, in_flight=in_flight, outcome=outcome)
+                )
 
         return Permit(release)
 
     async def close(self) -> None:
         """Give back all that is held here; who waits is cancelled."""
         self._closed = True
-        for waiter in self._waiters:
-            waiter.cancel()
-        self._waiters.clear()
-        self._settled.update(dict.fromkeys(self._held))
+        for flow in self._waiters:
+            for waiter in flow.everybody():
+                waiter.cancel()
+                flow.leave(waiter, exact=False)
+        for name in self._held:
+            self._settled.setdefault(name, Settled(name))
         self._held.clear()
         self._tell()
         if self._pump is not None:
@@ -114,16 +144,38 @@ class SharedLimiter:
 
     # -- from waiters and permits to the pump --------------------------------------------
 
-    def _settle(self, lease: str) -> None:
-        if self._held.pop(lease, None) is not None and not self._closed:
-            self._settled[lease] = None
+    def _give_back(self, settled: Settled) -> None:
+        if self._held.pop(settled.lease, None) is not None and not self._closed:
+            self._settled[settled.lease] = settled
+            self._reuse()
             self._tell()
 
     def _tell(self) -> None:
+        self._waiters.tidy()
         self._news.set()
         if self._pump is None and not self.idle:
             self._pump = asyncio.get_running_loop().create_task(self._run())
             self._pump.add_done_callback(self._stopped)
+
+    def _reuse(self) -> None:
+        """While the ledger is away, give its permits on: never more than were held.
+
+        Not where a rate is limited: only the ledger knows whether the window has room.
+        """
+        use = self.last.use
+        if not self.away or use.request_quota is not None or use.token_quota is not None:
+            return
+        now = asyncio.get_running_loop().time()
+        for name, settled in list(self._settled.items()):
+            waiting = [flow for flow in self._waiters if flow]
+            if not waiting:
+                return
+            # What was sent may be somebody else's by now.
+            if name in self._sent or settled.refused or self._until.get(name, 0.0) <= now:
+                continue
+            del self._settled[name]
+            if not self._hand(Lease(name, waiting[0].name, 0)):
+                self._settled[name] = settled
 
     def _stopped(self, pump: "asyncio.Task[None]") -> None:
         self._pump = None
@@ -136,111 +188,128 @@ class SharedLimiter:
             return
         # A ledger's fault that is no outage: nobody waits for ever for a pump that is gone.
         log.error("limit %s: its ledger failed", self._name, exc_info=error)
-        for waiter in self._waiters:
+        for waiter in self._waiters.clear():
             if not waiter.done():
                 waiter.set_exception(error)
-        self._waiters.clear()
-        self._known_wish = 0
 
     # -- the pump ------------------------------------------------------------------------
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         every = self._ledger.lease_seconds / 3
-        renewed, ask_at = loop.time(), 0.0
+        renewed, ask_at = loop.time(), math.inf
         while not self.idle:
-            await asyncio.sleep(0)  # all who come in this moment go into one exchange
             self._news.clear()
             try:
                 if loop.time() >= renewed + every:
                     await self._renew()
-                    renewed, ask_at = loop.time(), 0.0  # the wish lapses like a lease
-                while self._should_ask() or (self._waiters and loop.time() >= ask_at):
+                    renewed = loop.time()
+                    self._all_anew()  # what the ledger knows of us lapses like a lease
+                await asyncio.sleep(0)  # all who come in this moment go into one exchange
+                while self._should_ask() or loop.time() >= ask_at:
                     grant = await self._exchange()
-                    ends = every if grant.expires_in is None else grant.expires_in
-                    # Many processes wait for the same moment: they need not come at once.
-                    ask_at = loop.time() + ends + random.uniform(0, ends / 50)  # noqa: S311
+                    ask_at = math.inf
+                    if grant.expires_in is not None:
+                        # Many may wait for the same moment: they need not come at once.
+                        wait = grant.expires_in * random.uniform(1, 1.02)  # noqa: S311
+                        ask_at = loop.time() + wait
+                    await asyncio.sleep(0)
             except PartUnavailable as error:
                 if self._closed:
                     return
                 await self._pause(error)
-                ask_at = 0.0
+                self._all_anew()
                 continue
-            self._failures = 0
             if self.idle:
                 return
-            if await self._woken(
-                min(renewed + every, ask_at) if self._waiters else renewed + every
-            ):
-                ask_at = 0.0
+            until = min(renewed + every, ask_at)
+            heard = await self._woken(until)
+            if heard:
+                for lease in heard:
+                    self._take(lease)
+                confirm = loop.time() + self._ledger.confirm_seconds / 5
+                ask_at = min(ask_at, confirm)
+            elif heard is not None and loop.time() < until:
+                self._all_anew()
 
     def _should_ask(self) -> bool:
         """Whether something changed that the ledger should know at once."""
-        if self._settled:
-            return True
-        wish = min(len(self._waiters), _AT_ONCE)
-        # More waiters change nothing while the ledger serves us as it can: telling of each
-        # doubling keeps its picture of our wish good enough for a fair share.
-        return wish >= 2 * self._known_wish if wish else self._known_wish > 0
+        return bool(self._settled) or any(flow.news for flow in self._waiters)
+
+    def _all_anew(self) -> None:
+        for flow in self._waiters:
+            flow.stale = True
 
     async def _exchange(self) -> Grant:
-        settle = list(self._settled)[:_AT_ONCE]
-        wanted = min(len(self._waiters), _AT_ONCE)
+        settled = list(islice(self._settled.values(), _AT_ONCE))
+        told = [(flow, flow.ask()) for flow in self._waiters if flow.grown]
+        since = asyncio.get_running_loop().time()
+        self._sent |= {one.lease for one in settled}
         grant = await self._ledger.exchange(
             self._name,
-            capacity=self._limit.limit,
+            quota=self._quota(),
             holder=self._holder,
-            wanted=wanted,
-            settle=settle,
+            asks=[ask for _, ask in told],
+            settled=settled,
         )
-        for lease in settle:
-            self._settled.pop(lease, None)
-        self._known_wish = wanted - len(grant.leases)
-        self._hand_out(grant.leases)
+        self._failures = 0
+        self._sent -= {one.lease for one in settled}
+        self.last = grant
+        for one in settled:
+            self._settled.pop(one.lease, None)
+            self._until.pop(one.lease, None)
+        for flow, ask in told:
+            flow.told(ask)
+        if grant.forgotten:
+            asked = {flow.name for flow, _ in told}
+            for flow in self._waiters:
+                flow.stale = flow.name not in asked
+        for lease in grant.leases:
+            self._take(lease)
+            self._until[lease.name] = since + self._ledger.lease_seconds
+        self._waiters.tidy()
         return grant
 
-    def _hand_out(self, leases: Sequence[str]) -> None:
-        now = asyncio.get_running_loop().time()
-        for lease in leases:
-            waiter = self._next_waiter()
-            if waiter is None:
-                self._settled[lease] = None  # who wanted it was cancelled meanwhile
-            else:
-                self._held[lease] = now
-                waiter.set_result(lease)
+    def _take(self, lease: Lease) -> None:
+        if not self._hand(lease):
+            # Who wanted it was cancelled meanwhile.
+            self._settled[lease.name] = Settled(lease.name, tokens=0)
 
-    def _next_waiter(self) -> "asyncio.Future[str] | None":
-        while self._waiters:
-            waiter = next(iter(self._waiters))
-            del self._waiters[waiter]
-            if not waiter.done():
-                return waiter
-        return None
+    def _hand(self, lease: Lease) -> bool:
+        waiter = self._waiters.next_for(lease, self.last.use.token_quota)
+        if waiter is None:
+            return False
+        self._held[lease.name] = asyncio.get_running_loop().time()
+        waiter.set_result(lease)
+        return True
 
     async def _renew(self) -> None:
         if not self._held:
             return
-        lost = await self._ledger.renew(self._name, holder=self._holder, leases=list(self._held))
-        gone = [lease for lease in lost if self._held.pop(lease, None) is not None]
-        if gone:
-            self.lost += len(gone)
-            log.warning("limit %s: %d leases ended before their calls", self._name, len(gone))
+        since, names = asyncio.get_running_loop().time(), list(self._held)
+        ended = await self._ledger.renew(self._name, holder=self._holder, leases=names)
+        self._failures = 0
+        self._until.update(dict.fromkeys(names, since + self._ledger.lease_seconds))
+        if ended:
+            self.ended += len(ended)
+            log.warning("limit %s: %d leases ended before their calls", self._name, len(ended))
 
-    async def _woken(self, until: float) -> bool:
-        """Wait for news from here or from the ledger; returns whether the ledger had some."""
+    async def _woken(self, until: float) -> Sequence[Lease] | None:
+        """Wait for news from here or from the ledger; returns the ledger's, if it had some."""
         seconds = max(0.0, until - asyncio.get_running_loop().time())
-        if not self._waiters:
+        if self._waiters.over:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._news.wait()
-            return False
+            return None
         news = asyncio.ensure_future(self._news.wait())
         changed = asyncio.ensure_future(
             self._ledger.changed(self._name, holder=self._holder, seconds=seconds)
         )
         try:
             await asyncio.wait({news, changed}, return_when=asyncio.FIRST_COMPLETED)
-            return changed.done()
+            # Once it is done it must be read: the ledger tells of a lease once.
+            return changed.result() if changed.done() else None
         finally:
             news.cancel()
             changed.cancel()
@@ -248,12 +317,27 @@ class SharedLimiter:
     async def _pause(self, error: PartUnavailable) -> None:
         if not self._failures:
             log.warning(
-                "limit %s: nothing is admitted until its ledger answers: %s",
+                "limit %s: nothing new is admitted until its ledger answers: %s",
                 self._name,
                 error,
             )
         bound = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures, 20))
         self._failures += 1
+        self._reuse()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(random.uniform(0, bound)):  # noqa: S311
                 await self._closing.wait()
+
+
+def _settled(lease: Lease, outcome: Outcome) -> Settled:
+    if isinstance(outcome, Done):
+        return Settled(lease.name, tokens=outcome.tokens or None, headroom=outcome.headroom)
+    if isinstance(outcome, Refused):
+        return Settled(
+            lease.name,
+            tokens=0,
+            refused=True,
+            retry_after=outcome.retry_after,
+            headroom=outcome.headroom,
+        )
+    return Settled(lease.name, tokens=outcome.tokens)

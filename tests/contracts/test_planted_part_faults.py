@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from paceline.events import Event, EventBus
-from paceline.ledger import Grant, Ledger
+from paceline.ledger import Ask, Grant, Ledger, Quota, Settled
 from paceline.store import Artifact, Claim, ConceptState, Store
 from paceline.testing.contracts import EventBusContract, LedgerContract, StoreContract
 from paceline_adapters.memory.bus import MemoryBus
@@ -62,11 +62,32 @@ class Generous(MemoryLedger):
     """Forgets the capacity."""
 
     async def exchange(
-        self, limit: str, *, capacity: int, holder: str, wanted: int, settle: Sequence[str]
+        self,
+        limit: str,
+        *,
+        quota: Quota,
+        holder: str,
+        asks: Sequence[Ask] = (),
+        settled: Sequence[Settled] = (),
     ) -> Grant:
-        return await super().exchange(
-            limit, capacity=capacity + 1, holder=holder, wanted=wanted, settle=settle
-        )
+        more = replace(quota, concurrency=(quota.concurrency or 0) + 1)
+        return await super().exchange(limit, quota=more, holder=holder, asks=asks, settled=settled)
+
+
+class Stingy(MemoryLedger):
+    """Gives one lease at a time."""
+
+    async def exchange(
+        self,
+        limit: str,
+        *,
+        quota: Quota,
+        holder: str,
+        asks: Sequence[Ask] = (),
+        settled: Sequence[Settled] = (),
+    ) -> Grant:
+        few = [replace(ask, costs=ask.costs[:1]) for ask in asks]
+        return await super().exchange(limit, quota=quota, holder=holder, asks=few, settled=settled)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +95,7 @@ class Generous(MemoryLedger):
     [
         (MemoryLedger, "test_leases_that_nobody_renews_end", "say when to ask again"),
         (Generous, "test_grants_what_is_wanted_up_to_the_capacity", "(3, 1)"),
+        (Stingy, "test_grants_what_is_wanted_up_to_the_capacity", "(3, 1)"),
     ],
 )
 def test_a_ledger_with_a_fault_is_caught(made: type[MemoryLedger], test: str, says: str) -> None:

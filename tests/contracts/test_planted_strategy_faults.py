@@ -4,7 +4,7 @@ import re
 
 import pytest
 from paceline import Strategy
-from paceline.ledger import Ledger
+from paceline.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_strategies.over_all_workers import GlobalLimit
 
@@ -88,7 +88,7 @@ def test_permits_of_the_dead_that_never_end_are_caught() -> None:
         """Counts in a place that knows of no death."""
 
         def __init__(self, ledger: Ledger) -> None:
-            super().__init__(2, ledger, holder=str(len(held)))
+            super().__init__(Quota(concurrency=2), ledger, holder=str(len(held)))
 
     class Suite(StrategyContract):
         limit = 2

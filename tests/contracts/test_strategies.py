@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 from paceline import Strategy
-from paceline.ledger import Ledger
+from paceline.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.over_all_workers import GlobalLimit
@@ -31,10 +31,11 @@ class TestPerRoadmap(StrategyContract):
 class TestGlobal(StrategyContract):
     limit = 2
     per = "key"
+    holds_refusals = True
     shared = True
 
     def strategy(self, ledger: Ledger) -> Strategy:
-        return GlobalLimit(2, ledger, holder=secrets.token_hex(4))
+        return GlobalLimit(Quota(concurrency=2), ledger, holder=secrets.token_hex(4))
 
 
 class TestGlobalInOneProcess(StrategyContract):
@@ -42,10 +43,11 @@ class TestGlobalInOneProcess(StrategyContract):
 
     limit = 3
     per = "key"
+    holds_refusals = True
     shared = False
 
     def strategy(self, ledger: Ledger) -> Strategy:
-        return InOneProcess(3, ledger, holder=secrets.token_hex(4))
+        return InOneProcess(Quota(concurrency=3), ledger, holder=secrets.token_hex(4))
 
     def ledger(self) -> Ledger:
         return MemoryLedger()
@@ -58,6 +60,7 @@ class InOneProcess(GlobalLimit):
 class TestGlobalOverRedis(StrategyContract):
     limit = 2
     per = "key"
+    holds_refusals = True
     shared = True
     virtual = False
     examples = 2
@@ -68,7 +71,7 @@ class TestGlobalOverRedis(StrategyContract):
         self.url = redis_url
 
     def strategy(self, ledger: Ledger) -> Strategy:
-        return GlobalLimit(2, ledger, holder=secrets.token_hex(4))
+        return GlobalLimit(Quota(concurrency=2), ledger, holder=secrets.token_hex(4))
 
     def ledger(self) -> Ledger:
         return redis_ledger(self.url, lease=1.0)

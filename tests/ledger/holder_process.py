@@ -10,23 +10,25 @@ import random
 import sys
 import time
 
-from paceline import Done
+from paceline import Done, Work
+from paceline.ledger import Quota
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger
-from paceline_strategies.limits import Fixed
 from paceline_strategies.shared import SharedLimiter
 from pydantic import SecretStr
+
+WORK = Work(level="call", run_id="run", roadmap_id="roadmap", concept_id="concept", key="model")
 
 
 async def main(url: str, limit: int, calls: int, seconds: float, lease: float) -> None:
     """Do so."""
     link = Link(RedisSettings(url=SecretStr(url)), connections=4)
     ledger = RedisLedger(link, prefix="test", lease_seconds=lease, settle_in=0.0)
-    limiter = SharedLimiter(ledger, name="limit", limit=Fixed(limit))
+    limiter = SharedLimiter(ledger, name="limit", quota=lambda: Quota(concurrency=limit))
 
     async def call() -> None:
-        permit = await limiter.admit()
+        permit = await limiter.admit(WORK)
         since = time.monotonic()
         await asyncio.sleep(random.uniform(0, 2 * seconds))
         sys.stdout.write(f"{since} {time.monotonic()}\n")
@@ -34,7 +36,7 @@ async def main(url: str, limit: int, calls: int, seconds: float, lease: float) -
 
     if not calls:
         for _ in range(limit):
-            await limiter.admit()
+            await limiter.admit(WORK)
             sys.stdout.write("held\n")
             sys.stdout.flush()
         await asyncio.Event().wait()

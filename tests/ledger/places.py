@@ -3,10 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from paceline.ledger import Ask, Ledger, Quota
 from paceline.settings.model import RedisSettings
+from paceline.work import Work
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger
+from paceline_strategies.shared import SharedLimiter
 from pydantic import SecretStr
+
+#: A call of some run.
+WORK = Work(level="call", run_id="run", roadmap_id="roadmap", concept_id="concept", key="model")
 
 
 def link_to(url: str, *, connections: int = 4, timeout: float = 5.0) -> Link:
@@ -30,3 +36,17 @@ async def redis_ledgers(
     finally:
         for ledger in made:
             await ledger.close()
+
+
+def limiter_over(ledger: Ledger, concurrency: int, *, holder: str | None = None) -> SharedLimiter:
+    """One more process that uses the limit."""
+    quota = Quota(concurrency=concurrency)
+    return SharedLimiter(ledger, name="limit", quota=lambda: quota, holder=holder)
+
+
+async def take(ledger: Ledger, holder: str, wanted: int) -> list[str]:
+    """Exchange, for the names of the leases granted of four."""
+    grant = await ledger.exchange(
+        "limit", quota=Quota(concurrency=4), holder=holder, asks=[Ask("run", [0] * wanted)]
+    )
+    return [lease.name for lease in grant.leases]

@@ -1,130 +1,192 @@
-"""Random lives of holders, in memory and in Redis side by side."""
+"""Random lives of a limit, in the books of a process and in Redis side by side."""
 
 import asyncio
+import itertools
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from paceline.admission.book import Answer, Book
+from paceline.headroom import Headroom
+from paceline.ledger import Ask, Lease, Quota, Settled
+from paceline.testing.servers import Valkey
+from paceline_adapters.redis.connection import Script
+from paceline_adapters.redis.ledger import LEDGER, RedisLedger
+
+from tests.ledger.places import link_to
+
+HOLDERS = ["a", "b", "c"]
+LEASE, CONFIRM = 30_000, 5_000
+START = 1_700_000_000_000
+
+#: The script with a clock that the test sets, which is all that is changed of it.
+CLOCK = "redis.call('HMGET', 'clock', 'seconds', 'micros')"
+SCRIPT = Script(LEDGER.text.replace("call('TIME')", CLOCK))
+
+quotas = st.builds(
+    Quota,
+    concurrency=st.none() | st.integers(1, 6),
+    requests=st.none() | st.integers(1, 200),
+    tokens=st.none() | st.integers(1, 5_000),
+    follow=st.booleans(),
 )
-from paceline.ledger import Ledger
-from paceline_adapters.memory.ledger import MemoryLedger
+asks = st.builds(
+    Ask,
+    flow=st.sampled_from(["one", "two", "three"]),
+    costs=st.lists(st.integers(0, 900), max_size=5),
+    tenant=st.sampled_from(["", "", "first", "second"]),
+    weight=st.sampled_from([1.0, 0.3, 7.0]),
+)
+headrooms = st.builds(
+    Headroom,
+    requests=st.none() | st.integers(1, 300),
+    requests_left=st.none() | st.integers(0, 50),
+    tokens=st.none() | st.integers(1, 6_000),
+    tokens_left=st.none() | st.integers(0, 1_000),
+)
+#: How a call ends; ``Settled`` without its lease.
+endings = st.builds(
+    Settled,
+    lease=st.just(""),
+    tokens=st.sampled_from([None, None, 0, 1, 100, 2_000]),
+    refused=st.sampled_from([False, False, False, True]),
+    retry_after=st.none() | st.floats(0, 20),
+    headroom=st.none() | headrooms,
+)
 
-from tests.ledger.places import redis_ledger
 
-CAPACITY = 5
-HOLDERS = ["a", "b", "c", "d"]
+@dataclass
+class Life:
+    """One limit, told the same things in two places."""
+
+    book: Book
+    shared: RedisLedger
+    limit: str
+    now: int = START
+    #: Per holder: what it was told of and holds, and numbers that it has not confirmed.
+    held: defaultdict[str, list[Lease]] = field(default_factory=lambda: defaultdict(list))
+    unconfirmed: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
-class Lives(RuleBasedStateMachine):
-    """Holders that take, give back, change their mind, and answer when they are called."""
+class SideBySide(RuleBasedStateMachine):
+    """Holders that ask, give back, renew, fall silent and come back; and time that passes."""
 
-    def __init__(self, ledgers: list[Ledger], runner: asyncio.Runner, limit: str) -> None:
+    def __init__(self, life: Life, server: Valkey, database: int, runner: asyncio.Runner) -> None:
         super().__init__()
-        self.ledgers = ledgers
-        self.runner = runner
-        self.limit = limit
-        #: Per holder, the leases of each ledger: their names differ, their numbers must not.
-        self.held: defaultdict[str, list[list[str]]] = defaultdict(lambda: [[] for _ in ledgers])
-        self.wanted: dict[str, int] = {}  # in the order of waiting
+        self.life = life
+        self.server, self.database, self.runner = server, database, runner
+        self.set_clock(0)
+        self.runner.run(self.life.shared._join(self.life.limit))
+        # The numbers of leases begin at the epoch's time there; here they begin so too.
+        self.life.book._number = START * 1000
 
-    def exchange(self, holder: str, wanted: int, back: int) -> int:
-        counts: set[int] = set()
-        for ledger, leases in zip(self.ledgers, self.held[holder], strict=True):
-            settle = leases[:back]
-            del leases[:back]
-            grant = self.runner.run(
-                ledger.exchange(
-                    self.limit, capacity=CAPACITY, holder=holder, wanted=wanted, settle=settle
-                )
+    def set_clock(self, back: int) -> None:
+        """Set the server's clock to the present, or behind it."""
+        seconds, millis = divmod(self.life.now - back, 1000)
+        clock = ("seconds", str(seconds), "micros", str(1000 * millis))
+        self.server.command("HSET", "clock", *clock, database=self.database)
+
+    @rule(
+        holder=st.sampled_from(HOLDERS),
+        quota=quotas,
+        some=st.lists(asks, max_size=3, unique_by=lambda ask: ask.flow),
+        ends=st.lists(endings, max_size=4),
+        deaf=st.booleans(),
+    )
+    def exchange(
+        self, holder: str, quota: Quota, some: list[Ask], ends: list[Settled], deaf: bool
+    ) -> None:
+        """A holder asks, gives back, and confirms what it heard, if it did."""
+        life = self.life
+        mine = life.held[holder]
+        back = [
+            Settled(lease.name, end.tokens, end.refused, end.retry_after, end.headroom)
+            for lease, end in zip(list(mine), ends, strict=False)
+        ]
+        del mine[: len(back)]
+        heard = [] if deaf else life.unconfirmed[holder]
+        answer = life.book.exchange(
+            life.now, quota=quota, holder=holder, asks=some, settled=back, heard=heard
+        )
+        # The same inbox in front of both: what it confirms is what the book was told.
+        inbox = life.shared._inboxes[life.limit, holder]
+        inbox._told = dict.fromkeys(heard)
+        grant = self.runner.run(
+            life.shared.exchange(
+                life.limit, quota=quota, holder=holder, asks=some, settled=back
             )
-            leases.extend(grant.leases)
-            counts.add(len(grant.leases))
-        assert len(counts) == 1, f"the ledgers disagree: {counts}"
-        granted = counts.pop()
-        if granted or not wanted:
-            self.wanted.pop(holder, None)
-        if wanted > granted:
-            self.wanted[holder] = wanted - granted
-        return granted
+        )
+        self.compare(answer, inbox._told.keys(), grant.expires_in)
+        assert grant.reason == answer.reason
+        assert grant.use == answer.use
+        assert grant.forgotten == answer.forgotten
+        known = {lease.name for lease in mine}
+        known |= {one.lease for one in back}
+        fresh = [lease for lease in answer.leases if lease.name not in known]
+        mine += fresh
+        life.unconfirmed[holder] = [int(lease.name.partition(".")[0]) for lease in answer.leases]
 
-    def held_before(self, holder: str, granted: int) -> int:
-        return len(self.held[holder][0]) - granted
+    def compare(self, answer: Answer, told: "set[int] | object", expires_in: float | None) -> None:
+        """Both granted the same leases, and tell to come back at the same time."""
+        numbers = [int(lease.name.partition(".")[0]) for lease in answer.leases]
+        assert sorted(cast("set[int]", told)) == sorted(numbers)
+        ends = answer.expires_in
+        assert expires_in == (None if ends is None else ends / 1000)
 
-    @property
-    def out(self) -> int:
-        return sum(len(leases[0]) for leases in self.held.values())
+    @rule(holder=st.sampled_from(HOLDERS), some=st.integers(0, 4))
+    def renew(self, holder: str, some: int) -> None:
+        """A holder renews some of its leases, also such as have ended."""
+        life = self.life
+        names = [lease.name for lease in life.held[holder][:some]] + ["nobody's"]
+        ended = life.book.renew(life.now, holder=holder, leases=names)
+        there = self.runner.run(life.shared.renew(life.limit, holder=holder, leases=names))
+        assert list(there) == ended
 
-    @rule(holder=st.sampled_from(HOLDERS), wanted=st.integers(0, 7), back=st.integers(0, 7))
-    def ask(self, holder: str, wanted: int, back: int) -> None:
-        alone = not self.wanted.keys() - {holder}
-        first = next(iter(self.wanted), holder)
-        granted = self.exchange(holder, wanted, back)
-        free = CAPACITY - (self.out - granted)
-        if alone:
-            assert granted == min(wanted, free), "nothing is kept for who wants nothing"
-        if first == holder and not self.held_before(holder, granted):
-            assert bool(granted) == bool(wanted and free), "who waits longest is passed over"
-
-    @rule(holder=st.sampled_from(HOLDERS))
-    def renew(self, holder: str) -> None:
-        for ledger, leases in zip(self.ledgers, self.held[holder], strict=True):
-            lost = self.runner.run(ledger.renew(self.limit, holder=holder, leases=leases))
-            assert not lost
-
-    @precondition(lambda self: self.wanted)
-    @rule()
-    def all_who_wait_ask_again(self) -> None:
-        for _ in range(len(HOLDERS)):
-            for holder, wanted in list(self.wanted.items()):
-                self.exchange(holder, wanted, 0)
-        assert self.out == CAPACITY or not self.wanted, "something is free, somebody waits"
-
-    @invariant()
-    def never_more_out_than_the_capacity(self) -> None:
-        assert self.out <= CAPACITY
+    @rule(
+        millis=st.sampled_from([1, 40, 300, 500, 1_700, 6_000, 29_000, 61_000, 200_000]),
+        back=st.sampled_from([0, 0, 0, 1, 5_000]),
+    )
+    def time_passes(self, millis: int, back: int) -> None:
+        """Time passes; or the server's clock is set back, and goes on from where it was."""
+        if back:
+            self.set_clock(back)
+            self.runner.run(self.life.shared.held(self.life.limit))
+            self.set_clock(0)
+        else:
+            self.life.now += millis
+            self.set_clock(0)
 
     @invariant()
-    def the_books_are_right(self) -> None:
-        counts = {holder: len(leases[0]) for holder, leases in self.held.items() if leases[0]}
-        for ledger in self.ledgers:
-            assert self.runner.run(ledger.held(self.limit)) == counts
-
-    def teardown(self) -> None:
-        for holder in HOLDERS:
-            self.exchange(holder, 0, CAPACITY)
-        for ledger in self.ledgers:
-            assert self.runner.run(ledger.held(self.limit)) == {}
+    def the_books_are_the_same(self) -> None:
+        life = self.life
+        there = self.runner.run(life.shared.held(life.limit))
+        assert there == life.book.held(life.now)
 
 
-def test_redis_does_as_memory_does_and_neither_breaks_the_limit(redis_url: str) -> None:
-    lives = 0
+def test_redis_does_as_the_books_of_a_process_do(redis_url: str, valkey_server: Valkey) -> None:
+    database = int(redis_url.rpartition("/")[2])
+    lives = itertools.count()
     with asyncio.Runner() as runner:
-        shared = redis_ledger(redis_url)
+        shared = RedisLedger(
+            link_to(redis_url),
+            prefix="test",
+            lease_seconds=LEASE / 1000,
+            settle_in=0.0,
+            script=SCRIPT,
+        )
 
-        def life() -> Lives:
-            nonlocal lives
-            lives += 1
-            return Lives([MemoryLedger(), shared], runner, f"limit-{lives}")
+        def life() -> SideBySide:
+            book = Book(lease=LEASE, confirm=CONFIRM)
+            one = Life(book, shared, f"limit-{next(lives)}")
+            return SideBySide(one, valkey_server, database, runner)
 
         try:
             run_state_machine_as_test(
-                cast("type[Lives]", life),
-                settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
+                cast("type[SideBySide]", life),
+                settings=settings(max_examples=60, stateful_step_count=40, deadline=None),
             )
         finally:
             runner.run(shared.close())
-
-
-def test_memory_alone_keeps_its_promises_through_longer_lives() -> None:
-    with asyncio.Runner() as runner:
-        run_state_machine_as_test(
-            cast("type[Lives]", lambda: Lives([MemoryLedger()], runner, "limit")),
-            settings=settings(max_examples=100, stateful_step_count=60, deadline=None),
-        )

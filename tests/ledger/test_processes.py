@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from paceline import Done
-from paceline_strategies.limits import Fixed
-from paceline_strategies.shared import SharedLimiter
 
 from tests.ledger import holder_process
-from tests.ledger.places import redis_ledgers
+from tests.ledger.places import WORK, limiter_over, redis_ledgers
 
 
 @contextmanager
@@ -60,8 +59,8 @@ def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: 
 
     async def take_over() -> None:
         async with redis_ledgers(redis_url, 1, lease=lease) as (ledger,):
-            limiter = SharedLimiter(ledger, name="limit", limit=Fixed(8))
-            for permit in await asyncio.gather(*(limiter.admit() for _ in range(8))):
+            limiter = limiter_over(ledger, 8)
+            for permit in await asyncio.gather(*(limiter.admit(WORK) for _ in range(8))):
                 permit.release(Done())
             await limiter.close()
             assert await ledger.held("limit") == {}
@@ -79,13 +78,12 @@ def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: 
 def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str) -> None:
     async def wait_beyond_the_lease() -> None:
         async with redis_ledgers(redis_url, 1) as (ledger,):
-            grant = await ledger.exchange("limit", capacity=8, holder="late", wanted=1, settle=())
-            for _ in range(8):
-                await ledger.changed("limit", holder="late", seconds=0.5)
-                grant = await ledger.exchange(
-                    "limit", capacity=8, holder="late", wanted=1, settle=()
-                )
-                assert not grant.leases
+            late = limiter_over(ledger, 8)
+            waits = asyncio.create_task(late.admit(WORK))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(waits), 4.0)
+            waits.cancel()
+            await late.close()
             assert sum((await ledger.held("limit")).values()) == 8
 
     with holder(redis_url, limit=8, calls=0, lease=3.0) as keeper:

@@ -9,23 +9,15 @@ from urllib.parse import urlsplit
 import pytest
 from paceline import Done
 from paceline.errors import PartUnavailable, SettingsError
+from paceline.ledger import Ask, Quota
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
 from paceline_adapters.redis.connection import Link
-from paceline_adapters.redis.ledger import RedisLedger
-from paceline_strategies.limits import Fixed
 from paceline_strategies.shared import SharedLimiter
 from pydantic import SecretStr
 
 from tests.eventually import eventually_async
-from tests.ledger.places import link_to, redis_ledger, redis_ledgers
-
-
-async def ask(ledger: RedisLedger, holder: str, wanted: int) -> tuple[str, ...]:
-    """Exchange, for the leases granted of four."""
-    grant = await ledger.exchange("limit", capacity=4, holder=holder, wanted=wanted, settle=())
-    return grant.leases
-
+from tests.ledger.places import WORK, limiter_over, link_to, redis_ledger, redis_ledgers, take
 
 # -- a server that lost its data ---------------------------------------------------------
 
@@ -33,7 +25,7 @@ async def ask(ledger: RedisLedger, holder: str, wanted: int) -> tuple[str, ...]:
 def test_the_first_use_ever_need_not_wait(redis_url: str) -> None:
     async def scenario() -> None:
         async with redis_ledgers(redis_url, 2) as ledgers:
-            both = await asyncio.gather(*(ask(one, "ab"[n], 2) for n, one in enumerate(ledgers)))
+            both = await asyncio.gather(*(take(one, "ab"[n], 2) for n, one in enumerate(ledgers)))
             assert [len(leases) for leases in both] == [2, 2]
 
     asyncio.run(scenario())
@@ -46,18 +38,18 @@ def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_known_o
 
     async def scenario() -> None:
         async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
-            held = await ask(old, "old", 3)
+            held = await take(old, "old", 3)
             assert len(held) == 3
             valkey_server.command("FLUSHDB", database=database)
             # Neither who was there nor who comes new gets the place of a lease that lives on.
-            assert await ask(old, "old", 4) == ()
-            assert await ask(new, "new", 4) == ()
-            assert await old.renew("limit", holder="old", leases=held) == []
+            assert await take(old, "old", 4) == []
+            assert await take(new, "new", 4) == []
+            assert await old.renew("limit", holder="old", leases=held) == held
             assert await new.held("limit") == {"old": 3}
 
-            async def granted() -> tuple[str, ...]:
+            async def granted() -> list[str]:
                 assert await old.renew("limit", holder="old", leases=held) == []
-                return await ask(new, "new", 4)
+                return await take(new, "new", 4)
 
             assert len(await eventually_async(granted)) == 1
 
@@ -71,10 +63,10 @@ def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
 
     async def scenario() -> None:
         async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
-            held = await ask(old, "old", 4)
+            held = await take(old, "old", 4)
             valkey_server.command("FLUSHDB", database=database)
-            assert await ask(new, "new", 4) == ()
-            assert await old.renew("limit", holder="old", leases=held) == []
+            assert await take(new, "new", 4) == []
+            assert await old.renew("limit", holder="old", leases=held) == held
             assert await new.held("limit") == {"old": 4}
 
     asyncio.run(scenario())
@@ -83,7 +75,9 @@ def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
 def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
     async def scenario(url: str) -> None:
         ledger = redis_ledger(url, settle_in=60.0)
-        grant = await ledger.exchange("limit", capacity=4, holder="a", wanted=1, settle=())
+        grant = await ledger.exchange(
+            "limit", quota=Quota(concurrency=4), holder="a", asks=[Ask("run", [0])]
+        )
         assert not grant.leases
         assert grant.expires_in is not None
         assert 30 < grant.expires_in <= 60
@@ -102,11 +96,11 @@ def test_work_goes_on_through_flushes_and_never_passes_the_limit(
     async def scenario() -> None:
         nonlocal out, peak, done
         async with redis_ledgers(redis_url, 2, lease=1.0) as ledgers:
-            limiters = [SharedLimiter(one, name="limit", limit=Fixed(4)) for one in ledgers]
+            limiters = [limiter_over(one, 4) for one in ledgers]
 
             async def call(limiter: SharedLimiter) -> None:
                 nonlocal out, peak, done
-                permit = await limiter.admit()
+                permit = await limiter.admit(WORK)
                 out += 1
                 peak = max(peak, out)
                 await asyncio.sleep(0.01)
@@ -131,9 +125,9 @@ def test_work_goes_on_through_flushes_and_never_passes_the_limit(
 def test_waiters_are_served_after_the_server_was_away() -> None:
     async def scenario(server: Valkey) -> None:
         async with redis_ledgers(server.url, 2, lease=1.0) as ledgers:
-            limiters = [SharedLimiter(one, name="limit", limit=Fixed(1)) for one in ledgers]
-            permit = await limiters[0].admit()
-            waits = asyncio.create_task(limiters[1].admit())
+            limiters = [limiter_over(one, 1) for one in ledgers]
+            permit = await limiters[0].admit(WORK)
+            waits = asyncio.create_task(limiters[1].admit(WORK))
             await eventually_async(lambda: limiters[1].waiting == 1)
             server.kill()
             permit.release(Done())
@@ -191,10 +185,10 @@ def test_an_answer_that_got_lost_costs_no_lease(redis_url: str) -> None:
         gate = Gate()
         async with gate.before(redis_url) as url:
             ledger = redis_ledger(url)
-            assert len(await ask(ledger, "limiter", 1)) == 1
+            assert len(await take(ledger, "limiter", 1)) == 1
             gate.swallows = 1
             # The second try asks the same question, and gets the same answer.
-            assert len(await ask(ledger, "limiter", 2)) == 2
+            assert len(await take(ledger, "limiter", 2)) == 2
             assert gate.swallows == 0
             assert await ledger.held("limit") == {"limiter": 3}
             await ledger.close()
@@ -207,15 +201,15 @@ def test_a_question_without_any_answer_is_asked_again_later(redis_url: str) -> N
         gate = Gate()
         async with gate.before(redis_url) as url:
             ledger = redis_ledger(url)
-            assert len(await ask(ledger, "limiter", 1)) == 1
+            assert len(await take(ledger, "limiter", 1)) == 1
             gate.swallows = 100
             with pytest.raises(PartUnavailable):
-                await ask(ledger, "limiter", 3)
+                await take(ledger, "limiter", 3)
             gate.swallows = 0
-            # Two of the three that were granted unheard are too many by now.
-            assert len(await ask(ledger, "limiter", 1)) == 1
-            await ask(ledger, "limiter", 0)
-            assert await ledger.held("limit") == {"limiter": 2}
+            # What was granted unheard is told now, whatever is wanted by now.
+            assert len(await take(ledger, "limiter", 1)) == 3
+            assert await take(ledger, "limiter", 0) == []
+            assert await ledger.held("limit") == {"limiter": 4}
             await ledger.close()
 
     asyncio.run(scenario())
@@ -288,9 +282,9 @@ def scripts_run(server: Valkey) -> int:
 def test_waiters_wait_without_asking_again_and_again() -> None:
     async def scenario(url: str) -> None:
         async with redis_ledgers(url, 2) as ledgers:
-            one, other = (SharedLimiter(each, name="limit", limit=Fixed(4)) for each in ledgers)
-            held = [await one.admit() for _ in range(4)]
-            waits = [asyncio.create_task(other.admit()) for _ in range(500)]
+            one, other = (limiter_over(each, 4) for each in ledgers)
+            held = [await one.admit(WORK) for _ in range(4)]
+            waits = [asyncio.create_task(other.admit(WORK)) for _ in range(500)]
             await eventually_async(lambda: other.waiting == 500)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(waits[0]), 1.0)
@@ -313,7 +307,7 @@ def test_many_at_once_share_few_connections() -> None:
         ledger = redis_ledger(server.url)
         await asyncio.gather(
             *(
-                ledger.exchange(f"limit-{n}", capacity=4, holder="a", wanted=1, settle=())
+                ledger.exchange(f"limit-{n}", quota=Quota(concurrency=4), holder="a")
                 for n in range(227)
             )
         )

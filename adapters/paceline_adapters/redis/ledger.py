@@ -11,22 +11,36 @@ the limit begin open. What remains is a server that loses its data *and* all its
 at once: for ``settle_in`` seconds after its start, new processes wait for the old ones.
 """
 
-import asyncio
-import itertools
+import json
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from typing import Any, cast
 
-from paceline.ledger import Grant, Ledger
+from paceline.admission.hold import pause_of
+from paceline.admission.inbox import Inbox
+from paceline.admission.names import read_name
+from paceline.headroom import Headroom
+from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Reason, Settled, Use
 
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener
 
 LEDGER = Script(files("paceline_adapters.redis").joinpath("ledger.lua").read_text("utf-8"))
 
+_PARTS = (
+    "epoch",
+    "leases",
+    "line",
+    "flows",
+    "idle",
+    "counts",
+    "seen",
+    "mail",
+    "requests",
+    "tokens",
+)
 _AT_ONCE = 1000
 
 
@@ -39,20 +53,26 @@ class RedisLedger(Ledger):
         lease_seconds: how long a lease lives without renewal.
         settle_in: seconds after the server's start in which a process that knows no epoch
             waits for those that do.
+        script: the arithmetic.
     """
 
     shared = True
 
     def __init__(
-        self, link: Link, *, prefix: str, lease_seconds: float, settle_in: float = 2.0
+        self,
+        link: Link,
+        *,
+        prefix: str,
+        lease_seconds: float,
+        settle_in: float = 2.0,
+        script: Script = LEDGER,
     ) -> None:
         self._link = link
         self._prefix = prefix
         self._lease_seconds = lease_seconds
         self._settle_in = settle_in
-        self._name = secrets.token_hex(8)
-        self._numbers = itertools.count(1)
-        self._channel = f"{prefix}:ledger:{self._name}"
+        self._script = script
+        self._channel = f"{prefix}:ledger:{secrets.token_hex(8)}"
         self._listener = Listener(
             link,
             heard=self._heard,
@@ -60,31 +80,50 @@ class RedisLedger(Ledger):
             silence=min(link.timeout, lease_seconds / 3),
         )
         self._joined: set[str] = set()
-        self._bells: defaultdict[tuple[str, str], asyncio.Event] = defaultdict(asyncio.Event)
-        # Questions whose answer is not known, and leases that came with a late answer.
-        self._unanswered: dict[tuple[str, str], str] = {}
-        self._unwanted: dict[tuple[str, str], list[str]] = {}
+        self._inboxes: defaultdict[tuple[str, str], Inbox] = defaultdict(Inbox)
 
     async def exchange(
-        self, limit: str, *, capacity: int, holder: str, wanted: int, settle: Sequence[str]
+        self,
+        limit: str,
+        *,
+        quota: Quota,
+        holder: str,
+        asks: Sequence[Ask] = (),
+        settled: Sequence[Settled] = (),
     ) -> Grant:
         """Give back and ask, in one step and one round trip."""
-        me = (limit, holder)
-        self._bells[me].clear()
         wait = await self._join(limit)
         if wait:
-            return Grant((), wait)
-        back = [*settle, *self._unwanted.get(me, ())]
-        nonce = self._unanswered.get(me) or f"{self._name}-{next(self._numbers)}"
-        self._unanswered[me] = nonce
-        words = (capacity, wanted, nonce, self._channel, limit, *back)
-        answer = await self._run("exchange", limit, holder, *words)
-        del self._unanswered[me]
-        self._unwanted.pop(me, None)
-        leases = tuple(cast("list[str]", answer[1:]))
-        if leases[wanted:]:
-            self._unwanted[me] = list(leases[wanted:])
-        return Grant(leases[:wanted], None if answer[0] < 0 else answer[0] / 1000)
+            return Grant((), wait, "unknown", forgotten=True)
+        inbox = self._inboxes[limit, holder]
+        heard = inbox.unconfirmed()
+        question = [
+            limit,
+            self._channel,
+            [*map(_or_none, (quota.concurrency, quota.requests, quota.tokens)), quota.follow],
+            [[ask.flow, ask.tenant, ask.weight, list(ask.costs)] for ask in asks],
+            [_words_of(one) for one in settled],
+            heard,
+        ]
+        words = json.dumps(question, separators=(",", ":"))
+        answer = await self._run("exchange", limit, holder, words)
+        ends, reason, out, requests, tokens, request_quota, token_quota, forgotten, upto = answer[
+            :9
+        ]
+        leases = _leases(cast("list[str]", answer[9:]))
+        return Grant(
+            leases=inbox.answered(heard, leases, int(upto)),
+            expires_in=None if ends < 0 else ends / 1000,
+            reason=cast("Reason", reason),
+            use=Use(
+                out=out,
+                requests=requests,
+                tokens=tokens,
+                request_quota=None if request_quota < 0 else request_quota,
+                token_quota=None if token_quota < 0 else token_quota,
+            ),
+            forgotten=bool(forgotten),
+        )
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
         """Prolong leases; returns those that are lost."""
@@ -94,11 +133,9 @@ class RedisLedger(Ledger):
             lost += cast("list[str]", await self._run("renew", limit, holder, *some))
         return lost
 
-    async def changed(self, limit: str, *, holder: str, seconds: float) -> None:
-        """Return when that holder may be granted something, or after ``seconds``."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._bells[limit, holder].wait()
+    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
+        """Return when that holder was granted something or may be, or after ``seconds``."""
+        return await self._inboxes[limit, holder].wait(seconds)
 
     async def held(self, limit: str) -> Mapping[str, int]:
         """How many leases each holder has now."""
@@ -135,20 +172,53 @@ class RedisLedger(Ledger):
 
     async def _run(self, operation: str, limit: str, holder: str, *words: Word) -> Any:
         key = self._key(limit)
-        parts = ("epoch", "leases", "held", "wanted", "waiting", "seen")
-        lease = round(self._lease_seconds * 1000)
+        lease, confirm = round(self._lease_seconds * 1000), round(self.confirm_seconds * 1000)
         return await self._link.run(
-            LEDGER, [f"{key}:{part}" for part in parts], [operation, holder, lease, *words]
+            self._script,
+            [f"{key}:{part}" for part in _PARTS],
+            [operation, holder, lease, confirm, *words],
         )
 
     def _key(self, limit: str) -> str:
         return f"{{{self._prefix}:limit:{limit}}}"
 
     def _heard(self, message: str) -> None:
-        holder, _, limit = message.partition("\n")
-        self._bells[limit, holder].set()
+        try:
+            holder, limit, names = json.loads(message)
+            leases = _leases(list(names))
+        except (ValueError, TypeError):
+            return  # not ours
+        self._inboxes[str(limit), str(holder)].push(leases)
 
     def _ring_all(self) -> None:
         # What was published while nobody listened is unknown.
-        for bell in self._bells.values():
-            bell.set()
+        for inbox in self._inboxes.values():
+            inbox.push(())
+
+
+def _leases(names: Sequence[str]) -> list[Lease]:
+    read = map(read_name, names)
+    return [name.lease() for name in read if name is not None]
+
+
+def _words_of(settled: Settled) -> list[Any]:
+    after = settled.retry_after
+    pause = -1 if after is None else pause_of(after)
+    said = settled.headroom
+    return [
+        settled.lease,
+        _or_none(settled.tokens),
+        settled.refused,
+        pause,
+        [] if said is None else _said(said),
+    ]
+
+
+def _said(said: Headroom) -> list[int]:
+    numbers = (said.requests, said.requests_left, said.tokens, said.tokens_left)
+    return list(map(_or_none, numbers))
+
+
+def _or_none(number: int | None) -> int:
+    """How the script writes that there is no number."""
+    return -1 if number is None else number

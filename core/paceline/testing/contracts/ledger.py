@@ -1,13 +1,16 @@
-"""What every ledger promises: never more leases than the capacity, and fair shares."""
+"""What every ledger promises: never more than the quota, and fair shares of it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from paceline.ledger import Ledger
+from paceline.headroom import Headroom
+from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Settled
 from paceline.testing.contracts.contract import Contract, when
 
 T = TypeVar("T")
+
+FOUR = Quota(concurrency=4)
 
 
 async def ask(
@@ -15,16 +18,50 @@ async def ask(
     holder: str,
     wanted: int,
     *,
-    settle: Sequence[str] = (),
-    capacity: int = 4,
+    flow: str = "run",
+    cost: int = 0,
+    weight: float = 1.0,
+    tenant: str = "",
+    settle: Iterable[Lease | str | Settled] = (),
+    quota: Quota = FOUR,
     limit: str = "limit",
-) -> tuple[str, ...]:
+) -> tuple[Lease, ...]:
     """Exchange, for the leases granted."""
-    grant = await ledger.exchange(
-        limit, capacity=capacity, holder=holder, wanted=wanted, settle=settle
+    grant = await exchange(
+        ledger,
+        holder,
+        [Ask(flow, [cost] * wanted, tenant, weight)],
+        settle=settle,
+        quota=quota,
+        limit=limit,
     )
-    assert len(grant.leases) <= wanted
     return grant.leases
+
+
+async def exchange(
+    ledger: Ledger,
+    holder: str,
+    asks: Sequence[Ask] = (),
+    *,
+    settle: Iterable[Lease | str | Settled] = (),
+    quota: Quota = FOUR,
+    limit: str = "limit",
+) -> Grant:
+    """Exchange, for all that comes of it."""
+    return await ledger.exchange(
+        limit, quota=quota, holder=holder, asks=asks, settled=[_settled(one) for one in settle]
+    )
+
+
+def _settled(one: Lease | str | Settled) -> Settled:
+    if isinstance(one, Settled):
+        return one
+    return Settled(one.name if isinstance(one, Lease) else one)
+
+
+async def told(ledger: Ledger, holder: str, *, limit: str = "limit") -> tuple[Lease, ...]:
+    """What a holder hears of leases that others' exchanges brought it."""
+    return await ledger.changed(limit, holder=holder, seconds=10)
 
 
 class LedgerContract(Contract):
@@ -53,15 +90,49 @@ class LedgerContract(Contract):
 
         return self.play(with_ledger())
 
+    # -- leases ----------------------------------------------------------------------------
+
     @when("expires")
     def test_leases_that_nobody_renews_end(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             await ask(ledger, "dead", 4)
-            waits = await ledger.exchange("limit", capacity=4, holder="b", wanted=1, settle=[])
+            waits = await exchange(ledger, "b", [Ask("run", [0])])
             assert not waits.leases
             assert waits.expires_in is not None, "say when to ask again, in `Grant.expires_in`"
             await asyncio.sleep(1.2 * self.lease)
             assert await ask(ledger, "b", 4), "a lease must end when its holder does not renew it"
+
+        self.on_a_ledger(scenario)
+
+    @when("expires")
+    def test_a_lease_that_is_renewed_after_its_end_counts_again(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            slept = await ask(ledger, "slept", 4)
+            await asyncio.sleep(1.2 * self.lease)
+            assert len(await ask(ledger, "b", 1)) == 1
+            names = [lease.name for lease in slept]
+            ended = await ledger.renew("limit", holder="slept", leases=names)
+            assert sorted(ended) == sorted(names), "tell which leases had ended"
+            # Their calls are out, whatever the limit says: nobody gets more.
+            assert await ledger.held("limit") == {"slept": 4, "b": 1}
+            assert await ask(ledger, "b", 1) == ()
+
+        self.on_a_ledger(scenario)
+
+    @when("expires")
+    def test_who_does_not_answer_is_passed_over(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            first = await ask(ledger, "a", 4)
+            assert await ask(ledger, "dead", 9) == ()
+            assert await ask(ledger, "b", 4) == ()
+            await ask(ledger, "a", 0, settle=first)
+            assert len(await told(ledger, "b")) == 2
+            await exchange(ledger, "b")  # it confirms what it heard of
+            assert await ledger.held("limit") == {"dead": 2, "b": 2}
+            await asyncio.sleep(1.2 * ledger.confirm_seconds)
+            # What went to the dead is back, and all of it goes to who is there.
+            assert len((await exchange(ledger, "b")).leases) == 2
+            assert await ledger.held("limit") == {"b": 4}
 
         self.on_a_ledger(scenario)
 
@@ -70,7 +141,8 @@ class LedgerContract(Contract):
             first = await ask(ledger, "a", 3)
             second = await ask(ledger, "b", 3)
             assert (len(first), len(second)) == (3, 1)
-            assert len({*first, *second}) == 4
+            assert len({lease.name for lease in (*first, *second)}) == 4
+            assert {lease.flow for lease in first} == {"run"}
             assert await ask(ledger, "c", 1) == ()
             assert await ledger.held("limit") == {"a": 3, "b": 1}
 
@@ -88,7 +160,7 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             first = await ask(ledger, "a", 4)
             await ask(ledger, "a", 0, settle=first[:1])
-            await ask(ledger, "a", 0, settle=[first[0], "nobody's:b", "a", ""])
+            await ask(ledger, "a", 0, settle=[first[0], "1.2.3:b|run", "nobody's:b", "a", ""])
             assert await ledger.held("limit") == {"a": 3}
             assert len(await ask(ledger, "b", 9)) == 1
 
@@ -111,12 +183,57 @@ class LedgerContract(Contract):
 
         self.on_a_ledger(scenario)
 
-    def test_what_others_miss_of_their_share_is_left_for_them(self) -> None:
+    def test_renewing_keeps_what_is_held(self) -> None:
         async def scenario(ledger: Ledger) -> None:
-            rich = await ask(ledger, "rich", 4)
-            assert await ask(ledger, "poor", 4) == ()
-            assert await ask(ledger, "rich", 9, settle=rich[:1]) == ()
-            assert len(await ask(ledger, "poor", 4)) == 1
+            held = [lease.name for lease in await ask(ledger, "a", 3)]
+            assert list(await ledger.renew("limit", holder="a", leases=held)) == []
+            await ledger.renew("limit", holder="a", leases=["never:a", ""])
+            assert await ledger.held("limit") == {"a": 3}
+
+        self.on_a_ledger(scenario)
+
+    def test_leases_say_how_long_they_live(self) -> None:
+        async def scenario(ledger: Ledger) -> float:
+            return ledger.lease_seconds
+
+        assert self.on_a_ledger(scenario) == self.lease
+
+    # -- who is next -----------------------------------------------------------------------
+
+    def test_what_becomes_free_goes_to_who_is_next_whosever_it_is(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            held = await ask(ledger, "a", 4)
+            for other in "bcd":
+                assert await ask(ledger, other, 1) == ()
+            await ask(ledger, "a", 0, settle=held)
+            for other in "bcd":
+                (lease,) = await told(ledger, other)
+                assert lease.flow == "run"
+            assert await ledger.held("limit") == {"b": 1, "c": 1, "d": 1}
+
+        self.on_a_ledger(scenario)
+
+    def test_who_is_told_of_a_lease_is_told_once(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            held = await ask(ledger, "a", 4)
+            await ask(ledger, "b", 2)
+            await ask(ledger, "a", 0, settle=held)
+            # By message or by the answer to the next question, whichever comes first.
+            names = [lease.name for lease in await told(ledger, "b")]
+            for _ in range(3):
+                names += [lease.name for lease in (await exchange(ledger, "b")).leases]
+            assert len(names) == len(set(names)) == 2
+
+        self.on_a_ledger(scenario)
+
+    def test_what_is_asked_for_replaces_what_was(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            held = await ask(ledger, "a", 4)
+            await ask(ledger, "b", 9)
+            await ask(ledger, "b", 1)
+            await ask(ledger, "a", 0, settle=held)
+            assert len(await told(ledger, "b")) == 1
+            assert await ledger.held("limit") == {"b": 1}
 
         self.on_a_ledger(scenario)
 
@@ -129,61 +246,56 @@ class LedgerContract(Contract):
 
         self.on_a_ledger(scenario)
 
-    def test_holders_that_want_all_they_can_get_end_up_with_the_same(self) -> None:
+    def test_a_run_that_came_later_gets_its_share_at_once(self) -> None:
         async def scenario(ledger: Ledger) -> None:
-            leases: dict[str, list[str]] = {"a": [], "b": [], "c": []}
-            leases["a"] += await ask(ledger, "a", 50, capacity=20)
-            for _ in range(10):
-                for holder in leases:
-                    some = leases[holder][:5]
-                    leases[holder] = leases[holder][5:]
-                    leases[holder] += await ask(ledger, holder, 50, capacity=20, settle=some)
-            assert sorted(len(held) for held in leases.values()) == [6, 6, 8]
+            rich = await ask(ledger, "rich", 20)
+            assert await ask(ledger, "poor", 2) == ()
+            again = await ask(ledger, "rich", 16, settle=rich)
+            assert len(again) == 2
+            assert len(await told(ledger, "poor")) == 2
 
         self.on_a_ledger(scenario)
 
-    def test_a_burst_that_ends_at_once_is_not_the_catch_of_one(self) -> None:
-        async def scenario(ledger: Ledger) -> None:
-            burst = await ask(ledger, "a", 4)
-            await ask(ledger, "b", 9)
-            await ask(ledger, "c", 9)
-            await ask(ledger, "a", 0, settle=burst)
-            # Two want two each: whoever is faster leaves the other one's share.
-            assert len(await ask(ledger, "c", 9)) == 2
-            assert len(await ask(ledger, "b", 9)) == 2
-
-        self.on_a_ledger(scenario)
-
-    def test_who_waits_hears_that_something_became_free(self) -> None:
+    def test_runs_of_one_process_share_like_those_of_several(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             held = await ask(ledger, "a", 4)
-            assert await ask(ledger, "b", 1) == ()
-            hears = asyncio.create_task(ledger.changed("limit", holder="b", seconds=60))
-            await ask(ledger, "a", 0, settle=held[:1])
-            await asyncio.wait_for(hears, 10)
-            assert len(await ask(ledger, "b", 1)) == 1
+            asks = [Ask(name, [0] * 9) for name in ("one", "two")]
+            grant = await exchange(ledger, "a", asks, settle=held)
+            assert sorted(lease.flow for lease in grant.leases) == ["one", "one", "two", "two"]
 
         self.on_a_ledger(scenario)
 
-    def test_what_became_free_before_one_listens_is_heard(self) -> None:
+    def test_shares_follow_the_weights_and_count_tokens(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             held = await ask(ledger, "a", 4)
-            assert await ask(ledger, "b", 1) == ()
-            await ask(ledger, "a", 0, settle=held[:1])
-            await asyncio.wait_for(ledger.changed("limit", holder="b", seconds=60), 10)
+            asks = [
+                Ask("heavy", [100] * 99, weight=3.0),
+                Ask("light", [100] * 99),
+                Ask("long", [400] * 99),
+            ]
+            used = {"heavy": 0, "light": 0, "long": 0}
+            for _ in range(25):
+                grant = await exchange(ledger, "a", asks, settle=held)
+                asks, held = [], grant.leases
+                for lease in held:
+                    used[lease.flow] += lease.cost
+            assert abs(used["light"] - used["long"]) <= 400
+            assert abs(used["heavy"] - 3 * used["light"]) <= 3 * 400
 
         self.on_a_ledger(scenario)
 
-    def test_everybody_whose_share_became_free_hears_of_it(self) -> None:
+    def test_the_runs_of_a_tenant_share_its_weight(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             held = await ask(ledger, "a", 4)
-            others = ["b", "c", "d"]
-            for other in others:
-                assert await ask(ledger, other, 1) == ()
-            hear = [ledger.changed("limit", holder=other, seconds=60) for other in others]
-            tasks = [asyncio.create_task(one) for one in hear]
-            await ask(ledger, "a", 0, settle=held)
-            await asyncio.wait_for(asyncio.gather(*tasks), 10)
+            asks = [Ask(f"many-{n}", [10] * 60, "many") for n in range(4)]
+            asks.append(Ask("one", [10] * 60, "one"))
+            count = {"many": 0, "one": 0}
+            for _ in range(12):
+                grant = await exchange(ledger, "a", asks, settle=held)
+                asks, held = [], grant.leases
+                for lease in held:
+                    count[lease.flow.partition("-")[0]] += 1
+            assert abs(count["many"] - count["one"]) <= 5
 
         self.on_a_ledger(scenario)
 
@@ -193,23 +305,120 @@ class LedgerContract(Contract):
             await ask(ledger, "b", 1)
             loop = asyncio.get_running_loop()
             since = loop.time()
-            await ledger.changed("limit", holder="b", seconds=0.2)
+            assert await ledger.changed("limit", holder="b", seconds=0.2) == ()
             assert loop.time() - since >= 0.19
 
         self.on_a_ledger(scenario)
 
-    def test_renewing_tells_what_is_lost(self) -> None:
+    # -- what may be used in a minute ------------------------------------------------------
+
+    def test_no_more_requests_than_the_quota(self) -> None:
         async def scenario(ledger: Ledger) -> None:
-            held = await ask(ledger, "a", 3)
-            await ask(ledger, "a", 0, settle=held[:1])
-            lost = await ledger.renew("limit", holder="a", leases=[*held, "never:a"])
-            assert sorted(lost) == sorted([held[0], "never:a"])
-            assert await ledger.held("limit") == {"a": 2}
+            grant = await exchange(ledger, "a", [Ask("run", [5] * 9)], quota=Quota(requests=1))
+            assert len(grant.leases) == 1
+            assert grant.reason == "requests"
+            assert grant.expires_in is not None
+            assert 50 < grant.expires_in < 62, "a request leaves the window after a minute"
+            assert (grant.use.requests, grant.use.request_quota) == (1, 1)
+            # That its call is over makes no room.
+            assert await ask(ledger, "a", 9, settle=grant.leases, quota=Quota(requests=1)) == ()
 
         self.on_a_ledger(scenario)
 
-    def test_leases_say_how_long_they_live(self) -> None:
-        async def scenario(ledger: Ledger) -> float:
-            return ledger.lease_seconds
+    def test_no_more_tokens_than_the_quota(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            quota = Quota(tokens=100)
+            grant = await exchange(ledger, "a", [Ask("run", [60] * 9)], quota=quota)
+            assert [lease.cost for lease in grant.leases] == [60]
+            assert grant.reason == "tokens"
+            assert (grant.use.tokens, grant.use.token_quota) == (60, 100)
+            # It used less in truth: there would be room for one more, only not at once.
+            back = [Settled(grant.leases[0].name, tokens=40)]
+            again = await exchange(ledger, "a", settle=back, quota=quota)
+            assert (again.leases, again.reason, again.use.tokens) == ((), "pace", 40)
+            assert again.expires_in is not None
+            assert again.expires_in < 24
 
-        assert self.on_a_ledger(scenario) == self.lease
+        self.on_a_ledger(scenario)
+
+    def test_what_used_more_than_reserved_is_counted(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            quota = Quota(tokens=100)
+            (lease,) = await ask(ledger, "a", 1, cost=10, quota=quota)
+            grant = await exchange(ledger, "a", settle=[Settled(lease.name, 95)], quota=quota)
+            assert grant.use.tokens == 95
+
+        self.on_a_ledger(scenario)
+
+    def test_what_the_provider_did_not_count_is_refunded(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            quota = Quota(tokens=100, requests=9)
+            (lease,) = await ask(ledger, "a", 1, cost=100, quota=quota)
+            back = [Settled(lease.name, tokens=0)]
+            grant = await exchange(ledger, "a", settle=back, quota=quota)
+            assert (grant.use.tokens, grant.use.requests) == (0, 0)
+
+        self.on_a_ledger(scenario)
+
+    def test_calls_are_spread_over_the_minute(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            grant = await exchange(ledger, "a", [Ask("run", [1] * 99)], quota=Quota(requests=60))
+            assert 1 <= len(grant.leases) <= 4
+            assert grant.reason == "pace"
+            assert grant.expires_in is not None
+            assert grant.expires_in < 2
+
+        self.on_a_ledger(scenario)
+
+    # -- what the provider says ------------------------------------------------------------
+
+    def test_a_refusal_holds_back_everybody(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            (lease,) = await ask(ledger, "a", 1)
+            await ask(
+                ledger, "a", 0, settle=[Settled(lease.name, 0, refused=True, retry_after=30.0)]
+            )
+            grant = await exchange(ledger, "b", [Ask("run", [0])])
+            assert (grant.leases, grant.reason) == ((), "refused")
+            assert grant.expires_in is not None
+            assert 25 < grant.expires_in <= 30.0
+
+        self.on_a_ledger(scenario)
+
+    def test_a_burst_of_refusals_is_one(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            leases = await ask(ledger, "a", 4)
+            waits: list[float] = []
+            for lease in leases:
+                back = [Settled(lease.name, 0, refused=True)]
+                grant = await exchange(ledger, "a", [Ask("run", [0])], settle=back)
+                assert grant.expires_in is not None
+                waits.append(grant.expires_in)
+            assert max(waits) <= 1.5, "only the first refusal of a burst makes a pause"
+
+        self.on_a_ledger(scenario)
+
+    def test_a_lower_quota_that_the_provider_names_holds_for_everybody(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            quota = Quota(requests=1000)
+            (lease,) = await ask(ledger, "a", 1, quota=quota)
+            said = Headroom(requests=1, requests_left=0, tokens=50, tokens_left=40)
+            back = [Settled(lease.name, headroom=said)]
+            await exchange(ledger, "a", settle=back, quota=quota)
+            grant = await exchange(ledger, "b", [Ask("run", [9])], quota=quota)
+            assert (grant.leases, grant.reason) == ((), "requests")
+            assert grant.use.request_quota == 1
+            assert grant.use.token_quota is None, "what nobody limits, headers do not limit either"
+
+        self.on_a_ledger(scenario)
+
+    def test_what_others_use_of_the_quota_is_counted(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            quota = Quota(tokens=1000)
+            (lease,) = await ask(ledger, "a", 1, cost=100, quota=quota)
+            said = Headroom(tokens=1000, tokens_left=100)
+            back = [Settled(lease.name, headroom=said)]
+            grant = await exchange(ledger, "a", settle=back, quota=quota)
+            assert grant.use.tokens == 900
+
+        self.on_a_ledger(scenario)

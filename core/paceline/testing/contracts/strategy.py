@@ -33,6 +33,8 @@ class StrategyContract(Contract):
         fair: whether those of one process are served in the order in which they came.
         shared: whether the limit holds over all workers, by the ledger.
         settles: seconds within which what is free reaches who waits.
+        holds_refusals: whether a refused call holds back all calls to its model for as long
+            as the provider asked.
     """
 
     limit: ClassVar[int | None] = None
@@ -42,6 +44,7 @@ class StrategyContract(Contract):
     fair: ClassVar[bool] = True
     shared: ClassVar[bool] = False
     settles: ClassVar[float] = 1.0
+    holds_refusals: ClassVar[bool] = False
 
     def strategy(self, ledger: Ledger) -> Strategy:
         """Make your strategy, as a new worker process would; called on the event loop.
@@ -90,10 +93,17 @@ class StrategyContract(Contract):
         """What the limit counts this work for."""
         return str(getattr(work, self.per)) if self.per else "all work"
 
-    async def got(self, strategy: Strategy, work: Work, why: str) -> Permit:
-        """A permit that must come within the time that the strategy takes to settle."""
+    async def got(self, strategy: Strategy, work: Work, why: str, *, after: float = 0.0) -> Permit:
+        """A permit that must come within the time that the strategy takes to settle.
+
+        Args:
+            strategy: who admits.
+            work: what wants to start.
+            why: what it means if it does not.
+            after: seconds that it may take longer.
+        """
         try:
-            async with asyncio.timeout(self.settles):
+            async with asyncio.timeout(after + self.settles):
                 return await strategy.admit(work)
         except TimeoutError:
             raise AssertionError(why) from None
@@ -177,16 +187,39 @@ class StrategyContract(Contract):
             async def scenario() -> None:
                 strategy = self.worker()
                 held = await self.full(strategy)
+                pause = 0.0
+                if self.holds_refusals and isinstance(outcome, Refused):
+                    pause = outcome.retry_after or 0.0
                 for _ in range(3):
                     held.pop(0).release(outcome)
                     why = f"lost permit: released with {outcome!r}, it is not free again"
-                    held.append(await self.got(strategy, self.work(), why))
+                    held.append(await self.got(strategy, self.work(), why, after=pause))
                 for permit in held:
                     permit.release(Done())
 
             self.play(scenario())
 
         holds()
+
+    @when("holds_refusals")
+    def test_a_refusal_holds_back_everybody(self) -> None:
+        """Stampede: after a refusal nobody asks the provider before the time it named."""
+
+        async def scenario() -> None:
+            strategy = self.worker()
+            loop = asyncio.get_running_loop()
+            permit = await strategy.admit(self.work())
+            asked, refused = 2 * self.settles, loop.time()
+            permit.release(Refused(asked))
+            await asyncio.sleep(self.settles / 2)
+            permit = await self.got(strategy, self.work(), "held back for ever", after=asked)
+            assert loop.time() - refused > 0.99 * asked, (
+                f"stampede: a call started {loop.time() - refused:.1f} s after a refusal that "
+                f"asked for {asked:g} s; `holds_refusals` says that yours waits for all"
+            )
+            permit.release(Done())
+
+        self.play(scenario())
 
     @when("limit")
     def test_releasing_twice_gives_back_once(self) -> None:
@@ -420,6 +453,9 @@ class StrategyContract(Contract):
                 f"it limits {self.level}s here, but its `levels` are {sorted(strategy.levels)}"
             )
             assert strategy.shared == self.shared, "`shared` differs from what the suite declares"
+            assert strategy.holds_refusals == self.holds_refusals, (
+                "`holds_refusals` differs from what the suite declares"
+            )
             permit = await strategy.admit(self.work())
             assert len(strategy.explain().splitlines()) <= 1, "`explain` is for one line of status"
             permit.release(Done())
