@@ -97,9 +97,7 @@ class AdaptiveLimit(Strategy):
 class _Model:
     """One model's limit, as this process sees it."""
 
-    def __init__(
-        self, options: AdaptiveOptions, ledger: Ledger, *, key: str, holder: str
-    ) -> None:
+    def __init__(self, options: AdaptiveOptions, ledger: Ledger, *, key: str, holder: str) -> None:
         name = f"adaptive:{key}"
         self.limiter = SharedLimiter(ledger, name=name, quota=self._quota, holder=holder)
         self.learner = Learner(

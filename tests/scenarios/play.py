@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paceline.calls import Caller, CallFailed, Outage
@@ -12,6 +12,7 @@ from paceline.context import Context
 from paceline.errors import PartUnavailable
 from paceline.flight import Flight
 from paceline.gauges import Gauges
+from paceline.ledger import Ask, Board, Grant, Lease, Quota, Settled
 from paceline.pipeline import WAITING_FOR_FIRST_CALL
 from paceline.plugins import Plugins
 from paceline.provider import CompletionRequest, Message
@@ -37,7 +38,7 @@ class Seen:
         answered: when calls were answered, and whose.
         admitted: when the provider let calls in, and how many were in flight then.
         refused: when it refused.
-        waits: when a call was admitted by the strategy, and how long that took.
+        finished: when each run was.
         explained: what the first worker's strategy said in the end.
         failed: why calls failed for good.
     """
@@ -64,8 +65,33 @@ class Line(LedgerLine):
 
     away = False
 
-    async def _alive(self) -> None:
-        await super()._alive()
+    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
+        if self.away:  # nothing is heard, which is no error
+            await asyncio.sleep(seconds)
+            return ()
+        return await super().changed(limit, holder=holder, seconds=seconds)
+
+    async def exchange(
+        self,
+        limit: str,
+        *,
+        quota: Quota,
+        holder: str,
+        asks: Sequence[Ask] = (),
+        settled: Sequence[Settled] = (),
+    ) -> Grant:
+        await self._reach()
+        return await super().exchange(limit, quota=quota, holder=holder, asks=asks, settled=settled)
+
+    async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
+        await self._reach()
+        return await super().renew(limit, holder=holder, leases=leases)
+
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        await self._reach()
+        return await super().note(limit, counted)
+
+    async def _reach(self) -> None:
         if self.away:
             await asyncio.sleep(0.01)
             raise PartUnavailable("the ledger is away")
@@ -192,7 +218,8 @@ class Play:
         queue: asyncio.Semaphore | None,
         permit: Permit,
     ) -> None:
-        loop, outcome = asyncio.get_running_loop(), Failed()
+        loop = asyncio.get_running_loop()
+        outcome: Outcome = Failed()
         caller = Caller(
             self.providers[load.key],
             worker.stack,
@@ -201,7 +228,6 @@ class Play:
             Outage(),
             self.chance,
         )
-        came: Outcome = outcome
         try:
             for name, step in self.steps.items():
                 work = Work(
@@ -217,11 +243,11 @@ class Play:
                 request = CompletionRequest(messages=messages, step=name, max_tokens=_LONGEST)
                 await caller.ask(work, request, step)
                 self.seen.answered.append((loop.time(), load.name))
-            came = Done()
+            outcome = Done()
         except CallFailed as error:
             self.seen.failed.append(str(error))
         finally:
-            permit.release(came)
+            permit.release(outcome)
 
     async def _happens(self, event: Event) -> None:
         await asyncio.sleep(event.at)

@@ -39,7 +39,11 @@ class ProviderModel(_Part):
     """How the provider behaves."""
 
     latency: dict[str, Range] = Field(
-        default_factory=lambda: {"tutorial": (6, 9), "resources": (4, 6), "quiz": (3, 5)}
+        default_factory=lambda: {
+            "tutorial": (6.0, 9.0),
+            "resources": (4.0, 6.0),
+            "quiz": (3.0, 5.0),
+        }
     )
     """Seconds of an unloaded server by step, lowest and highest."""
     spread: float = 0.0
@@ -93,7 +97,6 @@ class Expect(_Part):
     peak: Range | None = None
     settled: Range | None = None
     minute: Range | None = None
-    slowest: Range | None = None
     share: dict[str, Range] = Field(default_factory=dict[str, Range])
 
 

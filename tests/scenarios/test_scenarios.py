@@ -18,9 +18,7 @@ def test_scenario(file: Path) -> None:
     lines = [scenario.title]
     missed = bool(seen.failed)
     for expect in scenario.expect:
-        for name, value, (low, high) in compared(
-            expect, figures(seen, expect.since, expect.until)
-        ):
+        for name, value, (low, high) in compared(expect, figures(seen, expect.since, expect.until)):
             wrong = not low <= value <= high
             missed |= wrong
             lines.append(

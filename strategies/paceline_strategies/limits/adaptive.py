@@ -11,6 +11,8 @@ from paceline_strategies.limits.rate import Rate
 _REASONS = 4
 #: Refused although so much less was in flight than was taken before: it is not the load.
 _FAR_LESS = 0.8
+#: Part of the calls that remains at least when they only took longer.
+_DEEP = 0.6
 #: What remains of the memory of the most in flight after a minute.
 _MEMORY = 0.95
 
@@ -59,10 +61,13 @@ class Adaptive:
         verdict = self.latency.judge(period, self.load.size)
         latency = self.latency
         if verdict in {"knee", "slow"}:
-            brought = max(0.6, 1.0 / latency.ratio)
-            times = f"{latency.ratio:.1f} times as long"
+            # Where it is only suspected, the cut is deep enough to see whether it helps.
+            brought = max(_DEEP, 1.0 / latency.ratio) if verdict == "knee" else _DEEP
+            times = latency.ratio if verdict == "knee" else latency.ratio / latency.idle
             self._cut(brought * latency.calls)
-            self._because(period, f"{latency.calls:.0f} calls took {times}, cut to {self.limit}")
+            fewer = f"{latency.fewer:.0f}" if verdict == "knee" else "few"
+            why = f"{latency.calls:.0f} calls took {times:.1f} times as long as {fewer}"
+            self._because(period, f"{why}, cut to {self.limit}")
         elif verdict == "slower":
             self._because(period, "the provider became slower with fewer calls too")
         elif self.load.used(period):

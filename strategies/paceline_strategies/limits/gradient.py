@@ -65,6 +65,11 @@ class Gradient:
     busy: float = 0.0
     seen: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
+    @property
+    def fewer(self) -> float:
+        """Calls that were in flight at the anchor."""
+        return 0.0 if self.anchor is None else self.anchor.calls
+
     def forget(self) -> None:
         """Begin to measure anew: the limit was cut."""
         self.answers, self.busy = 0, 0.0
