@@ -79,7 +79,7 @@ class Generation:
             self._settings, self.plugins, records[0], pool_limit=limit
         ) as worker:
             store = worker.parts.store
-            runs = await self._submit(Service(self._settings, store, worker.parts.executor))
+            runs = await self.submit(Service(self._settings, store, worker.parts.executor))
             ours = [run.run_id for run, _ in runs]
             bus = worker.parts.bus
 
@@ -88,7 +88,7 @@ class Generation:
 
             async def serve() -> None:
                 serving = asyncio.create_task(worker.serve(name, only=ours))
-                following = asyncio.create_task(self._follow(store, bus, runs, figures, LOOK_HERE))
+                following = asyncio.create_task(self.follow(store, bus, runs, figures, LOOK_HERE))
                 cut_off = asyncio.create_task(worker.until_cut_off(AWAY))
                 await asyncio.wait(
                     {serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED
@@ -105,7 +105,7 @@ class Generation:
 
             with self.board:
                 self.code = await serve_until_signalled(worker, asyncio.create_task(serve()))
-            await self._gather(store, runs)
+            await self.gather(store, runs)
 
     async def _elsewhere(self) -> None:
         settings, plugins = self._settings, self.plugins
@@ -114,9 +114,9 @@ class Generation:
             open_bus(settings, plugins) as bus,
             open_executor(settings, plugins) as executor,
         ):
-            runs = await self._submit(Service(settings, store, executor))
+            runs = await self.submit(Service(settings, store, executor))
             if all(run.status in ENDED for run, _ in runs):
-                await self._gather(store, runs)
+                await self.gather(store, runs)
                 return
             async with local_workers(self.loaded, self.workers):
                 if not self.workers and not await _any_worker(store, settings.executor):
@@ -132,15 +132,16 @@ class Generation:
                     return totals
 
                 following = asyncio.create_task(
-                    self._follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
+                    self.follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
                 )
                 with self.board:
                     self.code = await until_signalled(following)
-            await self._gather(store, runs)
+            await self.gather(store, runs)
             if self.code and not self.workers:
                 note("the runs go on in their workers; `paceline watch` follows them")
 
-    async def _submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+    async def submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+        """Submit the roadmaps, and put them on the board."""
         runs: list[tuple[Run, Submitted]] = []
         for roadmap in self.roadmaps:
             run, what = await service.submit(roadmap, new=self.new)
@@ -154,7 +155,7 @@ class Generation:
                 note(f"{run.title}: run {run.run_id} is {run.status} already; following it")
         return runs
 
-    async def _follow(
+    async def follow(
         self,
         store: Store,
         bus: EventBus | None,
@@ -162,6 +163,8 @@ class Generation:
         figures: Callable[[], Awaitable[Totals]],
         every: float,
     ) -> None:
+        """Show runs and figures until all runs have ended."""
+
         async def one(run: Run, what: Submitted) -> None:
             # What another process works on is heard only over a bus that processes share.
             elsewhere = what == "attached" and run.status == "running"
@@ -185,7 +188,8 @@ class Generation:
         finally:
             await _cancel(looking)
 
-    async def _gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+    async def gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        """Keep what came of the runs."""
         for run, what in runs:
             self.results.append(await result_of(store, run.run_id, what))
 

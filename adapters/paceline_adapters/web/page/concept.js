@@ -74,11 +74,11 @@ function head(title, ...more) {
 function fill(asked, concept, panels) {
   const reading = sheet.contains(document.activeElement) && document.activeElement.id;
   const status = concept.status === "pending" && concept.generating ? "generating" : concept.status;
-  const tries = concept.attempts > 1 ? `, ${concept.attempts} attempts` : "";
+  const calls = concept.attempts ? ` · ${concept.attempts} calls` : "";
   sheet.replaceChildren(
     head(
       concept.name,
-      make("p", { class: "status", "data-status": status }, `${status}${tries}`),
+      make("p", { class: "status", "data-status": status }, `${status}${calls}`),
     ),
     ...(concept.reason ? [make("p", { class: "problem" }, concept.reason)] : []),
     ...(concept.last_answer

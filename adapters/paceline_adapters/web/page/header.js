@@ -81,18 +81,16 @@ async function explain() {
 }
 
 function showStrategy({ strategy, options, workers, why }) {
-  const names = strategy.map((name) => {
+  const chosen = strategy.map((name) => {
     const limits = Object.entries(options[name] ?? {}).filter(([, value]) => value !== null);
     return limits.length ? `${name} (${limits.map(([k, v]) => `${k} ${v}`).join(", ")})` : name;
   });
+  // What a worker says of itself names the strategies too; without a worker the settings do.
   const said = [...new Set(workers.map((worker) => worker.explain).filter(Boolean))];
   const more = said.length > 1 ? ` (and ${said.length - 1} more)` : "";
+  const text = said.length ? said[0] + more : chosen.join(" → ");
   const line = byId("strategy-line");
-  const text = `Strategy ${names.join(" → ")}`;
-  const explained = said.length ? ` — ${said[0]}${more}` : "";
-  if (line.textContent !== text + explained) {
-    line.replaceChildren(make("b", {}, text), explained);
-  }
+  if (line.textContent !== `Strategy ${text}`) line.replaceChildren(make("b", {}, "Strategy "), text);
   say(byId("strategy-why"), why);
   const list = byId("strategy-workers");
   const lines = workers.map((worker) => `${worker.worker_id}: ${worker.explain}`);
