@@ -78,9 +78,15 @@ class Tab:
         return self.page.locator(selector)
 
     def says(self, selector: str, text: str, within: float = PATIENCE / 1000) -> None:
-        """Wait until an element says something."""
+        """Wait until one of these elements says something."""
         place = self.get(selector)
-        eventually(lambda: text in (place.first.text_content() or ""), within)
+
+        def said() -> bool:
+            found = place.all_text_contents()
+            assert any(text in one for one in found), (text, found)
+            return True
+
+        eventually(said, within)
 
     def submit(self, *roadmaps: dict[str, Any]) -> None:
         """Choose files by the button."""
@@ -117,7 +123,7 @@ def tab(browser: "Browser") -> Iterator[Tab]:
     context.close()
 
 
-def roadmap(name: str, concepts: int, **concept: str) -> dict[str, Any]:
+def roadmap(roadmap_id: str, concepts: int, **concept: str) -> dict[str, Any]:
     """A roadmap of two modules; ``concept`` changes each concept."""
 
     def module(number: int, ids: range) -> dict[str, Any]:
@@ -130,8 +136,8 @@ def roadmap(name: str, concepts: int, **concept: str) -> dict[str, Any]:
     half = (concepts + 1) // 2
     modules = [module(1, range(half)), module(2, range(half, concepts))]
     return {
-        "roadmap_id": name,
-        "title": f"Roadmap {name}",
+        "roadmap_id": roadmap_id,
+        "title": f"Roadmap {roadmap_id}",
         "stages": [
             {
                 "stage_id": "s1",

@@ -105,7 +105,7 @@ def test_a_run_can_be_cancelled_resumed_and_its_failures_retried(tab: Tab, tmp_p
     ):
         tab.says("#connection", "live")
         tab.page.get_by_role("button", name="Resume").click()
-        tab.says(".detail-head .status", "failed")
+        tab.says(".detail-head .status", "partial")
         eventually(lambda: tab.get(".reason:visible").count() == 3, 60)
         assert tab.get(".run .failures").text_content() == "3 failed"
         server.stop()
