@@ -183,6 +183,17 @@ def test_beyond_loopback_nothing_is_served_without_a_token(host: str) -> None:
         listen(WebSettings(), host, 0)
 
 
+def test_a_tenant_that_no_run_can_have_is_refused_at_the_start(tmp_path: Path) -> None:
+    web = WebSettings.model_validate({"tokens": [{"token": WRITER, "tenant": "acme"}]})
+
+    async def scenario() -> None:
+        with pytest.raises(SettingsError, match="runs carry no tenant"):
+            async with site(tmp_path, web=web):
+                pass
+
+    run(scenario())
+
+
 def test_beyond_loopback_a_token_is_enough() -> None:
     with listen(tokens(), "0.0.0.0", 0) as listening:
         assert listening.getsockname()[1] > 0

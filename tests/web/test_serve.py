@@ -76,7 +76,7 @@ def test_a_signal_hands_runs_back_and_another_server_goes_on(
 
 def test_a_follower_goes_on_when_its_server_comes_back(tmp_path: Path) -> None:
     settings = {"PACELINE_RUN__LEASE": "2"}
-    with simulator("--speed", "3") as llm:
+    with simulator("--speed", "12") as llm:
         settings["PACELINE_PROVIDER__BASE_URL"] = llm.base_url
         with served(tmp_path, token=TOKEN, **settings) as server:
             body = a_roadmap("learn", *(f"c{n}" for n in range(6))).to_json().encode()

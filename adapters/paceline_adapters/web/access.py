@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
 from paceline.store import Run
 
@@ -57,6 +58,10 @@ class Access:
     """
 
     def __init__(self, web: WebSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        if any(one.tenant != DEFAULT_TENANT for one in web.tokens):
+            raise SettingsError(
+                f"web.tokens: runs carry no tenant, so each token's must be {DEFAULT_TENANT!r}"
+            )
         self._clock = clock
         self._tokens: list[tuple[bytes, str, Scope]] = [
             (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens

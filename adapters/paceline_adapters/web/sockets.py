@@ -113,7 +113,7 @@ class _Sockets:
             return
         except Exception as error:  # noqa: BLE001
             problem = problem_of(error)
-            with suppress(RuntimeError):  # it is closed already
+            with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
                 await self._refuse(socket, problem, error)
 
     async def _refuse(self, socket: WebSocket, problem: Problem, error: Exception) -> None:
@@ -188,8 +188,13 @@ class _Sockets:
                 await self._send(socket, json.dumps(live))
 
     async def _send(self, socket: WebSocket, text: str) -> None:
-        async with asyncio.timeout(self._patience):
-            await socket.send_text(text)
+        try:
+            async with asyncio.timeout(self._patience):
+                await socket.send_text(text)
+        except RuntimeError:  # it is being closed, by the client or for want of a pong
+            raise WebSocketDisconnect(AWAY) from None
+        # Sending to a client that keeps up never waits: let reads, pongs and others have a turn.
+        await asyncio.sleep(0)
 
 
 def _each(told: Sequence[Told]) -> Sequence[str]:

@@ -101,7 +101,7 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
         run, what = await backend.service.submit(roadmap, new=True, key=key)
         backend.hub.saw(run)
         response.status_code = 201 if what == "created" else 200
-        response.headers["Location"] = str(request.url_for("get_run", run_id=run.run_id).path)
+        response.headers["Location"] = f"{request.url.path}/{run.run_id}"
         return SubmittedRun.model_validate({"submitted": what, "run": run_to_json(run)})
 
     @router.get("/{run_id}", responses={**common, **responses(404, 422)})
