@@ -13,7 +13,7 @@ import pytest
 from tests.eventually import eventually
 
 if TYPE_CHECKING:  # `make test-web` installs it; nothing else needs it
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Dialog, Locator, Page
 
 #: Milliseconds that anything here may take on a machine that has much else to do.
 PATIENCE = 90_000
@@ -73,6 +73,11 @@ class Tab:
         found: dict[str, Any] = self.page.evaluate("window.seen")
         return found
 
+    def dismiss(self, dialog: "Dialog") -> None:
+        """Keep what a dialog said, and let the page go on."""
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
     def get(self, selector: str) -> "Locator":
         """Elements by a CSS selector."""
         return self.page.locator(selector)
@@ -118,7 +123,7 @@ def tab(browser: "Browser") -> Iterator[Tab]:
     page = context.new_page()
     found = Tab(page)
     page.on("pageerror", lambda error: found.errors.append(str(error)))
-    page.on("dialog", lambda dialog: (found.dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("dialog", found.dismiss)
     yield found
     context.close()
 

@@ -90,7 +90,7 @@ def test_the_page_ends_right_whatever_dies_during_227_concepts(
             os.kill(worker.pid, signal.SIGKILL)
             eventually(lambda: finished(server) >= 50, 120)
             valkey.kill()
-            valkey.start()
+            valkey.restart()
             eventually(lambda: finished(server) >= 80, 120)
             port = server.url.rpartition(":")[2]
             server.process.kill()
