@@ -45,6 +45,7 @@ class Backend:
         names: what concepts are called.
         reader: artifacts fit to be read.
         worker: the worker of this process, where it works on runs.
+        working: what hands it runs; ends when it drains.
     """
 
     store: Store
@@ -55,6 +56,7 @@ class Backend:
     figures: Figures
     names: Names
     worker: Worker | None
+    working: "asyncio.Task[None] | None"
 
     def __init__(
         self, settings: Settings, plugins: Plugins | None = None, *, work: bool = True
@@ -63,6 +65,7 @@ class Backend:
         self.plugins = plugins or Plugins()
         self.reader = Reader(settings, self.plugins)
         self.worker = None
+        self.working = None
         self._work = work and not make_executor(settings, self.plugins).distributed
         self._stack = AsyncExitStack()
         self._open = False
@@ -125,8 +128,8 @@ class Backend:
         self.worker = worker
         parts = worker.parts
         self.store, self.bus, self.executor = parts.store, parts.bus, parts.executor
-        serving = asyncio.get_running_loop().create_task(worker.serve(name))
-        stack.push_async_callback(_served, serving)
+        self.working = asyncio.get_running_loop().create_task(worker.serve(name))
+        stack.push_async_callback(_served, self.working)
         return parts.telemetry
 
     def parts(self) -> Mapping[str, str]:

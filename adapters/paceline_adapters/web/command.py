@@ -13,6 +13,11 @@ from paceline.settings.load import Loaded
 _NEEDED = ("fastapi", "markdown_it", "nh3", "prometheus_client", "uvicorn", "websockets")
 
 
+def missing() -> list[str]:
+    """What the extra would bring and is not there."""
+    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+
+
 @click.command()
 @settings_options
 @click.option("--host", help="Address to listen on, instead of web.host.")
@@ -46,10 +51,10 @@ def serve(
       curl -d @roadmap.json http://127.0.0.1:8080/api/runs
       curl -N http://127.0.0.1:8080/api/runs/RUN/events
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    lacking = missing()
+    if lacking:
         raise PluginError(
-            f"paceline serve needs {', '.join(missing)}, not installed: pip install 'paceline[web]'"
+            f"paceline serve needs {', '.join(lacking)}, not installed: pip install 'paceline[web]'"
         )
     from paceline_adapters.web.server import serve as serve_until_stopped
 

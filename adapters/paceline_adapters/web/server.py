@@ -106,7 +106,7 @@ async def serve(
             local_workers(loaded, 1 if work and distributed else 0),
         ):
             server = Server(config_of(create_app(backend), web))
-            url = _url(place, listening.getsockname()[1])
+            url = address_of(place, listening)
             click.echo(json.dumps({"url": url}) if as_json else f"paceline serves {url}")
             async with _signals(backend, server) as received:
                 await server.serve(sockets=[listening])
@@ -147,5 +147,7 @@ async def _signals(backend: Backend, server: Server) -> AsyncGenerator[list[int]
             await asyncio.wait(stopping)
 
 
-def _url(host: str, port: int) -> str:
+def address_of(host: str, listening: socket.socket) -> str:
+    """The address of what listens, as one types it."""
+    port = listening.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host.strip("[]") else f"http://{host}:{port}"

@@ -81,7 +81,7 @@ class Generation:
             store = worker.parts.store
             parts = worker.parts
             service = Service(self._settings, store, parts.executor, parts.telemetry)
-            runs = await self._submit(service)
+            runs = await self.submit(service)
             ours = [run.run_id for run, _ in runs]
             bus = worker.parts.bus
 
@@ -90,7 +90,7 @@ class Generation:
 
             async def serve() -> None:
                 serving = asyncio.create_task(worker.serve(name, only=ours))
-                following = asyncio.create_task(self._follow(store, bus, runs, figures, LOOK_HERE))
+                following = asyncio.create_task(self.follow(store, bus, runs, figures, LOOK_HERE))
                 cut_off = asyncio.create_task(worker.until_cut_off(AWAY))
                 await asyncio.wait(
                     {serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED
@@ -107,7 +107,7 @@ class Generation:
 
             with self.board:
                 self.code = await serve_until_signalled(worker, asyncio.create_task(serve()))
-            await self._gather(store, runs)
+            await self.gather(store, runs)
 
     async def _elsewhere(self) -> None:
         settings, plugins = self._settings, self.plugins
@@ -117,9 +117,9 @@ class Generation:
             open_executor(settings, plugins) as executor,
             open_telemetry(settings, plugins) as telemetry,
         ):
-            runs = await self._submit(Service(settings, store, executor, telemetry))
+            runs = await self.submit(Service(settings, store, executor, telemetry))
             if all(run.status in ENDED for run, _ in runs):
-                await self._gather(store, runs)
+                await self.gather(store, runs)
                 return
             async with local_workers(self.loaded, self.workers):
                 if not self.workers and not await _any_worker(store, settings.executor):
@@ -135,15 +135,16 @@ class Generation:
                     return totals
 
                 following = asyncio.create_task(
-                    self._follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
+                    self.follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
                 )
                 with self.board:
                     self.code = await until_signalled(following)
-            await self._gather(store, runs)
+            await self.gather(store, runs)
             if self.code and not self.workers:
                 note("the runs go on in their workers; `paceline watch` follows them")
 
-    async def _submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+    async def submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+        """Submit the roadmaps, and put them on the board."""
         runs: list[tuple[Run, Submitted]] = []
         for roadmap in self.roadmaps:
             run, what = await service.submit(roadmap, new=self.new)
@@ -159,7 +160,7 @@ class Generation:
                 note(f"{run.title}: {remark}", run_id=run.run_id)
         return runs
 
-    async def _follow(
+    async def follow(
         self,
         store: Store,
         bus: EventBus | None,
@@ -167,6 +168,8 @@ class Generation:
         figures: Callable[[], Awaitable[Totals]],
         every: float,
     ) -> None:
+        """Show runs and figures until all runs have ended."""
+
         async def one(run: Run, what: Submitted) -> None:
             # What another process works on is heard only over a bus that processes share.
             elsewhere = what == "attached" and run.status == "running"
@@ -190,7 +193,8 @@ class Generation:
         finally:
             await _cancel(looking)
 
-    async def _gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+    async def gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        """Keep what came of the runs."""
         for run, what in runs:
             self.results.append(await result_of(store, run.run_id, what))
 
