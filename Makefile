@@ -45,7 +45,7 @@ lint: .venv/.dev ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: .venv/.dev ## Check types with mypy and pyright
+types: .venv/.page ## Check types with mypy and pyright
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
