@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
-SIZES = ((1440, 900), (900, 1000), (390, 844))
+SIZES = ((1440, 760), (900, 760), (390, 844))
 THEMES = ("light", "dark")
 
 _PACELINE = [sys.executable, "-m", "paceline"]

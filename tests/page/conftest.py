@@ -13,7 +13,7 @@ import pytest
 from tests.eventually import eventually
 
 if TYPE_CHECKING:  # `make test-web` installs it; nothing else needs it
-    from playwright.sync_api import Browser, Dialog, Locator, Page
+    from playwright.sync_api import Browser, Dialog, FilePayload, Locator, Page
 
 #: Milliseconds that anything here may take on a machine that has much else to do.
 PATIENCE = 90_000
@@ -54,7 +54,7 @@ def browser() -> "Iterator[Browser]":
         yield it
 
 
-@dataclass(slots=True)
+@dataclass
 class Tab:
     """A tab, and what went wrong in it.
 
@@ -95,17 +95,15 @@ class Tab:
 
     def submit(self, *roadmaps: dict[str, Any]) -> None:
         """Choose files by the button."""
-        self.page.set_input_files(
-            "#file",
-            [
-                {
-                    "name": f"{one.get('roadmap_id')}.json",
-                    "mimeType": "application/json",
-                    "buffer": json.dumps(one).encode(),
-                }
-                for one in roadmaps
-            ],
-        )
+        files: list[FilePayload] = [
+            {
+                "name": f"{one['roadmap_id']}.json",
+                "mimeType": "application/json",
+                "buffer": json.dumps(one).encode(),
+            }
+            for one in roadmaps
+        ]
+        self.page.set_input_files("#file", files)
 
     def quiet(self) -> None:
         """Nothing was thrown, and the policy refused nothing of ours."""

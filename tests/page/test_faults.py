@@ -6,6 +6,7 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from paceline.testing.servers import Postgres, Valkey
 
 from tests.end_to_end.conftest import ROADMAPS
@@ -57,6 +58,7 @@ def test_after_a_kill_in_mid_run_nothing_is_missing_or_twice(tab: Tab, tmp_path:
             assert not tab.errors
 
 
+@pytest.mark.timeout(600)
 def test_the_page_ends_right_whatever_dies_during_227_concepts(
     tab: Tab, tmp_path: Path, postgres_server: Postgres
 ) -> None:

@@ -82,6 +82,7 @@ def test_faults_of_a_roadmap_are_told_beside_its_file_until_dismissed(
         assert tab.get(".run").count() == 0
 
 
+@pytest.mark.timeout(600)
 def test_a_run_can_be_cancelled_resumed_and_its_failures_retried(tab: Tab, tmp_path: Path) -> None:
     settings = {"PACELINE_PROVIDER__ATTEMPTS": "1", "PACELINE_RUN__FAILURE_THRESHOLD": "1"}
     slow = simulator("--latency", "default=60-60", "--latency", "tutorial=60-60")

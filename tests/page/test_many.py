@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.eventually import eventually
 from tests.page.conftest import Tab, roadmap
 from tests.processes import simulator
@@ -15,6 +17,7 @@ RUNS, CONCEPTS = 50, 30
 JANK = 200
 
 
+@pytest.mark.timeout(600)
 def test_fifty_runs_of_thirty_concepts_do_not_hold_the_browser(
     tab: Tab, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

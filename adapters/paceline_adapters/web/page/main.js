@@ -68,6 +68,9 @@ function start() {
     run(run) {
       if (view?.runId === run.run_id) view.update(run);
     },
+    connection(state) {
+      if (state === "open") view?.again();
+    },
   });
   model.follow();
   addEventListener("hashchange", look);

@@ -12,7 +12,7 @@ import { keepOpen } from "./socket.js";
 const PAGE = 1000;
 const ACTIONS = [
   ["cancel", "Cancel", (run) => unfinished(run) && !run.cancel_requested],
-  ["resume", "Resume", (run) => run.status === "cancelled" || run.status === "queued"],
+  ["resume", "Resume", (run) => run.status === "cancelled"],
   ["retry", "Retry failed", (run) => run.status === "partial" || run.status === "failed"],
 ];
 
@@ -34,6 +34,7 @@ export class RunView {
   #toldAt = new Map();
   #reload = 0;
   #closed = false;
+  #opening = false;
 
   constructor(model, runId, mayWrite) {
     this.model = model;
@@ -59,6 +60,7 @@ export class RunView {
   async open() {
     const known = this.model.runs.get(this.runId);
     if (known) this.update(known);
+    this.#opening = true;
     try {
       const [run, roadmap] = await Promise.all([
         this.model.refresh(this.runId),
@@ -68,11 +70,14 @@ export class RunView {
       this.#list = new ConceptList(this.runId, roadmap);
       this.#body.replaceChildren(this.#list.element);
       this.#totals = run;
+      this.#problem.hidden = true;
       this.update(this.model.runs.get(this.runId));
       await this.#load();
     } catch (error) {
       this.#fault(error);
       if (!this.#list) this.#body.replaceChildren();
+    } finally {
+      this.#opening = false;
     }
   }
 
@@ -116,6 +121,15 @@ export class RunView {
       run.executor,
     ];
     return facts.filter(Boolean).join(" · ");
+  }
+
+  /** The server was away: go on where this was, or begin if it never did. */
+  again() {
+    if (!this.#list && !this.#opening) this.open();
+    else if (this.#stream) {
+      this.#stream.close();
+      this.#follow();
+    }
   }
 
   #follow() {
@@ -189,7 +203,7 @@ export class RunView {
       this.model.put(run);
       announce(`${label}: ${run.title} is ${WORDS[run.status]}.`);
       this.#loadSoon();
-      if (button.hidden || !unfinished(run) || action !== "cancel") this.#title.focus();
+      this.#title.focus(); // the button goes away
     } catch (error) {
       this.#fault(error);
     } finally {

@@ -86,7 +86,9 @@ export function keepOpen(open, handlers, { chatty = false } = {}) {
       removeEventListener("online", now);
       clearTimeout(timer);
       clearTimeout(watchdog);
-      socket?.close();
+      if (!socket) return;
+      socket.onmessage = socket.onclose = null;
+      socket.close();
     },
   };
 }
