@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from paceline.concern import in_background
 from paceline.errors import PartUnavailable
 from paceline.ledger import Grant, Lease, Ledger, Quota, Settled
 from paceline.work import Done, Outcome, Permit, Refused, Work
@@ -154,7 +155,7 @@ class SharedLimiter:
         self._waiters.tidy()
         self._news.set()
         if self._pump is None and not self.idle:
-            self._pump = asyncio.get_running_loop().create_task(self._run())
+            self._pump = in_background(self._run())
             self._pump.add_done_callback(self._stopped)
 
     def _reuse(self) -> None:

@@ -134,6 +134,12 @@ def test_waiters_are_served_after_the_server_was_away() -> None:
             permit.release(Done())
             server.restart()
             (await asyncio.wait_for(waits, 20)).release(Done())
+            assert [limiter.waiting for limiter in limiters] == [0, 0]
+
+            async def all_back() -> bool:
+                return not await ledgers[0].held("limit")
+
+            assert await eventually_async(all_back)
             for limiter in limiters:
                 await limiter.close()
 

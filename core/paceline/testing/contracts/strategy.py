@@ -26,7 +26,8 @@ class StrategyContract(Contract):
     Declare:
         limit: most permits out at once; make the strategy with a small one, as 2, so that
             examples stay small. ``None``: it limits nothing.
-        least: fewest permits that an adaptive limit falls to; ``None``: it stays at ``limit``.
+        least: fewest permits that an adaptive limit falls to, from ``limit``, where it is to
+            begin; ``None``: it stays there.
         level: the level that it limits.
         per: the field of `Work` for each of whose values the limit counts apart, as
             ``run_id``; empty: it counts all work together.
@@ -76,11 +77,12 @@ class StrategyContract(Contract):
         """How many permits can surely be out at once."""
         return 8 if self.limit is None else self.least or self.limit
 
-    def work(self, run: int = 0, model: int = 0) -> Work:
+    def work(self, run: int = 0, model: int = 0, *, level: Level | None = None) -> Work:
         """Some work of one of the runs, for one of the models."""
-        call = self.level == "call"
+        level = level or self.level
+        call = level == "call"
         return Work(
-            level=self.level,
+            level=level,
             run_id=f"run-{run}",
             roadmap_id=f"roadmap-{run}",
             concept_id="concept",
@@ -109,14 +111,20 @@ class StrategyContract(Contract):
             raise AssertionError(why) from None
 
     async def full(self, strategy: Strategy, work: Work | None = None) -> list[Permit]:
-        """All permits that can surely be out at once."""
+        """All permits that can be out at once, and surely so many as there is room for."""
         wanted = work or self.work()
-        return [
+        held = [
             await self.got(
                 strategy, wanted, f"only {number} of {self.room()} permits can be out at once"
             )
             for number in range(self.room())
         ]
+        if self.limit is not None and self.least is not None:
+            with contextlib.suppress(TimeoutError):
+                while len(held) < self.limit:
+                    async with asyncio.timeout(self.settles):
+                        held.append(await strategy.admit(wanted))
+        return held
 
     async def waiting(self, strategy: Strategy, work: Work | None = None) -> "asyncio.Task[Permit]":
         """Somebody who asks while the strategy is full, and waits."""
@@ -459,6 +467,31 @@ class StrategyContract(Contract):
             permit = await strategy.admit(self.work())
             assert len(strategy.explain().splitlines()) <= 1, "`explain` is for one line of status"
             permit.release(Done())
+
+        self.play(scenario())
+
+    def test_work_of_another_level_passes_at_once(self) -> None:
+        """What it does not govern takes no permit of it and waits for none."""
+
+        async def scenario() -> None:
+            strategy = self.worker()
+            others: tuple[Level, ...] = ("concept", "call")
+            for level in others:
+                if level in strategy.levels:
+                    continue
+                why = (
+                    f"held up: a {level} waits, but `levels` are {sorted(strategy.levels)}; return "
+                    "`Permit()` at once where `work.level not in self.levels`"
+                )
+                work = self.work(level=level)
+                # More than the limit, before and while all permits are out.
+                passed = [await self.got(strategy, work, why) for _ in range(self.room() + 1)]
+                held = await self.full(strategy)
+                passed.append(await self.got(strategy, work, why))
+                for permit in passed:
+                    permit.release(Done())
+                for permit in held:
+                    permit.release(Done())
 
         self.play(scenario())
 
