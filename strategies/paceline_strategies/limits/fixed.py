@@ -1,4 +1,4 @@
-"""Limits: how many may be out at once. Arithmetic only; no clock, no lock, no waiting."""
+"""A limit that stays as it was set, and what limits have in common."""
 
 from dataclasses import dataclass
 from typing import Protocol
