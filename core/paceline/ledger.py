@@ -130,6 +130,25 @@ class Grant:
     forgotten: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """What all holders counted of a limit since somebody last drew a conclusion from it.
+
+    Attributes:
+        serial: number of conclusions so far.
+        state: the last one, as it was written; empty before the first.
+        totals: the sums by name.
+        seconds: since the last conclusion.
+        now: seconds of the ledger's clock.
+    """
+
+    serial: int
+    state: str
+    totals: Mapping[str, float]
+    seconds: float
+    now: float
+
+
 class Ledger(ABC):
     """Leases of named limits. All calls are made from one event loop."""
 
@@ -186,6 +205,30 @@ class Ledger(ABC):
     @abstractmethod
     async def held(self, limit: str) -> Mapping[str, int]:
         """How many leases each holder has now."""
+
+    @abstractmethod
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        """Add what this holder counted to everybody's, and read what there is.
+
+        Args:
+            limit: the limit's name; its board is apart from its leases.
+            counted: what to add, by name; names that are no longer used end with the next
+                conclusion.
+
+        Raises:
+            PartUnavailable: the ledger cannot be reached; the sums may or may not be added.
+        """
+
+    @abstractmethod
+    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
+        """Draw a conclusion: the sums begin at zero again. A board that nobody uses is lost.
+
+        Returns:
+            Whether ``state`` is now the board's; false if somebody else was first.
+
+        Raises:
+            PartUnavailable: the ledger cannot be reached.
+        """
 
     @property
     @abstractmethod

@@ -39,6 +39,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
         "unbounded": f"{_S}.unbounded",
         "per-roadmap": f"{_S}.per_roadmap",
         "global": f"{_S}.over_all_workers",
+        "adaptive": f"{_S}.adaptive",
     },
     "executor": {
         "in-process": f"{_A}.in_process.plugin",

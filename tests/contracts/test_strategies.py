@@ -7,6 +7,7 @@ from paceline import Strategy
 from paceline.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_adapters.memory.ledger import MemoryLedger
+from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
 from paceline_strategies.over_all_workers import GlobalLimit
 from paceline_strategies.per_roadmap import PerRoadmap
 from paceline_strategies.unbounded import Unbounded
@@ -75,3 +76,15 @@ class TestGlobalOverRedis(StrategyContract):
 
     def ledger(self) -> Ledger:
         return redis_ledger(self.url, lease=1.0)
+
+
+class TestAdaptive(StrategyContract):
+    limit = 4
+    least = 2
+    per = "key"
+    shared = True
+    holds_refusals = True
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        options = AdaptiveOptions(start=4, min=2, max=4)
+        return AdaptiveLimit(options, ledger, holder=secrets.token_hex(4))

@@ -115,9 +115,7 @@ class SideBySide(RuleBasedStateMachine):
         inbox = life.shared._inboxes[life.limit, holder]
         inbox._told = dict.fromkeys(heard)
         grant = self.runner.run(
-            life.shared.exchange(
-                life.limit, quota=quota, holder=holder, asks=some, settled=back
-            )
+            life.shared.exchange(life.limit, quota=quota, holder=holder, asks=some, settled=back)
         )
         self.compare(answer, inbox._told.keys(), grant.expires_in)
         assert grant.reason == answer.reason

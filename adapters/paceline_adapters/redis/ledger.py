@@ -22,12 +22,16 @@ from paceline.admission.hold import pause_of
 from paceline.admission.inbox import Inbox
 from paceline.admission.names import read_name
 from paceline.headroom import Headroom
-from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Reason, Settled, Use
+from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Reason, Settled, Use
 
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener
 
 LEDGER = Script(files("paceline_adapters.redis").joinpath("ledger.lua").read_text("utf-8"))
+BOARD = Script(files("paceline_adapters.redis").joinpath("board.lua").read_text("utf-8"))
+
+#: Seconds that a board is kept which nobody uses: what was found is old by then.
+_BOARD_KEPT = 3600
 
 _PARTS = (
     "epoch",
@@ -142,6 +146,27 @@ class RedisLedger(Ledger):
         flat = cast("list[str]", await self._run("held", limit, ""))
         counts = zip(flat[::2], map(int, flat[1::2]), strict=True)
         return {holder: count for holder, count in counts if count > 0}
+
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        """Add to everybody's sums, and read them, in one round trip."""
+        words = [str(word) for pair in counted.items() for word in pair]
+        serial, state, since, now, *sums = await self._on_board(limit, "note", *words)
+        names = sums[::2]
+        return Board(
+            serial=int(serial),
+            state=state,
+            totals=dict(zip(names, map(float, sums[1::2]), strict=True)),
+            seconds=max(0, int(now) - int(since)) / 1000,
+            now=int(now) / 1000,
+        )
+
+    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
+        """Draw a conclusion, unless somebody else was first."""
+        return bool(int(await self._on_board(limit, "conclude", serial, state)))
+
+    async def _on_board(self, limit: str, operation: str, *words: Word) -> Any:
+        key = f"{self._key(limit)}:board"
+        return await self._link.run(BOARD, [key], [operation, _BOARD_KEPT, *words])
 
     @property
     def lease_seconds(self) -> float:

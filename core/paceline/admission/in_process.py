@@ -5,9 +5,10 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from paceline.admission.board import InProcessBoard
 from paceline.admission.book import Book
 from paceline.admission.inbox import Inbox
-from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Settled
+from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Settled
 
 
 class InProcessLedger(Ledger):
@@ -22,6 +23,7 @@ class InProcessLedger(Ledger):
         self._lease_seconds = lease_seconds
         self._expires = expires
         self._books: dict[str, Book] = {}
+        self._boards: dict[str, InProcessBoard] = {}
         self._inboxes: defaultdict[tuple[str, str], Inbox] = defaultdict(Inbox)
 
     async def exchange(
@@ -64,6 +66,15 @@ class InProcessLedger(Ledger):
         """How many leases each holder has now."""
         return self._book(limit).held(_now())
 
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        """Add to everybody's sums, and read them."""
+        return self._board(limit).note(asyncio.get_running_loop().time(), counted)
+
+    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
+        """Draw a conclusion, unless somebody else was first."""
+        now = asyncio.get_running_loop().time()
+        return self._board(limit).conclude(now, serial=serial, state=state)
+
     @property
     def lease_seconds(self) -> float:
         """How long a lease lives without renewal."""
@@ -73,6 +84,12 @@ class InProcessLedger(Ledger):
     def confirm_seconds(self) -> float:
         """How long a lease lives that its holder has not confirmed."""
         return super().confirm_seconds if self._expires else math.inf
+
+    def _board(self, limit: str) -> InProcessBoard:
+        board = self._boards.get(limit)
+        if board is None:
+            board = self._boards[limit] = InProcessBoard(asyncio.get_running_loop().time())
+        return board
 
     def _book(self, limit: str) -> Book:
         book = self._books.get(limit)

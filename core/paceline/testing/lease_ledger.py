@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from paceline.admission.in_process import InProcessLedger
-from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Settled
+from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Settled
 
 
 class LeaseLedger(InProcessLedger):
@@ -83,6 +83,16 @@ class LedgerLine(Ledger):
         """Ask the ledger, if the worker lives."""
         await self._alive()
         return await self._ledger.held(limit)
+
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        """Ask the ledger, if the worker lives."""
+        await self._alive()
+        return await self._ledger.note(limit, counted)
+
+    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
+        """Ask the ledger, if the worker lives."""
+        await self._alive()
+        return await self._ledger.conclude(limit, serial=serial, state=state)
 
     @property
     def lease_seconds(self) -> float:

@@ -26,7 +26,8 @@ class StrategyContract(Contract):
     Declare:
         limit: most permits out at once; make the strategy with a small one, as 2, so that
             examples stay small. ``None``: it limits nothing.
-        least: fewest permits that an adaptive limit falls to; ``None``: it stays at ``limit``.
+        least: fewest permits that an adaptive limit falls to, from ``limit``, where it is to
+            begin; ``None``: it stays there.
         level: the level that it limits.
         per: the field of `Work` for each of whose values the limit counts apart, as
             ``run_id``; empty: it counts all work together.
@@ -109,14 +110,20 @@ class StrategyContract(Contract):
             raise AssertionError(why) from None
 
     async def full(self, strategy: Strategy, work: Work | None = None) -> list[Permit]:
-        """All permits that can surely be out at once."""
+        """All permits that can be out at once, and surely so many as there is room for."""
         wanted = work or self.work()
-        return [
+        held = [
             await self.got(
                 strategy, wanted, f"only {number} of {self.room()} permits can be out at once"
             )
             for number in range(self.room())
         ]
+        if self.limit is not None and self.least is not None:
+            with contextlib.suppress(TimeoutError):
+                while len(held) < self.limit:
+                    async with asyncio.timeout(self.settles):
+                        held.append(await strategy.admit(wanted))
+        return held
 
     async def waiting(self, strategy: Strategy, work: Work | None = None) -> "asyncio.Task[Permit]":
         """Somebody who asks while the strategy is full, and waits."""
