@@ -63,7 +63,7 @@ class Learner:
 
     def admitted(self, step: str) -> Callable[[Outcome], None]:
         """A call begins; returns what to tell of its end."""
-        cuts, since = self.limit.cuts, self._count(1)
+        cuts, since, out = self.limit.cuts, self._count(1), self._out()
         self._counted["taken"] += 1
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._learn())
@@ -78,6 +78,7 @@ class Learner:
             elif isinstance(outcome, Done):
                 self._counted[f"{cuts} answers {step}"] += 1
                 self._counted[f"{cuts} seconds {step}"] += now - since
+                self._counted[f"{cuts} met"] += (out + self._out()) / 2
 
         return ended
 
@@ -165,6 +166,7 @@ class Learner:
                 if name.startswith(begins)
             )
         }
+        answered = sum(times.count for times in done.values())
         return Period(
             now=board.now,
             seconds=board.seconds,
@@ -172,5 +174,6 @@ class Learner:
             busy=totals.get("busy", 0.0) / board.seconds if board.seconds > 0 else 0.0,
             taken=max(0, math.floor(totals.get("taken", 0.0))),
             refused=round(totals.get(f"{cuts} refused", 0.0)),
+            met=totals.get(f"{cuts} met", 0.0) / max(1, answered),
             done=done,
         )

@@ -59,9 +59,8 @@ class Adaptive:
         verdict = self.latency.judge(period, self.load.size)
         latency = self.latency
         if verdict in {"knee", "slow"}:
-            brought = max(0.6, 1.0 / latency.ratio)
             times = f"{latency.ratio:.1f} times as long"
-            self._cut(brought * latency.calls)
+            self._cut(latency.enough)
             self._because(period, f"{latency.calls:.0f} calls took {times}, cut to {self.limit}")
         elif verdict == "slower":
             self._because(period, "the provider became slower with fewer calls too")

@@ -16,6 +16,8 @@ _NEAR, _FAR = 1.2, 1.5
 _STEEP = 0.65
 #: Times the unloaded latency that is a suspicion by itself.
 _TOO_SLOW = 2.5
+#: Times the latency of an idle server that one at its best has.
+_ROOM = 1.5
 #: Weight of a new measurement near the anchor.
 _WEIGHT = 0.25
 
@@ -62,12 +64,22 @@ class Gradient:
     calls: float = 0.0
     suspect: tuple[float, float] | None = None
     answers: int = 0
-    busy: float = 0.0
+    met: float = 0.0
     seen: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
+
+    @property
+    def enough(self) -> float:
+        """Calls in flight that bring as much as those of the last judgement.
+
+        By Little's law these answer ``calls ÷ latency`` a second, for which as many suffice as
+        that rate has in flight at the latency of an idle server. A server that is at its best
+        is no idle one, hence `_ROOM`; one judgement takes half of the calls at most.
+        """
+        return self.calls * max(0.5, min(1.0, _ROOM * self.idle / self.ratio))
 
     def forget(self) -> None:
         """Begin to measure anew: the limit was cut."""
-        self.answers, self.busy = 0, 0.0
+        self.answers, self.met = 0, 0.0
         self.seen.clear()
 
     def judge(self, period: Period, size: float) -> Verdict:
@@ -82,10 +94,10 @@ class Gradient:
             count, seconds = self.seen.get(step, (0, 0.0))
             self.seen[step] = (count + times.count, seconds + times.seconds)
         self.answers += period.answered
-        self.busy += period.busy * period.answered
+        self.met += period.met * period.answered
         if self.answers < max(_FEWEST, min(size, _MOST)):
             return "open"
-        self.calls = max(1.0, self.busy / self.answers)
+        self.calls = max(1.0, self.met / self.answers)
         means = {step: seconds / count for step, (count, seconds) in self.seen.items() if count}
         if self.anchor is None:
             self.anchor = Anchor(self.calls, means)
