@@ -65,7 +65,7 @@ class Adaptive:
         elif verdict == "slower":
             self._because(period, "the provider became slower with fewer calls too")
         elif self.load.used(period):
-            self.load.grow(period)
+            self.load.grow(period, reach=latency.reach)
             if self.limit > before:
                 self._grew(period)
 

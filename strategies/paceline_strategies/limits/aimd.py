@@ -49,10 +49,16 @@ class Aimd:
         """Whether the limit was what held calls back."""
         return period.busy >= USED * self.limit
 
-    def grow(self, period: Period) -> None:
-        """Take note of answers that came while the limit was in use."""
+    def grow(self, period: Period, *, reach: float = math.inf) -> None:
+        """Take note of answers that came while the limit was in use.
+
+        Args:
+            period: what was seen.
+            reach: how far it may grow; it does not fall to that.
+        """
+        reach = max(reach, self.size)
         if self.ceiling is None:
-            self._to(self.size + period.answered)
+            self._to(min(reach, self.size + period.answered))
             return
         self.rounds += period.answered / self.size
         if self.rounds < self.patience:
@@ -60,9 +66,9 @@ class Aimd:
         self.rounds = self.patience - 1.0  # the next step is a round away
         grown = self.size + self.step
         if self.size < self.ceiling < grown:
-            self._to(self.ceiling)  # it was taken before; only the next step is a probe
+            self._to(min(reach, self.ceiling))  # it was taken before; only the next step is a probe
         else:
-            self._to(grown)
+            self._to(min(reach, grown))
             self.step = min(2 * self.step, max(1.0, self.size / 2))
 
     def cut(self, taken: float) -> None:
