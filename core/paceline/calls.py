@@ -19,6 +19,7 @@ from paceline.errors import (
     UnusableAnswer,
 )
 from paceline.flight import Flight
+from paceline.headroom import headroom_in
 from paceline.provider import Completion, CompletionRequest, Message, Provider
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
@@ -144,7 +145,7 @@ class Caller:
         """
         started = asyncio.get_running_loop().time()
         tally = Tally()
-        pause = _Pauses(self.settings, self.chance)
+        pause = _Pauses(self.settings, self.chance, held=self.strategy.holds_refusals)
         repaired: UnusableAnswer | None = None
         while True:
             try:
@@ -188,7 +189,7 @@ class Caller:
     ) -> Completion:
         self.flight.rest()
         permit = await self.strategy.admit(asked)
-        outcome: work.Outcome = work.Failed()
+        outcome: work.Outcome = work.Failed(arrived=True)
         started = asyncio.get_running_loop().time()
         try:
             with self.flight.call():
@@ -196,14 +197,22 @@ class Caller:
             self.outage.ends()
             tally.attempts += 1
             tally.add(completion)
-            tokens = completion.prompt_tokens + completion.completion_tokens
-            outcome = work.Done(tokens, asyncio.get_running_loop().time() - started)
+            outcome = work.Done(
+                _counted(completion, request),
+                asyncio.get_running_loop().time() - started,
+                headroom_in(completion.ratelimits),
+            )
             return completion
         except Refused as refusal:
             self.outage.ends()
-            outcome = work.Refused(refusal.retry_after)
+            after = refusal.retry_after
+            outcome = work.Refused(
+                None if after is None else min(after, self.settings.max_backoff),
+                headroom_in(refusal.ratelimits),
+            )
             raise
         except Unreachable:
+            outcome = work.Failed()
             raise
         except PacelineError:
             self.outage.ends()
@@ -213,17 +222,37 @@ class Caller:
             permit.release(outcome)
 
 
+def _counted(completion: Completion, request: CompletionRequest) -> int:
+    """Tokens that the provider's quota counted: the longest answer, not the one that came.
+
+    Providers charge a call at its admission, when they know no more of the answer.
+    """
+    if not completion.prompt_tokens:
+        return 0
+    return completion.prompt_tokens + max(request.max_tokens, completion.completion_tokens)
+
+
 @dataclass(slots=True)
 class _Pauses:
     """How long to wait before the next attempt: exponential, with full jitter.
 
     Full jitter is the scheme of "Exponential Backoff And Jitter" (AWS Architecture Blog,
     2015): a random part of the bound spreads callers that failed together.
+
+    Attributes:
+        settings: attempts, pauses and patience.
+        chance: source of jitter.
+        held: whether the strategy holds back everybody after a refusal, this call too.
+        failures: how many there were.
+        refused_for: seconds that the call spent being refused.
+        refused_since: when it was refused first.
     """
 
     settings: ProviderSettings
     chance: random.Random
+    held: bool = False
     failures: int = 0
+    refused_for: float = 0.0
     refused_since: float | None = None
 
     async def after_failure(self, *, longest: float | None = None) -> None:
@@ -233,13 +262,17 @@ class _Pauses:
 
     async def after_refusal(self, refusal: Refused, tally: Tally) -> None:
         now = asyncio.get_running_loop().time()
-        since = self.refused_since = now if self.refused_since is None else self.refused_since
-        asked = min(refusal.retry_after or 0.0, self.settings.max_backoff)
-        wait = asked + self._jitter()
-        if now + wait - since > self.settings.patience:
-            reason = f"refused for {now - since:.0f} s, longer than provider.patience: {refusal}"
+        if self.refused_since is None:
+            self.refused_since = now
+        wait = min(refusal.retry_after or 0.0, self.settings.max_backoff) + self._jitter()
+        # Where the strategy pauses for all, waiting in its line is not being refused.
+        so_far = self.refused_for if self.held else now - self.refused_since
+        if so_far + wait > self.settings.patience:
+            reason = f"refused for {so_far:.0f} s, longer than provider.patience: {refusal}"
             raise CallFailed(reason, tally)
-        await asyncio.sleep(wait)
+        self.refused_for += wait
+        if not self.held:
+            await asyncio.sleep(wait)
 
     def _jitter(self) -> float:
         bound = min(

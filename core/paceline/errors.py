@@ -5,7 +5,7 @@ allowed; it never holds a secret. The command line prints it as one line and exi
 ``exit_code``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class PacelineError(Exception):
@@ -91,11 +91,18 @@ class Refused(ProviderError):
     Args:
         message: what it said.
         retry_after: seconds until it wants to be asked again, when it said so.
+        ratelimits: its rate-limit headers, lower case.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        ratelimits: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.ratelimits = ratelimits or {}
 
 
 class Transient(ProviderError):

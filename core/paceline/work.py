@@ -72,11 +72,10 @@ class Failed:
     """The work failed, or was cancelled.
 
     Attributes:
-        tokens: tokens that the provider's quota may have counted for it all the same; 0: it
-            never arrived there.
+        arrived: whether a call may have arrived at the provider, whose quota then counts it.
     """
 
-    tokens: int = 0
+    arrived: bool = False
 
 
 Outcome = Done | Refused | Failed

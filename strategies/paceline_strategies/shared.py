@@ -340,4 +340,4 @@ def _settled(lease: Lease, outcome: Outcome) -> Settled:
             retry_after=outcome.retry_after,
             headroom=outcome.headroom,
         )
-    return Settled(lease.name, tokens=outcome.tokens)
+    return Settled(lease.name, tokens=None if outcome.arrived else 0)

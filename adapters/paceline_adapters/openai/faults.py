@@ -36,6 +36,7 @@ from paceline.errors import (
 )
 
 from paceline_adapters.openai.client import BodyTooLargeError
+from paceline_adapters.openai.ratelimits import ratelimits
 from paceline_adapters.openai.server import Server
 
 #: Everything that a call raises when the server or the way to it fails.
@@ -149,7 +150,7 @@ def of_status(
     if status == 429 and "request too large" in low:
         return Fatal(f"{where}: one request exceeds the quota by itself: {said}")
     if status in (429, 529) or (status == 503 and (after is not None or _OVERLOAD.search(low))):
-        return Refused(f"{where}: {said}", after)
+        return Refused(f"{where}: {said}", after, ratelimits(headers))
     if status == 503:
         return Unreachable(f"{where}: {said}")
     if status in (408, 409, 425) or status >= 500:

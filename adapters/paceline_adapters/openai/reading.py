@@ -9,10 +9,11 @@ from paceline.provider import Completion, CompletionRequest
 from paceline.steps.answers import bare_json
 
 from paceline_adapters.openai.faults import of_status
+from paceline_adapters.openai.ratelimits import ratelimits
 from paceline_adapters.openai.server import Server
 
-#: Headers and characters that are passed on of what a server sends along.
-_HEADERS, _SHOWN = 32, 200
+#: Characters that are passed on of what a server sends along.
+_SHOWN = 200
 
 Json = Mapping[str, object]
 
@@ -59,16 +60,6 @@ def models_in(raw: bytes) -> list[str]:
     entries = _mapping(json.loads(raw)).get("data")
     names = [_mapping(entry).get("id") for entry in _list(entries)]
     return [name[:_SHOWN] for name in names if isinstance(name, str)]
-
-
-def ratelimits(headers: Mapping[str, str]) -> dict[str, str]:
-    """The rate-limit headers, names in lower case."""
-    found = {
-        name.lower(): value[:_SHOWN]
-        for name, value in headers.items()
-        if name.lower().startswith(("x-ratelimit-", "retry-after"))
-    }
-    return dict(list(found.items())[:_HEADERS])
 
 
 def json_of(request: CompletionRequest, text: str) -> str:
