@@ -121,7 +121,7 @@ class _Model:
                 parts.append(f"{quota} {what} a minute")
         parts += [f"{self.limiter.held} held here", f"{self.limiter.waiting} waiting"]
         told = self.learner.told()
-        return ", ".join([*parts, told] if told else parts)
+        return ", ".join(parts) + (f" ({told})" if told else "")
 
 
 def _make(options: AdaptiveOptions, context: Context) -> Strategy:

@@ -21,6 +21,9 @@ _LOOK, _PERIOD = 1.0, 2.0
 #: Seconds after a refusal until it is told: those refused with it are told together.
 _TOGETHER = 0.2
 
+#: Reasons that are told.
+_TOLD = 2
+
 _STATES = TypeAdapter(Adaptive)
 
 
@@ -83,12 +86,12 @@ class Learner:
         return ended
 
     def told(self) -> str:
-        """The last change and how long ago it was; empty while there was none."""
-        if not self.limit.reasons:
-            return ""
-        at, why = self.limit.reasons[-1]
-        ago = asyncio.get_running_loop().time() + self._ahead - at
-        return f"{why} ({max(0.0, ago):.0f} s ago)"
+        """The last two changes, the latest first, and how long ago; empty before the first."""
+        now = asyncio.get_running_loop().time() + self._ahead
+        return ", before: ".join(
+            f"{why}, {max(0.0, now - at):.0f} s ago"
+            for at, why in reversed(self.limit.reasons[-_TOLD:])
+        )
 
     async def close(self) -> None:
         """Learn no more."""

@@ -11,6 +11,8 @@ USED = 0.75
 _KEPT = 0.95
 #: Rounds without growth after a cut; each cut at the same height makes them more.
 _FIRST_PATIENCE, _LONGEST_PATIENCE = 3.0, 8.0
+#: Seconds that a round lasts at least: a refusal makes everybody pause for as long.
+_ROUND = 5.0
 #: How far a cut may be from the one before to count as the same height.
 _SAME = 0.15
 
@@ -23,7 +25,7 @@ class Aimd:
     Congestion Avoidance", 1989). As in TCP it doubles each round until the first cut
     (slow start), and as in CUBIC (RFC 9438) it stays for a while below the height of the last
     cut and then probes, carefully at first and faster while nothing objects. A round is as
-    many answers as the limit.
+    many answers as the limit; of a probe it lasts `_ROUND` seconds at least.
 
     Attributes:
         least: the limit never falls below it, at least 1.
@@ -60,7 +62,7 @@ class Aimd:
         if self.ceiling is None:
             self._to(min(reach, self.size + period.answered))
             return
-        self.rounds += period.answered / self.size
+        self.rounds += min(period.answered / self.size, period.seconds / _ROUND)
         if self.rounds < self.patience:
             return
         self.rounds = self.patience - 1.0  # the next step is a round away

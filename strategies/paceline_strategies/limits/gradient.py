@@ -20,6 +20,8 @@ _STEEP = 0.65
 _TOO_SLOW = 2.5
 #: Times the latency of an idle server that one at its best has.
 _ROOM = 1.5
+#: Part of the calls above which they are as many as before.
+_FEWER = 0.9
 #: Weight of a new measurement near the anchor.
 _WEIGHT = 0.25
 
@@ -128,7 +130,8 @@ class Gradient:
     def _verdict(self, anchor: Anchor, means: dict[str, float]) -> Verdict:
         if self.suspect is not None:
             (slow, many), self.suspect = self.suspect, None
-            helped = self.ratio <= slow * (1.0 + self.calls / many) / 2
+            fewer = self.calls < _FEWER * many  # the limit may be at its lowest
+            helped = fewer and self.ratio <= slow * (1.0 + self.calls / many) / 2
             if not helped:
                 self._move(anchor, means)
                 self.idle = 1.0
