@@ -120,6 +120,7 @@ class Offer(Generic[PartT]):
         kind: which contract it fulfils.
         name: what the settings call it.
         summary: one line about it.
+        advice: one line on how to use it well; may be empty.
         options: model of its options.
         plugin: the module or entry point that offers it.
         check: validates raw options; the place names them in an error, and the origin, asked
@@ -130,6 +131,7 @@ class Offer(Generic[PartT]):
     kind: Kind
     name: str
     summary: str
+    advice: str
     options: type[Options]
     plugin: str
     check: Check
@@ -265,6 +267,7 @@ class Plugins:
             *,
             options: type[hookspecs.OptionsT],
             summary: str,
+            advice: str = "",
         ) -> None:
             self._refuse_taken(kind, name, plugin)
 
@@ -275,7 +278,9 @@ class Plugins:
                 with _explained(kind, name):
                     return factory(_validated(options, raw, place), context)
 
-            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, check, make)
+            self._offers[kind, name] = Offer(
+                kind, name, summary, advice, options, plugin, check, make
+            )
 
         return register
 

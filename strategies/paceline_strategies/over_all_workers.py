@@ -164,4 +164,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=GlobalOptions,
         summary="One quota over all workers: calls at once, requests and tokens per minute.",
+        advice="Set what the provider's page says that your key may use; where you do not know "
+        "it, choose `adaptive`.",
     )

@@ -35,4 +35,5 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=NoOptions,
         summary="Starts everything at once: the fastest until a quota or the memory ends.",
+        advice="Measure what it leads to before you use it: calls that are refused are retried.",
     )

@@ -92,6 +92,16 @@ def test_show_tells_type_default_bounds_and_meaning(paceline: Terminal) -> None:
     assert "(required)" in said
 
 
+def test_show_gives_a_line_of_advice_on_every_strategy_of_ours(paceline: Terminal) -> None:
+    for name in ("unbounded", "per-roadmap", "global", "adaptive"):
+        [described] = paceline("plugins", "show", name, "--json").json["plugins"]
+        assert described["advice"]
+        said = paceline("plugins", "show", name).out
+        assert f"advice: {described['advice']}" in said
+    assert {one["name"] for one in described["options"]} == {"start", "min", "max"}
+    assert "paceline status" in said
+
+
 def test_a_name_of_several_kinds_shows_all(paceline: Terminal) -> None:
     shown = paceline("plugins", "show", "memory", "--json").json["plugins"]
     assert [one["kind"] for one in shown] == ["store", "event-bus", "ledger"]

@@ -59,7 +59,7 @@ def plugins(ctx: click.Context, *, as_json: bool) -> int:
 @click.argument("name")
 @json_option
 def show(*, name: str, as_json: bool) -> int:
-    """Show the options of the plugin NAME: type, default, bounds and meaning.
+    """Show the plugin NAME: advice, and its options with type, default, bounds and meaning.
 
     \b
     Example:
@@ -110,6 +110,7 @@ def _row(known: Plugins, kind: Kind, name: str) -> dict[str, str]:
 
 def _described(known: Plugins, kind: Kind, name: str) -> dict[str, object]:
     described: dict[str, object] = {**_row(known, kind, name), "section": _section(kind, name)}
+    described["advice"] = "" if kind == "command" else known.offer(kind, name).advice
     described["options"] = [
         {
             "name": one.name,
@@ -144,6 +145,9 @@ def _print(known: Plugins, kind: Kind, name: str) -> None:
     if kind == "command":
         click.echo(f"paceline {harmless(name)} --help shows its options")
         return
+    advice = known.offer(kind, name).advice
+    if advice:
+        click.echo(harmless(f"advice: {advice}"))
     if not options:
         click.echo("nothing to set")
         return
