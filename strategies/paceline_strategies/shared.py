@@ -297,11 +297,6 @@ class SharedLimiter:
     async def _woken(self, until: float) -> Sequence[Lease] | None:
         """Wait for news from here or from the ledger; returns the ledger's, if it had some."""
         seconds = max(0.0, until - asyncio.get_running_loop().time())
-        if self._waiters.over:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._news.wait()
-            return None
         news = asyncio.ensure_future(self._news.wait())
         changed = asyncio.ensure_future(
             self._ledger.changed(self._name, holder=self._holder, seconds=seconds)
