@@ -1,12 +1,14 @@
 """Boards: what several ledgers count together, and the same in Redis as in a process."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paceline.admission.board import InProcessBoard
 from paceline.ledger import Board
+from paceline.testing.servers import Valkey
 
 from tests.ledger.places import redis_ledger, redis_ledgers
 
@@ -22,14 +24,16 @@ def said(board: Board) -> Board:
     return replace(board, seconds=0.0, now=0.0)
 
 
-@settings(max_examples=25, deadline=None)
-@given(moves=moves, number=st.uuids())
-def test_redis_and_the_board_of_a_process_say_the_same(
-    redis_url: str, moves: list[tuple[int, dict[str, float] | int]], number: object
-) -> None:
-    async def scenario() -> None:
-        limit, model = f"board:{number}", InProcessBoard(0.0)
-        serial = 0
+def test_redis_and_the_board_of_a_process_say_the_same(redis_url: str) -> None:
+    numbers = itertools.count()
+
+    @settings(max_examples=25, deadline=None)
+    @given(moves=moves)
+    def same(moves: list[tuple[int, dict[str, float] | int]]) -> None:
+        asyncio.run(compare(moves, f"board:{next(numbers)}"))
+
+    async def compare(moves: list[tuple[int, dict[str, float] | int]], limit: str) -> None:
+        model, serial = InProcessBoard(0.0), 0
         async with redis_ledgers(redis_url, 2) as ledgers:
             for step, (who, move) in enumerate(moves):
                 if isinstance(move, int):
@@ -41,7 +45,7 @@ def test_redis_and_the_board_of_a_process_say_the_same(
                     assert said(board) == said(model.note(0.0, move))
                     serial = board.serial
 
-    asyncio.run(scenario())
+    same()
 
 
 def test_of_many_who_conclude_at_once_one_does(redis_url: str) -> None:
@@ -63,12 +67,14 @@ def test_of_many_who_conclude_at_once_one_does(redis_url: str) -> None:
     asyncio.run(scenario())
 
 
-def test_a_board_is_lost_with_its_server_and_begun_anew(redis_url: str) -> None:
+def test_a_board_is_lost_with_its_server_and_begun_anew(
+    redis_url: str, valkey_server: Valkey
+) -> None:
     async def scenario() -> None:
         ledger = redis_ledger(redis_url)
         await ledger.note("lost", {"calls": 1.0})
         assert await ledger.conclude("lost", serial=0, state="found")
-        await ledger._link.run(_FORGET, [], [])
+        valkey_server.command("FLUSHDB", database=int(redis_url.rpartition("/")[2]))
         board = await ledger.note("lost", {"calls": 2.0})
         assert (board.serial, board.state, board.totals) == (0, "", {"calls": 2.0})
         await ledger.close()

@@ -40,9 +40,7 @@ def test_refuses_what_is_above_its_concurrency_and_recovers() -> None:
 
 def test_counts_requests_and_tokens_over_any_minute_and_tells_of_them() -> None:
     async def scenario() -> None:
-        provider = exact(
-            requests=always(4), tokens=always(1000), headers=True, retry_after=True
-        )
+        provider = exact(requests=always(4), tokens=always(1000), headers=True, retry_after=True)
         done = await at_once(provider, 2, tokens=300)
         assert isinstance(done[1], Done)
         said = done[1].headroom
