@@ -57,7 +57,7 @@ class Learner:
         self._out = out
         self._busy = busy
         self.limit = Adaptive(load=start)
-        self._serial = 0
+        self._serial: int = 0
         self._ahead = 0.0  # of the ledger's clock before the loop's
         self._counted: defaultdict[str, float] = defaultdict(float)
         self._in_flight, self._changed = 0, 0.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from paceline.strategy import Strategy
 from paceline.testing.models import ModelProvider
-from paceline.work import Done, Failed, Outcome, Work
+from paceline.work import Done, Failed, Work
 
 #: Bounds of the pause of who was refused, as the settings have them, in seconds.
 BACKOFF, LONGEST = 1.0, 60.0
@@ -69,11 +69,12 @@ async def _until_answered(
     failures = 0
     while True:
         permit = await strategy.admit(work)
-        outcome: Outcome = Failed()
         try:
             outcome = await provider.call(tokens)
-        finally:
-            permit.release(outcome)
+        except BaseException:
+            permit.release(Failed())
+            raise
+        permit.release(outcome)
         if isinstance(outcome, Done):
             return
         if not strategy.holds_refusals:

@@ -1,0 +1,279 @@
+"""Playing a scenario: workers as strategies over one ledger, and what was seen."""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from paceline.calls import Caller, CallFailed, Outage
+from paceline.context import Context
+from paceline.errors import PartUnavailable
+from paceline.flight import Flight
+from paceline.gauges import Gauges
+from paceline.ledger import Ask, Board, Grant, Lease, Quota, Settled
+from paceline.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.plugins import Plugins
+from paceline.provider import CompletionRequest, Message
+from paceline.settings.model import Settings
+from paceline.steps.contract import Step
+from paceline.strategy import Stack, Strategy
+from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
+from paceline.testing.virtual_time import run_virtual
+from paceline.work import Done, Failed, Outcome, Permit, Work
+
+from tests.scenarios.provider import ModelProvider
+from tests.scenarios.scenario import Event, Load, Scenario
+
+#: A prompt of 750 estimated tokens, and the longest answer.
+_PROMPT, _LONGEST = "word" * 750, 250
+
+
+@dataclass(slots=True)
+class Seen:
+    """What happened, all times in virtual seconds.
+
+    Attributes:
+        answered: when calls were answered, and whose.
+        admitted: when the provider let calls in, and how many were in flight then.
+        refused: when it refused.
+        finished: when each run was.
+        explained: what the first worker's strategy said in the end.
+        failed: why calls failed for good.
+    """
+
+    answered: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    admitted: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    refused: list[float] = field(default_factory=list[float])
+    finished: dict[str, float] = field(default_factory=dict[str, float])
+    explained: str = ""
+    failed: list[str] = field(default_factory=list[str])
+
+
+class JumpingLedger(LeaseLedger):
+    """A ledger whose clock can be set."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+class Line(LedgerLine):
+    """A worker's line to the ledger, which is away at times."""
+
+    away = False
+
+    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
+        if self.away:  # nothing is heard, which is no error
+            await asyncio.sleep(seconds)
+            return ()
+        return await super().changed(limit, holder=holder, seconds=seconds)
+
+    async def exchange(
+        self,
+        limit: str,
+        *,
+        quota: Quota,
+        holder: str,
+        asks: Sequence[Ask] = (),
+        settled: Sequence[Settled] = (),
+    ) -> Grant:
+        await self._reach()
+        return await super().exchange(limit, quota=quota, holder=holder, asks=asks, settled=settled)
+
+    async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
+        await self._reach()
+        return await super().renew(limit, holder=holder, leases=leases)
+
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        await self._reach()
+        return await super().note(limit, counted)
+
+    async def _reach(self) -> None:
+        if self.away:
+            await asyncio.sleep(0.01)
+            raise PartUnavailable("the ledger is away")
+
+
+@dataclass(slots=True)
+class SimulatedWorker:
+    """One worker process."""
+
+    line: Line
+    stack: Stack
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
+
+    def begin(self, task: "asyncio.Task[None]") -> None:
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def die(self) -> None:
+        self.line.cut()
+        tasks = list(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+class Play:
+    """One scenario under way."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario = scenario
+        self.seen = Seen()
+        self.ledger = JumpingLedger(lease_seconds=scenario.lease)
+        self.settings = Settings()
+        self.plugins = Plugins()
+        self.chance = random.Random(seed)
+        keys = dict.fromkeys(load.key for load in scenario.load)
+        self.providers = {
+            key: ModelProvider(scenario.provider, key=key, seed=seed + number)
+            for number, key in enumerate(keys)
+        }
+        self.steps: Mapping[str, Step] = {
+            name: self.plugins.step(name).make({}, self._context(""), "steps")
+            for name in scenario.provider.latency
+        }
+        self.workers = deque(self._worker(number) for number in range(scenario.workers))
+
+    async def play(self) -> Seen:
+        """Play it to its end."""
+        scenario, first = self.scenario, self.workers[0]
+        others = [asyncio.create_task(self._load(load)) for load in scenario.load]
+        others += [asyncio.create_task(self._happens(event)) for event in scenario.event]
+        await asyncio.sleep(scenario.seconds)
+        self.seen.explained = first.stack.explain()
+        for provider in self.providers.values():
+            self.seen.admitted += provider.admitted
+            self.seen.refused += provider.refused
+        for task in others:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for worker in self.workers:
+            for task in list(worker.tasks):
+                task.cancel()
+            await worker.stack.close()
+        return self.seen
+
+    def _context(self, worker: str, line: Line | None = None) -> Context:
+        ledger = line or Line(self.ledger)
+        return Context(
+            settings=self.settings, plugins=self.plugins, worker_id=worker, ledger=lambda: ledger
+        )
+
+    def _worker(self, number: int) -> SimulatedWorker:
+        line = Line(self.ledger)
+        context = self._context(f"w{number}", line)
+        named: list[tuple[str, Strategy]] = [
+            (
+                name,
+                self.plugins.strategy(name).make(
+                    self.scenario.options.get(name, {}), context, f"strategies.{name}"
+                ),
+            )
+            for name in self.scenario.strategy
+        ]
+        return SimulatedWorker(line, Stack(named))
+
+    async def _load(self, load: Load) -> None:
+        await asyncio.sleep(load.at)
+        for number in range(load.runs):
+            worker = self.workers[0]
+            self.workers.rotate(-1)
+            run = self._run(worker, load, f"{load.name}-{number}")
+            worker.begin(asyncio.create_task(run))
+            await asyncio.sleep(load.every)
+
+    async def _run(self, worker: SimulatedWorker, load: Load, run_id: str) -> None:
+        governed = "concept" in worker.stack.governs
+        queue = None if governed else asyncio.Semaphore(WAITING_FOR_FIRST_CALL)
+        concepts: set[asyncio.Task[None]] = set()
+        for number in range(load.concepts):
+            work = Work(
+                level="concept",
+                run_id=run_id,
+                roadmap_id=run_id,
+                concept_id=f"c{number}",
+                key=load.key,
+                tenant=load.tenant,
+            )
+            if queue is not None:
+                await queue.acquire()
+            permit = await worker.stack.admit(work)
+            task = asyncio.create_task(self._concept(worker, load, work, queue, permit))
+            worker.begin(task)
+            concepts.add(task)
+            task.add_done_callback(concepts.discard)
+        await asyncio.gather(*concepts)
+        self.seen.finished[run_id] = asyncio.get_running_loop().time()
+
+    async def _concept(
+        self,
+        worker: SimulatedWorker,
+        load: Load,
+        concept: Work,
+        queue: asyncio.Semaphore | None,
+        permit: Permit,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        outcome: Outcome = Failed()
+        caller = Caller(
+            self.providers[load.key],
+            worker.stack,
+            self.settings.provider,
+            Flight(Gauges(), queue),
+            Outage(),
+            self.chance,
+        )
+        try:
+            for name, step in self.steps.items():
+                work = Work(
+                    level="call",
+                    run_id=concept.run_id,
+                    roadmap_id=concept.roadmap_id,
+                    concept_id=concept.concept_id,
+                    key=load.key,
+                    step=name,
+                    tenant=load.tenant,
+                )
+                messages = (Message("user", _PROMPT),)
+                request = CompletionRequest(messages=messages, step=name, max_tokens=_LONGEST)
+                await caller.ask(work, request, step)
+                self.seen.answered.append((loop.time(), load.name))
+            outcome = Done()
+        except CallFailed as error:
+            self.seen.failed.append(str(error))
+        finally:
+            permit.release(outcome)
+
+    async def _happens(self, event: Event) -> None:
+        await asyncio.sleep(event.at)
+        match event.what:
+            case "worker dies":
+                await self.workers.pop().die()
+            case "clock jumps":
+                self.ledger.ahead += event.seconds
+            case "ledger away":
+                lines = [worker.line for worker in self.workers]
+                for line in lines:
+                    line.away = True
+                await asyncio.sleep(event.seconds)
+                for line in lines:
+                    line.away = False
+
+
+def play(scenario: Scenario, *, seed: int = 1) -> Seen:
+    """Play a scenario in virtual time; the same seed gives the same figures."""
+    chance = random.getstate()
+    random.seed(seed)  # the jitter of pauses
+    try:
+        return run_virtual(_play(scenario, seed))
+    finally:
+        random.setstate(chance)
+
+
+async def _play(scenario: Scenario, seed: int) -> Seen:
+    return await Play(scenario, seed).play()

@@ -1,0 +1,120 @@
+"""What a scenario file says."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Range = tuple[float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Change(_Part):
+    """The provider becomes another one at a moment; what is not named stays."""
+
+    at: float
+    capacity: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    knee: float | None = None
+    slower: float = 1.0
+    """Answers take so many times as long as in the beginning."""
+
+
+class Foreign(_Part):
+    """Somebody else uses the key for a time."""
+
+    since: float
+    until: float
+    rpm: float = 0.0
+    """Calls a minute, evenly."""
+    in_flight: int = 0
+
+
+class ProviderModel(_Part):
+    """How the provider behaves."""
+
+    latency: dict[str, Range] = Field(
+        default_factory=lambda: {
+            "tutorial": (6.0, 9.0),
+            "resources": (4.0, 6.0),
+            "quiz": (3.0, 5.0),
+        }
+    )
+    """Seconds of an unloaded server by step, lowest and highest."""
+    spread: float = 0.0
+    """Answers vary by a lognormal factor of this sigma too."""
+    capacity: int | None = None
+    """Calls in flight; one more is refused."""
+    knee: float | None = None
+    """Calls in flight beyond which all only take longer, in proportion."""
+    slope: float = 0.0
+    """How much longer calls take at the knee than alone, as a part."""
+    rpm: int | None = None
+    tpm: int | None = None
+    headers: bool = True
+    retry_after: bool = True
+    charged: float = 1.0
+    """Tokens that a call is charged ÷ what it was estimated to cost."""
+    change: tuple[Change, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+
+
+class Load(_Part):
+    """Runs that come."""
+
+    name: str = "load"
+    runs: int = 4
+    concepts: int = 100_000
+    """Of each run; by default more than the scenario lasts."""
+    at: float = 0.0
+    every: float = 0.0
+    """Seconds between the runs' arrivals."""
+    key: str = "provider:model"
+    tenant: str = ""
+
+
+class Event(_Part):
+    """Something happens."""
+
+    at: float
+    what: Literal["worker dies", "ledger away", "clock jumps"]
+    seconds: float = 0.0
+    """How long the ledger is away, or how far the clock jumps."""
+
+
+class Expect(_Part):
+    """Ranges of the figures of a span of time; see ``Figures`` for what they are."""
+
+    since: float = 0.0
+    until: float
+    answered: Range | None = None
+    refused: Range | None = None
+    peak: Range | None = None
+    settled: Range | None = None
+    minute: Range | None = None
+    share: dict[str, Range] = Field(default_factory=dict[str, Range])
+
+
+class Scenario(_Part):
+    """One file."""
+
+    title: str
+    strategy: list[str]
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict[str, dict[str, Any]])
+    seconds: float
+    workers: int = 4
+    lease: float = 30.0
+    provider: ProviderModel = ProviderModel()
+    load: tuple[Load, ...] = (Load(),)
+    event: tuple[Event, ...] = ()
+    expect: tuple[Expect, ...]
+
+
+def scenario_in(file: Path) -> Scenario:
+    """Read a file."""
+    return Scenario.model_validate(tomllib.loads(file.read_text()))
