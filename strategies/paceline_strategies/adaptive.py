@@ -138,4 +138,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=AdaptiveOptions,
         summary="Finds how many calls the provider takes, over all workers.",
+        advice="leave the options alone; set max where you pay for what runs at once, start "
+        "where you know about how much it takes.",
     )

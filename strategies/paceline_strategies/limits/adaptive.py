@@ -70,7 +70,7 @@ class Adaptive:
             self._because(period, f"{why}, cut to {self.limit}")
         elif verdict == "slower":
             self._because(period, "the provider became slower with fewer calls too")
-        elif self.load.used(period):
+        elif self.load.used(period) and not latency.unjudged(self.load.size):
             self.load.grow(period)
             if self.limit > before:
                 self._grew(period)

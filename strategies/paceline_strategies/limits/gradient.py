@@ -8,10 +8,14 @@ from paceline_strategies.limits.period import Period
 
 Verdict = Literal["open", "grows", "slow", "knee", "slower"]
 
+#: Answers that make the first anchor, before anything grows.
+_FIRST = 8
 #: Answers that a judgement takes at least, and at most.
 _FEWEST, _MOST = 16, 64
 #: The anchor is renewed up to this many times its calls; growth is judged from that many on.
 _NEAR, _FAR = 1.2, 1.5
+#: Times the anchor's calls beyond which nothing grows before it was judged.
+_BEYOND = 2.0
 #: Part of more calls that may be lost to latency: 0 a free server, 1 one that only queues.
 _STEEP = 0.65
 #: Times the unloaded latency that is a suspicion by itself.
@@ -65,6 +69,10 @@ class Gradient:
     busy: float = 0.0
     seen: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
+    def unjudged(self, size: float) -> bool:
+        """Whether so many calls are too far from what was measured to grow further."""
+        return self.anchor is None or size > _BEYOND * self.anchor.calls
+
     @property
     def fewer(self) -> float:
         """Calls that were in flight at the anchor."""
@@ -88,7 +96,8 @@ class Gradient:
             self.seen[step] = (count + times.count, seconds + times.seconds)
         self.answers += period.answered
         self.busy += period.busy * period.answered
-        if self.answers < max(_FEWEST, min(size, _MOST)):
+        enough = _FIRST if self.anchor is None else max(_FEWEST, min(size / 2, _MOST))
+        if self.answers < enough:
             return "open"
         self.calls = max(1.0, self.busy / self.answers)
         means = {step: seconds / count for step, (count, seconds) in self.seen.items() if count}
