@@ -115,6 +115,7 @@ class SideBySide(RuleBasedStateMachine):
         )
         # The same inbox in front of both: what it confirms is what the book was told.
         inbox = life.shared._inboxes[life.limit, holder]
+        inbox.take()
         inbox._told = dict.fromkeys(heard)
         grant = self.runner.run(
             life.shared.exchange(life.limit, quota=quota, holder=holder, asks=some, settled=back)

@@ -30,8 +30,12 @@ class Inbox:
         self._bell.set()
 
     def unconfirmed(self) -> list[int]:
-        """Numbers of the leases that the next exchange confirms."""
-        return list(self._told)
+        """Numbers of the leases that the next exchange confirms: those that were taken.
+
+        The holder's questions do not count on the others yet.
+        """
+        arrived = set(map(number_of, self._arrived))
+        return [number for number in self._told if number not in arrived]
 
     def answered(
         self, confirmed: Iterable[int], leases: Sequence[Lease], upto: int
