@@ -27,17 +27,17 @@ SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench bench-smoke test check lint types imports docs soak test-celery57 clean
+.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
 
-demo: .venv/.run ## Generate eight example roadmaps against a simulated LLM
+demo: .venv/.run ## Generate eight example roadmaps against a simulated LLM, with a page to watch
 	$(BIN)/paceline demo $(ARGS)
 
 test: .venv/.dev ## Run the tests, with the servers they need
-	$(BIN)/pytest -n $(JOBS) -m "not soak" $(ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "not soak and not page" $(ARGS)
 
 check: lint types imports test ## Run all that must pass before a change goes in
 
@@ -45,7 +45,7 @@ lint: .venv/.dev ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: .venv/.dev ## Check types with mypy and pyright
+types: .venv/.page ## Check types with mypy and pyright
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
@@ -63,8 +63,14 @@ bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
 		--benchmark-max-time=0.1 --bench "--roadmaps 2 --concepts 3 --speed 50 --rounds 1 \
 		--warm-up 0 --strategy global --executor in-process --executor arq --store postgresql"
 
+test-web: .venv/.page chromium ## Run the tests of the page in a real Chromium
+	$(BIN)/pytest -m page tests/page $(ARGS)
+
+pictures: .venv/.page chromium ## Take the pictures of the page in docs/pictures anew
+	$(BIN)/python -m docs.pictures $(ARGS)
+
 soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of random schedules
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -n $(JOBS) -m soak $(ARGS)
 
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8
 	.venv-celery57/bin/pytest -n $(JOBS) -m "not soak" tests/celery $(ARGS)
@@ -76,7 +82,7 @@ clean: ## Remove what make made
 # -- environments: a stamp file says that one is as pyproject.toml and uv.lock want it --------
 
 .venv/.run: $(LOCK) | python $(UV)
-	$(SYNC) --no-dev
+	$(SYNC) --no-dev --extra web
 	@touch $@
 
 .venv/.dev: $(LOCK) | python $(UV)
@@ -87,6 +93,10 @@ clean: ## Remove what make made
 	$(SYNC) --no-dev --group docs
 	@touch $@
 
+.venv/.page: $(LOCK) | python $(UV)
+	$(SYNC) --group page
+	@touch $@ .venv/.run .venv/.dev
+
 # arq and Celery 5.7 want different versions of redis-py: what the lock cannot hold, without arq.
 .venv-celery57/.ready: pyproject.toml | python $(UV)
 	$(RUN_UV) venv --quiet --clear --python "$(PYTHON)" .venv-celery57
@@ -94,6 +104,14 @@ clean: ## Remove what make made
 		--editable '.[celery,postgres,testing]' 'celery>=5.7,<5.8' 'redis>=8,<9' \
 		pytest-randomly pytest-timeout pytest-xdist
 	@touch $@
+
+# The browser is the machine's own: Playwright's would be a download beyond PyPI.
+.PHONY: chromium
+chromium:
+	@command -v $${CHROMIUM:-chromium} >/dev/null || command -v chromium-browser >/dev/null || \
+		command -v google-chrome >/dev/null || { \
+		echo "This needs Chromium: apt-get install chromium" \
+			"(or name one: make $(MAKECMDGOALS) CHROMIUM=/path/to/chromium)" >&2; exit 1; }
 
 .venv-tools/bin/uv: | python
 	"$(PYTHON)" -m venv --clear .venv-tools

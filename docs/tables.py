@@ -27,6 +27,8 @@ def _table(what: str, first: str, second: str) -> str:
         annotation = Settings.model_fields[first].annotation
         assert isinstance(annotation, type)
         assert issubclass(annotation, BaseModel)
+        if second:  # what each of a list is
+            (annotation,) = get_args(annotation.model_fields[second].annotation)
         return _rows(annotation)
     return _rows(Settings)
 
@@ -41,7 +43,7 @@ def _figures() -> str:
 def _rows(model: type[BaseModel]) -> str:
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
     for name, field in model.model_fields.items():
-        default = field.get_default(call_default_factory=True)
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel) or default == {}:
             continue
         if isinstance(default, SecretStr):

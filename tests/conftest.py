@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,3 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=100, help="kill -9 per executor and store")
     group.addoption("--soak-seed", type=int, default=None, help="draw the same instants again")
     group.addoption("--soak-folder", default=".soak", help="where the tables are written")
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of the loopback that refuses connections as long as the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

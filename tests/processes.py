@@ -137,6 +137,6 @@ class Home:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PACELINE_", "OPENAI_"))
+            if not name.startswith(("PACELINE_", "OPENAI_", "OTEL_"))
         }
         return kept | self.environment

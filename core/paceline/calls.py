@@ -188,12 +188,15 @@ class Caller:
         self, asked: work.Work, request: CompletionRequest, tally: Tally
     ) -> Completion:
         self.flight.rest()
-        permit = await self.strategy.admit(asked)
+        telemetry = self.flight.telemetry
+        with telemetry.admit(asked), self.flight.gauges.wait():
+            permit = await self.strategy.admit(asked)
         outcome: work.Outcome = work.Failed(arrived=True)
         started = asyncio.get_running_loop().time()
         try:
-            with self.flight.call():
+            with self.flight.call(), telemetry.attempt(asked, request) as span:
                 completion = await self.provider.complete(request)
+                span.answered(completion)
             self.outage.ends()
             tally.attempts += 1
             tally.add(completion)
@@ -205,6 +208,7 @@ class Caller:
             return completion
         except Refused as refusal:
             self.outage.ends()
+            self.flight.gauges.refusals += 1
             after = refusal.retry_after
             outcome = work.Refused(
                 None if after is None else min(after, self.settings.max_backoff),

@@ -55,6 +55,10 @@ class RunConflict(UsageError):
     """A roadmap id is known with other content."""
 
 
+class KeyReused(UsageError):
+    """A submission's key was used before, with another roadmap."""
+
+
 class RunNotFound(UsageError):
     """No run has that id."""
 

@@ -94,6 +94,16 @@ class EventBus(ABC):
         a ``resync_required``; the stream then goes on with what is kept.
         """
 
+    @abstractmethod
+    async def newest(self, run_id: str) -> str:
+        """Position of the run's newest event, ``0-0`` where there is none.
+
+        A subscriber that has come so far knows that what follows is news.
+
+        Raises:
+            PartUnavailable: the bus cannot be reached.
+        """
+
     async def check(self) -> str:
         """Reach the bus, for ``paceline doctor``: one line about where it is.
 

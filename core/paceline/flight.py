@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from paceline.gauges import Gauges
+from paceline.telemetry import OFF, Telemetry
 
 
 @dataclass(slots=True)
@@ -17,12 +18,14 @@ class Flight:
         queue: held until the first call; bounds how many concepts wait for theirs.
         resting: waiting for admission or between attempts: nothing is lost by stopping now.
         drained: told to begin nothing more.
+        telemetry: told of admissions and attempts.
     """
 
     gauges: Gauges
     queue: asyncio.Semaphore | None
     resting: bool = True
     drained: bool = False
+    telemetry: Telemetry = OFF
 
     def rest(self) -> None:
         """The task is about to wait.

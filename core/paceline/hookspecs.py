@@ -26,6 +26,7 @@ from paceline.provider import Provider
 from paceline.steps.contract import Step
 from paceline.store import Store
 from paceline.strategy import Strategy
+from paceline.telemetry import Telemetry
 
 PROJECT = "paceline"
 
@@ -55,7 +56,7 @@ class Register(Protocol[PartT_contra]):
             factory: makes the part from its validated options and the process's context.
             options: model of its section of the settings; ``NoOptions`` if there is none.
             summary: one line for ``paceline plugins``: what it does and when to choose it.
-            advice: one line for ``paceline plugins show``: how to use it well.
+            advice: one line for ``paceline plugins show``: how to set it.
         """
 
 
@@ -99,6 +100,11 @@ def paceline_register_ledgers(register: Register[Ledger]) -> None:
 @hookspec
 def paceline_register_steps(register: Register[Step]) -> None:
     """Offer steps, named by ``run.steps``."""
+
+
+@hookspec
+def paceline_register_telemetry(register: Register[Telemetry]) -> None:
+    """Offer telemetry. A factory is called once per process, after the fork."""
 
 
 @hookspec

@@ -76,3 +76,13 @@ def new_run_id() -> str:
     _last_tick = max(time.time_ns() * 4096 // 1_000_000, _last_tick + 1)
     value = _last_tick << 68 | secrets.randbits(68)
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def as_number(run_id: str) -> int | None:
+    """The 128 bits of an id that ``new_run_id`` made; ``None`` of another one."""
+    if len(run_id) != 26 or any(letter not in _ALPHABET for letter in run_id):
+        return None
+    number = 0
+    for letter in run_id:
+        number = number << 5 | _ALPHABET.index(letter)
+    return number if number < 2**128 else None

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from paceline.concern import concern
 from paceline.ending import end
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.identity import new_worker_id, this_process
@@ -70,6 +71,7 @@ async def open_worker(
         if pool_limit is not None:
             record = replace(record, pool_max=pool_limit)
         await parts.store.register(record)
+        concern(worker_id=record.worker_id)
         worker = Worker(parts, record)
         heart = asyncio.get_running_loop().create_task(worker.beat_for_ever())
         try:

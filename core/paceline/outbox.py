@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 
+from paceline.concern import in_background
 from paceline.errors import PacelineError
 from paceline.events import Event, EventBus
 from paceline.gauges import Gauges
@@ -30,7 +31,7 @@ class Outbox:
         """Publish an event soon, after those before it."""
         self._waiting.append(event)
         if self._sending is None:
-            self._sending = asyncio.get_running_loop().create_task(self._send())
+            self._sending = in_background(self._send())
 
     async def flush(self) -> None:
         """Wait until everything was handed to the bus, or the bus failed to take it."""

@@ -16,6 +16,7 @@ from paceline.settings.model import Settings
 from paceline.steps.contract import Step
 from paceline.store import Store
 from paceline.strategy import Stack
+from paceline.telemetry import OFF, Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Parts:
         steps: what is made for each concept, in order, by name.
         executor: where runs are handed to again when they have to be.
         gauges: what the process is doing.
+        telemetry: who hears of it while it is done.
     """
 
     settings: Settings
@@ -41,6 +43,7 @@ class Parts:
     steps: Sequence[tuple[str, Step]]
     executor: Executor
     gauges: Gauges = field(default_factory=Gauges)
+    telemetry: Telemetry = OFF
 
 
 def make_executor(settings: Settings, plugins: Plugins) -> Executor:
@@ -97,6 +100,22 @@ async def open_executor(settings: Settings, plugins: Plugins) -> AsyncGenerator[
 
 
 @asynccontextmanager
+async def open_telemetry(
+    settings: Settings, plugins: Plugins, *, worker_id: str = ""
+) -> AsyncGenerator[Telemetry]:
+    """Who hears what this process does, if anybody; told all of it in the end."""
+    if settings.telemetry_kind is None:
+        yield OFF
+        return
+    context = Context(settings=settings, plugins=plugins, worker_id=worker_id)
+    telemetry = plugins.telemetry(settings.telemetry_kind).make({}, context, "otel")
+    try:
+        yield telemetry
+    finally:
+        await telemetry.close()
+
+
+@asynccontextmanager
 async def open_parts(
     settings: Settings, plugins: Plugins, *, worker_id: str, pool_limit: int | None = None
 ) -> AsyncGenerator[Parts]:
@@ -113,6 +132,9 @@ async def open_parts(
         SettingsError: options or the stack of strategies are wrong.
     """
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(
+            open_telemetry(settings, plugins, worker_id=worker_id)
+        )
         store = await stack.enter_async_context(
             open_store(settings, plugins, worker_id=worker_id, pool_limit=pool_limit)
         )
@@ -141,6 +163,8 @@ async def open_parts(
             options, context, f"providers.{settings.provider.name}"
         )
         stack.push_async_callback(provider.close)
+        gauges = Gauges()
+        telemetry.watch(gauges, store.pool)
         yield Parts(
             settings=settings,
             store=store,
@@ -151,6 +175,8 @@ async def open_parts(
                 (name, plugins.step(name).make({}, context, "steps")) for name in settings.run.steps
             ],
             executor=executor,
+            gauges=gauges,
+            telemetry=telemetry,
         )
 
 

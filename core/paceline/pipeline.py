@@ -1,6 +1,7 @@
 """A run's concepts: each admitted, then worked on in a task of its own, step by step."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 
 from paceline.backlog import Backlog
 from paceline.calls import Answer, Caller, CallFailed, Outage, Tally
+from paceline.concern import concern
 from paceline.flight import Flight
 from paceline.heap import uncollected
 from paceline.parts import Parts
@@ -18,7 +20,10 @@ from paceline.provider import CompletionRequest, JsonSchema
 from paceline.roadmap import Concept, Module, Roadmap, Stage
 from paceline.steps.contract import Step, Subject
 from paceline.store import Artifact, Claim, ConceptState
+from paceline.telemetry import Span
 from paceline.work import Done, Failed, Level, Outcome, Permit, Work
+
+log = logging.getLogger("paceline.pipeline")
 
 #: Concepts of a run that may wait for their first call at once: started ones go first.
 WAITING_FOR_FIRST_CALL = 32
@@ -113,9 +118,11 @@ class Pipeline:
             await self._backlog.room()
             if queue is not None:
                 await queue.acquire()
-            permit = await strategy.admit(self._work("concept", job))
+            asked = self._work("concept", job)
+            with self.parts.telemetry.admit(asked), self.parts.gauges.wait():
+                permit = await strategy.admit(asked)
             self.parts.gauges.concepts += 1
-            flight = Flight(self.parts.gauges, queue)
+            flight = Flight(self.parts.gauges, queue, telemetry=self.parts.telemetry)
             task = tasks.create_task(self._concept(job, flight))
             self._flights[task] = flight
             # Not a `finally` in the task: one cancelled before its first step runs none.
@@ -130,7 +137,12 @@ class Pipeline:
         permit.release(outcome)
 
     async def _concept(self, job: _Job, flight: Flight) -> None:
-        """Make what is missing of one concept."""
+        """Make what is missing of one concept, in its task's own context."""
+        concern(concept_id=job.concept_id)
+        with self.parts.telemetry.concept(self.claim, job.concept_id) as span:
+            await self._make(job, flight, span)
+
+    async def _make(self, job: _Job, flight: Flight, span: Span) -> None:
         self.progress.generating(job.concept_id)
         attempts = 0
         missing = [(name, step) for name, step in self.parts.steps if name not in job.done]
@@ -141,17 +153,20 @@ class Pipeline:
         earlier = await self._earlier(job)
         try:
             for name, step in missing:
-                answer = await self._ask(job, name, step, earlier, flight)
-                attempts += answer.tally.attempts
-                earlier[name] = answer.value
-                last = name == missing[-1][0]
-                with self._backlog.saving():
-                    await self.parts.store.save(
-                        self.claim,
-                        self._artifact(job, name, answer),
-                        concept=_completed(job, attempts) if last else None,
-                    )
+                concern(step=name)
+                with self.parts.telemetry.step(name):
+                    answer = await self._ask(job, name, step, earlier, flight)
+                    attempts += answer.tally.attempts
+                    earlier[name] = answer.value
+                    last = name == missing[-1][0]
+                    with self._backlog.saving(), self.parts.telemetry.save(name):
+                        await self.parts.store.save(
+                            self.claim,
+                            self._artifact(job, name, answer),
+                            concept=_completed(job, attempts) if last else None,
+                        )
                 self.saved += 1
+                self.parts.gauges.saved += 1
                 self.progress.saved(job.concept_id, name, completed=last)
         except CallFailed as failure:
             state = ConceptState(
@@ -162,6 +177,8 @@ class Pipeline:
                 last_answer=failure.last_answer,
             )
             await self.parts.store.save_concept(self.claim, state)
+            span.failed()
+            log.info("concept %s failed: %s", job.concept_id, failure)
             self.progress.failed(job.concept_id, str(failure))
 
     async def _earlier(self, job: _Job) -> dict[str, BaseModel]:

@@ -27,10 +27,19 @@ from paceline.provider import Provider
 from paceline.steps.contract import Step
 from paceline.store import Store
 from paceline.strategy import Strategy
+from paceline.telemetry import Telemetry
 from paceline.validation import WHOLE, describe
 
 Kind = Literal[
-    "strategy", "executor", "store", "provider", "event-bus", "ledger", "step", "command"
+    "strategy",
+    "executor",
+    "store",
+    "provider",
+    "event-bus",
+    "ledger",
+    "step",
+    "telemetry",
+    "command",
 ]
 
 _A, _S = "paceline_adapters", "paceline_strategies"
@@ -55,10 +64,12 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "event-bus": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
+    "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",
         "db": f"{_A}.sql.plugin",
         "demo": f"{_A}.demo.plugin",
+        "serve": f"{_A}.web.plugin",
         "simulator": f"{_A}.simulator.plugin",
     },
 }
@@ -68,6 +79,7 @@ BUILT_IN_COMMANDS: Mapping[str, str] = {
     "bench": "Measure strategies, executors and stores against each other, on your work.",
     "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
+    "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
 }
 
@@ -79,6 +91,7 @@ _HOOKS: Mapping[Kind, str] = {
     "event-bus": "paceline_register_event_buses",
     "ledger": "paceline_register_ledgers",
     "step": "paceline_register_steps",
+    "telemetry": "paceline_register_telemetry",
     "command": "paceline_register_commands",
 }
 
@@ -89,6 +102,12 @@ _EXTRAS = {
     "arq": "arq",
     "redis": "redis",
     "asyncpg": "postgres",
+    "opentelemetry": "otel",
+    "fastapi": "web",
+    "starlette": "web",
+    "uvicorn": "web",
+    "nh3": "web",
+    "prometheus_client": "web",
 }
 
 PartT = TypeVar("PartT")
@@ -120,22 +139,22 @@ class Offer(Generic[PartT]):
         kind: which contract it fulfils.
         name: what the settings call it.
         summary: one line about it.
-        advice: one line on how to use it well; may be empty.
         options: model of its options.
         plugin: the module or entry point that offers it.
         check: validates raw options; the place names them in an error, and the origin, asked
             with the path of a fault, says where it was set.
         make: makes the part from raw options.
+        advice: how to set it, in one line; may be empty.
     """
 
     kind: Kind
     name: str
     summary: str
-    advice: str
     options: type[Options]
     plugin: str
     check: Check
     make: Callable[[Mapping[str, object], Context, str], PartT]
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +223,10 @@ class Plugins:
     def step(self, name: str) -> Offer[Step]:
         """A step by name."""
         return cast("Offer[Step]", self._find("step", name))
+
+    def telemetry(self, name: str) -> Offer[Telemetry]:
+        """Telemetry by name."""
+        return cast("Offer[Telemetry]", self._find("telemetry", name))
 
     def offer(self, kind: Kind, name: str) -> Offer[object]:
         """Any part by kind and name."""
@@ -279,7 +302,7 @@ class Plugins:
                     return factory(_validated(options, raw, place), context)
 
             self._offers[kind, name] = Offer(
-                kind, name, summary, advice, options, plugin, check, make
+                kind, name, summary, options, plugin, check, make, advice
             )
 
         return register

@@ -48,13 +48,14 @@ async def recover(
         gone = orphan.lapsed or (orphan.owner is not None and orphan.owner.is_gone())
         if not gone or (run_id is None and orphan.executor != settings.executor):
             continue
+        about = {"run_id": orphan.run_id}
         status = await store.requeue_orphan(orphan, poison_after=settings.run.poison_after)
         if status == "queued":
-            log.info("run %s lost its worker and is queued again", orphan.run_id)
+            log.info("run %s lost its worker and is queued again", orphan.run_id, extra=about)
             if executor is not None:
                 await executor.submit(orphan.run_id)
         elif status is not None:
-            log.warning("run %s lost its worker and is %s", orphan.run_id, status)
+            log.warning("run %s lost its worker and is %s", orphan.run_id, status, extra=about)
         if status is not None:
             recovered.append(Recovered(orphan.run_id, status))
     return recovered

@@ -3,15 +3,36 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from paceline.errors import UsageError
 from paceline.executor import Executor
 from paceline.recovery import recover
 from paceline.roadmap import Roadmap
 from paceline.settings.model import Settings
-from paceline.store import Run, Store
+from paceline.store import ENDED, ConceptState, Run, Store
+from paceline.telemetry import OFF, Telemetry
 
 #: What submitting came to: a new run, an unfinished one continued, one that is being worked
 #: on already, or one that has nothing left to do.
 Submitted = Literal["created", "resumed", "attached", "complete"]
+
+
+class NothingToRetry(UsageError):
+    """A run is not over, or nothing of it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A run that was queued again.
+
+    Attributes:
+        run: as it stands now.
+        letters: its concepts that had failed for good.
+        missing: concepts that were never finished.
+    """
+
+    run: Run
+    letters: tuple[ConceptState, ...]
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +43,48 @@ class Service:
         settings: the effective settings.
         store: where runs stand, opened.
         executor: where they are handed to.
+        telemetry: told of submissions.
     """
 
     settings: Settings
     store: Store
     executor: Executor
+    telemetry: Telemetry = OFF
 
-    async def submit(self, roadmap: Roadmap, *, new: bool = False) -> tuple[Run, Submitted]:
+    async def submit(
+        self, roadmap: Roadmap, *, new: bool = False, key: str | None = None
+    ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or go on where an earlier run of it stopped.
 
         Args:
             roadmap: what to generate.
             new: start another run even if there is one.
+            key: names this submission: sent again, it is the same run, and not resumed.
 
         Raises:
             RunConflict: the roadmap id is known with other content, and ``new`` is not asked.
+            KeyReused: the key's run has other content.
             PartUnavailable: store or broker cannot be reached.
         """
+        with self.telemetry.submit() as span:
+            submitted = await self._submit(roadmap, new=new, key=key)
+            span.submitted(*submitted)
+            return submitted
+
+    async def _submit(
+        self, roadmap: Roadmap, *, new: bool, key: str | None
+    ) -> tuple[Run, Submitted]:
         run, created = await self.store.create_run(
-            roadmap, executor=self.settings.executor, new=new
+            roadmap, executor=self.settings.executor, new=new, key=key
         )
-        if created:
+        if created or (key is not None and run.status == "queued"):
+            # Again even if it was created before: the broker may not have been told.
             await self.executor.submit(run.run_id)
+        if created:
             return run, "created"
-        return await self.resume(run.run_id)
+        if key is not None:
+            return run, "complete" if run.status == "completed" else "attached"
+        return await self._resume(run.run_id)
 
     async def resume(self, run_id: str) -> tuple[Run, Submitted]:
         """Go on with a run: what it has stays, what failed or is missing is made.
@@ -56,6 +95,12 @@ class Service:
             RunNotFound: there is no such run.
             PartUnavailable: store or broker cannot be reached.
         """
+        with self.telemetry.submit() as span:
+            resumed = await self._resume(run_id)
+            span.submitted(*resumed)
+            return resumed
+
+    async def _resume(self, run_id: str) -> tuple[Run, Submitted]:
         run = await self.store.run(run_id)
         if run.status == "completed":
             return run, "complete"
@@ -72,6 +117,35 @@ class Service:
             # Again even if it was queued: a broker may have lost it, and twice is once.
             await self.executor.submit(run_id)
         return run, what
+
+    @staticmethod
+    def retriable(run: Run) -> None:
+        """Check that a run can be retried.
+
+        Raises:
+            NothingToRetry: it is not over, or complete.
+        """
+        if run.status not in ENDED or run.status == "completed":
+            over = run.status == "completed"
+            raise NothingToRetry(
+                f"run {run.run_id} is {run.status}: "
+                + ("nothing failed" if over else "`paceline resume` gets it going")
+                + "; allowed is partial, failed or cancelled"
+            )
+
+    async def retry(self, run_id: str) -> Retried:
+        """Give the failed concepts of a run another chance, and say why they failed.
+
+        Raises:
+            RunNotFound: there is no such run.
+            NothingToRetry: it is not over, or complete.
+            PartUnavailable: store or broker cannot be reached.
+        """
+        self.retriable(await self.store.run(run_id))
+        states = await self.store.concepts(run_id)
+        now, _ = await self.resume(run_id)
+        letters = tuple(one for one in states if one.status == "failed")
+        return Retried(now, letters, sum(one.status == "pending" for one in states))
 
     async def cancel(self, run_id: str) -> Run:
         """Cancel a run: at once if it waits, within seconds if it is being worked on.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from paceline.errors import RunConflict
+from paceline.errors import KeyReused, RunConflict
 from paceline.identity import ProcessIdentity
 from paceline.roadmap import Roadmap
 from paceline.waits import Counts
@@ -276,6 +276,11 @@ def conflict(run: Run) -> RunConflict:
     )
 
 
+def key_reused(run: Run) -> KeyReused:
+    """What a store raises when ``run`` was created under a key with other content."""
+    return KeyReused(f"the key was used for run {run.run_id} already, with another roadmap")
+
+
 def given_up(lost: int) -> str:
     """The reason of a run that failed because ``lost`` owners in a row vanished with it."""
     workers = "1 worker was" if lost == 1 else f"{lost} workers in a row were"
@@ -308,15 +313,23 @@ class Store(ABC):
 
     @abstractmethod
     async def create_run(
-        self, roadmap: Roadmap, *, executor: str, new: bool = False
+        self, roadmap: Roadmap, *, executor: str, new: bool = False, key: str | None = None
     ) -> tuple[Run, bool]:
         """The roadmap's run, created as ``queued`` if there is none (or ``new`` is asked for).
+
+        Args:
+            roadmap: what to generate.
+            executor: the executor it is submitted to.
+            new: create another run even if there is one.
+            key: names this submission: the run that was created under the key is the one,
+                whatever was created since.
 
         Returns:
             The run, and whether it was created.
 
         Raises:
             RunConflict: the newest run of that roadmap id has other content.
+            KeyReused: the key's run has other content.
         """
 
     @abstractmethod
@@ -344,17 +357,39 @@ class Store(ABC):
 
     @abstractmethod
     async def concepts(
-        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+        self,
+        run_id: str,
+        *,
+        status: Sequence[ConceptStatus] = (),
+        limit: int | None = None,
+        after: str | None = None,
     ) -> Sequence[ConceptState]:
         """Concepts of a run, in the roadmap's order: all, or those with one of these statuses.
+
+        Args:
+            run_id: the run.
+            status: only concepts in one of these.
+            limit: not more than so many.
+            after: only concepts that stand behind this one.
 
         Raises:
             RunNotFound: there is no such run.
         """
 
     @abstractmethod
-    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
-        """Which artifacts exist: the steps by concept id. One query, no content."""
+    async def concept(self, run_id: str, concept_id: str) -> ConceptState | None:
+        """One concept of a run, if it has one of that id."""
+
+    @abstractmethod
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
+        """Which artifacts exist: the steps by concept id. One query, no content.
+
+        Args:
+            run_id: the run.
+            concepts: of these alone.
+        """
 
     @abstractmethod
     async def artifacts(

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 import psutil
 
+from paceline.concern import concern
 from paceline.counting import count
 from paceline.errors import (
     PacelineError,
@@ -23,6 +24,7 @@ from paceline.pipeline import Pipeline
 from paceline.progress import Progress
 from paceline.recovery import recover
 from paceline.store import Claim, Figures, RunStatus, WorkerRecord
+from paceline.telemetry import Span
 
 log = logging.getLogger("paceline.worker")
 
@@ -85,6 +87,7 @@ class Worker:
             The status it has then (``queued`` when it was handed back), or ``None`` when it
             is not ours: it has a live owner, is over, or was taken from us.
         """
+        concern(run_id=run_id, worker_id=self.record.worker_id)
         if self.draining or run_id in self._active:
             return None
         await recover(self.parts.store, self.parts.settings, None, run_id=run_id)
@@ -126,6 +129,11 @@ class Worker:
             self._wake.set()
 
     async def _work(self, claim: Claim) -> RunStatus | None:
+        concern(run_id=claim.run_id, worker_id=self.record.worker_id)
+        with self.parts.telemetry.run(claim) as span:
+            return await self._generate(claim, span)
+
+    async def _generate(self, claim: Claim, span: Span) -> RunStatus | None:
         settings = self.parts.settings.run
         progress = Progress(claim, total=0, outbox=self._outbox)
         active = self._active[claim.run_id]
@@ -136,6 +144,8 @@ class Worker:
             async with deadline:
                 pipeline = active.pipeline = await self._load(claim, progress)
                 progress.snapshot()
+                finished, total = progress.finished, progress.total
+                log.info("run %s goes on at %d/%d concepts", claim.run_id, finished, total)
                 if self.draining:
                     pipeline.drain()
                 await pipeline.generate()
@@ -167,6 +177,8 @@ class Worker:
         else:
             status, reason = self._verdict(progress)
         active.settling = True
+        span.ended(status)
+        log.info("run %s is %s%s", claim.run_id, status, f": {reason}" if reason else "")
         return await self._settle(claim, progress, status, reason)
 
     async def _load(self, claim: Claim, progress: Progress) -> Pipeline:

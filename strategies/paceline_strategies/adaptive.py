@@ -138,6 +138,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=AdaptiveOptions,
         summary="Finds how many calls the provider takes, over all workers.",
-        advice="Set nothing at first, and read in `paceline status` what it finds and why; a "
-        "quota that you know is kept more exactly by `global`.",
+        advice="leave the options alone, and read in `paceline status` what it finds and why; "
+        "set max where you pay for what runs at once.",
     )

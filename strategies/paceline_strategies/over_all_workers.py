@@ -78,7 +78,8 @@ class GlobalLimit(Strategy):
                 holder=self._holder,
             )
             self._limiters[work.key] = limiter
-        permit = await limiter.admit(work, self._cost(work))
+        self._check(work)
+        permit = await limiter.admit(work, lambda: self._cost(work))
 
         def release(outcome: Outcome) -> None:
             permit.release(outcome)
@@ -90,16 +91,20 @@ class GlobalLimit(Strategy):
         return Permit(release)
 
     def _cost(self, work: Work) -> int:
-        cost, most = self._estimates.reserve(work.key, work.step, work.tokens), self._quota.tokens
-        if most is None or cost <= most:
-            return cost
-        if min(cost, work.tokens) <= most:
-            return most  # by its own estimate it fits: it may have all of a minute
-        raise Fatal(
-            f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
-            f"strategies.global.tokens_per_minute = {most}: it can never start; raise that, or "
-            "lower the longest answer"
-        )
+        """What to reserve, by what is known now; at most all of a minute."""
+        cost = self._estimates.reserve(work.key, work.step, work.tokens)
+        return cost if self._quota.tokens is None else min(cost, self._quota.tokens)
+
+    def _check(self, work: Work) -> None:
+        most = self._quota.tokens
+        # By its own estimate, or by what is known of such calls: whichever is less.
+        cost = min(work.tokens, self._estimates.reserve(work.key, work.step, work.tokens))
+        if most is not None and cost > most:
+            raise Fatal(
+                f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
+                f"strategies.global.tokens_per_minute = {most}: it can never start; raise that, "
+                "or lower the longest answer"
+            )
 
     def explain(self) -> str:
         """Say the limits, what is used of them here and everywhere, and why calls wait."""
@@ -164,6 +169,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=GlobalOptions,
         summary="One quota over all workers: calls at once, requests and tokens per minute.",
-        advice="Set what the provider's page says that your key may use; where you do not know "
-        "it, choose `adaptive`.",
+        advice="set what your provider's account page says, as it says it; where it says "
+        "nothing, use adaptive.",
     )

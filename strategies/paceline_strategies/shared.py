@@ -9,12 +9,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from paceline.concern import in_background
 from paceline.errors import PartUnavailable
 from paceline.ledger import Grant, Lease, Ledger, Quota, Settled
 from paceline.work import Done, Outcome, Permit, Refused, Work
 
 from paceline_strategies.limits import Sample
-from paceline_strategies.waiters import Waiter, Waiters
+from paceline_strategies.waiters import Cost, Waiter, Waiters
 
 log = logging.getLogger("paceline.limits")
 
@@ -90,17 +91,17 @@ class SharedLimiter:
         """Whether nothing is held, wanted or to be settled."""
         return not (self._held or self._settled) and self._waiters.over
 
-    async def admit(self, work: Work, cost: int = 0) -> Permit:
+    async def admit(self, work: Work, cost: int | Cost = 0) -> Permit:
         """Wait for a permit, behind those of the same run who came before.
 
         Args:
             work: what wants to start.
-            cost: tokens to reserve for it.
+            cost: tokens to reserve for it; asked anew while it waits, where it can change.
         """
         loop = asyncio.get_running_loop()
         waiter: Waiter = loop.create_future()
         flow = self._waiters.of(work)
-        flow.join(waiter, cost)
+        flow.join(waiter, cost if callable(cost) else lambda: cost)
         self._reuse()
         self._tell()
         try:
@@ -154,7 +155,7 @@ class SharedLimiter:
         self._waiters.tidy()
         self._news.set()
         if self._pump is None and not self.idle:
-            self._pump = asyncio.get_running_loop().create_task(self._run())
+            self._pump = in_background(self._run())
             self._pump.add_done_callback(self._stopped)
 
     def _reuse(self) -> None:

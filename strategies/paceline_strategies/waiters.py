@@ -1,12 +1,19 @@
 """Who waits in this process for a shared limit, run by run, and what the ledger knows of it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from paceline.ledger import Ask, Lease
 from paceline.work import Work
 
+#: Tokens that a call costs, as far as is known when it is asked.
+Cost = Callable[[], int]
+
+#: A lease may be so much too small, as estimates change a little with each call that ends...
+_SLIGHTLY = 1.1
+#: ... and tells that the ledger should hear of all estimates anew when it is so much too large.
+_FAR = 1.5
 #: Waiters of one flow that the ledger knows of at most: more change nothing for it.
 KNOWN = 128
 
@@ -26,7 +33,7 @@ class Flow:
         self.name = name
         self._tenant = tenant
         self._weight = weight
-        self._waiters: dict[Waiter, int] = {}  # with what each costs, in order
+        self._waiters: dict[Waiter, Cost] = {}  # with what each costs, in order
         self._known = 0
         self.stale = False
 
@@ -51,7 +58,7 @@ class Flow:
         """Whether the next exchange should tell of more waiters."""
         return self.news or 2 * self._known <= min(len(self._waiters), KNOWN)
 
-    def join(self, waiter: Waiter, cost: int) -> None:
+    def join(self, waiter: Waiter, cost: Cost) -> None:
         """Wait at the end."""
         self._waiters[waiter] = cost
 
@@ -67,7 +74,7 @@ class Flow:
 
     def ask(self) -> Ask:
         """What to tell the ledger."""
-        waiting = (cost for waiter, cost in self._waiters.items() if not waiter.done())
+        waiting = (cost() for waiter, cost in self._waiters.items() if not waiter.done())
         return Ask(self.name, list(islice(waiting, KNOWN)), self._tenant, self._weight)
 
     def told(self, ask: Ask) -> None:
@@ -89,8 +96,9 @@ class Flow:
         for waiter, cost in self._waiters.items():
             if waiter.done():
                 gone.append(waiter)
-            elif most is None or lease.cost >= min(cost, most):
+            elif most is None or _SLIGHTLY * lease.cost >= (price := min(cost(), most)):
                 enough = waiter
+                self.stale = self.stale or (most is not None and lease.cost > _FAR * price)
                 break
         for waiter in gone:
             self.leave(waiter, exact=most is not None)

@@ -52,6 +52,8 @@ class OneAtATime(Strategy):
         self._lock = asyncio.Lock()
 
     async def admit(self, work: Work) -> Permit:
+        if work.level not in self.levels:
+            return Permit()
         await self._lock.acquire()
         return Permit(lambda outcome: self._lock.release())
 

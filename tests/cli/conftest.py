@@ -3,9 +3,8 @@
 import asyncio
 import json
 import os
-import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -191,11 +190,3 @@ async def a_run(
     if status != "running":
         await store.finish(claim, status, reason)
     return await store.run(run.run_id)
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port of the loopback that refuses connections as long as the test runs."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]

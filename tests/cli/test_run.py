@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from paceline.cli.board import Totals
 from paceline.counting import count
+from paceline.totals import Totals
 
 from tests.cli.conftest import Terminal, a_roadmap
 from tests.processes import simulator

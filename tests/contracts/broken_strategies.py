@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from paceline import Outcome, Permit, Strategy, Work
@@ -24,6 +25,8 @@ class Right(Strategy):
         return work.run_id
 
     async def admit(self, work: Work) -> Permit:
+        if work.level not in self.levels:
+            return Permit()
         run = self.of(work)
         if self.out[run] < LIMIT and not self.waits[run]:
             self.out[run] += 1
@@ -152,3 +155,13 @@ class LimitsWhatItDoesNotSay(Right):
     """Says that it limits concepts, limits calls."""
 
     levels: ClassVar = frozenset({"concept"})
+
+    async def admit(self, work: Work) -> Permit:
+        return Permit() if work.level == "concept" else await super().admit(work)
+
+
+class HoldsUpTheOtherLevel(Right):
+    """Counts concepts among its calls."""
+
+    async def admit(self, work: Work) -> Permit:
+        return await super().admit(replace(work, level="call"))

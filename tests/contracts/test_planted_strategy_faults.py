@@ -71,6 +71,13 @@ def test_a_level_that_it_does_not_govern_is_caught() -> None:
     assert "its `levels` are ['concept']" in complaint(suite, "test_says_what_it_is")
 
 
+def test_a_level_that_it_leaves_to_others_and_holds_up_is_caught() -> None:
+    text = complaint(
+        suite_of(broken.HoldsUpTheOtherLevel), "test_work_of_another_level_passes_at_once"
+    )
+    assert "held up: a concept waits, but `levels` are ['call']" in text
+
+
 def test_a_limit_that_is_not_shared_is_caught_where_it_says_so() -> None:
     class Alone(broken.Right):
         shared = True

@@ -1,7 +1,7 @@
 """Parts that fail while a run is claimed, loaded or generated: it waits, and is never stuck."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -35,11 +35,13 @@ class Faulty(MemoryStore):
         await asyncio.sleep(self.slow_claims)  # committed, and the answer is on its way
         return claim
 
-    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
         if self.loads:
             self.loads -= 1
             raise PartUnavailable("the database is away")
-        return await super().artifact_steps(run_id)
+        return await super().artifact_steps(run_id, concepts=concepts)
 
     async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
         if self.saves:

@@ -81,9 +81,11 @@ class Seat(MemoryStore):
         self._reach()
         return await super().claim(run_id, worker_id, lease=lease)
 
-    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
         self._reach()
-        return await super().artifact_steps(run_id)
+        return await super().artifact_steps(run_id, concepts=concepts)
 
     async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
         self._reach()

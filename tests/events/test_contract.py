@@ -3,6 +3,7 @@
 import pytest
 from paceline.events import EventBus
 from paceline.testing.contracts import EventBusContract
+from paceline.testing.servers import Valkey
 from paceline_adapters.memory.bus import MemoryBus
 
 from tests.events.places import KEPT, redis_bus
@@ -18,10 +19,35 @@ class TestMemoryBus(EventBusContract):
 class TestRedisBus(EventBusContract):
     kept = KEPT
     virtual = False
+    loses = True
+    examples = 15
 
     @pytest.fixture(autouse=True)
-    def _redis(self, redis_url: str) -> None:
-        self.url = redis_url
+    def _redis(self, redis_url: str, valkey_server: Valkey) -> None:
+        self.url, self.server = redis_url, valkey_server
 
     def bus(self) -> EventBus:
         return redis_bus(self.url)
+
+    async def lose(self) -> None:
+        database = int(self.url.rpartition("/")[2])
+        self.server.command("FLUSHDB", database=database)
+        # An epoch is a millisecond of the server: let the next one begin.
+        stamp = "local now = redis.call('TIME'); return now[1] * 1000 + math.floor(now[2] / 1000)"
+        flushed = self.server.command("EVAL", stamp, "0")
+        while self.server.command("EVAL", stamp, "0") == flushed:
+            pass
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+class TestMemoryBusForLong(TestMemoryBus):
+    examples = 1000
+    steps = 60
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+class TestRedisBusForLong(TestRedisBus):
+    examples = 500
+    steps = 60

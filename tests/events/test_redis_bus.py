@@ -82,6 +82,27 @@ def test_a_flush_is_told_when_the_run_goes_on(redis_url: str, valkey_server: Val
     asyncio.run(scenario())
 
 
+def test_a_read_that_was_under_way_as_a_stream_began_anew_takes_nobody_back(
+    redis_url: str, valkey_server: Valkey
+) -> None:
+    async def scenario() -> None:
+        async with (
+            redis_buses(redis_url, 1) as (bus,),
+            aclosing(bus.subscribe("r")) as events,
+        ):
+            await bus.publish([event(0)])
+            old = await anext(events)
+            valkey_server.command("FLUSHDB", database=int(redis_url.rpartition("/")[2]))
+            await bus.publish([event(1)])
+            assert numbers([await anext(events), await anext(events)]) == [-1, 1]
+            late = [[old.position, ["event", old.model_dump_json(exclude={"epoch", "offset"})]]]
+            bus._reader._deliver(bus._keys("r")[0], late)
+            await bus.publish([event(2)])
+            assert numbers([await anext(events)]) == [2]
+
+    asyncio.run(scenario())
+
+
 def test_subscribers_hear_on_after_the_server_was_away() -> None:
     async def scenario(server: Valkey) -> None:
         async with (
@@ -206,15 +227,22 @@ def test_a_thousand_subscribers_take_few_connections() -> None:
 def test_a_new_subscriber_need_not_wait_until_a_read_is_over(redis_url: str) -> None:
     async def scenario() -> None:
         bus = redis_bus(redis_url, timeout=20.0)  # so reads block for five seconds
-        loop = asyncio.get_running_loop()
         first = asyncio.create_task(hear(bus, 2, run="first"))
         await eventually_async(lambda: bus._reader._blocked)
-        since = loop.time()
+        rung = asyncio.Event()
+        end_read = bus._reader._end_read
+
+        async def ring() -> None:
+            await end_read()
+            rung.set()
+
+        bus._reader._end_read = ring  # type: ignore[method-assign]
+        # Nothing is published, so nothing but its own bell can end the read before its time.
         second = asyncio.create_task(hear(bus, 1, run="second"))
-        await eventually_async(lambda: "second" in str(bus._reader._streams))
+        await rung.wait()
+        await eventually_async(lambda: bus._reader._bell_read != "0-0")
         await bus.publish([event(0, run="second")])
         await second
-        assert loop.time() - since < 4
         first.cancel()
         await asyncio.wait([first])
         await bus.close()

@@ -99,9 +99,9 @@ def place(own_postgres: Postgres) -> Iterator[Place]:
 
 
 @asynccontextmanager
-async def saving(environ: dict[str, str]) -> AsyncGenerator[Working]:
+async def saving(environ: dict[str, str], *, speed: float = 40.0) -> AsyncGenerator[Working]:
     """A worker that has all concepts in flight at once."""
-    async with working(environ | {"PACELINE_STRATEGY": "unbounded"}, llm={"speed": 40.0}) as it:
+    async with working(environ | {"PACELINE_STRATEGY": "unbounded"}, llm={"speed": speed}) as it:
         yield it
 
 
@@ -156,7 +156,7 @@ def test_a_hundred_and_eighty_concepts_share_a_pool_of_two(
             # Far longer than the work takes: any wait in vain would be seen.
             "PACELINE_STORE__POOL_TIMEOUT": "5",
         }
-        async with saving(more) as it:
+        async with saving(more, speed=8.0) as it:  # all are out long before the first ends
             run = await it.ended(await it.submit(180))
             assert (run.status, run.completed, run.fence) == ("completed", 180, 1)
             assert it.paid.in_flight_peak == 180

@@ -61,7 +61,7 @@ def test_a_run_that_two_workers_are_given_has_one_owner_and_the_other_is_its_hei
         complete(site, run_id, owners=2)
 
 
-@combinations()
+@combinations("in-process-postgresql")
 def test_the_heir_of_a_process_of_the_same_host_waits_for_no_lease(site: Site) -> None:
     site.home.environment["PACELINE_RUN__LEASE"] = "600"
     with site.worker(), site.worker():

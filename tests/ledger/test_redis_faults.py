@@ -1,6 +1,7 @@
 """The shared ledger through faults of the server and of the way to it."""
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -133,6 +134,12 @@ def test_waiters_are_served_after_the_server_was_away() -> None:
             permit.release(Done())
             server.restart()
             (await asyncio.wait_for(waits, 20)).release(Done())
+            assert [limiter.waiting for limiter in limiters] == [0, 0]
+
+            async def all_back() -> bool:
+                return not await ledgers[0].held("limit")
+
+            assert await eventually_async(all_back)
             for limiter in limiters:
                 await limiter.close()
 
@@ -267,16 +274,25 @@ def test_says_which_server_answers_and_whether_it_may_forget() -> None:
 # -- what it costs -----------------------------------------------------------------------
 
 
-def scripts_run(server: Valkey) -> int:
-    """How many scripts the server ran."""
+def commands_run(server: Valkey) -> tuple[int, int]:
+    """How many scripts the server ran, and how many commands in all, those of scripts too."""
 
-    async def ask_it() -> int:
+    async def ask_it() -> tuple[int, int]:
         link = Link(RedisSettings(url=SecretStr(server.url)), connections=1)
         text = str(await link.ask("INFO", "commandstats"))
         await link.close()
-        return sum(int(calls) for calls in re.findall(r"cmdstat_eval\w*:calls=(\d+)", text))
+        counts = {
+            name: int(calls) for name, calls in re.findall(r"cmdstat_(\S+):calls=(\d+)", text)
+        }
+        scripts = sum(calls for name, calls in counts.items() if name.startswith("eval"))
+        return scripts, sum(counts.values())
 
     return asyncio.run(ask_it())
+
+
+def scripts_run(server: Valkey) -> int:
+    """How many scripts the server ran."""
+    return commands_run(server)[0]
 
 
 def test_waiters_wait_without_asking_again_and_again() -> None:
@@ -318,3 +334,42 @@ def test_many_at_once_share_few_connections() -> None:
 
     with Valkey() as server:
         asyncio.run(scenario(server))
+
+
+def test_an_admission_costs_one_script_and_the_same_commands_whatever_waits() -> None:
+    admitted = 0
+
+    async def scenario(url: str, waiters: int, calls: int) -> None:
+        nonlocal admitted
+        async with redis_ledgers(url, 2) as ledgers:
+            limiters = [limiter_over(each, 4) for each in ledgers]
+            admitted = 0
+            enough = asyncio.Event()
+
+            async def busy(limiter: SharedLimiter) -> None:
+                nonlocal admitted
+                while True:
+                    permit = await limiter.admit(WORK)
+                    admitted += 1
+                    if admitted >= calls:
+                        enough.set()
+                    await asyncio.sleep(random.uniform(0.01, 0.03))
+                    permit.release(Done())
+
+            tasks = [asyncio.create_task(busy(each)) for each in limiters for _ in range(waiters)]
+            await enough.wait()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for limiter in limiters:
+                await limiter.close()
+
+    costs: list[float] = []
+    for waiters in (8, 1000):
+        with Valkey() as server:
+            scripts, commands = commands_run(server)
+            asyncio.run(scenario(server.url, waiters, 400))
+            now_scripts, now_commands = commands_run(server)
+            assert now_scripts - scripts <= 1.2 * admitted + 20
+            costs.append((now_commands - commands) / admitted)
+    assert costs[1] <= 1.15 * costs[0] + 1

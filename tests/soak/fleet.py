@@ -58,31 +58,54 @@ class Fleet:
         process = self._started.enter_context(self.site.home.started("worker", name=name))
         self._members.append((name, process))
 
+    def ready(self) -> None:
+        """Wait until all are ready."""
+        for name, _ in self._members:
+            self._is_ready(name)
+
+    def one(self) -> tuple[str, "subprocess.Popen[str]"]:
+        """One of them by chance, when it is ready."""
+        name, process = self.chance.choice(self._members)
+        self._is_ready(name)
+        return name, process
+
+    def _is_ready(self, name: str) -> None:
+        eventually(lambda: "is ready" in self.site.home.log(name), PATIENCE)
+
+    def replace(self, name: str) -> None:
+        """Start another one in the place of one that is gone."""
+        self._members = [member for member in self._members if member[0] != name]
+        self.add()
+
     def kill(self) -> None:
         """Kill one at a random instant, replace it, and wait until its runs are owned again."""
-        name, victim = self._members.pop(self.chance.randrange(len(self._members)))
-        eventually(lambda: "is ready" in self.site.home.log(name), PATIENCE)
+        name, victim = self.one()
         instant = time.monotonic() + self.chance.uniform(0, LONGEST_LIFE)
         eventually(lambda: time.monotonic() >= instant, PATIENCE)
         assert victim.poll() is None, self.site.home.log(name)
         # Stopped first, so that what is read is what the kill meets.
         os.killpg(victim.pid, signal.SIGSTOP)
         self.deaths.in_flight += self.site.llm.figures()["in_flight"]
-        owned = self._owned_by(victim.pid)
+        owned = self.owned_by(victim.pid)
         os.killpg(victim.pid, signal.SIGKILL)
         victim.wait()
         killed = time.monotonic()
         self.deaths.kills += 1
-        self.add()
+        self.replace(name)
         if owned:
-            again = " OR ".join(
-                f"(run_id = '{run_id}' AND fence <= {fence} AND finished_at IS NULL)"
-                for run_id, fence in owned
-            )
-            eventually(lambda: self.site.count("runs", again) == 0, PATIENCE)
+            self.inherited(owned)
             self.deaths.seconds.append(time.monotonic() - killed)
 
-    def _owned_by(self, group: int) -> list[tuple[str, int]]:
+    def inherited(self, owned: list[tuple[str, int]]) -> None:
+        """Wait until runs have another owner than they had, or are over."""
+        before = " OR ".join(
+            f"(run_id = '{run_id}' AND fence <= {fence} AND finished_at IS NULL)"
+            for run_id, fence in owned
+        )
+        if owned:
+            eventually(lambda: self.site.count("runs", before) == 0, PATIENCE)
+
+    def owned_by(self, group: int) -> list[tuple[str, int]]:
         """Runs that the processes of a group own, with their fences."""
         rows = self.site.sql(
             "SELECT run_id, fence, pid FROM runs JOIN workers ON owner = worker_id "

@@ -1,7 +1,8 @@
 """`kill -9` at random instants, for each executor and store: the ledger is exact afterwards."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.eventually import eventually
 from tests.faults.site import PATIENCE, Site, a_site
 from tests.processes import Simulator, simulator
 from tests.soak.fleet import Fleet, a_fleet
-from tests.soak.report import ROWS, Row
+from tests.soak.report import PROPERTY, Row, in_vain, missing, twice
 
 LEASE = 2.0
 CONCEPTS = 227
@@ -78,6 +79,7 @@ def site(
         ("in-process", "postgresql"),
         ("celery", "sqlite"),
         ("celery", "postgresql"),
+        ("arq", "sqlite"),
         ("arq", "postgresql"),
     ],
 )
@@ -87,6 +89,7 @@ def test_whoever_is_killed_whenever_everything_is_made_once(
     store: str,
     workload: list[Roadmap],
     pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
 ) -> None:
     seed = pytestconfig.getoption("--soak-seed")
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
@@ -99,23 +102,24 @@ def test_whoever_is_killed_whenever_everything_is_made_once(
             paid_twice += a_round(site, fleet, min(KILLS_PER_ROUND, kills - fleet.deaths.kills))
     runs = site.count("runs")
     row = Row(
+        fault="kill -9 of a worker",
         executor=executor,
         store=store,
-        kills=fleet.deaths.kills,
+        times=fleet.deaths.kills,
         runs=runs,
-        lost=runs // len(workload) * CONCEPTS * 3 - _distinct(site),
-        duplicated=site.count("artifacts") - _distinct(site),
+        lost=missing(site, runs // len(workload) * CONCEPTS * 3),
+        duplicated=twice(site),
         paid_twice=paid_twice,
         in_flight=fleet.deaths.in_flight,
+        in_vain=in_vain(site),
         seconds=tuple(fleet.deaths.seconds),
         seed=seed,
     )
-    ROWS.append(row)
+    record_property(PROPERTY, asdict(row))
     assert site.count("runs", "status <> 'completed'") == 0
     assert site.count("concepts", "status <> 'completed'") == 0
     assert (row.lost, row.duplicated) == (0, 0)
-    assert row.paid_twice <= row.in_flight
-    # No answer was unusable here, so nothing else was paid for.
+    assert row.paid_twice <= row.in_flight + row.in_vain
     eventually(lambda: site.permits() == 0, LEASE + 10)
 
 
@@ -131,8 +135,3 @@ def a_round(site: Site, fleet: Fleet, kills: int) -> int:
     paid_again: int = site.llm.figures()["paid_again"]
     site.llm.reset()
     return paid_again
-
-
-def _distinct(site: Site) -> int:
-    rows = "SELECT DISTINCT run_id, concept_id, step FROM artifacts"
-    return int(site.sql(f"SELECT count(*) FROM ({rows}) AS one"))

@@ -43,3 +43,24 @@ class TestPostgres(OnDatabases):
     @pytest.fixture(autouse=True)
     def _place(self, postgres_place: PostgresPlace) -> None:
         self.place = postgres_place
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+class TestMemoryForLong(TestMemoryStore):
+    examples = 2000
+    steps = 60
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+class TestSqliteForLong(TestSqlite):
+    examples = 150
+    steps = 60
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+class TestPostgresForLong(TestPostgres):
+    examples = 100
+    steps = 60

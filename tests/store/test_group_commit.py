@@ -166,6 +166,20 @@ def test_closing_waits_for_what_was_begun_and_takes_no_more() -> None:
     run_virtual(scenario())
 
 
+def test_nobody_waits_for_what_was_cancelled_before_it_began() -> None:
+    async def scenario() -> None:
+        committer = Table().committer()
+        task = asyncio.create_task(committer.submit(1))
+        await asyncio.sleep(0)
+        assert committer._pump is not None
+        committer._pump.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await committer.submit(2)
+
+    run_virtual(scenario())
+
+
 @on_loop
 async def test_saves_that_wait_together_cost_few_transactions(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:

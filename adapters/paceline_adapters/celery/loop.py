@@ -122,7 +122,9 @@ class LoopThread:
             try:
                 return await worker.run(run_id)
             except PartUnavailable as error:
-                log.warning("run %s cannot be taken yet: %s", run_id, error)
+                log.warning(
+                    "run %s cannot be taken yet: %s", run_id, error, extra={"run_id": run_id}
+                )
                 await _first_of(self._told_to_drain, within=RETRY)
         return None
 

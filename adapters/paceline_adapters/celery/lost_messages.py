@@ -33,7 +33,11 @@ async def look_for_lost_messages(executor: CeleryExecutor, store: Store) -> None
             queued = await _queued(store) if flushed or empty else set[str]()
             lost = queued if flushed else queued & waiting
             for run_id in sorted(lost):
-                log.info("run %s waits, but not in the broker: submitted again", run_id)
+                log.info(
+                    "run %s waits, but not in the broker: submitted again",
+                    run_id,
+                    extra={"run_id": run_id},
+                )
                 await executor.submit(run_id)
             waiting = queued - lost
         except PacelineError as error:

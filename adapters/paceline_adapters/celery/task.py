@@ -36,7 +36,7 @@ def generate(*arguments: object, **named: object) -> str | None:
     try:
         return thread.work(run_id)
     except exceptions.SoftTimeLimitExceeded:
-        log.warning("run %s reached the soft time limit", run_id)
+        log.warning("run %s reached the soft time limit", run_id, extra={"run_id": run_id})
         thread.expire(run_id)
         return None
     except SystemExit:

@@ -4,12 +4,12 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import resources
 
 import click
-from paceline.cli.common import json_option
+from paceline.cli.common import json_option, note
 from paceline.cli.run import generate
 from paceline.decoding import decode
 from paceline.errors import PartUnavailable
@@ -17,6 +17,9 @@ from paceline.parts import open_store
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.settings.load import Loaded, Value, load_settings
+
+from paceline_adapters.demo.beside import generate_beside_page, prepare_page
+from paceline_adapters.web.command import missing
 
 DATABASE = "paceline-demo.db"
 
@@ -42,6 +45,8 @@ def demo(*, strategy: str, speed: float, as_json: bool) -> int:
 
     A simulated LLM answers over real HTTP; artifacts are saved in ./paceline-demo.db. Look at
     the two layers: eight roadmaps are active, yet every concept within them is in flight.
+    With the extra `web` it serves a page of all this too, and on a terminal stays up with it
+    until Ctrl-C.
 
     \b
     Examples:
@@ -49,17 +54,26 @@ def demo(*, strategy: str, speed: float, as_json: bool) -> int:
       paceline demo --strategy per-roadmap
     """
     roadmaps = example_roadmaps()
-    with simulated_llm(speed) as base_url:
+    with_page = not as_json and not missing()
+    with simulated_llm(speed, prepare_page if with_page else _nothing) as base_url:
         plugins = Plugins()
         loaded = load_settings(plugins, flags=_settings(strategy, base_url), environ={})
         new = not asyncio.run(_unfinished(loaded, plugins, roadmaps))
+        if with_page:
+            return generate_beside_page(loaded, plugins, roadmaps, new=new, after=NEXT)
         code = generate(loaded, plugins, roadmaps, new=new, as_json=as_json)
-    if not as_json and code == 0:
-        click.echo(_NEXT)
+    if not as_json:
+        if code == 0:
+            click.echo(NEXT)
+        note("a page of all this comes with the extra: pip install 'paceline[web]'")
     return code
 
 
-_NEXT = f"""
+def _nothing() -> None:
+    """There is nothing to prepare."""
+
+
+NEXT = f"""
 Look next:
   paceline show --set store.url=sqlite:///{DATABASE}
                                          what was generated
@@ -82,8 +96,12 @@ def example_roadmaps() -> list[Roadmap]:
 
 
 @contextmanager
-def simulated_llm(speed: float) -> Generator[str]:
+def simulated_llm(speed: float, meanwhile: Callable[[], None]) -> Generator[str]:
     """A simulator in a process of its own; gives its base URL.
+
+    Args:
+        speed: how many times faster than a real model it answers.
+        meanwhile: what may be done while it starts.
 
     Raises:
         PartUnavailable: it did not start.
@@ -97,6 +115,7 @@ def simulated_llm(speed: float) -> Generator[str]:
         start_new_session=True,
     )
     try:
+        meanwhile()
         assert process.stdout is not None  # noqa: S101
         line = process.stdout.readline()
         if not line:

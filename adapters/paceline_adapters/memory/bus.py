@@ -63,6 +63,11 @@ class MemoryBus(EventBus):
             last = here
             yield event
 
+    async def newest(self, run_id: str) -> str:
+        """Position of the run's newest event."""
+        stream = self._streams.get(run_id)
+        return str(START if stream is None else stream.newest)
+
     async def close(self) -> None:
         """End all subscriptions."""
         self._closed = True
@@ -104,6 +109,10 @@ class _Stream:
         self._ended = False
         # As text: a run may keep thousands, and an object has four times the size.
         self._events: dict[int, bytes] = {}
+
+    @property
+    def newest(self) -> Position:
+        return Position(self._epoch, self._offset)
 
     @property
     def before_oldest(self) -> Position:

@@ -8,7 +8,16 @@ from datetime import UTC, datetime, timedelta
 from paceline.errors import RunNotFound
 from paceline.identity import new_run_id
 from paceline.roadmap import Roadmap
-from paceline.store import Artifact, ConceptState, ConceptStatus, Run, RunStatus, Store, conflict
+from paceline.store import (
+    Artifact,
+    ConceptState,
+    ConceptStatus,
+    Run,
+    RunStatus,
+    Store,
+    conflict,
+    key_reused,
+)
 
 from paceline_adapters.memory.rows import Queues, Row
 
@@ -21,6 +30,7 @@ class MemoryRuns(Store, ABC):
         self._origin: datetime | None = None
         self._rows: dict[str, Row] = {}
         self._newest: dict[str, Row] = {}
+        self._submissions: dict[str, Row] = {}
         self._queues = Queues()
 
     def _now(self) -> datetime:
@@ -37,10 +47,15 @@ class MemoryRuns(Store, ABC):
             raise RunNotFound(f"no run has the id {run_id!r}") from None
 
     async def create_run(
-        self, roadmap: Roadmap, *, executor: str, new: bool = False
+        self, roadmap: Roadmap, *, executor: str, new: bool = False, key: str | None = None
     ) -> tuple[Run, bool]:
         """The roadmap's run, created if need be."""
         content_hash = roadmap.content_hash()
+        known = None if key is None else self._submissions.get(key)
+        if known is not None:
+            if known.content_hash != content_hash:
+                raise key_reused(known.shown())
+            return known.shown(), False
         newest = self._newest.get(roadmap.roadmap_id)
         if newest is not None and not new:
             if newest.content_hash != content_hash:
@@ -57,6 +72,8 @@ class MemoryRuns(Store, ABC):
             created_at=self._now(),
         )
         self._rows[row.run_id] = self._newest[roadmap.roadmap_id] = row
+        if key is not None:
+            self._submissions[key] = row
         self._queues.put(row)
         return row.shown(), True
 
@@ -90,17 +107,35 @@ class MemoryRuns(Store, ABC):
         return self._row(run_id).roadmap
 
     async def concepts(
-        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+        self,
+        run_id: str,
+        *,
+        status: Sequence[ConceptStatus] = (),
+        limit: int | None = None,
+        after: str | None = None,
     ) -> Sequence[ConceptState]:
         """Concepts of a run."""
-        states = self._row(run_id).concepts.values()
-        return [state for state in states if not status or state.status in status]
+        states = list(self._row(run_id).concepts.values())
+        if after is not None:
+            ids = [state.concept_id for state in states]
+            states = states[ids.index(after) + 1 :] if after in ids else []
+        found = [state for state in states if not status or state.status in status]
+        return found if limit is None else found[:limit]
 
-    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+    async def concept(self, run_id: str, concept_id: str) -> ConceptState | None:
+        """One concept of a run."""
+        row = self._rows.get(run_id)
+        return None if row is None else row.concepts.get(concept_id)
+
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
         """Which artifacts exist."""
         steps: dict[str, set[str]] = defaultdict(set)
+        wanted = None if concepts is None else frozenset(concepts)
         for artifact in await self.artifacts(run_id):
-            steps[artifact.concept_id].add(artifact.step)
+            if wanted is None or artifact.concept_id in wanted:
+                steps[artifact.concept_id].add(artifact.step)
         return {concept_id: frozenset(made) for concept_id, made in steps.items()}
 
     async def artifacts(

@@ -86,6 +86,9 @@ class RedisBus(EventBus):
                     if entry is None:
                         await feed.news()
                         continue
+                    if entry[0].epoch < last.epoch:
+                        feed.cut_off()  # read before the stream began anew: see how it stands
+                        continue
                     entries = (entry,)
                 for position, event in self._events(entries):
                     if last.epoch == position.epoch and position.offset <= last.offset:
@@ -97,6 +100,11 @@ class RedisBus(EventBus):
                         yield event
         finally:
             self._reader.leave(stream, feed)
+
+    async def newest(self, run_id: str) -> str:
+        """Position of the run's newest event."""
+        epoch, offset = await self._link.ask("HMGET", self._keys(run_id)[1], "epoch", "offset")
+        return str(Position(int(epoch or 0), int(offset or 0)))
 
     async def check(self) -> str:
         """Where it is, and which server answers there."""

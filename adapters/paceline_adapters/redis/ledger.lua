@@ -214,10 +214,10 @@ local function correct(meter, when, change, quota)
 end
 
 local function foreign(meter, since, counted, quota)
-  local total = get(meter, 'total')
-  if counted <= total then return 0 end
+  local total, oldest = get(meter, 'total'), floor(since / SLOT)
+  if counted <= total or oldest < floor((now - MINUTE - MARGIN) / SLOT) then return 0 end
   local most = total
-  slots(meter, max(get(meter, 'first'), floor(since / SLOT)), floor(now / SLOT),
+  slots(meter, oldest, floor(now / SLOT),
     function(_, _, peak) most = max(most, peak) end)
   local beyond = counted - most
   return beyond * 50 > quota and beyond or 0

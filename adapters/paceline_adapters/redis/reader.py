@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from paceline.concern import in_background
 from paceline.errors import PartUnavailable
 from paceline.positions import Position
 
@@ -100,7 +101,7 @@ class Reader:
         """Gather entries for a feed, as soon as ``start`` was called for the stream."""
         self._streams.setdefault(stream, _Followed()).feeds.add(feed)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._read_for_ever())
+            self._task = in_background(self._read_for_ever())
 
     def start(self, stream: str, at: Position) -> None:
         """Read a stream from a position, unless it is being read from one before.

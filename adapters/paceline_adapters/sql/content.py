@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from paceline_adapters.sql import runs
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.tables import artifacts, concepts, roadmaps
+from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps
 
 
 async def roadmap(database: Database, run_id: str) -> Roadmap:
@@ -23,40 +23,64 @@ async def roadmap(database: Database, run_id: str) -> Roadmap:
 
 
 async def concept_states(
-    database: Database, run_id: str, status: Sequence[ConceptStatus]
+    database: Database,
+    run_id: str,
+    *,
+    status: Sequence[ConceptStatus],
+    limit: int | None,
+    after: str | None,
 ) -> Sequence[ConceptState]:
     """See ``Store.concepts``."""
-    query = (
-        select(
-            concepts.c.concept_id,
-            concepts.c.status,
-            concepts.c.reason,
-            concepts.c.attempts,
-            concepts.c.last_answer,
-        )
-        .where(concepts.c.run_id == run_id)
-        .order_by(concepts.c.position)
-    )
+    query = select(*_STATE).where(concepts.c.run_id == run_id).order_by(concepts.c.position)
     if status:
         query = query.where(concepts.c.status.in_(status))
-    states = [
-        ConceptState(
-            concept_id=row.concept_id,
-            status=row.status,
-            reason=row.reason,
-            attempts=row.attempts,
-            last_answer=row.last_answer,
+    if after is not None:
+        place = select(concepts.c.position).where(
+            concepts.c.run_id == run_id, concepts.c.concept_id == after
         )
-        for row in await database.read(lambda connection: connection.execute(query))
+        query = query.where(concepts.c.position > place.scalar_subquery())
+    query = query.limit(limit)
+    states = [
+        _state(row) for row in await database.read(lambda connection: connection.execute(query))
     ]
     if not states:
         await runs.one(database, run_id)
     return states
 
 
-async def artifact_steps(database: Database, run_id: str) -> Mapping[str, frozenset[str]]:
+async def one_concept(database: Database, run_id: str, concept_id: str) -> ConceptState | None:
+    """See ``Store.concept``."""
+    query = select(*_STATE).where(concepts.c.run_id == run_id, concepts.c.concept_id == concept_id)
+    row = (await database.read(lambda connection: connection.execute(query))).one_or_none()
+    return None if row is None else _state(row)
+
+
+_STATE = (
+    concepts.c.concept_id,
+    concepts.c.status,
+    concepts.c.reason,
+    concepts.c.attempts,
+    concepts.c.last_answer,
+)
+
+
+def _state(row: AnyRow) -> ConceptState:
+    return ConceptState(
+        concept_id=row.concept_id,
+        status=row.status,
+        reason=row.reason,
+        attempts=row.attempts,
+        last_answer=row.last_answer,
+    )
+
+
+async def artifact_steps(
+    database: Database, run_id: str, wanted: Sequence[str] | None
+) -> Mapping[str, frozenset[str]]:
     """See ``Store.artifact_steps``."""
     query = select(artifacts.c.concept_id, artifacts.c.step).where(artifacts.c.run_id == run_id)
+    if wanted is not None:
+        query = query.where(artifacts.c.concept_id.in_(wanted))
     steps: dict[str, set[str]] = defaultdict(set)
     for concept_id, step in await database.read(lambda connection: connection.execute(query)):
         steps[concept_id].add(step)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
+from paceline.concern import in_background
 from paceline.errors import PartUnavailable
 
 from paceline_adapters.sql.retry import patiently, until_done
@@ -63,8 +64,10 @@ class GroupCommitter(Generic[M]):
             raise PartUnavailable("the store is closed")
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((member, future))
-        if self._pump is None:
-            self._pump = asyncio.create_task(self._work())
+        if self._pump is None or self._pump.done():
+            self._pump = in_background(self._work())
+            # Not a `finally` in the task: one cancelled before its first step runs none.
+            self._pump.add_done_callback(self._over)
         await until_done(future)
         return future.result()
 
@@ -75,13 +78,14 @@ class GroupCommitter(Generic[M]):
             await until_done(self._pump)
 
     async def _work(self) -> None:
-        try:
-            while self._waiting:
-                size = min(BATCH, len(self._waiting))
-                await self._commit([self._waiting.popleft() for _ in range(size)])
-        finally:
+        while self._waiting:
+            size = min(BATCH, len(self._waiting))
+            await self._commit([self._waiting.popleft() for _ in range(size)])
+
+    def _over(self, pump: asyncio.Task[None]) -> None:
+        if pump is self._pump:  # else another one has begun, and serves who waits
             self._pump = None
-            for _, future in self._waiting:  # only where this task itself was cancelled
+            for _, future in self._waiting:  # only where the task itself was cancelled
                 future.cancel()
             self._waiting.clear()
 

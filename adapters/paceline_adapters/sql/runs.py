@@ -6,14 +6,14 @@ from typing import Any
 from paceline.errors import RunNotFound
 from paceline.identity import new_run_id
 from paceline.roadmap import Roadmap
-from paceline.store import ENDED, Run, RunStatus, conflict
+from paceline.store import ENDED, Run, RunStatus, conflict, key_reused
 from sqlalchemy import ColumnElement, Select, func, insert, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.tables import AnyRow, concepts, roadmaps, runs
+from paceline_adapters.sql.tables import AnyRow, concepts, roadmaps, runs, submissions
 
 #: Rows of one statement: bounds memory and how long the event loop is held.
 _CHUNK = 2000
@@ -26,7 +26,7 @@ _SHOWN = tuple(
 
 
 async def create(
-    database: Database, roadmap: Roadmap, *, executor: str, new: bool
+    database: Database, roadmap: Roadmap, *, executor: str, new: bool, key: str | None
 ) -> tuple[Run, bool]:
     """See ``Store.create_run``."""
     content_hash, content = roadmap.content_hash(), roadmap.to_json()
@@ -34,6 +34,11 @@ async def create(
     run_id = new_run_id()
 
     async def attempt(connection: AsyncConnection) -> tuple[Run, bool] | None:
+        known = None if key is None else await _submitted(connection, key)
+        if known is not None:
+            if known.content_hash != content_hash:
+                raise key_reused(known)
+            return known, known.run_id == run_id
         newest = (
             await connection.execute(
                 select(runs.c.generation, *_SHOWN)
@@ -71,12 +76,42 @@ async def create(
             await connection.execute(
                 insert(concepts), [{**fresh, "concept_id": id_, "position": i} for i, id_ in chunk]
             )
+        if key is not None and not await _insert_key(connection, database, key, run_id):
+            raise _Taken
         return (await _one(connection, run_id)), True
 
     while True:
-        created = await database.write(attempt)
+        try:
+            created = await database.write(attempt)
+        except _Taken:  # somebody was faster, and nothing of ours was written
+            continue
         if created is not None:
             return created
+
+
+class _Taken(Exception):
+    """Another submission has the key."""
+
+
+async def _submitted(connection: AsyncConnection, key: str) -> Run | None:
+    """The run that was created under a key."""
+    query = select(submissions.c.run_id).where(submissions.c.submission_key == key)
+    run_id = await connection.scalar(query)
+    return None if run_id is None else await _one(connection, run_id)
+
+
+async def _insert_key(
+    connection: AsyncConnection, database: Database, key: str, run_id: str
+) -> bool:
+    """Whether we are first to use this key."""
+    build = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+    result = await connection.execute(
+        build(submissions)
+        .values(submission_key=key, run_id=run_id)
+        .on_conflict_do_nothing(index_elements=["submission_key"])
+        .returning(submissions.c.run_id)
+    )
+    return result.one_or_none() is not None
 
 
 async def _insert_run(

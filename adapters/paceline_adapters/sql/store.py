@@ -93,10 +93,10 @@ class SqlStore(Store):
     # -- runs ----------------------------------------------------------------------------
 
     async def create_run(
-        self, roadmap: Roadmap, *, executor: str, new: bool = False
+        self, roadmap: Roadmap, *, executor: str, new: bool = False, key: str | None = None
     ) -> tuple[Run, bool]:
         """The roadmap's run, created if need be."""
-        return await runs.create(self._database, roadmap, executor=executor, new=new)
+        return await runs.create(self._database, roadmap, executor=executor, new=new, key=key)
 
     async def run(self, run_id: str) -> Run:
         """One run."""
@@ -120,14 +120,27 @@ class SqlStore(Store):
         return await content.roadmap(self._database, run_id)
 
     async def concepts(
-        self, run_id: str, *, status: Sequence[ConceptStatus] = ()
+        self,
+        run_id: str,
+        *,
+        status: Sequence[ConceptStatus] = (),
+        limit: int | None = None,
+        after: str | None = None,
     ) -> Sequence[ConceptState]:
         """Concepts of a run."""
-        return await content.concept_states(self._database, run_id, status)
+        return await content.concept_states(
+            self._database, run_id, status=status, limit=limit, after=after
+        )
 
-    async def artifact_steps(self, run_id: str) -> Mapping[str, frozenset[str]]:
+    async def concept(self, run_id: str, concept_id: str) -> ConceptState | None:
+        """One concept of a run."""
+        return await content.one_concept(self._database, run_id, concept_id)
+
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
         """Which artifacts exist."""
-        return await content.artifact_steps(self._database, run_id)
+        return await content.artifact_steps(self._database, run_id, concepts)
 
     async def artifacts(
         self, run_id: str, *, concept_id: str | None = None, step: str | None = None

@@ -87,6 +87,15 @@ roadmaps = Table(
     PrimaryKeyConstraint("run_id"),
 )
 
+#: Runs by the key that they were submitted under.
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("submission_key", Words, nullable=False),
+    _of_run(),
+    PrimaryKeyConstraint("submission_key"),
+)
+
 concepts = Table(
     "concepts",
     metadata,

@@ -39,7 +39,7 @@ class InProcessLedger(Ledger):
         inbox = self._inboxes[limit, holder]
         heard = inbox.unconfirmed()
         answer = self._book(limit).exchange(
-            _now(), quota=quota, holder=holder, asks=asks, settled=settled, heard=heard
+            self._now(), quota=quota, holder=holder, asks=asks, settled=settled, heard=heard
         )
         for other, leases in answer.mail.items():
             self._inboxes[limit, other].push(leases)
@@ -56,7 +56,7 @@ class InProcessLedger(Ledger):
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
         """Prolong leases; returns those that had ended."""
-        return self._book(limit).renew(_now(), holder=holder, leases=leases)
+        return self._book(limit).renew(self._now(), holder=holder, leases=leases)
 
     async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
         """Return when that holder was granted something or may be, or after ``seconds``."""
@@ -64,16 +64,15 @@ class InProcessLedger(Ledger):
 
     async def held(self, limit: str) -> Mapping[str, int]:
         """How many leases each holder has now."""
-        return self._book(limit).held(_now())
+        return self._book(limit).held(self._now())
 
     async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
         """Add to everybody's sums, and read them."""
-        return self._board(limit).note(asyncio.get_running_loop().time(), counted)
+        return self._board(limit).note(self.now(), counted)
 
     async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
         """Draw a conclusion, unless somebody else was first."""
-        now = asyncio.get_running_loop().time()
-        return self._board(limit).conclude(now, serial=serial, state=state)
+        return self._board(limit).conclude(self.now(), serial=serial, state=state)
 
     @property
     def lease_seconds(self) -> float:
@@ -85,10 +84,18 @@ class InProcessLedger(Ledger):
         """How long a lease lives that its holder has not confirmed."""
         return super().confirm_seconds if self._expires else math.inf
 
+    def now(self) -> float:
+        """Seconds of the ledger's clock, which only rises."""
+        return asyncio.get_running_loop().time()
+
+    def _now(self) -> int:
+        # Rounded, as whole milliseconds rarely are exact in seconds.
+        return round(self.now() * 1000)
+
     def _board(self, limit: str) -> InProcessBoard:
         board = self._boards.get(limit)
         if board is None:
-            board = self._boards[limit] = InProcessBoard(asyncio.get_running_loop().time())
+            board = self._boards[limit] = InProcessBoard(self.now())
         return board
 
     def _book(self, limit: str) -> Book:
@@ -101,8 +108,3 @@ class InProcessLedger(Ledger):
                 book = Book(lease=None, confirm=0)
             self._books[limit] = book
         return book
-
-
-def _now() -> int:
-    # Rounded, as whole milliseconds rarely are exact in seconds.
-    return round(asyncio.get_running_loop().time() * 1000)

@@ -85,9 +85,9 @@ class Meter:
             counted: what the provider counted then, or at any time since.
             quota: the whole.
         """
-        if counted <= self.total:
-            return 0
         oldest = since // SLOT
+        if counted <= self.total or oldest < self._first:
+            return 0  # what we used so long ago is not known any more
         most = max((peak for slot, (_, peak) in self._slots.items() if slot >= oldest), default=0)
         beyond = counted - max(most, self.total)
         # Less than a fiftieth is what estimates are off by.

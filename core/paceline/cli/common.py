@@ -8,7 +8,16 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from paceline.cli.output import console, echo_json, echo_table, harmless, json_text, note, warn
+from paceline.cli.output import (
+    console,
+    echo_json,
+    echo_table,
+    harmless,
+    json_text,
+    log_as_json,
+    note,
+    warn,
+)
 
 __all__ = [
     "console",
@@ -63,6 +72,11 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @click.option("--strategy", metavar="NAME[,NAME]", help="Strategies, outer first.")
     @click.option("--executor", metavar="NAME", help="Executor: in-process, celery, arq, …")
+    @click.option(
+        "--log-format",
+        type=click.Choice(["plain", "json"]),
+        help="Lines on stderr: plain text, or JSON with ids of run and concept.",
+    )
     @wraps(command)
     def with_settings(
         *args: Any,
@@ -70,6 +84,7 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
         assignments: tuple[str, ...],
         strategy: str | None,
         executor: str | None,
+        log_format: str | None,
         **kwargs: Any,
     ) -> R:
         from paceline.plugins import Plugins
@@ -80,8 +95,12 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
             flags.append(Value(("strategy",), strategy, "--strategy"))
         if executor is not None:
             flags.append(Value(("executor",), executor, "--executor"))
+        if log_format is not None:
+            flags.append(Value(("log", "format"), log_format, "--log-format"))
         plugins = Plugins()
         loaded = load_settings(plugins, config=config, flags=flags)
+        if loaded.settings.log.format == "json":
+            log_as_json(loaded.settings)
         for broken in plugins.broken:
             warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
         return command(*args, loaded=loaded, plugins=plugins, **kwargs)

@@ -15,7 +15,7 @@ from paceline.settings.load import Loaded
 from paceline.store import ENDED, Run, Store
 
 if TYPE_CHECKING:
-    from paceline.cli.content import Reader
+    from paceline.content import Reader
 
 Format = Literal["markdown", "json"]
 
@@ -50,8 +50,8 @@ def export(
       paceline export learn-rust --to book
       paceline export learn-rust --format json > learn-rust.json
     """
-    from paceline.cli.content import Reader
     from paceline.cli.runs import find_run
+    from paceline.content import Reader
     from paceline.parts import open_store
 
     if to is None and form == "markdown":
@@ -129,7 +129,7 @@ async def _write_json(
 
 async def _json_parts(store: Store, run: Run, reader: "Reader") -> AsyncIterator[str]:
     """One document in pieces: a large run need not fit in memory twice."""
-    from paceline.cli.content import artifact_to_json, concept_to_json
+    from paceline.content import artifact_to_json, concept_to_json
     from paceline.overview import run_to_json
 
     roadmap = await store.roadmap(run.run_id)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from paceline.cli.board import Board, Totals, totals_here
+from paceline.cli.board import Board
 from paceline.cli.local_workers import local_workers
 from paceline.cli.output import note, warn
 from paceline.cli.report import Result, result_of
@@ -14,7 +14,7 @@ from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
 from paceline.follow import AWAY, follow
 from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_bus, open_executor, open_store
+from paceline.parts import make_executor, open_bus, open_executor, open_store, open_telemetry
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
@@ -22,6 +22,7 @@ from paceline.settings.load import Loaded
 from paceline.settings.model import Settings
 from paceline.shutdown import serve_until_signalled
 from paceline.store import ENDED, Run, Store
+from paceline.totals import Totals, totals_here
 
 #: Seconds between looks at the figures: of this process, and of workers elsewhere.
 LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0
@@ -78,7 +79,9 @@ class Generation:
             self._settings, self.plugins, records[0], pool_limit=limit
         ) as worker:
             store = worker.parts.store
-            runs = await self._submit(Service(self._settings, store, worker.parts.executor))
+            parts = worker.parts
+            service = Service(self._settings, store, parts.executor, parts.telemetry)
+            runs = await self.submit(service)
             ours = [run.run_id for run, _ in runs]
             bus = worker.parts.bus
 
@@ -87,7 +90,7 @@ class Generation:
 
             async def serve() -> None:
                 serving = asyncio.create_task(worker.serve(name, only=ours))
-                following = asyncio.create_task(self._follow(store, bus, runs, figures, LOOK_HERE))
+                following = asyncio.create_task(self.follow(store, bus, runs, figures, LOOK_HERE))
                 cut_off = asyncio.create_task(worker.until_cut_off(AWAY))
                 await asyncio.wait(
                     {serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED
@@ -104,7 +107,7 @@ class Generation:
 
             with self.board:
                 self.code = await serve_until_signalled(worker, asyncio.create_task(serve()))
-            await self._gather(store, runs)
+            await self.gather(store, runs)
 
     async def _elsewhere(self) -> None:
         settings, plugins = self._settings, self.plugins
@@ -112,10 +115,11 @@ class Generation:
             open_store(settings, plugins) as store,
             open_bus(settings, plugins) as bus,
             open_executor(settings, plugins) as executor,
+            open_telemetry(settings, plugins) as telemetry,
         ):
-            runs = await self._submit(Service(settings, store, executor))
+            runs = await self.submit(Service(settings, store, executor, telemetry))
             if all(run.status in ENDED for run, _ in runs):
-                await self._gather(store, runs)
+                await self.gather(store, runs)
                 return
             async with local_workers(self.loaded, self.workers):
                 if not self.workers and not await _any_worker(store, settings.executor):
@@ -131,29 +135,32 @@ class Generation:
                     return totals
 
                 following = asyncio.create_task(
-                    self._follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
+                    self.follow(store, bus if bus.shared else None, runs, figures, LOOK_ELSEWHERE)
                 )
                 with self.board:
                     self.code = await until_signalled(following)
-            await self._gather(store, runs)
+            await self.gather(store, runs)
             if self.code and not self.workers:
                 note("the runs go on in their workers; `paceline watch` follows them")
 
-    async def _submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+    async def submit(self, service: Service) -> list[tuple[Run, Submitted]]:
+        """Submit the roadmaps, and put them on the board."""
         runs: list[tuple[Run, Submitted]] = []
         for roadmap in self.roadmaps:
             run, what = await service.submit(roadmap, new=self.new)
             runs.append((run, what))
             self.board.add(run.run_id, run.title, run.total)
-            if what == "complete":
-                note(f"{run.title}: already complete as run {run.run_id}; --new generates it again")
-            elif what == "resumed":
-                note(f"{run.title}: resuming run {run.run_id} at {run.completed}/{run.total}")
-            elif what == "attached":
-                note(f"{run.title}: run {run.run_id} is {run.status} already; following it")
+            remark = {
+                "created": "",
+                "complete": f"already complete as run {run.run_id}; --new generates it again",
+                "resumed": f"resuming run {run.run_id} at {run.completed}/{run.total}",
+                "attached": f"run {run.run_id} is {run.status} already; following it",
+            }[what]
+            if remark:
+                note(f"{run.title}: {remark}", run_id=run.run_id)
         return runs
 
-    async def _follow(
+    async def follow(
         self,
         store: Store,
         bus: EventBus | None,
@@ -161,6 +168,8 @@ class Generation:
         figures: Callable[[], Awaitable[Totals]],
         every: float,
     ) -> None:
+        """Show runs and figures until all runs have ended."""
+
         async def one(run: Run, what: Submitted) -> None:
             # What another process works on is heard only over a bus that processes share.
             elsewhere = what == "attached" and run.status == "running"
@@ -184,7 +193,8 @@ class Generation:
         finally:
             await _cancel(looking)
 
-    async def _gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+    async def gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        """Keep what came of the runs."""
         for run, what in runs:
             self.results.append(await result_of(store, run.run_id, what))
 

@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from paceline.settings.model import Settings
+
 #: What a hostile text could steer a terminal with: control characters, and the marks that
 #: turn the direction of what follows.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 #: Width of tables in a pipe, where no line is to be broken.
 _PIPE_WIDTH = 1000
+#: The handler that writes JSON has this name.
+_JSON = "paceline-json"
+#: What commands say where the log is JSON.
+_said = logging.getLogger("paceline.cli")
 
 
 def console() -> "Console":
@@ -54,18 +60,27 @@ def json_text(value: object) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def note(text: str) -> None:
-    """A remark on stderr."""
+def note(text: str, **about: str) -> None:
+    """A remark on stderr; ``about`` are the ids of what it concerns, as ``run_id``."""
+    if _as_json():
+        _said.info("%s", text, extra=about)
+        return
     click.echo(click.style(f"paceline: {harmless(text)}", dim=True), err=True)
 
 
 def warn(text: str) -> None:
     """A warning on stderr."""
+    if _as_json():
+        _said.warning("%s", text)
+        return
     click.echo(click.style("paceline: warning: ", fg="yellow") + harmless(text), err=True)
 
 
 def fault(text: str) -> None:
     """An error on stderr."""
+    if _as_json():
+        _said.error("%s", text)
+        return
     click.echo(click.style("paceline: error: ", fg="red") + harmless(text), err=True)
 
 
@@ -89,5 +104,28 @@ def show_log(*, verbose: bool) -> None:
     log = logging.getLogger("paceline")
     log.setLevel(logging.INFO if verbose else logging.WARNING)
     log.propagate = False
-    if not log.handlers:
+    if _as_json():
+        log.propagate = True
+    elif not log.handlers:
         log.addHandler(_ToStderr())
+
+
+def log_as_json(settings: "Settings") -> None:
+    """From here on each line on stderr is a JSON object, those of libraries too."""
+    from paceline.cli.json_log import json_lines
+
+    root = logging.getLogger()
+    for earlier in [one for one in root.handlers if one.name == _JSON]:
+        root.removeHandler(earlier)
+    handler = json_lines(settings)
+    handler.name = _JSON
+    root.addHandler(handler)
+    ours = logging.getLogger("paceline")
+    ours.handlers.clear()
+    ours.propagate = True
+    _said.setLevel(logging.INFO)  # a command's own remarks are always shown
+    logging.captureWarnings(capture=True)
+
+
+def _as_json() -> bool:
+    return any(handler.name == _JSON for handler in logging.getLogger().handlers)

@@ -83,9 +83,9 @@ async def result_of(store: Store, run_id: str, submitted: Submitted) -> Result:
     )
 
 
-def exit_code(runs: Sequence[Run]) -> int:
+def exit_code(statuses: Sequence[RunStatus]) -> int:
     """The worst of 1 (failed), 3 (partial) and 0 (completed)."""
-    codes = {_EXIT.get(run.status, 1) for run in runs}
+    codes = {_EXIT.get(status, 1) for status in statuses}
     return next((code for code in (1, 3) if code in codes), 0)
 
 

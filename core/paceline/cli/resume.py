@@ -60,15 +60,16 @@ async def _resume(
     loaded: Loaded, plugins: Plugins, given: tuple[str, ...]
 ) -> tuple[list[tuple[Run, Submitted]], bool]:
     from paceline.cli.runs import find_runs
-    from paceline.parts import open_executor, open_store
+    from paceline.parts import open_executor, open_store, open_telemetry
     from paceline.service import Service
 
     settings = loaded.settings
     async with (
         open_store(settings, plugins) as store,
         open_executor(settings, plugins) as executor,
+        open_telemetry(settings, plugins) as telemetry,
     ):
-        service = Service(settings, store, executor)
+        service = Service(settings, store, executor, telemetry)
         resumed = [await service.resume(run.run_id) for run in await find_runs(store, given)]
         workers = [one for one in await store.workers() if one.executor == settings.executor]
     return resumed, not workers and any(run.status == "queued" for run, _ in resumed)

@@ -1,6 +1,7 @@
 """``paceline run``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from paceline.counting import count
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.settings.load import Loaded
+
+if TYPE_CHECKING:
+    from paceline.cli.generate import Generation
 
 
 @click.command()
@@ -65,12 +69,18 @@ def generate(
     """Generate roadmaps, show how it goes and what came of it; returns the exit code."""
     from paceline.cli.board import board
     from paceline.cli.generate import Generation
-    from paceline.cli.report import exit_code, print_table
 
     shown = board(as_json=as_json, steps=len(loaded.settings.run.steps))
     generation = Generation(loaded, plugins, roadmaps, shown, new=new, workers=workers)
     run_async(generation.go())
-    code = generation.code or exit_code([result.run for result in generation.results])
+    return told(generation, as_json=as_json)
+
+
+def told(generation: "Generation", *, as_json: bool = False) -> int:
+    """Tell what came of a generation; returns the exit code."""
+    from paceline.cli.report import exit_code, print_table
+
+    code = generation.code or exit_code([result.run.status for result in generation.results])
     peaks = generation.board.peaks
     if as_json:
         echo_json(

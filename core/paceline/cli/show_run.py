@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from paceline.cli.common import console, echo_json, echo_table, harmless
-from paceline.cli.content import Reader, artifact_to_json, concept_to_json, in_order
 from paceline.cli.runs import find_run
+from paceline.content import Reader, artifact_to_json, concept_to_json, in_order
 from paceline.counting import count
 from paceline.errors import UsageError
 from paceline.overview import run_to_json

@@ -53,12 +53,13 @@ def submit(
 async def _submit(
     loaded: Loaded, plugins: Plugins, roadmaps: list[Roadmap], *, new: bool
 ) -> list[tuple[Run, Submitted]]:
-    from paceline.parts import open_executor, open_store
+    from paceline.parts import open_executor, open_store, open_telemetry
 
     settings = loaded.settings
     async with (
         open_store(settings, plugins) as store,
         open_executor(settings, plugins) as executor,
+        open_telemetry(settings, plugins) as telemetry,
     ):
-        service = Service(settings, store, executor)
+        service = Service(settings, store, executor, telemetry)
         return [await service.submit(roadmap, new=new) for roadmap in roadmaps]

@@ -1,15 +1,16 @@
 """``paceline watch``."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, cast
 
 import click
 
-from paceline.cli.board import Board, PlainBoard, TerminalBoard, Totals
+from paceline.cli.board import Board, PlainBoard, TerminalBoard
 from paceline.cli.common import harmless, json_text, note, run_async, settings_options
 from paceline.cli.stdout import Stdout
 from paceline.ending import end
@@ -21,6 +22,9 @@ from paceline.plugins import Plugins
 from paceline.positions import LOST, Position
 from paceline.settings.load import Loaded
 from paceline.store import Run, RunStatus, Store
+from paceline.totals import Totals
+
+W = TypeVar("W")
 
 #: Unfinished runs that are followed at once where none is named.
 MOST_RUNS = 100
@@ -31,6 +35,11 @@ LOOK_EVERY = 1.0
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @settings_options
+@click.option(
+    "--url",
+    metavar="URL",
+    help="Follow runs of a server of `paceline serve`; its token is PACELINE_TOKEN.",
+)
 @click.option(
     "--after",
     metavar="EPOCH-OFFSET",
@@ -43,7 +52,13 @@ LOOK_EVERY = 1.0
     help="Print one event per line, as JSON; no line where no run is unfinished.",
 )
 def watch(
-    *, runs: tuple[str, ...], loaded: Loaded, plugins: Plugins, after: str | None, as_json: bool
+    *,
+    runs: tuple[str, ...],
+    loaded: Loaded,
+    plugins: Plugins,
+    url: str | None,
+    after: str | None,
+    as_json: bool,
 ) -> int:
     """Follow each RUN until it ends; without any, all unfinished runs.
 
@@ -54,12 +69,16 @@ def watch(
     Examples:
       paceline watch
       paceline watch learn-rust --json
+      paceline watch learn-rust --url http://127.0.0.1:8080
     """
     if after is not None and (len(runs) != 1 or Position.parse(after) == LOST):
         raise UsageError(
             "--after takes EPOCH-OFFSET, as 1760000000000-42, and exactly one RUN to go on with"
         )
-    return run_async(_watch(loaded, plugins, runs, after=after, as_json=as_json))
+    following = _Following(runs, after, as_json=as_json, steps=len(loaded.settings.run.steps))
+    if url is not None:
+        return run_async(following.server(url, os.environ.get("PACELINE_TOKEN")))
+    return run_async(following.store(loaded, plugins))
 
 
 class LineBoard(PlainBoard):
@@ -83,89 +102,152 @@ class JsonBoard(Board):
         click.echo(json_text(event.model_dump(mode="json")))
 
 
-async def _watch(
-    loaded: Loaded, plugins: Plugins, given: Sequence[str], *, after: str | None, as_json: bool
-) -> int:
-    from paceline.cli.generate import until_signalled
-    from paceline.cli.report import exit_code
-    from paceline.cli.runs import find_runs
-    from paceline.parts import open_bus, open_store
+class Watched(Protocol):
+    """A run that is followed."""
 
-    settings = loaded.settings
-    async with open_store(settings, plugins) as store, open_bus(settings, plugins) as bus:
-        runs = await find_runs(store, given) if given else await _unfinished(store)
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its roadmap's title."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """How many concepts it has."""
+        ...
+
+
+class Source(Protocol):
+    """Where events come from: the store and the bus, or a server."""
+
+    def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
+        """Events of a run until its last one."""
+        ...
+
+    async def totals(self) -> Totals:
+        """Both layers over all workers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """The store, and the bus where it reaches us."""
+
+    store: Store
+    bus: EventBus | None
+
+    def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
+        return follow(self.store, self.bus, run_id, after=after)
+
+    async def totals(self) -> Totals:
+        totals = Totals()
+        for worker in await self.store.workers():
+            totals.add(worker.figures, worker.pool_max)
+        return totals
+
+
+@dataclass(slots=True)
+class _Following:
+    """One call of the command.
+
+    Attributes:
+        given: the runs that were named.
+        after: position to go on after, for one run.
+        as_json: whether events are printed as they are.
+        steps: artifacts that make a concept.
+        ended: how the runs ended.
+    """
+
+    given: Sequence[str]
+    after: str | None
+    as_json: bool
+    steps: int
+    ended: list[RunStatus] = field(default_factory=list[RunStatus])
+
+    async def store(self, loaded: Loaded, plugins: Plugins) -> int:
+        """Follow runs of the store; returns the exit code."""
+        from paceline.cli.runs import find_runs
+        from paceline.parts import open_bus, open_store
+
+        settings = loaded.settings
+        async with open_store(settings, plugins) as store, open_bus(settings, plugins) as bus:
+            runs = await find_runs(store, self.given) if self.given else await _unfinished(store)
+            if runs:
+                await _say_who_works(store, runs)
+            # A bus in this process's memory hears nothing of other processes: the store is asked.
+            return await self._show(_Here(store, bus if bus.shared else None), runs)
+
+    async def server(self, url: str, token: str | None) -> int:
+        """Follow runs of a server; returns the exit code."""
+        from paceline.remote import open_server
+
+        async with open_server(url, token) as server:
+            if self.given:
+                runs = [await server.find(one) for one in self.given]
+            else:
+                runs = _not_too_many(await server.unfinished(most=MOST_RUNS + 1))
+            return await self._show(server, runs)
+
+    async def _show(self, source: Source, runs: Sequence[Watched]) -> int:
+        from paceline.cli.generate import until_signalled
+        from paceline.cli.report import exit_code
+
         if not runs:
             note("no run is unfinished; `paceline show` lists those that ended")
             return 0
-        await _say_who_works(store, runs)
-        # A bus in this process's memory hears nothing of other processes: the store is asked.
-        watching = _Watching(store, bus if bus.shared else None, runs, after)
         board = (
             JsonBoard()
-            if as_json
-            else TerminalBoard(len(settings.run.steps))
+            if self.as_json
+            else TerminalBoard(self.steps)
             if sys.stdout.isatty()
             else LineBoard()
         )
         with board:
-            signalled = await until_signalled(asyncio.create_task(watching.follow(board)))
-        return signalled or exit_code(watching.ended)
+            following = asyncio.create_task(self._follow(source, runs, board))
+            signalled = await until_signalled(following)
+        return signalled or exit_code(self.ended)
 
-
-@dataclass(slots=True)
-class _Watching:
-    """Runs being followed.
-
-    Attributes:
-        store: where they stand.
-        bus: whose events to hear, if it reaches us.
-        runs: the runs.
-        after: position to go on after, for one run.
-        ended: the runs as they ended.
-    """
-
-    store: Store
-    bus: EventBus | None
-    runs: Sequence[Run]
-    after: str | None
-    ended: list[Run] = field(default_factory=list[Run])
-
-    async def follow(self, board: Board) -> None:
+    async def _follow(self, source: Source, runs: Sequence[Watched], board: Board) -> None:
         """Show all of them until the last has ended."""
-        for run in self.runs:
+        for run in runs:
             board.add(run.run_id, run.title, run.total)
-        looking = asyncio.create_task(self._look(board))
+        looking = asyncio.create_task(_look(source, board))
         try:
             async with asyncio.TaskGroup() as tasks:
-                for run in self.runs:
-                    tasks.create_task(self._one(run, board))
+                for run in runs:
+                    tasks.create_task(self._one(source, run.run_id, board))
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
         finally:
             await end(looking)
 
-    async def _one(self, run: Run, board: Board) -> None:
-        async for event in follow(self.store, self.bus, run.run_id, after=self.after):
+    async def _one(self, source: Source, run_id: str, board: Board) -> None:
+        async for event in source.follow(run_id, after=self.after):
             board.event(event)
             Stdout.end_if_unread()
             if event.terminal:
-                self.ended.append(replace(run, status=cast("RunStatus", event.status)))
+                self.ended.append(cast("RunStatus", event.status))
 
-    async def _look(self, board: Board) -> None:
-        while True:
-            with suppress(PartUnavailable):
-                totals = Totals()
-                for worker in await self.store.workers():
-                    totals.add(worker.figures, worker.pool_max)
-                board.figures(totals)
-            await asyncio.sleep(LOOK_EVERY)
+
+async def _look(source: Source, board: Board) -> None:
+    while True:
+        with suppress(PartUnavailable):
+            board.figures(await source.totals())
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def _unfinished(store: Store) -> list[Run]:
-    runs = list(await store.runs(status=("queued", "running"), limit=MOST_RUNS + 1))
+    return _not_too_many(await store.runs(status=("queued", "running"), limit=MOST_RUNS + 1))
+
+
+def _not_too_many(runs: Sequence[W]) -> list[W]:
     if len(runs) > MOST_RUNS:
         note(f"more than {MOST_RUNS} runs are unfinished: following the newest {MOST_RUNS}")
-    return runs[:MOST_RUNS]
+    return list(runs[:MOST_RUNS])
 
 
 async def _say_who_works(store: Store, runs: Sequence[Run]) -> None:

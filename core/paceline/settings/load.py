@@ -17,9 +17,13 @@ from paceline.validation import describe, dotted
 
 PREFIX = "PACELINE_"
 #: Environment variables of ours that are no settings.
-NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG"})
-#: Variables that users of the OpenAI client have set anyway.
-_OPENAI = {"OPENAI_API_KEY": ("provider", "api_key"), "OPENAI_BASE_URL": ("provider", "base_url")}
+NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG", "PACELINE_TOKEN"})
+#: Variables that users of the OpenAI client and of OpenTelemetry have set anyway.
+_OTHERS = {
+    "OPENAI_API_KEY": ("provider", "api_key"),
+    "OPENAI_BASE_URL": ("provider", "base_url"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("otel", "endpoint"),
+}
 #: Sections whose next key is a plugin's name.
 _BY_PLUGIN = ("strategies", "executors", "providers")
 #: A value given as text that begins so is TOML: a list, a table, a string.
@@ -82,13 +86,13 @@ def load_settings(
     environ = os.environ if environ is None else environ
     if config is None and environ.get("PACELINE_CONFIG"):
         config = Path(environ["PACELINE_CONFIG"])
-    openai = [
+    others = [
         Value(path, environ[name], f"environment {name}")
-        for name, path in _OPENAI.items()
+        for name, path in _OTHERS.items()
         if environ.get(name)
     ]
     near = [leaf for value in (*_from_environment(environ), *flags) for leaf in _flat(value)]
-    given = [*openai, *_from_file(config), *near]
+    given = [*others, *_from_file(config), *near]
     given = [Value(_folded(value.path), value.value, value.origin) for value in given]
     loaded = replace(_validated(given), config=config)
     _check_sections(loaded, plugins)
@@ -249,7 +253,7 @@ def _hint(place: Path_) -> str:
 
 
 def _is_secret(path: Path_) -> bool:
-    return path[-1] in {"url", "api_key", "base_url"}
+    return path[-1] in {"url", "api_key", "base_url", "token", "tokens"}
 
 
 def _known_keys(path: Path_) -> list[str]:

@@ -37,6 +37,18 @@ def _without_credentials(url: str) -> str:
     return url
 
 
+def _collector(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    if scheme not in ("http", "https") or not found or not rest.strip("/") or "@" in rest:
+        # Not quoted: it may hold a password.
+        raise PydanticCustomError(
+            "credentials",
+            "must be http://HOST:PORT or https://…, without user or password: a token goes into "
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        )
+    return url
+
+
 Names = Annotated[
     list[str], BeforeValidator(_names), Field(min_length=1), AfterValidator(_each_once)
 ]
@@ -147,6 +159,58 @@ class EventSettings(Options):
     """Seconds that a run's events are kept after the last one."""
 
 
+class OtelSettings(Options):
+    """OpenTelemetry: traces and metrics, sent where an endpoint is set."""
+
+    endpoint: Annotated[str, AfterValidator(_collector)] | None = None
+    """OTLP over HTTP: the collector's address without ``/v1/traces``; not set, nothing is sent."""
+    content: bool = False
+    """Whether prompts and answers are recorded in the spans of attempts."""
+
+
+class LogSettings(Options):
+    """What is said on stderr."""
+
+    format: Literal["plain", "json"] = "plain"
+    """``json`` is one object a line, with the ids of what it concerns."""
+
+
+class TokenSettings(Options):
+    """A bearer token."""
+
+    token: SecretStr = Field(min_length=16, max_length=512)
+    """The token itself: at least 16 characters, better 32 random ones."""
+    tenant: str = Field(default="default", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
+    """Whose runs it shows and makes."""
+    scope: Literal["read", "write"] = "write"
+    """``read`` looks; ``write`` also submits, cancels, resumes and retries."""
+
+
+class WebSettings(Options):
+    """What ``paceline serve`` serves, to whom, and how much of it."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    """Address to listen on. Beyond loopback a token is required."""
+    port: int = Field(default=8080, ge=0, le=65_535)
+    """Port to listen on; 0 is a free one."""
+    tokens: list[TokenSettings] = Field(default_factory=list[TokenSettings], max_length=1000)
+    """Bearer tokens; where there are some, every request needs one."""
+    hosts: Names | None = None
+    """Names that the server answers to in ``Host``, beside those of loopback."""
+    origins: Names | None = None
+    """Other origins whose pages may change things and open sockets, as ``https://example.org``."""
+    max_body: int = Field(default=8 * 2**20, ge=1024, le=32 * 2**20)
+    """Bytes of a request's body, at most."""
+    rate: float = Field(default=50.0, gt=0, le=100_000)
+    """Requests a second of one client; twice as many may come at once."""
+    max_streams: int = Field(default=2000, ge=1, le=100_000)
+    """Sockets and event streams open at once."""
+    max_streams_per_client: int = Field(default=100, ge=1, le=100_000)
+    """Of them, those of one client."""
+    send_timeout: Seconds = 10.0
+    """Seconds that a client may take nothing of its stream before it is closed."""
+
+
 class Settings(Options):
     """Everything that can be set."""
 
@@ -159,6 +223,9 @@ class Settings(Options):
     provider: ProviderSettings = ProviderSettings()
     run: RunSettings = RunSettings()
     events: EventSettings = EventSettings()
+    otel: OtelSettings = OtelSettings()
+    log: LogSettings = LogSettings()
+    web: WebSettings = WebSettings()
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
     """Own prompt templates: step name to file."""
     strategies: dict[str, Section] = Field(default_factory=dict[str, Section])
@@ -177,6 +244,11 @@ class Settings(Options):
     def ledger_kind(self) -> str:
         """Where limits are shared: in Redis as soon as there is one."""
         return "memory" if self.redis.url is None else "redis"
+
+    @property
+    def telemetry_kind(self) -> str | None:
+        """Who is told of the work: nobody, or OpenTelemetry once there is where to send it."""
+        return None if self.otel.endpoint is None else "otel"
 
     @property
     def bus_kind(self) -> str:

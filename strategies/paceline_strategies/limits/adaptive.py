@@ -65,7 +65,7 @@ class Adaptive:
         elif verdict == "slower":
             self._because(period, "kept: the provider is slower with fewer calls too")
         elif self.load.used(period):
-            self.load.grow(period, reach=latency.reach)
+            self.load.grow(period, reach=latency.reach(cut=self.load.ceiling is not None))
             if self.limit > before:
                 self._grew(period)
 

@@ -12,8 +12,8 @@ Verdict = Literal["open", "grows", "slow", "knee", "slower"]
 _FEWEST, _MOST = 16, 64
 #: The anchor is renewed up to this many times its calls; growth is judged from that many on.
 _NEAR, _FAR = 1.2, 1.5
-#: Times the anchor's calls that are tried before they are judged.
-_REACH = 2.5
+#: Times the anchor's calls that are tried before they are judged; less where a cut was before.
+_REACH, _REACH_AFTER_CUT = 2.5, 1.75
 #: Part of more calls that may be lost to latency: 0 a free server, 1 one that only queues.
 _STEEP = 0.65
 #: Times the unloaded latency that is a suspicion by itself.
@@ -81,10 +81,15 @@ class Gradient:
         """
         return self.calls * max(0.5, min(1.0, _ROOM * self.idle / self.ratio))
 
-    @property
-    def reach(self) -> float:
-        """Calls in flight that may be tried, until it is known what so many bring."""
-        return math.inf if self.anchor is None else _REACH * self.anchor.calls
+    def reach(self, *, cut: bool) -> float:
+        """Calls in flight that may be tried, until it is known what so many bring.
+
+        Args:
+            cut: whether more than it takes was tried before.
+        """
+        if self.anchor is None:
+            return math.inf
+        return (_REACH_AFTER_CUT if cut else _REACH) * self.anchor.calls
 
     def forget(self) -> None:
         """Begin to measure anew: the limit was cut."""

@@ -7,20 +7,34 @@ you make; every test that a capability asks for is collected, and no other. Need
 
 import pytest
 
-_SUITES = ("contract", "event_bus", "ledger", "store", "strategy", "strategy_machine")
+_SUITES = (
+    "contract",
+    "event_bus",
+    "event_bus_machine",
+    "executor",
+    "ledger",
+    "provider",
+    "store",
+    "strategy",
+    "strategy_machine",
+)
 # So that a failed comparison shows both sides, as in tests of one's own.
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))
 
 from paceline.testing.contracts.contract import Contract  # noqa: E402
 from paceline.testing.contracts.event_bus import EventBusContract  # noqa: E402
+from paceline.testing.contracts.executor import ExecutorContract  # noqa: E402
 from paceline.testing.contracts.ledger import LedgerContract  # noqa: E402
+from paceline.testing.contracts.provider import ProviderContract  # noqa: E402
 from paceline.testing.contracts.store import StoreContract  # noqa: E402
 from paceline.testing.contracts.strategy import StrategyContract  # noqa: E402
 
 __all__ = [
     "Contract",
     "EventBusContract",
+    "ExecutorContract",
     "LedgerContract",
+    "ProviderContract",
     "StoreContract",
     "StrategyContract",
 ]

@@ -14,14 +14,14 @@ T = TypeVar("T")
 P = ParamSpec("P")
 C = TypeVar("C", bound="Contract")
 
-_CAPABILITY = "paceline_capability"
+_CAPABILITIES = "paceline_capabilities"
 
 
-def when(capability: str) -> Callable[[T], T]:
-    """A test only of parts that declare this capability: the class attribute is true."""
+def when(*capabilities: str) -> Callable[[T], T]:
+    """A test only of parts that declare these capabilities: the class attributes are true."""
 
     def mark(test: T) -> T:
-        setattr(test, _CAPABILITY, capability)
+        setattr(test, _CAPABILITIES, capabilities)
         return test
 
     return mark
@@ -46,9 +46,10 @@ class Contract:
         super().__init_subclass__(**options)
         for name in {name for base in cls.__mro__ for name in vars(base)} - vars(cls).keys():
             test = next((vars(b)[name] for b in cls.__mro__ if vars(b).get(name)), None)
-            capability = getattr(test, _CAPABILITY, None)
-            if isinstance(capability, str):
-                setattr(cls, name, test if getattr(cls, capability) else None)
+            capabilities: tuple[str, ...] = getattr(test, _CAPABILITIES, ())
+            if capabilities:
+                declared = all(getattr(cls, capability) for capability in capabilities)
+                setattr(cls, name, test if declared else None)
 
     def runner(self, seed: int | None = None) -> asyncio.Runner:
         """An event loop for one scenario; `seed` shuffles what is ready at once, if it can."""

@@ -1,15 +1,18 @@
 """What every event bus promises: order, no event lost unseen, nothing after the last."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
+from hypothesis.stateful import run_state_machine_as_test
 
 from paceline.events import Event, EventBus, EventType
 from paceline.positions import Position
 from paceline.testing.contracts.contract import Contract
+from paceline.testing.contracts.event_bus_machine import Streams
 
 
 def event(
@@ -62,13 +65,24 @@ class EventBusContract(Contract):
 
     Declare:
         kept: how many events of a run the bus that you make keeps.
+        loses: whether ``lose`` makes it forget, as a server does that is flushed.
+        steps: how many steps a random scenario has.
     """
 
     kept: ClassVar[int] = 100
+    loses: ClassVar[bool] = False
+    steps: ClassVar[int] = 20
 
     def bus(self) -> EventBus:
-        """Make your bus, empty; called on the event loop."""
+        """Make your bus, empty when the test begins; called on the event loop.
+
+        Where it is ``shared``, each call is another process that sees the same runs.
+        """
         raise NotImplementedError(f"{type(self).__name__}.bus() makes the bus to test")
+
+    async def lose(self) -> None:
+        """Lose all that is kept; asked only where you declare ``loses``."""
+        raise NotImplementedError(f"{type(self).__name__}.lose() makes it forget")
 
     def on_a_bus(self, scenario: Callable[[EventBus], Coroutine[Any, Any, None]]) -> None:
         """Run a scenario on a new bus, closed in the end."""
@@ -85,6 +99,14 @@ class EventBusContract(Contract):
                 ) from None
 
         self.play(with_bus())
+
+    def test_any_order_of_steps_leaves_nobody_with_a_gap_untold(self) -> None:
+        """Publish, trim, end, lose, connect, reconnect with the last offset, in any order."""
+        runs = (f"life-{number}" for number in itertools.count())
+        run_state_machine_as_test(
+            cast("type[Streams]", lambda: Streams(self, next(runs))),
+            settings=self.bounds(self.steps),
+        )
 
     def test_offsets_rise_by_one_in_one_epoch(self) -> None:
         async def scenario(bus: EventBus) -> None:
@@ -122,6 +144,15 @@ class EventBusContract(Contract):
             seen = await hear(bus, 3)
             await bus.publish([event(5)])
             assert numbers(await hear(bus, 3, seen[-1].position)) == [3, 4, 5]
+
+        self.on_a_bus(scenario)
+
+    def test_the_newest_position_is_that_of_the_last_event(self) -> None:
+        async def scenario(bus: EventBus) -> None:
+            assert await bus.newest("r") == "0-0"
+            await bus.publish([event(number) for number in range(3)])
+            assert await bus.newest("r") == (await hear(bus, 3))[-1].position
+            assert await bus.newest("another") == "0-0"
 
         self.on_a_bus(scenario)
 
@@ -185,11 +216,15 @@ class EventBusContract(Contract):
 
         self.on_a_bus(scenario)
 
-    @pytest.mark.parametrize("after", ["", "x", "1", "-1", "1-", "1--2", "5-1", "9" * 99, "１-１"])
-    def test_a_position_that_is_none_is_told_to_be_lost(self, after: str) -> None:
+    def test_a_position_that_is_none_is_told_to_be_lost(self) -> None:
         async def scenario(bus: EventBus) -> None:
             await bus.publish([event(0), event(1)])
-            assert numbers(await hear(bus, 3, after)) == [-1, 0, 1]
+            for after in ("", "x", "1", "-1", "1-", "1--2", "5-1", "9" * 99, "１-１"):
+                heard = numbers(await hear(bus, 3, after))
+                assert heard == [-1, 0, 1], (
+                    f"lost silently: a subscriber with the position {after!r}, which is none, "
+                    f"heard {heard}; send it `resync_required`, then all that is kept"
+                )
 
         self.on_a_bus(scenario)
 

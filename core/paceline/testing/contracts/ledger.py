@@ -90,6 +90,25 @@ class LedgerContract(Contract):
 
         return self.play(with_ledger())
 
+    # -- boards ----------------------------------------------------------------------------
+
+    def test_what_holders_count_is_summed_until_somebody_concludes(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            await ledger.note("limit", {"calls": 2.0, "seconds": 0.5})
+            board = await ledger.note("limit", {"calls": 3.0})
+            assert (board.serial, board.state) == (0, "")
+            assert board.totals == {"calls": 5.0, "seconds": 0.5}
+            assert await ledger.conclude("limit", serial=0, state='{"limit": 7}')
+            assert not await ledger.conclude("limit", serial=0, state="late"), (
+                "who concludes from sums that somebody else concluded from must be told"
+            )
+            after = await ledger.note("limit", {})
+            assert (after.serial, after.state, after.totals) == (1, '{"limit": 7}', {})
+            assert 0 <= after.seconds <= after.now - board.now + board.seconds + 1
+            assert (await ledger.note("other", {})).serial == 0
+
+        self.on_a_ledger(scenario)
+
     # -- leases ----------------------------------------------------------------------------
 
     @when("expires")

@@ -77,11 +77,12 @@ class StrategyContract(Contract):
         """How many permits can surely be out at once."""
         return 8 if self.limit is None else self.least or self.limit
 
-    def work(self, run: int = 0, model: int = 0) -> Work:
+    def work(self, run: int = 0, model: int = 0, *, level: Level | None = None) -> Work:
         """Some work of one of the runs, for one of the models."""
-        call = self.level == "call"
+        level = level or self.level
+        call = level == "call"
         return Work(
-            level=self.level,
+            level=level,
             run_id=f"run-{run}",
             roadmap_id=f"roadmap-{run}",
             concept_id="concept",
@@ -466,6 +467,31 @@ class StrategyContract(Contract):
             permit = await strategy.admit(self.work())
             assert len(strategy.explain().splitlines()) <= 1, "`explain` is for one line of status"
             permit.release(Done())
+
+        self.play(scenario())
+
+    def test_work_of_another_level_passes_at_once(self) -> None:
+        """What it does not govern takes no permit of it and waits for none."""
+
+        async def scenario() -> None:
+            strategy = self.worker()
+            others: tuple[Level, ...] = ("concept", "call")
+            for level in others:
+                if level in strategy.levels:
+                    continue
+                why = (
+                    f"held up: a {level} waits, but `levels` are {sorted(strategy.levels)}; return "
+                    "`Permit()` at once where `work.level not in self.levels`"
+                )
+                work = self.work(level=level)
+                # More than the limit, before and while all permits are out.
+                passed = [await self.got(strategy, work, why) for _ in range(self.room() + 1)]
+                held = await self.full(strategy)
+                passed.append(await self.got(strategy, work, why))
+                for permit in passed:
+                    permit.release(Done())
+                for permit in held:
+                    permit.release(Done())
 
         self.play(scenario())
 

@@ -20,4 +20,5 @@ class StoreContract(
         clock: whether ``advance`` lets time pass. A store that takes its time from the event
             loop needs no more than to declare it; one with a clock of its own also says how
             that is put forward. Leases are of 30 seconds.
+        steps: how many steps a random scenario has.
     """

@@ -12,7 +12,7 @@ class StoreAnyOrder(StoreScenarios):
     """Any order of steps."""
 
     def test_any_order_of_steps_keeps_the_promises(self) -> None:
-        """Claim, renew, lapse, take over, write with an old claim, in any order."""
+        """Claim, renew, lapse, crash, take over, write with an old claim, in any order."""
         run_state_machine_as_test(
-            cast("type[Leases]", lambda: Leases(self)), settings=self.bounds(steps=25)
+            cast("type[Leases]", lambda: Leases(self)), settings=self.bounds(self.steps)
         )

@@ -15,6 +15,7 @@ class StoreScenarios(Contract):
 
     shared: ClassVar[bool] = True
     clock: ClassVar[bool] = False
+    steps: ClassVar[int] = 25
 
     def store(self) -> Store:
         """Make your store, not open yet; called on the event loop.

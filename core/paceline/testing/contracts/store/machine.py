@@ -33,7 +33,7 @@ class Leases(RuleBasedStateMachine):
         self.opened = AsyncExitStack()
         self.status: RunStatus = "queued"
         self.owner: Claim | None = None
-        self.lapsed = False
+        self.passed = 0.0  # seconds since the lease was last renewed
         self.unwanted = False
         self.claims: list[Claim] = []
         self.saved: dict[tuple[str, str], str] = {}
@@ -53,6 +53,11 @@ class Leases(RuleBasedStateMachine):
             await stores[0].register(worker(name))
         return stores
 
+    @property
+    def lapsed(self) -> bool:
+        """Whether the lease has ended. What the steps themselves take is far less than a jump."""
+        return self.passed > LEASE
+
     def store_of(self, name: str) -> Store:
         """The store as the process of a worker sees it."""
         return self.stores[WORKERS.index(name) % 2]
@@ -71,7 +76,7 @@ class Leases(RuleBasedStateMachine):
         assert not self.unwanted, "a run that is to be cancelled was claimed"
         fence = max((one.fence for one in self.claims), default=0) + 1
         assert got.fence == fence, "each claim must have the next fence"
-        self.status, self.owner, self.lapsed = "running", got, False
+        self.status, self.owner, self.passed = "running", got, 0.0
         self.claims.append(got)
 
     @rule(name=workers)
@@ -84,14 +89,20 @@ class Leases(RuleBasedStateMachine):
         )
         assert beat.cancelled == ({self.run_id} if mine and self.unwanted else set())
         if mine:
-            self.lapsed = False
+            self.passed = 0.0
 
     @precondition(lambda self: self.suite.clock)
-    @rule()
-    def lapse(self) -> None:
-        """A lease time passes in which nobody beats."""
-        self.run(self.suite.advance(LEASE + 1))
-        self.lapsed = True
+    @rule(seconds=st.sampled_from([LEASE + 1, LEASE + 1, LEASE + 1, LEASE / 2 + 1]))
+    def jump(self, seconds: float) -> None:
+        """The clock jumps: over a whole lease, or over so much that the next one ends it."""
+        self.run(self.suite.advance(seconds))
+        self.passed += seconds
+
+    @precondition(lambda self: self.suite.shared)
+    @rule(which=st.integers(0, 1))
+    def crash(self, which: int) -> None:
+        """A process dies without a word, and another one comes in its place."""
+        self.stores[which] = self.run(self.suite.opened_store())
 
     @precondition(lambda self: self.claims)
     @rule(which=claims, concept=st.integers(0, 2), step=st.sampled_from(["tutorial", "quiz"]))

@@ -2,10 +2,11 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from paceline.errors import RunConflict, RunNotFound
+from paceline.errors import KeyReused, RunConflict, RunNotFound
 from paceline.store import ConceptState
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios
@@ -78,6 +79,54 @@ class StoreRuns(StoreScenarios):
             *(store.create_run(roadmap(), executor="x", new=True) for store in (one, two) * 4)
         )
         assert len({run.run_id for run, created in answers if created}) == 8
+
+    @scenario
+    async def test_a_submission_sent_again_under_its_key_is_the_same_run(self) -> None:
+        store = await self.opened_store()
+        run, created = await store.create_run(roadmap(), executor="x", new=True, key="k")
+        assert created
+        newer, _ = await store.create_run(roadmap(), executor="x", new=True, key="other")
+        assert newer.run_id != run.run_id
+        assert await store.create_run(roadmap(), executor="x", new=True, key="k") == (run, False)
+        with pytest.raises(KeyReused, match=run.run_id):
+            await store.create_run(roadmap(title="Other"), executor="x", new=True, key="k")
+        assert ids(await store.runs()) == [newer.run_id, run.run_id], "nothing more was created"
+
+    @scenario
+    async def test_submissions_of_one_key_that_come_at_once_are_one_run(self) -> None:
+        one, two, three = await self.processes(3)
+        answers = await asyncio.gather(
+            *(
+                store.create_run(roadmap(), executor="x", new=True, key="k")
+                for store in (one, two, three) * 3
+            )
+        )
+        assert len({run.run_id for run, _ in answers}) == 1
+        assert [created for _, created in answers].count(True) == 1
+        assert len(await one.runs()) == 1
+
+    @scenario
+    async def test_concepts_and_their_artifacts_can_be_asked_for_by_pages(self) -> None:
+        store = await self.opened_store()
+        claim = await claimed(store, concepts=5)
+        await store.save(claim, artifact("c1"), concept=done("c1"))
+        await store.save(claim, artifact("c3"), concept=done("c3"))
+
+        async def page(after: str | None, **asked: Any) -> list[str]:
+            found = await store.concepts(claim.run_id, after=after, **asked)
+            return [one.concept_id for one in found]
+
+        assert await page(None, limit=2) == ["c0", "c1"]
+        assert await page("c1", limit=2) == ["c2", "c3"]
+        assert await page("c4", limit=2) == []
+        assert await page("c1", limit=2, status=["completed"]) == ["c3"]
+        assert await page("nothing", limit=2) == []
+        steps = await store.artifact_steps(claim.run_id, concepts=["c0", "c1"])
+        assert list(steps) == ["c1"]
+        assert await store.artifact_steps(claim.run_id, concepts=[]) == {}
+        assert await store.concept(claim.run_id, "c1") == done("c1")
+        assert await store.concept(claim.run_id, "nothing") is None
+        assert await store.concept("nothing", "c1") is None
 
     @scenario
     async def test_a_roadmap_comes_back_with_its_unknown_fields(self) -> None:

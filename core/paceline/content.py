@@ -95,3 +95,13 @@ def concept_to_json(
         "attempts": state.attempts,
         "steps": list(steps),
     }
+
+
+def letter_to_json(letter: ConceptState) -> dict[str, object]:
+    """A concept that failed for good, for ``--json``; the names are stable."""
+    return {
+        "concept_id": letter.concept_id,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "last_answer": letter.last_answer,
+    }

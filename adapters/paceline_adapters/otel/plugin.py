@@ -1,0 +1,23 @@
+"""Offers the telemetry ``otel``, which ``otel.endpoint`` switches on."""
+
+from paceline.context import Context
+from paceline.hookspecs import Register, hookimpl
+from paceline.options import NoOptions
+from paceline.telemetry import Telemetry
+
+
+def _make(_options: NoOptions, context: Context) -> Telemetry:
+    from paceline_adapters.otel.exporting import make
+
+    return make(context)
+
+
+@hookimpl
+def paceline_register_telemetry(register: Register[Telemetry]) -> None:
+    """Offer it."""
+    register(
+        "otel",
+        _make,
+        options=NoOptions,
+        summary="Traces and metrics to an OpenTelemetry collector.",
+    )

@@ -1,0 +1,192 @@
+"""Our spans as those of OpenTelemetry."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextvars import Token
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import StatusCode
+from opentelemetry.util.types import AttributeValue
+from paceline.provider import Completion, CompletionRequest
+from paceline.store import Run, RunStatus
+from paceline.telemetry import Span
+from paceline.work import Work
+
+from paceline_adapters.otel.instruments import Instruments
+
+Attributes = dict[str, AttributeValue]
+#: Starts an OpenTelemetry span.
+Start = Callable[[], trace.Span]
+
+
+class Live(Span):
+    """A span that is the current one of its task while it lasts.
+
+    What an error says is not recorded, only its type: it may quote a model's answer.
+
+    Args:
+        start: starts it.
+    """
+
+    __slots__ = ("_began", "_start", "_token", "span")
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._began = 0.0
+
+    def __enter__(self) -> "Live":
+        """Start it and make it current."""
+        self.span = self._start()
+        self._token: Token[Context] = otel_context.attach(trace.set_span_in_context(self.span))
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> None:
+        """End it."""
+        otel_context.detach(self._token)
+        if error is not None:
+            self._raised(error)
+        self.over(time.perf_counter() - self._began, error)
+        self.span.end()
+
+    def _raised(self, error: BaseException) -> None:
+        self.span.set_attribute("error.type", type(error).__name__)
+        if isinstance(error, Exception):  # being cancelled is no error
+            self.span.set_status(StatusCode.ERROR)
+
+    def over(self, seconds: float, error: BaseException | None) -> None:
+        """It lasted so long; for those that measure."""
+
+    def failed(self) -> None:
+        """Mark it as failed."""
+        self.span.set_status(StatusCode.ERROR)
+
+    def ended(self, status: RunStatus) -> None:
+        """Say how the run ended."""
+        self.span.set_attribute("paceline.run.status", status)
+        if status == "failed":
+            self.span.set_status(StatusCode.ERROR)
+
+
+class Admit(Live):
+    """A wait for admission.
+
+    Args:
+        start: starts it.
+        instruments: where the wait is counted.
+        level: of the work that waits.
+    """
+
+    __slots__ = ("_instruments", "_level")
+
+    def __init__(self, start: Start, instruments: Instruments, level: str) -> None:
+        super().__init__(start)
+        self._instruments, self._level = instruments, level
+
+    def over(self, seconds: float, error: BaseException | None) -> None:
+        """Count it, unless it was in vain."""
+        if error is None:
+            self._instruments.wait.record(seconds, {"paceline.work.level": self._level})
+
+
+class Attempt(Live):
+    """One attempt, as the conventions for generative AI describe it.
+
+    Args:
+        tracer: starts it.
+        instruments: where duration and tokens are counted.
+        work: what was admitted.
+        request: what is asked.
+        content: whether prompts and answers may be recorded.
+    """
+
+    __slots__ = ("_content", "_instruments", "_known")
+
+    def __init__(
+        self,
+        tracer: trace.Tracer,
+        instruments: Instruments,
+        work: Work,
+        request: CompletionRequest,
+        *,
+        content: bool,
+    ) -> None:
+        provider, _, model = work.key.partition(":")
+        self._instruments, self._content = instruments, content
+        self._known: Attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": provider,
+            "gen_ai.request.model": model,
+        }
+        attributes: Attributes = {
+            **self._known,
+            "gen_ai.request.max_tokens": request.max_tokens,
+            "gen_ai.output.type": "text" if request.schema is None else "json",
+            "paceline.attempt": work.attempt,
+        }
+        if content:
+            messages = [_message(one.role, one.content) for one in request.messages]
+            attributes["gen_ai.input.messages"] = json.dumps(messages, ensure_ascii=False)
+        super().__init__(
+            lambda: tracer.start_span(
+                f"chat {model}", kind=trace.SpanKind.CLIENT, attributes=attributes
+            )
+        )
+
+    def answered(self, completion: Completion) -> None:
+        """Say who answered, and what it cost."""
+        self._known["gen_ai.response.model"] = completion.model
+        self.span.set_attribute("gen_ai.response.model", completion.model)
+        if completion.request_id:
+            self.span.set_attribute("paceline.response.request_id", completion.request_id)
+        used = {"input": completion.prompt_tokens, "output": completion.completion_tokens}
+        for kind, tokens in used.items():
+            self.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
+            self._instruments.tokens.record(tokens, {**self._known, "gen_ai.token.type": kind})
+        if self._content:
+            said = json.dumps([_message("assistant", completion.text)], ensure_ascii=False)
+            self.span.set_attribute("gen_ai.output.messages", said)
+
+    def over(self, seconds: float, error: BaseException | None) -> None:
+        """Count how long it was in flight."""
+        if error is not None:
+            self._known["error.type"] = type(error).__name__
+        self._instruments.duration.record(seconds, self._known)
+
+
+def _message(role: str, text: str) -> Mapping[str, object]:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+class Submission(Span):
+    """A submission: its trace is known once its run is, so the span is made in the end.
+
+    Args:
+        make: makes the span of a run with an outcome, or of none; gets the start in ns.
+    """
+
+    __slots__ = ("_began", "_make", "_run")
+
+    def __init__(self, make: Callable[[int, Run | None, str], trace.Span]) -> None:
+        self._make = make
+        self._run: tuple[Run | None, str] = (None, "failed")
+
+    def __enter__(self) -> "Submission":
+        """Note when it began."""
+        self._began = time.time_ns()
+        return self
+
+    def submitted(self, run: Run, outcome: str) -> None:
+        """Note what it came to."""
+        self._run = (run, outcome)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> None:
+        """Make its span."""
+        span = self._make(self._began, *self._run)
+        if error is not None:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
+        span.end()

@@ -1,0 +1,25 @@
+"""An HTTP API, live progress and a page, to serve or to mount into an application of yours.
+
+``Backend`` opens paceline's parts; ``create_app`` makes a whole application of it, ``router`` the
+routes alone. They are imported when they are used: the command's plugin lies in this package too.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paceline_adapters.web.app import create_app, router
+    from paceline_adapters.web.backend import Backend
+
+__all__ = ["Backend", "create_app", "router"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Backend":
+        from paceline_adapters.web import backend
+
+        return backend.Backend
+    if name in __all__:
+        from paceline_adapters.web import app
+
+        return getattr(app, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

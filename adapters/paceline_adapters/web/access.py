@@ -1,0 +1,126 @@
+"""Who asks, and what they may: bearer tokens, and tickets for what cannot send a header."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from paceline.errors import SettingsError
+from paceline.settings.model import WebSettings
+from paceline.store import Run
+
+from paceline_adapters.web.problems import Problem
+
+Scope = Literal["read", "write"]
+
+#: Whose runs everybody sees where there are no tokens.
+DEFAULT_TENANT = "default"
+#: Seconds that a ticket is good for, once.
+TICKET_SECONDS = 30.0
+_MOST_TICKETS = 10_000
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="paceline"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        tenant: whose runs it sees.
+        scope: what it may.
+        name: what tells it from other clients, for limits; no secret.
+    """
+
+    tenant: str
+    scope: Scope
+    name: str
+
+    def sees(self, run: Run) -> bool:
+        """Whether a run is the caller's."""
+        return tenant_of(run) == self.tenant
+
+
+def tenant_of(run: Run) -> str:  # noqa: ARG001
+    """Whose run it is."""
+    return DEFAULT_TENANT
+
+
+class Access:
+    """Tells callers by what they send.
+
+    Args:
+        web: the tokens.
+        clock: seconds that rise steadily.
+    """
+
+    def __init__(self, web: WebSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        if any(one.tenant != DEFAULT_TENANT for one in web.tokens):
+            raise SettingsError(
+                f"web.tokens: runs carry no tenant, so each token's must be {DEFAULT_TENANT!r}"
+            )
+        self._clock = clock
+        self._tokens: list[tuple[bytes, str, Scope]] = [
+            (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens
+        ]
+        self._tickets: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+
+    @property
+    def required(self) -> bool:
+        """Whether every request needs a token."""
+        return bool(self._tokens)
+
+    def caller(self, authorization: str | None, client: str) -> Caller:
+        """Who sends this ``Authorization`` header.
+
+        Args:
+            authorization: the header, if there is one.
+            client: the client's address.
+
+        Raises:
+            Problem: 401, a token is needed and this is none.
+        """
+        if not self._tokens:
+            return Caller(DEFAULT_TENANT, "write", client)
+        kind, _, token = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise _unauthorized("This needs a bearer token.")
+        given = _digest(token.strip())
+        found: Caller | None = None
+        for digest, tenant, scope in self._tokens:  # all of them, whichever fits
+            if hmac.compare_digest(digest, given):
+                found = Caller(tenant, scope, digest.hex()[:16])
+        if found is None:
+            raise _unauthorized("No such token.")
+        return found
+
+    def ticket(self, caller: Caller) -> str:
+        """A ticket that opens one stream, soon."""
+        ticket = secrets.token_urlsafe(32)
+        self._tickets[ticket] = (caller, self._clock() + TICKET_SECONDS)
+        while len(self._tickets) > _MOST_TICKETS:
+            self._tickets.popitem(last=False)
+        return ticket
+
+    def redeem(self, ticket: str) -> Caller:
+        """Who was given a ticket; it is good once.
+
+        Raises:
+            Problem: 401, it is unknown, used or too old.
+        """
+        caller, until = self._tickets.pop(ticket, (None, 0.0))
+        if caller is None or until < self._clock():
+            raise _unauthorized("No such ticket, or it was used or is too old.")
+        return caller
+
+
+def _digest(token: str) -> bytes:
+    # Of equal length, so that comparing tells nothing of the token's.
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "unauthorized", detail, headers=_CHALLENGE)

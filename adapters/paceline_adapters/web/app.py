@@ -1,0 +1,124 @@
+"""The whole application, and its routes alone for an application of yours."""
+
+from http import HTTPStatus
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.routing import compile_path
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paceline_adapters.web.backend import Backend
+from paceline_adapters.web.gate import Gate
+from paceline_adapters.web.metrics import Metrics
+from paceline_adapters.web.problems import problem_of
+from paceline_adapters.web.routes.concepts import concepts_router
+from paceline_adapters.web.routes.events import events_router
+from paceline_adapters.web.routes.live import live_router
+from paceline_adapters.web.routes.operations import operations_router
+from paceline_adapters.web.routes.runs import runs_router
+from paceline_adapters.web.sockets import sockets_router
+
+#: What the page may do: load its own files, and talk to its own server.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+def router(backend: Backend) -> APIRouter:
+    """Every route of the API, and the sockets, for an application of yours.
+
+    Checks of tokens, origins and limits come with it; so do problem details.
+
+    Args:
+        backend: what to serve, to be opened before the first request.
+    """
+    metrics = Metrics()
+    gate = Gate(backend.settings.web, metrics)
+    routes = APIRouter()
+    routes.include_router(runs_router(backend, gate))
+    routes.include_router(events_router(backend, gate, metrics))
+    routes.include_router(concepts_router(backend, gate))
+    routes.include_router(live_router(backend, gate))
+    routes.include_router(operations_router(backend, gate, metrics))
+    routes.include_router(sockets_router(backend, gate, metrics))
+    return routes
+
+
+def create_app(backend: Backend) -> FastAPI:
+    """The API, the sockets and the page as one application, to serve or to mount.
+
+    Args:
+        backend: what to serve, to be opened before the first request.
+    """
+    app = FastAPI(
+        title="paceline",
+        version=metadata.version("paceline"),
+        summary="Generate learning content for roadmaps, and watch it.",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(router(backend))
+    page = Path(str(files("paceline_adapters.web"))) / "page"
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(page / "index.html")
+
+    app.mount("/page", StaticFiles(directory=page), name="page")
+
+    async def told(request: Request, error: Exception) -> Response:
+        response = problem_of(error).response()
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = _allowed(app, request.scope["path"].removeprefix(request.scope["root_path"]))
+            if allowed:
+                response.headers["Allow"] = ", ".join(allowed)
+        return response
+
+    for kind in (HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, told)
+
+    app.add_middleware(_PageHeaders)
+    return app
+
+
+def _allowed(app: FastAPI, path: str) -> list[str]:
+    """What may be done at a path, over all of its routes: each route knows of itself alone."""
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern, _, _ = compile_path(template)
+        if pattern.match(path):
+            found |= {method.upper() for method in operations}
+    return sorted(found)
+
+
+class _PageHeaders:
+    """Adds to every answer what a page of ours may do, where the answer says nothing itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _PAGE_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,66 @@
+// The API: requests with the tab's token, and errors as the server words them.
+
+const ROOT = new URL("../", import.meta.url);
+const KEY = "paceline-token";
+
+let askForToken = async () => null;
+let asking = null;
+
+/** Say how a token is asked for; it gives one, or `null`. */
+export function tokensFrom(ask) {
+  askForToken = ask;
+}
+
+/** What the server answered instead of what was asked for (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, { title = "The server did not answer", detail = "", faults = [] } = {}) {
+    super(detail || title);
+    this.status = status;
+    this.title = title;
+    this.faults = faults ?? [];
+  }
+}
+
+/** Ask the API. `body` is sent as it is; `as` is `json` or `text`. */
+export async function ask(path, { method = "GET", body, headers = {}, as = "json" } = {}) {
+  for (;;) {
+    const token = sessionStorage.getItem(KEY);
+    const sent = { ...headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    let answer;
+    try {
+      answer = await fetch(new URL(path, ROOT), { method, body, headers: sent });
+      if (answer.ok) return as === "json" ? await answer.json() : await answer.text();
+    } catch {
+      throw new Problem(0, { detail: "The server cannot be reached." });
+    }
+    const problem = new Problem(answer.status, await answer.json().catch(() => ({})));
+    if (answer.status !== 401) throw problem;
+    // Another request may have asked meanwhile: then its token is tried.
+    if (sessionStorage.getItem(KEY) === token && !(await newToken(token, problem))) throw problem;
+  }
+}
+
+async function newToken(old, problem) {
+  asking ??= askForToken(old ? problem.message : "").finally(() => {
+    asking = null;
+  });
+  const token = await asking;
+  if (token) sessionStorage.setItem(KEY, token);
+  return Boolean(token);
+}
+
+/** The address of a socket, with a ticket where one is needed: a socket sends no header. */
+export async function socketAddress(path, query = {}) {
+  const address = new URL(path, ROOT);
+  address.protocol = address.protocol.replace("http", "ws");
+  for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
+  const { ticket } = sessionStorage.getItem(KEY)
+    ? await ask("api/tickets", { method: "POST" })
+    : {};
+  if (ticket) address.searchParams.set("ticket", ticket);
+  return address;
+}
+
+export const runPath = (runId) => `api/runs/${encodeURIComponent(runId)}`;
+export const conceptPath = (runId, conceptId) =>
+  `${runPath(runId)}/concepts/${encodeURIComponent(conceptId)}`;

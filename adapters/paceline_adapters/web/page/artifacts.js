@@ -1,0 +1,81 @@
+// What was made for a concept, as one reads it: a tutorial, resources, a quiz.
+
+import { ask, conceptPath } from "./api.js";
+import { linkOut, nodesOf, safeAddress } from "./hostile.js";
+import { make } from "./dom.js";
+
+/** An artifact as nodes; what has an unknown shape comes as the server renders it. */
+export async function nodesOfArtifact(runId, conceptId, artifact) {
+  const shown = SHOWN[artifact.step]?.(artifact.content);
+  if (shown) return [shown];
+  const step = encodeURIComponent(artifact.step);
+  const html = await ask(`${conceptPath(runId, conceptId)}/artifacts/${step}.html`, { as: "text" });
+  return [make("div", { class: "prose" }, ...nodesOf(html))];
+}
+
+/** Who made it, and what it took. */
+export function factsOf(artifact) {
+  const { model, prompt_tokens: asked, completion_tokens: answered, seconds, attempts } = artifact;
+  const facts = [
+    model,
+    `${(asked + answered).toLocaleString()} tokens`,
+    `${seconds.toFixed(1)} s`,
+    artifact.cost === null ? null : `${artifact.cost.toFixed(4)} cost`,
+    attempts > 1 ? `${attempts} attempts` : null,
+  ];
+  return facts.filter(Boolean).join(" · ");
+}
+
+const isText = (value) => typeof value === "string";
+
+function resources(content) {
+  const list = content?.resources;
+  if (!Array.isArray(list) || !list.every((one) => isText(one?.title) && isText(one?.url))) {
+    return null;
+  }
+  return make(
+    "ul",
+    { class: "resources" },
+    ...list.map((one) =>
+      make(
+        "li",
+        {},
+        make(
+          "p",
+          { class: "resource-title" },
+          linkOut(one.url, one.title),
+          make("span", { class: "tag" }, one.type ?? ""),
+        ),
+        make("p", { class: "hint" }, safeAddress(one.url)?.host ?? one.url),
+        make("p", {}, one.why ?? ""),
+      ),
+    ),
+  );
+}
+
+function quiz(content) {
+  const list = content?.questions;
+  const whole = (one) =>
+    isText(one?.question) && Array.isArray(one.options) && Array.isArray(one.answer);
+  if (!Array.isArray(list) || !list.every(whole)) return null;
+  return make("ol", { class: "quiz" }, ...list.map(question));
+}
+
+function question({ question: text, options, answer, explanation, difficulty }) {
+  const right = answer.map((index) => String(options[index]));
+  return make(
+    "li",
+    {},
+    make("p", { class: "question" }, text, make("span", { class: "tag" }, difficulty ?? "")),
+    make("ol", { class: "options", type: "A" }, ...options.map((one) => make("li", {}, String(one)))),
+    make(
+      "details",
+      {},
+      make("summary", {}, "Answer"),
+      make("p", { class: "right" }, right.join(" · ")),
+      make("p", {}, explanation ?? ""),
+    ),
+  );
+}
+
+const SHOWN = { resources, quiz };

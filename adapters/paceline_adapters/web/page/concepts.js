@@ -1,0 +1,123 @@
+// The concepts of one run as rows under their stages and modules, changed in place.
+
+import { inFrame, make, mark, say } from "./dom.js";
+
+const GLYPHS = { pending: "·", generating: "◔", completed: "✓", failed: "✕" };
+
+/** A concept's state as one word. */
+const stateOf = (one) => (one.status === "pending" && one.generating ? "generating" : one.status);
+
+class ConceptRow {
+  #glyph = make("span", { class: "glyph", "aria-hidden": "true" });
+  #name = make("span", { class: "concept-name" });
+  #steps = make("span", { class: "steps", "aria-hidden": "true" });
+  #reason = make("p", { class: "reason", hidden: true });
+
+  constructor(runId, conceptId) {
+    this.link = make(
+      "a",
+      {
+        class: "concept",
+        href: `#/runs/${encodeURIComponent(runId)}/${encodeURIComponent(conceptId)}`,
+      },
+      this.#glyph,
+      this.#name,
+      this.#steps,
+    );
+    this.element = make("li", { "data-concept": conceptId }, this.link, this.#reason);
+  }
+
+  show(concept) {
+    const state = stateOf(concept);
+    mark(this.element, "data-status", state);
+    say(this.#glyph, GLYPHS[state]);
+    say(this.#name, concept.name);
+    say(this.#steps, concept.steps.map((step) => step.slice(0, 1).toUpperCase()).join(" "));
+    mark(this.#steps, "title", concept.steps.join(", "));
+    const made = concept.steps.length ? `; made: ${concept.steps.join(", ")}` : "";
+    mark(this.link, "aria-label", `${concept.name}: ${state}${made}`);
+    say(this.#reason, concept.reason ?? "");
+    this.#reason.hidden = !concept.reason;
+  }
+}
+
+/** All concepts of a run, and the element that shows them. */
+export class ConceptList {
+  element = make("div", { class: "stages" });
+  #rows = new Map();
+  #modules = new Map();
+  #concepts = new Map();
+  #dirty = new Set();
+
+  constructor(runId, roadmap) {
+    this.runId = runId;
+    for (const stage of [...roadmap.stages].sort((a, b) => a.order - b.order)) {
+      this.element.append(
+        make(
+          "section",
+          { class: "stage" },
+          make("h3", {}, stage.name),
+          make("div", { class: "modules" }, ...stage.modules.map((one) => this.#module(stage, one))),
+        ),
+      );
+    }
+  }
+
+  #module(stage, module) {
+    const list = make("ul", { class: "concept-list" });
+    const count = make("span", { class: "count" });
+    const key = `${stage.stage_id}\n${module.module_id}`;
+    this.#modules.set(key, { list, count, ids: module.concepts.map((one) => one.concept_id) });
+    for (const one of module.concepts) {
+      this.put({ concept_id: one.concept_id, name: one.name, status: "pending", steps: [], key });
+    }
+    return make("section", { class: "module" }, make("h4", {}, module.name, " ", count), list);
+  }
+
+  get(conceptId) {
+    return this.#concepts.get(conceptId);
+  }
+
+  /** Change what is known of a concept. */
+  put(change) {
+    const id = change.concept_id;
+    this.#concepts.set(id, { ...this.#concepts.get(id), ...change });
+    this.#dirty.add(id);
+    inFrame(`concepts ${this.runId}`, () => this.#show());
+  }
+
+  /** How many are in a state. */
+  count(state) {
+    let found = 0;
+    for (const one of this.#concepts.values()) found += stateOf(one) === state;
+    return found;
+  }
+
+  #show() {
+    const touched = new Set();
+    for (const id of this.#dirty) {
+      const concept = this.#concepts.get(id);
+      let row = this.#rows.get(id);
+      if (!row) {
+        row = new ConceptRow(this.runId, id);
+        this.#rows.set(id, row);
+        this.#modules.get(concept.key)?.list.append(row.element);
+      }
+      row.show(concept);
+      touched.add(concept.key);
+    }
+    this.#dirty.clear();
+    for (const key of touched) this.#count(this.#modules.get(key));
+  }
+
+  #count(module) {
+    if (!module) return;
+    const done = module.ids.filter((id) => stateOf(this.#concepts.get(id)) === "completed").length;
+    say(module.count, `${done}/${module.ids.length}`);
+  }
+
+  /** Put the focus on a concept's row. */
+  focus(conceptId) {
+    this.#rows.get(conceptId)?.link.focus();
+  }
+}

@@ -1,0 +1,24 @@
+// Asks for a token once; it is kept for this tab alone.
+
+import { byId } from "./dom.js";
+
+/** Ask for a token; `problem` says what was wrong with the last one. `null` if none is given. */
+export function askForToken(problem) {
+  const dialog = byId("token");
+  const input = byId("token-value");
+  byId("token-error").textContent = problem;
+  byId("token-error").hidden = !problem;
+  input.value = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener(
+      "close",
+      () => {
+        const token = input.value.trim();
+        input.value = "";
+        resolve(token || null);
+      },
+      { once: true },
+    );
+  });
+}

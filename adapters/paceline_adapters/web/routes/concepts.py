@@ -1,0 +1,192 @@
+"""Concepts of a run, and what was made for them."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from paceline.content import artifact_to_json, concept_to_json, in_order
+from paceline.store import Artifact, ConceptState, ConceptStatus, Run
+
+from paceline_adapters.web.access import Caller
+from paceline_adapters.web.backend import Backend
+from paceline_adapters.web.gate import Gate, Reading
+from paceline_adapters.web.models import (
+    ArtifactAnswer,
+    ArtifactList,
+    ConceptPage,
+    ConceptWithArtifacts,
+)
+from paceline_adapters.web.problems import Problem, responses
+from paceline_adapters.web.rendering import to_html
+from paceline_adapters.web.routes.runs import MOST_OF_A_PAGE, RunId, found
+
+Form = Literal["json", "md", "html"]
+ConceptId = Annotated[str, Path(max_length=400, description="The concept.")]
+StepName = Annotated[
+    str,
+    Path(max_length=100, description="The step; with `.md` or `.html` behind it, in that form."),
+]
+
+_MEDIA: dict[Form, str] = {
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
+_TEXT = {"schema": {"type": "string"}}
+
+
+class Concepts:
+    """Reads concepts of a run, with what the run's stream knows of them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def page(
+        self, run: Run, *, status: list[ConceptStatus], limit: int, after: str | None
+    ) -> dict[str, object]:
+        """Concepts that follow ``after``."""
+        backend = self._backend
+        if after is not None and after not in await backend.names.of(run.run_id):
+            raise _no_concept(run, after)
+        states = await backend.store.concepts(run.run_id, status=status, limit=limit, after=after)
+        steps = await backend.store.artifact_steps(
+            run.run_id, concepts=[one.concept_id for one in states]
+        )
+        shown = [await self.described(run, one, steps.get(one.concept_id, ())) for one in states]
+        more = states[-1].concept_id if len(states) == limit else None
+        return {"concepts": shown, "after": more}
+
+    async def described(
+        self, run: Run, state: ConceptState, steps: "frozenset[str] | tuple[()]"
+    ) -> dict[str, object]:
+        """A concept without its content."""
+        backend = self._backend
+        place = (await backend.names.of(run.run_id))[state.concept_id]
+        channel = backend.hub.known(run.run_id)
+        return {
+            **concept_to_json(
+                state, {state.concept_id: place.name}, in_order(backend.settings, steps)
+            ),
+            "stage_id": place.stage_id,
+            "module_id": place.module_id,
+            "generating": channel is not None and state.concept_id in channel.generating,
+        }
+
+    async def artifacts(self, run: Run, concept_id: str, step: str | None = None) -> list[Artifact]:
+        """What was made for a concept, in the order of the steps."""
+        if concept_id not in await self._backend.names.of(run.run_id):
+            raise _no_concept(run, concept_id)
+        made = await self._backend.store.artifacts(run.run_id, concept_id=concept_id, step=step)
+        return self._backend.reader.ordered(made)
+
+
+def concepts_router(backend: Backend, gate: Gate) -> APIRouter:
+    """Routes of concepts and artifacts."""
+    router = APIRouter(
+        prefix="/api/runs/{run_id}/concepts", tags=["concepts"], route_class=gate.route()
+    )
+    errors = responses(400, 401, 404, 422, 429, 503)
+    concepts = Concepts(backend)
+
+    async def run_of(caller: Caller, run_id: str) -> Run:
+        return await found(backend, caller, run_id)
+
+    @router.get("", responses=errors)
+    async def list_concepts(
+        caller: Reading,
+        run_id: RunId,
+        status: Annotated[list[ConceptStatus] | None, Query(description="Only these.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_OF_A_PAGE, description="Most of a page.")] = 200,
+        after: Annotated[
+            str | None, Query(max_length=400, description="The last concept of the page before.")
+        ] = None,
+    ) -> ConceptPage:
+        """List concepts in the roadmap's order."""
+        run = await run_of(caller, run_id)
+        return ConceptPage.model_validate(
+            await concepts.page(run, status=status or [], limit=limit, after=after)
+        )
+
+    @router.get("/{concept_id:path}/artifacts", responses=errors)
+    async def list_artifacts(caller: Reading, run_id: RunId, concept_id: ConceptId) -> ArtifactList:
+        """Show all that was made for a concept."""
+        made = await concepts.artifacts(await run_of(caller, run_id), concept_id)
+        return ArtifactList.model_validate({"artifacts": [artifact_to_json(one) for one in made]})
+
+    @router.get(
+        "/{concept_id:path}/artifacts/{step}",
+        response_model=ArtifactAnswer,
+        responses={
+            200: {"content": {"text/markdown": _TEXT, "text/html": _TEXT}},
+            **errors,
+            **responses(406),
+        },
+    )
+    async def get_artifact(
+        caller: Reading, request: Request, run_id: RunId, concept_id: ConceptId, step: StepName
+    ) -> Response:
+        """Show what one step made: JSON, or Markdown or HTML by suffix or ``Accept``."""
+        name, form = _form(step, request.headers.get("accept", "*/*"))
+        made = await concepts.artifacts(await run_of(caller, run_id), concept_id, name)
+        if not made:
+            raise Problem(404, "artifact-not-found", f"There is no artifact {name!r} of it.")
+        if form == "json":
+            text = ArtifactAnswer.model_validate(artifact_to_json(made[0])).model_dump_json()
+        else:
+            text = backend.reader.markdown(made[0])
+            text = to_html(text) if form == "html" else text
+        return Response(text, media_type=_MEDIA[form], headers={"Vary": "Accept"})
+
+    @router.get("/{concept_id:path}", responses=errors)
+    async def get_concept(
+        caller: Reading, run_id: RunId, concept_id: ConceptId
+    ) -> ConceptWithArtifacts:
+        """Show a concept and all that was made for it."""
+        run = await run_of(caller, run_id)
+        state = await backend.store.concept(run_id, concept_id)
+        if state is None:
+            raise _no_concept(run, concept_id)
+        made = await concepts.artifacts(run, concept_id)
+        described = await concepts.described(run, state, frozenset(one.step for one in made))
+        return ConceptWithArtifacts.model_validate(
+            {
+                **described,
+                "last_answer": state.last_answer,
+                "artifacts": [artifact_to_json(one) for one in made],
+            }
+        )
+
+    return router
+
+
+def _form(step: str, accept: str) -> tuple[str, Form]:
+    """A step's name, and the form that is wanted: by suffix, else by what is accepted."""
+    for form in _MEDIA:
+        if step.endswith(f".{form}"):
+            return step.removesuffix(f".{form}"), form
+    wanted = sorted((part.partition(";") for part in accept.split(",")), key=_quality, reverse=True)
+    for media, _, _ in wanted:
+        kind = media.strip().lower()
+        if kind in ("*/*", "application/*", "application/json", ""):
+            return step, "json"
+        if kind in ("text/*", "text/markdown", "text/plain"):
+            return step, "md"
+        if kind == "text/html":
+            return step, "html"
+    raise Problem(
+        406, "not-acceptable", "It is there as application/json, text/markdown and text/html."
+    )
+
+
+def _quality(part: tuple[str, str, str]) -> float:
+    for parameter in part[2].split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _no_concept(run: Run, concept_id: str) -> Problem:
+    return Problem(404, "concept-not-found", f"Run {run.run_id} has no concept {concept_id!r}.")

@@ -1,0 +1,93 @@
+"""Both layers, workers, strategy; who asks; tickets for streams."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from paceline.overview import Overview, overview
+from paceline.settings.load import options_for
+
+from paceline_adapters.web.access import TICKET_SECONDS
+from paceline_adapters.web.backend import Backend
+from paceline_adapters.web.gate import Gate, Reading
+from paceline_adapters.web.models import (
+    LiveAnswer,
+    SessionAnswer,
+    StrategyAnswer,
+    TicketAnswer,
+    WorkerList,
+)
+from paceline_adapters.web.problems import responses
+
+
+def live_router(backend: Backend, gate: Gate) -> APIRouter:
+    """Routes of what goes on now."""
+    errors = responses(400, 401, 429, 503)
+    router = APIRouter(prefix="/api", tags=["live"], route_class=gate.route(), responses=errors)
+
+    async def look() -> Overview:
+        return await overview(backend.store, backend.executor)
+
+    @router.get("/live")
+    async def live_figures(_: Reading) -> LiveAnswer:
+        """Both layers, now and over the last minutes."""
+        now = backend.figures.now
+        return LiveAnswer.model_validate(
+            {
+                "sentence": now.sentence,
+                "now": now.to_json(),
+                "history": [sample.to_json() for sample in backend.figures.history],
+            }
+        )
+
+    @router.get("/workers")
+    async def list_workers(_: Reading) -> WorkerList:
+        """List every worker, and what it does."""
+        view = await look()
+        return WorkerList.model_validate(
+            {
+                "workers": [asdict(worker) for worker in view.workers],
+                "unreachable": view.unreachable,
+            }
+        )
+
+    @router.get("/strategy")
+    async def explain_strategy(_: Reading) -> StrategyAnswer:
+        """Say which strategies decide, what their limits are now, and why."""
+        view = await look()
+        settings = backend.settings
+        options = {
+            name: backend.plugins.strategy(name)
+            .check(options_for(settings.strategies, name), f"strategies.{name}")
+            .model_dump(mode="json")
+            for name in settings.strategy
+        }
+        return StrategyAnswer.model_validate(
+            {
+                "strategy": settings.strategy,
+                "options": options,
+                "workers": [
+                    {"worker_id": worker.worker_id, "explain": worker.strategy}
+                    for worker in view.workers
+                ],
+                "why": view.why(),
+            }
+        )
+
+    @router.get("/session")
+    async def show_session(caller: Reading) -> SessionAnswer:
+        """Say who asks, and what paceline is made of here."""
+        return SessionAnswer.model_validate(
+            {
+                "tenant": caller.tenant,
+                "scope": caller.scope,
+                "token_required": gate.access.required,
+                "parts": backend.parts(),
+            }
+        )
+
+    @router.post("/tickets", status_code=201, responses=responses(403))
+    async def make_ticket(caller: Reading) -> TicketAnswer:
+        """Make a ticket that opens one stream, for browsers: a socket sends no header."""
+        return TicketAnswer(ticket=gate.access.ticket(caller), expires_in=TICKET_SECONDS)
+
+    return router

@@ -1,0 +1,211 @@
+"""What it costs to be watched: events a second, their delay, and memory of a socket.
+
+A server in a process of its own publishes the events of one run, at the rate of the canonical
+workload and then as fast as it can; 1, 100 and 1 000 sockets hear them, at the level ``concept``
+(every event) and ``roadmap`` (coalesced). The delay is from an event's ``at`` to its arrival.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import statistics
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import click
+
+_AT = b'"at":"'
+#: Seconds after the last event in which whatever is under way arrives.
+_LINGER = 5.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the sockets of one measurement heard.
+
+    Attributes:
+        messages: events and states that arrived.
+        delays: seconds from an event to its arrival.
+        last_at: when the last one arrived, by the loop's clock.
+        news: set when one arrives.
+    """
+
+    messages: int = 0
+    delays: list[float] = field(default_factory=list[float])
+    last_at: float = 0.0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Watcher(asyncio.Protocol):
+    """A socket that reads as little as it can, so that the server is what is measured."""
+
+    def __init__(self, host: str, path: str, heard: Heard) -> None:
+        self._request = (
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"
+        ).encode()
+        self._heard = heard
+        self._buffer = b""
+        self._open = False
+        self.greeted = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the socket."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        self._buffer += data
+        if not self._open:
+            head, end, rest = self._buffer.partition(b"\r\n\r\n")
+            if not end:
+                return
+            assert b" 101 " in head.split(b"\r\n", 1)[0], head
+            self._open, self._buffer = True, rest
+        at = 0
+        while (stop := self._end_of_frame(at)) is not None:
+            self._hear(self._buffer[at:stop])
+            at = stop
+        self._buffer = self._buffer[at:]
+
+    def _end_of_frame(self, at: int) -> int | None:
+        """Where the frame at a place ends, if it is whole; the server's are not masked."""
+        if len(self._buffer) < at + 4:
+            return None
+        length, begin = self._buffer[at + 1], at + 2
+        if length == 126:
+            (length,), begin = struct.unpack_from(">H", self._buffer, begin), begin + 2
+        return None if len(self._buffer) < begin + length else begin + length
+
+    def _hear(self, frame: bytes) -> None:
+        at = frame.rfind(_AT)
+        if at < 0:
+            return
+        if not self.greeted.done():
+            self.greeted.set_result(None)  # the first is the state, which was before
+            return
+        text = frame[at + len(_AT) : frame.index(b'"', at + len(_AT))].decode()
+        now = datetime.now().astimezone()
+        self._heard.messages += 1
+        self._heard.delays.append((now - datetime.fromisoformat(text)).total_seconds())
+        self._heard.news.set()
+        self._heard.last_at = asyncio.get_running_loop().time()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server's process."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    run_id: str
+
+    async def ask(self, line: str) -> dict[str, Any]:
+        """Tell it something, and read its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        answer: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        return answer
+
+    async def watch(self, count: int, level: str, heard: Heard) -> list[Watcher]:
+        """Open so many sockets, each greeted."""
+        host, path = f"127.0.0.1:{self.port}", f"/ws/runs/{self.run_id}?level={level}"
+        loop = asyncio.get_running_loop()
+        watchers: list[Watcher] = []
+        for _ in range(count):
+            _, watcher = await loop.create_connection(
+                lambda: Watcher(host, path, heard), "127.0.0.1", self.port
+            )
+            await watcher.greeted
+            watchers.append(watcher)
+        return watchers
+
+
+async def _measure(server: Server, count: int, level: str, events: int, rate: float) -> str:
+    heard = Heard()
+    watchers = await server.watch(count, level, heard)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await server.ask(f"{events} {rate}")
+    expected = events * count
+    with suppress(TimeoutError):
+        while heard.messages < expected:
+            async with asyncio.timeout(_LINGER):
+                await heard.news.wait()
+            heard.news.clear()
+    took = max(heard.last_at - begun, 1e-9)
+    for watcher in watchers:
+        assert watcher.transport is not None
+        watcher.transport.abort()
+    offered = f"{rate:g}/s" if rate else "at once"
+    return (
+        f"| {count} | `{level}` | {events} {offered} | {heard.messages / count:.1f} "
+        f"| {heard.messages / took:,.0f} | {_at(heard.delays, 50)} | {_at(heard.delays, 99)} |"
+    )
+
+
+def _at(delays: Sequence[float], percent: int) -> str:
+    if len(delays) < 2:
+        return "-"
+    return f"{statistics.quantiles(delays, n=100)[percent - 1] * 1000:,.1f}"
+
+
+async def _idle(server: Server, count: int) -> float:
+    """KiB that an idle socket takes in the server."""
+    before = (await server.ask("memory"))["resident"]
+    watchers = await server.watch(count, "roadmap", Heard())
+    after = (await server.ask("memory"))["resident"]
+    for watcher in watchers:
+        assert watcher.transport is not None
+        watcher.transport.abort()
+    return float(after - before) / count / 1024
+
+
+async def _all(counts: Sequence[int], seconds: float, rate: float, burst: int) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.live_server"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    told = json.loads(await process.stdout.readline())
+    server = Server(process, told["port"], told["run_id"])
+    try:
+        await server.watch(20, "roadmap", Heard())  # what the first sockets bring is nobody's
+        click.echo(f"An idle socket: {await _idle(server, max(counts)):.1f} KiB in the server\n")
+        click.echo("| sockets | level | published | messages each | messages/s | p50 ms | p99 ms |")
+        click.echo("| --- | --- | --- | --- | --- | --- | --- |")
+        for count in counts:
+            for level in ("concept", "roadmap"):
+                click.echo(await _measure(server, count, level, round(seconds * rate), rate))
+                click.echo(await _measure(server, count, level, burst, 0))
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+@click.command(help=__doc__)
+@click.option("--subscribers", default="1,100,1000", show_default=True, help="How many sockets.")
+@click.option("--seconds", default=5.0, show_default=True, help="Of publishing at the rate.")
+@click.option("--rate", default=84.0, show_default=True, help="Events a second.")
+@click.option("--burst", default=200, show_default=True, help="Events published at once.")
+def main(*, subscribers: str, seconds: float, rate: float, burst: int) -> None:
+    """Measure."""
+    counts = [int(count) for count in subscribers.split(",")]
+    asyncio.run(_all(counts, seconds, rate, burst))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The runs that somebody watches from this process, each read once however many watch it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+from paceline.ending import end
+from paceline.errors import PacelineError, RunNotFound
+from paceline.events import EventBus
+from paceline.live.channel import Channel, Reader
+from paceline.positions import START, Position
+from paceline.store import ENDED, Run, Store
+
+log = logging.getLogger("paceline.live")
+
+#: Seconds between looks at the store while somebody watches.
+LOOK_EVERY = 0.5
+#: Seconds of silence of a run's events after which the store is believed.
+SILENCE = 5.0
+#: Seconds that what a bus keeps may take to be read before a channel is used without it.
+CATCH_UP = 5.0
+#: Unfinished runs that are watched at once by who watches all.
+MOST_RUNS = 1000
+
+
+@dataclass(slots=True)
+class _Open:
+    channel: Channel
+    users: int = 0
+    looked_at: float = 0.0
+    pump: "asyncio.Task[None] | None" = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hub:
+    """Reads the streams of runs for all who watch them here.
+
+    Args:
+        store: where runs stand.
+        bus: whose events to hear.
+        kept: events of a run to keep for who reconnects.
+
+    Attributes:
+        closed: whether it reads no more; feeds end then.
+    """
+
+    def __init__(self, store: Store, bus: EventBus, *, kept: int) -> None:
+        self._store = store
+        self._bus = bus
+        self._kept = kept
+        #: Everybody who is told something: they are stirred when it closes.
+        self.feeds: set[Reader] = set()
+        self._open: dict[str, _Open] = {}
+        self._watching_all: set[Callable[[Run], None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self.closed = False
+
+    async def close(self) -> None:
+        """End all feeds, and stop reading."""
+        self.closed = True
+        for feed in tuple(self.feeds):
+            feed.stirred("")
+        tasks = [one.pump for one in self._open.values() if one.pump is not None]
+        if self._looking is not None:
+            tasks.append(self._looking)
+        await end(*tasks)
+
+    def known(self, run_id: str) -> Channel | None:
+        """The channel of a run that somebody watches."""
+        found = self._open.get(run_id)
+        return None if found is None else found.channel
+
+    # -- watching ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def watch(self, run_id: str, run: Run | None = None) -> AsyncGenerator[Channel]:
+        """A run's channel, caught up with what the bus keeps; open as long as it is used.
+
+        Args:
+            run_id: the run.
+            run: as the store has it, where that is known already.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        opened = self._open.get(run_id)
+        if opened is None:
+            opened = self._opened(run or await self._store.run(run_id))
+        opened.users += 1
+        try:
+            await opened.ready.wait()
+            yield opened.channel
+        finally:
+            opened.users -= 1
+            if not opened.users and opened.pump is not None:
+                self._open.pop(run_id, None)
+                await end(opened.pump)
+
+    @asynccontextmanager
+    async def watch_all(self, found: Callable[[Run], None]) -> AsyncGenerator[None]:
+        """Call ``found`` with every unfinished run, again and again, as they are found."""
+        self._watching_all.add(found)
+        self._look_on()
+        try:
+            for run in await self.unfinished():
+                found(run)
+            yield
+        finally:
+            self._watching_all.discard(found)
+
+    async def unfinished(self) -> Sequence[Run]:
+        """Unfinished runs, newest first, as many as are watched at once."""
+        return await self._store.runs(status=("queued", "running"), limit=MOST_RUNS)
+
+    def saw(self, run: Run) -> None:
+        """Take in what somebody has just read or changed in the store."""
+        opened = self._open.get(run.run_id)
+        if opened is not None:
+            opened.channel.look(run, trust=run.status in {"queued", *ENDED})
+        if run.status not in ENDED:
+            for found in tuple(self._watching_all):
+                found(run)
+
+    def _opened(self, run: Run) -> _Open:
+        opened = self._open.get(run.run_id)  # somebody may have been faster
+        if opened is None:
+            opened = self._open[run.run_id] = _Open(Channel(run, kept=self._kept))
+            opened.pump = asyncio.get_running_loop().create_task(self._pump(opened))
+            self._look_on()
+        return opened
+
+    # -- reading -------------------------------------------------------------------------
+
+    async def _pump(self, opened: _Open) -> None:
+        """Read a run's events into its channel, from the oldest kept."""
+        channel = opened.channel
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(CATCH_UP, opened.ready.set)
+        target = START
+        try:
+            target = Position.parse(await self._bus.newest(channel.run_id))
+            if target == START:
+                opened.ready.set()
+            async with aclosing(self._bus.subscribe(channel.run_id)) as events:
+                async for event in events:
+                    channel.append(event, loop.time())
+                    if channel.newest >= target and not opened.ready.is_set():
+                        await self._look_at(opened)
+                        opened.ready.set()
+        except PacelineError as error:
+            # The store is asked as long as nothing is heard.
+            log.warning("events of run %s are not heard: %s", channel.run_id, error)
+        finally:
+            late.cancel()
+            opened.ready.set()
+
+    def _look_on(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look_for_ever())
+
+    async def _look_for_ever(self) -> None:
+        while self._open or self._watching_all:
+            try:
+                await self._look()
+            except PacelineError as error:
+                log.debug("the store is not there to be looked at: %s", error)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _look(self) -> None:
+        """One look: at all unfinished runs if somebody watches all, else at silent ones."""
+        fresh: dict[str, Run] = {}
+        if self._watching_all:
+            fresh = {run.run_id: run for run in await self.unfinished()}
+            for run in fresh.values():
+                for found in tuple(self._watching_all):
+                    found(run)
+        for opened in list(self._open.values()):
+            if not opened.ready.is_set() or not self._due(opened):
+                continue
+            known = fresh.get(opened.channel.run_id)
+            if known is not None:
+                opened.channel.look(known, trust=self._silent(opened.channel))
+            else:
+                await self._look_at(opened)
+
+    async def _look_at(self, opened: _Open) -> None:
+        channel = opened.channel
+        opened.looked_at = asyncio.get_running_loop().time()
+        try:
+            run = await self._store.run(channel.run_id)
+        except RunNotFound:
+            return
+        channel.look(run, trust=self._silent(channel))
+
+    def _due(self, opened: _Open) -> bool:
+        """Whether the store may know more than the bus has told."""
+        channel = opened.channel
+        if channel.heard_at is None and not channel.ended:
+            return True
+        rested = asyncio.get_running_loop().time() - opened.looked_at >= SILENCE
+        return rested and self._silent(channel)
+
+    def _silent(self, channel: Channel) -> bool:
+        heard = channel.heard_at
+        return heard is None or asyncio.get_running_loop().time() - heard >= SILENCE

@@ -1,0 +1,39 @@
+"""A worker process of an executor under test: ``python -m paceline.testing.held_worker FILE``."""
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from paceline.parts import make_executor
+from paceline.plugins import Plugins
+from paceline.settings.model import Settings
+from paceline.testing import held
+
+
+def plugins_with(modules: Iterable[str]) -> Plugins:
+    """The installed plugins, the held parts, and modules with hooks that are not installed."""
+    plugins = Plugins()
+    plugins.register(held, held.__name__)
+    for module in modules:
+        plugins.register(importlib.import_module(module), module)
+    return plugins
+
+
+def main(file: Path) -> int:
+    """Serve as the file says: settings, modules and concurrency.
+
+    Returns:
+        What ``serve`` returned.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    order = json.loads(file.read_text())
+    settings = Settings.model_validate(order["settings"])
+    executor = make_executor(settings, plugins_with(order["modules"]))
+    return executor.serve(concurrency=order["concurrency"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,143 @@
+"""Takes the pictures of the page anew: ``make pictures``.
+
+The demo's roadmaps under two strategies, with a simulated LLM that fails now and then, in a real
+Chromium. Titles that the machine has no letters for are left out.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FOLDER = Path(__file__).parent / "pictures"
+SIZES = ((1440, 900), (900, 1000), (390, 844))
+THEMES = ("light", "dark")
+
+_PACELINE = [sys.executable, "-m", "paceline"]
+_SETTINGS = {
+    "PACELINE_STRATEGY": "per-roadmap,global",
+    "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "10",
+    "PACELINE_STRATEGIES__GLOBAL__CONCURRENCY": "64",
+    "PACELINE_PROVIDER__API_KEY": "any",
+    "PACELINE_PROVIDER__ATTEMPTS": "2",
+}
+_SIMULATOR = ["--speed", "4", "--fault", "500=0.12"]
+
+
+def main() -> None:
+    """Take all of them."""
+    FOLDER.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _started(folder, "simulator", *_SIMULATOR) as llm,
+        _started(folder, "serve", PACELINE_PROVIDER__BASE_URL=llm["base_url"]) as server,
+        sync_playwright() as playwright,
+    ):
+        chromium = next(
+            path
+            for name in (os.environ.get("CHROMIUM"), "chromium", "chromium-browser")
+            if name and (path := shutil.which(name))
+        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        _take(browser, server["url"])
+        browser.close()
+
+
+def _take(browser: Browser, url: str) -> None:
+    tabs = {(size, theme): _tab(browser, url, size, theme) for size in SIZES for theme in THEMES}
+    for roadmap in _roadmaps():
+        _ask(f"{url}/api/runs", roadmap)
+
+    def finished(share: float) -> Callable[[], bool]:
+        def reached() -> bool:
+            runs = _ask(f"{url}/api/runs")["runs"]
+            done = sum(run["completed"] + run["failed"] for run in runs)
+            return bool(done >= share * sum(run["total"] for run in runs))
+
+        return reached
+
+    _until(finished(0.45))
+    for (size, theme), page in tabs.items():
+        _shoot(page, f"overview-{size[0]}-{theme}")
+    run = next(run for run in _ask(f"{url}/api/runs")["runs"] if run["failed"])
+    place = f"#/runs/{run['run_id']}"
+    for size, theme in ((SIZES[0], "light"), (SIZES[2], "dark")):
+        page = tabs[size, theme]
+        page.goto(f"{url}/{place}")
+        page.wait_for_selector(".concept")
+        _shoot(page, f"run-{size[0]}-{theme}")
+    concepts = _ask(f"{url}/api/runs/{run['run_id']}/concepts?status=completed")["concepts"]
+    for (size, theme), step in (((SIZES[0], "dark"), "tutorial"), ((SIZES[0], "light"), "quiz")):
+        page = tabs[size, theme]
+        page.goto(f"{url}/{place}/{concepts[0]['concept_id']}")
+        page.get_by_role("tab", name=step).click()
+        _shoot(page, f"{step}-{size[0]}-{theme}")
+
+
+def _tab(browser: Browser, url: str, size: tuple[int, int], theme: str) -> Page:
+    page = browser.new_page(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if theme == "dark" else "light",
+    )
+    page.goto(url)
+    page.wait_for_selector("#connection[data-state=open]")
+    return page
+
+
+def _shoot(page: Page, name: str) -> None:
+    page.wait_for_timeout(1000)  # a frame or two, and the newest figures
+    page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
+    print(FOLDER / f"{name}.png")  # noqa: T201
+
+
+def _roadmaps() -> Sequence[bytes]:
+    listed = subprocess.run(["fc-list", ":lang=zh"], capture_output=True, check=False)  # noqa: S607
+    folder = resources.files("paceline_adapters.demo") / "roadmaps"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    texts = [file.read_bytes() for file in files if file.name.endswith(".json")]
+    return [one for one in texts if listed.stdout or str(json.loads(one)["title"]).isascii()]
+
+
+@contextmanager
+def _started(folder: str, *arguments: str, **settings: str) -> Generator[dict[str, str]]:
+    """A command that prints where it listens, as long as this is open."""
+    process = subprocess.Popen(  # noqa: S603
+        [*_PACELINE, arguments[0], "--port", "0", "--json", *arguments[1:]],
+        cwd=folder,
+        env={**os.environ, **_SETTINGS, **settings},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _ask(url: str, body: bytes | None = None) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    while not reached():
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The arithmetic of limits over all workers."""

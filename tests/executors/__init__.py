@@ -1,0 +1,1 @@
+"""What the executors have in common."""

@@ -1,0 +1,1 @@
+"""Traces, metrics, and the log as JSON."""

@@ -1,0 +1,45 @@
+"""A home with a simulated LLM and a collector."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.otel.collector import Collector, collecting
+from tests.processes import Home, Simulator, simulator
+
+
+@pytest.fixture
+def llm() -> Iterator[Simulator]:
+    """A simulated LLM that answers fast."""
+    with simulator("--speed", "60") as server:
+        yield server
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector that takes what is sent."""
+    with collecting() as it:
+        yield it
+
+
+@pytest.fixture
+def home(tmp_path: Path, llm: Simulator) -> Home:
+    """A folder on SQLite, with a key and a password that nobody may see."""
+    return Home(
+        tmp_path,
+        {
+            "PACELINE_PROVIDER__BASE_URL": llm.base_url,
+            "PACELINE_PROVIDER__API_KEY": "sk-very-secret-key",
+        },
+    )
+
+
+@pytest.fixture
+def roadmap(home: Home) -> str:
+    """A roadmap of four concepts, as a file."""
+    from tests.core.rig import a_roadmap
+
+    path = home.folder / "roadmap.json"
+    path.write_text(a_roadmap(4).to_json())
+    return str(path)

@@ -1,0 +1,112 @@
+"""One trace from submit to attempt, through each executor, as processes and over real HTTP."""
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from paceline.telemetry import trace_id_of
+
+from tests.otel.collector import Collector, attributes_of
+from tests.processes import Home
+
+STEPS = ("tutorial", "resources", "quiz")
+
+
+@pytest.fixture
+def observed(home: Home, collector: Collector) -> Home:
+    """A home whose processes send to the collector."""
+    home.environment["PACELINE_OTEL__ENDPOINT"] = collector.address
+    return home
+
+
+def ancestry(span: Span, spans: list[Span]) -> list[str]:
+    """Names from the span up to the root."""
+    by_id = {one.span_id: one for one in spans}
+    names = [span.name]
+    while span.parent_span_id:
+        span = by_id[span.parent_span_id]
+        names.append(span.name)
+    return names
+
+
+def check_one_trace(collector: Collector, run_id: str) -> None:
+    attempts = collector.named("chat gpt-4o-mini")
+    assert len(attempts) == 4 * 3
+    assert {span.trace_id.hex() for span in collector.spans} == {trace_id_of(run_id)}
+    assert sorted(tuple(ancestry(span, collector.spans)) for span in attempts) == sorted(
+        [("chat gpt-4o-mini", step, "concept", "run", "submit") for step in STEPS] * 4
+    )
+    assert len(collector.named("save")) == 4 * 3
+    for span in attempts:
+        attributes = attributes_of(span.attributes)
+        assert attributes["gen_ai.provider.name"] == "openai"
+        assert attributes["gen_ai.response.model"] == "gpt-4o-mini"
+        assert attributes["gen_ai.usage.output_tokens"]
+    assert collector.services == {"paceline"}
+    assert {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"} <= collector.metrics
+
+
+def test_a_run_in_this_process_is_one_trace(
+    observed: Home, collector: Collector, roadmap: str
+) -> None:
+    report = observed.json("run", roadmap)
+    check_one_trace(collector, report["runs"][0]["run_id"])
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [("arq",), ("celery",), ("celery", "--set", "executors.celery.pool=threads")],
+    ids=["arq", "celery-prefork", "celery-threads"],
+)
+def test_the_trace_goes_on_in_a_worker_process(
+    observed: Home,
+    collector: Collector,
+    roadmap: str,
+    executor: tuple[str, ...],
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    observed.environment |= {
+        "PACELINE_STORE__URL": postgres_url,
+        "PACELINE_REDIS__URL": redis_url,
+        "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "2",
+    }
+    observed.run("db", "upgrade")
+    report = observed.json("run", roadmap, "--executor", *executor, "--workers", "1")
+    check_one_trace(collector, report["runs"][0]["run_id"])
+
+
+def test_opentelemetrys_own_variable_switches_it_on(
+    home: Home, collector: Collector, roadmap: str
+) -> None:
+    home.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.address
+    home.run("run", roadmap)
+    assert len(collector.named("run")) == 1
+
+
+def test_prompts_and_answers_are_sent_only_when_asked_for(
+    observed: Home, collector: Collector, roadmap: str
+) -> None:
+    observed.run("run", roadmap)
+    assert collector.spans
+    sent = b"".join(collector.bodies)
+    assert b"messages" not in sent
+    assert b"sk-very-secret-key" not in sent
+    collector.bodies.clear()
+    observed.run("run", roadmap, "--new", "--set", "otel.content=true")
+    sent = b"".join(collector.bodies)
+    assert b"gen_ai.input.messages" in sent
+    assert b"gen_ai.output.messages" in sent
+    assert b"sk-very-secret-key" not in sent
+
+
+def test_a_collector_that_is_away_costs_the_run_nothing(home: Home, roadmap: str) -> None:
+    home.environment["PACELINE_OTEL__ENDPOINT"] = "http://127.0.0.1:9"
+    report = home.json("run", roadmap)
+    assert report["runs"][0]["status"] == "completed"
+
+
+def test_nothing_of_opentelemetry_is_imported_where_it_is_off(home: Home, roadmap: str) -> None:
+    home.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    told = home.run("run", roadmap).stderr
+    assert "paceline.telemetry" in told
+    assert "opentelemetry" not in told
+    assert "structlog" not in told

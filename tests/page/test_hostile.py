@@ -1,0 +1,104 @@
+"""Whatever a roadmap or a model says, it is text: nothing of it runs, nothing of it is fetched."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.eventually import eventually
+from tests.page.conftest import Tab, roadmap
+from tests.processes import simulator
+from tests.web.serving import served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
+#: Would run, or would fetch, if it were taken for more than text.
+HOSTILE = (
+    "<img src=x onerror=seen.ran++><script>seen.ran++</script>"
+    "<svg onload=seen.ran++><a href='javascript:seen.ran++'>x</a>"
+    "![x](https://evil.example/x.png) [go](javascript:seen.ran++)"
+)
+
+
+def test_names_and_what_models_make_of_them_are_shown_as_text(tab: Tab, tmp_path: Path) -> None:
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    hostile = roadmap("hostile", 2, name=HOSTILE, description=HOSTILE)
+    hostile["title"] = HOSTILE
+    hostile["stages"][0]["name"] = HOSTILE
+    hostile["stages"][0]["modules"][0]["name"] = HOSTILE
+    with (
+        simulator("--speed", "100") as llm,
+        served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
+    ):
+        tab.page.goto(server.url)
+        tab.says("#connection", "live")
+        tab.submit(hostile)
+        tab.says(".run-title", HOSTILE)
+        tab.says(".run .status", "completed")
+        tab.get(".run").click()
+        tab.says(".stage h3", HOSTILE)
+        tab.says(".concept-name", HOSTILE)
+        tab.get(".concept").first.click()
+        tab.says("#concept-title", HOSTILE)
+        for step in ("tutorial", "resources", "quiz"):
+            tab.page.get_by_role("tab", name=step).click()
+            tab.says("#artifact", "seen.ran++")
+        assert tab.get("main img, dialog img, main script, dialog script").count() == 0
+        assert tab.get("[href^=javascript]").count() == 0
+        assert tab.seen()["ran"] == 0
+        assert [url for url in asked if not url.startswith(server.url)] == []
+        tab.quiet()
+
+
+def test_the_page_holds_even_if_the_server_let_everything_through(tab: Tab, tmp_path: Path) -> None:
+    def unclean(route: "Route") -> None:
+        if route.request.url.endswith(".html"):
+            route.fulfill(body=HOSTILE + "<b>kept</b><iframe src=/></iframe>")
+            return
+        answer = route.fetch()
+        concept = answer.json()
+        for one in concept["artifacts"]:
+            if one["step"] == "resources":
+                for resource in one["content"]["resources"]:
+                    resource.update(url="javascript:seen.ran++", title=HOSTILE, why=HOSTILE)
+            if one["step"] == "quiz":
+                one["content"] = {"questions": HOSTILE}
+        route.fulfill(response=answer, body=json.dumps(concept))
+
+    with (
+        simulator("--speed", "100") as llm,
+        served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
+    ):
+        tab.page.goto(server.url)
+        tab.says("#connection", "live")
+        tab.submit(roadmap("plain", 1))
+        tab.says(".run .status", "completed")
+        tab.get(".run").click()
+        tab.page.route("**/concepts/c0**", unclean)
+        tab.get(".concept").click()
+        tab.says("#artifact", "kept")
+        assert (
+            tab.get("#artifact").locator("img, script, svg, iframe, [href^=javascript]").count()
+            == 0
+        )
+        tab.page.get_by_role("tab", name="quiz").click()
+        tab.says("#artifact", "kept")
+        tab.page.get_by_role("tab", name="resources").click()
+        tab.get("#artifact .resource-title").first.click()
+        assert tab.get("#artifact .resources a").count() == 0
+        assert tab.seen()["ran"] == 0
+        assert not tab.errors + tab.dialogs
+
+
+def test_script_that_comes_in_by_another_way_is_stopped_by_the_policy(
+    tab: Tab, tmp_path: Path
+) -> None:
+    with served(tmp_path, "--no-worker") as server:
+        tab.page.goto(server.url)
+        tab.says("#connection", "live")
+        tab.page.evaluate(
+            "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=seen.ran++>')"
+        )
+        eventually(lambda: tab.seen()["violations"])
+        assert tab.seen()["ran"] == 0

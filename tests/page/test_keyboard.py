@@ -1,0 +1,90 @@
+"""Without a mouse, and by ear."""
+
+import json
+from pathlib import Path
+
+from tests.eventually import eventually
+from tests.page.conftest import Tab, roadmap
+from tests.processes import simulator
+from tests.web.serving import served
+
+
+def focused(tab: Tab, what: str = "textContent") -> str:
+    """What has the focus."""
+    return str(tab.page.evaluate(f"document.activeElement.{what} ?? ''"))
+
+
+def test_everything_is_reached_and_left_by_keys_alone(tab: Tab, tmp_path: Path) -> None:
+    press = tab.page.keyboard.press
+    with (
+        simulator("--speed", "100") as llm,
+        served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
+    ):
+        for name in ("one", "two"):
+            server.ask("/api/runs", body=json.dumps(roadmap(name, 2)).encode())
+        tab.page.goto(server.url)
+        ended = tab.get(".run-list li[data-status=completed]")
+        eventually(lambda: ended.count() == 2, 60)
+        press("Tab")
+        assert focused(tab) == "Skip to the runs"
+        press("Enter")
+        assert focused(tab) == "Runs"
+        press("Tab")
+        assert focused(tab, "id") == "filter"
+        press("Tab")
+        assert "Roadmap two" in focused(tab)
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert tab.page.evaluate(outline) == "solid"
+        press("ArrowDown")
+        assert "Roadmap one" in focused(tab)
+        press("Enter")
+        eventually(lambda: focused(tab) == "Roadmap one")
+        eventually(lambda: tab.get(".concept").count() == 2)
+        while "concept" not in focused(tab, "className"):
+            press("Tab")
+        press("Enter")
+        tab.says("#concept-title", "Concept 0")
+        eventually(lambda: tab.get("[role=tab]").count() == 3)
+        while focused(tab, "role") != "tab":
+            press("Tab")
+        press("ArrowRight")
+        assert focused(tab) == "resources"
+        assert tab.get("#artifact .resources").is_visible()
+        press("Escape")
+        eventually(lambda: "Concept 0" in focused(tab))
+        press("Escape")
+        eventually(lambda: "Roadmap one" in focused(tab))
+        assert not tab.get("#detail").is_visible()
+        tab.quiet()
+
+
+def test_a_reader_hears_what_ended_in_few_words_and_no_figures(tab: Tab, tmp_path: Path) -> None:
+    with (
+        simulator("--speed", "100") as llm,
+        served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
+    ):
+        tab.page.goto(server.url)
+        tab.says("#connection", "live")
+        tab.page.evaluate(
+            """() => { window.heard = [];
+              const place = document.querySelector("#announcer");
+              new MutationObserver(() => heard.push(place.textContent))
+                .observe(place, {childList: true}); }"""
+        )
+        tab.submit(*(roadmap(f"r{n}", 3) for n in range(6)))
+        ended = tab.get(".run-list li[data-status=completed]")
+        eventually(lambda: ended.count() == 6, 90)
+        eventually(lambda: "completed" in "".join(tab.page.evaluate("heard")))
+        heard = tab.page.evaluate("heard")
+        assert len(heard) <= 8, "18 concepts and 6 runs: gathered, not chattered"
+        live = tab.page.evaluate(
+            "[...document.querySelectorAll('[aria-live], [role=status], [role=alert]')]"
+            ".filter((it) => it.textContent).map((it) => it.id)"
+        )
+        assert live == ["announcer"]
+        bar = tab.get(".run [role=progressbar]").first
+        assert bar.get_attribute("aria-valuetext") == "3 of 3 concepts"
+        assert "LLM calls: " in (
+            tab.get("[data-figure=calls] svg").get_attribute("aria-label") or ""
+        )
+        tab.quiet()

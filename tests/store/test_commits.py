@@ -1,0 +1,47 @@
+"""Group commit in any order of writers, cancellations, faults and ends of the process."""
+
+import itertools
+from typing import cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from paceline_adapters.sql import group_commit
+
+from tests.store.commits import BATCH, Commits
+from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit, "BATCH", BATCH)
+
+
+def in_any_order(place: SqlPlace, *, examples: int, steps: int, same: bool = False) -> None:
+    names = (f"any-order-{number}" for number in itertools.count())
+    run_state_machine_as_test(
+        cast("type[Commits]", lambda: Commits(place, next(names))),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            derandomize=same,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_acknowledged_is_durable_once_on_sqlite(sqlite_place: SqlitePlace) -> None:
+    in_any_order(sqlite_place, examples=10, steps=20, same=True)
+
+
+def test_acknowledged_is_durable_once_on_postgresql(postgres_place: PostgresPlace) -> None:
+    in_any_order(postgres_place, examples=10, steps=15, same=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("examples", [200])
+def test_acknowledged_is_durable_once_for_long(sql_place: SqlPlace, examples: int) -> None:
+    in_any_order(sql_place, examples=examples, steps=50)

@@ -1,0 +1,199 @@
+"""Who may do what, from where, and how often."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from paceline.errors import SettingsError
+from paceline.settings.model import WebSettings
+from paceline_adapters.web.server import listen
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.cli.conftest import a_roadmap
+from tests.web.conftest import READER, WRITER, Site, run, site, tokens
+from tests.web.test_api import problem
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def refused_socket(here: Site, path: str, **asked: Any) -> int:
+    """The status that a socket is refused with; the refusal is a problem."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"{here.ws}{path}", **asked):
+            pass
+    response = refused.value.response
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.status_code
+
+
+def test_with_tokens_nothing_is_said_without_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, web=tokens()) as here:
+            for method, path in (
+                ("GET", "/api/runs"),
+                ("POST", "/api/runs"),
+                ("GET", "/api/runs/x/events"),
+                ("GET", "/api/live"),
+                ("GET", "/metrics"),
+                ("POST", "/api/tickets"),
+            ):
+                for headers in ({}, bearer("wrong"), {"Authorization": "Basic Zm9v"}):
+                    answer = await here.client.request(method, path, headers=headers)
+                    problem(answer, 401, "unauthorized")
+                    assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert (await here.client.get("/health")).status_code == 200
+            assert (await here.client.get("/")).status_code == 200, "the page asks for the token"
+            assert await refused_socket(here, "/ws/runs") == 401
+            assert await refused_socket(here, "/ws/runs?ticket=wrong") == 401
+            wrong = bearer("wrong")
+            assert await refused_socket(here, "/ws/runs", additional_headers=wrong) == 401
+
+    run(scenario())
+
+
+def test_a_token_that_may_read_changes_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, web=tokens(), token=WRITER) as here:
+            run_id = await here.submitted(a_roadmap("r", "c"))
+            reads = bearer(READER)
+            assert (await here.client.get("/api/runs", headers=reads)).status_code == 200
+            session = (await here.client.get("/api/session", headers=reads)).json()
+            assert (session["scope"], session["token_required"]) == ("read", True)
+            for path in ("", f"/{run_id}/cancel", f"/{run_id}/resume", f"/{run_id}/retry"):
+                answer = await here.client.post(f"/api/runs{path}", headers=reads)
+                problem(answer, 403, "read-only-token")
+            status = (await here.client.get(f"/api/runs/{run_id}")).json()["status"]
+            assert status == "queued"
+
+    run(scenario())
+
+
+def test_a_ticket_opens_one_stream_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, web=tokens(), token=WRITER) as here:
+            run_id = await here.submitted(a_roadmap("r", "c"))
+
+            async def ticket() -> str:
+                made = await here.client.post("/api/tickets", headers=bearer(READER))
+                assert made.status_code == 201
+                return str(made.json()["ticket"])
+
+            one = await ticket()
+            async with connect(f"{here.ws}/ws/runs?ticket={one}") as client:
+                assert "hello" in str(await client.recv())
+            assert await refused_socket(here, f"/ws/runs?ticket={one}") == 401
+            async with httpx2.AsyncClient(base_url=here.url) as browser:
+                path = f"/api/runs/{run_id}/events"
+                two = {"ticket": await ticket()}
+                async with browser.stream("GET", path, params=two) as answer:
+                    assert answer.status_code == 200
+                again = await browser.get(path, params=two)
+                problem(again, 401, "unauthorized")
+            async with connect(f"{here.ws}/ws/runs", additional_headers=bearer(READER)) as client:
+                assert "hello" in str(await client.recv())
+
+    run(scenario())
+
+
+def test_a_page_of_another_origin_changes_nothing_and_opens_no_socket(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        web = WebSettings.model_validate({"origins": ["https://friend.example"]})
+        async with site(tmp_path, web=web) as here:
+            run_id = await here.submitted(a_roadmap("r", "c"))
+            cancel = f"/api/runs/{run_id}/cancel"
+            for headers in (
+                {"Origin": "https://evil.example"},
+                {"Origin": "null"},
+                {"Origin": "http://127.0.0.1:1"},
+                {"Sec-Fetch-Site": "cross-site"},
+            ):
+                answer = await here.client.post(cancel, headers=headers)
+                problem(answer, 403, "foreign-origin")
+            assert await refused_socket(here, "/ws/runs", origin="https://evil.example") == 403
+            for origin in (here.url, "https://friend.example"):
+                async with connect(f"{here.ws}/ws/runs", origin=origin) as client:  # type: ignore[arg-type]
+                    assert "hello" in str(await client.recv())
+                answer = await here.client.post(cancel, headers={"Origin": origin})
+                assert answer.status_code == 200
+
+    run(scenario())
+
+
+def test_a_name_that_is_not_ours_is_not_answered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        web = WebSettings.model_validate({"hosts": ["paceline.example"]})
+        async with site(tmp_path, web=web) as here:
+
+            async def asked(host: str) -> httpx2.Response:
+                return await here.client.get("/api/runs", headers={"Host": host})
+
+            for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]", "["):
+                problem(await asked(host), 400, "unknown-host")
+            for host in ("localhost", "127.0.0.1:99", "[::1]:8080", "paceline.example"):
+                assert (await asked(host)).status_code == 200
+            port = int(here.url.rpartition(":")[2])
+            evil = replace(here, url="http://evil.example")
+            assert await refused_socket(evil, "/ws/runs", host="127.0.0.1", port=port) == 400
+
+    run(scenario())
+
+
+def test_who_asks_too_often_has_to_wait(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, web=WebSettings(rate=5)) as here:
+            answers = await asyncio.gather(*(here.client.get("/health") for _ in range(60)))
+            refused = [one for one in answers if one.status_code == 429]
+            assert 10 <= 60 - len(refused) < 60
+            problem(refused[0], 429, "too-many-requests")
+            assert int(refused[0].headers["retry-after"]) >= 1
+
+    run(scenario())
+
+
+def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        web = WebSettings(max_streams=3, max_streams_per_client=2)
+        web = web.model_copy(update={"tokens": tokens().tokens})
+        async with site(tmp_path, web=web) as here:
+            path = f"{here.ws}/ws/runs"
+            reads, writes = bearer(READER), bearer(WRITER)
+            async with connect(path, additional_headers=reads) as one:
+                async with connect(path, additional_headers=reads) as two:
+                    await asyncio.gather(one.recv(), two.recv())
+                    more = await refused_socket(here, "/ws/runs", additional_headers=reads)
+                    assert more == 429
+                    async with connect(path, additional_headers=writes) as three:
+                        await three.recv()
+                        full = await refused_socket(here, "/ws/runs", additional_headers=writes)
+                        assert full == 503
+                assert here.backend.ready
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "paceline.example"])
+def test_beyond_loopback_nothing_is_served_without_a_token(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"web.host: {host} can be reached by others"):
+        listen(WebSettings(), host, 0)
+
+
+def test_a_tenant_that_no_run_can_have_is_refused_at_the_start(tmp_path: Path) -> None:
+    web = WebSettings.model_validate({"tokens": [{"token": WRITER, "tenant": "acme"}]})
+
+    async def scenario() -> None:
+        with pytest.raises(SettingsError, match="runs carry no tenant"):
+            async with site(tmp_path, web=web):
+                pass
+
+    run(scenario())
+
+
+def test_beyond_loopback_a_token_is_enough() -> None:
+    with listen(tokens(), "0.0.0.0", 0) as listening:
+        assert listening.getsockname()[1] > 0

@@ -1,0 +1,102 @@
+"""Paceline within somebody's application, as the documentation shows it."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from paceline.settings.model import Settings
+from paceline_adapters.web import Backend, create_app
+from paceline_adapters.web.server import Server, config_of, listen
+from websockets.asyncio.client import connect
+
+from tests.cli.conftest import a_roadmap
+from tests.web.conftest import run
+
+PAGE = Path(__file__).parents[2] / "docs" / "embed.md"
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncGenerator[str]:
+    """An application on a socket, with its lifespan."""
+    web = Settings().web
+    with listen(web, "127.0.0.1", 0) as listening:
+        config = config_of(app, web)
+        config.lifespan = "on"
+        server = Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def submit_and_hear(place: str) -> None:
+    """A roadmap submitted under a prefix is told of by the socket beside it."""
+    async with (
+        connect(f"ws://{place}/ws/runs") as socket,
+        httpx2.AsyncClient(timeout=60) as client,
+    ):
+        submitted = await client.post(
+            f"http://{place}/api/runs", content=a_roadmap("r", "c").to_json()
+        )
+        assert submitted.status_code == 201, submitted.text
+        run_id = submitted.json()["run"]["run_id"]
+        at = submitted.headers["location"]
+        shown = await client.get(f"http://{place.partition('/')[0]}{at}")
+        assert shown.json()["run_id"] == run_id
+        refused = await client.get(f"http://{place}/api/runs/none")
+        assert refused.headers["content-type"] == "application/problem+json"
+        while run_id not in str(await socket.recv()):
+            pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where nothing is set."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PACELINE_PROVIDER__BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("PACELINE_PROVIDER__API_KEY", "none")
+    monkeypatch.setenv("PACELINE_RUN__GRACE", "0.1")
+    return tmp_path
+
+
+def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
+    code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "example", "exec"), names)
+
+    async def scenario() -> None:
+        async with serving(names["app"]) as place:
+            await submit_and_hear(f"{place}/content")
+
+    run(scenario())
+
+
+def test_the_whole_application_can_be_mounted(folder: Path) -> None:
+    settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
+    backend = Backend(settings, work=False)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with backend:
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.mount("/paceline", create_app(backend))
+
+    async def scenario() -> None:
+        async with serving(app) as place:
+            await submit_and_hear(f"{place}/paceline")
+            async with httpx2.AsyncClient() as client:
+                page = await client.get(f"http://{place}/paceline/")
+                assert page.headers["content-type"].startswith("text/html")
+                assert (await client.get(f"http://{place}/api/runs")).status_code == 404
+
+    run(scenario())
