@@ -6,6 +6,7 @@
 ``python -m benchmarks.overhead``          What does paceline cost beside a bare script?
 ``python -m benchmarks.growth``            Does a concept of 100 000 cost as one of 1 000?
 ``python -m benchmarks.saves``             What do saves gain that share a commit?
+``python -m benchmarks.adaptive``          Does ``adaptive`` find the limit that nobody set?
 ``python -m benchmarks.live``              What does it cost to be watched by 1 000 sockets?
 ``python -m benchmarks.verdicts``          What of what is said of Celery and asyncio is true?
 =========================================  ====================================================

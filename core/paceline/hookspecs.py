@@ -47,6 +47,7 @@ class Register(Protocol[PartT_contra]):
         *,
         options: type[OptionsT],
         summary: str,
+        advice: str = "",
     ) -> None:
         """Offer a part.
 
@@ -55,6 +56,7 @@ class Register(Protocol[PartT_contra]):
             factory: makes the part from its validated options and the process's context.
             options: model of its section of the settings; ``NoOptions`` if there is none.
             summary: one line for ``paceline plugins``: what it does and when to choose it.
+            advice: one line for ``paceline plugins show``: how to set it.
         """
 
 

@@ -144,6 +144,7 @@ class Offer(Generic[PartT]):
         check: validates raw options; the place names them in an error, and the origin, asked
             with the path of a fault, says where it was set.
         make: makes the part from raw options.
+        advice: how to set it, in one line; may be empty.
     """
 
     kind: Kind
@@ -153,6 +154,7 @@ class Offer(Generic[PartT]):
     plugin: str
     check: Check
     make: Callable[[Mapping[str, object], Context, str], PartT]
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,7 @@ class Plugins:
             *,
             options: type[hookspecs.OptionsT],
             summary: str,
+            advice: str = "",
         ) -> None:
             self._refuse_taken(kind, name, plugin)
 
@@ -298,7 +301,9 @@ class Plugins:
                 with _explained(kind, name):
                     return factory(_validated(options, raw, place), context)
 
-            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, check, make)
+            self._offers[kind, name] = Offer(
+                kind, name, summary, options, plugin, check, make, advice
+            )
 
         return register
 

@@ -121,7 +121,7 @@ class _Model:
                 parts.append(f"{quota} {what} a minute")
         parts += [f"{self.limiter.held} held here", f"{self.limiter.waiting} waiting"]
         told = self.learner.told()
-        return ", ".join([*parts, told] if told else parts)
+        return ", ".join(parts) + (f" ({told})" if told else "")
 
 
 def _make(options: AdaptiveOptions, context: Context) -> Strategy:
@@ -138,4 +138,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=AdaptiveOptions,
         summary="Finds how many calls the provider takes, over all workers.",
+        advice="leave the options alone, and read in `paceline status` what it finds and why; "
+        "set max where you pay for what runs at once.",
     )

@@ -21,6 +21,9 @@ _LOOK, _PERIOD = 1.0, 2.0
 #: Seconds after a refusal until it is told: those refused with it are told together.
 _TOGETHER = 0.2
 
+#: Reasons that are told.
+_TOLD = 2
+
 _STATES = TypeAdapter(Adaptive)
 
 
@@ -63,7 +66,7 @@ class Learner:
 
     def admitted(self, step: str) -> Callable[[Outcome], None]:
         """A call begins; returns what to tell of its end."""
-        cuts, since = self.limit.cuts, self._count(1)
+        cuts, since, out = self.limit.cuts, self._count(1), self._out()
         self._counted["taken"] += 1
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._learn())
@@ -78,16 +81,17 @@ class Learner:
             elif isinstance(outcome, Done):
                 self._counted[f"{cuts} answers {step}"] += 1
                 self._counted[f"{cuts} seconds {step}"] += now - since
+                self._counted[f"{cuts} met"] += (out + self._out()) / 2
 
         return ended
 
     def told(self) -> str:
-        """The last change and how long ago it was; empty while there was none."""
-        if not self.limit.reasons:
-            return ""
-        at, why = self.limit.reasons[-1]
-        ago = asyncio.get_running_loop().time() + self._ahead - at
-        return f"{why} ({max(0.0, ago):.0f} s ago)"
+        """The last two changes, the latest first, and how long ago; empty before the first."""
+        now = asyncio.get_running_loop().time() + self._ahead
+        return ", before: ".join(
+            f"{why}, {max(0.0, now - at):.0f} s ago"
+            for at, why in reversed(self.limit.reasons[-_TOLD:])
+        )
 
     async def close(self) -> None:
         """Learn no more."""
@@ -165,6 +169,7 @@ class Learner:
                 if name.startswith(begins)
             )
         }
+        answered = sum(times.count for times in done.values())
         return Period(
             now=board.now,
             seconds=board.seconds,
@@ -172,5 +177,6 @@ class Learner:
             busy=totals.get("busy", 0.0) / board.seconds if board.seconds > 0 else 0.0,
             taken=max(0, math.floor(totals.get("taken", 0.0))),
             refused=round(totals.get(f"{cuts} refused", 0.0)),
+            met=totals.get(f"{cuts} met", 0.0) / max(1, answered),
             done=done,
         )

@@ -169,4 +169,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=GlobalOptions,
         summary="One quota over all workers: calls at once, requests and tokens per minute.",
+        advice="set what your provider's account page says, as it says it; where it says "
+        "nothing, use adaptive.",
     )

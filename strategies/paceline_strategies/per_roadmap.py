@@ -77,4 +77,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=PerRoadmapOptions,
         summary="N concepts of each roadmap at once: steady, and fair between roadmaps.",
+        advice="limit × roadmaps at once is the most calls in flight; raise it until the "
+        "provider refuses or the answers get slower.",
     )

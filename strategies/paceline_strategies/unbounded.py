@@ -35,4 +35,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=NoOptions,
         summary="Starts everything at once: the fastest until a quota or the memory ends.",
+        advice="for a load that fits your provider whatever comes; nothing holds calls back "
+        "but `provider.max_connections`.",
     )

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Terminal
 
 PLUGIN = '''
@@ -90,6 +92,12 @@ def test_show_tells_type_default_bounds_and_meaning(paceline: Terminal) -> None:
     said = paceline("plugins", "show", "moody").out
     assert "[strategies.moody]" in said
     assert "(required)" in said
+
+
+@pytest.mark.parametrize("name", ["unbounded", "per-roadmap", "global", "adaptive"])
+def test_strategies_come_with_advice(paceline: Terminal, name: str) -> None:
+    assert "\nadvice: " in paceline("plugins", "show", name).out
+    assert paceline("plugins", "show", name, "--json").json["plugins"][0]["advice"]
 
 
 def test_a_name_of_several_kinds_shows_all(paceline: Terminal) -> None:

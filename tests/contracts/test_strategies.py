@@ -88,3 +88,12 @@ class TestAdaptive(StrategyContract):
     def strategy(self, ledger: Ledger) -> Strategy:
         options = AdaptiveOptions(start=4, min=2, max=4)
         return AdaptiveLimit(options, ledger, holder=secrets.token_hex(4))
+
+
+class TestAdaptiveOverRedis(TestGlobalOverRedis):
+    limit = 4
+    least = 2
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        options = AdaptiveOptions(start=4, min=2, max=4)
+        return AdaptiveLimit(options, ledger, holder=secrets.token_hex(4))

@@ -110,6 +110,7 @@ def _row(known: Plugins, kind: Kind, name: str) -> dict[str, str]:
 
 def _described(known: Plugins, kind: Kind, name: str) -> dict[str, object]:
     described: dict[str, object] = {**_row(known, kind, name), "section": _section(kind, name)}
+    described["advice"] = _advice(known, kind, name)
     described["options"] = [
         {
             "name": one.name,
@@ -128,6 +129,10 @@ def _options(known: Plugins, kind: Kind, name: str) -> Iterator[Option]:
     return iter(()) if kind == "command" else options_of(known.offer(kind, name).options)
 
 
+def _advice(known: Plugins, kind: Kind, name: str) -> str:
+    return "" if kind == "command" else known.offer(kind, name).advice
+
+
 def _section(kind: Kind, name: str) -> str | None:
     return f"{_SECTIONS[kind]}.{name.replace('_', '-')}" if kind in _SECTIONS else None
 
@@ -139,6 +144,8 @@ def _print(known: Plugins, kind: Kind, name: str) -> None:
     row = _row(known, kind, name)
     click.echo(harmless(f"{kind} {name}: {row['summary']}"))
     click.echo(harmless(f"offered by {row['plugin']}"))
+    if advice := _advice(known, kind, name):
+        click.echo(harmless(f"advice: {advice}"))
     section = _section(kind, name)
     options = list(_options(known, kind, name))
     if kind == "command":

@@ -11,8 +11,6 @@ from paceline_strategies.limits.rate import Rate
 _REASONS = 4
 #: Refused although so much less was in flight than was taken before: it is not the load.
 _FAR_LESS = 0.8
-#: Part of the calls that remains at least when they only took longer.
-_DEEP = 0.6
 #: What remains of the memory of the most in flight after a minute.
 _MEMORY = 0.95
 
@@ -61,32 +59,29 @@ class Adaptive:
         verdict = self.latency.judge(period, self.load.size)
         latency = self.latency
         if verdict in {"knee", "slow"}:
-            # Where it is only suspected, the cut is deep enough to see whether it helps.
-            brought = max(_DEEP, 1.0 / latency.ratio) if verdict == "knee" else _DEEP
-            times = latency.ratio if verdict == "knee" else latency.ratio / latency.idle
-            self._cut(brought * latency.calls)
-            fewer = f"{latency.fewer:.0f}" if verdict == "knee" else "few"
-            why = f"{latency.calls:.0f} calls took {times:.1f} times as long as {fewer}"
-            self._because(period, f"{why}, cut to {self.limit}")
+            self._cut(latency.enough)
+            times = f"{latency.calls:.0f} calls took {latency.ratio:.1f} times as long"
+            self._because(period, f"cut to {self.limit}: {times}")
         elif verdict == "slower":
-            self._because(period, "the provider became slower with fewer calls too")
+            self._because(period, "kept: the provider is slower with fewer calls too")
         elif self.load.used(period):
-            self.load.grow(period)
+            self.load.grow(period, reach=latency.reach(cut=self.load.ceiling is not None))
             if self.limit > before:
                 self._grew(period)
 
     def _refused(self, period: Period) -> None:
-        calls = "a call was" if period.refused == 1 else f"{period.refused} calls were"
+        calls = "1 call" if period.refused == 1 else f"{period.refused} calls"
+        refused = f"{calls} refused with {period.held} in flight"
         if period.held < _FAR_LESS * self.flown and not self.rate.cleared(period.now):
             self.rate.cut(period.now)
             self.cuts += 1
             self.latency.forget()
-            self._because(period, f"{calls} refused, held to {self.rate.limit} a minute")
+            self._because(period, f"held to {self.rate.limit} requests a minute: {refused}")
             return
         if self.rate.cleared(period.now):
             self.rate.size = None
         self._cut(period.held)
-        self._because(period, f"{calls} refused with {period.held} in flight, cut to {self.limit}")
+        self._because(period, f"cut to {self.limit}: {refused}")
 
     def _cut(self, taken: float) -> None:
         self.load.cut(taken)

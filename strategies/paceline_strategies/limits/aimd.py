@@ -11,6 +11,8 @@ USED = 0.75
 _KEPT = 0.95
 #: Rounds without growth after a cut; each cut at the same height makes them more.
 _FIRST_PATIENCE, _LONGEST_PATIENCE = 3.0, 8.0
+#: Seconds that a round lasts at least: a refusal makes everybody pause for as long.
+_ROUND = 5.0
 #: How far a cut may be from the one before to count as the same height.
 _SAME = 0.15
 
@@ -23,7 +25,7 @@ class Aimd:
     Congestion Avoidance", 1989). As in TCP it doubles each round until the first cut
     (slow start), and as in CUBIC (RFC 9438) it stays for a while below the height of the last
     cut and then probes, carefully at first and faster while nothing objects. A round is as
-    many answers as the limit.
+    many answers as the limit; of a probe it lasts `_ROUND` seconds at least.
 
     Attributes:
         least: the limit never falls below it, at least 1.
@@ -49,20 +51,26 @@ class Aimd:
         """Whether the limit was what held calls back."""
         return period.busy >= USED * self.limit
 
-    def grow(self, period: Period) -> None:
-        """Take note of answers that came while the limit was in use."""
+    def grow(self, period: Period, *, reach: float = math.inf) -> None:
+        """Take note of answers that came while the limit was in use.
+
+        Args:
+            period: what was seen.
+            reach: how far it may grow; it does not fall to that.
+        """
+        reach = max(reach, self.size)
         if self.ceiling is None:
-            self._to(self.size + period.answered)
+            self._to(min(reach, self.size + period.answered))
             return
-        self.rounds += period.answered / self.size
+        self.rounds += min(period.answered / self.size, period.seconds / _ROUND)
         if self.rounds < self.patience:
             return
         self.rounds = self.patience - 1.0  # the next step is a round away
         grown = self.size + self.step
         if self.size < self.ceiling < grown:
-            self._to(self.ceiling)  # it was taken before; only the next step is a probe
+            self._to(min(reach, self.ceiling))  # it was taken before; only the next step is a probe
         else:
-            self._to(grown)
+            self._to(min(reach, grown))
             self.step = min(2 * self.step, max(1.0, self.size / 2))
 
     def cut(self, taken: float) -> None:

@@ -12,10 +12,16 @@ Verdict = Literal["open", "grows", "slow", "knee", "slower"]
 _FEWEST, _MOST = 16, 64
 #: The anchor is renewed up to this many times its calls; growth is judged from that many on.
 _NEAR, _FAR = 1.2, 1.5
+#: Times the anchor's calls that are tried before they are judged; less where a cut was before.
+_REACH, _REACH_AFTER_CUT = 2.5, 1.75
 #: Part of more calls that may be lost to latency: 0 a free server, 1 one that only queues.
 _STEEP = 0.65
 #: Times the unloaded latency that is a suspicion by itself.
 _TOO_SLOW = 2.5
+#: Times the latency of an idle server that one at its best has.
+_ROOM = 1.5
+#: Part of the calls above which they are as many as before.
+_FEWER = 0.9
 #: Weight of a new measurement near the anchor.
 _WEIGHT = 0.25
 
@@ -62,17 +68,32 @@ class Gradient:
     calls: float = 0.0
     suspect: tuple[float, float] | None = None
     answers: int = 0
-    busy: float = 0.0
+    met: float = 0.0
     seen: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
     @property
-    def fewer(self) -> float:
-        """Calls that were in flight at the anchor."""
-        return 0.0 if self.anchor is None else self.anchor.calls
+    def enough(self) -> float:
+        """Calls in flight that bring as much as those of the last judgement.
+
+        By Little's law these answer ``calls ÷ latency`` a second, for which as many suffice as
+        that rate has in flight at the latency of an idle server. A server that is at its best
+        is no idle one, hence `_ROOM`; one judgement takes half of the calls at most.
+        """
+        return self.calls * max(0.5, min(1.0, _ROOM * self.idle / self.ratio))
+
+    def reach(self, *, cut: bool) -> float:
+        """Calls in flight that may be tried, until it is known what so many bring.
+
+        Args:
+            cut: whether more than it takes was tried before.
+        """
+        if self.anchor is None:
+            return math.inf
+        return (_REACH_AFTER_CUT if cut else _REACH) * self.anchor.calls
 
     def forget(self) -> None:
         """Begin to measure anew: the limit was cut."""
-        self.answers, self.busy = 0, 0.0
+        self.answers, self.met = 0, 0.0
         self.seen.clear()
 
     def judge(self, period: Period, size: float) -> Verdict:
@@ -87,10 +108,10 @@ class Gradient:
             count, seconds = self.seen.get(step, (0, 0.0))
             self.seen[step] = (count + times.count, seconds + times.seconds)
         self.answers += period.answered
-        self.busy += period.busy * period.answered
+        self.met += period.met * period.answered
         if self.answers < max(_FEWEST, min(size, _MOST)):
             return "open"
-        self.calls = max(1.0, self.busy / self.answers)
+        self.calls = max(1.0, self.met / self.answers)
         means = {step: seconds / count for step, (count, seconds) in self.seen.items() if count}
         if self.anchor is None:
             self.anchor = Anchor(self.calls, means)
@@ -114,7 +135,8 @@ class Gradient:
     def _verdict(self, anchor: Anchor, means: dict[str, float]) -> Verdict:
         if self.suspect is not None:
             (slow, many), self.suspect = self.suspect, None
-            helped = self.ratio <= slow * (1.0 + self.calls / many) / 2
+            fewer = self.calls < _FEWER * many  # the limit may be at its lowest
+            helped = fewer and self.ratio <= slow * (1.0 + self.calls / many) / 2
             if not helped:
                 self._move(anchor, means)
                 self.idle = 1.0

@@ -17,7 +17,8 @@ class Period:
     """One look.
 
     Calls that were admitted before the last cut tell of the load before it: they count in
-    ``taken``, ``held`` and ``busy`` only.
+    ``taken``, ``held`` and ``busy`` only. While calls are long the load changes under way, so
+    what a call took belongs to the load that it met, and not to that at its end.
 
     Attributes:
         now: its end, in seconds of a clock that only rises.
@@ -26,6 +27,7 @@ class Period:
         busy: calls in flight, on average.
         taken: calls that began and were not refused.
         refused: calls that were, of those admitted since the last cut.
+        met: calls in flight, on average, that answered calls met as they began and ended.
         done: answered calls of those, by step: each kind of answer has a length of its own.
     """
 
@@ -35,6 +37,7 @@ class Period:
     busy: float
     taken: int
     refused: int
+    met: float
     done: Mapping[str, Times]
 
     @property

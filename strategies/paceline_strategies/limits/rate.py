@@ -9,7 +9,7 @@ MINUTE = 60.0
 _KEPT = 0.98
 #: Growth of the limit per probe: at first, and at most.
 _FIRST_STEP, _LONGEST_STEP = 0.02, 0.25
-#: Calls between probes: one of them may be refused.
+#: Calls from a cut to the next probe: one of them may be refused.
 _CALLS_PER_PROBE = 150
 #: A minute that is so much fuller than this one, and was taken, clears the rate of suspicion.
 _FULLER = 1.2
@@ -63,18 +63,15 @@ class Rate:
             return
         self.size += max(1.0, self.step * self.size)
         self.step = min(_LONGEST_STEP, 2 * self.step)
-        self._probe_after(period.now)
+        self.probe_at = period.now + MINUTE
 
     def cleared(self, now: float) -> bool:
         """Whether fuller minutes were taken, so that a refusal now is not the rate's."""
-        return _FULLER * self.minute(now) < self.fullest
+        taken = self.minute(now)
+        return _FULLER * taken < self.fullest or (self.size is not None and taken < self.size / 2)
 
     def cut(self, now: float) -> None:
         """The provider refused because of the rate."""
         self.size = max(1.0, _KEPT * self.minute(now))
         self.step = _FIRST_STEP
-        self._probe_after(now)
-
-    def _probe_after(self, now: float) -> None:
-        size = self.size or 1.0
-        self.probe_at = now + MINUTE * max(1.0, _CALLS_PER_PROBE / size)
+        self.probe_at = now + MINUTE * max(1.0, _CALLS_PER_PROBE / self.size)

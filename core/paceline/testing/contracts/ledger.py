@@ -90,6 +90,25 @@ class LedgerContract(Contract):
 
         return self.play(with_ledger())
 
+    # -- boards ----------------------------------------------------------------------------
+
+    def test_what_holders_count_is_summed_until_somebody_concludes(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            await ledger.note("limit", {"calls": 2.0, "seconds": 0.5})
+            board = await ledger.note("limit", {"calls": 3.0})
+            assert (board.serial, board.state) == (0, "")
+            assert board.totals == {"calls": 5.0, "seconds": 0.5}
+            assert await ledger.conclude("limit", serial=0, state='{"limit": 7}')
+            assert not await ledger.conclude("limit", serial=0, state="late"), (
+                "who concludes from sums that somebody else concluded from must be told"
+            )
+            after = await ledger.note("limit", {})
+            assert (after.serial, after.state, after.totals) == (1, '{"limit": 7}', {})
+            assert 0 <= after.seconds <= after.now - board.now + board.seconds + 1
+            assert (await ledger.note("other", {})).serial == 0
+
+        self.on_a_ledger(scenario)
+
     # -- leases ----------------------------------------------------------------------------
 
     @when("expires")
@@ -420,5 +439,62 @@ class LedgerContract(Contract):
             back = [Settled(lease.name, headroom=said)]
             grant = await exchange(ledger, "a", settle=back, quota=quota)
             assert grant.use.tokens == 900
+
+        self.on_a_ledger(scenario)
+
+    # -- what all find out together --------------------------------------------------------
+
+    def test_what_holders_count_is_added_up(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            first = await ledger.note("limit", {"calls": 2.0, "seconds": 0.25})
+            assert (first.serial, first.state) == (0, "")
+            second = await ledger.note("limit", {"calls": 3.0, "refused": 1.0})
+            assert second.totals == {"calls": 5.0, "seconds": 0.25, "refused": 1.0}
+            assert (await ledger.note("limit", {})).totals == second.totals
+            assert second.now >= first.now
+
+        self.on_a_ledger(scenario)
+
+    def test_a_conclusion_is_everybodys_and_counting_begins_anew(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            await ledger.note("limit", {"calls": 2.0})
+            assert await ledger.conclude("limit", serial=0, state='{"limit": "ä"}')
+            board = await ledger.note("limit", {"calls": 1.0})
+            assert (board.serial, board.state) == (1, '{"limit": "ä"}')
+            assert board.totals == {"calls": 1.0}
+            await asyncio.sleep(0.2)
+            assert 0.1 < (await ledger.note("limit", {})).seconds < self.lease
+
+        self.on_a_ledger(scenario)
+
+    def test_of_two_conclusions_from_one_board_the_first_counts(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            first = await ledger.note("limit", {"calls": 1.0})
+            second = await ledger.note("limit", {"calls": 1.0})
+            assert await ledger.conclude("limit", serial=second.serial, state="second")
+            await ledger.note("limit", {"calls": 4.0})
+            assert not await ledger.conclude("limit", serial=first.serial, state="first")
+            board = await ledger.note("limit", {})
+            assert (board.serial, board.state, board.totals) == (1, "second", {"calls": 4.0})
+
+        self.on_a_ledger(scenario)
+
+    def test_who_reads_and_dies_takes_nothing_along(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            await ledger.note("limit", {"calls": 1.0})
+            assert await ledger.conclude("limit", serial=0, state="found")
+            await ledger.note("limit", {"calls": 2.0})  # it was to conclude, and did not
+            board = await ledger.note("limit", {"calls": 1.0})
+            assert (board.state, board.totals) == ("found", {"calls": 3.0})
+
+        self.on_a_ledger(scenario)
+
+    def test_boards_of_limits_and_their_leases_know_nothing_of_each_other(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            await ledger.note("one", {"calls": 1.0})
+            assert await ledger.conclude("one", serial=0, state="one")
+            assert (await ledger.note("two", {})).totals == {}
+            assert len(await ask(ledger, "a", 9, limit="one")) == 4
+            assert (await ledger.note("one", {})).state == "one"
 
         self.on_a_ledger(scenario)

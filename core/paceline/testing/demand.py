@@ -1,0 +1,83 @@
+"""Workers that want more than a provider takes, all the time."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from paceline.strategy import Strategy
+from paceline.testing.models import ModelProvider
+from paceline.work import Done, Failed, Work
+
+#: Bounds of the pause of who was refused, as the settings have them, in seconds.
+BACKOFF, LONGEST = 1.0, 60.0
+
+
+async def demand(
+    workers: Sequence[Strategy],
+    provider: ModelProvider,
+    *,
+    callers: int,
+    seconds: float,
+    tokens: int = 0,
+    seed: int = 0,
+) -> None:
+    """Let each worker's callers make calls one after another for so long; then stop them.
+
+    Args:
+        workers: the strategy of each.
+        provider: whom they call.
+        callers: of each worker.
+        seconds: how long.
+        tokens: most that a call is charged; calls differ.
+        seed: of what they do by chance.
+    """
+    chance = random.Random(seed)  # noqa: S311
+
+    async def caller(number: int, strategy: Strategy) -> None:
+        work = Work(
+            level="call",
+            run_id=f"run-{number % 8}",
+            roadmap_id="roadmap",
+            concept_id="concept",
+            key="model",
+            step="tutorial",
+            tokens=tokens,
+        )
+        while True:
+            charged = chance.randint(tokens // 2, tokens)
+            await _until_answered(strategy, provider, work, charged, chance)
+
+    tasks = [
+        asyncio.create_task(caller(number, strategy))
+        for strategy in workers
+        for number in range(callers)
+    ]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+    for strategy in workers:
+        await strategy.close()
+
+
+async def _until_answered(
+    strategy: Strategy, provider: ModelProvider, work: Work, tokens: int, chance: random.Random
+) -> None:
+    failures = 0
+    while True:
+        permit = await strategy.admit(work)
+        try:
+            outcome = await provider.call(tokens)
+        except BaseException:
+            permit.release(Failed())
+            raise
+        permit.release(outcome)
+        if isinstance(outcome, Done):
+            return
+        if not strategy.holds_refusals:
+            bound = min(LONGEST, BACKOFF * 2.0 ** min(failures, 20))
+            await asyncio.sleep((outcome.retry_after or 0.0) + chance.uniform(0.0, bound))
+        failures += 1

@@ -1,0 +1,323 @@
+"""``adaptive``: finds the limit that nobody set, over all workers."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+from paceline import Done, Refused, Strategy, Work
+from paceline.context import Context
+from paceline.errors import PartUnavailable, SettingsError
+from paceline.ledger import Board, Ledger
+from paceline.plugins import Plugins
+from paceline.settings.model import Settings
+from paceline.strategy import Stack
+from paceline.testing.demand import demand
+from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
+from paceline.testing.models import ModelProvider, Steps, always
+from paceline.testing.virtual_time import run_virtual
+from paceline_adapters.memory.ledger import MemoryLedger
+from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
+from paceline_strategies.per_roadmap import PerRoadmap
+
+WORK = Work(
+    level="call", run_id="run", roadmap_id="roadmap", concept_id="concept", key="m", step="quiz"
+)
+
+
+class Watched(LeaseLedger):
+    """Says what is on its boards, and can be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.notes = 0
+        self.sums: Counter[str] = Counter()
+
+    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+        self.notes += 1
+        if self.away:
+            raise PartUnavailable("the ledger is away")
+        for name, amount in counted.items():
+            self.sums[name] += round(amount)
+        return await super().note(limit, counted)
+
+
+def worker(ledger: Ledger, name: str = "a", **options: int) -> AdaptiveLimit:
+    """The strategy of one worker."""
+    return AdaptiveLimit(AdaptiveOptions(**options), ledger, holder=name)
+
+
+def limits(workers: Sequence[AdaptiveLimit]) -> list[int]:
+    """What each worker takes for the limit now."""
+    return [limit_in(one.explain()) for one in workers]
+
+
+def limit_in(said: str) -> int:
+    """The limit that a worker tells of."""
+    return int(said.partition(": ")[2].partition(" calls")[0])
+
+
+def after(
+    provider: ModelProvider,
+    seconds: float,
+    *,
+    workers: int = 4,
+    callers: int = 60,
+    stack: Callable[[AdaptiveLimit], Strategy] = lambda one: one,
+) -> list[str]:
+    """Let workers want more than there is for so long; returns what each says then."""
+
+    async def scenario() -> list[str]:
+        ledger = LeaseLedger()
+        made = [worker(ledger, f"w{n}") for n in range(workers)]
+        await demand(list(map(stack, made)), provider, callers=callers, seconds=seconds)
+        return [one.explain() for one in made]
+
+    return run_virtual(scenario(), seed=1)
+
+
+def answered(provider: ModelProvider, since: float, until: float) -> int:
+    """Calls answered in that time."""
+    return sum(since < at <= until for at in provider.answered)
+
+
+def test_finds_how_many_calls_at_once_are_not_refused() -> None:
+    provider = ModelProvider(seconds=4.0, concurrency=always(40))
+    after(provider, 300.0)
+    assert 1 < len(provider.refused) < 0.02 * len(provider.answered)
+    # 40 at once of four seconds each.
+    assert answered(provider, 60, 300) > 0.85 * 240 * 10
+
+
+def test_finds_how_many_calls_at_once_only_make_all_of_them_slow() -> None:
+    provider = ModelProvider(seconds=4.0, knee=40, slope=0.3, waste=0.2)
+    said = after(provider, 600.0)
+    assert not provider.refused
+    assert provider.peak < 160
+    assert max(map(limit_in, said)) < 100
+    assert "times as long" in said[0]
+    assert answered(provider, 120, 600) > 0.85 * 480 * 40 / (4 * 1.3)
+
+
+def test_finds_how_many_calls_a_minute_are_not_refused() -> None:
+    provider = ModelProvider(seconds=4.0, requests=always(240))
+    said = after(provider, 600.0)
+    assert "requests a minute" in said[0]
+    assert answered(provider, 120, 600) > 0.9 * 8 * 240
+    assert sum(at > 120 for at in provider.refused) < 0.02 * 8 * 240
+
+
+def test_keeps_the_quota_that_headers_tell_of() -> None:
+    provider = ModelProvider(seconds=4.0, requests=always(240), headers=True)
+    after(provider, 300.0)
+    # Those that began before the first answer told of the quota are not counted.
+    assert len(provider.refused) <= 2
+    assert answered(provider, 60, 300) > 0.93 * 4 * 240
+
+
+def test_follows_a_capacity_that_falls_and_rises() -> None:
+    provider = ModelProvider(seconds=4.0, concurrency=Steps([(0, 40), (200, 10), (500, 60)]))
+    after(provider, 900.0)
+    assert answered(provider, 260, 500) > 0.7 * 240 * 10 / 4
+    assert answered(provider, 700, 900) > 0.8 * 200 * 60 / 4
+    assert len(provider.refused) < 0.03 * len(provider.answered)
+
+
+def test_a_limit_that_is_not_used_stays() -> None:
+    provider = ModelProvider(seconds=4.0)
+    said = after(provider, 300.0, callers=1)
+    assert max(map(limit_in, said)) <= 8
+
+
+def test_never_leaves_its_bounds() -> None:
+    async def scenario() -> None:
+        provider = ModelProvider(seconds=1.0, concurrency=always(2))
+        ledger = LeaseLedger()
+        made = [worker(ledger, name, min=4, start=5, max=6) for name in "ab"]
+        watch: set[int] = set()
+
+        async def look() -> None:
+            while True:
+                watch.update(limits(made) if made[0]._models and made[1]._models else ())
+                await asyncio.sleep(0.1)
+
+        looking = asyncio.create_task(look())
+        await demand(made, provider, callers=20, seconds=60)
+        looking.cancel()
+        assert watch <= {4, 5, 6}
+        assert 4 in watch
+
+    run_virtual(scenario())
+
+
+def test_all_workers_use_the_same_limit_and_say_why_it_is_that() -> None:
+    async def scenario() -> None:
+        provider = ModelProvider(seconds=4.0, concurrency=always(20))
+        ledger = LeaseLedger()
+        made = [worker(ledger, f"w{n}") for n in range(4)]
+        work = asyncio.create_task(demand(made, provider, callers=20, seconds=200))
+        await asyncio.sleep(100)
+        said = made[0].explain()
+        assert len(set(limits(made))) == 1
+        assert "over all workers" in said
+        assert "refused with" in said
+        assert " s ago" in said
+        assert "\n" not in said
+        await work
+
+    run_virtual(scenario())
+
+
+def test_a_late_worker_begins_with_what_the_others_found() -> None:
+    async def scenario() -> None:
+        ledger = LeaseLedger()
+        provider = ModelProvider(seconds=2.0, concurrency=always(30))
+        first = worker(ledger, "first")
+        work = asyncio.create_task(demand([first], provider, callers=50, seconds=120))
+        await asyncio.sleep(100)
+        late = worker(ledger, "late")
+        waits = asyncio.create_task(
+            late.admit(Work(level="call", run_id="r", roadmap_id="r", concept_id="c", key="model"))
+        )
+        permit = await waits
+        await asyncio.sleep(2)
+        assert limits([late]) == limits([first])
+        assert limits([late])[0] > 20
+        permit.release(Done())
+        await work
+
+    run_virtual(scenario())
+
+
+def test_who_dies_between_reading_and_writing_takes_nothing_along() -> None:
+    async def scenario() -> None:
+        ledger = LeaseLedger()
+        provider = ModelProvider(seconds=2.0, concurrency=always(30))
+        lines = [LedgerLine(ledger) for _ in range(3)]
+        made = [worker(line, f"w{n}") for n, line in enumerate(lines)]
+        work = asyncio.create_task(demand(made, provider, callers=30, seconds=300))
+        await asyncio.sleep(100)
+        board = await ledger.note("adaptive:model", {})
+        lines[0].cut()
+        await asyncio.sleep(100)
+        later = await ledger.note("adaptive:model", {})
+        assert later.serial > board.serial, "the others go on"
+        assert limits(made[1:])[0] > 20
+        work.cancel()
+        await asyncio.wait({work})
+
+    run_virtual(scenario())
+
+
+def test_while_the_ledger_is_away_nothing_is_forgotten() -> None:
+    async def scenario() -> None:
+        ledger = Watched()
+        one = worker(ledger)
+        ledger.away = True
+        permits = [await one.admit(WORK) for _ in range(8)]
+        for permit in permits[:4]:
+            permit.release(Done(seconds=1.0))
+        await asyncio.sleep(60)
+        assert 20 < ledger.notes < 100
+        ledger.away = False
+        await asyncio.sleep(1.5)
+        assert ledger.sums["taken"] == 8
+        assert ledger.sums["0 answers quiz"] == 4
+        for permit in permits[4:]:
+            permit.release(Done(seconds=1.0))
+        await one.close()
+
+    run_virtual(scenario())
+
+
+def test_a_state_that_cannot_be_read_is_replaced() -> None:
+    async def scenario() -> None:
+        ledger = Watched()
+        assert await ledger.conclude("adaptive:m", serial=0, state="{")
+        one = worker(ledger)
+        permit = await one.admit(WORK)
+        await asyncio.sleep(10)
+        assert (await ledger.note("adaptive:m", {})).state != "{"
+        permit.release(Done())
+        await one.close()
+
+    run_virtual(scenario())
+
+
+def test_nothing_runs_on_when_nothing_is_wanted() -> None:
+    async def scenario() -> None:
+        ledger = Watched()
+        one = worker(ledger)
+        (await one.admit(WORK)).release(Done(seconds=1.0))
+        await asyncio.sleep(10)
+        before = ledger.notes
+        await asyncio.sleep(600)
+        assert ledger.notes == before
+        await one.close()
+
+    run_virtual(scenario())
+
+
+def test_a_burst_of_refusals_is_one_cut() -> None:
+    async def scenario() -> None:
+        one = worker(LeaseLedger(), start=40)
+        permits = [await one.admit(WORK) for _ in range(40)]
+        for permit in permits[:20]:
+            permit.release(Refused())
+        await asyncio.sleep(0.1)
+        for permit in permits[20:24]:
+            permit.release(Refused())
+        await asyncio.sleep(10)
+        # 16 of 40 were taken; a cut takes half at most.
+        assert limits([one]) == [20]
+        for permit in permits[24:]:
+            permit.release(Done(seconds=10.0))
+        await one.close()
+
+    run_virtual(scenario())
+
+
+def test_stacks_inside_a_limit_of_concepts() -> None:
+    provider = ModelProvider(seconds=4.0, concurrency=always(20))
+
+    def stacked(one: AdaptiveLimit) -> Strategy:
+        return Stack([("per-roadmap", PerRoadmap(100)), ("adaptive", one)])
+
+    after(provider, 200.0, workers=2, stack=stacked)
+    assert answered(provider, 60, 200) > 0.8 * 140 * 5
+
+
+def test_is_made_of_the_settings_and_stands_last() -> None:
+    async def scenario() -> None:
+        ledger, plugins = MemoryLedger(), Plugins()
+        context = Context(
+            settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger
+        )
+        offer = plugins.strategy("adaptive")
+        made = offer.make({"start": 3}, context, "strategies.adaptive")
+        assert made.explain() == "3 calls to begin with"
+        with pytest.raises(SettingsError, match="must stand last"):
+            Stack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
+        permit = await made.admit(WORK)
+        (holder,) = await ledger.held("adaptive:m")
+        assert holder.startswith("w1-")
+        assert made.explain() == "m: 3 calls in this process, 1 held here, 0 waiting"
+        permit.release(Done())
+        await made.close()
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"min": 9}, "must rise in this order"),
+        ({"start": 5, "max": 4}, "min = 1, start = 5, max = 4"),
+        ({"min": 0}, "strategies.adaptive.min"),
+        ({"maximum": 4}, "did you mean 'max'?"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, int], said: str) -> None:
+    with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
+        Plugins().strategy("adaptive").check(options, "strategies.adaptive")

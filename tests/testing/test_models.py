@@ -1,0 +1,109 @@
+"""Models of providers behave as they say."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from paceline.strategy import Strategy
+from paceline.testing.demand import demand
+from paceline.testing.models import ModelProvider, Steps, always
+from paceline.testing.virtual_time import run_virtual
+from paceline.work import Done, Refused
+from paceline_strategies.unbounded import Unbounded
+
+
+def exact(**shape: object) -> ModelProvider:
+    """A provider all of whose calls take ten seconds alone."""
+    provider = ModelProvider(seconds=10.0, spread=0.0, round_trip=0.0)
+    for name, value in shape.items():
+        setattr(provider, name, value)
+    return provider
+
+
+async def at_once(provider: ModelProvider, count: int, tokens: int = 0) -> list[Done | Refused]:
+    """So many calls at the same moment."""
+    return list(await asyncio.gather(*(provider.call(tokens) for _ in range(count))))
+
+
+def test_refuses_what_is_above_its_concurrency_and_recovers() -> None:
+    async def scenario() -> None:
+        provider = exact(concurrency=Steps([(0.0, 3), (15.0, 5)]))
+        first = await at_once(provider, 5)
+        assert [type(one) for one in first] == [Done] * 3 + [Refused] * 2
+        await asyncio.sleep(10.0)
+        second = await at_once(provider, 6)
+        assert sum(isinstance(one, Done) for one in second) == 5
+        assert (provider.peak, len(provider.refused), len(provider.answered)) == (5, 3, 8)
+
+    run_virtual(scenario())
+
+
+def test_counts_requests_and_tokens_over_any_minute_and_tells_of_them() -> None:
+    async def scenario() -> None:
+        provider = exact(requests=always(4), tokens=always(1000), headers=True, retry_after=True)
+        done = await at_once(provider, 2, tokens=300)
+        assert isinstance(done[1], Done)
+        said = done[1].headroom
+        assert said is not None
+        assert (said.requests, said.requests_left) == (4, 2)
+        assert (said.tokens, said.tokens_left) == (1000, 400)
+        (refused,) = await at_once(provider, 1, tokens=500)
+        assert isinstance(refused, Refused)
+        assert refused.retry_after == pytest.approx(50.0)  # the first two began ten seconds ago
+        await asyncio.sleep(50.0)
+        assert isinstance((await at_once(provider, 1, tokens=500))[0], Done)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("calls", "seconds"),
+    [(1, 10.0 * 1.125), (4, 10.0 * 1.5), (8, 10.0 * 1.5 * 2), (16, 10.0 * 1.5 * 4)],
+)
+def test_gets_slower_with_more_calls_and_above_the_knee_in_proportion(
+    calls: int, seconds: float
+) -> None:
+    async def scenario() -> None:
+        provider = exact(knee=4, slope=0.5)
+        await at_once(provider, calls)
+        assert asyncio.get_running_loop().time() == pytest.approx(seconds)
+
+    run_virtual(scenario())
+
+
+def test_who_comes_later_slows_those_who_are_there_and_who_leaves_speeds_them_up() -> None:
+    async def scenario() -> None:
+        provider = exact(knee=1)
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(provider.call())
+        await asyncio.sleep(5.0)
+        gone = asyncio.create_task(provider.call())
+        await asyncio.sleep(4.0)
+        gone.cancel()
+        await first
+        assert loop.time() == pytest.approx(12.0)  # five alone, two in four shared, three alone
+        assert provider.in_flight == 0
+
+    run_virtual(scenario())
+
+
+def test_waste_above_the_knee_is_lost_to_all() -> None:
+    async def scenario(waste: float) -> float:
+        await at_once(exact(knee=4, waste=waste), 16)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario(0.5)) == pytest.approx(2 * run_virtual(scenario(0.0)))
+
+
+def test_demand_asks_again_after_refusals_and_ends_in_time() -> None:
+    async def scenario() -> tuple[float, ModelProvider]:
+        provider = exact(concurrency=always(4))
+        workers: Sequence[Strategy] = [Unbounded(), Unbounded()]
+        await demand(workers, provider, callers=4, seconds=100.0)
+        return asyncio.get_running_loop().time(), provider
+
+    ended, provider = run_virtual(scenario())
+    assert ended == 100.0
+    assert len(provider.refused) > 4
+    assert 20 < len(provider.answered) <= 40
+    assert provider.peak == 4
