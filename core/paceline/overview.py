@@ -133,6 +133,8 @@ def run_to_json(run: Run) -> dict[str, object]:
         "status": run.status,
         "reason": run.reason,
         "executor": run.executor,
+        "tenant": run.share.tenant or None,
+        "weight": run.share.weight,
         "total": run.total,
         "completed": run.completed,
         "failed": run.failed,

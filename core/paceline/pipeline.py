@@ -224,6 +224,8 @@ class Pipeline:
             concept_id=job.concept_id,
             key=self.parts.provider.key,
             step=step,
+            tenant=self.claim.share.tenant,
+            weight=self.claim.share.weight,
         )
 
     def _artifact(self, job: _Job, name: str, answer: Answer[BaseModel]) -> Artifact:

@@ -8,6 +8,7 @@ from paceline.executor import Executor
 from paceline.recovery import recover
 from paceline.roadmap import Roadmap
 from paceline.settings.model import Settings
+from paceline.share import EQUAL, Share
 from paceline.store import ENDED, ConceptState, Run, Store
 from paceline.telemetry import OFF, Telemetry
 
@@ -52,7 +53,12 @@ class Service:
     telemetry: Telemetry = OFF
 
     async def submit(
-        self, roadmap: Roadmap, *, new: bool = False, key: str | None = None
+        self,
+        roadmap: Roadmap,
+        *,
+        new: bool = False,
+        key: str | None = None,
+        share: Share = EQUAL,
     ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or go on where an earlier run of it stopped.
 
@@ -60,6 +66,7 @@ class Service:
             roadmap: what to generate.
             new: start another run even if there is one.
             key: names this submission: sent again, it is the same run, and not resumed.
+            share: whose the run is; one that is there already keeps its own.
 
         Raises:
             RunConflict: the roadmap id is known with other content, and ``new`` is not asked.
@@ -67,15 +74,15 @@ class Service:
             PartUnavailable: store or broker cannot be reached.
         """
         with self.telemetry.submit() as span:
-            submitted = await self._submit(roadmap, new=new, key=key)
+            submitted = await self._submit(roadmap, new=new, key=key, share=share)
             span.submitted(*submitted)
             return submitted
 
     async def _submit(
-        self, roadmap: Roadmap, *, new: bool, key: str | None
+        self, roadmap: Roadmap, *, new: bool, key: str | None, share: Share
     ) -> tuple[Run, Submitted]:
         run, created = await self.store.create_run(
-            roadmap, executor=self.settings.executor, new=new, key=key
+            roadmap, executor=self.settings.executor, new=new, key=key, share=share
         )
         if created or (key is not None and run.status == "queued"):
             # Again even if it was created before: the broker may not have been told.

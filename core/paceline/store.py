@@ -9,6 +9,7 @@ from typing import Literal
 from paceline.errors import KeyReused, RunConflict
 from paceline.identity import ProcessIdentity
 from paceline.roadmap import Roadmap
+from paceline.share import EQUAL, Share
 from paceline.waits import Counts
 
 RunStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
@@ -30,6 +31,7 @@ class Run:
         status: where it stands.
         reason: why it failed or was handed back, when it was.
         executor: the executor it was submitted to.
+        share: whose it is, and what it may use of what is shared.
         total: concepts of the roadmap.
         completed: concepts with every artifact.
         failed: concepts that failed for good.
@@ -59,6 +61,7 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    share: Share = EQUAL
 
     @property
     def finished(self) -> int:
@@ -68,12 +71,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to write a run, until another claim has a higher fence."""
+    """The right to write a run, until another claim has a higher fence.
+
+    Attributes:
+        run_id: the run.
+        roadmap_id: its roadmap.
+        worker_id: who has the right.
+        fence: rises with each claim of the run.
+        share: the run's.
+    """
 
     run_id: str
     roadmap_id: str
     worker_id: str
     fence: int
+    share: Share = EQUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +325,13 @@ class Store(ABC):
 
     @abstractmethod
     async def create_run(
-        self, roadmap: Roadmap, *, executor: str, new: bool = False, key: str | None = None
+        self,
+        roadmap: Roadmap,
+        *,
+        executor: str,
+        new: bool = False,
+        key: str | None = None,
+        share: Share = EQUAL,
     ) -> tuple[Run, bool]:
         """The roadmap's run, created as ``queued`` if there is none (or ``new`` is asked for).
 
@@ -323,6 +341,7 @@ class Store(ABC):
             new: create another run even if there is one.
             key: names this submission: the run that was created under the key is the one,
                 whatever was created since.
+            share: whose the run is; one that is there already keeps its own.
 
         Returns:
             The run, and whether it was created.

@@ -13,13 +13,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from paceline.errors import PartUnavailable, SchemaVersionError
-from paceline.testing.contracts.store.inputs import claimed
+from paceline.share import Share
+from paceline.testing.contracts.store.inputs import claimed, roadmap
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
 from paceline_adapters.sql.tables import metadata
 from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace, on_loop
 
@@ -109,6 +110,25 @@ async def test_a_server_without_a_schema_asks_for_the_upgrade(postgres_url: str)
     )
     async with place.store() as store:
         await claimed(store)
+
+
+@on_loop
+async def test_runs_of_before_shares_are_nobodys_with_the_usual_weight(sql_place: SqlPlace) -> None:
+    async with sql_place.store() as store:
+        run, _ = await store.create_run(roadmap(), executor="x", share=Share("acme", 2.0))
+
+    def back(connection: Connection) -> None:
+        connection.execute(text("ALTER TABLE runs DROP COLUMN tenant"))
+        connection.execute(text("ALTER TABLE runs DROP COLUMN weight"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+
+    engine = single_connection(parse_url(sql_place.settings().url), sql_place.settings())
+    async with engine.begin() as connection:
+        await connection.run_sync(back)
+    await engine.dispose()
+    await asyncio.to_thread(schema.upgrade, sql_place.settings().url)
+    async with sql_place.store() as store:
+        assert (await store.run(run.run_id)).share == Share()
 
 
 @on_loop

@@ -183,13 +183,25 @@ def test_beyond_loopback_nothing_is_served_without_a_token(host: str) -> None:
         listen(WebSettings(), host, 0)
 
 
-def test_a_tenant_that_no_run_can_have_is_refused_at_the_start(tmp_path: Path) -> None:
-    web = WebSettings.model_validate({"tokens": [{"token": WRITER, "tenant": "acme"}]})
+def test_a_tenant_sees_and_steers_its_own_runs_alone(tmp_path: Path) -> None:
+    web = WebSettings.model_validate(
+        {"tokens": [{"token": WRITER, "tenant": "acme"}, {"token": READER, "tenant": "other"}]}
+    )
 
     async def scenario() -> None:
-        with pytest.raises(SettingsError, match="runs carry no tenant"):
-            async with site(tmp_path, web=web):
-                pass
+        async with site(tmp_path, web=web) as here:
+            acme, other = bearer(WRITER), bearer(READER)
+            made = await here.client.post(
+                "/api/runs", content=a_roadmap("r", "c").to_json(), headers=acme
+            )
+            run_id = made.json()["run"]["run_id"]
+            assert (made.status_code, made.json()["run"]["tenant"]) == (201, "acme")
+            assert (await here.client.get(f"/api/runs/{run_id}", headers=acme)).status_code == 200
+            assert (await here.client.get(f"/api/runs/{run_id}", headers=other)).status_code == 404
+            answer = await here.client.post(f"/api/runs/{run_id}/cancel", headers=other)
+            assert answer.status_code == 404
+            seen = [await here.client.get("/api/runs", headers=who) for who in (acme, other)]
+            assert [len(page.json()["runs"]) for page in seen] == [1, 0]
 
     run(scenario())
 

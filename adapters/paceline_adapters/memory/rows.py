@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from paceline.roadmap import Roadmap
+from paceline.share import Share
 from paceline.store import Artifact, Claim, ConceptState, Run, RunStatus
 
 
@@ -21,6 +22,7 @@ class Row:
     executor: str
     concepts: dict[str, ConceptState]
     created_at: datetime
+    share: Share
     artifacts: dict[tuple[str, str], Artifact] = field(
         default_factory=dict[tuple[str, str], Artifact]
     )
@@ -63,6 +65,7 @@ class Row:
             created_at=self.created_at,
             started_at=self.started_at,
             finished_at=self.finished_at,
+            share=self.share,
         )
 
 

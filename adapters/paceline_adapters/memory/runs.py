@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from paceline.errors import RunNotFound
 from paceline.identity import new_run_id
 from paceline.roadmap import Roadmap
+from paceline.share import EQUAL, Share
 from paceline.store import (
     Artifact,
     ConceptState,
@@ -47,7 +48,13 @@ class MemoryRuns(Store, ABC):
             raise RunNotFound(f"no run has the id {run_id!r}") from None
 
     async def create_run(
-        self, roadmap: Roadmap, *, executor: str, new: bool = False, key: str | None = None
+        self,
+        roadmap: Roadmap,
+        *,
+        executor: str,
+        new: bool = False,
+        key: str | None = None,
+        share: Share = EQUAL,
     ) -> tuple[Run, bool]:
         """The roadmap's run, created if need be."""
         content_hash = roadmap.content_hash()
@@ -70,6 +77,7 @@ class MemoryRuns(Store, ABC):
             executor=executor,
             concepts={id_: ConceptState(concept_id=id_, status="pending") for id_ in ids},
             created_at=self._now(),
+            share=share,
         )
         self._rows[row.run_id] = self._newest[roadmap.roadmap_id] = row
         if key is not None:

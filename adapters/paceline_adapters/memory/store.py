@@ -77,6 +77,7 @@ class MemoryStore(MemoryRuns):
             roadmap_id=row.roadmap.roadmap_id,
             worker_id=worker_id,
             fence=row.fence,
+            share=row.share,
         )
 
     async def claim_next(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from paceline.errors import StaleFence
 from paceline.identity import ProcessIdentity
+from paceline.share import Share
 from paceline.store import ENDED, Claim, Orphan, RunStatus, given_up
 from sqlalchemy import (
     ColumnElement,
@@ -129,12 +130,18 @@ async def _take(
             takeovers=case((takeover, lost), else_=runs.c.takeovers),
             artifacts_at_claim=_saved,
         )
-        .returning(runs.c.run_id, runs.c.roadmap_id, runs.c.fence)
+        .returning(runs.c.run_id, runs.c.roadmap_id, runs.c.fence, runs.c.tenant, runs.c.weight)
     )
     row = result.one_or_none()
     if row is None:
         return None
-    return Claim(run_id=row.run_id, roadmap_id=row.roadmap_id, worker_id=worker_id, fence=row.fence)
+    return Claim(
+        run_id=row.run_id,
+        roadmap_id=row.roadmap_id,
+        worker_id=worker_id,
+        fence=row.fence,
+        share=Share(row.tenant, row.weight),
+    )
 
 
 async def finish(database: Database, held: Claim, status: RunStatus, reason: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from paceline.errors import RunNotFound
 from paceline.identity import new_run_id
 from paceline.roadmap import Roadmap
+from paceline.share import Share
 from paceline.store import ENDED, Run, RunStatus, conflict, key_reused
 from sqlalchemy import ColumnElement, Select, func, insert, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,7 +27,13 @@ _SHOWN = tuple(
 
 
 async def create(
-    database: Database, roadmap: Roadmap, *, executor: str, new: bool, key: str | None
+    database: Database,
+    roadmap: Roadmap,
+    *,
+    executor: str,
+    new: bool,
+    key: str | None,
+    share: Share,
 ) -> tuple[Run, bool]:
     """See ``Store.create_run``."""
     content_hash, content = roadmap.content_hash(), roadmap.to_json()
@@ -66,6 +73,8 @@ async def create(
             "cancel_requested": False,
             "takeovers": 0,
             "artifacts_at_claim": 0,
+            "tenant": share.tenant,
+            "weight": share.weight,
         }
         if not await _insert_run(connection, database, row):
             return None
@@ -262,6 +271,7 @@ async def _with_counts(connection: AsyncConnection, rows: Sequence[AnyRow]) -> l
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
+            share=Share(row.tenant, row.weight),
         )
         for row in rows
     ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from paceline.context import Context
 from paceline.roadmap import Roadmap
+from paceline.share import EQUAL, Share
 from paceline.store import (
     Artifact,
     Beat,
@@ -93,10 +94,18 @@ class SqlStore(Store):
     # -- runs ----------------------------------------------------------------------------
 
     async def create_run(
-        self, roadmap: Roadmap, *, executor: str, new: bool = False, key: str | None = None
+        self,
+        roadmap: Roadmap,
+        *,
+        executor: str,
+        new: bool = False,
+        key: str | None = None,
+        share: Share = EQUAL,
     ) -> tuple[Run, bool]:
         """The roadmap's run, created if need be."""
-        return await runs.create(self._database, roadmap, executor=executor, new=new, key=key)
+        return await runs.create(
+            self._database, roadmap, executor=executor, new=new, key=key, share=share
+        )
 
     async def run(self, run_id: str) -> Run:
         """One run."""

@@ -63,6 +63,8 @@ runs = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),
     Column("finished_at", UtcTime),
+    Column("tenant", Words, nullable=False, server_default=""),
+    Column("weight", Float, nullable=False, server_default="1"),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
+from paceline.share import Share
 from paceline.store import Run
 
 from paceline_adapters.web.problems import Problem
@@ -39,14 +39,18 @@ class Caller:
     scope: Scope
     name: str
 
+    def share(self) -> Share:
+        """What the caller's runs are submitted with."""
+        return Share("" if self.tenant == DEFAULT_TENANT else self.tenant)
+
     def sees(self, run: Run) -> bool:
         """Whether a run is the caller's."""
         return tenant_of(run) == self.tenant
 
 
-def tenant_of(run: Run) -> str:  # noqa: ARG001
-    """Whose run it is."""
-    return DEFAULT_TENANT
+def tenant_of(run: Run) -> str:
+    """Whose run it is; one that names nobody is the default tenant's."""
+    return run.share.tenant or DEFAULT_TENANT
 
 
 class Access:
@@ -58,10 +62,6 @@ class Access:
     """
 
     def __init__(self, web: WebSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        if any(one.tenant != DEFAULT_TENANT for one in web.tokens):
-            raise SettingsError(
-                f"web.tokens: runs carry no tenant, so each token's must be {DEFAULT_TENANT!r}"
-            )
         self._clock = clock
         self._tokens: list[tuple[bytes, str, Scope]] = [
             (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens

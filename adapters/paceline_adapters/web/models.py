@@ -17,6 +17,8 @@ class RunAnswer(BaseModel):
     status: RunStatus
     reason: str | None
     executor: str
+    tenant: str | None
+    weight: float
     total: int
     completed: int
     failed: int

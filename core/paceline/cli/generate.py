@@ -10,6 +10,7 @@ from paceline.cli.board import Board
 from paceline.cli.local_workers import local_workers
 from paceline.cli.output import note, warn
 from paceline.cli.report import Result, result_of
+from paceline.cli.sharing import note_kept
 from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
 from paceline.follow import AWAY, follow
@@ -20,6 +21,7 @@ from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
 from paceline.settings.load import Loaded
 from paceline.settings.model import Settings
+from paceline.share import EQUAL, Share
 from paceline.shutdown import serve_until_signalled
 from paceline.store import ENDED, Run, Store
 from paceline.totals import Totals, totals_here
@@ -39,6 +41,7 @@ class Generation:
         board: where progress is shown.
         new: start other runs even where there are some.
         workers: local worker processes to start, for a distributed executor.
+        share: whose the runs are.
         results: one per roadmap, when it is over.
         code: exit code that a signal brought, or 0.
     """
@@ -49,6 +52,7 @@ class Generation:
     board: Board
     new: bool = False
     workers: int = 0
+    share: Share = EQUAL
     results: list[Result] = field(default_factory=list[Result])
     code: int = 0
 
@@ -147,9 +151,10 @@ class Generation:
         """Submit the roadmaps, and put them on the board."""
         runs: list[tuple[Run, Submitted]] = []
         for roadmap in self.roadmaps:
-            run, what = await service.submit(roadmap, new=self.new)
+            run, what = await service.submit(roadmap, new=self.new, share=self.share)
             runs.append((run, what))
             self.board.add(run.run_id, run.title, run.total)
+            note_kept(run, self.share)
             remark = {
                 "created": "",
                 "complete": f"already complete as run {run.run_id}; --new generates it again",

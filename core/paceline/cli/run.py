@@ -7,10 +7,12 @@ import click
 
 from paceline.cli.common import echo_json, json_option, note, run_async, settings_options
 from paceline.cli.files import read_roadmaps, roadmap_files
+from paceline.cli.sharing import share_options
 from paceline.counting import count
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.settings.load import Loaded
+from paceline.share import EQUAL, Share
 
 if TYPE_CHECKING:
     from paceline.cli.generate import Generation
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Local worker processes to start for the time of the call (celery, arq).",
 )
+@share_options
 @json_option
 def run(
     *,
@@ -35,6 +38,7 @@ def run(
     plugins: Plugins,
     new: bool,
     workers: int,
+    share: Share,
     as_json: bool,
 ) -> int:
     """Generate the content of each roadmap FILE (JSON or YAML).
@@ -53,7 +57,13 @@ def run(
       paceline run roadmaps/*.json --executor celery --workers 1
     """
     return generate(
-        loaded, plugins, read_roadmaps(files), new=new, workers=workers, as_json=as_json
+        loaded,
+        plugins,
+        read_roadmaps(files),
+        new=new,
+        workers=workers,
+        share=share,
+        as_json=as_json,
     )
 
 
@@ -64,6 +74,7 @@ def generate(
     *,
     new: bool = False,
     workers: int = 0,
+    share: Share = EQUAL,
     as_json: bool = False,
 ) -> int:
     """Generate roadmaps, show how it goes and what came of it; returns the exit code."""
@@ -71,7 +82,7 @@ def generate(
     from paceline.cli.generate import Generation
 
     shown = board(as_json=as_json, steps=len(loaded.settings.run.steps))
-    generation = Generation(loaded, plugins, roadmaps, shown, new=new, workers=workers)
+    generation = Generation(loaded, plugins, roadmaps, shown, new=new, workers=workers, share=share)
     run_async(generation.go())
     return told(generation, as_json=as_json)
 

@@ -106,6 +106,9 @@ def _print_runs(runs: Sequence[Run]) -> None:
         table.add_column(
             title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
         )
+    shared = any(str(run.share) for run in runs[:SHOWN_RUNS])
+    if shared:
+        table.add_column("for")
     for run in runs[:SHOWN_RUNS]:
         table.add_row(
             run.run_id,
@@ -113,6 +116,7 @@ def _print_runs(runs: Sequence[Run]) -> None:
             f"{run.finished} of {run.total}",
             str(run.failed),
             Text(harmless(run.title)),
+            *([Text(harmless(str(run.share)))] if shared else ()),
         )
     echo_table(table)
     if len(runs) > SHOWN_RUNS:

@@ -6,10 +6,12 @@ import click
 
 from paceline.cli.common import echo_json, json_option, run_async, settings_options
 from paceline.cli.files import read_roadmaps, roadmap_files
+from paceline.cli.sharing import note_kept, share_options
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
 from paceline.settings.load import Loaded
+from paceline.share import Share
 from paceline.store import Run
 
 
@@ -17,9 +19,16 @@ from paceline.store import Run
 @roadmap_files
 @settings_options
 @click.option("--new", is_flag=True, help="Start other runs, even of roadmaps that have one.")
+@share_options
 @json_option
 def submit(
-    *, files: tuple[Path, ...], loaded: Loaded, plugins: Plugins, new: bool, as_json: bool
+    *,
+    files: tuple[Path, ...],
+    loaded: Loaded,
+    plugins: Plugins,
+    new: bool,
+    share: Share,
+    as_json: bool,
 ) -> int:
     """Queue each roadmap FILE for workers, and return at once.
 
@@ -28,8 +37,9 @@ def submit(
     \b
     Example:
       paceline submit roadmap.json --executor celery
+      paceline submit roadmap.json --tenant acme --weight 2
     """
-    submitted = run_async(_submit(loaded, plugins, read_roadmaps(files), new=new))
+    submitted = run_async(_submit(loaded, plugins, read_roadmaps(files), new=new, share=share))
     if as_json:
         echo_json(
             {
@@ -46,12 +56,13 @@ def submit(
         )
         return 0
     for run, what in submitted:
+        note_kept(run, share)
         click.echo(f"{run.run_id}  {what}  {run.roadmap_id}")
     return 0
 
 
 async def _submit(
-    loaded: Loaded, plugins: Plugins, roadmaps: list[Roadmap], *, new: bool
+    loaded: Loaded, plugins: Plugins, roadmaps: list[Roadmap], *, new: bool, share: Share
 ) -> list[tuple[Run, Submitted]]:
     from paceline.parts import open_executor, open_store, open_telemetry
 
@@ -62,4 +73,4 @@ async def _submit(
         open_telemetry(settings, plugins) as telemetry,
     ):
         service = Service(settings, store, executor, telemetry)
-        return [await service.submit(roadmap, new=new) for roadmap in roadmaps]
+        return [await service.submit(roadmap, new=new, share=share) for roadmap in roadmaps]

@@ -98,7 +98,7 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
         raw = await bounded_body(request, most=backend.settings.web.max_body)
         roadmap = parse_roadmap(decode(raw, yaml_allowed=False, source="body"), source="body")
         key = None if idempotency_key is None else f"{caller.tenant} {idempotency_key}"
-        run, what = await backend.service.submit(roadmap, new=True, key=key)
+        run, what = await backend.service.submit(roadmap, new=True, key=key, share=caller.share())
         backend.hub.saw(run)
         response.status_code = 201 if what == "created" else 200
         response.headers["Location"] = f"{request.url.path}/{run.run_id}"

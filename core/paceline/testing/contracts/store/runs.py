@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from paceline.errors import KeyReused, RunConflict, RunNotFound
+from paceline.share import Share
 from paceline.store import ConceptState
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios
@@ -42,6 +43,21 @@ class StoreRuns(StoreScenarios):
         assert run.created_at.tzinfo == UTC
         assert abs(run.created_at - datetime.now(UTC)) < timedelta(minutes=1)
         assert await store.run(run.run_id) == run
+
+    @scenario
+    async def test_a_run_keeps_the_share_that_it_was_submitted_with(self) -> None:
+        store = await self.opened_store()
+        share = Share("acme", 2.5)
+        run, _ = await store.create_run(roadmap(), executor="in-process", share=share)
+        again, created = await store.create_run(
+            roadmap(), executor="in-process", share=Share("other")
+        )
+        assert not created
+        claim = await must_claim(store, run.run_id)
+        shares = [one.share for one in (run, again, await store.run(run.run_id), claim)]
+        assert shares == [share] * 4
+        plain, _ = await store.create_run(roadmap(), executor="in-process", new=True)
+        assert plain.share == Share()
 
     @scenario
     async def test_the_same_content_finds_its_run_and_changed_content_is_refused(self) -> None:

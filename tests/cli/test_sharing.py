@@ -1,0 +1,69 @@
+"""`--tenant` and `--weight`: whose runs are, and what they may use of what is shared."""
+
+import pytest
+from paceline.share import Share
+
+from tests.cli.conftest import Terminal, a_roadmap
+
+
+@pytest.fixture
+def roadmap(paceline: Terminal) -> str:
+    """A file with a roadmap."""
+    (paceline.folder / "roadmap.json").write_text(a_roadmap("learn-x", "one").to_json())
+    return "roadmap.json"
+
+
+def test_a_run_shows_tenant_and_weight_where_they_are_set(paceline: Terminal, roadmap: str) -> None:
+    paceline("submit", roadmap, "--tenant", "acme", "--weight", "2.5")
+    shown = paceline("show", "learn-x", "--json").json
+    assert (shown["tenant"], shown["weight"]) == ("acme", 2.5)
+    for command in (("show", "learn-x"), ("show",), ("status",)):
+        assert "tenant acme, weight 2.5" in " ".join(paceline(*command).out.split())
+    assert paceline("status", "--json").json["runs"][0]["tenant"] == "acme"
+
+
+def test_where_nothing_is_set_nothing_is_shown(paceline: Terminal, roadmap: str) -> None:
+    paceline("submit", roadmap)
+    for command in (("show", "learn-x"), ("show",), ("status",)):
+        out = paceline(*command).out
+        assert "tenant" not in out
+        assert "weight" not in out
+    shown = paceline("show", "learn-x", "--json").json
+    assert (shown["tenant"], shown["weight"]) == (None, 1.0)
+
+
+def test_a_run_that_is_there_keeps_its_share_and_that_is_said(
+    paceline: Terminal, roadmap: str
+) -> None:
+    paceline("submit", roadmap, "--tenant", "acme")
+    said = paceline("submit", roadmap, "--tenant", "other").err
+    assert "keeps what it was submitted with: tenant acme" in said
+    assert paceline("show", "learn-x", "--json").json["tenant"] == "acme"
+    assert "keeps" not in paceline("submit", roadmap, "--tenant", "acme").err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--weight", "0"), "allowed is 0.01 to 100"),
+        (("--weight", "nan"), "allowed is 0.01 to 100"),
+        (("--tenant", "a\nb"), "printable characters"),
+        (("--tenant", " a"), "no space at either end"),
+        (("--tenant", "x" * 101), "up to 100"),
+    ],
+)
+def test_a_share_that_cannot_be_is_refused_before_anything_is_done(
+    paceline: Terminal, roadmap: str, options: tuple[str, ...], says: str
+) -> None:
+    for command in ("submit", "run"):
+        assert says in paceline(command, roadmap, *options, code=2).err
+    assert paceline("show", "--json").json["runs"] == []
+
+
+def test_a_share_says_in_words_what_is_set_of_it() -> None:
+    assert [str(share) for share in (Share(), Share("a"), Share("", 2.0), Share("a", 0.5))] == [
+        "",
+        "tenant a",
+        "weight 2",
+        "tenant a, weight 0.5",
+    ]
