@@ -65,12 +65,14 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         *,
         options: type[OptionsT],
         summary: str,
+        advice: str = "",
     ) -> None:
         def altered(change: Change) -> Callable[[OptionsT, Context], Strategy]:
             return lambda given, context: Altered(factory(given, context), change)
 
         for mine, change in CHANGES.items():
-            register(mine, altered(change), options=options, summary=f"{name}, altered: {summary}")
+            told = f"{name}, altered: {summary}"
+            register(mine, altered(change), options=options, summary=told, advice=advice)
 
     over_all_workers.paceline_register_strategies(offer)
 
