@@ -96,7 +96,9 @@ class Flow:
         for waiter, cost in self._waiters.items():
             if waiter.done():
                 gone.append(waiter)
-            elif most is None or _SLIGHTLY * lease.cost >= (price := min(cost(), most)):
+                continue
+            price = 0 if most is None else min(cost(), most)
+            if _SLIGHTLY * lease.cost >= price:
                 enough = waiter
                 self.stale = self.stale or (most is not None and lease.cost > _FAR * price)
                 break
