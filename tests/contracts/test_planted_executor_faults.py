@@ -33,16 +33,22 @@ def test_the_right_one_passes(test: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "test", "says"),
     [
-        (broken.RunsTwice, "test_what_is_submitted_again_runs_once", "ran twice"),
+        pytest.param(
+            broken.RunsTwice,
+            "test_what_is_submitted_again_runs_once",
+            "ran twice",
+            marks=pytest.mark.soak,
+        ),
         (
             broken.ForgetsTheEarly,
             "test_what_is_submitted_before_a_worker_serves_is_run",
             "lost run: it was submitted before",
         ),
-        (
+        pytest.param(
             broken.QueuesInMemory,
             "test_what_is_submitted_before_a_worker_serves_is_run",
             "lost run: it was submitted before",
+            marks=pytest.mark.soak,
         ),
         (
             broken.Exceeds,
@@ -54,15 +60,17 @@ def test_the_right_one_passes(test: str, tmp_path: Path) -> None:
             "test_a_runner_that_raises_does_not_take_the_worker_down",
             "dead worker",
         ),
-        (
+        pytest.param(
             broken.KeepsWhatItTook,
             "test_a_worker_that_is_stopped_leaves_the_rest_to_the_next",
             "lost run: a worker that was stopped",
+            marks=pytest.mark.soak,
         ),
-        (
+        pytest.param(
             broken.NeverStops,
             "test_a_worker_that_is_stopped_leaves_the_rest_to_the_next",
             "does not stop",
+            marks=pytest.mark.soak,
         ),
     ],
 )

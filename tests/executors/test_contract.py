@@ -1,6 +1,7 @@
 """The executors with a broker keep the contract of executors, on a real Valkey.
 
-That ``in-process`` does is the example of the documentation, which is run with it.
+That ``in-process`` does is the example of the documentation, which is run with it. Celery's takes
+minutes, and is one of the long suites; what it promises is tested in `tests/celery` each time.
 """
 
 from collections.abc import Mapping
@@ -34,11 +35,13 @@ class TestArq(OverRedis):
     options: ClassVar = {"poll_delay": 0.05}
 
 
+@pytest.mark.soak
 class TestCeleryPrefork(OverRedis):
     executor = "celery"
     options: ClassVar = {"pool": "prefork"}
 
 
+@pytest.mark.soak
 class TestCeleryThreads(OverRedis):
     executor = "celery"
     options: ClassVar = {"pool": "threads"}

@@ -53,8 +53,15 @@ def test_a_run_in_this_process_is_one_trace(
 
 @pytest.mark.parametrize(
     "executor",
-    [("arq",), ("celery",), ("celery", "--set", "executors.celery.pool=threads")],
-    ids=["arq", "celery-prefork", "celery-threads"],
+    [
+        pytest.param(("arq",), id="arq"),
+        pytest.param(("celery",), id="celery-prefork"),
+        pytest.param(
+            ("celery", "--set", "executors.celery.pool=threads"),
+            id="celery-threads",
+            marks=pytest.mark.soak,
+        ),
+    ],
 )
 def test_the_trace_goes_on_in_a_worker_process(
     observed: Home,

@@ -58,6 +58,7 @@ def test_after_a_kill_in_mid_run_nothing_is_missing_or_twice(tab: Tab, tmp_path:
             assert not tab.errors
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_the_page_ends_right_whatever_dies_during_227_concepts(
     tab: Tab, tmp_path: Path, postgres_server: Postgres

@@ -17,6 +17,7 @@ RUNS, CONCEPTS = 50, 30
 JANK = 200
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_fifty_runs_of_thirty_concepts_do_not_hold_the_browser(
     tab: Tab, tmp_path: Path, record_property: Callable[[str, object], None]

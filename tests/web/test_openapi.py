@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import PACELINE
 from tests.web.serving import TOKEN, served
 
@@ -18,6 +20,7 @@ expected-statuses = ["2xx", "401", "403", "404", "422"]
 """
 
 
+@pytest.mark.soak
 def test_the_api_is_what_its_document_says(tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
