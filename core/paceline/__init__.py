@@ -8,8 +8,9 @@ from paceline.context import Context
 from paceline.errors import PacelineError
 from paceline.events import Event, EventBus
 from paceline.executor import Executor, WorkerLoad
+from paceline.headroom import Headroom
 from paceline.hookspecs import Register, RegisterCommand, hookimpl
-from paceline.ledger import Grant, Ledger
+from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Settled
 from paceline.options import NoOptions, Options
 from paceline.provider import Completion, CompletionRequest, Message, Provider
 from paceline.roadmap import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
@@ -19,6 +20,7 @@ from paceline.strategy import Strategy
 from paceline.work import Done, Failed, Outcome, Permit, Refused, Work
 
 __all__ = [
+    "Ask",
     "Completion",
     "CompletionRequest",
     "Concept",
@@ -29,6 +31,8 @@ __all__ = [
     "Executor",
     "Failed",
     "Grant",
+    "Headroom",
+    "Lease",
     "Ledger",
     "Message",
     "Module",
@@ -38,10 +42,12 @@ __all__ = [
     "PacelineError",
     "Permit",
     "Provider",
+    "Quota",
     "Refused",
     "Register",
     "RegisterCommand",
     "Roadmap",
+    "Settled",
     "Stage",
     "Step",
     "Store",

@@ -225,3 +225,10 @@ def test_a_connection_that_breaks_is_worth_another_attempt(raw: bytes) -> None:
         asyncio.run(go())
     assert type(caught.value) is Transient
     assert "127.0.0.1" in str(caught.value)
+
+
+def test_a_refusal_brings_the_rate_limit_headers() -> None:
+    headers = {"x-ratelimit-limit-requests": "5", "x-other": "1", "retry-after": "3"}
+    refused = failure(fault(429, "slow down", headers=headers))
+    assert isinstance(refused, Refused)
+    assert refused.ratelimits == {"x-ratelimit-limit-requests": "5", "retry-after": "3"}

@@ -24,6 +24,7 @@ local operation, holder, lease, confirm = ARGV[1], ARGV[2], tonumber(ARGV[3]), t
 local MINUTE, SLOT, MARGIN, AHEAD, BURST, BREATH = 60000, 500, 500, 1.05, 1500, 250
 local FIRST, LONGEST, RETURN, TOGETHER = 1000, 60000, 5000, 100
 local LATE, BACKUP, FORGET = 250, 250, 60000
+local KEEP = 60000 -- keys are given longer to live as often, and when the limit falls idle
 local MOST = 1000000000
 local MONTH = 30 * 24 * 3600 * 1000
 local AT_ONCE = 1000 -- entries that one call clears away at most
@@ -42,9 +43,11 @@ local FIELDS = {
   'requests.total', 'requests.first', 'requests.due', 'requests.limit',
   'tokens.total', 'tokens.first', 'tokens.due', 'tokens.limit',
   'alarm',                       -- when somebody comes back for all
+  'kept',                        -- when the keys were last given longer to live
 }
 local state, before = {}, {}
 local alarmist -- who that is
+local now      -- the time
 
 local function exact(number)
   if number == floor(number) and math.abs(number) < 1e15 then
@@ -64,6 +67,8 @@ local function read()
 end
 
 local function write()
+  local keeps = now - state.kept >= KEEP or call('EXISTS', LEASES) == 0
+  if keeps then state.kept = now end
   local changed = {}
   for _, name in ipairs(FIELDS) do
     local text = exact(state[name])
@@ -77,6 +82,7 @@ local function write()
     changed[#changed + 1] = alarmist
   end
   if #changed > 0 then call('HSET', EPOCH, unpack(changed)) end
+  if not keeps then return end
   call('PEXPIRE', EPOCH, MONTH)
   local long = max(3600 * 1000, 2 * lease)
   for i = 2, #KEYS do call('PEXPIRE', KEYS[i], long) end
@@ -85,17 +91,17 @@ end
 -- A clock that was set back goes on from the last time that was seen.
 local function tick()
   local time = call('TIME')
-  local now = time[1] * 1000 + floor(time[2] / 1000) + state.offset
-  if now < state.last then
-    state.offset = state.offset + state.last - now
-    now = state.last
+  local moment = time[1] * 1000 + floor(time[2] / 1000) + state.offset
+  if moment < state.last then
+    state.offset = state.offset + state.last - moment
+    moment = state.last
   end
-  state.last = now
-  return now
+  state.last = moment
+  return moment
 end
 
 read()
-local now = tick()
+now = tick()
 
 -- Where the epoch is gone, so are the leases that others still live on. Each of those ends,
 -- or is renewed and so known again, within one lease time: nothing is granted until then.
@@ -279,9 +285,19 @@ end
 
 local function member(key, flow) return string.format('%012.0f:%s', flow.turn, key) end
 
-local function weight(flow)
-  return flow.weight / max(1, tonumber(call('HGET', COUNTS, 't:' .. flow.tenant)) or 0)
+local counts = {}
+
+local function in_line(name)
+  if not counts[name] then counts[name] = tonumber(call('HGET', COUNTS, name)) or 0 end
+  return counts[name]
 end
+
+local function step(name, by)
+  counts[name] = call('HINCRBY', COUNTS, name, by)
+  if counts[name] <= 0 then call('HDEL', COUNTS, name) end
+end
+
+local function weight(flow) return flow.weight / max(1, in_line('t:' .. flow.tenant)) end
 
 local function place(key, flow) call('ZADD', LINE, exact(flow.tag), member(key, flow)) end
 
@@ -289,16 +305,15 @@ local function enter(key, flow)
   call('ZREM', IDLE, key)
   flow.tag = max(flow.tag, state.virtual)
   place(key, flow)
-  call('HINCRBY', COUNTS, 't:' .. flow.tenant, 1)
-  call('HINCRBY', COUNTS, 'h:' .. flow.holder, 1)
+  step('t:' .. flow.tenant, 1)
+  step('h:' .. flow.holder, 1)
 end
 
 local function leave(key, flow)
   call('ZADD', IDLE, exact(now), key)
   call('ZREM', LINE, member(key, flow))
-  for _, name in ipairs({'t:' .. flow.tenant, 'h:' .. flow.holder}) do
-    if call('HINCRBY', COUNTS, name, -1) <= 0 then call('HDEL', COUNTS, name) end
-  end
+  step('t:' .. flow.tenant, -1)
+  step('h:' .. flow.holder, -1)
 end
 
 local function first()
@@ -311,13 +326,17 @@ local function first()
   return first()
 end
 
+-- The costs of a flow's waiters are one text, as '12 34 56': read and cut without the others.
+local function head(costs) return tonumber(string.match(costs, '^%d+')) end
+local function cut(costs) return string.match(costs, '^%d+ ?(.*)$') or '' end
+
 local function ask(flow_name, tenant, share, costs, channel)
   local key = holder .. '|' .. flow_name
   local flow = record(key)
   if not flow then
     if #costs == 0 then return end
     state.turn = state.turn + 1
-    flow = {holder = holder, turn = state.turn, tag = 0, costs = {}}
+    flow = {holder = holder, turn = state.turn, tag = 0, costs = ''}
     records[key] = flow
   end
   if #flow.costs > 0 then leave(key, flow) end
@@ -328,7 +347,8 @@ local function ask(flow_name, tenant, share, costs, channel)
 end
 
 local function serve(key, flow)
-  local cost = table.remove(flow.costs, 1)
+  local cost = head(flow.costs)
+  flow.costs = cut(flow.costs)
   state.virtual = max(state.virtual, flow.tag)
   flow.tag = flow.tag + max(1, cost) / weight(flow)
   if #flow.costs > 0 then place(key, flow) else leave(key, flow) end
@@ -345,7 +365,7 @@ local function correct_flow(key, change)
 end
 
 local function drop(key, flow)
-  flow.costs = {}
+  flow.costs = ''
   leave(key, flow)
   touch(key)
 end
@@ -452,7 +472,7 @@ local function note(asks, mail, channel)
       local _, _, _, key = parse(name)
       if key == holder .. '|' .. flow_name then unheard = unheard + 1 end
     end
-    for _ = 1, min(unheard, #costs) do table.remove(costs, 1) end
+    for _ = 1, unheard do costs = cut(costs) end
     ask(flow_name, tenant, share, costs, channel)
   end
 end
@@ -491,8 +511,8 @@ local function hears(who, channel, known)
   return known[who]
 end
 
--- Grants what is free to who is next. Returns why the next one waits, for how long, and what
--- was granted to whom: holder → {channel, leases}.
+-- Grants what is free to who is next. Returns what was granted to whom, holder → {channel,
+-- leases}; and of who is next now: why it waits, for how long, and its flow.
 local function grant(quota)
   local granted, known = {}, {}
   local out = call('ZCARD', LEASES)
@@ -501,8 +521,8 @@ local function grant(quota)
     if not hears(flow.holder, flow.channel, known) then
       drop(key, flow)
     else
-      local reason, wait = obstacle(quota, out, flow.costs[1])
-      if reason then return reason, wait, granted end
+      local reason, wait = obstacle(quota, out, head(flow.costs))
+      if reason then return granted, reason, wait, flow end
       local cost = serve(key, flow)
       if returning(quota.concurrency) then
         state.returns = max(state.returns, now) + RETURN / quota.concurrency
@@ -526,7 +546,7 @@ local function grant(quota)
     end
     key, flow = first()
   end
-  return nil, nil, granted
+  return granted
 end
 
 local function deliver(granted, mail, limit)
@@ -540,11 +560,10 @@ local function deliver(granted, mail, limit)
   end
 end
 
-local function waits(who) return call('HEXISTS', COUNTS, 'h:' .. who) == 1 end
+local function waits(who) return in_line('h:' .. who) > 0 end
 
 -- Who comes back for all, and when. Returns in how many ms the asker does, or -1.
-local function watch(wait, limit)
-  local _, flow = first()
+local function watch(wait, flow, limit)
   if not flow or not wait or wait < 0 then
     state.alarm, alarmist = 0, ''
     return -1
@@ -588,7 +607,7 @@ local function exchange()
   local unread = confirmed(mail, heard)
   note(asks, unread, channel)
   local most = effective(quota)
-  local reason, wait, granted = grant(most)
+  local granted, reason, wait, next_one = grant(most)
   deliver(granted, unread, limit)
   if not granted[holder] and #unread ~= #mail then
     if #unread > 0 then
@@ -598,7 +617,7 @@ local function exchange()
     end
   end
   local answer = {
-    watch(wait, limit), reason or '', call('ZCARD', LEASES),
+    watch(wait, next_one, limit), reason or '', call('ZCARD', LEASES),
     state['requests.total'], state['tokens.total'], most.requests or -1, most.tokens or -1,
     forgotten and 1 or 0, exact(state.number),
   }

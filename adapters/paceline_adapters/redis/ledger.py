@@ -105,7 +105,7 @@ class RedisLedger(Ledger):
             limit,
             self._channel,
             [*map(_or_none, (quota.concurrency, quota.requests, quota.tokens)), quota.follow],
-            [[ask.flow, ask.tenant, ask.weight, list(ask.costs)] for ask in asks],
+            [[ask.flow, ask.tenant, ask.weight, " ".join(map(str, ask.costs))] for ask in asks],
             [_words_of(one) for one in settled],
             heard,
         ]

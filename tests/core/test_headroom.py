@@ -1,0 +1,45 @@
+"""What a provider's rate-limit headers say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paceline.headroom import Headroom, headroom_in
+
+
+def test_limits_and_what_is_left_are_read() -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-remaining-requests": "41",
+        "x-ratelimit-limit-tokens": " 200000 ",
+        "x-ratelimit-reset-tokens": "6ms",
+    }
+    assert headroom_in(headers) == Headroom(requests=500, requests_left=41, tokens=200_000)
+
+
+@pytest.mark.parametrize("limit", ["", "0", "-1", "5.5", "many", "٣", "1e9", "+5"])
+def test_a_limit_that_makes_no_sense_says_nothing(limit: str) -> None:
+    headers = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": "3"}
+    assert headroom_in(headers) is None
+
+
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(
+            [
+                f"x-ratelimit-{what}-{of}"
+                for what in ("limit", "remaining")
+                for of in ("requests", "tokens")
+            ]
+        ),
+        st.text(max_size=20) | st.integers().map(str),
+    )
+)
+def test_whatever_the_headers_hold_the_numbers_can_be_used(headers: dict[str, str]) -> None:
+    found = headroom_in(headers)
+    if found is not None:
+        for limit, left in (
+            (found.requests, found.requests_left),
+            (found.tokens, found.tokens_left),
+        ):
+            assert limit is None or 1 <= limit <= 1_000_000_000
+            assert left is None or (limit is not None and 0 <= left <= limit)

@@ -1,0 +1,115 @@
+"""What a strategy is told of each call, and who pauses after a refusal."""
+
+import asyncio
+from typing import ClassVar
+
+from paceline import Strategy
+from paceline.errors import Refused, Transient, Unreachable
+from paceline.headroom import Headroom
+from paceline.provider import CompletionRequest
+from paceline.settings.model import ProviderSettings, Settings
+from paceline.share import Share
+from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
+from paceline.testing.virtual_time import run_virtual
+from paceline.work import Done, Failed, Level, Outcome, Permit, Work
+from paceline.work import Refused as WasRefused
+
+from tests.core.rig import a_roadmap, rig
+
+HEADERS = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "7"}
+SAID = Headroom(requests=60, requests_left=7)
+
+
+class Notes(Strategy):
+    """Admits all calls and notes what became of them."""
+
+    levels: ClassVar[frozenset[Level]] = frozenset({"call"})
+
+    def __init__(self, *, holds: bool = False) -> None:
+        self.holds_refusals = holds
+        self.told: list[tuple[Work, Outcome]] = []
+        self.asked: list[float] = []
+
+    async def admit(self, work: Work) -> Permit:
+        self.asked.append(asyncio.get_running_loop().time())
+        return Permit(lambda outcome: self.told.append((work, outcome)))
+
+
+def outcomes(first: Reply) -> tuple[Work, Outcome, CompletionRequest]:
+    """What the first call's strategy is told, when the provider replies so to it."""
+
+    async def scenario() -> tuple[Work, Outcome, CompletionRequest]:
+        notes = Notes()
+        provider = ScriptedProvider(
+            lambda request, n: first if n == 1 else (1.0, plain_answer(request.step))
+        )
+        async with rig(provider, strategies=[("notes", notes)]) as it:
+            assert (await it.generate(a_roadmap(1))).status == "completed"
+        return (*notes.told[0], provider.requests[0])
+
+    return run_virtual(scenario())
+
+
+def test_a_call_that_ends_well_tells_what_the_provider_counted() -> None:
+    work, outcome, request = outcomes((2.0, plain_answer("tutorial")))
+    assert isinstance(outcome, Done)
+    assert outcome.seconds == 2.0
+    # The longest answer, as it was charged at admission, however short the answer was.
+    assert outcome.tokens > request.max_tokens
+    assert work.tokens == request.estimated_tokens()
+
+
+def test_a_refusal_tells_when_to_come_again_and_what_the_headers_said() -> None:
+    _, outcome, _ = outcomes((0.0, Refused("full", 7.0, HEADERS)))
+    assert outcome == WasRefused(7.0, SAID)
+
+
+def test_nobody_is_held_back_longer_than_the_longest_pause() -> None:
+    _, outcome, _ = outcomes((0.0, Refused("full", 86_400.0)))
+    assert outcome == WasRefused(ProviderSettings().max_backoff)
+
+
+def test_a_call_that_failed_may_have_been_counted_unless_it_never_arrived() -> None:
+    assert outcomes((1.0, Transient("cut")))[1] == Failed(arrived=True)
+    assert outcomes((1.0, Unreachable("away")))[1] == Failed(arrived=False)
+
+
+def test_where_the_strategy_holds_back_everybody_the_call_does_not_pause_as_well() -> None:
+    async def gaps(*, holds: bool) -> float:
+        notes = Notes(holds=holds)
+        provider = ScriptedProvider(
+            lambda request, n: (
+                (0.0, Refused("full", 20.0)) if n == 1 else (1.0, plain_answer(request.step))
+            )
+        )
+        async with rig(provider, strategies=[("notes", notes)]) as it:
+            assert (await it.generate(a_roadmap(1))).status == "completed"
+        return notes.asked[1] - notes.asked[0]
+
+    assert run_virtual(gaps(holds=True)) == 0
+    assert run_virtual(gaps(holds=False)) >= 20
+
+
+def test_refusals_end_with_patience_also_where_the_strategy_holds() -> None:
+    async def scenario() -> None:
+        patient = Settings(strategy=["unbounded"], provider=ProviderSettings(patience=100.0))
+        provider = ScriptedProvider(lambda *_: (0.0, Refused("full", 30.0)))
+        strategies = [("notes", Notes(holds=True))]
+        async with rig(provider, settings=patient, strategies=strategies) as it:
+            run = await it.generate(a_roadmap(1))
+            [state] = await it.store.concepts(run.run_id)
+            assert "longer than provider.patience" in (state.reason or "")
+            assert len(provider.requests) == 4
+
+    run_virtual(scenario())
+
+
+def test_a_call_tells_whose_it_is() -> None:
+    async def scenario() -> None:
+        notes = Notes()
+        async with rig(strategies=[("notes", notes)]) as it:
+            run, _ = await it.service.submit(a_roadmap(1), share=Share("acme", 2.0))
+            await it.worker.run(run.run_id)
+        assert {(work.tenant, work.weight) for work, _ in notes.told} == {("acme", 2.0)}
+
+    run_virtual(scenario())
