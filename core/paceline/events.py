@@ -33,7 +33,8 @@ class Event(BaseModel):
         progress_total: concepts of the run.
         failed: how many of the finished ones failed.
         offset: position in the run's stream, rising by one; 0 until the bus assigns it.
-        epoch: which incarnation of the stream the offset counts in, in milliseconds.
+        epoch: which incarnation of the stream the offset counts in: when it began, in
+            microseconds.
         fence: which claim of the run the publisher holds; the bus refuses older ones.
         at: when it was published, UTC.
     """

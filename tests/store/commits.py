@@ -22,6 +22,9 @@ from tests.store.places import SqlPlace
 #: Members of a batch at most, here: so few that writers often need several.
 BATCH = 4
 CONCEPTS = 12
+#: Commits at most that are to fail: the pauses after five are less than two seconds of the
+#: thirty that the store tries, so nobody's patience ends before the faults do.
+FAULTS = 5
 #: Seconds after which a writer waits for ever.
 PATIENCE = 60.0
 
@@ -69,6 +72,7 @@ class Commits(RuleBasedStateMachine):
         self.batches: list[int] = []
         self.writers: list[Writer] = []
         self.number = 0
+        self.stuck = False
         #: What was found to be durable, and what must be: concept and its artifact's content.
         self.durable: dict[str, str] = {}
         self.acknowledged: set[str] = set()
@@ -165,17 +169,27 @@ class Commits(RuleBasedStateMachine):
     )
     def fail(self, faults: list[Fault]) -> None:
         """The next commits fail."""
-        self.faults += faults
+        self.faults = [*self.faults, *faults][:FAULTS]
         self.excused = self.excused or "full" in faults
 
     @precondition(lambda self: self.writers)
-    @rule()
-    def stop_the_pump(self) -> None:
-        """What writes is cancelled, as everything is when a loop is shut down."""
-        pump = self.store._saves._pump
-        if pump is not None:
-            pump.cancel()
-            self.excused = True  # and so is who comes before it has ended
+    @rule(batches=st.integers(0, 3))
+    def stop_the_pump(self, batches: int) -> None:
+        """What writes is cancelled, as everything is when a loop is shut down.
+
+        That may be after so many more batches, as between the members of a refused one.
+        """
+
+        async def step() -> None:
+            pump = self.store._saves._pump
+            begun = len(self.batches) + batches
+            while pump is not None and not pump.done() and len(self.batches) < begun:
+                await rounds(1)
+            if pump is not None:
+                pump.cancel()
+                self.excused = True  # and so is who comes before it has ended
+
+        self.run(step())
 
     @rule()
     def close(self) -> None:
@@ -218,6 +232,7 @@ class Commits(RuleBasedStateMachine):
             tasks = [writer.task for writer in self.writers]
             _, waiting = await asyncio.wait(tasks, timeout=PATIENCE)
             saves = self.store._saves
+            self.stuck = bool(waiting)
             assert not waiting, (
                 f"{len(waiting)} writers wait for ever: {saves._pump}, "
                 f"{len(saves._waiting)} for the next batch, batches of {self.batches[-5:]}"
@@ -270,6 +285,8 @@ class Commits(RuleBasedStateMachine):
         self.durable = contents
 
     def teardown(self) -> None:
+        if self.stuck:
+            return  # a writer waits however often he is cancelled: his loop cannot be closed
         try:
             self.run(self.settle())
             self.run(self.look())

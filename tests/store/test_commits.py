@@ -4,7 +4,7 @@ import itertools
 from typing import cast
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from paceline_adapters.sql import group_commit
 
@@ -17,7 +17,7 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "BATCH", BATCH)
 
 
-def in_any_order(place: SqlPlace, *, examples: int, steps: int, same: bool = False) -> None:
+def in_any_order(place: SqlPlace, *, examples: int, steps: int) -> None:
     names = (f"any-order-{number}" for number in itertools.count())
     run_state_machine_as_test(
         cast("type[Commits]", lambda: Commits(place, next(names))),
@@ -26,18 +26,19 @@ def in_any_order(place: SqlPlace, *, examples: int, steps: int, same: bool = Fal
             stateful_step_count=steps,
             deadline=None,
             database=None,
-            derandomize=same,
+            # Not shrunk: each try of a writer who waits for ever would take a minute.
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
 def test_acknowledged_is_durable_once_on_sqlite(sqlite_place: SqlitePlace) -> None:
-    in_any_order(sqlite_place, examples=10, steps=20, same=True)
+    in_any_order(sqlite_place, examples=8, steps=20)
 
 
 def test_acknowledged_is_durable_once_on_postgresql(postgres_place: PostgresPlace) -> None:
-    in_any_order(postgres_place, examples=10, steps=15, same=True)
+    in_any_order(postgres_place, examples=8, steps=15)
 
 
 @pytest.mark.soak

@@ -180,6 +180,22 @@ def test_nobody_waits_for_what_was_cancelled_before_it_began() -> None:
     run_virtual(scenario())
 
 
+def test_nobody_waits_for_a_refused_batch_that_was_cancelled_member_by_member() -> None:
+    async def scenario() -> None:
+        table = Table()
+        table.refused = {2}
+        committer = table.committer()
+        tasks = [asyncio.create_task(committer.submit(n)) for n in (1, 2, 3)]
+        await asyncio.sleep(1.5)  # the batch was refused; its first member is being written
+        assert committer._pump is not None
+        committer._pump.cancel()
+        _, waiting = await asyncio.wait(tasks, timeout=60)
+        assert not waiting, f"{len(waiting)} wait for ever"
+        assert await committer.submit(4)
+
+    run_virtual(scenario())
+
+
 @on_loop
 async def test_saves_that_wait_together_cost_few_transactions(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:

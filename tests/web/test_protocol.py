@@ -107,7 +107,7 @@ class World:
         self.pending = [f"c{number}" for number in range(CONCEPTS)]
 
     def clock(self) -> float:
-        """The time of epochs: a process is not restarted within a millisecond."""
+        """The time of epochs: a process is not restarted within an instant."""
         self.now += 0.001
         return self.now
 

@@ -129,7 +129,7 @@ class _Stream:
             self._offset = 0
             self._events.clear()
         if not self._offset:
-            self._epoch = max(int(now * 1000), self._epoch + 1)
+            self._epoch = max(int(now * 1_000_000), self._epoch + 1)
         self._fence = event.fence
         self._offset += 1
         self._ended = event.terminal

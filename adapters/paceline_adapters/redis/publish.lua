@@ -17,10 +17,11 @@ for i = 4, #ARGV, 3 do
   local reopens = ended and kind == 'snapshot' and claim > fence
   if claim >= fence and (reopens or not ended) then
     if reopens or offset == 0 then
-      -- A stream holds one epoch. Its id is the time, so that it rises across a flush.
+      -- A stream holds one epoch. Its id is the time, so that it rises across a flush, and in
+      -- microseconds, since a stream may be flushed and begun anew within a millisecond.
       redis.call('DEL', STREAM)
       local time = redis.call('TIME')
-      epoch = math.max(epoch + 1, time[1] * 1000 + math.floor(time[2] / 1000))
+      epoch = math.max(epoch + 1, time[1] * 1000000 + time[2])
       offset = 0
     end
     offset, fence, ended = offset + 1, claim, kind == 'terminal'

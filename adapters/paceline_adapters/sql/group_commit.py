@@ -80,7 +80,14 @@ class GroupCommitter(Generic[M]):
     async def _work(self) -> None:
         while self._waiting:
             size = min(BATCH, len(self._waiting))
-            await self._commit([self._waiting.popleft() for _ in range(size)])
+            batch = [self._waiting.popleft() for _ in range(size)]
+            try:
+                await self._commit(batch)
+            finally:
+                # Wherever it was cancelled, between two members of a refused batch too, nobody
+                # is left to wait. Who was answered is not touched.
+                for _, future in batch:
+                    future.cancel()
 
     def _over(self, pump: asyncio.Task[None]) -> None:
         if pump is self._pump:  # else another one has begun, and serves who waits
@@ -103,10 +110,6 @@ class GroupCommitter(Generic[M]):
             for _, future in batch:
                 if not future.done():
                     future.set_exception(self._translate(error))
-        except BaseException:
-            for _, future in batch:
-                future.cancel()
-            raise
         else:
             for place, (_, future) in enumerate(batch):
                 if not future.done():
