@@ -5,7 +5,7 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,11 +80,11 @@ class Access:
         """Whether every request needs a token."""
         return bool(self._tokens)
 
-    def caller(self, authorization: str | None, client: str) -> Caller:
+    def caller(self, authorization: Sequence[str], client: str) -> Caller:
         """Who sends this ``Authorization`` header.
 
         Args:
-            authorization: the header, if there is one.
+            authorization: the headers of this name: one, if it is to be understood.
             client: the client's address.
 
         Raises:
@@ -92,7 +92,9 @@ class Access:
         """
         if not self._tokens:
             return Caller(DEFAULT_TENANT, "write", client, everyone=True)
-        kind, _, token = (authorization or "").partition(" ")
+        if len(authorization) > 1:
+            raise _unauthorized("There is more than one Authorization header.")
+        kind, _, token = "".join(authorization).partition(" ")
         if kind.lower() != "bearer" or not token:
             raise _unauthorized("This needs a bearer token.")
         given = _digest(token.strip())
