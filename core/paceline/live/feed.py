@@ -14,7 +14,7 @@ from paceline.errors import RunNotFound
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub
 from paceline.pipeline import first_cause
-from paceline.positions import Position, resync
+from paceline.positions import START, Position, resync
 from paceline.store import Run
 
 #: ``roadmap``: where a run stands, coalesced; ``concept``: every event.
@@ -62,10 +62,12 @@ class Cursor:
     def __init__(self, channel: Channel, after: Position | None, level: Level) -> None:
         self.channel = channel
         self._level = level
-        self._at = after
+        told_by_store = channel.newest == START
+        # Who was told before anything was heard may have been told anything.
+        self._at = None if told_by_store and after == START else after
         # A client that has seen the newest event may not have seen what the store corrected.
         self._corrections = 0
-        seen_all = after == channel.newest and not channel.corrections
+        seen_all = self._at == channel.place and (told_by_store or not channel.corrections)
         self._version = channel.version if seen_all else -1
         self.over = seen_all and channel.ended
 
@@ -97,7 +99,7 @@ class Cursor:
         self._at = channel.newest
         self._version = channel.version
         self._corrections = channel.corrections
-        return Told(channel.state_text(), channel.newest, channel.state.terminal)
+        return Told(channel.state_text(), channel.place, channel.state.terminal)
 
     @property
     def behind(self) -> bool:
@@ -280,7 +282,7 @@ async def _all_of(parts: Iterable[Coroutine[None, None, None]]) -> None:
 
 async def _reached(channel: Channel, after: Position) -> None:
     """Wait a moment for the place of a client that knows more than is known here."""
-    if channel.newest < after:
+    if after.epoch and channel.newest < after:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await channel.until(after)
