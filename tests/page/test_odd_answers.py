@@ -259,19 +259,13 @@ def test_coming_online_while_a_line_is_being_opened_opens_no_second_one(
     sockets: list[str] = []
     tab.page.on("websocket", lambda socket: sockets.append(socket.url))
     with served(tmp_path, "--no-worker", token=TOKEN) as server:
-        held: list[Route] = []
-
-        def hold(route: "Route") -> None:
-            held.append(route)
-
-        tab.page.route("**/api/tickets", hold)
+        tab.page.route("**/api/tickets", lambda _: None)
         tab.page.goto(server.url)
         tab.page.fill("#token-value", TOKEN)
-        tab.page.keyboard.press("Enter")
-        eventually(lambda: len(held) == 1, 60)
+        with tab.page.expect_request("**/api/tickets"):
+            tab.page.keyboard.press("Enter")
         tab.page.evaluate("dispatchEvent(new Event('online'))")
-        tab.page.unroute("**/api/tickets")
-        held[0].continue_()
+        tab.page.unroute("**/api/tickets")  # lets those go that are held
         tab.says("#connection", "live")
         assert len(sockets) == 1
         tab.quiet()
