@@ -91,6 +91,30 @@ def test_what_many_runs_tell_is_gathered_into_frames_and_rows_are_made_once(
     assert nodes <= 20 * 14 + 12 * 8 + 20
 
 
+def test_what_is_at_work_comes_first_then_what_waits_then_what_ended(
+    tab: Tab, tmp_path: Path
+) -> None:
+    slow = simulator("--latency", "tutorial=600-600")
+    with (
+        slow as llm,
+        served(
+            tmp_path,
+            PACELINE_PROVIDER__BASE_URL=llm.base_url,
+            PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY="1",
+        ) as server,
+    ):
+        made = [
+            server.ask("/api/runs", body=json.dumps(roadmap(f"r{n}", 2)).encode())["run"]["run_id"]
+            for n in range(5)
+        ]
+        for cancelled in made[3:]:
+            server.ask(f"/api/runs/{cancelled}/cancel", body=b"")
+        tab.page.goto(server.url)
+        tab.says(".run .status", "running")
+        titles = [f"Roadmap r{n}" for n in (0, 1, 2, 4, 3)]
+        eventually(lambda: tab.get(".run-title").all_text_contents() == titles, 60)
+
+
 def test_a_run_of_five_thousand_concepts_can_be_looked_at(tab: Tab, idle: Served) -> None:
     big = roadmap("big", 5_000)
     run_id = idle.ask("/api/runs", body=json.dumps(big).encode())["run"]["run_id"]
