@@ -25,6 +25,7 @@ def test_a_submitted_roadmap_is_followed_to_artifacts_that_can_be_read(
         tab.says(".run-title", "Roadmap learn")
         tab.says(".run .status", "completed")
         assert tab.get(".run .count").text_content() == "4/4"
+        tab.says(".run .when", " s")  # how long it took
 
         tab.get(".run").click()
         tab.says("#detail-title", "Roadmap learn")

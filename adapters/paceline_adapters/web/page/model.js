@@ -20,7 +20,7 @@ export class Model {
   before = null;
   #places = new Map();
   #listeners = [];
-  #unknown = new Set();
+  #wanted = new Set();
   #loading = null;
   #reload = 0;
   // Counts what was told; an answer to a question that was asked before is older than it.
@@ -71,12 +71,14 @@ export class Model {
     if (event.type === "resync_required") return; // a snapshot follows
     const run = this.runs.get(runId);
     if (!run) {
-      this.#unknown.add(runId);
-      this.#look();
+      this.#want(runId);
       return;
     }
     const status = event.status;
-    if (!UNFINISHED.has(status)) this.#places.delete(runId);
+    if (!UNFINISHED.has(status)) {
+      this.#places.delete(runId);
+      this.#want(runId); // its times are the store's to tell
+    }
     this.put({
       ...run,
       status,
@@ -96,19 +98,20 @@ export class Model {
     if (!known) this.#tell("list");
   }
 
-  /** Runs that were told of but never loaded: one request for all of a moment. */
-  #look() {
+  /** Ask for a run of which more is to be known; one request for many of a moment. */
+  #want(runId) {
+    this.#wanted.add(runId);
     this.#loading ??= setTimeout(async () => {
       this.#loading = null;
-      const wanted = [...this.#unknown];
-      this.#unknown.clear();
+      const wanted = [...this.#wanted];
+      this.#wanted.clear();
       if (wanted.length > 3) return this.load();
-      for (const runId of wanted) {
+      for (const one of wanted) {
         try {
-          await this.refresh(runId);
+          await this.refresh(one);
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
-          if (error.status !== 404) this.#unknown.add(runId); // the next event asks again
+          if (error.passing) this.#wanted.add(one); // the next event asks again
         }
       }
       return undefined;
