@@ -64,9 +64,9 @@ bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
 		--warm-up 0 --strategy global --executor in-process --executor arq --store postgresql"
 
 test-web: .venv/.page chromium ## Run the tests of the page in a real Chromium
-	$(BIN)/pytest -m page tests/page $(ARGS)
+	$(BIN)/pytest -n $(JOBS) -m "page and not soak" tests/page $(ARGS)
 
-pictures: .venv/.page chromium ## Take the pictures of the page in docs/pictures anew
+pictures: .venv/.page chromium letters ## Take the pictures of the page in docs/pictures anew
 	$(BIN)/python -m docs.pictures $(ARGS)
 
 soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of random schedules
@@ -114,6 +114,13 @@ chromium:
 			apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } || { \
 		echo "This needs Chromium: apt-get install chromium" \
 			"(or name one: make $(MAKECMDGOALS) CHROMIUM=/path/to/chromium)" >&2; exit 1; }
+
+# Two of the roadmaps are in Chinese; where there are no letters for it, the pictures do without.
+.PHONY: letters
+letters:
+	@test -n "$$(fc-list :lang=zh)" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get install -qq -y fonts-wqy-microhei >/dev/null; } || \
+		echo "Roadmaps in Chinese are left out: apt-get install fonts-wqy-microhei"
 
 .venv-tools/bin/uv: | python
 	"$(PYTHON)" -m venv --clear .venv-tools

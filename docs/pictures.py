@@ -32,7 +32,9 @@ _SETTINGS = {
     "PACELINE_PROVIDER__API_KEY": "any",
     "PACELINE_PROVIDER__ATTEMPTS": "2",
 }
-_SIMULATOR = ["--speed", "4", "--fault", "500=0.12"]
+_SIMULATOR = ["--speed", "3", "--fault", "500=0.15"]
+#: Seconds between the roadmaps, as they come in earnest: one after the other.
+_APART = 5
 
 
 def main() -> None:
@@ -58,31 +60,38 @@ def _take(browser: Browser, url: str) -> None:
     tabs = {(size, theme): _tab(browser, url, size, theme) for size in SIZES for theme in THEMES}
     for roadmap in _roadmaps():
         _ask(f"{url}/api/runs", roadmap)
+        time.sleep(_APART)
 
-    def finished(share: float) -> Callable[[], bool]:
-        def reached() -> bool:
-            runs = _ask(f"{url}/api/runs")["runs"]
-            done = sum(run["completed"] + run["failed"] for run in runs)
-            return bool(done >= share * sum(run["total"] for run in runs))
+    def runs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = _ask(f"{url}/api/runs")["runs"]
+        return found
 
-        return reached
-
-    _until(finished(0.45))
+    _until(lambda: _share(runs()) >= 0.6 and any(map(_telling, runs())))
     for (size, theme), page in tabs.items():
-        _shoot(page, f"overview-{size[0]}-{theme}")
-    run = next(run for run in _ask(f"{url}/api/runs")["runs"] if run["failed"])
+        _shoot(page.screenshot, page, f"overview-{size[0]}-{theme}")
+    run = next(filter(_telling, runs()))
     place = f"#/runs/{run['run_id']}"
     for size, theme in ((SIZES[0], "light"), (SIZES[2], "dark")):
         page = tabs[size, theme]
         page.goto(f"{url}/{place}")
-        page.wait_for_selector(".concept")
-        _shoot(page, f"run-{size[0]}-{theme}")
+        page.wait_for_selector("[data-status=failed] .reason")
+        _shoot(page.screenshot, page, f"run-{size[0]}-{theme}")
     concepts = _ask(f"{url}/api/runs/{run['run_id']}/concepts?status=completed")["concepts"]
     for (size, theme), step in (((SIZES[0], "dark"), "tutorial"), ((SIZES[0], "light"), "quiz")):
         page = tabs[size, theme]
         page.goto(f"{url}/{place}/{concepts[0]['concept_id']}")
         page.get_by_role("tab", name=step).click()
-        _shoot(page, f"{step}-{size[0]}-{theme}")
+        _shoot(page.locator("#concept").screenshot, page, f"{step}-{theme}")
+
+
+def _share(runs: Sequence[dict[str, Any]]) -> float:
+    """How much of all of them is finished."""
+    return sum(run["completed"] + run["failed"] for run in runs) / sum(run["total"] for run in runs)
+
+
+def _telling(run: dict[str, Any]) -> bool:
+    """Whether a run shows all there is to see, to readers of English: failures among the rest."""
+    return bool(run["failed"] and run["status"] == "running" and str(run["title"]).isascii())
 
 
 def _tab(browser: Browser, url: str, size: tuple[int, int], theme: str) -> Page:
@@ -95,9 +104,9 @@ def _tab(browser: Browser, url: str, size: tuple[int, int], theme: str) -> Page:
     return page
 
 
-def _shoot(page: Page, name: str) -> None:
+def _shoot(take: Callable[..., bytes], page: Page, name: str) -> None:
     page.wait_for_timeout(1000)  # a frame or two, and the newest figures
-    page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
+    take(path=FOLDER / f"{name}.png", animations="disabled")
     print(FOLDER / f"{name}.png")  # noqa: T201
 
 

@@ -55,6 +55,8 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
             "events in the busiest second after the start": f"{after_the_start(paceline):.0f} /s",
             "events, mean": shown(paceline, "events_mean", "/s", 1),
             "events in all": shown(paceline, "events_total"),
+            "messages of it to a browser, peak second": shown(paceline, "coalesced_peak", "/s"),
+            "messages of it to a browser, mean": shown(paceline, "coalesced_mean", "/s", 1),
         },
     )
 

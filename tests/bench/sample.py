@@ -192,6 +192,9 @@ def _figures(
             "events_total": 8 + 2.0 * _CONCEPTS,
             "events_peak": float(round(about(flight * 0.9))),
             "events_mean": (8 + 2 * _CONCEPTS) / span,
+            "coalesced_total": float(round(about(span * 3.5))),
+            "coalesced_peak": 4.0,
+            "coalesced_mean": 3.5,
             "event_delay_p50": about(3.0),
             "event_delay_p99": about(24.0),
         }

@@ -37,6 +37,9 @@ def check_work(cell: CellResults) -> None:
     assert figures["concepts_per_second"] * figures["makespan"] == pytest.approx(CONCEPTS)
     assert figures["calls_per_second"] * figures["makespan"] == pytest.approx(CALLS)
     assert figures["events_total"] == EVENTS
+    assert 1 <= figures["coalesced_total"] < EVENTS
+    assert figures["coalesced_peak"] <= 4 < figures["events_peak"]
+    assert figures["coalesced_mean"] < figures["events_mean"]
     assert figures["calls_peak"] == 4
     assert figures["roadmaps_peak"] == 2
     assert 0 < figures["lower_bound"] <= figures["list_schedule"] < figures["makespan"]

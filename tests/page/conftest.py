@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.eventually import eventually
+from tests.web.serving import Served, served
 
 if TYPE_CHECKING:  # `make test-web` installs it; nothing else needs it
     from playwright.sync_api import Browser, Dialog, FilePayload, Locator, Page
@@ -52,6 +53,13 @@ def browser() -> "Iterator[Browser]":
         playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as it,
     ):
         yield it
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that works on nothing, for tests that leave it as they please."""
+    with served(tmp_path_factory.mktemp("idle"), "--no-worker") as server:
+        yield server
 
 
 @dataclass

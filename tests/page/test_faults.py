@@ -3,8 +3,12 @@
 import json
 import os
 import signal
-from contextlib import ExitStack
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paceline.testing.servers import Postgres, Valkey
@@ -58,62 +62,115 @@ def test_after_a_kill_in_mid_run_nothing_is_missing_or_twice(tab: Tab, tmp_path:
             assert not tab.errors
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_the_page_ends_right_whatever_dies_during_227_concepts(
+def test_the_page_ends_right_when_worker_broker_and_server_are_killed(
     tab: Tab, tmp_path: Path, postgres_server: Postgres
 ) -> None:
-    with (
-        ExitStack() as stack,
-        simulator("--speed", "10") as llm,
-        Valkey() as valkey,
-    ):
+    few = [roadmap(f"r{n}", 12) for n in range(3)]
+    with kills(tmp_path, postgres_server, executor="arq", speed=20) as faults:
+        faults.of(tab, few, at=(4, 10, 16))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("executor", ["arq", "celery"])
+def test_the_page_ends_right_whatever_dies_during_227_concepts(
+    tab: Tab, tmp_path: Path, postgres_server: Postgres, executor: str
+) -> None:
+    all_of_them = [json.loads(file.read_bytes()) for file in ROADMAPS]
+    with kills(tmp_path, postgres_server, executor=executor, speed=10) as faults:
+        faults.of(tab, all_of_them, at=(20, 50, 80))
+
+
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """A server, its workers and their broker, to be killed one after the other.
+
+    Attributes:
+        home: where they run.
+        settings: of all of them.
+        valkey: the broker, the ledger and the event bus.
+        stack: what ends with the test.
+    """
+
+    home: Home
+    settings: dict[str, str]
+    valkey: Valkey
+    stack: ExitStack
+
+    def of(self, tab: Tab, roadmaps: list[dict[str, Any]], *, at: tuple[int, int, int]) -> None:
+        """Submit roadmaps by the page, and look at one while everything dies once.
+
+        Args:
+            tab: where somebody looks.
+            roadmaps: what to generate.
+            at: how many concepts are completed as a worker, Valkey and the server are killed.
+        """
+        worker = self.worker("worker1")
+        self.worker("worker2")
+        count, concepts = len(roadmaps), sum(map(concepts_of, roadmaps))
+        with served(self.home.folder, "--no-worker", **self.settings) as server:
+            tab.page.goto(server.url)
+            tab.says("#connection", "live")
+            tab.submit(*roadmaps)
+            eventually(lambda: tab.get(".run").count() == count, 90)
+            tab.get(".run").first.click()
+            eventually(lambda: finished(server) >= at[0], 120)
+            os.kill(worker.pid, signal.SIGKILL)
+            eventually(lambda: finished(server) >= at[1], 120)
+            self.valkey.kill()
+            self.valkey.restart()
+            eventually(lambda: finished(server) >= at[2], 120)
+            port = server.url.rpartition(":")[2]
+            server.process.kill()
+            server.process.wait()
+        tab.says("#connection", "disconnected since")
+        self.worker("worker3")
+        with served(self.home.folder, "--no-worker", "--port", port, **self.settings) as server:
+            tab.says("#connection", "live")
+            ended = tab.get(".run-list li[data-status=completed]")
+            eventually(lambda: ended.count() == count, 240)
+            stored = {
+                run["run_id"]: f"{run['completed']}/{run['total']}"
+                for run in server.ask("/api/runs")["runs"]
+            }
+            assert sum(int(one.partition("/")[0]) for one in stored.values()) == concepts
+            for run_id, shown_as in stored.items():
+                tab.says(f"[data-run='{run_id}'] .count", shown_as)
+            eventually(lambda: set(shown(tab)) == {"completed"}, 60)
+            tab.says("#sentence", "0 concepts in flight")
+            assert not tab.errors
+
+    def worker(self, name: str) -> "subprocess.Popen[str]":
+        """One more."""
+        return self.stack.enter_context(self.home.started("worker", name=name))
+
+
+@contextmanager
+def kills(folder: Path, postgres_server: Postgres, *, executor: str, speed: int) -> Iterator[Kills]:
+    """PostgreSQL, Valkey and a simulated LLM, so many times faster than a real one."""
+    with ExitStack() as stack:
         database = postgres_server.create_database("page_faults")
         stack.callback(postgres_server.drop_database, "page_faults")
+        llm = stack.enter_context(simulator("--speed", str(speed)))
+        valkey = stack.enter_context(Valkey())
         settings = {
             "PACELINE_STORE__URL": database,
             "PACELINE_REDIS__URL": valkey.url,
-            "PACELINE_EXECUTOR": "arq",
+            "PACELINE_EXECUTOR": executor,
             "PACELINE_PROVIDER__BASE_URL": llm.base_url,
             "PACELINE_PROVIDER__API_KEY": "any",
             "PACELINE_RUN__LEASE": "3",
             "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "4",
         }
-        home = Home(tmp_path, settings)
+        home = Home(folder, settings)
         home.run("db", "upgrade")
-        worker = stack.enter_context(home.started("worker", name="worker1"))
-        stack.enter_context(home.started("worker", name="worker2"))
-        with served(tmp_path, "--no-worker", **settings) as server:
-            tab.page.goto(server.url)
-            tab.says("#connection", "live")
-            tab.submit(*(json.loads(file.read_bytes()) for file in ROADMAPS))
-            eventually(lambda: tab.get(".run").count() == 8, 90)
-            tab.get(".run").first.click()
-            eventually(lambda: finished(server) >= 20, 120)
-            os.kill(worker.pid, signal.SIGKILL)
-            eventually(lambda: finished(server) >= 50, 120)
-            valkey.kill()
-            valkey.restart()
-            eventually(lambda: finished(server) >= 80, 120)
-            port = server.url.rpartition(":")[2]
-            server.process.kill()
-            server.process.wait()
-        tab.says("#connection", "disconnected since")
-        stack.enter_context(home.started("worker", name="worker3"))
-        with served(tmp_path, "--no-worker", "--port", port, **settings) as server:
-            tab.says("#connection", "live")
-            ended = tab.get(".run-list li[data-status=completed]")
-            eventually(lambda: ended.count() == 8, 200)
-            stored = {
-                run["run_id"]: f"{run['completed']}/{run['total']}"
-                for run in server.ask("/api/runs")["runs"]
-            }
-            assert sum(int(one.partition("/")[0]) for one in stored.values()) == 227
-            for run_id, count in stored.items():
-                tab.says(f"[data-run='{run_id}'] .count", count)
-            eventually(lambda: set(shown(tab)) == {"completed"}, 60)
-            tab.says("#sentence", "0 concepts in flight")
-            assert not tab.errors
+        yield Kills(home, settings, valkey, stack)
+
+
+def concepts_of(one: dict[str, Any]) -> int:
+    """How many concepts a roadmap has."""
+    return sum(len(module["concepts"]) for stage in one["stages"] for module in stage["modules"])
 
 
 def finished(server: Served) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.eventually import eventually
 from tests.page.conftest import Tab, roadmap
 from tests.processes import simulator
-from tests.web.serving import served
+from tests.web.serving import Served, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -92,13 +92,12 @@ def test_the_page_holds_even_if_the_server_let_everything_through(tab: Tab, tmp_
 
 
 def test_script_that_comes_in_by_another_way_is_stopped_by_the_policy(
-    tab: Tab, tmp_path: Path
+    tab: Tab, idle: Served
 ) -> None:
-    with served(tmp_path, "--no-worker") as server:
-        tab.page.goto(server.url)
-        tab.says("#connection", "live")
-        tab.page.evaluate(
-            "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=seen.ran++>')"
-        )
-        eventually(lambda: tab.seen()["violations"])
-        assert tab.seen()["ran"] == 0
+    tab.page.goto(idle.url)
+    tab.says("#connection", "live")
+    tab.page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=seen.ran++>')"
+    )
+    eventually(lambda: tab.seen()["violations"])
+    assert tab.seen()["ran"] == 0

@@ -9,7 +9,7 @@ import pytest
 from tests.eventually import eventually
 from tests.page.conftest import Tab, roadmap
 from tests.processes import simulator
-from tests.web.serving import TOKEN, served
+from tests.web.serving import TOKEN, Served, served
 
 
 def test_a_submitted_roadmap_is_followed_to_artifacts_that_can_be_read(
@@ -25,6 +25,7 @@ def test_a_submitted_roadmap_is_followed_to_artifacts_that_can_be_read(
         tab.says(".run-title", "Roadmap learn")
         tab.says(".run .status", "completed")
         assert tab.get(".run .count").text_content() == "4/4"
+        tab.says(".run .when", " s")  # how long it took
 
         tab.get(".run").click()
         tab.says("#detail-title", "Roadmap learn")
@@ -142,14 +143,13 @@ _TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 
 
 @pytest.mark.parametrize("width", [1440, 900, 390])
-def test_nothing_is_wider_than_the_screen(tab: Tab, tmp_path: Path, width: int) -> None:
+def test_nothing_is_wider_than_the_screen(tab: Tab, idle: Served, width: int) -> None:
     long = "Averylongwordwithoutanyplacetobreakit" * 6
-    with served(tmp_path, "--no-worker") as server:
-        run_id = server.ask("/api/runs", body=json.dumps(roadmap("long", 3, name=long)).encode())[
-            "run"
-        ]["run_id"]
-        tab.page.set_viewport_size({"width": width, "height": 800})
-        for place in ("", f"#/runs/{run_id}", f"#/runs/{run_id}/c1"):
-            tab.page.goto(f"{server.url}/{place}")
-            tab.says("#connection", "live")
-            eventually(lambda: tab.page.evaluate(_TOO_WIDE) <= 0)
+    run_id = idle.ask("/api/runs", body=json.dumps(roadmap("long", 3, name=long)).encode())["run"][
+        "run_id"
+    ]
+    tab.page.set_viewport_size({"width": width, "height": 800})
+    for place in ("", f"#/runs/{run_id}", f"#/runs/{run_id}/c1"):
+        tab.page.goto(f"{idle.url}/{place}")
+        tab.says("#connection", "live")
+        eventually(lambda: tab.page.evaluate(_TOO_WIDE) <= 0)

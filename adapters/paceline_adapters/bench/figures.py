@@ -173,6 +173,24 @@ FIGURES: Mapping[str, Figure] = {
         "events", "Events, peak second", "/s", "lower", "Most events within one second."
     ),
     "events_mean": Figure("events", "Events, mean", "/s", "neither", "Events ÷ makespan."),
+    "coalesced_total": Figure(
+        "events",
+        "Coalesced",
+        "",
+        "neither",
+        "Messages that a client of all runs gets for these events at the level roadmap, at its "
+        "default rate of 4 a second; by the server's own code.",
+    ),
+    "coalesced_peak": Figure(
+        "events",
+        "Coalesced, peak second",
+        "/s",
+        "lower",
+        "Most messages to that client within one second.",
+    ),
+    "coalesced_mean": Figure(
+        "events", "Coalesced, mean", "/s", "neither", "Messages to that client ÷ makespan."
+    ),
     "event_delay_p50": Figure(
         "events",
         "Event delay, p50",

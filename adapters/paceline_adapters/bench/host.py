@@ -29,9 +29,10 @@ from paceline.settings.load import Loaded, Value, load_settings
 from paceline.store import Run, Store
 from paceline.worker import Worker
 
+from paceline_adapters.bench.coalesced import Timed, messages
 from paceline_adapters.bench.probes.processes import kill, tree
 from paceline_adapters.bench.protocol import Order
-from paceline_adapters.bench.seen import Heard, Pools, Seen
+from paceline_adapters.bench.seen import Pools, Seen
 
 #: Seconds for all workers to register, and for all to beat.
 _START, _BEAT = 60.0, 10.0
@@ -56,18 +57,13 @@ class _Cell(ABC):
         self.bus = bus
         self.service = service
 
-    async def generate(self, roadmaps: Sequence[Roadmap]) -> tuple[list[Run], list[Heard]]:
+    async def generate(self, roadmaps: Sequence[Roadmap]) -> tuple[list[Run], list[Timed]]:
         """Submit roadmaps and hear of them until each has ended."""
-        heard: list[Heard] = []
+        heard: list[Timed] = []
 
         async def listen(run_id: str) -> None:
-            heard.extend(
-                [
-                    Heard.of(event, time.time())
-                    async for event in follow(self.store, self.bus, run_id)
-                    if event.offset  # else it is the follower's own word, not the bus's
-                ]
-            )
+            async for event in follow(self.store, self.bus, run_id):
+                heard.append((time.time(), event))  # noqa: PERF401 - in the order of receipt
 
         runs: list[Run] = []
         try:
@@ -186,7 +182,9 @@ async def host(order: Order) -> None:
         _say("done")
         await _read()  # what follows is no part of the round, and would count as its cost
         after = await cell.pools()
-        seen = await Seen.gather(cell.store, runs, heard, after.since(before))
+        # In a thread: it has an event loop of its own, in virtual time.
+        told = await asyncio.to_thread(messages, runs, heard)
+        seen = await Seen.gather(cell.store, runs, heard, told, after.since(before))
         order.out.write_text(seen.model_dump_json())
         # To end tidily takes seconds, and nothing of it is measured.
         kill(tree(os.getpid())[1:])

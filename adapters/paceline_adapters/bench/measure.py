@@ -236,6 +236,9 @@ def _event_figures(seen: Seen, makespan: float) -> dict[str, float]:
         "events_total": float(len(seen.heard)),
         "events_peak": float(timeline.peak_second([event.at for event in seen.heard])),
         "events_mean": len(seen.heard) / makespan,
+        "coalesced_total": float(len(seen.told)),
+        "coalesced_peak": float(timeline.peak_second(seen.told)),
+        "coalesced_mean": len(seen.told) / makespan,
     }
     if delays:
         found["event_delay_p50"] = 1000 * percentile(delays, 0.5)

@@ -90,6 +90,7 @@ class Seen(_Part):
         statuses: of the runs, by run id.
         completed: concepts with every artifact.
         heard: events, in the order of their receipt.
+        told: when a client of all runs at the level ``roadmap`` got a message, seconds since 1970.
         saved: artifacts.
         pools: while it was measured.
     """
@@ -97,12 +98,18 @@ class Seen(_Part):
     statuses: Mapping[str, str]
     completed: int
     heard: Sequence[Heard]
+    told: Sequence[float]
     saved: Sequence[Saved]
     pools: Pools
 
     @classmethod
     async def gather(
-        cls, store: Store, runs: Sequence[Run], heard: Sequence[Heard], pools: Pools
+        cls,
+        store: Store,
+        runs: Sequence[Run],
+        heard: Sequence[tuple[float, Event]],
+        told: Sequence[float],
+        pools: Pools,
     ) -> "Seen":
         """Ask the store what came of the runs."""
         ended = [await store.run(run.run_id) for run in runs]
@@ -120,7 +127,9 @@ class Seen(_Part):
         return cls(
             statuses={run.run_id: run.status for run in ended},
             completed=sum(run.completed for run in ended),
-            heard=heard,
+            # An event without an offset is the follower's own word, not the bus's.
+            heard=[Heard.of(event, at) for at, event in heard if event.offset],
+            told=told,
             saved=saved,
             pools=pools,
         )

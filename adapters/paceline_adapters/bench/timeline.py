@@ -11,6 +11,9 @@ from paceline_adapters.bench.seen import Heard
 #: Points of a time line, and seconds between two of them at least.
 _POINTS, _LEAST = 200, 0.05
 
+#: A second, less what is lost where moments are kept as seconds since 1970.
+_SECOND = 1.0 - 1e-5
+
 #: When something began and ended, seconds since the first submission.
 Span = tuple[float, float]
 
@@ -54,10 +57,13 @@ def peak(spans: Sequence[Span]) -> int:
 
 
 def peak_second(moments: Sequence[float]) -> int:
-    """Most within any one second."""
+    """Most within any one second; what is exactly a second apart is not within one."""
     ordered = sorted(moments)
     return max(
-        (at - bisect.bisect_left(ordered, moment - 1.0) + 1 for at, moment in enumerate(ordered)),
+        (
+            at - bisect.bisect_left(ordered, moment - _SECOND) + 1
+            for at, moment in enumerate(ordered)
+        ),
         default=0,
     )
 

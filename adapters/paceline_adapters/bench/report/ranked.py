@@ -19,13 +19,15 @@ def ranked(results: Results, ranking: Ranking) -> Markup:
     )
     rows = [_row(one, ranking, axis, str(place)) for place, one in enumerate(ranking.met, start=1)]
     rows += [_row(one, ranking, axis, "–") for one in ranking.missed]
-    names = ("", "Setting", "Makespan, s", "", "÷ fastest", "Connections", "Events/s", "Bounds")
+    names = ["", "Setting", "Makespan, s", "", "÷ fastest", "Connections", "Events/s"]
+    names += ["Coalesced/s", "Bounds"]
     head = el("thead", el("tr", *(el("th", name, scope="col") for name in names)))
     table = el("div", el("table", head, el("tbody", *rows)), class_="wide", tabindex="0")
     note = (
         "Makespan: median over the rounds and [quartiles]; the dot is the median, the line the "
         "quartiles, the axis begins at 0. Connections and events: the highest of any round, for a "
-        "bound has to hold always. ÷ fastest: to the first of the list, round by round."
+        "bound has to hold always. Coalesced: messages that a client of all runs gets for these "
+        "events at the level roadmap. ÷ fastest: to the first of the list, round by round."
     )
     aside = _aside(ranking)
     return el(
@@ -72,6 +74,7 @@ def _row(one: Verdict, ranking: Ranking, axis: Axis, place: str) -> Markup:
         el("td", ratio(median(ratios)) if ratios else "–"),
         el("td", _highest(cell, "connections_peak")),
         el("td", _highest(cell, "events_peak")),
+        el("td", _highest(cell, "coalesced_peak")),
         el(
             "td",
             "; ".join(broken(check) for check in one.checks if check.excess) or "kept",

@@ -13,11 +13,17 @@ export function tokensFrom(ask) {
 
 /** What the server answered instead of what was asked for (RFC 9457). */
 export class Problem extends Error {
-  constructor(status, { title = "The server did not answer", detail = "", faults = [] } = {}) {
-    super(detail || title);
+  constructor(status, { title, detail = "", faults = [] } = {}) {
+    const fault = status ? `The server answered ${status}` : "The server did not answer";
+    super(detail || title || fault);
     this.status = status;
-    this.title = title;
-    this.faults = faults ?? [];
+    this.title = title ?? fault;
+    this.faults = Array.isArray(faults) ? faults : [];
+  }
+
+  /** Whether the same may succeed later. */
+  get passing() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
@@ -29,11 +35,15 @@ export async function ask(path, { method = "GET", body, headers = {}, as = "json
     let answer;
     try {
       answer = await fetch(new URL(path, ROOT), { method, body, headers: sent });
-      if (answer.ok) return as === "json" ? await answer.json() : await answer.text();
     } catch {
       throw new Problem(0, { detail: "The server cannot be reached." });
     }
-    const problem = new Problem(answer.status, await answer.json().catch(() => ({})));
+    const kind = answer.ok ? as : "json";
+    const told = await answer[kind]().catch(() => null);
+    const whole = told !== null && typeof told === (kind === "json" ? "object" : "string");
+    if (answer.ok && whole) return told;
+    if (answer.ok) throw new Problem(0, { detail: "The answer is cut off, or not paceline's." });
+    const problem = new Problem(answer.status, whole ? told : {});
     if (answer.status !== 401) throw problem;
     // Another request may have asked meanwhile: then its token is tried.
     if (sessionStorage.getItem(KEY) === token && !(await newToken(token, problem))) throw problem;

@@ -9,6 +9,10 @@ const HEIGHT = 40;
 // Samples come each second: after more silence than this the line is broken, not drawn across.
 const GAP = 5_000;
 
+/** A figure as one reads it: small ones with a digit more, or they would all be 0. */
+const read = (value) =>
+  value > 0 && value < 10 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value);
+
 /** A small chart. `most` names the sample's field that bounds the value, if one does. */
 export class Chart {
   #value = make("span", { class: "figure" });
@@ -31,22 +35,25 @@ export class Chart {
     this.unit = unit;
     this.element = make(
       "figure",
-      { class: "chart", "data-figure": field },
+      { class: "chart", "data-figure": field, title: `the last ${MINUTES} minutes` },
       make("figcaption", {}, make("span", { class: "chart-label" }, label), this.#value, this.#of),
       this.#svg,
     );
   }
 
-  /** Show samples, oldest first; the last one is now. */
+  /** Show samples in the order they were taken; the last one is now. */
   show(samples) {
     const now = samples.at(-1);
     if (!now) return;
-    const value = Math.round(now[this.field]);
+    // What is too old was before a gap; what is of the future, before the server's clock was set.
+    const recent = samples.filter((one) => one.time <= now.time && one.time >= now.time - SPAN);
+    const value = read(now[this.field]);
     const bound = this.most ? now[this.most] : 0;
-    const peak = Math.round(Math.max(...samples.map((one) => one[this.field])));
+    const most = Math.max(...recent.map((one) => one[this.field]));
+    const peak = read(most);
     say(this.#value, `${value}${this.unit}`);
     say(this.#of, this.most ? `of ${bound}` : `peak ${peak}`);
-    const [line, area] = paths(samples, this.field, Math.max(peak, bound, 1));
+    const [line, area] = paths(recent, this.field, Math.max(most, bound, 1));
     mark(this.#line, "d", line);
     mark(this.#area, "d", area);
     mark(this.#bound, "d", bound ? `M0 1H${WIDTH}` : null);

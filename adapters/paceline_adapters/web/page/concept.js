@@ -98,7 +98,7 @@ function fill(asked, concept, panels) {
 
 /** One tab per artifact, as screen readers and arrow keys expect them. */
 function tabbed(asked, panels) {
-  if (!panels.length) return [make("p", { class: "empty" }, "Nothing has been made for it yet.")];
+  if (!panels.length) return [make("p", { class: "empty" }, "Nothing has been made for it.")];
   const place = make("div", {
     role: "tabpanel",
     id: "artifact",

@@ -7,6 +7,8 @@ const GLYPHS = { pending: "·", generating: "◔", completed: "✓", failed: "�
 /** A concept's state as one word. */
 const stateOf = (one) => (one.status === "pending" && one.generating ? "generating" : one.status);
 
+const isFinished = (one) => Number(one.status === "completed" || one.status === "failed");
+
 class ConceptRow {
   #glyph = make("span", { class: "glyph", "aria-hidden": "true" });
   #name = make("span", { class: "concept-name" });
@@ -48,6 +50,7 @@ export class ConceptList {
   #modules = new Map();
   #concepts = new Map();
   #dirty = new Set();
+  #finished = 0;
 
   constructor(runId, roadmap) {
     this.runId = runId;
@@ -71,17 +74,25 @@ export class ConceptList {
     for (const one of module.concepts) {
       this.put({ concept_id: one.concept_id, name: one.name, status: "pending", steps: [], key });
     }
-    return make("section", { class: "module" }, make("h4", {}, module.name, " ", count), list);
+    return make("section", { class: "module" }, make("h4", {}, make("bdi", {}, module.name), " ", count), list);
   }
 
   get(conceptId) {
     return this.#concepts.get(conceptId);
   }
 
+  /** Concepts that are completed or failed. */
+  get finished() {
+    return this.#finished;
+  }
+
   /** Change what is known of a concept. */
   put(change) {
     const id = change.concept_id;
-    this.#concepts.set(id, { ...this.#concepts.get(id), ...change });
+    const known = this.#concepts.get(id);
+    const now = { ...known, ...change };
+    this.#finished += isFinished(now) - (known ? isFinished(known) : 0);
+    this.#concepts.set(id, now);
     this.#dirty.add(id);
     inFrame(`concepts ${this.runId}`, () => this.#show());
   }

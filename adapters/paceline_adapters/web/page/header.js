@@ -93,7 +93,9 @@ function showStrategy({ strategy, options, workers, why }) {
   if (line.textContent !== `Strategy ${text}`) line.replaceChildren(make("b", {}, "Strategy "), text);
   say(byId("strategy-why"), why);
   const list = byId("strategy-workers");
-  const lines = workers.map((worker) => `${worker.worker_id}: ${worker.explain}`);
+  // One worker's words are in the line already.
+  const several = said.length > 1 ? workers : [];
+  const lines = several.map((worker) => `${worker.worker_id}: ${worker.explain}`);
   if (list.dataset.shown === lines.join("\n")) return;
   list.dataset.shown = lines.join("\n");
   list.replaceChildren(...lines.map((one) => make("li", {}, one)));

@@ -4,7 +4,13 @@ import { Problem, ask, runPath, socketAddress } from "./api.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 100;
+// Pages that are loaded at most to close the gap to the runs that are known already.
+const MOST_PAGES = 10;
+const RETRY_LOAD = 5_000;
 const UNFINISHED = new Set(["queued", "running"]);
+
+const pagePath = (before) =>
+  `api/runs?limit=${PAGE}${before ? `&before=${encodeURIComponent(before)}` : ""}`;
 
 export const unfinished = (run) => UNFINISHED.has(run.status);
 
@@ -14,8 +20,9 @@ export class Model {
   before = null;
   #places = new Map();
   #listeners = [];
-  #unknown = new Set();
+  #wanted = new Set();
   #loading = null;
+  #reload = 0;
   // Counts what was told; an answer to a question that was asked before is older than it.
   #clock = 0;
   #toldAt = new Map();
@@ -64,12 +71,14 @@ export class Model {
     if (event.type === "resync_required") return; // a snapshot follows
     const run = this.runs.get(runId);
     if (!run) {
-      this.#unknown.add(runId);
-      this.#look();
+      this.#want(runId);
       return;
     }
     const status = event.status;
-    if (!UNFINISHED.has(status)) this.#places.delete(runId);
+    if (!UNFINISHED.has(status)) {
+      this.#places.delete(runId);
+      this.#want(runId); // its times are the store's to tell
+    }
     this.put({
       ...run,
       status,
@@ -89,46 +98,74 @@ export class Model {
     if (!known) this.#tell("list");
   }
 
-  /** Runs that were told of but never loaded: one request for all of a moment. */
-  #look() {
+  /** Ask for a run of which more is to be known; one request for many of a moment. */
+  #want(runId) {
+    this.#wanted.add(runId);
     this.#loading ??= setTimeout(async () => {
       this.#loading = null;
-      const wanted = [...this.#unknown];
-      this.#unknown.clear();
+      const wanted = [...this.#wanted];
+      this.#wanted.clear();
       if (wanted.length > 3) return this.load();
-      for (const runId of wanted) {
+      for (const one of wanted) {
         try {
-          await this.refresh(runId);
+          await this.refresh(one);
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
-          if (error.status !== 404) this.#unknown.add(runId); // the next event asks again
+          if (error.passing) this.#wanted.add(one); // the next event asks again
         }
       }
       return undefined;
     }, 50);
   }
 
-  /** Load the newest runs, and what is unfinished however old it is. */
+  /** Load the newest runs, and what is unfinished however old it is; again until it succeeds. */
   async load() {
+    clearTimeout(this.#reload);
     const asked = this.#clock;
     try {
       const [newest, open] = await Promise.all([
-        ask(`api/runs?limit=${PAGE}`),
+        this.#newest(),
         ask(`api/runs?status=queued&status=running&limit=1000`),
       ]);
-      if (!this.before || this.runs.size <= PAGE) this.before = newest.before;
-      const loaded = [...newest.runs, ...open.runs];
+      const loaded = [...newest, ...open.runs];
       for (const run of loaded) this.#answered(run, asked);
       const fresh = new Set(loaded.map((one) => one.run_id));
       for (const run of this.runs.values()) {
         // Unfinished here and in neither list: it ended while nobody listened.
-        if (unfinished(run) && !fresh.has(run.run_id)) await this.refresh(run.run_id);
+        if (unfinished(run) && !fresh.has(run.run_id)) await this.#ended(run.run_id);
       }
       this.#tell("list");
       this.#tell("loaded");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       this.#tell("fault", error);
+      this.#reload = setTimeout(() => this.load(), RETRY_LOAD);
+    }
+  }
+
+  /** The newest runs: a page, or as many as came since the newest that is known. */
+  async #newest() {
+    const known = new Set(this.runs.keys());
+    const found = [];
+    let before = null;
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      const page = await ask(pagePath(before));
+      found.push(...page.runs);
+      before = page.before;
+      if (!before || !known.size || page.runs.some((one) => known.has(one.run_id))) break;
+    }
+    const reached = found.some((one) => known.has(one.run_id));
+    if (!reached || known.size <= PAGE) this.before = before;
+    return found;
+  }
+
+  /** A run that ended while nobody listened; or the server has another store by now. */
+  async #ended(runId) {
+    try {
+      await this.refresh(runId);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      this.runs.delete(runId);
     }
   }
 
@@ -147,7 +184,7 @@ export class Model {
 
   /** Load the next page of older runs. */
   async older() {
-    const page = await ask(`api/runs?limit=${PAGE}&before=${encodeURIComponent(this.before)}`);
+    const page = await ask(pagePath(this.before));
     this.before = page.before;
     for (const run of page.runs) this.put(run);
     this.#tell("list");

@@ -10,11 +10,17 @@ import { Bar, WORDS, duration } from "./runs.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 1000;
+// Milliseconds: several events in a row are one question; a question that failed is asked again.
+const SOON = 300;
+const RETRY = 5_000;
 const ACTIONS = [
   ["cancel", "Cancel", (run) => unfinished(run) && !run.cancel_requested],
   ["resume", "Resume", (run) => run.status === "cancelled"],
   ["retry", "Retry failed", (run) => run.status === "partial" || run.status === "failed"],
 ];
+
+/** Where a run stands, to be compared. */
+const standing = (run) => `${run.status} ${run.completed} ${run.failed}`;
 
 /** What is shown of a run; `close()` it before another is shown. */
 export class RunView {
@@ -24,6 +30,7 @@ export class RunView {
   #problem = make("p", { class: "problem", role: "alert", hidden: true });
   #facts = make("p", { class: "facts" });
   #bar = new Bar();
+  #progress = make("div", { class: "run-line", hidden: true }, ...this.#bar.parts);
   #buttons = new Map();
   #body = make("div", {}, make("p", { class: "empty" }, "Loading…"));
   #totals = null;
@@ -34,6 +41,7 @@ export class RunView {
   #toldAt = new Map();
   #reload = 0;
   #closed = false;
+  #asOf = "";
   #opening = false;
 
   constructor(model, runId, mayWrite) {
@@ -47,7 +55,7 @@ export class RunView {
     byId("detail").replaceChildren(
       make("a", { class: "back", href: "#/" }, "← All runs"),
       make("div", { class: "detail-head" }, this.#title, this.#status),
-      make("div", { class: "run-line" }, ...this.#bar.parts),
+      this.#progress,
       this.#facts,
       make("div", { class: "actions" }, ...this.#buttons.values()),
       this.#problem,
@@ -70,12 +78,17 @@ export class RunView {
       this.#list = new ConceptList(this.runId, roadmap);
       this.#body.replaceChildren(this.#list.element);
       this.#totals = run;
+      this.#asOf = standing(run);
       this.#problem.hidden = true;
       this.update(this.model.runs.get(this.runId));
       await this.#load();
     } catch (error) {
       this.#fault(error);
-      if (!this.#list) this.#body.replaceChildren();
+      if (this.#list) this.#loadSoon(RETRY);
+      else {
+        this.#body.replaceChildren();
+        if (error.passing) this.#reload = setTimeout(() => this.again(), RETRY);
+      }
     } finally {
       this.#opening = false;
     }
@@ -84,7 +97,13 @@ export class RunView {
   /** Show where the run stands, as the list knows it; follow it if it goes on again. */
   update(run) {
     inFrame(`detail ${this.runId}`, () => this.#show(run));
-    if (!this.#closed && this.#list && unfinished(run) && !this.#stream) this.#follow();
+    if (this.#closed || !this.#list || this.#stream) return;
+    if (unfinished(run)) this.#follow();
+    else if (this.#asOf !== standing(run)) {
+      // It went on and ended again before it was followed.
+      this.#asOf = standing(run);
+      this.#loadSoon();
+    }
   }
 
   #show(run) {
@@ -94,6 +113,7 @@ export class RunView {
     mark(this.#status, "data-status", run.status);
     say(this.#status, stopping ? "stopping" : WORDS[run.status]);
     this.#bar.show(run);
+    this.#progress.hidden = false;
     say(this.#reason, run.reason ?? "");
     this.#reason.hidden = !run.reason;
     say(this.#facts, this.#factsOf(run));
@@ -125,11 +145,13 @@ export class RunView {
 
   /** The server was away: go on where this was, or begin if it never did. */
   again() {
+    clearTimeout(this.#reload);
+    this.#reload = 0;
     if (!this.#list && !this.#opening) this.open();
     else if (this.#stream) {
       this.#stream.close();
       this.#follow();
-    }
+    } else if (this.#list) this.#loadSoon();
   }
 
   #follow() {
@@ -166,16 +188,24 @@ export class RunView {
       reason: event.reason,
       steps: event.step && !steps.includes(event.step) ? [...steps, event.step] : steps,
     });
+    // More has finished than was told: what is missing was lost on its way here.
+    if (event.progress_current > this.#list.finished) this.#loadSoon();
     const run = this.model.runs.get(this.runId);
     if (run) this.update(run);
     if (event.step || event.status === "failed") conceptChanged(this.runId, id);
   }
 
-  #loadSoon() {
-    this.#reload ||= setTimeout(() => {
+  #loadSoon(pause = SOON) {
+    this.#reload ||= setTimeout(async () => {
       this.#reload = 0;
-      this.#load().catch((error) => this.#fault(error));
-    }, 300);
+      try {
+        await this.#load();
+        if (pause === RETRY) this.#problem.hidden = true;
+      } catch (error) {
+        this.#fault(error);
+        if (error.passing) this.#loadSoon(RETRY);
+      }
+    }, pause);
   }
 
   /** Ask for all concepts; what was told meanwhile is newer than the answer. */
@@ -192,6 +222,7 @@ export class RunView {
       after = page.after;
     } while (after !== null);
     this.#totals = await this.model.refresh(this.runId);
+    this.#asOf = standing(this.#totals);
     this.update(this.model.runs.get(this.runId));
   }
 
@@ -214,7 +245,9 @@ export class RunView {
   #fault(error) {
     if (!(error instanceof Problem)) throw error;
     if (this.#closed) return;
-    say(this.#problem, `${error.title}: ${error.message}`);
+    const { title, message } = error;
+    say(this.#title, this.#title.textContent || "Run");
+    say(this.#problem, title === message ? message : `${title}: ${message}`);
     this.#problem.hidden = false;
   }
 

@@ -129,12 +129,21 @@ function rowOf(runId) {
 
 const list = () => inFrame("list", order);
 
-/** Unfinished runs first, then the newest: moves only what is not in its place. */
+const RANKS = { running: 0, queued: 1 };
+const rank = (run) => RANKS[run.status] ?? 2;
+
+/** Those at work, then those that wait, the next one first, then what ended, the newest first. */
+function inOrder(a, b) {
+  const older = a.run_id < b.run_id ? -1 : 1;
+  return rank(a) - rank(b) || (a.status === "queued" ? older : -older);
+}
+
+/** Puts the rows in order: moves only what is not in its place. */
 function order() {
   const wanted = filter ? filter.split(",") : null;
   const shown = [...model.runs.values()]
     .filter((run) => !wanted || wanted.includes(run.status))
-    .sort((a, b) => unfinished(b) - unfinished(a) || (a.run_id < b.run_id ? 1 : -1));
+    .sort(inOrder);
   const place = byId("runs");
   const focused = document.activeElement;
   shown.forEach((run, index) => {

@@ -16,6 +16,7 @@ const SILENCE = 8_000;
 export function keepOpen(open, handlers, { chatty = false } = {}) {
   let socket = null;
   let closed = false;
+  let connecting = false;
   let pause = FIRST_PAUSE;
   let timer = 0;
   let watchdog = 0;
@@ -46,10 +47,13 @@ export function keepOpen(open, handlers, { chatty = false } = {}) {
   async function connect() {
     clearTimeout(timer);
     let address;
+    connecting = true;
     try {
       address = await open();
     } catch {
       return again();
+    } finally {
+      connecting = false;
     }
     if (closed) return undefined;
     socket = new WebSocket(address);
@@ -75,7 +79,7 @@ export function keepOpen(open, handlers, { chatty = false } = {}) {
 
   // A machine that wakes up, or a network that is back, does not wait for the pause to end.
   const now = () => {
-    if (!socket && !closed) connect();
+    if (!socket && !closed && !connecting) connect();
   };
   addEventListener("online", now);
   connect();

@@ -14,8 +14,9 @@ export function startSubmit(submitted) {
   });
   let depth = 0;
   const over = (on) => document.body.classList.toggle("dropping", on);
-  addEventListener("dragenter", () => over(++depth > 0));
-  addEventListener("dragleave", () => over(--depth > 0));
+  const files = (event) => event.dataTransfer.types.includes("Files"); // not a dragged word
+  addEventListener("dragenter", (event) => files(event) && over(++depth > 0));
+  addEventListener("dragleave", (event) => files(event) && over(--depth > 0));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
@@ -45,7 +46,7 @@ async function take(file, submitted) {
     try {
       const { run } = await ask("api/runs", {
         method: "POST",
-        body: await file.text(),
+        body: await bytesOf(file),
         headers: { "Content-Type": "application/json", "Idempotency-Key": key },
       });
       note.remove();
@@ -55,9 +56,22 @@ async function take(file, submitted) {
       refused(note, file, error, send);
     }
   };
-  const note = make("div", { class: "submission", role: "status" }, `Submitting ${file.name}…`);
+  const note = make(
+    "div",
+    { class: "submission", role: "status" },
+    make("p", {}, "Submitting ", make("bdi", {}, file.name), "…"),
+  );
   byId("submissions").append(note);
   await send();
+}
+
+/** What is in a file; a folder, or what has gone since it was chosen, has nothing. */
+async function bytesOf(file) {
+  try {
+    return await file.arrayBuffer();
+  } catch {
+    throw new Problem(400, { title: "Not a file", detail: "It cannot be read: is it a folder?" });
+  }
 }
 
 function refused(note, file, problem, again) {
@@ -70,10 +84,10 @@ function refused(note, file, problem, again) {
   note.className = "submission problem";
   note.setAttribute("role", "alert");
   note.replaceChildren(
-    make("p", {}, make("b", {}, `${file.name} was not taken. `), problem.message),
+    make("p", {}, make("b", {}, make("bdi", {}, file.name), " was not taken. "), problem.message),
     ...(faults.length > 1 ? [make("ul", {}, ...faults.map((one) => make("li", {}, one)))] : []),
     ...(more > 0 ? [make("p", { class: "hint" }, `and ${more} more`)] : []),
-    ...(problem.status === 0 || problem.status >= 500 || problem.status === 429 ? [retry] : []),
+    ...(problem.passing ? [retry] : []),
     dismiss,
   );
 }

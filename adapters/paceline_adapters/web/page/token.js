@@ -14,7 +14,8 @@ export function askForToken(problem) {
     dialog.addEventListener(
       "close",
       () => {
-        const token = input.value.trim();
+        // A header carries nothing else; what was pasted with it is left out.
+        const token = input.value.replace(/[^\x21-\x7e]/g, "");
         input.value = "";
         resolve(token || null);
       },
