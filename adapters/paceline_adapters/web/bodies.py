@@ -59,7 +59,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     """
     data = decode(raw, yaml_allowed=False, source="body")
     if not isinstance(data, dict) or "roadmap" not in data or "roadmap_id" in data:
-        return parse_roadmap(data, source="body"), EQUAL.weight
+        return parse_roadmap(cast("object", data), source="body"), EQUAL.weight
     found = cast("dict[str, object]", data)
     faults: list[str] = []
     roadmap, terms = None, None
