@@ -58,8 +58,8 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         Problem: 422, it or its terms are not, with every fault.
     """
     data = decode(raw, yaml_allowed=False, source="body")
-    if not isinstance(data, dict) or "roadmap" not in data or "roadmap_id" in data:
-        return parse_roadmap(cast("object", data), source="body"), EQUAL.weight
+    if not _has_terms(data):
+        return parse_roadmap(data, source="body"), EQUAL.weight
     found = cast("dict[str, object]", data)
     faults: list[str] = []
     roadmap, terms = None, None
@@ -109,3 +109,7 @@ async def bounded_body(request: Request, *, most: int) -> bytes:
 
 def _too_large(most: int) -> Problem:
     return Problem(413, "too-large", f"The body is larger than {most} bytes, the most allowed.")
+
+
+def _has_terms(data: object) -> bool:
+    return isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data
