@@ -15,7 +15,7 @@ from paceline.testing.lease_ledger import LedgerLine
 from paceline.work import Done, Permit, Work
 
 if TYPE_CHECKING:
-    from paceline.testing.contracts.strategy import StrategyContract
+    from paceline.testing.contracts.strategy.base import StrategyScenarios
 
 WORKERS = 2
 which = st.integers(0, 9)
@@ -56,7 +56,7 @@ class Lives(RuleBasedStateMachine):
         suite: what is promised, and how a strategy is made.
     """
 
-    def __init__(self, suite: "StrategyContract") -> None:
+    def __init__(self, suite: "StrategyScenarios") -> None:
         super().__init__()
         self.suite = suite
         self.runner = suite.runner()
