@@ -110,6 +110,21 @@ class StrategyContract(Contract):
         except TimeoutError:
             raise AssertionError(why) from None
 
+    async def cancelled(self, *waits: "asyncio.Task[Permit] | asyncio.Task[None]") -> None:
+        """Cancel who waits: it must go at once, with a permit that it got or with nothing."""
+        for task in waits:
+            task.cancel()
+        waiting = (await asyncio.wait(waits, timeout=self.settles))[1] if waits else set[object]()
+        assert not waiting, (
+            "cancelled in vain: `admit` was cancelled and waits on; let CancelledError out"
+        )
+        for task in waits:
+            error = None if task.cancelled() else task.exception()
+            assert error is None, (
+                f"fault on cancel: `admit` was cancelled and raised {error!r}; give back what the "
+                "wait was granted, wake the next, and let CancelledError out"
+            )
+
     async def full(self, strategy: Strategy, work: Work | None = None) -> list[Permit]:
         """All permits that can be out at once, and surely so many as there is room for."""
         wanted = work or self.work()
@@ -247,8 +262,7 @@ class StrategyContract(Contract):
                     first.release(second)
                 await asyncio.sleep(self.settles)
                 admitted = sum(task.done() for task in waits)
-                for task in waits:
-                    task.cancel()
+                await self.cancelled(*waits)
                 assert admitted <= 1, (
                     f"double release: one permit released {times} times let {admitted} in; "
                     "only the first release of a permit may give it back"
@@ -276,15 +290,14 @@ class StrategyContract(Contract):
     async def _cancelled(self, then: int, *, released_first: bool) -> None:
         strategy = self.worker()
         held = await self.full(strategy)
-        cancelled = [asyncio.create_task(strategy.admit(self.work())) for _ in held]
+        # More than there is room for: a turn may pass on to somebody who goes as well.
+        cancelled = [asyncio.create_task(strategy.admit(self.work())) for _ in range(2 * len(held))]
         await asyncio.sleep(self.settles)
         if released_first:  # its turn comes in the moment in which it is cancelled
             for permit in held:
                 permit.release(Done())
             await rounds(then)
-        for task in cancelled:
-            task.cancel()
-        await asyncio.wait(cancelled)
+        await self.cancelled(*cancelled)
         for task in cancelled:
             if not task.cancelled():
                 task.result().release(Failed())
@@ -322,14 +335,12 @@ class StrategyContract(Contract):
                 held.pop(0).release(Done())
                 await rounds(then)
                 if first is not None:
-                    first.cancel()
-                    await asyncio.wait({first})
+                    await self.cancelled(first)
                     if not first.cancelled():
                         first.result().release(Done())
                 await asyncio.wait({next_in_line}, timeout=self.settles)
                 woken = next_in_line.done()
-                next_in_line.cancel()
-                await asyncio.wait({next_in_line})
+                await self.cancelled(next_in_line)
                 if woken:
                     next_in_line.result().release(Done())
                 for permit in held:
@@ -354,8 +365,10 @@ class StrategyContract(Contract):
             async def scenario() -> None:
                 strategy = self.worker()
 
+                busy_hours = True
+
                 async def comes_and_goes() -> None:
-                    while True:
+                    while busy_hours:
                         permit = await strategy.admit(self.work())
                         await asyncio.sleep(stay * self.settles)
                         permit.release(Done())
@@ -374,9 +387,8 @@ class StrategyContract(Contract):
                     if all(task.done() for task in waits):
                         break
                 starving = sum(not one.done() for one in waits)
-                for everyone in [*busy, *waits]:
-                    everyone.cancel()
-                await asyncio.wait([*busy, *waits])
+                busy_hours = False
+                await self.cancelled(*busy, *waits)
                 assert not starving, (
                     f"starving waiter: {starving} of {waiters} were never admitted while "
                     f"{self.room() + 1} others came and went; whoever comes later must not be "
