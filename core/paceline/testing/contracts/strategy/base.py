@@ -88,6 +88,21 @@ class StrategyScenarios(Contract):
         except TimeoutError:
             raise AssertionError(why) from None
 
+    async def cancelled(self, *waits: "asyncio.Task[Permit] | asyncio.Task[None]") -> None:
+        """Cancel who waits: it must go at once, with a permit that it got or with nothing."""
+        for task in waits:
+            task.cancel()
+        waiting = (await asyncio.wait(waits, timeout=self.settles))[1] if waits else set[object]()
+        assert not waiting, (
+            "cancelled in vain: `admit` was cancelled and waits on; let CancelledError out"
+        )
+        for task in waits:
+            error = None if task.cancelled() else task.exception()
+            assert error is None, (
+                f"fault on cancel: `admit` was cancelled and raised {error!r}; give back what the "
+                "wait was granted, wake the next, and let CancelledError out"
+            )
+
     async def full(self, strategy: Strategy, work: Work | None = None) -> list[Permit]:
         """All permits that can be out at once, and surely so many as there is room for."""
         wanted = work or self.work()

@@ -122,8 +122,7 @@ class StrategyLimit(StrategyScenarios):
                     first.release(second)
                 await asyncio.sleep(self.settles)
                 admitted = sum(task.done() for task in waits)
-                for task in waits:
-                    task.cancel()
+                await self.cancelled(*waits)
                 assert admitted <= 1, (
                     f"double release: one permit released {times} times let {admitted} in; "
                     "only the first release of a permit may give it back"

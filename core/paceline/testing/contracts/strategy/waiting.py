@@ -31,15 +31,14 @@ class StrategyWaiting(StrategyScenarios):
     async def _cancelled(self, then: int, *, released_first: bool) -> None:
         strategy = self.worker()
         held = await self.full(strategy)
-        cancelled = [asyncio.create_task(strategy.admit(self.work())) for _ in held]
+        # More than there is room for: a turn may pass on to somebody who goes as well.
+        cancelled = [asyncio.create_task(strategy.admit(self.work())) for _ in range(2 * len(held))]
         await asyncio.sleep(self.settles)
         if released_first:  # its turn comes in the moment in which it is cancelled
             for permit in held:
                 permit.release(Done())
             await rounds(then)
-        for task in cancelled:
-            task.cancel()
-        await asyncio.wait(cancelled)
+        await self.cancelled(*cancelled)
         for task in cancelled:
             if not task.cancelled():
                 task.result().release(Failed())
@@ -77,14 +76,12 @@ class StrategyWaiting(StrategyScenarios):
                 held.pop(0).release(Done())
                 await rounds(then)
                 if first is not None:
-                    first.cancel()
-                    await asyncio.wait({first})
+                    await self.cancelled(first)
                     if not first.cancelled():
                         first.result().release(Done())
                 await asyncio.wait({next_in_line}, timeout=self.settles)
                 woken = next_in_line.done()
-                next_in_line.cancel()
-                await asyncio.wait({next_in_line})
+                await self.cancelled(next_in_line)
                 if woken:
                     next_in_line.result().release(Done())
                 for permit in held:
@@ -109,8 +106,10 @@ class StrategyWaiting(StrategyScenarios):
             async def scenario() -> None:
                 strategy = self.worker()
 
+                busy_hours = True
+
                 async def comes_and_goes() -> None:
-                    while True:
+                    while busy_hours:
                         permit = await strategy.admit(self.work())
                         await asyncio.sleep(stay * self.settles)
                         permit.release(Done())
@@ -129,9 +128,8 @@ class StrategyWaiting(StrategyScenarios):
                     if all(task.done() for task in waits):
                         break
                 starving = sum(not one.done() for one in waits)
-                for everyone in [*busy, *waits]:
-                    everyone.cancel()
-                await asyncio.wait([*busy, *waits])
+                busy_hours = False
+                await self.cancelled(*busy, *waits)
                 assert not starving, (
                     f"starving waiter: {starving} of {waiters} were never admitted while "
                     f"{self.room() + 1} others came and went; whoever comes later must not be "
