@@ -22,7 +22,7 @@ local EPOCH, LEASES, LINE, FLOWS, IDLE, COUNTS, SEEN, MAIL = unpack(KEYS)
 local operation, holder, lease, confirm = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local MINUTE, SLOT, MARGIN, AHEAD, BURST, BREATH = 60000, 500, 500, 1.05, 1500, 250
-local FIRST, LONGEST, RETURN, TOGETHER = 1000, 60000, 5000, 100
+local FIRST, LONGEST, LEAST, RETURN, TOGETHER = 1000, 60000, 20, 5000, 100
 local LATE, BACKUP, FORGET = 250, 250, 60000
 local KEEP = 60000 -- keys are given longer to live as often, and when the limit falls idle
 local MOST = 1000000000
@@ -235,9 +235,12 @@ local function refuse(granted, number, retry_after)
   if granted > state.began then
     state.began = now
     state.strikes = min(state.strikes + 1, 30)
+    local doubled = 2 ^ (state.strikes - 1)
     if retry_after < 0 then
-      local pause = min(LONGEST, FIRST * 2 ^ (state.strikes - 1))
+      local pause = min(LONGEST, FIRST * doubled)
       retry_after = floor(pause * 3 / 4) + (number % 10007) * 7919 % floor(pause / 2)
+    else
+      retry_after = max(retry_after, min(LONGEST, LEAST * doubled))
     end
   end
   if retry_after >= 0 then
