@@ -23,7 +23,7 @@ local operation, holder, lease, confirm = ARGV[1], ARGV[2], tonumber(ARGV[3]), t
 
 local MINUTE, SLOT, MARGIN, AHEAD, BURST, BREATH = 60000, 500, 500, 1.05, 1500, 250
 local FIRST, LONGEST, LEAST, RETURN, TOGETHER = 1000, 60000, 20, 5000, 100
-local LATE, BACKUP, FORGET = 250, 250, 60000
+local LATE, BACKUP, FORGET = 250, 2000, 60000
 local KEEP = 60000 -- keys are given longer to live as often, and when the limit falls idle
 local MOST = 1000000000
 local MONTH = 30 * 24 * 3600 * 1000
@@ -590,7 +590,7 @@ end
 
 -- ARGV: 5 JSON: {limit, channel, quota {concurrency, requests, tokens, follow}, asks,
 -- settled, heard}. Answers {ms or -1, reason, leases out, requests and tokens used and their
--- quotas or -1, whether the holder was unknown, number of the last lease; leases…}.
+-- quotas or -1, whether the holder was unknown, number of the last lease, the time; leases…}.
 local function exchange()
   local limit, channel, may, asks, settled, heard = unpack(cjson.decode(ARGV[5]), 1, 6)
   local quota = {follow = may[4]}
@@ -623,7 +623,7 @@ local function exchange()
   local answer = {
     watch(wait, next_one, limit), reason or '', call('ZCARD', LEASES),
     state['requests.total'], state['tokens.total'], most.requests or -1, most.tokens or -1,
-    forgotten and 1 or 0, exact(state.number),
+    forgotten and 1 or 0, exact(state.number), exact(now),
   }
   for _, name in ipairs(unread) do answer[#answer + 1] = name end
   save()

@@ -18,7 +18,7 @@ MOST = 1_000_000_000
 #: Milliseconds that a flow's place is remembered while nobody waits in it.
 IDLE = 60_000
 #: Who is due and does not come for so long has died, ms; others come later than it by BACKUP.
-LATE, BACKUP = 250, 250
+LATE, BACKUP = 250, 2_000
 
 
 @dataclass(slots=True)
