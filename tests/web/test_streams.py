@@ -376,3 +376,29 @@ def test_an_end_that_was_seen_is_no_later_end(tmp_path: Path) -> None:
             assert heard[-1]["type"] == "content_generation_finished"
 
     run(scenario())
+
+
+def test_who_leaves_before_the_door_is_open_is_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path) as here:
+            run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
+            # A place of the future makes the server wait a moment before it opens the socket.
+            path = f"/ws/runs/{run_id}?after=9999999999999-1"
+            host, port = here.url.removeprefix("http://").split(":")
+            for _ in range(3):
+                _, writer = await asyncio.open_connection(host, int(port))
+                asked = (
+                    f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
+                    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                )
+                writer.write(asked.encode())
+                await writer.drain()
+                await eventually_async(lambda: here.backend.hub.known(run_id) is not None)
+                writer.transport.abort()
+                await eventually_async(lambda: here.backend.hub.known(run_id) is None)
+
+    run(scenario())
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
