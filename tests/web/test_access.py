@@ -9,6 +9,8 @@ import httpx2
 import pytest
 from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
+from paceline_adapters.web.access import TICKET_SECONDS, Access
+from paceline_adapters.web.problems import Problem
 from paceline_adapters.web.server import listen
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -284,3 +286,55 @@ def test_a_token_is_in_one_header_whole_or_nowhere(tmp_path: Path, sent: list[by
             assert await status(b"aUTHORIZATION:  bearer   " + WRITER.encode()) == b"200"
 
     run(scenario())
+
+
+def test_a_ticket_is_good_on_every_server_that_has_the_tokens(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            site(tmp_path, web=tokens(), token=READER) as one,
+            site(tmp_path, web=tokens(), token=READER) as two,
+            site(tmp_path, web=_other_tokens(), token=WRITER) as stranger,
+        ):
+            for _ in range(2):
+                ticket = (await one.client.post("/api/tickets")).json()["ticket"]
+                path = f"/ws/runs?ticket={ticket}"
+                async with connect(f"{two.ws}{path}") as client:
+                    assert "hello" in str(await client.recv())
+                assert await refused_socket(two, path) == 401
+                assert await refused_socket(stranger, path) == 401
+
+    run(scenario())
+
+
+def _other_tokens() -> WebSettings:
+    return WebSettings.model_validate({"tokens": [{"token": WRITER}]})
+
+
+def test_a_ticket_that_was_changed_or_is_too_old_opens_nothing() -> None:
+    now = [1_000_000.0]
+    access = Access(tokens(), clock=lambda: now[0])
+    reader = access.caller([f"Bearer {READER}"], "here")
+    writer = access.caller([f"Bearer {WRITER}"], "here")
+
+    def opens(ticket: str) -> bool:
+        try:
+            return access.redeem(ticket) == reader
+        except Problem as problem:
+            assert problem.status == 401
+            return False
+
+    ticket = access.ticket(reader)
+    name, until, rest = ticket.split(".", 2)
+    for odd in (
+        *("", ".", "...", "a.b.c.d", "\x00", "é.1.2.3", ticket[:-1], ticket + "0", ticket.upper()),
+        f"{name}.{int(until) + 9}.{rest}",
+        f"{writer.name}.{until}.{rest}",
+        f".{until}.{rest}",
+    ):
+        assert not opens(odd), odd
+    assert opens(ticket)
+    assert not opens(ticket)
+    late = access.ticket(reader)
+    now[0] += TICKET_SECONDS + 1
+    assert not opens(late)
+    assert opens(access.ticket(reader))
