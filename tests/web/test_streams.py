@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from paceline.settings.model import WebSettings
+from paceline_adapters.sql import schema
+from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -402,3 +404,41 @@ def test_who_leaves_before_the_door_is_open_is_no_fault(
 
     run(scenario())
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+def test_two_servers_behind_one_store_tell_and_steer_the_same(
+    tmp_path: Path, postgres_url: str, redis_url: str
+) -> None:
+    schema.upgrade(SecretStr(postgres_url))
+    parts = {"store": postgres_url, "redis": {"url": redis_url}}
+
+    async def scenario() -> None:
+        async with site(tmp_path, **parts) as one, site(tmp_path, **parts) as two:  # type: ignore[arg-type]
+            key = {"Idempotency-Key": "k"}
+            body = a_roadmap("r", *CONCEPTS).to_json()
+            answers = await asyncio.gather(
+                *(here.client.post("/api/runs", content=body, headers=key) for here in (one, two))
+            )
+            assert sorted(answer.status_code for answer in answers) == [200, 201]
+            [run_id] = {answer.json()["run"]["run_id"] for answer in answers}
+            async with (
+                socket(one, f"/ws/runs/{run_id}") as first,
+                socket(two, "/ws/runs?level=concept") as second,
+            ):
+                heard: list[list[Heard]] = [await first.events(1), await second.events(1)]
+                work = await Working.on(two.backend, run_id)
+                await work.complete("c0")
+                heard[0] += await first.events(2)
+                heard[1] += await second.events(2)
+                assert told(heard[0]) == told(heard[1])
+                assert heard[0][1:] == heard[1][1:], "the same events in the same places"
+                place = position(heard[0][-1])
+                await work.complete("c1")
+            async with socket(two, f"/ws/runs/{run_id}?after={place}") as client:
+                assert told(await client.events(1)) == [("c1", "completed")]
+            asked = (await two.client.post(f"/api/runs/{run_id}/cancel")).json()["run"]
+            assert asked["cancel_requested"]
+            shown = (await one.client.get(f"/api/runs/{run_id}")).json()
+            assert shown["cancel_requested"]
+
+    run(scenario())
