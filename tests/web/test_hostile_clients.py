@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from paceline.settings.model import WebSettings
 from paceline_adapters.sql import schema
 from paceline_adapters.web import bodies, connections, sockets
 from pydantic import SecretStr
@@ -315,5 +316,21 @@ def test_what_nobody_expected_is_told_without_its_place(
                 assert "hunter2" not in detail
                 assert os.sep + "web" + os.sep not in answer.text
             assert "ZeroDivisionError: hunter2" in caplog.text, "the log says what"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("part", [b'{"a":1.5},', b"[[]],", b"1,"])
+def test_while_a_large_body_is_looked_at_others_are_answered(tmp_path: Path, part: bytes) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, web=WebSettings(rate=100_000)) as here:
+            much = b"[" + part * (here.backend.settings.web.max_body // len(part) - 2) + b"1]"
+            refused = asyncio.create_task(here.client.post("/api/runs", content=much))
+            looks = 0
+            while not refused.done():
+                assert (await here.client.get("/health")).status_code == 200
+                looks += 1
+            problem(await refused, 422, "roadmap-error")
+            assert looks > 5
 
     run(scenario())
