@@ -320,11 +320,10 @@ def test_what_nobody_expected_is_told_without_its_place(
     run(scenario())
 
 
-@pytest.mark.parametrize("part", [b'{"a":1.5},', b"[[]],", b"1,"])
-def test_while_a_large_body_is_looked_at_others_are_answered(tmp_path: Path, part: bytes) -> None:
+def test_while_a_large_body_is_looked_at_others_are_answered(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with site(tmp_path, web=WebSettings(rate=100_000)) as here:
-            much = b"[" + part * (here.backend.settings.web.max_body // len(part) - 2) + b"1]"
+            much = b"[" + b'{"a":1.5},' * 300_000 + b"1]"
             refused = asyncio.create_task(here.client.post("/api/runs", content=much))
             looks = 0
             while not refused.done():
