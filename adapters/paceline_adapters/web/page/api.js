@@ -72,5 +72,12 @@ export async function socketAddress(path, query = {}) {
 }
 
 export const runPath = (runId) => `api/runs/${encodeURIComponent(runId)}`;
-export const conceptPath = (runId, conceptId) =>
-  `${runPath(runId)}/concepts/${encodeURIComponent(conceptId)}`;
+
+/** Where a concept is asked for. */
+export function conceptPath(runId, conceptId) {
+  if (conceptId === "." || conceptId === "..") {
+    const detail = "No address leads to a concept with this id: it is a step within a path.";
+    throw new Problem(404, { title: "Concept not shown", detail });
+  }
+  return `${runPath(runId)}/concepts/${encodeURIComponent(conceptId)}`;
+}

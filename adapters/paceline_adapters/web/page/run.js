@@ -192,7 +192,7 @@ export class RunView {
     if (event.progress_current > this.#list.finished) this.#loadSoon();
     const run = this.model.runs.get(this.runId);
     if (run) this.update(run);
-    if (event.step || event.status === "failed") conceptChanged(this.runId, id);
+    conceptChanged(this.runId, id);
   }
 
   #loadSoon(pause = SOON) {
@@ -224,6 +224,7 @@ export class RunView {
     this.#totals = await this.model.refresh(this.runId);
     this.#asOf = standing(this.#totals);
     this.update(this.model.runs.get(this.runId));
+    conceptChanged(this.runId);
   }
 
   async #act(action, label, button) {
