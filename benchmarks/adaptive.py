@@ -223,7 +223,9 @@ def main(seeds: int, processes: int, json_file: Path | None) -> None:
         for seed in range(seeds)
     ]
     with ProcessPoolExecutor(processes) as pool:
-        rounds = [job.result() for job in [pool.submit(partial(measure, *cell)) for cell in cells]]
+        jobs = [pool.submit(partial(measure, *cell)) for cell in cells]
+        with click.progressbar(jobs, label="rounds", file=sys.stderr) as under_way:
+            rounds = [job.result() for job in under_way]
     found = [Found(model, rounds) for model in MODELS]
     click.echo(f"{WORKERS} workers, {MINUTES} virtual minutes, {seeds} seeds\n")
     head = ["", "calls/min", "of the best", "converges in s", "% refused then"]

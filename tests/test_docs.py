@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from paceline import hookspecs
 from paceline.cli.group import COMMANDS
-from paceline.testing.contracts import Contract
+from paceline.testing.contracts import Contract, ExecutorContract
 from paceline_adapters.web.metrics import Metrics
 
 from tests.contracts.suites import names_of
@@ -33,7 +33,9 @@ def test_an_example_of_the_documentation_runs(code: str) -> None:
     for suite in list(names.values()):
         if isinstance(suite, type) and suite.__name__.startswith("Test"):
             assert issubclass(suite, Contract)
-            for test in names_of(suite):
+            tests = names_of(suite)
+            # An executor starts processes in each: the whole of it is run in tests/executors.
+            for test in tests[:2] if issubclass(suite, ExecutorContract) else tests:
                 getattr(suite(), test)()
 
 

@@ -70,7 +70,7 @@ class Service:
 
         Raises:
             RunConflict: the roadmap id is known with other content, and ``new`` is not asked.
-            KeyReused: the key's run has other content.
+            KeyReused: the key's run has other content or another share.
             PartUnavailable: store or broker cannot be reached.
         """
         with self.telemetry.submit() as span:

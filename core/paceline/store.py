@@ -289,8 +289,10 @@ def conflict(run: Run) -> RunConflict:
 
 
 def key_reused(run: Run) -> KeyReused:
-    """What a store raises when ``run`` was created under a key with other content."""
-    return KeyReused(f"the key was used for run {run.run_id} already, with another roadmap")
+    """What a store raises when ``run`` was created under a key with other content or share."""
+    return KeyReused(
+        f"the key was used for run {run.run_id} already, with another roadmap, tenant or weight"
+    )
 
 
 def given_up(lost: int) -> str:
@@ -348,7 +350,7 @@ class Store(ABC):
 
         Raises:
             RunConflict: the newest run of that roadmap id has other content.
-            KeyReused: the key's run has other content.
+            KeyReused: the key's run has other content or another share.
         """
 
     @abstractmethod
@@ -365,10 +367,19 @@ class Store(ABC):
         *,
         status: Sequence[RunStatus] = (),
         roadmap_id: str | None = None,
+        tenants: Sequence[str] = (),
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[Run]:
-        """Runs, newest first; ``before`` is the last run id of the page before."""
+        """Runs, newest first: all, or those that everything given is true of.
+
+        Args:
+            status: only runs in one of these.
+            roadmap_id: only runs of this roadmap.
+            tenants: only runs of one of these; the empty name is that of runs of nobody.
+            limit: not more than so many.
+            before: only runs older than this one: the last of the page before.
+        """
 
     @abstractmethod
     async def roadmap(self, run_id: str) -> Roadmap:

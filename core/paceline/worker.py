@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 import psutil
 
+from paceline.absence import Absence
 from paceline.concern import concern
 from paceline.counting import count
 from paceline.errors import (
@@ -68,6 +69,7 @@ class Worker:
         self._beaten_at = asyncio.get_running_loop().time()
         self._events_at_beat = 0
         self._unbeaten: PacelineError | None = None
+        self._store_away = Absence(log, "it is tried again, and runs wait")
 
     @property
     def draining(self) -> bool:
@@ -168,7 +170,7 @@ class Worker:
             else:
                 status = "cancelled" if active.stop == "cancelled" else "queued"
         except PartUnavailable as error:
-            log.warning("run %s: %s", claim.run_id, error)
+            self._store_away.begins(error)
             status, reason = await self._set_back(active, str(error))
         except Exception as error:
             # A plugin's bug ends this run, not the worker and its other runs.
@@ -233,7 +235,6 @@ class Worker:
         try:
             if status == "queued":
                 await self.parts.store.hand_back(claim, reason)
-                await self.parts.executor.submit(claim.run_id)
             else:
                 await self.parts.store.finish(claim, status, reason)
                 progress.ended(status, reason)
@@ -241,10 +242,20 @@ class Worker:
             return None
         except PartUnavailable as error:
             # Nobody renews its lease from here on, so whoever finds it goes on with it.
-            log.warning("run %s stays as it is until its lease ends: %s", claim.run_id, error)
+            self._store_away.begins(error)
+            log.info("run %s stays as it is until its lease ends", claim.run_id)
             return None
+        if status == "queued":
+            await self._submit(claim.run_id)
         await self._outbox.flush()
         return status
+
+    async def _submit(self, run_id: str) -> None:
+        """Give a run back to the queue; without its broker it waits in the store."""
+        try:
+            await self.parts.executor.submit(run_id)
+        except PartUnavailable as error:
+            log.warning("run %s waits in the store: %s", run_id, error)
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -303,11 +314,12 @@ class Worker:
             try:
                 await self._beat()
             except PacelineError as error:
-                log.warning("a beat failed: %s", error)
+                self._store_away.begins(error)
                 self._unbeaten = error
                 self._give_up_lapsed()
                 continue
             self._unbeaten = None
+            self._store_away.ends()
             beats += 1
             if beats % RECOVER_EVERY == 0:
                 await self._recover()
@@ -410,7 +422,7 @@ class Worker:
                 )
             )
         except PartUnavailable as error:
-            log.warning("no run can be claimed: %s", error)
+            self._store_away.begins(error)
             await asyncio.sleep(BEAT)
             return None
 

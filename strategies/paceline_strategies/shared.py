@@ -207,7 +207,10 @@ class SharedLimiter:
                     renewed = loop.time()
                     self._all_anew()  # what the ledger knows of us lapses like a lease
                 await asyncio.sleep(0)  # all who come in this moment go into one exchange
-                while self._should_ask() or loop.time() >= ask_at:
+                # There may always be something to tell: renewing does not wait for the end of it.
+                while loop.time() < renewed + every and (
+                    self._should_ask() or loop.time() >= ask_at
+                ):
                     grant = await self._exchange()
                     ask_at = math.inf
                     if grant.expires_in is not None:

@@ -101,6 +101,25 @@ def test_what_was_reserved_is_reconciled_or_refunded_in_the_end(
     assert (later.use.tokens, later.use.requests) == (0, 0)
 
 
+def test_after_a_refusal_calls_return_at_the_pace_and_not_as_a_burst() -> None:
+    book, quota = Book(lease=600_000, confirm=5_000), Quota(requests=600)
+    grant = book.exchange(START, quota=quota, holder="a", asks=[Ask("run", [0] * 400)])
+    refused = [Settled(one.name, tokens=0, refused=True, retry_after=2.0) for one in grant.leases]
+    assert len(refused) > 10, "at first, a burst"
+    now, started = START + 300, list[int]()
+    answer = book.exchange(now, quota=quota, holder="a", settled=refused)
+    while now < START + 12_300:
+        assert answer.expires_in is not None
+        now += answer.expires_in
+        heard = [int(lease.name.partition(".")[0]) for lease in answer.leases]
+        answer = book.exchange(now, quota=quota, holder="a", heard=heard)
+        started += [now] * len(answer.leases)
+    assert started[0] == START + 2_300
+    for since in range(START + 2_300, START + 11_300, 500):
+        in_a_second = sum(since <= when < since + 1_000 for when in started)
+        assert in_a_second <= 600 * 1.05 / 60 + 3
+
+
 def test_a_call_above_the_quota_has_all_of_it_for_itself() -> None:
     book, quota = Book(lease=600_000, confirm=5_000), Quota(tokens=100)
     answer = book.exchange(START, quota=quota, holder="a", asks=[Ask("run", [900, 1])])

@@ -15,6 +15,7 @@ from paceline.parts import open_store
 from paceline.plugins import Plugins
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.settings.load import load_settings
+from paceline.share import EQUAL, Share
 from paceline.store import Artifact, Claim, ConceptState, Run, RunStatus, Store
 
 T = TypeVar("T")
@@ -167,10 +168,15 @@ async def save(store: Store, claim: Claim, concept: str, *steps: str) -> None:
 
 
 async def a_run(
-    store: Store, roadmap: Roadmap, status: RunStatus = "queued", *, reason: str | None = None
+    store: Store,
+    roadmap: Roadmap,
+    status: RunStatus = "queued",
+    *,
+    reason: str | None = None,
+    share: Share = EQUAL,
 ) -> Run:
     """A run whose concepts are all complete, but the last one where the status says so."""
-    run, _ = await store.create_run(roadmap, executor="in-process", new=True)
+    run, _ = await store.create_run(roadmap, executor="in-process", new=True, share=share)
     if status == "queued":
         return run
     claim = await store.claim(run.run_id, "a-worker", lease=30)

@@ -1,9 +1,15 @@
 """`paceline watch`."""
 
+import asyncio
 import json
 
 import pytest
+from paceline.cli.board import Board
+from paceline.cli.generate import look_for_ever
+from paceline.errors import PartUnavailable
 from paceline.store import RunStatus, Store
+from paceline.testing.virtual_time import run_virtual
+from paceline.totals import Totals
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 
@@ -54,3 +60,27 @@ def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Termin
     for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):
         assert "--after takes EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
     assert "'nothing'" in paceline("watch", "nothing", code=2).err
+
+
+def test_a_store_that_is_away_while_it_is_watched_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shown: list[float] = []
+
+    class Shown(Board):
+        def figures(self, totals: Totals) -> None:
+            shown.append(asyncio.get_running_loop().time())
+
+    async def figures() -> Totals:
+        if 10 < asyncio.get_running_loop().time() < 60:
+            raise PartUnavailable("the database is away")
+        return Totals()
+
+    async def scenario() -> None:
+        looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
+        await asyncio.sleep(70)
+        looking.cancel()
+
+    run_virtual(scenario())
+    assert caplog.messages.count("the database is away; it is asked again") == 1
+    assert len(shown) == 11 + 10, "and it looks on"

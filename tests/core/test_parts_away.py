@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from paceline.errors import PartUnavailable, Unreachable
+from paceline.executor import Executor
 from paceline.provider import CompletionRequest
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
-from paceline.store import Artifact, Claim, ConceptState
+from paceline.store import Artifact, Beat, Claim, ConceptState, Figures
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.store import MemoryStore
@@ -29,6 +31,26 @@ class Faulty(MemoryStore):
     def __init__(self, *, loads: int = 0, saves: int = 0, slow_claims: float = 0.0) -> None:
         super().__init__()
         self.loads, self.saves, self.slow_claims = loads, saves, slow_claims
+        #: Whether nothing can be written, as on a disk that is full.
+        self.full = False
+
+    def _writable(self) -> None:
+        if self.full:
+            raise PartUnavailable("the disk is full")
+
+    async def claim_next(
+        self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
+    ) -> Claim | None:
+        self._writable()
+        return await super().claim_next(executor, worker_id, lease=lease, only=only)
+
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
+        self._writable()
+        await super().hand_back(claim, reason)
+
+    async def beat(self, worker_id: str, figures: Figures, *, lease: float) -> Beat:
+        self._writable()
+        return await super().beat(worker_id, figures, lease=lease)
 
     async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
         claim = await super().claim(run_id, worker_id, lease=lease)
@@ -44,10 +66,21 @@ class Faulty(MemoryStore):
         return await super().artifact_steps(run_id, concepts=concepts)
 
     async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        self._writable()
         if self.saves:
             self.saves -= 1
             raise PartUnavailable("the disk is full")
         await super().save(claim, artifact, concept=concept)
+
+
+class Brokerless(Executor):
+    """An executor that cannot reach its queue."""
+
+    def serve(self, *, concurrency: int | None = None) -> int:
+        raise NotImplementedError
+
+    async def submit(self, run_id: str) -> None:
+        raise PartUnavailable("the broker is away")
 
 
 def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, float, int]:
@@ -87,6 +120,53 @@ def test_a_part_that_returns_is_waited_for() -> None:
     status, _, _, calls = run_it(Faulty(saves=3))
     assert status == "completed"
     assert calls <= 9 + 3
+
+
+def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="paceline")
+
+    def told() -> list[str]:
+        return [one.getMessage() for one in caplog.records if "the disk is full;" in one.message]
+
+    async def scenario() -> None:
+        store = Faulty()
+        async with rig(ScriptedProvider(steady), store=store, beating=True) as it:
+            run, _ = await it.service.submit(a_roadmap(3))
+            serving = asyncio.create_task(it.worker.serve("in-process"))
+            await asyncio.sleep(CALL / 2)
+            store.full = True
+            await asyncio.sleep(2.0)
+            assert told() == ["the disk is full; it is tried again, and runs wait"]
+            await asyncio.sleep(600.0)
+            assert len(told()) == 1
+            assert not [one for one in caplog.messages if one.startswith("it is over")]
+            store.full = False
+            await it.events(run.run_id)
+            assert (await store.run(run.run_id)).status == "completed"
+            assert len(told()) == 1
+            assert caplog.messages.count("it is over: the disk is full") == 1
+            await it.worker.stop()
+            await serving
+
+    run_virtual(scenario())
+
+
+def test_a_run_whose_queue_is_away_waits_in_the_store(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with rig(ScriptedProvider(steady)) as it:
+            run, _ = await it.service.submit(a_roadmap(3))
+            working = asyncio.create_task(it.worker.run(run.run_id))
+            await asyncio.sleep(CALL / 2)
+            it.worker.parts = replace(it.worker.parts, executor=Brokerless())
+            await it.worker.stop()
+            assert await working == "queued"
+            assert (await it.store.run(run.run_id)).status == "queued"
+
+    run_virtual(scenario())
+    [told] = [one for one in caplog.messages if "the broker is away" in one]
+    assert "waits in the store" in told
 
 
 def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> None:

@@ -9,9 +9,16 @@ import pytest
 from paceline.testing.servers import Postgres
 
 from tests.end_to_end.conftest import ROADMAPS
-from tests.processes import Home, simulator
+from tests.processes import Home, Simulator, simulator
 
 FILE = str(ROADMAPS[1])
+
+
+@pytest.fixture
+def llm() -> Iterator[Simulator]:
+    """A simulated LLM that answers at once: nothing here is about time."""
+    with simulator("--speed", "200") as server:
+        yield server
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_run_again_goes_on_at_once_and_pays_nothing_saved_twice(
         assert process.wait(60) == code
     assert "Traceback" not in home.log("process")
     lost = llm.figures()["paid"] + llm.figures()["in_flight"] - saved(home.folder)
-    again = home.json("run", FILE)
+    again = home.json("run", FILE, "--strategy", "unbounded")
     assert again["runs"][0]["status"] == "completed"
     assert again["runs"][0]["submitted"] == "resumed"
     figures = llm.figures()
@@ -63,7 +63,7 @@ def test_cancel_from_elsewhere_stops_a_run_within_seconds(home: Home, llm: Simul
         assert eventually(lambda: slow.figures()["in_flight"] == 0)
     home.environment["OPENAI_BASE_URL"] = llm.base_url
     home.run("resume", run["run_id"])
-    assert home.json("run", FILE)["runs"][0]["status"] == "completed"
+    assert home.json("run", FILE, "--strategy", "unbounded")["runs"][0]["status"] == "completed"
     assert saved(home.folder) == CONCEPTS * 3
     assert llm.figures()["paid"] == CONCEPTS * 2
 
@@ -91,6 +91,7 @@ def test_a_limit_in_memory_is_refused_to_a_second_worker(home: Home) -> None:
 
 
 def test_submitted_runs_wait_for_a_worker_of_the_store(home: Home, llm: Simulator) -> None:
+    home.environment["PACELINE_STRATEGY"] = "unbounded"
     home.run("submit", FILE)
     assert home.json("show")["runs"][0]["status"] == "queued"
     with home.workers():

@@ -19,6 +19,9 @@ cd disk
 exec "$@"
 """
 
+#: In each line that tells where the runs stand, every other second.
+FIGURES = "DB connections"
+
 #: A mount that nobody else sees needs no rights that a user has not.
 OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
 
@@ -46,6 +49,14 @@ def test_a_run_on_a_full_disk_waits_and_goes_on_when_there_is_space(tmp_path: Pa
             )
         try:
             eventually(lambda: "disk is full" in log.read_text(), PATIENCE)
+            # Long enough for each loop that writes to fail several times.
+            figures = log.read_text().count(FIGURES) + 5
+            eventually(lambda: log.read_text().count(FIGURES) >= figures, PATIENCE)
+            told = [line for line in log.read_text().splitlines() if "warning" in line]
+            assert told == [
+                "paceline: warning: database file paceline.db: the disk is full; "
+                "it is tried again, and runs wait"
+            ]
             assert process.poll() is None
             (tmp_path / "more-space").touch()
             assert process.wait(PATIENCE) == 0, log.read_text()

@@ -23,7 +23,6 @@ from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
 from paceline.testing.virtual_time import run_virtual
 from paceline.work import Done, Failed, Outcome, Permit, Work
 
-from tests.scenarios.provider import ModelProvider
 from tests.scenarios.scenario import Event, Load, Scenario
 
 #: A prompt of 750 estimated tokens, and the longest answer.
@@ -129,7 +128,7 @@ class Play:
         self.chance = random.Random(seed)
         keys = dict.fromkeys(load.key for load in scenario.load)
         self.providers = {
-            key: ModelProvider(scenario.provider, key=key, seed=seed + number)
+            key: scenario.provider.model(key=key, seed=seed + number)
             for number, key in enumerate(keys)
         }
         self.steps: Mapping[str, Step] = {

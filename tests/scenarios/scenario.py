@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
+from paceline.testing.models import ModelProvider, Others, Steps
 from pydantic import BaseModel, ConfigDict, Field
 
 Range = tuple[float, float]
@@ -20,9 +21,6 @@ class Change(_Part):
     capacity: int | None = None
     rpm: int | None = None
     tpm: int | None = None
-    knee: float | None = None
-    slower: float = 1.0
-    """Answers take so many times as long as in the beginning."""
 
 
 class Foreign(_Part):
@@ -30,9 +28,8 @@ class Foreign(_Part):
 
     since: float
     until: float
-    rpm: float = 0.0
+    rpm: float
     """Calls a minute, evenly."""
-    in_flight: int = 0
 
 
 class ProviderModel(_Part):
@@ -50,7 +47,7 @@ class ProviderModel(_Part):
     """Answers vary by a lognormal factor of this sigma too."""
     capacity: int | None = None
     """Calls in flight; one more is refused."""
-    knee: float | None = None
+    knee: int | None = None
     """Calls in flight beyond which all only take longer, in proportion."""
     slope: float = 0.0
     """How much longer calls take at the knee than alone, as a part."""
@@ -62,6 +59,31 @@ class ProviderModel(_Part):
     """Tokens that a call is charged ÷ what it was estimated to cost."""
     change: tuple[Change, ...] = ()
     foreign: tuple[Foreign, ...] = ()
+
+    def model(self, *, key: str, seed: int) -> ModelProvider:
+        """It, in virtual time."""
+        return ModelProvider(
+            ranges=self.latency,
+            spread=self.spread,
+            concurrency=self._steps("capacity"),
+            requests=self._steps("rpm"),
+            tokens=self._steps("tpm"),
+            charged=self.charged,
+            others=[Others(since=f.since, until=f.until, requests=f.rpm) for f in self.foreign],
+            headers=self.headers,
+            retry_after=self.retry_after,
+            knee=self.knee,
+            slope=self.slope,
+            seed=seed,
+            key=key,
+        )
+
+    def _steps(self, name: str) -> Steps | None:
+        first: int | None = getattr(self, name)
+        if first is None:
+            return None
+        changes = ((change.at, getattr(change, name)) for change in self.change)
+        return Steps([(0.0, first), *((at, to) for at, to in changes if to is not None)])
 
 
 class Load(_Part):

@@ -118,6 +118,8 @@ async def test_runs_of_before_shares_are_nobodys_with_the_usual_weight(sql_place
         run, _ = await store.create_run(roadmap(), executor="x", share=Share("acme", 2.0))
 
     def back(connection: Connection) -> None:
+        for of_them in ("", "_status", "_roadmap_id"):
+            connection.execute(text(f"DROP INDEX ix_runs_tenant{of_them}_run_id"))
         connection.execute(text("ALTER TABLE runs DROP COLUMN tenant"))
         connection.execute(text("ALTER TABLE runs DROP COLUMN weight"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))

@@ -40,6 +40,7 @@ class Unreliable(MemoryLedger):
         self.away = False
         self.forgets = False
         self.broken = False
+        self.takes = 0.001
 
     def reach(self) -> None:
         if self.away:
@@ -56,7 +57,7 @@ class Unreliable(MemoryLedger):
         settled: Sequence[Settled] = (),
     ) -> Grant:
         self.exchanges += 1
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.takes)
         self.reach()
         if self.broken:
             raise ZeroDivisionError
@@ -357,6 +358,31 @@ def test_leases_are_renewed_while_they_are_held_and_only_then() -> None:
         assert limiter._pump is None
 
     run_virtual(scenario())
+
+
+def test_leases_are_renewed_however_much_else_there_is_to_tell_the_ledger() -> None:
+    async def scenario() -> None:
+        ledger = Unreliable()
+        ledger.takes = 0.5
+        limiter = limiter_over(ledger, 50)
+        long = await limiter.admit(work())
+
+        async def busy() -> None:
+            while True:
+                permit = await limiter.admit(work())
+                await asyncio.sleep(random.uniform(0.1, 1))
+                permit.release(Done())
+
+        callers = [asyncio.create_task(busy()) for _ in range(60)]
+        await asyncio.sleep(95)
+        assert len(ledger.renewals) >= 9
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+        long.release(Done())
+        await limiter.close()
+
+    run_virtual(scenario(), seed=1)
 
 
 def test_leases_that_ended_too_early_are_told_and_their_release_does_no_harm() -> None:

@@ -56,7 +56,7 @@ def test_no_limit_is_passed_in_any_minute_whatever_happens(
             )
         await asyncio.sleep(70)
         if crash:
-            office.lines[0].cut()
+            office.crash(0)
         await asyncio.sleep(110)
         provider = office.provider
         assert provider.most_in_a_minute(lambda _: 1) <= (quota.requests or 1e9)
@@ -151,7 +151,7 @@ def test_a_dead_worker_does_not_keep_the_others_from_the_quota() -> None:
         for worker in range(3):
             office.busy(worker, f"run-{worker}", callers=40, seconds=2)
         await asyncio.sleep(20)
-        office.lines[0].cut()
+        office.crash(0)
         before = len(office.provider.reached)
         await asyncio.sleep(60)
         # A third is gone for one lease time, and what it was told of for seconds.

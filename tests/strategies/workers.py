@@ -75,6 +75,7 @@ class Office:
             GlobalLimit(quota, line, holder=f"w{n}") for n, line in enumerate(self.lines)
         ]
         self.tasks: set[asyncio.Task[None]] = set()
+        self._callers: dict[int, list[asyncio.Task[None]]] = {n: [] for n in range(workers)}
 
     async def call(
         self,
@@ -132,8 +133,13 @@ class Office:
                 lasts = seconds * self.chance.uniform(0.5, 1.5)
                 await self.call(worker, work, seconds=lasts, real=round(most * real), fails=fails)
 
-        for _ in range(callers):
-            self.start(caller())
+        self._callers[worker] += [self.start(caller()) for _ in range(callers)]
+
+    def crash(self, worker: int) -> None:
+        """A worker is gone, and its calls with it; the ledger hears nothing more of it."""
+        self.lines[worker].cut()
+        for task in self._callers[worker]:
+            task.cancel()
 
     async def end(self) -> None:
         """Everybody goes home."""

@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from paceline import errors
+from paceline.headroom import Headroom, headroom_in
+from paceline.provider import CompletionRequest, Message
 from paceline.strategy import Strategy
 from paceline.testing.demand import demand
-from paceline.testing.models import ModelProvider, Steps, always
+from paceline.testing.models import ModelProvider, Others, Steps, always
+from paceline.testing.scripted import plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline.work import Done, Refused
 from paceline_strategies.unbounded import Unbounded
@@ -93,6 +97,57 @@ def test_waste_above_the_knee_is_lost_to_all() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_virtual(scenario(0.5)) == pytest.approx(2 * run_virtual(scenario(0.0)))
+
+
+def test_calls_of_a_step_take_what_is_known_of_it() -> None:
+    async def scenario() -> list[float]:
+        provider = exact(ranges={"quiz": (3.0, 5.0)})
+        done = [await provider.call(step=step) for step in ("quiz", "quiz", "tutorial")]
+        return [one.seconds for one in done if isinstance(one, Done)]
+
+    one, other, unknown = run_virtual(scenario())
+    assert one != other
+    assert min(one, other) >= 3.0
+    assert max(one, other) <= 5.0
+    assert unknown == pytest.approx(10.0)
+
+
+def test_others_use_the_same_quota_while_they_are_there() -> None:
+    async def scenario() -> None:
+        others = Others(since=60.0, until=90.0, requests=12)
+        provider = ModelProvider(spread=0.0, requests=always(10), headers=True, others=[others])
+        done: list[int | None] = []
+        for _ in range(3):
+            (one,) = await at_once(provider, 1)
+            assert isinstance(one, Done)
+            assert one.headroom is not None
+            done.append(one.headroom.requests_left)
+            await asyncio.sleep(65.0)
+        # At 75 s four of theirs have come, and all six by 150 s, of which one is 65 s ago.
+        assert done == [9, 5, 9]
+        assert len(provider.admitted) == 3
+
+    run_virtual(scenario())
+
+
+def test_stands_behind_a_pipeline_as_a_provider() -> None:
+    async def scenario() -> None:
+        provider = ModelProvider(spread=0.0, tokens=always(2_000), headers=True, retry_after=True)
+        provider.charged = 2.0
+        request = CompletionRequest(
+            messages=(Message("user", "word" * 100),), step="quiz", max_tokens=500
+        )
+        answer = await provider.complete(request)
+        assert answer.text == plain_answer("quiz")
+        assert answer.prompt_tokens + request.max_tokens == 2 * request.estimated_tokens()
+        said = headroom_in(answer.ratelimits)
+        assert said == Headroom(tokens=2_000, tokens_left=800)
+        with pytest.raises(errors.Refused) as refused:
+            await provider.complete(request)
+        assert refused.value.retry_after == pytest.approx(50.0)
+        assert headroom_in(refused.value.ratelimits) == said
+
+    run_virtual(scenario())
 
 
 def test_demand_asks_again_after_refusals_and_ends_in_time() -> None:

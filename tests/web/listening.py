@@ -61,7 +61,7 @@ class Socket:
 @asynccontextmanager
 async def socket(here: Site, path: str, *, says: object = None) -> AsyncGenerator[Socket]:
     """A socket that was greeted; ``says`` goes first, where the path asks the server to wait."""
-    async with connect(f"{here.ws}{path}", max_size=None) as connection:
+    async with connect(f"{here.ws}{path}", max_size=None, open_timeout=60) as connection:
         if says is not None:
             await connection.send(json.dumps(says))
         made = Socket(connection)

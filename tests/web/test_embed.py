@@ -40,7 +40,7 @@ async def serving(app: FastAPI) -> AsyncGenerator[str]:
 async def submit_and_hear(place: str) -> None:
     """A roadmap submitted under a prefix is told of by the socket beside it."""
     async with (
-        connect(f"ws://{place}/ws/runs") as socket,
+        connect(f"ws://{place}/ws/runs", open_timeout=60) as socket,
         httpx2.AsyncClient(timeout=60) as client,
     ):
         submitted = await client.post(

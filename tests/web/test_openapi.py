@@ -1,13 +1,17 @@
 """The OpenAPI document, taken at its word by a fuzzer with all its checks."""
 
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.processes import PACELINE
-from tests.web.serving import TOKEN, served
+from tests.web.serving import Served, served
 
 #: A valid document may still be refused: ids given twice, a key used for another roadmap. No
 #: schema says that, so there 422 is as good as 201.
@@ -19,26 +23,69 @@ include-name = "POST /api/runs"
 expected-statuses = ["2xx", "401", "403", "404", "422"]
 """
 
+#: Who asks: two tenants, of whom neither may be shown what is the other's, and one who may read.
+TOKENS = {
+    "acme": '{token = "acme-0123456789ab", tenant = "acme"}',
+    "rival": '{token = "rival-0123456789a", tenant = "rival"}',
+    "reads": '{token = "reads-0123456789a", tenant = "acme", scope = "read"}',
+}
+
+
+def fuzz(folder: Path, server: Served, callers: list[str], *arguments: str) -> str:
+    """What a fuzzer says of a server that it asks in these callers' names."""
+    config, auth = folder / "schemathesis.toml", folder / "auth.json"
+    config.write_text(CONFIG)
+    bearers = [
+        {
+            "name": caller,
+            "fixedHeaders": [
+                {"name": "Authorization", "value": f"Bearer {TOKENS[caller].split(chr(34))[1]}"}
+            ],
+        }
+        for caller in callers
+    ]
+    auth.write_text(json.dumps({"schemaVersion": "0.2.0", "auth": bearers}))
+    assert PACELINE[0] == sys.executable
+    fuzzing = subprocess.run(
+        [
+            *(str(Path(sys.executable).parent / "st"), "--config-file", str(config)),
+            *("run", f"{server.url}/openapi.json", "--checks", "all", "--no-color"),
+            *("--auth-wfc", str(auth), "--request-timeout", "1.5", "--workers", "1"),
+            *("--suppress-health-check", "all", *arguments),
+        ],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=220,
+    )
+    assert fuzzing.returncode == 0, fuzzing.stdout[-6000:] + fuzzing.stderr[-2000:]
+    return fuzzing.stdout
+
+
+@contextmanager
+def guarded(folder: Path) -> Iterator[Served]:
+    """A server that wants a token, and minds no crowd."""
+    tokens = f"[{', '.join(TOKENS.values())}]"
+    environment = {"PACELINE_WEB__RATE": "100000", "PACELINE_WEB__TOKENS": tokens}
+    with served(folder, "--no-worker", **environment) as server:
+        yield server
+
+
+def test_some_requests_of_every_kind_are_answered_as_the_document_says(tmp_path: Path) -> None:
+    with guarded(tmp_path) as server:
+        said = fuzz(
+            *(tmp_path, server, ["acme", "rival"]),
+            *("--phases", "fuzzing,stateful", "--max-examples", "3", "--generation-deterministic"),
+            *("--exclude-path-regex", "/events$"),  # a stream lasts as long as the fuzzer lets it
+        )
+    cases = re.search(r"(\d+) generated, (\d+) passed", said)
+    assert cases is not None, said
+    assert int(cases[1]) > 50
+
 
 @pytest.mark.soak
-def test_the_api_is_what_its_document_says(tmp_path: Path) -> None:
-    config = tmp_path / "schemathesis.toml"
-    config.write_text(CONFIG)
-    assert PACELINE[0] == sys.executable
-    environment = {"PACELINE_WEB__RATE": "100000"}
-    with served(tmp_path, "--no-worker", token=TOKEN, **environment) as server:
-        fuzzing = subprocess.run(
-            [
-                *(str(Path(sys.executable).parent / "st"), "--config-file", str(config)),
-                *("run", f"{server.url}/openapi.json", "--checks", "all", "--no-color"),
-                *("-H", f"Authorization: Bearer {TOKEN}"),
-                *("--max-examples", "3", "--request-timeout", "1.5", "--workers", "2"),
-                *("--generation-database", "none", "--suppress-health-check", "all"),
-            ],
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=220,
-        )
-    assert fuzzing.returncode == 0, fuzzing.stdout[-6000:] + fuzzing.stderr[-2000:]
+@pytest.mark.parametrize("callers", [["acme", "rival"], ["reads"]], ids=["writing", "reading"])
+def test_the_api_is_what_its_document_says(tmp_path: Path, callers: list[str]) -> None:
+    with guarded(tmp_path) as server:
+        fuzz(tmp_path, server, callers, "--max-examples", "3", "--generation-database", "none")

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +32,14 @@ Does = Literal[
 ACTIONS: list[Does] = list(get_args(Does))
 
 
+class Loads(Protocol):
+    """Where a client loads the concepts of a run."""
+
+    async def concepts(self, run_id: str, /) -> Sequence[ConceptState]:
+        """All of them."""
+        ...
+
+
 @dataclass
 class View:
     """What a client that follows the protocol knows: it guesses nothing.
@@ -53,7 +61,7 @@ class View:
     must_load: bool = True
     over: bool = False
 
-    async def hear(self, text: str, store: MemoryStore) -> None:
+    async def hear(self, text: str, store: Loads) -> None:
         """Take one message in, as docs/events.md says."""
         event: Mapping[str, Any] = json.loads(text)
         if event["type"] == "resync_required":

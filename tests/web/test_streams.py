@@ -329,3 +329,50 @@ def test_a_run_of_another_process_is_told_from_the_store(tmp_path: Path) -> None
             assert code == 1000
 
     run(scenario())
+
+
+def test_who_was_told_from_the_store_alone_is_told_what_came_since(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path) as here, site(tmp_path) as elsewhere:
+            run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
+            async with event_stream(here, run_id) as events:
+                waiting = await anext(events)
+            assert (waiting["status"], position(waiting)) == ("queued", "0-0")
+            work = await Working.on(elsewhere.backend, run_id)
+            await work.complete("c0")
+            async with socket(here, f"/ws/runs/{run_id}?after=0-0&level=roadmap") as client:
+                [state] = await client.events(1)
+            assert (state["status"], state["progress_current"]) == ("running", 1)
+            for concept in CONCEPTS[1:]:
+                await work.complete(concept)
+            await work.end()
+            async with event_stream(here, run_id, last=position(state)) as events:
+                [ended] = [event async for event in events]
+            assert (ended["type"], ended["status"]) == ("content_generation_finished", "completed")
+            says = {"type": "follow", "level": "concept", "after": {run_id: position(state)}}
+            async with socket(here, "/ws/runs?wait=true", says=says) as client:
+                [again] = await client.events(1)
+            assert told([again]) == told([ended])
+            seen = {"Last-Event-ID": position(ended)}
+            answer = await here.client.get(f"/api/runs/{run_id}/events", headers=seen)
+            assert answer.status_code == 204, "who has seen that end need not come again"
+
+    run(scenario())
+
+
+def test_an_end_that_was_seen_is_no_later_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path) as here:
+            ended = await a_run(here.backend.store, a_roadmap("r", "c", "d"), "partial")
+            async with event_stream(here, ended.run_id) as events:
+                [first] = [event async for event in events]
+            await here.client.post(f"/api/runs/{ended.run_id}/retry")
+            claim = await here.backend.store.claim(ended.run_id, "w", lease=30)
+            assert claim is not None
+            await here.backend.store.finish(claim, "failed", "no")
+            async with event_stream(here, ended.run_id, last=position(first)) as events:
+                heard = [event async for event in events]
+            assert heard[-1]["status"] == "failed"
+            assert heard[-1]["type"] == "content_generation_finished"
+
+    run(scenario())

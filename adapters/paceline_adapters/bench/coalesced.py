@@ -77,7 +77,7 @@ async def _told(runs: Sequence[Run], events: Sequence[Timed]) -> list[float]:
     hub = Hub(store, bus, kept=MOST_KEPT)
     moments: list[float] = []
     async with Feed(hub) as feed:
-        await feed.follow_all({}, allowed=lambda _: True)
+        await feed.follow_all({})
         playing = asyncio.create_task(_play(events, store, bus))
         over = 0
         while over < len(runs):

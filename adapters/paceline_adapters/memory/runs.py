@@ -60,7 +60,7 @@ class MemoryRuns(Store, ABC):
         content_hash = roadmap.content_hash()
         known = None if key is None else self._submissions.get(key)
         if known is not None:
-            if known.content_hash != content_hash:
+            if (known.content_hash, known.share) != (content_hash, share):
                 raise key_reused(known.shown())
             return known.shown(), False
         newest = self._newest.get(roadmap.roadmap_id)
@@ -94,6 +94,7 @@ class MemoryRuns(Store, ABC):
         *,
         status: Sequence[RunStatus] = (),
         roadmap_id: str | None = None,
+        tenants: Sequence[str] = (),
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[Run]:
@@ -105,6 +106,7 @@ class MemoryRuns(Store, ABC):
             if (
                 (not status or row.status in status)
                 and roadmap_id in (None, row.roadmap.roadmap_id)
+                and (not tenants or row.share.tenant in tenants)
                 and (before is None or row.run_id < before)
             ):
                 found.append(row.shown())

@@ -246,6 +246,8 @@ local function refuse(granted, number, retry_after)
   end
 end
 
+local function hold(meter) set(meter, 'due', max(get(meter, 'due'), state['until'] + BURST)) end
+
 local function returning(concurrency)
   return concurrency and now < state['until'] + RETURN and state.began >= 0
 end
@@ -445,6 +447,8 @@ local function settle(one, quota)
   end
   if refused then
     refuse(granted, number, retry_after)
+    hold(requests)
+    hold(tokens)
   elseif real ~= 0 and granted >= state['until'] then
     state.strikes = 0
   end
@@ -455,11 +459,8 @@ local function confirmed(mail, heard)
   local told, left = {}, {}
   for _, number in ipairs(heard) do told[number] = true end
   for _, name in ipairs(mail) do
-    if told[parse(name)] then
-      call('ZADD', LEASES, 'XX', exact(now + lease), name)
-    else
-      left[#left + 1] = name
-    end
+    call('ZADD', LEASES, 'XX', exact(now + lease), name)
+    if not told[parse(name)] then left[#left + 1] = name end
   end
   return left
 end

@@ -33,6 +33,7 @@ _SQLITE = {
     5: "another process kept it locked for too long",
     6: "another process kept it locked for too long",
     8: "it may not be written",
+    10: "its disk cannot be written or read (is it full?)",
     13: "the disk is full",
     14: "it cannot be opened: does its folder exist, and may we write there?",
     23: "it may not be accessed",

@@ -1,6 +1,7 @@
 """Runs as rows: create, find, list, reopen, cancel."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from paceline.errors import RunNotFound
@@ -43,7 +44,7 @@ async def create(
     async def attempt(connection: AsyncConnection) -> tuple[Run, bool] | None:
         known = None if key is None else await _submitted(connection, key)
         if known is not None:
-            if known.content_hash != content_hash:
+            if (known.content_hash, known.share) != (content_hash, share):
                 raise key_reused(known)
             return known, known.run_id == run_id
         newest = (
@@ -147,10 +148,15 @@ async def page(
     *,
     status: Sequence[RunStatus],
     roadmap_id: str | None,
+    tenants: Sequence[str],
     limit: int,
     before: str | None,
 ) -> Sequence[Run]:
-    """See ``Store.runs``. Each status is read by its own index, however many runs have ended."""
+    """See ``Store.runs``.
+
+    Each tenant and each status is read by itself along an index, so that no page takes longer
+    for runs that have ended or that are others'.
+    """
 
     def part(*conditions: ColumnElement[bool]) -> Select[Any]:
         query = select(*_SHOWN).where(*conditions).order_by(runs.c.run_id.desc()).limit(limit)
@@ -159,12 +165,17 @@ async def page(
         return query if before is None else query.where(runs.c.run_id < before)
 
     async def ask(connection: AsyncConnection) -> list[Run]:
-        if status:
-            parts = [part(runs.c.status == one).subquery() for one in dict.fromkeys(status)]
+        choices = [
+            [runs.c.tenant == one for one in dict.fromkeys(tenants)],
+            [runs.c.status == one for one in dict.fromkeys(status)],
+        ]
+        chosen = list(product(*(some for some in choices if some)))
+        if len(chosen) > 1:
+            parts = [part(*conditions).subquery() for conditions in chosen]
             found = union_all(*(select(part) for part in parts)).subquery()
             query = select(found).order_by(found.c.run_id.desc()).limit(limit)
         else:
-            query = part()
+            query = part(*chosen[0])
         return await _with_counts(connection, (await connection.execute(query)).all())
 
     return await database.read(ask)

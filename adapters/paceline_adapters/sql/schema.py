@@ -27,7 +27,7 @@ from paceline_adapters.sql.retry import patiently
 from paceline_adapters.sql.url import Address, parse_url
 
 #: Versions of the schema, oldest first; each is a file in ``migrations/versions``.
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 NEWEST = VERSIONS[-1]
 
 MIGRATIONS = Path(__file__).parent / "migrations"

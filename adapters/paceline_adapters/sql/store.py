@@ -116,12 +116,18 @@ class SqlStore(Store):
         *,
         status: Sequence[RunStatus] = (),
         roadmap_id: str | None = None,
+        tenants: Sequence[str] = (),
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[Run]:
         """Runs, newest first."""
         return await runs.page(
-            self._database, status=status, roadmap_id=roadmap_id, limit=limit, before=before
+            self._database,
+            status=status,
+            roadmap_id=roadmap_id,
+            tenants=tenants,
+            limit=limit,
+            before=before,
         )
 
     async def roadmap(self, run_id: str) -> Roadmap:

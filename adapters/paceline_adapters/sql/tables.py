@@ -69,6 +69,9 @@ runs = Table(
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),
     Index("ix_runs_roadmap_id_run_id", "roadmap_id", "run_id"),
+    Index("ix_runs_tenant_run_id", "tenant", "run_id"),
+    Index("ix_runs_tenant_status_run_id", "tenant", "status", "run_id"),
+    Index("ix_runs_tenant_roadmap_id_run_id", "tenant", "roadmap_id", "run_id"),
     Index(
         "ix_runs_queued",
         "executor",

@@ -5,7 +5,7 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from paceline_adapters.web.problems import Problem
 
 Scope = Literal["read", "write"]
 
-#: Whose runs everybody sees where there are no tokens.
+#: Whose the runs are that name nobody.
 DEFAULT_TENANT = "default"
 #: Seconds that a ticket is good for, once.
 TICKET_SECONDS = 30.0
@@ -30,27 +30,34 @@ class Caller:
     """Who asks.
 
     Attributes:
-        tenant: whose runs it sees.
+        tenant: whose runs it submits and sees.
         scope: what it may.
         name: what tells it from other clients, for limits; no secret.
+        everyone: whether it sees everybody's runs: it does where there are no tokens.
     """
 
     tenant: str
     scope: Scope
     name: str
+    everyone: bool = False
 
-    def share(self) -> Share:
+    def share(self, weight: float) -> Share:
         """What the caller's runs are submitted with."""
-        return Share("" if self.tenant == DEFAULT_TENANT else self.tenant)
+        return Share("" if self.tenant == DEFAULT_TENANT else self.tenant, weight)
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Whose runs it sees, as stores name them; none where it sees everybody's.
+
+        Runs that name nobody are the default tenant's.
+        """
+        if self.everyone:
+            return ()
+        return ("", DEFAULT_TENANT) if self.tenant == DEFAULT_TENANT else (self.tenant,)
 
     def sees(self, run: Run) -> bool:
-        """Whether a run is the caller's."""
-        return tenant_of(run) == self.tenant
-
-
-def tenant_of(run: Run) -> str:
-    """Whose run it is; one that names nobody is the default tenant's."""
-    return run.share.tenant or DEFAULT_TENANT
+        """Whether a run is one of those."""
+        return self.everyone or run.share.tenant in self.tenants
 
 
 class Access:
@@ -73,19 +80,21 @@ class Access:
         """Whether every request needs a token."""
         return bool(self._tokens)
 
-    def caller(self, authorization: str | None, client: str) -> Caller:
+    def caller(self, authorization: Sequence[str], client: str) -> Caller:
         """Who sends this ``Authorization`` header.
 
         Args:
-            authorization: the header, if there is one.
+            authorization: the headers of this name: one, if it is to be understood.
             client: the client's address.
 
         Raises:
             Problem: 401, a token is needed and this is none.
         """
         if not self._tokens:
-            return Caller(DEFAULT_TENANT, "write", client)
-        kind, _, token = (authorization or "").partition(" ")
+            return Caller(DEFAULT_TENANT, "write", client, everyone=True)
+        if len(authorization) > 1:
+            raise _unauthorized("There is more than one Authorization header.")
+        kind, _, token = "".join(authorization).partition(" ")
         if kind.lower() != "bearer" or not token:
             raise _unauthorized("This needs a bearer token.")
         given = _digest(token.strip())

@@ -48,7 +48,7 @@ def serve(
     Examples:
       paceline serve
       paceline serve --port 0 --no-worker
-      curl -d @roadmap.json http://127.0.0.1:8080/api/runs
+      curl --json @roadmap.json http://127.0.0.1:8080/api/runs
       curl -N http://127.0.0.1:8080/api/runs/RUN/events
     """
     lacking = missing()

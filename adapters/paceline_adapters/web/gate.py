@@ -101,7 +101,7 @@ class Gate:
             if ticket and self.access.required:
                 caller = self.access.redeem(ticket)
             else:
-                caller = self.access.caller(connection.headers.get("authorization"), client)
+                caller = self.access.caller(connection.headers.getlist("authorization"), client)
             client = caller.name
         finally:
             self.limits.request(client)  # who guesses tokens is counted too

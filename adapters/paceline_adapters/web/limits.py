@@ -61,11 +61,9 @@ class Limits:
             Problem: 429 or 503, there are too many of this client, or of all.
         """
         if self._streams[client] >= self._most_each:
-            raise Problem(
-                429, "too-many-streams", f"More than {self._most_each} streams of one client."
-            )
+            raise _too_many(429, f"More than {self._most_each} streams of one client.")
         if self.streams >= self._most:
-            raise Problem(503, "too-many-streams", f"More than {self._most} streams.")
+            raise _too_many(503, f"More than {self._most} streams.")
         self._streams[client] += 1
         self.streams += 1
         try:
@@ -75,3 +73,8 @@ class Limits:
             self._streams[client] -= 1
             if not self._streams[client]:
                 del self._streams[client]
+
+
+def _too_many(status: int, detail: str) -> Problem:
+    """There is no place for a stream; when there is one, nobody knows: soon is as good as any."""
+    return Problem(status, "too-many-streams", detail, headers={"Retry-After": "5"})

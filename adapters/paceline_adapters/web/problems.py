@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -127,8 +127,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _invalid(error: RequestValidationError) -> Problem:
-    faults = tuple(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors())
-    return Problem(422, "invalid-request", "; ".join(faults[:3]), faults=faults[:_MOST_FAULTS])
+    return invalid([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors()])
+
+
+def invalid(faults: Sequence[str]) -> Problem:
+    """What was sent is not valid; each fault with its place."""
+    detail = "; ".join(faults[:3])
+    return Problem(422, "invalid-request", detail, faults=tuple(faults[:_MOST_FAULTS]))
 
 
 def _words(name: str) -> str:

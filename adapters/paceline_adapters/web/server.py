@@ -19,6 +19,7 @@ from paceline.settings.model import WebSettings
 
 from paceline_adapters.web.app import create_app
 from paceline_adapters.web.backend import Backend
+from paceline_adapters.web.connections import BoundedHttp, BoundedSocket
 from paceline_adapters.web.origin import is_loopback
 
 log = logging.getLogger("paceline.web")
@@ -50,7 +51,8 @@ def config_of(app: object, web: WebSettings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="websockets-sansio",
+        http=BoundedHttp,
+        ws=BoundedSocket,
         ws_max_size=_MESSAGE,
         ws_per_message_deflate=False,  # its tables are most of an idle socket's memory
         limit_concurrency=web.max_streams + 1000,

@@ -87,7 +87,7 @@ def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
             pace = asked.rate or rate
             async with Feed(backend.hub, level=chosen, rate=pace) as feed:
                 places = {run_id: Position.parse(text) for run_id, text in asked.after.items()}
-                await feed.follow_all(places, allowed=caller.sees)
+                await feed.follow_all(places, tenants=caller.tenants)
                 await sockets.tell(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
 
     return router

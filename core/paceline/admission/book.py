@@ -56,7 +56,8 @@ class Book:
 
     Args:
         lease: how long a lease lives that is not renewed; ``None``: for ever.
-        confirm: how long one lives whose holder did not ask for it and has not confirmed it.
+        confirm: how long one lives that was granted in another's exchange, until the next one of
+            its holder.
     """
 
     def __init__(self, *, lease: int | None, confirm: int) -> None:
@@ -191,6 +192,8 @@ class Book:
             after = settled.retry_after
             pause = None if after is None else pause_of(after)
             self._hold.refuse(now, granted, out.name.number, pause)
+            for meter in (self._requests, self._tokens):
+                meter.hold(self._hold.until)
         elif settled.tokens != 0:
             self._hold.relent(granted)
         if settled.headroom is not None:
@@ -230,11 +233,13 @@ class Book:
     # -- who waits, and who is next ----------------------------------------------------------
 
     def _confirmed(self, now: int, holder: str, heard: Collection[int]) -> None:
-        mail = self._mail.get(holder, {})
-        for number in heard:
-            lease = mail.pop(number, None)
-            if lease is not None and lease.name in self._out:
+        mail, told = self._mail.get(holder, {}), set(heard)
+        for number, lease in list(mail.items()):
+            # What it was told of it confirms; of the rest it is told by this answer.
+            if lease.name in self._out:
                 self._extend(self._out[lease.name], now)
+            if number in told:
+                del mail[number]
         if not mail:
             self._mail.pop(holder, None)
 

@@ -77,6 +77,10 @@ class Meter:
             slot[0] += change
             self.total += change
 
+    def hold(self, until: int) -> None:
+        """Nothing starts until then; after that the pace begins anew, without a burst."""
+        self._due = max(self._due, float(until + BURST))
+
     def foreign(self, since: int, counted: int, quota: int) -> int:
         """What others use of the quota, as far as it shows.
 

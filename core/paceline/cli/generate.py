@@ -1,11 +1,12 @@
 """Submitting roadmaps and following them to their end: here, or by workers elsewhere."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
+from paceline.absence import Absence
 from paceline.cli.board import Board
 from paceline.cli.local_workers import local_workers
 from paceline.cli.output import note, warn
@@ -25,6 +26,8 @@ from paceline.share import EQUAL, Share
 from paceline.shutdown import serve_until_signalled
 from paceline.store import ENDED, Run, Store
 from paceline.totals import Totals, totals_here
+
+log = logging.getLogger("paceline.cli")
 
 #: Seconds between looks at the figures: of this process, and of workers elsewhere.
 LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0
@@ -182,13 +185,7 @@ class Generation:
             async for event in follow(store, heard, run.run_id):
                 self.board.event(event)
 
-        async def look() -> None:
-            while True:
-                with suppress(PartUnavailable):
-                    self.board.figures(await figures())
-                await asyncio.sleep(every)
-
-        looking = asyncio.create_task(look())
+        looking = asyncio.create_task(look_for_ever(figures, self.board, every))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run, what in runs:
@@ -202,6 +199,21 @@ class Generation:
         """Keep what came of the runs."""
         for run, what in runs:
             self.results.append(await result_of(store, run.run_id, what))
+
+
+async def look_for_ever(
+    figures: Callable[[], Awaitable[Totals]], board: Board, every: float
+) -> None:
+    """Show figures; tell once where they cannot be had."""
+    away = Absence(log, "it is asked again")
+    while True:
+        try:
+            board.figures(await figures())
+        except PartUnavailable as error:
+            away.begins(error)
+        else:
+            away.ends()
+        await asyncio.sleep(every)
 
 
 async def _any_worker(store: Store, executor: str) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
@@ -14,7 +13,7 @@ from paceline.cli.board import Board, PlainBoard, TerminalBoard
 from paceline.cli.common import harmless, json_text, note, run_async, settings_options
 from paceline.cli.stdout import Stdout
 from paceline.ending import end
-from paceline.errors import PartUnavailable, UsageError
+from paceline.errors import UsageError
 from paceline.events import Event, EventBus
 from paceline.follow import follow
 from paceline.pipeline import first_cause
@@ -73,7 +72,7 @@ def watch(
     """
     if after is not None and (len(runs) != 1 or Position.parse(after) == LOST):
         raise UsageError(
-            "--after takes EPOCH-OFFSET, as 1760000000000-42, and exactly one RUN to go on with"
+            "--after takes EPOCH-OFFSET, as 1760000000000000-42, and exactly one RUN to go on with"
         )
     following = _Following(runs, after, as_json=as_json, steps=len(loaded.settings.run.steps))
     if url is not None:
@@ -213,9 +212,11 @@ class _Following:
 
     async def _follow(self, source: Source, runs: Sequence[Watched], board: Board) -> None:
         """Show all of them until the last has ended."""
+        from paceline.cli.generate import look_for_ever
+
         for run in runs:
             board.add(run.run_id, run.title, run.total)
-        looking = asyncio.create_task(_look(source, board))
+        looking = asyncio.create_task(look_for_ever(source.totals, board, LOOK_EVERY))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run in runs:
@@ -231,13 +232,6 @@ class _Following:
             Stdout.end_if_unread()
             if event.terminal:
                 self.ended.append(cast("RunStatus", event.status))
-
-
-async def _look(source: Source, board: Board) -> None:
-    while True:
-        with suppress(PartUnavailable):
-            board.figures(await source.totals())
-        await asyncio.sleep(LOOK_EVERY)
 
 
 async def _unfinished(store: Store) -> list[Run]:

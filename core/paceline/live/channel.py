@@ -63,10 +63,10 @@ class Channel:
     def __init__(self, run: Run, *, kept: int) -> None:
         self.run_id = run.run_id
         self.run = run
-        self.state = state_of(run)
+        self.newest = START
+        self.state = self._stored(run)
         self.version = 0
         self.corrections = 0
-        self.newest = START
         self.heard_at: float | None = None
         self.generating: set[str] = set()
         self.readers: set[Reader] = set()
@@ -79,6 +79,12 @@ class Channel:
     def ended(self) -> bool:
         """Whether the run is over, as far as is known here."""
         return self.state.terminal
+
+    @property
+    def place(self) -> Position:
+        """Where a client stands that was told of ``state`` now."""
+        told = Position(self.state.epoch, self.state.offset)
+        return told if self.newest == START else self.newest
 
     def state_text(self) -> str:
         """``state`` as JSON, made once for all who read it."""
@@ -138,11 +144,21 @@ class Channel:
         if here == (run.status, run.finished, run.failed):
             return
         if trust or run.fence > self._fence:
-            at = {"epoch": self.newest.epoch, "offset": self.newest.offset}
             self.corrections += 1
             if run.status in ENDED:
                 self.generating.clear()
-            self._now_is(state_of(run).model_copy(update=at))
+            self._now_is(self._stored(run))
+
+    def _stored(self, run: Run) -> Event:
+        """Where a run stands as the store has it, told in the place that was heard of last.
+
+        Where nothing was heard that is no place, and what was told there may be old. But an end
+        has one: who has seen it need not be told again.
+        """
+        state, at = state_of(run), self.newest
+        if at == START and state.terminal:
+            at = Position(0, state.fence + 1)
+        return state.model_copy(update={"epoch": at.epoch, "offset": at.offset})
 
     def _now_is(self, state: Event) -> None:
         self.state = state

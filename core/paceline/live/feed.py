@@ -5,7 +5,7 @@ fell behind what is kept is told so and given where the run stands.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,8 @@ from typing import Literal
 from paceline.errors import RunNotFound
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub
-from paceline.positions import Position, resync
+from paceline.pipeline import first_cause
+from paceline.positions import START, Position, resync
 from paceline.store import Run
 
 #: ``roadmap``: where a run stands, coalesced; ``concept``: every event.
@@ -61,10 +62,12 @@ class Cursor:
     def __init__(self, channel: Channel, after: Position | None, level: Level) -> None:
         self.channel = channel
         self._level = level
-        self._at = after
+        told_by_store = channel.newest == START
+        # Who was told before anything was heard may have been told anything.
+        self._at = None if told_by_store and after == START else after
         # A client that has seen the newest event may not have seen what the store corrected.
         self._corrections = 0
-        seen_all = after == channel.newest and not channel.corrections
+        seen_all = self._at == channel.place and (told_by_store or not channel.corrections)
         self._version = channel.version if seen_all else -1
         self.over = seen_all and channel.ended
 
@@ -96,7 +99,7 @@ class Cursor:
         self._at = channel.newest
         self._version = channel.version
         self._corrections = channel.corrections
-        return Told(channel.state_text(), channel.newest, channel.state.terminal)
+        return Told(channel.state_text(), channel.place, channel.state.terminal)
 
     @property
     def behind(self) -> bool:
@@ -131,6 +134,7 @@ class Feed:
         self._news = asyncio.Event()
         self._all = AsyncExitStack()
         self._watches_all = False
+        self._turns = asyncio.Semaphore(_BEGUN)
 
     async def __aenter__(self) -> "Feed":
         self._hub.feeds.add(self)
@@ -167,13 +171,13 @@ class Feed:
         await self._begin(run_id, after, None)
 
     async def follow_all(
-        self, places: Mapping[str, Position], *, allowed: Callable[[Run], bool]
+        self, places: Mapping[str, Position], *, tenants: Collection[str] = ()
     ) -> None:
         """Tell of every unfinished run, now and later, and of those that the client knew.
 
         Args:
             places: the last event of each run that the client saw.
-            allowed: which runs it may see.
+            tenants: of whose runs; where there are none, of everybody's.
 
         Raises:
             PartUnavailable: the store cannot be reached.
@@ -182,19 +186,14 @@ class Feed:
         def found(run: Run) -> None:
             told = self._over.get(run.run_id)
             fresh = told is None or run.status == "queued" or run.fence > told
-            if fresh and run.run_id not in self._held and allowed(run):
+            if fresh and run.run_id not in self._held:
                 self._found[run.run_id] = run
                 self._news.set()
 
         self._watches_all = True
-        for run_id, after in places.items():
-            try:
-                await self._begin(run_id, after, None)
-            except RunNotFound:
-                continue
-            if not allowed(self._cursors[run_id].channel.run):
-                await self._drop(run_id)
-        await self._all.enter_async_context(self._hub.watch_all(found))
+        # All at once: where the bus has begun anew, each place is waited for.
+        await _all_of(self._go_on(run_id, after, tenants) for run_id, after in places.items())
+        await self._all.enter_async_context(self._hub.watch_all(found, tenants))
 
     async def next(self) -> list[Told]:
         """Wait for what is new; nothing is new any more when the answer is empty.
@@ -218,10 +217,21 @@ class Feed:
             await self._news.wait()
         return []
 
+    async def _go_on(self, run_id: str, after: Position, tenants: Collection[str]) -> None:
+        """Tell of a run that the client knew, if it is there and one of its own."""
+        try:
+            async with self._turns:
+                run = await self._hub.run(run_id)
+        except RunNotFound:
+            return
+        if not tenants or run.share.tenant in tenants:
+            await self._begin(run_id, after, run)
+
     async def _begin(self, run_id: str, after: Position | None, run: Run | None) -> None:
         stack = self._held[run_id] = AsyncExitStack()
         try:
-            channel = await stack.enter_async_context(self._hub.watch(run_id, run))
+            async with self._turns:
+                channel = await stack.enter_async_context(self._hub.watch(run_id, run))
             channel.readers.add(self)
             stack.callback(channel.readers.discard, self)
             if after is not None:
@@ -235,10 +245,8 @@ class Feed:
 
     async def _begin_found(self) -> None:
         while self._found:
-            chosen = [self._found.pop(run_id) for run_id in list(self._found)[:_BEGUN]]
-            async with asyncio.TaskGroup() as tasks:
-                for run in chosen:
-                    tasks.create_task(self._begin(run.run_id, None, run))
+            found, self._found = self._found, {}
+            await _all_of(self._begin(run_id, None, run) for run_id, run in found.items())
 
     def _read(self) -> list[Told]:
         told: list[Told] = []
@@ -262,9 +270,19 @@ class Feed:
         await self._held.pop(run_id).aclose()
 
 
+async def _all_of(parts: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do all of them at once; the first that fails ends the others."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(part)
+    except BaseExceptionGroup as group:
+        raise first_cause(group) from None
+
+
 async def _reached(channel: Channel, after: Position) -> None:
     """Wait a moment for the place of a client that knows more than is known here."""
-    if channel.newest < after:
+    if after.epoch and channel.newest < after:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await channel.until(after)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -53,7 +53,9 @@ class Hub:
         #: Everybody who is told something: they are stirred when it closes.
         self.feeds: set[Reader] = set()
         self._open: dict[str, _Open] = {}
-        self._watching_all: set[Callable[[Run], None]] = set()
+        #: Who watches all runs, and of which tenants: nobody's are named by the empty name,
+        #: and where no tenant is named it is all of them.
+        self._watching_all: dict[Callable[[Run], None], frozenset[str]] = {}
         self._looking: asyncio.Task[None] | None = None
         self.closed = False
 
@@ -71,6 +73,14 @@ class Hub:
         """The channel of a run that somebody watches."""
         found = self._open.get(run_id)
         return None if found is None else found.channel
+
+    async def run(self, run_id: str) -> Run:
+        """A run as the store has it.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return await self._store.run(run_id)
 
     # -- watching ------------------------------------------------------------------------
 
@@ -99,20 +109,29 @@ class Hub:
                 await end(opened.pump)
 
     @asynccontextmanager
-    async def watch_all(self, found: Callable[[Run], None]) -> AsyncGenerator[None]:
-        """Call ``found`` with every unfinished run, again and again, as they are found."""
-        self._watching_all.add(found)
+    async def watch_all(
+        self, found: Callable[[Run], None], tenants: Collection[str] = ()
+    ) -> AsyncGenerator[None]:
+        """Call ``found`` with every unfinished run, again and again, as they are found.
+
+        Args:
+            found: whom to call.
+            tenants: only with runs of these; where there are none, with all.
+        """
+        chosen = self._watching_all[found] = frozenset(tenants)
         self._look_on()
         try:
-            for run in await self.unfinished():
+            for run in await self._unfinished(chosen):
                 found(run)
             yield
         finally:
-            self._watching_all.discard(found)
+            del self._watching_all[found]
 
-    async def unfinished(self) -> Sequence[Run]:
+    async def _unfinished(self, tenants: Collection[str]) -> Sequence[Run]:
         """Unfinished runs, newest first, as many as are watched at once."""
-        return await self._store.runs(status=("queued", "running"), limit=MOST_RUNS)
+        return await self._store.runs(
+            status=("queued", "running"), tenants=sorted(tenants), limit=MOST_RUNS
+        )
 
     def saw(self, run: Run) -> None:
         """Take in what somebody has just read or changed in the store."""
@@ -120,8 +139,9 @@ class Hub:
         if opened is not None:
             opened.channel.look(run, trust=run.status in {"queued", *ENDED})
         if run.status not in ENDED:
-            for found in tuple(self._watching_all):
-                found(run)
+            for found, tenants in tuple(self._watching_all.items()):
+                if not tenants or run.share.tenant in tenants:
+                    found(run)
 
     def _opened(self, run: Run) -> _Open:
         opened = self._open.get(run.run_id)  # somebody may have been faster
@@ -171,11 +191,13 @@ class Hub:
     async def _look(self) -> None:
         """One look: at all unfinished runs if somebody watches all, else at silent ones."""
         fresh: dict[str, Run] = {}
-        if self._watching_all:
-            fresh = {run.run_id: run for run in await self.unfinished()}
-            for run in fresh.values():
-                for found in tuple(self._watching_all):
-                    found(run)
+        for tenants in set(self._watching_all.values()):
+            # Asked for each: among a thousand runs of one tenant another's would not be found.
+            for run in await self._unfinished(tenants):
+                fresh[run.run_id] = run
+                for found, wanted in tuple(self._watching_all.items()):
+                    if wanted == tenants:
+                        found(run)
         for opened in list(self._open.values()):
             if not opened.ready.is_set() or not self._due(opened):
                 continue

@@ -175,15 +175,32 @@ class LogSettings(Options):
     """``json`` is one object a line, with the ids of what it concerns."""
 
 
+def _sendable(token: SecretStr) -> SecretStr:
+    """Anything else would arrive as something else, and never fit."""
+    if not all("!" <= letter <= "~" for letter in token.get_secret_value()):
+        raise PydanticCustomError(
+            "credentials", "must be of ASCII letters, digits and signs, without spaces"
+        )
+    return token
+
+
 class TokenSettings(Options):
     """A bearer token."""
 
-    token: SecretStr = Field(min_length=16, max_length=512)
+    token: Annotated[SecretStr, AfterValidator(_sendable)] = Field(min_length=16, max_length=512)
     """The token itself: at least 16 characters, better 32 random ones."""
     tenant: str = Field(default="default", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
     """Whose runs it shows and makes."""
     scope: Literal["read", "write"] = "write"
     """``read`` looks; ``write`` also submits, cancels, resumes and retries."""
+
+
+def _one_owner(tokens: list[TokenSettings]) -> list[TokenSettings]:
+    secrets = [one.token.get_secret_value() for one in tokens]
+    for place, secret in enumerate(secrets):
+        if secret in secrets[:place]:
+            raise PydanticCustomError("twice", "has token {place} twice", {"place": place})
+    return tokens
 
 
 class WebSettings(Options):
@@ -193,7 +210,9 @@ class WebSettings(Options):
     """Address to listen on. Beyond loopback a token is required."""
     port: int = Field(default=8080, ge=0, le=65_535)
     """Port to listen on; 0 is a free one."""
-    tokens: list[TokenSettings] = Field(default_factory=list[TokenSettings], max_length=1000)
+    tokens: Annotated[list[TokenSettings], AfterValidator(_one_owner)] = Field(
+        default_factory=list[TokenSettings], max_length=1000
+    )
     """Bearer tokens; where there are some, every request needs one."""
     hosts: Names | None = None
     """Names that the server answers to in ``Host``, beside those of loopback."""

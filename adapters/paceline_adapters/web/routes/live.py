@@ -1,12 +1,13 @@
 """Both layers, workers, strategy; who asks; tickets for streams."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from paceline.overview import Overview, overview
+from paceline.overview import MOST_RUNS, Overview, overview
 from paceline.settings.load import options_for
 
-from paceline_adapters.web.access import TICKET_SECONDS
+from paceline_adapters.web.access import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.gate import Gate, Reading
 from paceline_adapters.web.models import (
@@ -27,6 +28,12 @@ def live_router(backend: Backend, gate: Gate) -> APIRouter:
     async def look() -> Overview:
         return await overview(backend.store, backend.executor)
 
+    async def unfinished_of(caller: Caller) -> frozenset[str]:
+        found = await backend.store.runs(
+            status=("queued", "running"), tenants=caller.tenants, limit=MOST_RUNS
+        )
+        return frozenset(run.run_id for run in found)
+
     @router.get("/live")
     async def live_figures(_: Reading) -> LiveAnswer:
         """Both layers, now and over the last minutes."""
@@ -40,12 +47,24 @@ def live_router(backend: Backend, gate: Gate) -> APIRouter:
         )
 
     @router.get("/workers")
-    async def list_workers(_: Reading) -> WorkerList:
-        """List every worker, and what it does."""
+    async def list_workers(caller: Reading) -> WorkerList:
+        """List every worker, and what it does; of its runs, those that the caller may see."""
         view = await look()
+        own = None if caller.everyone else await unfinished_of(caller)
+
+        def seen(runs: Sequence[str]) -> list[str]:
+            return [run for run in runs if own is None or run in own]
+
         return WorkerList.model_validate(
             {
-                "workers": [asdict(worker) for worker in view.workers],
+                "workers": [
+                    {
+                        **asdict(worker),
+                        "active": seen(worker.active),
+                        "reserved": seen(worker.reserved),
+                    }
+                    for worker in view.workers
+                ],
                 "unreachable": view.unreachable,
             }
         )

@@ -4,15 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from paceline.content import letter_to_json
-from paceline.decoding import decode
 from paceline.errors import RunNotFound
 from paceline.overview import run_to_json
-from paceline.roadmap import Roadmap, parse_roadmap
+from paceline.roadmap import Roadmap
 from paceline.store import Run, RunStatus
 
 from paceline_adapters.web.access import Caller
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.bodies import bounded_body
+from paceline_adapters.web.bodies import body_schema, bounded_body, parse_submission
 from paceline_adapters.web.gate import Gate, Reading, Writing
 from paceline_adapters.web.models import RetriedRun, RunPage, RunWithTotals, SubmittedRun
 from paceline_adapters.web.problems import responses
@@ -24,8 +23,8 @@ RunId = Annotated[str, Path(max_length=200, description="The run.")]
 _SUBMIT: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The roadmap.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Roadmap"}}},
+        "description": "The roadmap, alone or with its weight.",
+        "content": {"application/json": {"schema": body_schema()}},
     }
 }
 
@@ -63,12 +62,14 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
         if before is not None:
             await found(backend, caller, before)
         page = await backend.store.runs(
-            status=status or (), roadmap_id=roadmap_id, limit=limit, before=before
+            status=status or (),
+            roadmap_id=roadmap_id,
+            tenants=caller.tenants,
+            limit=limit,
+            before=before,
         )
         more = page[-1].run_id if len(page) == limit else None
-        return RunPage.model_validate(
-            {"runs": [run_to_json(run) for run in page if caller.sees(run)], "before": more}
-        )
+        return RunPage.model_validate({"runs": [run_to_json(run) for run in page], "before": more})
 
     @router.post(
         "",
@@ -77,7 +78,7 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
         responses={
             200: {"model": SubmittedRun, "description": "The key's run, submitted before"},
             **common,
-            **responses(403, 413, 415, 422),
+            **responses(403, 408, 413, 415, 422),
         },
     )
     async def submit_roadmap(
@@ -90,15 +91,16 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
                 min_length=1,
                 max_length=200,
                 pattern=r"^[\x21-\x7e]+$",
-                description="The same key with the same roadmap is the same run, once.",
+                description="The same key with the same body is the same run, once.",
             ),
         ] = None,
     ) -> SubmittedRun:
         """Submit a roadmap: a new run, or the run that was made under the same key."""
         raw = await bounded_body(request, most=backend.settings.web.max_body)
-        roadmap = parse_roadmap(decode(raw, yaml_allowed=False, source="body"), source="body")
+        roadmap, weight = parse_submission(raw)
         key = None if idempotency_key is None else f"{caller.tenant} {idempotency_key}"
-        run, what = await backend.service.submit(roadmap, new=True, key=key, share=caller.share())
+        share = caller.share(weight)
+        run, what = await backend.service.submit(roadmap, new=True, key=key, share=share)
         backend.hub.saw(run)
         response.status_code = 201 if what == "created" else 200
         response.headers["Location"] = f"{request.url.path}/{run.run_id}"

@@ -155,6 +155,19 @@ class LedgerContract(Contract):
 
         self.on_a_ledger(scenario)
 
+    @when("expires")
+    def test_a_lease_that_an_answer_tells_of_lives_for_the_lease_time(self) -> None:
+        async def scenario(ledger: Ledger) -> None:
+            held = await ask(ledger, "a", 4)
+            assert await ask(ledger, "b", 1) == ()
+            await ask(ledger, "a", 0, settle=held)
+            # Before the message is read, b asks; so the answer is what tells it.
+            assert len((await exchange(ledger, "b")).leases) == 1
+            await asyncio.sleep(1.2 * ledger.confirm_seconds)
+            assert await ledger.held("limit") == {"b": 1}, "b need not confirm what it was answered"
+
+        self.on_a_ledger(scenario)
+
     def test_grants_what_is_wanted_up_to_the_capacity(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             first = await ask(ledger, "a", 3)

@@ -5,6 +5,7 @@ from typing import Any
 
 from paceline.identity import ProcessIdentity, this_process
 from paceline.roadmap import Roadmap, parse_roadmap
+from paceline.share import EQUAL, Share
 from paceline.store import Artifact, Claim, ConceptState, Run, Store, WorkerRecord
 
 LEASE = 30.0
@@ -51,10 +52,12 @@ def worker(
     )
 
 
-async def submitted(store: Store, roadmap_id: str = "r", *, concepts: int = 3) -> Run:
+async def submitted(
+    store: Store, roadmap_id: str = "r", *, concepts: int = 3, share: Share = EQUAL
+) -> Run:
     """A run that waits for its first owner."""
     run, _ = await store.create_run(
-        roadmap(roadmap_id, concepts=concepts), executor="in-process", new=True
+        roadmap(roadmap_id, concepts=concepts), executor="in-process", new=True, share=share
     )
     return run
 

@@ -98,6 +98,20 @@ class Leases(RuleBasedStateMachine):
         self.run(self.suite.advance(seconds))
         self.passed += seconds
 
+    @precondition(lambda self: self.status in ("queued", "running") and not self.unwanted)
+    @rule(name=workers, heir=workers)
+    def outlive(self, name: str, heir: str) -> None:
+        """An owner sleeps too long, or gives up; another one takes over, and the first goes on."""
+        if self.owner is None:
+            self.claim(name)
+        first = len(self.claims) - 1
+        if self.suite.clock:
+            self.jump(LEASE + 1)
+        else:
+            self.hand_back(first)
+        self.claim(heir)
+        self.save(first, 0, "tutorial")
+
     @precondition(lambda self: self.suite.shared)
     @rule(which=st.integers(0, 1))
     def crash(self, which: int) -> None:

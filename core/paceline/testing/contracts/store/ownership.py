@@ -146,6 +146,7 @@ class StoreOwnership(StoreScenarios):
         assert again is not None
         assert again.fence == 2
         assert (await store.run(claim.run_id)).reason is None
+        await assert_stale(store, claim)
 
     @scenario
     async def test_a_run_that_is_to_be_cancelled_is_not_queued_again(self) -> None:

@@ -106,6 +106,9 @@ class StoreRuns(StoreScenarios):
         assert await store.create_run(roadmap(), executor="x", new=True, key="k") == (run, False)
         with pytest.raises(KeyReused, match=run.run_id):
             await store.create_run(roadmap(title="Other"), executor="x", new=True, key="k")
+        for share in (Share("acme"), Share(weight=2.0)):
+            with pytest.raises(KeyReused, match=run.run_id):
+                await store.create_run(roadmap(), executor="x", new=True, key="k", share=share)
         assert ids(await store.runs()) == [newer.run_id, run.run_id], "nothing more was created"
 
     @scenario
@@ -219,6 +222,23 @@ class StoreRuns(StoreScenarios):
         assert ids(await store.runs(status=["running", "cancelled"], limit=1)) == [cancelled]
         assert ids(await store.runs(status=["running", "cancelled"], before=cancelled)) == [running]
         assert ids(await store.runs(status=["queued"], roadmap_id="r1")) == []
+
+    @scenario
+    async def test_runs_are_listed_by_their_tenants(self) -> None:
+        store = await self.opened_store()
+        made = [
+            (await submitted(store, f"r{n % 2}", share=Share(tenant))).run_id
+            for n, tenant in enumerate(["", "a", "b", "a", "a"])
+        ]
+        await store.request_cancel(made[4])
+        assert ids(await store.runs(tenants=["a"])) == [made[4], made[3], made[1]]
+        assert ids(await store.runs(tenants=["a", "b", "a"])) == made[:0:-1]
+        assert ids(await store.runs(tenants=[""])) == [made[0]]
+        assert await store.runs(tenants=["A"]) == []
+        assert ids(await store.runs(tenants=["a"], limit=2)) == [made[4], made[3]]
+        assert ids(await store.runs(tenants=["a"], before=made[3])) == [made[1]]
+        assert ids(await store.runs(tenants=["a", "b"], status=["queued"])) == made[3:0:-1]
+        assert ids(await store.runs(tenants=["a"], roadmap_id="r1")) == [made[3], made[1]]
 
     @scenario
     async def test_a_run_counts_its_concepts(self) -> None:
