@@ -7,6 +7,7 @@ import pytest
 from paceline import hookspecs
 from paceline.cli.group import COMMANDS
 from paceline.testing.contracts import Contract, ExecutorContract
+from paceline_adapters.web.metrics import Metrics
 
 from tests.contracts.suites import names_of
 
@@ -48,6 +49,25 @@ def test_every_hook_is_documented() -> None:
 def test_every_command_is_in_the_changelog() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert [name for name in COMMANDS if f"`{name}`" not in text] == []
+
+
+def test_every_metric_for_prometheus_is_documented() -> None:
+    page = (ROOT / "docs" / "observe.md").read_text()
+    names = [
+        f"{metric.name}_total" if metric.type == "counter" else metric.name
+        for metric in Metrics()._registry.collect()
+    ]
+    assert names
+    assert [name for name in names if f"`{name}" not in page] == []
+
+
+def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
+    shown = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in re.findall(r"!\[[^]]*\]\(([^):]+)\)", page.read_text())
+    }
+    assert shown == set((ROOT / "docs" / "pictures").glob("*.png"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,5 +1,8 @@
 """One trace from submit to attempt, through each executor, as processes and over real HTTP."""
 
+import re
+from pathlib import Path
+
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from paceline.telemetry import trace_id_of
@@ -49,6 +52,33 @@ def test_a_run_in_this_process_is_one_trace(
 ) -> None:
     report = observed.json("run", roadmap)
     check_one_trace(collector, report["runs"][0]["run_id"])
+
+
+def test_a_collector_may_be_sent_traces_alone_or_metrics_alone(
+    observed: Home, collector: Collector, roadmap: str
+) -> None:
+    observed.environment["OTEL_METRICS_EXPORTER"] = "none"
+    observed.run("run", roadmap)
+    assert collector.spans
+    assert not collector.metrics
+    del observed.environment["OTEL_METRICS_EXPORTER"]
+    observed.environment["OTEL_TRACES_EXPORTER"] = "none"
+    sent = len(collector.spans)
+    observed.run("run", roadmap, "--new")
+    assert collector.metrics
+    assert len(collector.spans) == sent
+
+
+def test_what_is_sent_is_what_the_documentation_lists(
+    observed: Home, collector: Collector, roadmap: str
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "observe.md").read_text()
+    table = page.partition("### Metrics")[2].partition("## ")[0]
+    observed.run("run", roadmap)
+    assert collector.metrics == set(re.findall(r"^\| `([a-z_.]+)`", table, re.MULTILINE))
+    attributes = {key for span in collector.spans for key in attributes_of(span.attributes)}
+    unnamed = [key for key in attributes if f".{key.partition('.')[2]}" not in page]
+    assert unnamed == []
 
 
 @pytest.mark.parametrize(

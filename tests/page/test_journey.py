@@ -76,10 +76,16 @@ def test_faults_of_a_roadmap_are_told_beside_its_file_until_dismissed(
         tab.says("#connection", "live")
         tab.submit(broken)
         tab.says(".submission.problem", "broken.json was not taken")
-        assert len(tab.get(".submission li").all()) == 2
+        assert tab.get(".submission li").count() == 2
         assert "title" in tab.get(".submission").inner_text()
         tab.page.get_by_role("button", name="Dismiss broken.json").click()
         assert tab.get(".submission").count() == 0
+        del broken["roadmap_id"]
+        broken["title"] = "Broken"
+        broken["stages"] = roadmap("whole", 2)["stages"]
+        tab.submit({**broken, "roadmap_id": ""})
+        tab.says(".submission li", "roadmap_id")
+        assert tab.get(".submission li").count() == 1, "the only fault is told like many"
         assert tab.get(".run").count() == 0
 
 

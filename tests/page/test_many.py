@@ -1,7 +1,6 @@
 """Many runs and many concepts, all at work: what the page costs is bounded."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,8 @@ RUNS, CONCEPTS = 50, 30
 
 #: Tasks of the browser that took more than 50 ms, as it counts them itself, while 1 500 concepts
 #: were generated before its eyes, and milliseconds of the longest: one fifth of a second is felt.
-#: Sixty runs on two idle cores had up to 3 of them, none above 120 ms; other work beside the test
-#: makes more.
+#: There were 4, the longest of 94 ms, on two cores that had much else to do; the bounds leave room
+#: for such work, and none for a page that lays everything out anew with each event.
 MOST_LONG, LONGEST = 30, 300
 
 #: Runs before the page: counts changes of rows' texts, and those that did not wait for a frame.
@@ -69,14 +68,11 @@ def work(tab: Tab, folder: Path, *, runs: int, concepts: int, speed: int) -> Non
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_fifty_runs_of_thirty_concepts_do_not_hold_the_browser(
-    tab: Tab, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
+def test_fifty_runs_of_thirty_concepts_do_not_hold_the_browser(tab: Tab, tmp_path: Path) -> None:
     work(tab, tmp_path, runs=RUNS, concepts=CONCEPTS, speed=60)
     long = sorted(tab.seen()["long"])
-    record_property("long_tasks_ms", long)
-    assert len(long) <= MOST_LONG
-    assert max(long, default=0) <= LONGEST
+    assert len(long) <= MOST_LONG, long
+    assert max(long, default=0) <= LONGEST, long
 
 
 def test_what_many_runs_tell_is_gathered_into_frames_and_rows_are_made_once(

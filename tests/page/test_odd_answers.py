@@ -54,6 +54,20 @@ def test_a_page_that_was_answered_nonsense_says_so_and_asks_again(
     tab.quiet()
 
 
+def test_a_server_that_never_answers_is_given_up_and_asked_again(tab: Tab, idle: Served) -> None:
+    tab.page.clock.install()
+    tab.page.route("**/api/session", lambda _: None)
+    with tab.page.expect_request("**/api/session"):
+        tab.page.goto(idle.url)
+    tab.page.clock.fast_forward(31_000)
+    tab.says("#connection", "The server cannot be reached.")
+    tab.page.unroute("**/api/session")
+    tab.page.clock.resume()
+    tab.page.clock.fast_forward(3_000)
+    tab.says("#connection", "live")
+    tab.quiet()
+
+
 def test_a_token_that_no_header_carries_is_refused_and_asked_for_again(
     tab: Tab, tmp_path: Path
 ) -> None:

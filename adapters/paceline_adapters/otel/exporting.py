@@ -39,23 +39,37 @@ def make(context: Context) -> OpenTelemetry:
         named["service.instance.id"] = context.worker_id
     resource = Resource.create(named)
     _speak_for_the_sdk()
-    spans = OTLPSpanExporter(
-        endpoint=os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{endpoint}/v1/traces"
-    )
     tracers = TracerProvider(resource=resource, id_generator=RunIds(), shutdown_on_exit=False)
-    tracers.add_span_processor(BatchSpanProcessor(spans))
-    metrics = OTLPMetricExporter(
-        endpoint=os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") or f"{endpoint}/v1/metrics"
+    if _wanted("TRACES"):
+        tracers.add_span_processor(
+            BatchSpanProcessor(OTLPSpanExporter(endpoint=_place("TRACES", f"{endpoint}/v1/traces")))
+        )
+    readers = (
+        [
+            PeriodicExportingMetricReader(
+                OTLPMetricExporter(endpoint=_place("METRICS", f"{endpoint}/v1/metrics"))
+            )
+        ]
+        if _wanted("METRICS")
+        else []
     )
-    meters = MeterProvider(
-        [PeriodicExportingMetricReader(metrics)], resource=resource, shutdown_on_exit=False
-    )
+    meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
 
     def shut_down() -> None:
         tracers.shutdown()
         meters.shutdown(FAREWELL * 1000)
 
     return OpenTelemetry(tracers, meters, content=settings.content, shut_down=shut_down)
+
+
+def _wanted(signal: str) -> bool:
+    """Whether a signal is sent: a collector may take one of the two alone."""
+    return os.environ.get(f"OTEL_{signal}_EXPORTER") != "none"
+
+
+def _place(signal: str, default: str) -> str:
+    """Where a signal is sent to."""
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or default
 
 
 async def finish(shut_down: Callable[[], object]) -> None:

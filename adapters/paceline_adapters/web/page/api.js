@@ -2,6 +2,8 @@
 
 const ROOT = new URL("../", import.meta.url);
 const KEY = "paceline-token";
+// Milliseconds: a line may be dead without anybody saying so. What is sent may take its time.
+const PATIENCE = 30_000;
 
 let askForToken = async () => null;
 let asking = null;
@@ -32,11 +34,16 @@ export async function ask(path, { method = "GET", body, headers = {}, as = "json
   for (;;) {
     const token = sessionStorage.getItem(KEY);
     const sent = { ...headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const limit = new AbortController();
+    const timer = body ? 0 : setTimeout(() => limit.abort(), PATIENCE);
     let answer;
     try {
-      answer = await fetch(new URL(path, ROOT), { method, body, headers: sent });
+      const { signal } = limit;
+      answer = await fetch(new URL(path, ROOT), { method, body, headers: sent, signal });
     } catch {
       throw new Problem(0, { detail: "The server cannot be reached." });
+    } finally {
+      clearTimeout(timer);
     }
     const kind = answer.ok ? as : "json";
     const told = await answer[kind]().catch(() => null);
@@ -72,5 +79,12 @@ export async function socketAddress(path, query = {}) {
 }
 
 export const runPath = (runId) => `api/runs/${encodeURIComponent(runId)}`;
-export const conceptPath = (runId, conceptId) =>
-  `${runPath(runId)}/concepts/${encodeURIComponent(conceptId)}`;
+
+/** Where a concept is asked for. */
+export function conceptPath(runId, conceptId) {
+  if (conceptId === "." || conceptId === "..") {
+    const detail = "No address leads to a concept with this id: it is a step within a path.";
+    throw new Problem(404, { title: "Concept not shown", detail });
+  }
+  return `${runPath(runId)}/concepts/${encodeURIComponent(conceptId)}`;
+}

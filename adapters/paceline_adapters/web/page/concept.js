@@ -33,8 +33,8 @@ export async function showConcept(runId, conceptId) {
   await load(asked);
 }
 
-/** Something happened to a concept: look again if it is the one that is read. */
-export function conceptChanged(runId, conceptId) {
+/** Something happened to a concept, or to any: look again if it is the one that is read. */
+export function conceptChanged(runId, conceptId = shown?.conceptId) {
   if (shown?.runId === runId && shown.conceptId === conceptId) load(shown);
 }
 

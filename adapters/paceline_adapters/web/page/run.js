@@ -43,6 +43,7 @@ export class RunView {
   #closed = false;
   #asOf = "";
   #opening = false;
+  #asking = false;
 
   constructor(model, runId, mayWrite) {
     this.model = model;
@@ -189,15 +190,16 @@ export class RunView {
       steps: event.step && !steps.includes(event.step) ? [...steps, event.step] : steps,
     });
     // More has finished than was told: what is missing was lost on its way here.
-    if (event.progress_current > this.#list.finished) this.#loadSoon();
+    if (event.progress_current > this.#list.finished && !this.#asking) this.#loadSoon();
     const run = this.model.runs.get(this.runId);
     if (run) this.update(run);
-    if (event.step || event.status === "failed") conceptChanged(this.runId, id);
+    conceptChanged(this.runId, id);
   }
 
   #loadSoon(pause = SOON) {
     this.#reload ||= setTimeout(async () => {
       this.#reload = 0;
+      if (this.#asking) return this.#loadSoon(pause); // what came meanwhile is asked for after it
       try {
         await this.#load();
         if (pause === RETRY) this.#problem.hidden = true;
@@ -205,6 +207,7 @@ export class RunView {
         this.#fault(error);
         if (error.passing) this.#loadSoon(RETRY);
       }
+      return undefined;
     }, pause);
   }
 
@@ -212,18 +215,24 @@ export class RunView {
   async #load() {
     const asked = this.#clock;
     let after = null;
-    do {
-      const query = after === null ? "" : `&after=${encodeURIComponent(after)}`;
-      const page = await ask(`${runPath(this.runId)}/concepts?limit=${PAGE}${query}`);
-      if (this.#closed) return;
-      for (const one of page.concepts) {
-        if ((this.#toldAt.get(one.concept_id) ?? 0) <= asked) this.#list.put(one);
-      }
-      after = page.after;
-    } while (after !== null);
-    this.#totals = await this.model.refresh(this.runId);
+    this.#asking = true;
+    try {
+      do {
+        const query = after === null ? "" : `&after=${encodeURIComponent(after)}`;
+        const page = await ask(`${runPath(this.runId)}/concepts?limit=${PAGE}${query}`);
+        if (this.#closed) return;
+        for (const one of page.concepts) {
+          if ((this.#toldAt.get(one.concept_id) ?? 0) <= asked) this.#list.put(one);
+        }
+        after = page.after;
+      } while (after !== null);
+      this.#totals = await this.model.refresh(this.runId);
+    } finally {
+      this.#asking = false;
+    }
     this.#asOf = standing(this.#totals);
     this.update(this.model.runs.get(this.runId));
+    conceptChanged(this.runId);
   }
 
   async #act(action, label, button) {

@@ -85,7 +85,7 @@ function refused(note, file, problem, again) {
   note.setAttribute("role", "alert");
   note.replaceChildren(
     make("p", {}, make("b", {}, make("bdi", {}, file.name), " was not taken. "), problem.message),
-    ...(faults.length > 1 ? [make("ul", {}, ...faults.map((one) => make("li", {}, one)))] : []),
+    ...(faults.length ? [make("ul", {}, ...faults.map((one) => make("li", {}, one)))] : []),
     ...(more > 0 ? [make("p", { class: "hint" }, `and ${more} more`)] : []),
     ...(problem.passing ? [retry] : []),
     dismiss,
