@@ -172,9 +172,11 @@ class RealPlay:
         for event in scenario.event:
             if event.what == "worker dies":
                 found.append(_Happens(event.at, self._kill))
-            else:
-                found.append(_Happens(event.at, proxy.refuse))
-                found.append(_Happens(event.at + event.seconds, proxy.heal))
+                continue
+            freezes = event.what == "worker freezes"
+            begins, ends = (self._freeze, self._thaw) if freezes else (proxy.refuse, proxy.heal)
+            found.append(_Happens(event.at, begins))
+            found.append(_Happens(event.at + event.seconds, ends))
         return found
 
     def _wait_for(self, moment: float) -> None:
@@ -198,11 +200,22 @@ class RealPlay:
             root = group.site.llm.base_url.removesuffix("/v1")
             urllib.request.urlopen(f"{root}/__paceline/limits?{words}", data=b"").close()
 
-    def _kill(self) -> None:
+    def _victim(self) -> "tuple[Site, subprocess.Popen[str]]":
         *_, group = self._groups.values()
-        _, worker = group.workers[-1]
+        return group.site, group.workers[-1][1]
+
+    def _kill(self) -> None:
+        _, worker = self._victim()
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
+
+    def _freeze(self) -> None:
+        site, worker = self._victim()
+        site.freeze(worker.pid)
+
+    def _thaw(self) -> None:
+        _, worker = self._victim()
+        os.killpg(worker.pid, signal.SIGCONT)
 
     # -- afterwards --------------------------------------------------------------------------
 

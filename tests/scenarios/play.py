@@ -253,6 +253,8 @@ class Play:
         match event.what:
             case "worker dies":
                 await self.workers.pop().die()
+            case "worker freezes":
+                raise ValueError("there are no processes in virtual time")
             case "clock jumps":
                 self.ledger.ahead += event.seconds
             case "ledger away":

@@ -104,9 +104,10 @@ class Event(_Part):
     """Something happens."""
 
     at: float
-    what: Literal["worker dies", "ledger away", "clock jumps"]
+    what: Literal["worker dies", "worker freezes", "ledger away", "clock jumps"]
+    """A worker can freeze for real only."""
     seconds: float = 0.0
-    """How long the ledger is away, or how far the clock jumps."""
+    """How long the worker is frozen or the ledger away, or how far the clock jumps."""
 
 
 class Expect(_Part):

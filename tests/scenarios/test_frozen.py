@@ -1,0 +1,33 @@
+"""What has no virtual time: a process that is frozen, and wakes up to old news."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.for_real import play_for_real
+from tests.scenarios.scenario import Event, Load, ProviderModel, Real, Scenario
+
+CAP = 20
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_frozen_worker_starts_nothing_on_leases_that_ended_meanwhile(tmp_path: Path) -> None:
+    real = Real(speed=10, lease=6)
+    scenario = Scenario(
+        title="A worker is frozen for twice its lease",
+        strategy=["global"],
+        options={"global": {"concurrency": CAP}},
+        seconds=260,
+        provider=ProviderModel(capacity=CAP),
+        load=(Load(),),
+        event=(Event(at=80, what="worker freezes", seconds=120),),
+        expect=(),
+        real=real,
+    )
+    seen = play_for_real(scenario, real, tmp_path)
+    assert not seen.refused, seen.explained
+    # All that may be out is out again once it is known to be dead, and after it came back.
+    for since, until in ((150, 200), (210, 260)):
+        in_flight = [calls for at, calls in seen.admitted if since <= at < until]
+        assert max(in_flight) == CAP
