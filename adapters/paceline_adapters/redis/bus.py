@@ -5,7 +5,6 @@ import itertools
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from importlib.resources import files
 from typing import Any
 
 from paceline.errors import PartUnavailable
@@ -18,8 +17,8 @@ from paceline_adapters.redis.reader import Entry, Feed, Reader, entry_of
 
 log = logging.getLogger("paceline.events")
 
-PUBLISH = Script(files("paceline_adapters.redis").joinpath("publish.lua").read_text("utf-8"))
-CATCH_UP = Script(files("paceline_adapters.redis").joinpath("catch_up.lua").read_text("utf-8"))
+PUBLISH = Script.read("publish")
+CATCH_UP = Script.read("catch_up")
 
 _PAGE = 500
 _LONGEST = 65_536

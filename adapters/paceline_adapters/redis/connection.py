@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha1
+from importlib.resources import files
 from typing import Any, Protocol, TypeVar, cast
 
 from paceline.ending import end
@@ -70,6 +71,12 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def read(cls, *parts: str) -> "Script":
+        """The script that files of the folder ``lua`` are, one after the other."""
+        folder = files("paceline_adapters.redis").joinpath("lua")
+        return cls("\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts))
 
 
 class Subscription(Protocol):

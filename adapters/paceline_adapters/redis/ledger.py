@@ -1,6 +1,6 @@
 """The ledger that all workers share: leases in Redis, on the server's clock.
 
-What is here keeps a process's side of it; the arithmetic is in ``ledger.lua``.
+What is here keeps a process's side of it; the arithmetic is in ``lua/ledger``.
 
 A server that lost its data knows of no lease, while processes still live on theirs. Each
 limit's *epoch* key tells: when it is gone, nothing is granted for one lease time, and
@@ -16,7 +16,6 @@ import json
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any, cast
 
 from paceline.admission.hold import pause_of
@@ -28,8 +27,15 @@ from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Reason, Set
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener
 
-LEDGER = Script(files("paceline_adapters.redis").joinpath("ledger.lua").read_text("utf-8"))
-BOARD = Script(files("paceline_adapters.redis").joinpath("board.lua").read_text("utf-8"))
+LEDGER = Script.read(
+    "ledger/state",
+    "ledger/window",
+    "ledger/hold",
+    "ledger/line",
+    "ledger/leases",
+    "ledger/operations",
+)
+BOARD = Script.read("board")
 
 #: Seconds that a board is kept which nobody uses: what was found is old by then.
 _BOARD_KEPT = 3600
