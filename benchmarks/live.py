@@ -14,15 +14,52 @@ import struct
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
+from paceline.live.feed import RATE
+
+from benchmarks.targets import Target, conclude, table
 
 _AT = b'"at":"'
+#: First bytes of the frames by which a server sees that a client is there.
+_PING, _PONG = 0x89, 0x8A
 #: Seconds after the last event in which whatever is under way arrives.
 _LINGER = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One measurement.
+
+    Attributes:
+        sockets: how many listened.
+        level: what they wanted to be told.
+        published: events.
+        rate: events a second; 0 is all at once.
+        each: messages that each socket heard.
+        messages: messages a second, over all sockets.
+        p50_ms: delay that half of the messages had at most.
+        p99_ms: delay that 99 of 100 had at most.
+    """
+
+    sockets: int
+    level: str
+    published: int
+    rate: float
+    each: float
+    messages: float
+    p50_ms: float
+    p99_ms: float
+
+    def row(self) -> list[str]:
+        """It as a line of the table."""
+        offered = f"{self.published} {f'{self.rate:g}/s' if self.rate else 'at once'}"
+        figures = (self.each, self.messages, self.p50_ms, self.p99_ms)
+        return [str(self.sockets), self.level, offered, *(f"{one:,.1f}" for one in figures)]
 
 
 @dataclass(slots=True)
@@ -88,6 +125,11 @@ class Watcher(asyncio.Protocol):
         return None if len(self._buffer) < begin + length else begin + length
 
     def _hear(self, frame: bytes) -> None:
+        if frame[0] == _PING:
+            assert self.transport is not None
+            answer = bytes([_PONG, 0x80 | len(frame) - 2])
+            self.transport.write(answer + bytes(4) + frame[2:])  # the mask changes nothing
+            return
         at = frame.rfind(_AT)
         if at < 0:
             return
@@ -132,7 +174,7 @@ class Server:
         return watchers
 
 
-async def _measure(server: Server, count: int, level: str, events: int, rate: float) -> str:
+async def _measure(server: Server, count: int, level: str, events: int, rate: float) -> Measured:
     heard = Heard()
     watchers = await server.watch(count, level, heard)
     loop = asyncio.get_running_loop()
@@ -148,17 +190,21 @@ async def _measure(server: Server, count: int, level: str, events: int, rate: fl
     for watcher in watchers:
         assert watcher.transport is not None
         watcher.transport.abort()
-    offered = f"{rate:g}/s" if rate else "at once"
-    return (
-        f"| {count} | `{level}` | {events} {offered} | {heard.messages / count:.1f} "
-        f"| {heard.messages / took:,.0f} | {_at(heard.delays, 50)} | {_at(heard.delays, 99)} |"
+    return Measured(
+        sockets=count,
+        level=level,
+        published=events,
+        rate=rate,
+        each=heard.messages / count,
+        messages=heard.messages / took,
+        p50_ms=_at(heard.delays, 50),
+        p99_ms=_at(heard.delays, 99),
     )
 
 
-def _at(delays: Sequence[float], percent: int) -> str:
-    if len(delays) < 2:
-        return "-"
-    return f"{statistics.quantiles(delays, n=100)[percent - 1] * 1000:,.1f}"
+def _at(delays: Sequence[float], percent: int) -> float:
+    """Milliseconds that so many of 100 delays reach at most."""
+    return statistics.quantiles([*delays, *delays] or [0.0, 0.0], n=100)[percent - 1] * 1000
 
 
 async def _idle(server: Server, count: int) -> float:
@@ -172,7 +218,10 @@ async def _idle(server: Server, count: int) -> float:
     return float(after - before) / count / 1024
 
 
-async def _all(counts: Sequence[int], seconds: float, rate: float, burst: int) -> None:
+async def _all(
+    counts: Sequence[int], seconds: float, rate: float, burst: int
+) -> tuple[float, list[Measured]]:
+    """KiB of an idle socket, and every measurement."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.live_server"),
         stdin=asyncio.subprocess.PIPE,
@@ -183,17 +232,40 @@ async def _all(counts: Sequence[int], seconds: float, rate: float, burst: int) -
     server = Server(process, told["port"], told["run_id"])
     try:
         await server.watch(20, "roadmap", Heard())  # what the first sockets bring is nobody's
-        click.echo(f"An idle socket: {await _idle(server, max(counts)):.1f} KiB in the server\n")
-        click.echo("| sockets | level | published | messages each | messages/s | p50 ms | p99 ms |")
-        click.echo("| --- | --- | --- | --- | --- | --- | --- |")
+        idle = await _idle(server, max(counts))
+        found: list[Measured] = []
         for count in counts:
             for level in ("concept", "roadmap"):
-                click.echo(await _measure(server, count, level, round(seconds * rate), rate))
-                click.echo(await _measure(server, count, level, burst, 0))
+                for events, pace in ((round(seconds * rate), rate), (burst, 0.0)):
+                    found.append(await _measure(server, count, level, events, pace))
+                    click.echo(f"{count} sockets, {level}, {events} events: measured", err=True)
+        return idle, found
     finally:
         assert process.stdin is not None
         process.stdin.close()
         await process.wait()
+
+
+def targets(idle: float, found: Sequence[Measured]) -> list[Target]:
+    """What has to be reached, of what was measured.
+
+    There is a bound where the messages are what two cores can send: every event to a hundred
+    sockets, and a state now and then to a thousand. Beyond that sockets fall behind.
+    """
+    every = [one for one in found if one.level == "concept"]
+    each = [one for one in every if one.sockets <= 100] or every
+    told = [one for one in found if one.level == "roadmap"]
+    late = [one.p99_ms for one in each if one.rate]
+    shares = [one.each / one.published for one in each]
+    paced = [one.each / (RATE * one.published / one.rate + 2) for one in told if one.rate]
+    return [
+        Target("KiB of an idle socket", idle, most=64),
+        Target("share of events that up to 100 sockets hear", min(shares), least=1),
+        Target("messages of the level roadmap, of what 4 a second allow", max(paced), most=1),
+        Target("p99 ms of every event, up to 100 sockets", max(late), most=250),
+        Target("p99 ms of states, all sockets", max(one.p99_ms for one in told), most=1000),
+        Target("messages a second at the most", max(one.messages for one in every), least=5000),
+    ]
 
 
 @click.command(help=__doc__)
@@ -201,10 +273,28 @@ async def _all(counts: Sequence[int], seconds: float, rate: float, burst: int) -
 @click.option("--seconds", default=5.0, show_default=True, help="Of publishing at the rate.")
 @click.option("--rate", default=84.0, show_default=True, help="Events a second.")
 @click.option("--burst", default=200, show_default=True, help="Events published at once.")
-def main(*, subscribers: str, seconds: float, rate: float, burst: int) -> None:
+@click.option("--quick", is_flag=True, help="A first look: 1 and 20 sockets, for a second.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything."
+)
+def main(
+    *,
+    subscribers: str,
+    seconds: float,
+    rate: float,
+    burst: int,
+    quick: bool,
+    json_file: Path | None,
+) -> None:
     """Measure."""
+    if quick:
+        subscribers, seconds, burst = "1,20", 1.0, 50
     counts = [int(count) for count in subscribers.split(",")]
-    asyncio.run(_all(counts, seconds, rate, burst))
+    idle, found = asyncio.run(_all(counts, seconds, rate, burst))
+    head = ["sockets", "level", "published", "each", "messages/s", "p50 ms", "p99 ms"]
+    click.echo(table(head, [one.row() for one in found]))
+    measured = {"idle_kib": idle, "measured": [asdict(one) for one in found]}
+    sys.exit(conclude(targets(idle, found), measured, json_file))
 
 
 if __name__ == "__main__":

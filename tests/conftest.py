@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["paceline.testing.plugin"]
+pytest_plugins = ["paceline.testing.plugin", "tests.faults.site"]
 
 # What a test may depend on is a count, never how busy the machine is.
 settings.register_profile("paceline", deadline=None, suppress_health_check=[HealthCheck.too_slow])

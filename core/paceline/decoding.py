@@ -20,6 +20,9 @@ from paceline.validation import dotted
 #: Levels of objects and lists within each other; far more than a roadmap needs.
 MAX_DEPTH = 100
 
+#: Types of which every value is JSON.
+_FINE = frozenset[type]({str, int, bool, type(None)})
+
 _Place = tuple["_Place", str | int] | None
 
 
@@ -74,6 +77,8 @@ def json_faults(data: object) -> list[str]:
         place, value, depth = pending.pop()
         if depth > MAX_DEPTH:
             return [f"it is nested too deeply: more than {MAX_DEPTH} levels"]
+        # Most of what there is needs no second look, and a body may hold millions of it.
+        passed_over = _FINE if depth < MAX_DEPTH else frozenset[type]()
         if isinstance(value, dict):
             found = cast("dict[object, object]", value)
             if isinstance(value, _Ambiguous):
@@ -84,10 +89,18 @@ def json_faults(data: object) -> list[str]:
                 for key in found
                 if not isinstance(key, str | int | float | date | None)
             ]
-            pending += [((place, str(key)), inner, depth + 1) for key, inner in found.items()]
+            pending += [
+                ((place, str(key)), inner, depth + 1)
+                for key, inner in found.items()
+                if type(inner) not in passed_over
+            ]
         elif isinstance(value, list):
             members = cast("list[object]", value)
-            pending += [((place, at), inner, depth + 1) for at, inner in enumerate(members)]
+            pending += [
+                ((place, at), inner, depth + 1)
+                for at, inner in enumerate(members)
+                if type(inner) not in passed_over
+            ]
         elif isinstance(value, float) and not math.isfinite(value):
             faults.append(f"{_path(place)}: {value} is not a JSON number")
         elif value is not None and not isinstance(value, str | int | float | date):

@@ -21,7 +21,7 @@ class AdaptiveOptions(Options):
     """Options of ``adaptive``, for each model and all workers together."""
 
     start: int = Field(default=8, ge=1, le=100_000)
-    """Calls at once before anything is known of the provider."""
+    """Calls at once before anything is known of the provider; within the bounds, if not set."""
     min: int = Field(default=1, ge=1, le=100_000)
     """Calls at once that it never falls below."""
     max: int = Field(default=1000, ge=1, le=100_000)
@@ -29,11 +29,17 @@ class AdaptiveOptions(Options):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if not self.min <= self.start <= self.max:
+        if not self.min <= self.first() <= self.max:
             raise ValueError(
                 f"min = {self.min}, start = {self.start}, max = {self.max} must rise in this order"
             )
         return self
+
+    def first(self) -> int:
+        """Calls at once to begin with."""
+        if "start" in self.model_fields_set:
+            return self.start
+        return max(self.min, min(self.start, self.max))
 
 
 class AdaptiveLimit(Strategy):
@@ -83,7 +89,7 @@ class AdaptiveLimit(Strategy):
     def explain(self) -> str:
         """Say the limit of each model now, and why it is that."""
         if not self._models:
-            return f"{self._options.start} calls to begin with"
+            return f"{self._options.first()} calls to begin with"
         where = "over all workers" if self._ledger.shared else "in this process"
         return "; ".join(f"{key}: {model.explain(where)}" for key, model in self._models.items())
 
@@ -103,7 +109,7 @@ class _Model:
         self.learner = Learner(
             ledger,
             name=name,
-            start=Aimd(least=options.min, most=options.max, size=float(options.start)),
+            start=Aimd(least=options.min, most=options.max, size=float(options.first())),
             out=lambda: self.limiter.last.use.out,
             busy=lambda: not self.limiter.idle,
         )

@@ -247,7 +247,8 @@ class SharedLimiter:
     async def _exchange(self) -> Grant:
         settled = list(islice(self._settled.values(), _AT_ONCE))
         told = [(flow, flow.ask()) for flow in self._waiters if flow.grown]
-        since = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        since = loop.time()
         self._sent |= {one.lease for one in settled}
         grant = await self._ledger.exchange(
             self._name,
@@ -268,9 +269,15 @@ class SharedLimiter:
             asked = {flow.name for flow, _ in told}
             for flow in self._waiters:
                 flow.stale = flow.name not in asked
-        for lease in grant.leases:
-            self._take(lease)
-            self._until[lease.name] = since + self._ledger.lease_seconds
+        until = since + self._ledger.lease_seconds
+        if loop.time() < until:
+            for lease in grant.leases:
+                self._take(lease)
+                self._until[lease.name] = until
+        else:
+            # We were frozen: they ended before we heard of them, and may be somebody else's.
+            self._settled |= {one.name: Settled(one.name, tokens=0) for one in grant.leases}
+            self._all_anew()
         self._waiters.tidy()
         return grant
 

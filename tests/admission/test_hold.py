@@ -46,6 +46,21 @@ def test_pauses_double_from_burst_to_burst_until_calls_end_well() -> None:
     assert hold.until - now < 1_300
 
 
+@pytest.mark.parametrize("says", [0, 40])
+def test_who_only_refuses_is_asked_less_and_less_whatever_it_says(says: int) -> None:
+    hold, now = Hold(), NOW
+    asked = 0
+    while now < NOW + 600_000:
+        asked += 1
+        hold.refuse(now, now, asked, says)
+        assert hold.until >= now + says
+        now = hold.until + 1
+    assert asked < 25
+    hold.relent(hold.until)
+    hold.refuse(now, now, 1, says)
+    assert hold.until - now == max(20, says), "after a call that ended well, its word counts again"
+
+
 @pytest.mark.parametrize("concurrency", [1, 8, 64, 1000])
 def test_calls_return_one_by_one_and_not_all_at_once(concurrency: int) -> None:
     hold = Hold()

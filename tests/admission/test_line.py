@@ -80,6 +80,44 @@ def test_a_tenants_runs_get_no_more_than_one_run_of_another(count: int) -> None:
     assert abs(served.count("one") - served.count("many")) <= count + 1
 
 
+tenants = st.lists(
+    st.tuples(
+        st.sampled_from([0.25, 1.0, 3.0]),
+        st.lists(st.lists(costs, min_size=60, max_size=60), min_size=1, max_size=4),
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@given(tenants=tenants)
+def test_shares_of_tenants_are_within_one_call_of_each_run_of_their_weights(
+    tenants: list[tuple[float, list[list[int]]]],
+) -> None:
+    line = Line()
+    for tenant, (weight, runs) in enumerate(tenants):
+        for run, wanted in enumerate(runs):
+            line.ask(
+                f"a|{tenant}.{run}",
+                "a",
+                tenant=f"t{tenant}",
+                weight=weight,
+                costs=list(wanted),
+                now=NOW,
+            )
+    used = [0.0] * len(tenants)
+    # A run of a tenant weighs its part of the tenant's weight.
+    slack = [len(runs) * max(map(max, runs)) / weight for weight, runs in tenants]
+    while all(flow.costs for flow in line.flows.values()):
+        flow = line.first()
+        assert flow is not None
+        used[int(flow.tenant[1:])] += line.serve(flow, NOW)
+        for one, (weight, _) in enumerate(tenants):
+            for other, (heavy, _) in enumerate(tenants):
+                apart = abs(used[one] / weight - used[other] / heavy)
+                assert apart <= slack[one] + slack[other]
+
+
 def test_a_run_that_was_refunded_has_its_place_back() -> None:
     line = Line()
     for name in ("a|one", "a|two"):

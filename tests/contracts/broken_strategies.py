@@ -1,6 +1,7 @@
 """Strategies as an author might get them wrong, one fault each, and the right one."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,6 +71,27 @@ class LeaksOnCancel(Right):
     def cancelled(self, run: str, turn: Wait) -> None:
         if turn in self.waits[run]:
             self.waits[run].remove(turn)
+
+
+class RaisesOnCancel(Right):
+    """Who is cancelled in its turn passes it on, also to one that was cancelled as well."""
+
+    def leave(self, run: str) -> None:
+        self.out[run] -= 1
+        if self.waits[run] and self.out[run] < LIMIT:
+            self.out[run] += 1
+            self.next_turn(run).set_result(None)
+
+
+class IgnoresCancel(Right):
+    """Waits on, whoever cancels it."""
+
+    async def wait(self, run: str) -> None:
+        turn: Wait = asyncio.get_running_loop().create_future()
+        self.waits[run].append(turn)
+        while not turn.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({turn})
 
 
 class Overruns(Right):

@@ -34,6 +34,9 @@ def test_the_right_one_passes(test: str) -> None:
     ("made", "test", "says"),
     [
         (broken.LeaksOnCancel, "test_cancelling_leaks_nothing", "leak on cancel"),
+        (broken.RaisesOnCancel, "test_cancelling_leaks_nothing", "fault on cancel"),
+        (broken.IgnoresCancel, "test_cancelling_leaks_nothing", "cancelled in vain"),
+        (broken.IgnoresCancel, "test_nobody_starves", "cancelled in vain"),
         (broken.Overruns, "test_never_more_out_than_the_limit", "overrun: 3 permits"),
         (broken.LosesWakeUps, "test_a_wake_up_is_not_lost_with_who_it_went_to", "lost wake-up"),
         (broken.ReleasesTwice, "test_releasing_twice_gives_back_once", "double release"),
@@ -49,6 +52,7 @@ def test_a_fault_is_caught_by_name_with_a_small_example(
     assert says in text
     (example,) = re.findall(r"^[A-Z].*: holds\((.*?)^\)$", text, re.MULTILINE | re.DOTALL)
     assert 0 < len(example) < 200
+    assert not re.search(r"=,?$", example, re.MULTILINE), "an example shows its values"
 
 
 def test_any_order_of_events_finds_it_too_and_shows_the_steps() -> None:

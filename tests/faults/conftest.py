@@ -1,12 +1,9 @@
-"""A site for tests with worker processes: one executor on one store."""
+"""What the sites of these tests are like: which executors and stores, how long a run takes."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from paceline.testing.servers import Postgres, Valkey
 
-from tests.faults.site import Site, a_site
 from tests.processes import Simulator, simulator
 
 #: Seconds of a lease, concepts of a run, and how many of them may be at work.
@@ -39,27 +36,10 @@ def llm() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def site(
-    executor: str,
-    store: str,
-    tmp_path: Path,
-    llm: Simulator,
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-) -> Iterator[Site]:
-    """A site with nothing in it."""
-    more = {
+def site_settings() -> dict[str, str]:
+    """A short lease, and few concepts at work at once."""
+    return {
         "PACELINE_RUN__LEASE": f"{LEASE:g}",
         "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": str(LIMIT),
         "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "1",
     }
-    with a_site(
-        tmp_path,
-        executor,
-        store,
-        llm=llm,
-        valkey=valkey_server,
-        postgres=postgres_server,
-        more=more,
-    ) as it:
-        yield it

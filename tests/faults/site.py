@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 from paceline import Event, Roadmap
 from paceline.parts import open_executor, open_store
@@ -144,52 +145,46 @@ class Site:
         return True
 
 
-@contextmanager
-def a_site(
-    folder: Path,
+@pytest.fixture
+def site(
     executor: str,
     store: str,
-    *,
+    site_settings: dict[str, str],
+    tmp_path: Path,
     llm: Simulator,
-    valkey: Valkey,
-    postgres: Postgres | None,
-    more: dict[str, str],
+    valkey_server: Valkey,
+    postgres_server: Postgres,
 ) -> Iterator[Site]:
-    """A site with nothing in it; Redis is emptied before and after.
+    """A site with nothing in it, of the executor and the store that parametrize the test.
 
-    Args:
-        folder: for files.
-        executor: the executor's name.
-        store: ``sqlite`` or ``postgresql``.
-        llm: the simulated LLM.
-        valkey: the Redis.
-        postgres: the server for ``postgresql``.
-        more: settings of the environment.
+    ``llm`` and ``site_settings`` are fixtures of the test's module or folder; a module whose
+    servers are harmed has its own ``valkey_server`` and ``postgres_server``. Redis is emptied
+    before and after.
     """
+    postgres: Postgres | None
     if store == "sqlite":
-        postgres, database = None, str(folder / "paceline.db")
+        postgres, database = None, str(tmp_path / "paceline.db")
         url = f"sqlite:///{database}"
     else:
-        assert postgres is not None
-        database = f"site_{next(_numbers)}"
+        postgres, database = postgres_server, f"site_{next(_numbers)}"
         url = postgres.create_database(database)
     schema.upgrade(SecretStr(url))
     home = Home(
-        folder,
+        tmp_path,
         {
             "PACELINE_EXECUTOR": executor,
             "PACELINE_STORE__URL": url,
             "PACELINE_STORE__POOL_SIZE": "4",
             "PACELINE_STORE__MAX_OVERFLOW": "0",
-            "PACELINE_REDIS__URL": valkey.url_of(0),
+            "PACELINE_REDIS__URL": valkey_server.url_of(0),
             "PACELINE_STRATEGY": "per-roadmap,global",
             "PACELINE_STRATEGIES__GLOBAL__CONCURRENCY": "100",
             "PACELINE_PROVIDER__BASE_URL": llm.base_url,
             "PACELINE_PROVIDER__API_KEY": "sk-test",
-            **more,
+            **site_settings,
         },
     )
-    client = redis.Redis.from_url(valkey.url_of(0))
+    client = redis.Redis.from_url(valkey_server.url_of(0))
     client.flushall()
     llm.reset()
     try:

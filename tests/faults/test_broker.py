@@ -1,17 +1,15 @@
 """A broker that is lost and returns while workers of a queue live: everything is worked on."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from paceline.testing.proxy import Proxy
-from paceline.testing.servers import Postgres, Valkey
+from paceline.testing.servers import Valkey
 
 from tests.core.rig import a_roadmap
 from tests.eventually import eventually
 from tests.faults.conftest import CONCEPTS, LIMIT
-from tests.faults.site import PATIENCE, Site, a_site
-from tests.processes import Simulator
+from tests.faults.site import PATIENCE, Site
 
 #: What is done to the broker or the way to it, and how it is undone.
 FAULTS: dict[str, tuple[Callable[[Valkey, Proxy], None], Callable[[Valkey, Proxy], None]]] = {
@@ -26,57 +24,47 @@ def _most(server: Valkey, memory: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def own_valkey() -> Iterator[Valkey]:
+def valkey_server() -> Iterator[Valkey]:
     """A server that may be killed."""
     with Valkey() as server:
         yield server
 
 
 @pytest.fixture
-def broken(
-    executor: str,
-    tmp_path: Path,
-    llm: Simulator,
-    own_valkey: Valkey,
-    postgres_server: Postgres,
-) -> Iterator[tuple[Site, Proxy]]:
-    """A site whose broker is reached through a proxy; limits are per roadmap."""
-    with Proxy.to(own_valkey.url) as proxy:
-        more = {
-            "PACELINE_REDIS__URL": proxy.through(own_valkey.url),
-            "PACELINE_REDIS__TIMEOUT": "2",
-            "PACELINE_STRATEGY": "per-roadmap",
-            "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": str(LIMIT),
-            "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "1",
-            "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "1",
-        }
-        with a_site(
-            tmp_path,
-            executor,
-            "postgresql",
-            llm=llm,
-            valkey=own_valkey,
-            postgres=postgres_server,
-            more=more,
-        ) as site:
-            yield site, proxy
+def proxy(valkey_server: Valkey) -> Iterator[Proxy]:
+    """The way to it."""
+    with Proxy.to(valkey_server.url) as way:
+        yield way
+
+
+@pytest.fixture
+def site_settings(proxy: Proxy, valkey_server: Valkey) -> dict[str, str]:
+    """The broker behind the proxy; limits are per roadmap, and a worker has one run at once."""
+    return {
+        "PACELINE_REDIS__URL": proxy.through(valkey_server.url),
+        "PACELINE_REDIS__TIMEOUT": "2",
+        "PACELINE_STRATEGY": "per-roadmap",
+        "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": str(LIMIT),
+        "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "1",
+        "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "1",
+    }
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("store", ["postgresql"])
 @pytest.mark.parametrize("executor", ["celery", "arq"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_in_work_goes_on_and_one_that_waits_comes_next(
-    broken: tuple[Site, Proxy], own_valkey: Valkey, fault: str
+    site: Site, proxy: Proxy, valkey_server: Valkey, fault: str
 ) -> None:
-    site, proxy = broken
     harm, heal = FAULTS[fault]
     with site.worker() as worker:
         site.submit(a_roadmap(CONCEPTS, "first"), a_roadmap(CONCEPTS, "second"))
         eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
-        harm(own_valkey, proxy)
+        harm(valkey_server, proxy)
         before = site.count("artifacts")
         eventually(lambda: site.count("artifacts") >= before + LIMIT, PATIENCE)
-        heal(own_valkey, proxy)
+        heal(valkey_server, proxy)
         eventually(lambda: site.count("runs", "status = 'completed'") == 2, 2 * PATIENCE)
         assert worker.poll() is None
     assert site.count("artifacts") == 2 * 3 * CONCEPTS

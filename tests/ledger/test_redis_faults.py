@@ -1,6 +1,7 @@
 """The shared ledger through faults of the server and of the way to it."""
 
 import asyncio
+import json
 import random
 import re
 from collections.abc import AsyncIterator
@@ -218,6 +219,26 @@ def test_a_question_without_any_answer_is_asked_again_later(redis_url: str) -> N
             assert await take(ledger, "limiter", 0) == []
             assert await ledger.held("limit") == {"limiter": 4}
             await ledger.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_message_that_is_read_after_its_leases_ended_brings_none(redis_url: str) -> None:
+    async def scenario() -> None:
+        ledger = redis_ledger(redis_url, lease=10.0)
+        await take(ledger, "b", 1)
+
+        async def told(age: int) -> list[str]:
+            seconds, _ = await ledger._link.ask("TIME")
+            name = f"{9_000_000_000_000_000 - age}.{1000 * (int(seconds) - age)}.0:b|run"
+            message = json.dumps(["b", "limit", [name]])
+            await ledger._link.ask("PUBLISH", ledger._channel, message)
+            return [one.name for one in await ledger.changed("limit", holder="b", seconds=60)]
+
+        # A process that was frozen reads what was sent meanwhile; who lives is told again.
+        assert await told(age=8) == []
+        assert len(await told(age=0)) == 1
+        await ledger.close()
 
     asyncio.run(scenario())
 

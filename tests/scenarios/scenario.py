@@ -2,10 +2,10 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from paceline.testing.models import ModelProvider, Others, Steps
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Range = tuple[float, float]
 
@@ -122,6 +122,21 @@ class Expect(_Part):
     share: dict[str, Range] = Field(default_factory=dict[str, Range])
 
 
+class Real(_Part):
+    """That a scenario is played for real too, and how."""
+
+    speed: float = 1.0
+    """All times of the file are divided by it; not those of ours, as how often a worker looks."""
+    seconds: float | None = None
+    """Only the beginning is played, so many seconds of the file."""
+    lease: float = 30.0
+    """Seconds of real time."""
+    concepts: int = 400
+    """Of each run that has more."""
+    soak: bool = True
+    """Whether it is left to the long suites."""
+
+
 class Scenario(_Part):
     """One file."""
 
@@ -135,6 +150,20 @@ class Scenario(_Part):
     load: tuple[Load, ...] = (Load(),)
     event: tuple[Event, ...] = ()
     expect: tuple[Expect, ...]
+    real: Real | None = None
+
+    @model_validator(mode="after")
+    def _can_be_real(self) -> Self:
+        """Refuse what the simulator cannot do, or what cannot be sped up."""
+        model = self.provider
+        if self.real is not None:
+            virtual = model.knee or model.spread or model.foreign or model.tpm
+            virtual = virtual or model.charged != 1 or not (model.headers and model.retry_after)
+            if virtual or any(event.what == "clock jumps" for event in self.event):
+                raise ValueError("the simulator is no such provider")
+            if model.rpm and self.real.speed != 1:
+                raise ValueError("a minute of the ledger is a minute: real.speed must be 1")
+        return self
 
 
 def scenario_in(file: Path) -> Scenario:

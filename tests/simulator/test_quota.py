@@ -139,3 +139,27 @@ def test_no_more_calls_are_in_flight_than_allowed() -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(scenario())
+
+
+def test_limits_change_in_mid_run_and_what_was_used_stays_used() -> None:
+    async def scenario() -> None:
+        async with simulator(rpm=5) as clients:
+
+            async def change(words: str) -> int:
+                url = f"{clients.server.root_url}/__paceline/limits?{words}"
+                async with clients.http.post(url) as answer:
+                    return answer.status
+
+            for _ in range(3):
+                await clients.ask()
+            assert await change("rpm=3") == 200
+            with pytest.raises(openai.RateLimitError):
+                await clients.ask()
+            assert await change("rpm=4&max_concurrency=7") == 200
+            await clients.ask()
+            for wrong in ("", "rpm=0", "rpm=-1", "rpm=many", "speed=3", "rpm=9&x=1"):
+                assert await change(wrong) == 400
+            with pytest.raises(openai.RateLimitError):
+                await clients.ask()
+
+    asyncio.run(scenario())

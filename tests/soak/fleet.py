@@ -14,6 +14,13 @@ from tests.faults.site import PATIENCE, Site
 
 #: Seconds that a worker lives at most between being ready and its death.
 LONGEST_LIFE = 1.5
+#: Settings of a worker that works on four runs at once, whichever executor it has.
+FOUR_AT_ONCE = {
+    "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "4",
+    "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "4",
+    "PACELINE_EXECUTORS__CELERY__POOL": "threads",
+    "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "4",
+}
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pytest
 from paceline.roadmap import load_roadmap
@@ -15,9 +14,9 @@ from paceline.testing.servers import Postgres, Valkey
 
 from tests.end_to_end.conftest import ROADMAPS
 from tests.eventually import eventually
-from tests.faults.site import PATIENCE, Site, a_site
+from tests.faults.site import PATIENCE, Site
 from tests.processes import Simulator, simulator
-from tests.soak.fleet import Fleet, a_fleet
+from tests.soak.fleet import FOUR_AT_ONCE, Fleet, a_fleet
 from tests.soak.report import PROPERTY, Row, in_vain, missing, twice
 
 LEASE = 6.0
@@ -119,49 +118,46 @@ def llm() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def own_valkey() -> Iterator[Valkey]:
+def valkey_server() -> Iterator[Valkey]:
     """A Redis that may be killed."""
     with Valkey() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def own_postgres() -> Iterator[Postgres]:
+def postgres_server() -> Iterator[Postgres]:
     """A PostgreSQL that may be killed."""
     with Postgres() as server:
         yield server
 
 
 @pytest.fixture
+def proxy(llm: Simulator) -> Iterator[Proxy]:
+    """The way to the LLM."""
+    with Proxy.to(llm.base_url) as way:
+        yield way
+
+
+@pytest.fixture
+def site_settings(proxy: Proxy, llm: Simulator) -> dict[str, str]:
+    """The LLM behind the proxy, and parts that are soon missed."""
+    return {
+        "PACELINE_PROVIDER__BASE_URL": proxy.through(llm.base_url),
+        "PACELINE_RUN__LEASE": f"{LEASE:g}",
+        "PACELINE_RUN__POISON_AFTER": "100",
+        "PACELINE_STORE__CONNECT_TIMEOUT": "2",
+        "PACELINE_REDIS__TIMEOUT": "2",
+        **FOUR_AT_ONCE,
+    }
+
+
+@pytest.fixture
 def scene(
-    executor: str, tmp_path: Path, llm: Simulator, own_valkey: Valkey, own_postgres: Postgres
+    site: Site, proxy: Proxy, valkey_server: Valkey, postgres_server: Postgres
 ) -> Iterator[Scene]:
-    """Two workers at a site, with the LLM behind a proxy."""
-    with Proxy.to(llm.base_url) as proxy:
-        more = {
-            "PACELINE_PROVIDER__BASE_URL": proxy.through(llm.base_url),
-            "PACELINE_RUN__LEASE": f"{LEASE:g}",
-            "PACELINE_RUN__POISON_AFTER": "100",
-            "PACELINE_STORE__CONNECT_TIMEOUT": "2",
-            "PACELINE_REDIS__TIMEOUT": "2",
-            "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "4",
-            "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "4",
-            "PACELINE_EXECUTORS__CELERY__POOL": "threads",
-            "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "4",
-        }
-        with (
-            a_site(
-                tmp_path,
-                executor,
-                "postgresql",
-                llm=llm,
-                valkey=own_valkey,
-                postgres=own_postgres,
-                more=more,
-            ) as site,
-            a_fleet(site, random.Random(0)) as fleet,
-        ):
-            yield Scene(site, fleet, own_valkey, own_postgres, proxy)
+    """Two workers at a site."""
+    with a_fleet(site, random.Random(0)) as fleet:
+        yield Scene(site, fleet, valkey_server, postgres_server, proxy)
 
 
 def saved(site: Site, artifacts: int) -> None:
@@ -171,11 +167,13 @@ def saved(site: Site, artifacts: int) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("store", ["postgresql"])
 @pytest.mark.parametrize("executor", ["in-process", "celery", "arq"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_happens_everything_is_made_once(
     scene: Scene,
     executor: str,
+    store: str,
     fault: str,
     pytestconfig: pytest.Config,
     record_property: Callable[[str, object], None],
@@ -197,7 +195,7 @@ def test_whatever_happens_everything_is_made_once(
     row = Row(
         fault=fault,
         executor=executor,
-        store="postgresql",
+        store=store,
         times=TIMES,
         runs=site.count("runs"),
         lost=missing(site, ARTIFACTS),

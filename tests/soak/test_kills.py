@@ -3,17 +3,15 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 from paceline.roadmap import Roadmap, load_roadmap
-from paceline.testing.servers import Postgres, Valkey
 
 from tests.end_to_end.conftest import ROADMAPS
 from tests.eventually import eventually
-from tests.faults.site import PATIENCE, Site, a_site
+from tests.faults.site import PATIENCE, Site
 from tests.processes import Simulator, simulator
-from tests.soak.fleet import Fleet, a_fleet
+from tests.soak.fleet import FOUR_AT_ONCE, Fleet, a_fleet
 from tests.soak.report import PROPERTY, Row, in_vain, missing, twice
 
 LEASE = 2.0
@@ -40,34 +38,15 @@ def llm() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def site(
-    executor: str,
-    store: str,
-    tmp_path: Path,
-    llm: Simulator,
-    valkey_server: Valkey,
-    postgres_server: Postgres,
-) -> Iterator[Site]:
-    more = {
+def site_settings() -> dict[str, str]:
+    """A short lease, and workers that have each half of the work."""
+    return {
         "PACELINE_RUN__LEASE": f"{LEASE:g}",
         # Here nobody dies of a run's fault: it may lose as many owners as it happens to.
         "PACELINE_RUN__POISON_AFTER": "100",
         "PACELINE_RUN__GRACE": "0.1",
-        "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "4",
-        "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "4",
-        "PACELINE_EXECUTORS__CELERY__POOL": "threads",
-        "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "4",
+        **FOUR_AT_ONCE,
     }
-    with a_site(
-        tmp_path,
-        executor,
-        store,
-        llm=llm,
-        valkey=valkey_server,
-        postgres=postgres_server,
-        more=more,
-    ) as it:
-        yield it
 
 
 @pytest.mark.soak

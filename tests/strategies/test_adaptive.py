@@ -310,9 +310,17 @@ def test_is_made_of_the_settings_and_stands_last() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "start"),
+    [({}, 8), ({"max": 4}, 4), ({"min": 20}, 20), ({"min": 2, "max": 6, "start": 3}, 3)],
+)
+def test_begins_within_its_bounds(options: dict[str, int], start: int) -> None:
+    assert worker(LeaseLedger(), "a", **options).explain() == f"{start} calls to begin with"
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"min": 9}, "must rise in this order"),
+        ({"min": 9, "max": 8}, "must rise in this order"),
         ({"start": 5, "max": 4}, "min = 1, start = 5, max = 4"),
         ({"min": 0}, "strategies.adaptive.min"),
         ({"maximum": 4}, "did you mean 'max'?"),

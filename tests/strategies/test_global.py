@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from paceline import Done, Grant, Refused, Work
 from paceline.context import Context
 from paceline.errors import PartUnavailable
-from paceline.ledger import Ask, Quota, Settled
+from paceline.ledger import Ask, Ledger, Quota, Settled
 from paceline.plugins import Plugins
 from paceline.settings.model import Settings
 from paceline.strategy import Stack
+from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual
 from paceline.work import Level
 from paceline_adapters.memory.ledger import MemoryLedger
@@ -75,9 +76,10 @@ class Unreliable(MemoryLedger):
         return await super().renew(limit, holder=holder, leases=leases)
 
 
-def limiter_over(ledger: MemoryLedger, limit: int) -> SharedLimiter:
+def limiter_over(ledger: Ledger, limit: int, *, holder: str | None = None) -> SharedLimiter:
     """One more process that uses the limit."""
-    return SharedLimiter(ledger, name="limit", quota=lambda: Quota(concurrency=limit))
+    quota = Quota(concurrency=limit)
+    return SharedLimiter(ledger, name="limit", quota=lambda: quota, holder=holder)
 
 
 def calls(limit: int) -> Quota:
@@ -398,6 +400,44 @@ def test_leases_that_ended_too_early_are_told_and_their_release_does_no_harm() -
         for permit in permits:
             permit.release(Done())
         await worker.close()
+
+    run_virtual(scenario())
+
+
+def test_an_answer_that_comes_after_its_leases_ended_starts_nothing() -> None:
+    class Late(LeaseLedger):
+        late = 40.0  # the process was frozen before it read the answer
+
+        async def exchange(
+            self,
+            limit: str,
+            *,
+            quota: Quota,
+            holder: str,
+            asks: Sequence[Ask] = (),
+            settled: Sequence[Settled] = (),
+        ) -> Grant:
+            grant = await super().exchange(
+                limit, quota=quota, holder=holder, asks=asks, settled=settled
+            )
+            wait, self.late = self.late, 0.0
+            await asyncio.sleep(wait)
+            return grant
+
+    async def scenario() -> None:
+        ledger = Late()
+        frozen, other = (limiter_over(ledger, 2, holder=name) for name in "ab")
+        waits = [asyncio.create_task(frozen.admit(work())) for _ in range(2)]
+        await asyncio.sleep(35)
+        permits = [await other.admit(work()) for _ in range(2)]
+        await asyncio.sleep(30)
+        assert not any(wait.done() for wait in waits)
+        for permit in permits:
+            permit.release(Done())
+        for wait in waits:
+            (await wait).release(Done())
+        for limiter in (frozen, other):
+            await limiter.close()
 
     run_virtual(scenario())
 

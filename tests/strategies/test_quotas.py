@@ -129,6 +129,86 @@ def test_the_runs_of_a_tenant_share_over_all_workers() -> None:
     run_virtual(scenario())
 
 
+@settings(max_examples=6)
+@given(
+    tenants=st.lists(
+        st.tuples(
+            st.sampled_from([0.5, 1.0, 3.0]), st.integers(1, 3), st.sampled_from([100, 300, 900])
+        ),
+        min_size=2,
+        max_size=3,
+    ),
+    seed=st.integers(0, 3),
+)
+def test_shares_of_tenants_are_within_a_call_of_each_run_and_process_of_their_weights(
+    tenants: list[tuple[float, int, int]], seed: int
+) -> None:
+    async def scenario() -> None:
+        office = Office(Quota(tokens=60_000), workers=3, seed=seed)
+        for tenant, (weight, runs, tokens) in enumerate(tenants):
+            for run in range(runs):
+                office.busy(
+                    (tenant + run) % 3,
+                    f"{tenant}-{run}",
+                    callers=60,
+                    tokens=tokens,
+                    seconds=2,
+                    tenant=f"tenant-{tenant}",
+                    weight=weight,
+                )
+        await asyncio.sleep(300)
+        used = [
+            sum(office.provider.tokens_of(f"{tenant}-{run}", since=60) for run in range(runs))
+            for tenant, (_, runs, _) in enumerate(tenants)
+        ]
+        slack = [(runs + 3) * 1.5 * tokens / weight for weight, runs, tokens in tenants]
+        for one, (weight, _, _) in enumerate(tenants):
+            for other, (heavy, _, _) in enumerate(tenants):
+                apart = abs(used[one] / weight - used[other] / heavy)
+                assert apart <= slack[one] + slack[other]
+        await office.end()
+
+    run_virtual(scenario(), seed=seed)
+
+
+ends = st.sampled_from(["done", "refused", "never arrived", "cancelled"])
+
+
+@settings(max_examples=25)
+@given(calls=st.lists(st.tuples(st.integers(1, 900), st.integers(1, 3_000), ends), max_size=40))
+def test_what_was_reserved_is_what_the_provider_counted_and_what_was_refunded(
+    calls: list[tuple[int, int, str]],
+) -> None:
+    async def scenario() -> None:
+        workers = [GlobalLimit(Quota(tokens=1_000_000), ledger, holder=name) for name in "ab"]
+
+        async def one(number: int, cost: int, real: int, end: str) -> None:
+            await asyncio.sleep(number / 7)
+            waits = asyncio.create_task(workers[number % 2].admit(call(tokens=cost)))
+            if end == "cancelled" and number % 3:
+                waits.cancel()  # before, or in the moment in which, it would be admitted
+                await asyncio.wait({waits})
+                if waits.cancelled():
+                    return
+            permit = await waits
+            await asyncio.sleep(1)
+            if end == "done":
+                permit.release(Done(real))
+            else:
+                permit.release(Refused(0.0) if end == "refused" else Failed())
+
+        await asyncio.gather(*(one(number, *each) for number, each in enumerate(calls)))
+        await asyncio.sleep(1)
+        for worker in workers:
+            await worker.close()
+        use = (await ledger.exchange(f"global:{KEY}", quota=Quota(tokens=1), holder="c")).use
+        assert use.tokens == sum(real for _, real, end in calls if end == "done")
+        assert use.out == 0
+
+    ledger = LeaseLedger()
+    run_virtual(scenario())
+
+
 def test_a_small_run_behind_large_ones_is_served_at_once() -> None:
     async def scenario() -> None:
         office = Office(Quota(requests=110), workers=4)

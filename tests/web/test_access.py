@@ -9,6 +9,8 @@ import httpx2
 import pytest
 from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
+from paceline_adapters.web.access import TICKET_SECONDS, Access
+from paceline_adapters.web.problems import Problem
 from paceline_adapters.web.server import listen
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -160,7 +162,7 @@ def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -> None
     async def scenario() -> None:
         web = WebSettings(max_streams=3, max_streams_per_client=2)
         web = web.model_copy(update={"tokens": tokens().tokens})
-        async with site(tmp_path, web=web) as here:
+        async with site(tmp_path, web=web, token=WRITER) as here:
             path = f"{here.ws}/ws/runs"
             reads, writes = bearer(READER), bearer(WRITER)
             async with connect(path, additional_headers=reads) as one:
@@ -168,6 +170,11 @@ def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -> None
                     await asyncio.gather(one.recv(), two.recv())
                     more = await refused_socket(here, "/ws/runs", additional_headers=reads)
                     assert more == 429
+                    run_id = await here.submitted(a_roadmap("r", "c"))
+                    stream = f"/api/runs/{run_id}/events"
+                    told = await here.client.get(stream, headers=reads)
+                    problem(told, 429, "too-many-streams")
+                    assert int(told.headers["retry-after"]) > 0
                     async with connect(path, additional_headers=writes) as three:
                         await three.recv()
                         full = await refused_socket(here, "/ws/runs", additional_headers=writes)
@@ -209,3 +216,125 @@ def test_a_tenant_sees_and_steers_its_own_runs_alone(tmp_path: Path) -> None:
 def test_beyond_loopback_a_token_is_enough() -> None:
     with listen(tokens(), "0.0.0.0", 0) as listening:
         assert listening.getsockname()[1] > 0
+
+
+def test_a_page_of_a_friends_origin_may_read_what_is_answered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        friend = {"Origin": "https://friend.example"}
+        asks = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+        }
+        web = WebSettings.model_validate({"origins": ["https://Friend.example/"]})
+        async with site(tmp_path, web=web) as here:
+            client = here.client
+            asked = await client.options("/api/runs", headers={**friend, **asks})
+            assert asked.status_code == 200
+            assert asked.headers["access-control-allow-origin"] == "https://friend.example"
+            assert "POST" in asked.headers["access-control-allow-methods"]
+            made = await client.post(
+                "/api/runs", content=a_roadmap("r", "c").to_json(), headers=friend
+            )
+            assert made.status_code == 201
+            assert made.headers["access-control-allow-origin"] == "https://friend.example"
+            assert "access-control-allow-credentials" not in made.headers
+            for stranger in ("https://evil.example", "null"):
+                evil = {"Origin": stranger}
+                asked = await client.options("/api/runs", headers={**evil, **asks})
+                assert asked.status_code == 400
+                seen = await client.get("/api/runs", headers=evil)
+                for answer in (asked, seen):
+                    assert "access-control-allow-origin" not in answer.headers
+        async with site(tmp_path) as here:
+            answer = await here.client.options("/api/runs", headers={**friend, **asks})
+            problem(answer, 405, "method-not-allowed")
+            assert "access-control-allow-origin" not in answer.headers
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [b"Authorization: Bearer " + WRITER.encode(), b"Authorization: Bearer wrong-0123456789"],
+        [b"Authorization: Bearer wrong-0123456789", b"Authorization: Bearer " + WRITER.encode()],
+        [b"Authorization: " + WRITER.encode()],
+        [b"Authorization: Token " + WRITER.encode()],
+        [b"Authorization: Bearer"],
+        [b"Authorization: Bearer \xff\xfe"],
+        [b"Authorization: Bearer " + WRITER.upper().encode()],
+        [b"Authorization: Bearer " + WRITER.encode() + b" more"],
+        [b"Cookie: token=" + WRITER.encode()],
+        [b"X-Token: " + WRITER.encode()],
+    ],
+)
+def test_a_token_is_in_one_header_whole_or_nowhere(tmp_path: Path, sent: list[bytes]) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, web=tokens()) as here:
+
+            async def status(*headers: bytes) -> bytes:
+                host, port = here.url.removeprefix("http://").split(":")
+                reader, writer = await asyncio.open_connection(host, int(port))
+                lines = [b"GET /api/runs?token=" + WRITER.encode() + b" HTTP/1.0", *headers]
+                writer.write(b"\r\n".join([*lines, b"", b""]))
+                answer = await reader.read()
+                writer.close()
+                assert WRITER.encode() not in answer
+                return answer.split()[1]
+
+            assert await status(*sent) == b"401"
+            assert await status(b"aUTHORIZATION:  bearer   " + WRITER.encode()) == b"200"
+
+    run(scenario())
+
+
+def test_a_ticket_is_good_on_every_server_that_has_the_tokens(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            site(tmp_path, web=tokens(), token=READER) as one,
+            site(tmp_path, web=tokens(), token=READER) as two,
+            site(tmp_path, web=_other_tokens(), token=WRITER) as stranger,
+        ):
+            for _ in range(2):
+                ticket = (await one.client.post("/api/tickets")).json()["ticket"]
+                path = f"/ws/runs?ticket={ticket}"
+                async with connect(f"{two.ws}{path}") as client:
+                    assert "hello" in str(await client.recv())
+                assert await refused_socket(two, path) == 401
+                assert await refused_socket(stranger, path) == 401
+
+    run(scenario())
+
+
+def _other_tokens() -> WebSettings:
+    return WebSettings.model_validate({"tokens": [{"token": WRITER}]})
+
+
+def test_a_ticket_that_was_changed_or_is_too_old_opens_nothing() -> None:
+    now = [1_000_000.0]
+    access = Access(tokens(), clock=lambda: now[0])
+    reader = access.caller([f"Bearer {READER}"], "here")
+    writer = access.caller([f"Bearer {WRITER}"], "here")
+
+    def opens(ticket: str) -> bool:
+        try:
+            return access.redeem(ticket) == reader
+        except Problem as problem:
+            assert problem.status == 401
+            return False
+
+    ticket = access.ticket(reader)
+    name, until, rest = ticket.split(".", 2)
+    for odd in (
+        *("", ".", "...", "a.b.c.d", "\x00", "é.1.2.3", ticket[:-1], ticket + "0", ticket.upper()),
+        f"{name}.{int(until) + 9}.{rest}",
+        f"{writer.name}.{until}.{rest}",
+        f".{until}.{rest}",
+    ):
+        assert not opens(odd), odd
+    assert opens(ticket)
+    assert not opens(ticket)
+    late = access.ticket(reader)
+    now[0] += TICKET_SECONDS + 1
+    assert not opens(late)
+    assert opens(access.ticket(reader))

@@ -9,14 +9,17 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, HTTPException
 from paceline.settings.model import Settings
-from paceline_adapters.web import Backend, create_app
+from paceline_adapters.web import Backend, create_app, router
 from paceline_adapters.web.server import Server, config_of, listen
+from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.cli.conftest import a_roadmap
-from tests.web.conftest import run
+from tests.eventually import eventually_async
+from tests.web.conftest import Working, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "embed.md"
 
@@ -67,13 +70,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
-    code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
+def documented(number: int) -> dict[str, Any]:
+    """The names of one of the page's examples, run."""
+    code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": "example"}
-    exec(compile(code, "example", "exec"), names)
+    exec(compile(code[number], "example", "exec"), names)
+    return names
+
+
+def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
+    app = documented(0)["app"]
 
     async def scenario() -> None:
-        async with serving(names["app"]) as place:
+        async with serving(app) as place:
             await submit_and_hear(f"{place}/content")
 
     run(scenario())
@@ -98,5 +107,68 @@ def test_the_whole_application_can_be_mounted(folder: Path) -> None:
                 page = await client.get(f"http://{place}/paceline/")
                 assert page.headers["content-type"].startswith("text/html")
                 assert (await client.get(f"http://{place}/api/runs")).status_code == 404
+
+    run(scenario())
+
+
+def test_the_documented_objects_serve_without_our_routes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generate = documented(1)["generate"]
+    settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
+
+    async def scenario() -> None:
+        async with Backend(settings, work=False) as backend:
+            generating = asyncio.create_task(generate(backend, a_roadmap("r", "c")))
+
+            async def submitted() -> str:
+                return "".join(one.run_id for one in await backend.store.runs())
+
+            work = await Working.on(backend, await eventually_async(submitted))
+            await work.complete("c")
+            await work.end()
+            await generating
+
+    run(scenario())
+    told = capsys.readouterr().out.splitlines()
+    assert "content_generation_finished" in told[-1]
+    assert re.match(r"\d+-\d+ \{", told[-1])
+
+
+def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
+    settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
+    backend = Backend(settings, work=False)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with backend:
+            yield
+
+    def login(connection: HTTPConnection) -> None:
+        if connection.headers.get("x-user") != "me":
+            raise HTTPException(401, "Log in first")
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(router(backend), prefix="/content", dependencies=[Depends(login)])
+
+    async def scenario() -> None:
+        async with serving(app) as place, httpx2.AsyncClient(timeout=60) as client:
+            me = {"x-user": "me"}
+            runs = f"http://{place}/content/api/runs"
+            assert (await client.get(runs, headers=me)).status_code == 200
+            for answer in (
+                await client.get(runs),
+                await client.post(runs, content=a_roadmap("r", "c").to_json()),
+            ):
+                assert answer.status_code == 401
+                assert answer.headers["content-type"] == "application/problem+json"
+            url = f"ws://{place}/content/ws/runs"
+            async with connect(url, open_timeout=60, additional_headers=me) as socket:
+                assert "hello" in str(await socket.recv())
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(url, open_timeout=60):
+                    pass
+            assert refused.value.response.status_code in {401, 403}
+            assert not (await client.get(runs, headers=me)).json()["runs"]
 
     run(scenario())

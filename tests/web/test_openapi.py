@@ -23,7 +23,8 @@ include-name = "POST /api/runs"
 expected-statuses = ["2xx", "401", "403", "404", "422"]
 """
 
-#: Who asks: two tenants, of whom neither may be shown what is the other's, and one who may read.
+#: Who asks: two tenants, and one who may only read. (That no tenant is shown what is another's
+#: has tests of its own: random requests hardly ever name another's run.)
 TOKENS = {
     "acme": '{token = "acme-0123456789ab", tenant = "acme"}',
     "rival": '{token = "rival-0123456789a", tenant = "rival"}',

@@ -19,7 +19,6 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from tests.cli.conftest import a_roadmap
 from tests.eventually import eventually, eventually_async
 from tests.processes import Home, simulator
-from tests.web.conftest import run
 from tests.web.listening import Heard, position
 from tests.web.serving import Served, served
 
@@ -194,4 +193,4 @@ def test_who_comes_again_after_a_kill_hears_exactly_what_it_missed(
             told = {one["concept_id"] for one in published if one["status"] == "completed"}
             assert told - {None} == set(CONCEPTS)
 
-        run(scenario())
+        asyncio.run(scenario())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,3 +145,49 @@ def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> Non
     )
     assert refused.returncode == 2, refused.stderr
     assert "pip install 'paceline[web]'" in refused.stderr
+
+
+def test_a_follower_takes_up_a_run_where_it_is_told_to(tmp_path: Path) -> None:
+    with (
+        simulator("--speed", "100") as llm,
+        served(tmp_path, token=TOKEN, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
+    ):
+        body = a_roadmap("learn", "one", "two").to_json().encode()
+        run_id = server.ask("/api/runs", body=body)["run"]["run_id"]
+        watch(server, run_id)
+        # The memory of the server keeps what it published: from the first event on.
+        all_of_it = _events(watch(server, run_id, "--json", "--after", "0-0"))
+        assert [one["offset"] for one in all_of_it] == list(range(1, len(all_of_it) + 1))
+        assert all_of_it[-1]["type"] == "content_generation_finished"
+        third = f"{all_of_it[2]['epoch']}-3"
+        assert _events(watch(server, run_id, "--json", "--after", third)) == all_of_it[3:]
+        lost = _events(watch(server, run_id, "--json", "--after", "1-1"))
+        assert [one["type"] for one in lost] == ["resync_required", "content_generation_finished"]
+        last = f"{all_of_it[-1]['epoch']}-{len(all_of_it)}"
+        assert _events(watch(server, run_id, "--json", "--after", last)) == []
+
+
+def test_a_follower_sees_its_tenants_runs_alone(tmp_path: Path) -> None:
+    tokens = (
+        '[{token = "acme-0123456789ab", tenant = "acme"}, '
+        '{token = "rival-0123456789a", tenant = "rival"}]'
+    )
+    with (
+        simulator("--speed", "100") as llm,
+        served(
+            tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url, PACELINE_WEB__TOKENS=tokens
+        ) as server,
+    ):
+        acme = Served(server.url, server.process, "acme-0123456789ab")
+        rival = Served(server.url, server.process, "rival-0123456789a")
+        body = a_roadmap("learn", *(f"c{n}" for n in range(6))).to_json().encode()
+        ids = {one: one.ask("/api/runs", body=body)["run"]["run_id"] for one in (acme, rival)}
+        for one, other in ((acme, rival), (rival, acme)):
+            assert {event["task_id"] for event in _events(watch(one, "--json"))} <= {ids[one]}
+            assert "completed, 6/6 concepts" in watch(one, "learn")
+            assert "no run" in watch(one, ids[other], code=2)
+        assert "PACELINE_TOKEN" in watch(Served(server.url, server.process, None), code=2)
+
+
+def _events(lines: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from paceline.settings.model import WebSettings
+from paceline_adapters.sql import schema
+from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -374,5 +376,69 @@ def test_an_end_that_was_seen_is_no_later_end(tmp_path: Path) -> None:
                 heard = [event async for event in events]
             assert heard[-1]["status"] == "failed"
             assert heard[-1]["type"] == "content_generation_finished"
+
+    run(scenario())
+
+
+def test_who_leaves_before_the_door_is_open_is_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path) as here:
+            run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
+            # A place of the future makes the server wait a moment before it opens the socket.
+            path = f"/ws/runs/{run_id}?after=9999999999999-1"
+            host, port = here.url.removeprefix("http://").split(":")
+            for _ in range(3):
+                _, writer = await asyncio.open_connection(host, int(port))
+                asked = (
+                    f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n"
+                    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                )
+                writer.write(asked.encode())
+                await writer.drain()
+                await eventually_async(lambda: here.backend.hub.known(run_id) is not None)
+                writer.transport.abort()
+                await eventually_async(lambda: here.backend.hub.known(run_id) is None)
+
+    run(scenario())
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+def test_two_servers_behind_one_store_tell_and_steer_the_same(
+    tmp_path: Path, postgres_url: str, redis_url: str
+) -> None:
+    schema.upgrade(SecretStr(postgres_url))
+    parts = {"store": postgres_url, "redis": {"url": redis_url}}
+
+    async def scenario() -> None:
+        async with site(tmp_path, **parts) as one, site(tmp_path, **parts) as two:  # type: ignore[arg-type]
+            key = {"Idempotency-Key": "k"}
+            body = a_roadmap("r", *CONCEPTS).to_json()
+            answers = await asyncio.gather(
+                *(here.client.post("/api/runs", content=body, headers=key) for here in (one, two))
+            )
+            assert sorted(answer.status_code for answer in answers) == [200, 201]
+            [run_id] = {answer.json()["run"]["run_id"] for answer in answers}
+            async with (
+                socket(one, f"/ws/runs/{run_id}") as first,
+                socket(two, "/ws/runs?level=concept") as second,
+            ):
+                heard: list[list[Heard]] = [await first.events(1), await second.events(1)]
+                work = await Working.on(two.backend, run_id)
+                await work.complete("c0")
+                heard[0] += await first.events(2)
+                heard[1] += await second.events(2)
+                assert told(heard[0]) == told(heard[1])
+                assert heard[0][1:] == heard[1][1:], "the same events in the same places"
+                place = position(heard[0][-1])
+                await work.complete("c1")
+            async with socket(two, f"/ws/runs/{run_id}?after={place}") as client:
+                assert told(await client.events(1)) == [("c1", "completed")]
+            asked = (await two.client.post(f"/api/runs/{run_id}/cancel")).json()["run"]
+            assert asked["cancel_requested"]
+            shown = (await one.client.get(f"/api/runs/{run_id}")).json()
+            assert shown["cancel_requested"]
 
     run(scenario())

@@ -22,8 +22,8 @@ local EPOCH, LEASES, LINE, FLOWS, IDLE, COUNTS, SEEN, MAIL = unpack(KEYS)
 local operation, holder, lease, confirm = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local MINUTE, SLOT, MARGIN, AHEAD, BURST, BREATH = 60000, 500, 500, 1.05, 1500, 250
-local FIRST, LONGEST, RETURN, TOGETHER = 1000, 60000, 5000, 100
-local LATE, BACKUP, FORGET = 250, 250, 60000
+local FIRST, LONGEST, LEAST, RETURN, TOGETHER = 1000, 60000, 20, 5000, 100
+local LATE, BACKUP, FORGET = 250, 1000, 60000
 local KEEP = 60000 -- keys are given longer to live as often, and when the limit falls idle
 local MOST = 1000000000
 local MONTH = 30 * 24 * 3600 * 1000
@@ -235,9 +235,12 @@ local function refuse(granted, number, retry_after)
   if granted > state.began then
     state.began = now
     state.strikes = min(state.strikes + 1, 30)
+    local doubled = 2 ^ (state.strikes - 1)
     if retry_after < 0 then
-      local pause = min(LONGEST, FIRST * 2 ^ (state.strikes - 1))
+      local pause = min(LONGEST, FIRST * doubled)
       retry_after = floor(pause * 3 / 4) + (number % 10007) * 7919 % floor(pause / 2)
+    else
+      retry_after = max(retry_after, min(LONGEST, LEAST * doubled))
     end
   end
   if retry_after >= 0 then
@@ -374,9 +377,17 @@ end
 
 -- -- leases ------------------------------------------------------------------------------
 
-local function forget(who)
-  call('ZREM', SEEN, who)
-  call('HDEL', MAIL, who)
+local function mail_of(who)
+  local packed = call('HGET', MAIL, who)
+  return packed and cmsgpack.unpack(packed) or {}
+end
+
+local function keep_mail(who, mail)
+  if #mail > 0 then
+    call('HSET', MAIL, who, cmsgpack.pack(mail))
+  else
+    call('HDEL', MAIL, who)
+  end
 end
 
 local function clear()
@@ -391,18 +402,24 @@ local function clear()
   if #over > 0 then call('ZREM', LEASES, unpack(over)) end
   for _, name in ipairs(over) do
     local _, _, _, key = parse(name)
-    if key then forget(owner(key)) end
+    if key then
+      local who = owner(key)
+      call('ZREM', SEEN, who)
+      local mail, left = mail_of(who), {}
+      for _, other in ipairs(mail) do
+        if other ~= name then left[#left + 1] = other end
+      end
+      if #mail > 0 then keep_mail(who, left) end
+    end
   end
   local dead = call('ZRANGEBYSCORE', SEEN, '-inf', exact(now), 'LIMIT', 0, AT_ONCE)
-  for _, who in ipairs(dead) do forget(who) end
+  for _, who in ipairs(dead) do
+    call('ZREM', SEEN, who)
+    call('HDEL', MAIL, who)
+  end
 end
 
 local function see() call('ZADD', SEEN, exact(now + lease), holder) end
-
-local function mail_of(who)
-  local packed = call('HGET', MAIL, who)
-  return packed and cmsgpack.unpack(packed) or {}
-end
 
 local function lower(set_to, said, follow)
   if said == 0 or (not set_to and not follow) then return set_to end
@@ -587,7 +604,7 @@ end
 
 -- ARGV: 5 JSON: {limit, channel, quota {concurrency, requests, tokens, follow}, asks,
 -- settled, heard}. Answers {ms or -1, reason, leases out, requests and tokens used and their
--- quotas or -1, whether the holder was unknown, number of the last lease; leases…}.
+-- quotas or -1, whether the holder was unknown, number of the last lease, the time; leases…}.
 local function exchange()
   local limit, channel, may, asks, settled, heard = unpack(cjson.decode(ARGV[5]), 1, 6)
   local quota = {follow = may[4]}
@@ -610,17 +627,11 @@ local function exchange()
   local most = effective(quota)
   local granted, reason, wait, next_one = grant(most)
   deliver(granted, unread, limit)
-  if not granted[holder] and #unread ~= #mail then
-    if #unread > 0 then
-      call('HSET', MAIL, holder, cmsgpack.pack(unread))
-    else
-      call('HDEL', MAIL, holder)
-    end
-  end
+  if not granted[holder] and #unread ~= #mail then keep_mail(holder, unread) end
   local answer = {
     watch(wait, next_one, limit), reason or '', call('ZCARD', LEASES),
     state['requests.total'], state['tokens.total'], most.requests or -1, most.tokens or -1,
-    forgotten and 1 or 0, exact(state.number),
+    forgotten and 1 or 0, exact(state.number), exact(now),
   }
   for _, name in ipairs(unread) do answer[#answer + 1] = name end
   save()

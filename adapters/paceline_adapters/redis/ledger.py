@@ -11,6 +11,7 @@ the limit begin open. What remains is a server that loses its data *and* all its
 at once: for ``settle_in`` seconds after its start, new processes wait for the old ones.
 """
 
+import asyncio
 import json
 import secrets
 from collections import defaultdict
@@ -84,6 +85,7 @@ class RedisLedger(Ledger):
             silence=min(link.timeout, lease_seconds / 3),
         )
         self._joined: set[str] = set()
+        self._ahead: dict[str, float] = {}  # limit → its clock before the loop's, at most
         self._inboxes: defaultdict[tuple[str, str], Inbox] = defaultdict(Inbox)
 
     async def exchange(
@@ -110,11 +112,12 @@ class RedisLedger(Ledger):
             heard,
         ]
         words = json.dumps(question, separators=(",", ":"))
+        asked = asyncio.get_running_loop().time()
         answer = await self._run("exchange", limit, holder, words)
-        ends, reason, out, requests, tokens, request_quota, token_quota, forgotten, upto = answer[
-            :9
-        ]
-        leases = _leases(cast("list[str]", answer[9:]))
+        ends, reason, out, requests, tokens, request_quota, token_quota, forgotten = answer[:8]
+        upto, now = answer[8:10]
+        self._ahead[limit] = int(now) / 1000 - asked
+        leases = _leases(cast("list[str]", answer[10:]))
         return Grant(
             leases=inbox.answered(heard, leases, int(upto)),
             expires_in=None if ends < 0 else ends / 1000,
@@ -210,10 +213,15 @@ class RedisLedger(Ledger):
     def _heard(self, message: str) -> None:
         try:
             holder, limit, names = json.loads(message)
-            leases = _leases(list(names))
+            holder, limit = str(holder), str(limit)
+            leases = [name for name in map(read_name, list(names)) if name is not None]
         except (ValueError, TypeError):
             return  # not ours
-        self._inboxes[str(limit), str(holder)].push(leases)
+        # Who was frozen reads late: what may end before it is confirmed is left to the answer of
+        # the next exchange, which tells of all that lives.
+        now = asyncio.get_running_loop().time() + self._ahead.get(limit, 0.0)
+        young = [one for one in leases if now - one.granted / 1000 < self.confirm_seconds / 2]
+        self._inboxes[limit, holder].push(one.lease() for one in young)
 
     def _ring_all(self) -> None:
         # What was published while nobody listened is unknown.

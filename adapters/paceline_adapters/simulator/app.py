@@ -29,6 +29,10 @@ _CHAT = "/v1/chat/completions"
 #: nginx's status for a client that went before the answer.
 _CLIENT_GONE = 499
 
+#: Options whose limits can be changed, and what the quota calls them.
+_LIMITS = {"rpm": "requests", "tpm": "tokens", "max_concurrency": "concurrency"}
+_EXPECTED = f"expected are {', '.join(_LIMITS)}, each a number above 0"
+
 _logger = logging.getLogger("paceline.simulator")
 
 
@@ -72,6 +76,7 @@ class Routes:
                 web.get("/v1/models/{name:.+}", self._model),
                 web.get("/__paceline/stats", self._stats),
                 web.post("/__paceline/reset", self._reset),
+                web.post("/__paceline/limits", self._limits),
                 web.get("/healthz", self._health),
             ]
         )
@@ -165,6 +170,14 @@ class Routes:
         self._engine.reset(quota=request.query.get("quota") == "true")
         return web.json_response(self._engine.tally.snapshot().model_dump())
 
+    async def _limits(self, request: web.Request) -> web.StreamResponse:
+        given = dict(request.query)
+        wrong = [f"{name}={text}" for name, text in given.items() if not _is_limit(name, text)]
+        if wrong or not given:
+            raise ApiError(400, f"{', '.join(wrong) or 'none'}: {_EXPECTED}")
+        self._engine.quota.change({_LIMITS[name]: int(text) for name, text in given.items()})
+        return web.json_response(given)
+
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok"})
 
@@ -180,8 +193,13 @@ class Routes:
                 status=status,
                 drawn=call and call.seconds,
                 tokens=call and call.tokens,
+                in_flight=call and call.in_flight,
                 fault=call and call.fault,
                 started=exchange.started,
             )
         except OSError as error:  # a full disk is no reason to fail the client's call
             _logger.warning("the request log cannot be written: %s", error)
+
+
+def _is_limit(name: str, text: str) -> bool:
+    return name in _LIMITS and text.isascii() and text.isdigit() and int(text[:12]) > 0

@@ -56,6 +56,7 @@ class Call:
         tokens: what it was charged at admission.
         fault: what goes wrong, if anything does.
         counted: its place in the figures.
+        in_flight: calls in flight with it.
     """
 
     request: ChatRequest
@@ -64,6 +65,7 @@ class Call:
     tokens: int
     fault: str | None
     counted: Counted
+    in_flight: int
 
 
 class Engine:
@@ -150,7 +152,15 @@ class Engine:
             attempt=attempt,
         )
         counted = self.tally.begin(identity.step, identity.prompt)
-        return Call(request, answer, seconds / self.options.speed, cost, fault, counted)
+        return Call(
+            request,
+            answer,
+            seconds / self.options.speed,
+            cost,
+            fault,
+            counted,
+            self.tally.in_flight,
+        )
 
     def end(self, call: Call, ending: Ending) -> None:
         """A call is over; only its first ending counts."""

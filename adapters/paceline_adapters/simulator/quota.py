@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -91,6 +92,16 @@ class Quota:
     def forget(self) -> None:
         """Be as if nothing had been asked."""
         self.window = SlidingWindow(self.window.seconds)
+
+    def change(self, limits: Mapping[str, int]) -> None:
+        """Have other limits from now on; what is not named stays, and so does what was used.
+
+        Args:
+            limits: of ``requests``, ``tokens`` and ``concurrency``.
+        """
+        self._requests = limits.get("requests", self._requests)
+        self._tokens = limits.get("tokens", self._tokens)
+        self._concurrency = limits.get("concurrency", self._concurrency)
 
     def admit(self, now: float, *, tokens: int, in_flight: int) -> Refusal | None:
         """Let a call of so many tokens in and charge it, or say why not."""

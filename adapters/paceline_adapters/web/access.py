@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +20,6 @@ Scope = Literal["read", "write"]
 DEFAULT_TENANT = "default"
 #: Seconds that a ticket is good for, once.
 TICKET_SECONDS = 30.0
-_MOST_TICKETS = 10_000
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="paceline"'}
 
 
@@ -65,15 +63,21 @@ class Access:
 
     Args:
         web: the tokens.
-        clock: seconds that rise steadily.
+        clock: seconds since 1970, for tickets: other servers read theirs.
     """
 
-    def __init__(self, web: WebSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, web: WebSettings, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._tokens: list[tuple[bytes, str, Scope]] = [
             (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens
         ]
-        self._tickets: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._named = {
+            digest.hex()[:16]: Caller(tenant, scope, digest.hex()[:16])
+            for digest, tenant, scope in self._tokens
+        }
+        # The same on every server that has the same tokens, and known to nobody without them.
+        self._key = _digest("tickets " + " ".join(sorted(one[0].hex() for one in self._tokens)))
+        self._used: dict[str, int] = {}
 
     @property
     def required(self) -> bool:
@@ -99,31 +103,44 @@ class Access:
             raise _unauthorized("This needs a bearer token.")
         given = _digest(token.strip())
         found: Caller | None = None
-        for digest, tenant, scope in self._tokens:  # all of them, whichever fits
+        for digest, _, _ in self._tokens:  # all of them, whichever fits
             if hmac.compare_digest(digest, given):
-                found = Caller(tenant, scope, digest.hex()[:16])
+                found = self._named[digest.hex()[:16]]
         if found is None:
             raise _unauthorized("No such token.")
         return found
 
     def ticket(self, caller: Caller) -> str:
-        """A ticket that opens one stream, soon."""
-        ticket = secrets.token_urlsafe(32)
-        self._tickets[ticket] = (caller, self._clock() + TICKET_SECONDS)
-        while len(self._tickets) > _MOST_TICKETS:
-            self._tickets.popitem(last=False)
-        return ticket
+        """A ticket that opens one stream, soon, on any server that has the same tokens."""
+        until = int(self._clock() + TICKET_SECONDS)
+        written = f"{caller.name if self.required else ''}.{until}.{secrets.token_hex(16)}"
+        return f"{written}.{self._signature(written)}"
 
     def redeem(self, ticket: str) -> Caller:
-        """Who was given a ticket; it is good once.
+        """Who was given a ticket; it is good once on each server.
 
         Raises:
-            Problem: 401, it is unknown, used or too old.
+            Problem: 401, it is no ticket of ours, used or too old.
         """
-        caller, until = self._tickets.pop(ticket, (None, 0.0))
-        if caller is None or until < self._clock():
+        written, _, signature = ticket.rpartition(".")
+        ours = hmac.compare_digest(self._signature(written).encode(), signature.encode())
+        name, _, rest = written.partition(".")
+        caller = self._named.get(name)
+        if not ours or caller is None or not self._first_use(written, int(rest.partition(".")[0])):
             raise _unauthorized("No such ticket, or it was used or is too old.")
         return caller
+
+    def _signature(self, written: str) -> str:
+        return hmac.new(self._key, written.encode(), hashlib.sha256).hexdigest()
+
+    def _first_use(self, written: str, until: int) -> bool:
+        now = self._clock()
+        for used in [one for one, end in self._used.items() if end < now]:
+            del self._used[used]
+        if until < now or written in self._used:
+            return False
+        self._used[written] = until
+        return True
 
 
 def _digest(token: str) -> bytes:

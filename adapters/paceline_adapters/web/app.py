@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, Response
 from starlette.routing import compile_path
 from starlette.staticfiles import StaticFiles
@@ -94,6 +95,14 @@ def create_app(backend: Backend) -> FastAPI:
         app.add_exception_handler(kind, told)
 
     app.add_middleware(_PageHeaders)
+    if origins := backend.settings.web.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[origin.lower().rstrip("/") for origin in origins],
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["Location", "Retry-After"],
+        )
     return app
 
 

@@ -58,9 +58,9 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         Problem: 422, it or its terms are not, with every fault.
     """
     data = decode(raw, yaml_allowed=False, source="body")
-    if not _has_terms(data):
+    found = _with_terms(data)
+    if found is None:
         return parse_roadmap(data, source="body"), EQUAL.weight
-    found = cast("dict[str, object]", data)
     faults: list[str] = []
     roadmap, terms = None, None
     try:
@@ -75,6 +75,13 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     if roadmap is None or terms is None or faults:
         raise invalid(faults)
     return roadmap, terms.weight
+
+
+def _with_terms(data: object) -> dict[str, object] | None:
+    """A roadmap and its terms, if it is that; a roadmap may have a field ``roadmap`` too."""
+    if isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data:
+        return cast("dict[str, object]", data)
+    return None
 
 
 async def bounded_body(request: Request, *, most: int) -> bytes:
@@ -109,7 +116,3 @@ async def bounded_body(request: Request, *, most: int) -> bytes:
 
 def _too_large(most: int) -> Problem:
     return Problem(413, "too-large", f"The body is larger than {most} bytes, the most allowed.")
-
-
-def _has_terms(data: object) -> bool:
-    return isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data

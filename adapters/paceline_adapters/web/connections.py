@@ -56,6 +56,18 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         if self.transport.get_write_buffer_size() > _UNTAKEN:
             self.transport.abort()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand on a whole message; text that is none ends the socket, and is no fault of ours."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self.frames = []
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
     def handle_cont(self, event: Any) -> None:
         """Take one more part of a message."""
         super().handle_cont(event)

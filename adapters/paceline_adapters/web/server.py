@@ -48,6 +48,7 @@ def config_of(app: object, web: WebSettings) -> uvicorn.Config:
         app,  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
+        log_level="warning",  # each socket's address is told below, with the ticket in it
         access_log=False,
         server_header=False,
         proxy_headers=False,

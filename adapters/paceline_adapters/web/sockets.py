@@ -69,7 +69,7 @@ def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
             await found(backend, caller, run_id)
             async with Feed(backend.hub, level=level, rate=rate) as feed:
                 await feed.follow(run_id, None if after is None else Position.parse(after))
-                await socket.accept()
+                await _accept(socket)
                 await sockets.tell(socket, feed, {"level": level, "rate": rate}, of_all=False)
 
     @router.websocket("/ws/runs")
@@ -81,7 +81,7 @@ def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
         wait: bool = False,
     ) -> None:
         async with sockets.entered(socket) as caller:
-            await socket.accept()
+            await _accept(socket)
             asked = await sockets.first_word(socket) if wait else Follow(type="follow")
             chosen: Level = asked.level or level
             pace = asked.rate or rate
@@ -91,6 +91,14 @@ def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
                 await sockets.tell(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
 
     return router
+
+
+async def _accept(socket: WebSocket) -> None:
+    """Open a socket whose client may have left meanwhile: the server says that by an OSError."""
+    try:
+        await socket.accept()
+    except OSError:
+        raise WebSocketDisconnect(AWAY) from None
 
 
 class _Sockets:
@@ -113,7 +121,7 @@ class _Sockets:
             return
         except Exception as error:  # noqa: BLE001
             problem = problem_of(error)
-            with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
+            with suppress(RuntimeError, OSError, WebSocketDisconnect):  # it is closed already
                 await self._refuse(socket, problem, error)
 
     async def _refuse(self, socket: WebSocket, problem: Problem, error: Exception) -> None:

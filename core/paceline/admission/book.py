@@ -18,7 +18,7 @@ MOST = 1_000_000_000
 #: Milliseconds that a flow's place is remembered while nobody waits in it.
 IDLE = 60_000
 #: Who is due and does not come for so long has died, ms; others come later than it by BACKUP.
-LATE, BACKUP = 250, 250
+LATE, BACKUP = 250, 1_000
 
 
 @dataclass(slots=True)
@@ -150,13 +150,15 @@ class Book:
             out = self._out.get(name)
             if out is not None and out.end == end:
                 del self._out[name]
-                self._forget(out.name.holder)  # it is gone, or will hear that it is taken for dead
+                holder = out.name.holder
+                self._seen.pop(holder, None)  # it is gone, or will hear that it is taken for dead
+                mail = self._mail.get(holder, {})
+                mail.pop(out.name.number, None)
+                if not mail:
+                    self._mail.pop(holder, None)
         for holder, _ in list(takewhile(lambda seen: seen[1] <= now, self._seen.items())):
-            self._forget(holder)
-
-    def _forget(self, holder: str) -> None:
-        self._seen.pop(holder, None)
-        self._mail.pop(holder, None)
+            del self._seen[holder]
+            self._mail.pop(holder, None)
 
     def _see(self, now: int, holder: str) -> None:
         self._seen.pop(holder, None)

@@ -4,6 +4,8 @@ import math
 
 #: First and longest pause where the provider names none, in ms; it doubles from burst to burst.
 FIRST, LONGEST = 1_000, 60_000
+#: Least first pause where it names one; it doubles as long as nothing but refusals comes.
+LEAST = 20
 #: Milliseconds in which calls return after a pause, where only their number is limited.
 RETURN = 5_000
 #: Who returns need not come for one call alone: so much of the return may come at once.
@@ -45,9 +47,12 @@ class Hold:
         if granted > self._began:
             self._began = now
             self._strikes = min(self._strikes + 1, 30)
+            doubled = 2 ** (self._strikes - 1)
             if retry_after is None:
-                pause = min(LONGEST, FIRST * 2 ** (self._strikes - 1))
+                pause = min(LONGEST, FIRST * doubled)
                 retry_after = pause * 3 // 4 + number % 10_007 * 7919 % (pause // 2)
+            else:
+                retry_after = max(retry_after, min(LONGEST, LEAST * doubled))
         if retry_after is not None:
             self.until = max(self.until, now + retry_after)
             self._due = float(self.until)

@@ -1,6 +1,7 @@
 """What operators ask: is it alive, is it ready, and what are its metrics."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 from fastapi import APIRouter, Response
 from paceline.overview import overview
@@ -11,8 +12,33 @@ from paceline_adapters.web.metrics import MEDIA_TYPE, Metrics
 from paceline_adapters.web.models import HealthAnswer
 from paceline_adapters.web.problems import Problem, responses
 
-#: Seconds that the store may take to answer before we are not ready.
+#: Seconds that a part may take to answer before we are not ready.
 _PATIENCE = 5.0
+
+
+class _Part:
+    """Something that has to answer. It is asked once at a time, however many want to know."""
+
+    def __init__(self, name: str, ask: Callable[[], Coroutine[None, None, object]]) -> None:
+        self._name = name
+        self._ask = ask
+        self._asking: asyncio.Task[object] | None = None
+
+    async def answers(self) -> None:
+        """Wait for an answer.
+
+        Raises:
+            Problem: 503, none comes.
+            PartUnavailable: it cannot be reached.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+            # Where nobody waited long enough, a fault is nobody's.
+            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        done, _ = await asyncio.wait({self._asking}, timeout=_PATIENCE)
+        if not done:
+            raise Problem(503, "not-ready", f"The {self._name} does not answer.")
+        self._asking.result()
 
 
 def operations_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
@@ -26,16 +52,21 @@ def operations_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRout
         """Say that the process answers."""
         return HealthAnswer(status="ok")
 
+    async def ask_store() -> object:
+        return await backend.store.budget()
+
+    async def ask_broker() -> object:
+        return await backend.executor.check()
+
+    store, broker = _Part("store", ask_store), _Part("broker", ask_broker)
+
     @public.get("/ready", responses=responses(400, 429, 503))
     async def ready() -> HealthAnswer:
-        """Say whether work can be taken: the store answers, and nobody told us to stop."""
+        """Say whether work can be taken: store and broker answer, and nobody told us to stop."""
         if not backend.ready:
             raise Problem(503, "not-ready", "It is starting or stopping.")
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await backend.store.budget()
-        except TimeoutError:
-            raise Problem(503, "not-ready", "The store does not answer.") from None
+        await store.answers()
+        await broker.answers()
         return HealthAnswer(status="ready")
 
     @guarded.get(

@@ -1,5 +1,6 @@
 """Runs: submit, list, look, cancel, resume, retry."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -45,6 +46,7 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
     """Routes of runs."""
     router = APIRouter(prefix="/api/runs", tags=["runs"], route_class=gate.route())
     common = responses(400, 401, 429, 503)
+    parsing = asyncio.Lock()
 
     @router.get("", responses={**common, **responses(404, 422)})
     async def list_runs(
@@ -97,7 +99,10 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
     ) -> SubmittedRun:
         """Submit a roadmap: a new run, or the run that was made under the same key."""
         raw = await bounded_body(request, most=backend.settings.web.max_body)
-        roadmap, weight = parse_submission(raw)
+        async with parsing:
+            # Beside the event loop: others are answered meanwhile. One after the other: what is
+            # decoded takes many times the memory of the body.
+            roadmap, weight = await asyncio.to_thread(parse_submission, raw)
         key = None if idempotency_key is None else f"{caller.tenant} {idempotency_key}"
         share = caller.share(weight)
         run, what = await backend.service.submit(roadmap, new=True, key=key, share=share)
@@ -122,11 +127,15 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
             }
         )
 
-    @router.get("/{run_id}/roadmap", responses={**common, **responses(404, 422)})
-    async def get_roadmap(caller: Reading, run_id: RunId) -> Roadmap:
+    @router.get(
+        "/{run_id}/roadmap", response_model=Roadmap, responses={**common, **responses(404, 422)}
+    )
+    async def get_roadmap(caller: Reading, run_id: RunId) -> Response:
         """Show the roadmap as it was submitted."""
         await found(backend, caller, run_id)
-        return await backend.store.roadmap(run_id)
+        roadmap = await backend.store.roadmap(run_id)
+        # It was checked when it came; to check it again would hold up everybody.
+        return Response(roadmap.model_dump_json(), media_type="application/json")
 
     @router.post("/{run_id}/cancel", responses={**common, **responses(403, 404, 422)})
     async def cancel_run(caller: Writing, run_id: RunId) -> SubmittedRun:

@@ -16,7 +16,6 @@ _SUITES = (
     "provider",
     "store",
     "strategy",
-    "strategy_machine",
 )
 # So that a failed comparison shows both sides, as in tests of one's own.
 pytest.register_assert_rewrite(*(f"{__name__}.{suite}" for suite in _SUITES))

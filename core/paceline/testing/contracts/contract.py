@@ -3,12 +3,12 @@
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
 
-from paceline.testing.virtual_time import VirtualLoop
+from paceline.testing.virtual_time import Deadlock, VirtualLoop
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -44,7 +44,10 @@ class Contract:
     def __init_subclass__(cls, **options: Any) -> None:
         """Leave out the tests of capabilities that this class does not declare."""
         super().__init_subclass__(**options)
-        for name in {name for base in cls.__mro__ for name in vars(base)} - vars(cls).keys():
+        # In the order in which they are written, the same in each process that collects them.
+        for name in dict.fromkeys(name for base in cls.__mro__[1:] for name in vars(base)):
+            if name in vars(cls):
+                continue
             test = next((vars(b)[name] for b in cls.__mro__ if vars(b).get(name)), None)
             capabilities: tuple[str, ...] = getattr(test, _CAPABILITIES, ())
             if capabilities:
@@ -64,8 +67,23 @@ class Contract:
             async with AsyncExitStack() as self.opened:
                 return await scenario
 
-        with self.runner(seed) as runner:
-            return runner.run(and_close())
+        runner = self.runner(seed)
+        try:
+            result = runner.run(and_close())
+        except BaseException:
+            self.abandon(runner)
+            raise
+        runner.close()
+        return result
+
+    def abandon(self, runner: asyncio.Runner) -> None:
+        """Close the loop of a scenario that is judged.
+
+        Its verdict is the news, not who is left waiting in it, or what a task raised unheard.
+        """
+        runner.get_loop().set_exception_handler(lambda _loop, _context: None)
+        with suppress(Deadlock):
+            runner.close()
 
     def bounds(self, steps: int = 20) -> settings:
         """How long Hypothesis searches."""

@@ -195,6 +195,17 @@ class Streams(RuleBasedStateMachine):
         """It comes back, with the position of the last event it heard."""
         self.listen(self.chosen(one, connected=False), on, wait=wait)
 
+    @rule(on=which, missed=st.integers(0, 2))
+    def step_out(self, on: int, missed: int) -> None:
+        """Somebody comes, hears something, and is away while more is told."""
+        self.connect(on, wait=True)
+        who = self.subscribers[-1]
+        self.progress(on, 2, wait=True)
+        self.run(self.leave(who))
+        if missed:
+            self.progress(on, missed, wait=False)
+        self.listen(who, on, wait=True)
+
     @precondition(lambda self: any(one.task for one in self.subscribers))
     @rule(one=which)
     def dawdle(self, one: int) -> None:
@@ -313,7 +324,7 @@ class Streams(RuleBasedStateMachine):
                 self.runner.run(self.leave(one))
         finally:
             self.run(self.opened.aclose())
-            self.runner.close()
+            self.suite.abandon(self.runner)
 
 
 def _words(event: Event) -> str:

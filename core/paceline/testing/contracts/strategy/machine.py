@@ -15,7 +15,7 @@ from paceline.testing.lease_ledger import LedgerLine
 from paceline.work import Done, Permit, Work
 
 if TYPE_CHECKING:
-    from paceline.testing.contracts.strategy import StrategyContract
+    from paceline.testing.contracts.strategy.base import StrategyScenarios
 
 WORKERS = 2
 which = st.integers(0, 9)
@@ -56,7 +56,7 @@ class Lives(RuleBasedStateMachine):
         suite: what is promised, and how a strategy is made.
     """
 
-    def __init__(self, suite: "StrategyContract") -> None:
+    def __init__(self, suite: "StrategyScenarios") -> None:
         super().__init__()
         self.suite = suite
         self.runner = suite.runner()
@@ -119,7 +119,7 @@ class Lives(RuleBasedStateMachine):
         """Somebody waits no longer."""
 
         async def step() -> None:
-            self.leaves(self.chosen(one, holding=False)).task.cancel()
+            await self.suite.cancelled(self.leaves(self.chosen(one, holding=False)).task)
             await self.settle()
 
         self.run(step())
@@ -133,9 +133,9 @@ class Lives(RuleBasedStateMachine):
             gone = self.chosen(waiter, holding=False)
             self.leaves(self.chosen(holder, holding=True)).task.result().release(Done())
             await rounds(then)
-            gone.task.cancel()
-            await self.settle()
             self.leaves(gone)
+            await self.suite.cancelled(gone.task)
+            await self.settle()
             if gone.holds:  # it was admitted before
                 gone.task.result().release(Done())
                 await self.settle()
@@ -234,11 +234,11 @@ class Lives(RuleBasedStateMachine):
         """When all have gone, every permit can be had again."""
 
         async def end() -> None:
+            waiting = [asker.task for asker in self.askers if not asker.holds]
             for asker in self.askers:
                 if asker.holds:
                     asker.task.result().release(Done())
-                else:
-                    asker.task.cancel()
+            await self.suite.cancelled(*waiting)
             if self.dead:
                 await asyncio.sleep(self.ledger.lease_seconds + self.suite.settles)
             await self.settle()
@@ -251,7 +251,7 @@ class Lives(RuleBasedStateMachine):
             self.run(end())
         finally:
             self.run(self.opened.aclose())
-            self.runner.close()
+            self.suite.abandon(self.runner)
 
     async def empty(self, group: str) -> None:
         """A group of which no permit is out."""

@@ -1,0 +1,131 @@
+"""What an author says of a strategy, and the words in which the suite speaks of it."""
+
+import asyncio
+import contextlib
+from typing import ClassVar
+
+from paceline.ledger import Ledger
+from paceline.strategy import Strategy
+from paceline.testing.contracts.contract import Contract
+from paceline.testing.lease_ledger import LeaseLedger
+from paceline.work import Done, Failed, Level, Outcome, Permit, Refused, Work
+
+OUTCOMES: tuple[Outcome, ...] = (Done(tokens=10, seconds=1.0), Refused(1.0), Failed())
+
+
+class StrategyScenarios(Contract):
+    """How the suite comes by strategies and work, and what it does with them."""
+
+    limit: ClassVar[int | None] = None
+    least: ClassVar[int | None] = None
+    level: ClassVar[Level] = "call"
+    per: ClassVar[str] = ""
+    fair: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
+    settles: ClassVar[float] = 1.0
+    holds_refusals: ClassVar[bool] = False
+
+    def strategy(self, ledger: Ledger) -> Strategy:
+        """Make your strategy, as a new worker process would; called on the event loop.
+
+        Args:
+            ledger: what the workers share.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.strategy() makes the strategy to test")
+
+    def ledger(self) -> Ledger:
+        """Make the ledger that the workers of one scenario share."""
+        return LeaseLedger()
+
+    # -- words of the suite ----------------------------------------------------------------
+
+    def between_workers(self) -> Ledger:
+        """A ledger that is closed when the scenario is over."""
+        ledger = self.ledger()
+        self.opened.push_async_callback(ledger.close)
+        return ledger
+
+    def worker(self, ledger: Ledger | None = None) -> Strategy:
+        """The strategy of one worker, closed when the scenario is over."""
+        strategy = self.strategy(ledger or self.between_workers())
+        self.opened.push_async_callback(strategy.close)
+        return strategy
+
+    def room(self) -> int:
+        """How many permits can surely be out at once."""
+        return 8 if self.limit is None else self.least or self.limit
+
+    def work(self, run: int = 0, model: int = 0, *, level: Level | None = None) -> Work:
+        """Some work of one of the runs, for one of the models."""
+        level = level or self.level
+        call = level == "call"
+        return Work(
+            level=level,
+            run_id=f"run-{run}",
+            roadmap_id=f"roadmap-{run}",
+            concept_id="concept",
+            key=f"provider:model-{model}",
+            step="tutorial" if call else None,
+            tokens=100 if call else 0,
+        )
+
+    def group(self, work: Work) -> str:
+        """What the limit counts this work for."""
+        return str(getattr(work, self.per)) if self.per else "all work"
+
+    async def got(self, strategy: Strategy, work: Work, why: str, *, after: float = 0.0) -> Permit:
+        """A permit that must come within the time that the strategy takes to settle.
+
+        Args:
+            strategy: who admits.
+            work: what wants to start.
+            why: what it means if it does not.
+            after: seconds that it may take longer.
+        """
+        try:
+            async with asyncio.timeout(after + self.settles):
+                return await strategy.admit(work)
+        except TimeoutError:
+            raise AssertionError(why) from None
+
+    async def cancelled(self, *waits: "asyncio.Task[Permit] | asyncio.Task[None]") -> None:
+        """Cancel who waits: it must go at once, with a permit that it got or with nothing."""
+        for task in waits:
+            task.cancel()
+        waiting = (await asyncio.wait(waits, timeout=self.settles))[1] if waits else set[object]()
+        assert not waiting, (
+            "cancelled in vain: `admit` was cancelled and waits on; let CancelledError out"
+        )
+        for task in waits:
+            error = None if task.cancelled() else task.exception()
+            assert error is None, (
+                f"fault on cancel: `admit` was cancelled and raised {error!r}; give back what the "
+                "wait was granted, wake the next, and let CancelledError out"
+            )
+
+    async def full(self, strategy: Strategy, work: Work | None = None) -> list[Permit]:
+        """All permits that can be out at once, and surely so many as there is room for."""
+        wanted = work or self.work()
+        held = [
+            await self.got(
+                strategy, wanted, f"only {number} of {self.room()} permits can be out at once"
+            )
+            for number in range(self.room())
+        ]
+        if self.limit is not None and self.least is not None:
+            with contextlib.suppress(TimeoutError):
+                while len(held) < self.limit:
+                    async with asyncio.timeout(self.settles):
+                        held.append(await strategy.admit(wanted))
+        return held
+
+    async def waiting(self, strategy: Strategy, work: Work | None = None) -> "asyncio.Task[Permit]":
+        """Somebody who asks while the strategy is full, and waits."""
+        task = asyncio.create_task(strategy.admit(work or self.work()))
+        await asyncio.sleep(self.settles)
+        assert not task.done(), (
+            f"overrun: one more permit came out where {self.limit} are out and "
+            f"`limit = {self.limit}`; count a permit before `admit` awaits anything, and ask "
+            "again after each await"
+        )
+        return task

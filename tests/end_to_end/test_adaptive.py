@@ -1,0 +1,43 @@
+"""What ``adaptive`` finds, as a user sees it: a real worker before a provider with a cap."""
+
+import re
+from pathlib import Path
+
+from tests.end_to_end.conftest import ROADMAPS
+from tests.eventually import eventually
+from tests.processes import Home, simulator
+
+#: "adaptive (openai:gpt-4o-mini: 4 calls in this process, 4 held here, 41 waiting (cut to …))"
+LIMIT = r"adaptive \(openai:gpt-4o-mini: (\d+) calls in this process, \d+ held here, \d+ waiting \("
+WHY = r"cut to \d+: \d+ calls? refused with \d+ in flight, \d+ s ago"
+CAP = 3
+
+
+def test_status_shows_the_limit_now_and_why_it_is_that(tmp_path: Path) -> None:
+    with simulator("--speed", "20", "--max-concurrency", str(CAP)) as llm:
+        home = Home(
+            tmp_path,
+            {
+                "OPENAI_BASE_URL": llm.base_url,
+                "OPENAI_API_KEY": "sk-test",
+                "PACELINE_STRATEGY": "adaptive",
+                "PACELINE_RUN__GRACE": "0.1",
+            },
+        )
+        home.run("submit", str(ROADMAPS[0]))
+        with home.workers(count=1):
+
+            def said() -> str:
+                (worker,) = home.json("status")["workers"]
+                strategy: str = worker["strategy"]
+                return strategy if re.search(LIMIT + ".*" + WHY, strategy) else ""
+
+            # It begins with eight calls, of which the provider refuses five.
+            strategy = eventually(said, within=60)
+            found = re.search(LIMIT, strategy)
+            assert found is not None
+            assert 1 <= int(found[1]) < 8
+            shown = " ".join(home.run("status").stdout.split())
+            assert re.search(r"calls in this process", shown), shown
+            assert re.search(r"refused with", shown), shown
+        assert llm.figures()["in_flight_peak"] == CAP
