@@ -55,7 +55,7 @@ def browser() -> "Iterator[Browser]":
         yield it
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that works on nothing, for tests that leave it as they please."""
     with served(tmp_path_factory.mktemp("idle"), "--no-worker") as server:

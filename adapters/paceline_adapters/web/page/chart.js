@@ -33,6 +33,7 @@ export class Chart {
     this.field = field;
     this.most = most;
     this.unit = unit;
+    mark(this.#svg, "aria-label", `${label}: not known yet`);
     this.element = make(
       "figure",
       { class: "chart", "data-figure": field, title: `the last ${MINUTES} minutes` },
