@@ -13,8 +13,8 @@ from itertools import count
 
 from paceline.context import Context
 from paceline.plugins import Plugins
+from paceline.records import Artifact, Claim
 from paceline.settings.model import Settings, StoreSettings
-from paceline.store import Artifact, Claim
 from paceline_adapters.demo.command import example_roadmaps
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import Database

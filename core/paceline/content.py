@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from paceline.context import Context
 from paceline.errors import PacelineError
 from paceline.plugins import Plugins
+from paceline.records import Artifact, ConceptState
 from paceline.settings.model import Settings
 from paceline.steps.contract import Step
 from paceline.steps.readable import outline
-from paceline.store import Artifact, ConceptState
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from paceline.errors import PartUnavailable
 from paceline.events import Event, EventBus
-from paceline.store import ENDED, Run, Store
+from paceline.records import ENDED, Run
+from paceline.store import Store
 
 #: Seconds of silence after which a follower asks the store.
 SILENCE = 5.0

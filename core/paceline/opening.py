@@ -12,8 +12,9 @@ from paceline.errors import PartUnavailable, SettingsError
 from paceline.identity import new_worker_id, this_process
 from paceline.parts import Parts, open_parts, open_store
 from paceline.plugins import Plugins
+from paceline.records import WorkerRecord
 from paceline.settings.model import Settings
-from paceline.store import Store, WorkerRecord
+from paceline.store import Store
 from paceline.worker import Worker
 
 log = logging.getLogger("paceline.worker")

@@ -8,7 +8,8 @@ from datetime import datetime
 from paceline.counting import count
 from paceline.errors import PacelineError
 from paceline.executor import Executor, WorkerLoad
-from paceline.store import Budget, Run, Store, WorkerRecord
+from paceline.records import Budget, Run, WorkerRecord
+from paceline.store import Store
 
 #: Unfinished runs that are looked at; beyond them the totals say "at least".
 MOST_RUNS = 1000

@@ -17,9 +17,9 @@ from paceline.heap import uncollected
 from paceline.parts import Parts
 from paceline.progress import Progress
 from paceline.provider import CompletionRequest, JsonSchema
+from paceline.records import Artifact, Claim, ConceptState
 from paceline.roadmap import Concept, Module, Roadmap, Stage
 from paceline.steps.contract import Step, Subject
-from paceline.store import Artifact, Claim, ConceptState
 from paceline.telemetry import Span
 from paceline.work import Done, Failed, Level, Outcome, Permit, Work
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from paceline.events import Event, EventType
 from paceline.outbox import Outbox
-from paceline.store import Claim, RunStatus
+from paceline.records import Claim, RunStatus
 
 _REASON = 1000
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from paceline.executor import Executor
+from paceline.records import RunStatus
 from paceline.settings.model import Settings
-from paceline.store import RunStatus, Store
+from paceline.store import Store
 
 log = logging.getLogger("paceline.recovery")
 

@@ -5,11 +5,12 @@ from typing import Literal
 
 from paceline.errors import UsageError
 from paceline.executor import Executor
+from paceline.records import ENDED, ConceptState, Run
 from paceline.recovery import recover
 from paceline.roadmap import Roadmap
 from paceline.settings.model import Settings
 from paceline.share import EQUAL, Share
-from paceline.store import ENDED, ConceptState, Run, Store
+from paceline.store import Store
 from paceline.telemetry import OFF, Telemetry
 
 #: What submitting came to: a new run, an unfinished one continued, one that is being worked

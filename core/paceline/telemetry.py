@@ -10,7 +10,7 @@ from collections.abc import Callable
 from paceline.gauges import Gauges
 from paceline.identity import as_number
 from paceline.provider import Completion, CompletionRequest
-from paceline.store import Claim, PoolFigures, Run, RunStatus
+from paceline.records import Claim, PoolFigures, Run, RunStatus
 from paceline.work import Work
 
 

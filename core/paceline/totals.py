@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from paceline.counting import count
-from paceline.store import Figures, PoolFigures
+from paceline.records import Figures, PoolFigures
 
 
 @dataclass(slots=True)

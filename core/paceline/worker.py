@@ -23,8 +23,8 @@ from paceline.outbox import Outbox
 from paceline.parts import Parts
 from paceline.pipeline import Pipeline
 from paceline.progress import Progress
+from paceline.records import Claim, Figures, RunStatus, WorkerRecord
 from paceline.recovery import recover
-from paceline.store import Claim, Figures, RunStatus, WorkerRecord
 from paceline.telemetry import Span
 
 log = logging.getLogger("paceline.worker")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from paceline.events import Event
-from paceline.store import Run
+from paceline.records import Run
 from paceline_adapters.bench.coalesced import Timed, messages
 from paceline_adapters.bench.timeline import peak_second
 

@@ -12,10 +12,11 @@ from paceline import Roadmap, parse_roadmap
 from paceline.executor import WorkerLoad
 from paceline.parts import open_executor, open_store
 from paceline.plugins import Plugins
+from paceline.records import Run, WorkerRecord
 from paceline.service import Service
 from paceline.settings.load import load_settings
 from paceline.settings.model import Settings
-from paceline.store import Run, Store, WorkerRecord
+from paceline.store import Store
 from paceline_adapters.celery.executor import CeleryExecutor
 
 from tests.processes import Home

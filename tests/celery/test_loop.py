@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from paceline.errors import PartUnavailable
 from paceline.executor import Executor
-from paceline.store import RunStatus
+from paceline.records import RunStatus
 from paceline.testing.scripted import ScriptedProvider, plain_answer
 from paceline.worker import Worker
 from paceline_adapters.celery import loop

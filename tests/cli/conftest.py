@@ -13,10 +13,11 @@ import pytest
 from paceline.cli import main
 from paceline.parts import open_store
 from paceline.plugins import Plugins
+from paceline.records import Artifact, Claim, ConceptState, Run, RunStatus
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.settings.load import load_settings
 from paceline.share import EQUAL, Share
-from paceline.store import Artifact, Claim, ConceptState, Run, RunStatus, Store
+from paceline.store import Store
 
 T = TypeVar("T")
 

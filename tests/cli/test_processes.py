@@ -14,8 +14,8 @@ import pytest
 from paceline.events import Event
 from paceline.parts import open_bus
 from paceline.plugins import Plugins
+from paceline.records import Run
 from paceline.settings.load import load_settings
-from paceline.store import Run
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 from tests.eventually import eventually

@@ -1,7 +1,8 @@
 """`paceline status`."""
 
 from paceline.identity import ProcessIdentity, this_process
-from paceline.store import Figures, Store, WorkerRecord
+from paceline.records import Figures, WorkerRecord
+from paceline.store import Store
 
 from tests.cli.conftest import Terminal, a_roadmap, a_run
 

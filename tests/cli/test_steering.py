@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from paceline.identity import ProcessIdentity, this_process
-from paceline.store import Run, Store, WorkerRecord
+from paceline.records import Run, WorkerRecord
+from paceline.store import Store
 
 from tests.cli.conftest import Terminal, a_roadmap, a_run
 

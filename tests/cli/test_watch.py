@@ -7,7 +7,8 @@ import pytest
 from paceline.cli.board import Board
 from paceline.cli.generate import look_for_ever
 from paceline.errors import PartUnavailable
-from paceline.store import RunStatus, Store
+from paceline.records import RunStatus
+from paceline.store import Store
 from paceline.testing.virtual_time import run_virtual
 from paceline.totals import Totals
 

@@ -13,8 +13,8 @@ from paceline import Context, Options, Register, hookimpl
 from paceline.errors import PacelineError
 from paceline.executor import Executor
 from paceline.opening import open_worker, worker_records
+from paceline.records import Claim
 from paceline.shutdown import serve_until_signalled
-from paceline.store import Claim
 from paceline.worker import Worker
 
 #: Seconds between two looks at the folder.

@@ -8,7 +8,8 @@ import pytest
 from paceline.events import Event, EventBus
 from paceline.ledger import Ask, Grant, Ledger, Quota, Settled
 from paceline.positions import Position
-from paceline.store import Artifact, Claim, ConceptState, Store
+from paceline.records import Artifact, Claim, ConceptState
+from paceline.store import Store
 from paceline.testing.contracts import EventBusContract, LedgerContract, StoreContract
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.ledger import MemoryLedger

@@ -10,9 +10,9 @@ from paceline.context import Context
 from paceline.opening import worker_records
 from paceline.parts import Parts, make_executor, make_strategy
 from paceline.plugins import Plugins
+from paceline.records import Run, WorkerRecord
 from paceline.service import Service
 from paceline.settings.model import Settings
-from paceline.store import Run, WorkerRecord
 from paceline.strategy import Stack
 from paceline.testing.scripted import ScriptedProvider
 from paceline.worker import Worker

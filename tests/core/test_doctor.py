@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 from paceline.doctor import Finding, ascending, rules
 from paceline.executor import Executor
+from paceline.records import Budget
 from paceline.settings.model import Settings
-from paceline.store import Budget
 from paceline.strategy import Stack, Strategy
 from paceline.work import Permit, Work
 

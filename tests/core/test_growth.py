@@ -9,8 +9,8 @@ from paceline.errors import ProviderUnusable
 from paceline.heap import LARGE, uncollected
 from paceline.pipeline import WAITING_FOR_FIRST_CALL
 from paceline.provider import CompletionRequest
+from paceline.records import Artifact, Claim, ConceptState
 from paceline.settings.model import RunSettings, Settings
-from paceline.store import Artifact, Claim, ConceptState
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.store import MemoryStore

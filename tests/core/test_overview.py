@@ -8,7 +8,7 @@ from paceline import Executor, PacelineError, WorkerLoad
 from paceline.errors import PartUnavailable
 from paceline.identity import this_process
 from paceline.overview import Overview, overview
-from paceline.store import Figures, WorkerRecord
+from paceline.records import Figures, WorkerRecord
 from paceline_adapters.memory.store import MemoryStore
 
 from tests.core.rig import a_roadmap

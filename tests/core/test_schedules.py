@@ -10,8 +10,8 @@ import pytest
 from paceline.errors import PartUnavailable, Refused, Transient
 from paceline.follow import follow
 from paceline.provider import CompletionRequest
+from paceline.records import Artifact, Beat, Claim, ConceptState, Figures, Orphan, RunStatus
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
-from paceline.store import Artifact, Beat, Claim, ConceptState, Figures, Orphan, RunStatus
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.store import MemoryStore

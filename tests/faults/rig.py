@@ -9,9 +9,9 @@ from typing import Any
 
 from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.plugins import Plugins
+from paceline.records import ENDED, Run
 from paceline.service import Service
 from paceline.settings.load import load_settings
-from paceline.store import ENDED, Run
 from paceline.worker import Worker
 from paceline_adapters.simulator.figures import Figures
 from paceline_adapters.simulator.options import SimulatorOptions

@@ -18,8 +18,8 @@ from opentelemetry.trace import StatusCode
 from paceline.errors import Fatal, Refused
 from paceline.identity import new_run_id
 from paceline.provider import CompletionRequest
+from paceline.records import Claim
 from paceline.settings.model import ProviderSettings, Settings
-from paceline.store import Claim
 from paceline.telemetry import trace_id_of
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual

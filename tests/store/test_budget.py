@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from paceline.errors import BudgetError
 from paceline.identity import ProcessIdentity
-from paceline.store import WorkerRecord
+from paceline.records import WorkerRecord
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema

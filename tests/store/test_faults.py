@@ -298,7 +298,7 @@ from pydantic import SecretStr
 from paceline.context import Context
 from paceline.plugins import Plugins
 from paceline.settings.model import Settings, StoreSettings
-from paceline.store import Claim
+from paceline.records import Claim
 from paceline_adapters.sql.store import SqlStore
 from paceline.testing.contracts.store.inputs import artifact
 url, run_id = sys.argv[1:]

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from paceline.store import Claim, Store
+from paceline.records import Claim
+from paceline.store import Store
 from paceline.testing.contracts.store.inputs import artifact, done, must_claim, submitted
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event

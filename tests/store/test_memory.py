@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from paceline.store import Figures
+from paceline.records import Figures
 from paceline.testing.contracts.store.inputs import (
     LEASE,
     artifact,

@@ -4,7 +4,7 @@ import re
 import sqlite3
 from typing import Any
 
-from paceline.store import Figures
+from paceline.records import Figures
 from paceline.testing.contracts.store.inputs import (
     LEASE,
     artifact,

@@ -12,8 +12,8 @@ from paceline import Roadmap
 from paceline.gauges import Gauges
 from paceline.outbox import Outbox
 from paceline.progress import Progress
+from paceline.records import Claim, ConceptState, Run, RunStatus
 from paceline.settings.model import Settings, WebSettings
-from paceline.store import Claim, ConceptState, Run, RunStatus
 from paceline_adapters.web import Backend, create_app
 from paceline_adapters.web.server import Server, config_of, listen
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from paceline.records import RunStatus
 from paceline.settings.model import WebSettings
-from paceline.store import RunStatus
 
 from tests.cli.conftest import a_roadmap, a_run, save
 from tests.web.conftest import Site, run, site

@@ -15,7 +15,7 @@ from paceline.live.hub import Hub
 from paceline.outbox import Outbox
 from paceline.positions import Position
 from paceline.progress import Progress
-from paceline.store import Claim, ConceptState, ConceptStatus, Run, RunStatus
+from paceline.records import Claim, ConceptState, ConceptStatus, Run, RunStatus
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore

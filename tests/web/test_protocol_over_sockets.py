@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from paceline.gauges import Gauges
 from paceline.live.feed import Level
 from paceline.outbox import Outbox
-from paceline.store import ConceptState, ConceptStatus
+from paceline.records import ConceptState, ConceptStatus
 from websockets.asyncio.client import connect
 
 from tests.cli.conftest import a_roadmap

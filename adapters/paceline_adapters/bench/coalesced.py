@@ -14,7 +14,7 @@ from paceline.events import Event
 from paceline.live.channel import MOST_KEPT
 from paceline.live.feed import Feed
 from paceline.live.hub import SILENCE, Hub
-from paceline.store import ENDED, Run, RunStatus
+from paceline.records import ENDED, Run, RunStatus
 from paceline.testing.virtual_time import run_virtual
 
 from paceline_adapters.memory.bus import MemoryBus

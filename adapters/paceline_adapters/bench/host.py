@@ -23,10 +23,11 @@ from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.parts import make_executor, open_bus, open_executor, open_store
 from paceline.pipeline import first_cause
 from paceline.plugins import Plugins
+from paceline.records import Run
 from paceline.roadmap import Roadmap, load_roadmap
 from paceline.service import Service
 from paceline.settings.load import Loaded, Value, load_settings
-from paceline.store import Run, Store
+from paceline.store import Store
 from paceline.worker import Worker
 
 from paceline_adapters.bench.coalesced import Timed, messages

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from paceline.events import Event
-from paceline.store import Figures, Run, Store
+from paceline.records import Figures, Run
+from paceline.store import Store
 from paceline.waits import Counts, since, total
 from pydantic import BaseModel, ConfigDict
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.executor import Executor
-from paceline.store import RunStatus
+from paceline.records import RunStatus
 from paceline.worker import Worker
 
 from paceline_adapters.celery.bell import Bell

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paceline.identity import this_process
-from paceline.store import WorkerRecord
+from paceline.records import WorkerRecord
 
 
 @dataclass(frozen=True, slots=True)

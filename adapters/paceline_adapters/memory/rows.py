@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from paceline.records import Artifact, Claim, ConceptState, Run, RunStatus
 from paceline.roadmap import Roadmap
 from paceline.share import Share
-from paceline.store import Artifact, Claim, ConceptState, Run, RunStatus
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 from paceline.errors import RunNotFound
 from paceline.identity import new_run_id
-from paceline.roadmap import Roadmap
-from paceline.share import EQUAL, Share
-from paceline.store import (
+from paceline.records import (
     Artifact,
     ConceptState,
     ConceptStatus,
     Run,
     RunStatus,
-    Store,
     conflict,
     key_reused,
 )
+from paceline.roadmap import Roadmap
+from paceline.share import EQUAL, Share
+from paceline.store import Store
 
 from paceline_adapters.memory.rows import Queues, Row
 

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from paceline.errors import StaleFence
-from paceline.settings.model import StoreSettings
-from paceline.store import (
+from paceline.records import (
     ENDED,
     Artifact,
     Beat,
@@ -21,6 +20,7 @@ from paceline.store import (
     WorkerRecord,
     given_up,
 )
+from paceline.settings.model import StoreSettings
 
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.runs import MemoryRuns

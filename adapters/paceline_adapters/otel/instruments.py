@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from paceline.gauges import Gauges
-from paceline.store import PoolFigures
+from paceline.records import PoolFigures
 
 #: What the GenAI conventions want durations and tokens counted in.
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

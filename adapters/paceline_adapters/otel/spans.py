@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
 from paceline.provider import Completion, CompletionRequest
-from paceline.store import Run, RunStatus
+from paceline.records import Run, RunStatus
 from paceline.telemetry import Span
 from paceline.work import Work
 

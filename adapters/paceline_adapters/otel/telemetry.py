@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Link
 from paceline.gauges import Gauges
 from paceline.provider import CompletionRequest
-from paceline.store import Claim, PoolFigures, Run
+from paceline.records import Claim, PoolFigures, Run
 from paceline.telemetry import Span, Telemetry, trace_id_of
 from paceline.work import Work
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from paceline.counting import count
 from paceline.errors import BudgetError
+from paceline.records import Budget, WorkerRecord, shrunk
 from paceline.settings.model import StoreSettings
-from paceline.store import Budget, WorkerRecord, shrunk
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 

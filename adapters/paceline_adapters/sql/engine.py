@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from paceline.errors import PartUnavailable
+from paceline.records import PoolFigures
 from paceline.settings.model import StoreSettings
-from paceline.store import PoolFigures
 from paceline.waits import step_of
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from paceline.errors import StaleFence
 from paceline.identity import ProcessIdentity
+from paceline.records import ENDED, Claim, Orphan, RunStatus, given_up
 from paceline.share import Share
-from paceline.store import ENDED, Claim, Orphan, RunStatus, given_up
 from sqlalchemy import (
     ColumnElement,
     case,

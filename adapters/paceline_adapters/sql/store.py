@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from paceline.context import Context
-from paceline.roadmap import Roadmap
-from paceline.share import EQUAL, Share
-from paceline.store import (
+from paceline.records import (
     Artifact,
     Beat,
     Budget,
@@ -18,9 +16,11 @@ from paceline.store import (
     PoolFigures,
     Run,
     RunStatus,
-    Store,
     WorkerRecord,
 )
+from paceline.roadmap import Roadmap
+from paceline.share import EQUAL, Share
+from paceline.store import Store
 
 from paceline_adapters.sql import budget, content, ownership, runs, schema, workers
 from paceline_adapters.sql.engine import PATIENCE, Database, must_open

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from paceline.identity import ProcessIdentity
-from paceline.store import Beat, Figures, WorkerRecord
+from paceline.records import Beat, Figures, WorkerRecord
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from paceline.records import Run
 from paceline.settings.model import WebSettings
 from paceline.share import Share
-from paceline.store import Run
 
 from paceline_adapters.web.problems import Problem
 

@@ -4,8 +4,8 @@ import click
 
 from paceline.cli.common import echo_json, harmless, json_option, run_async, settings_options
 from paceline.plugins import Plugins
+from paceline.records import ENDED, Run
 from paceline.settings.load import Loaded
-from paceline.store import ENDED, Run
 
 
 @click.command()

@@ -11,8 +11,9 @@ from paceline.cli.common import json_text, note, run_async, settings_options
 from paceline.counting import count
 from paceline.errors import UsageError
 from paceline.plugins import Plugins
+from paceline.records import ENDED, Run
 from paceline.settings.load import Loaded
-from paceline.store import ENDED, Run, Store
+from paceline.store import Store
 
 if TYPE_CHECKING:
     from paceline.content import Reader

@@ -18,13 +18,14 @@ from paceline.follow import AWAY, follow
 from paceline.opening import open_worker, reserve_connections, worker_records
 from paceline.parts import make_executor, open_bus, open_executor, open_store, open_telemetry
 from paceline.plugins import Plugins
+from paceline.records import ENDED, Run
 from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
 from paceline.settings.load import Loaded
 from paceline.settings.model import Settings
 from paceline.share import EQUAL, Share
 from paceline.shutdown import serve_until_signalled
-from paceline.store import ENDED, Run, Store
+from paceline.store import Store
 from paceline.totals import Totals, totals_here
 
 log = logging.getLogger("paceline.cli")

@@ -7,8 +7,9 @@ import click
 
 from paceline.cli.output import console, harmless
 from paceline.counting import count
+from paceline.records import ENDED, ConceptState, Run, RunStatus
 from paceline.service import Submitted
-from paceline.store import ENDED, ConceptState, Run, RunStatus, Store
+from paceline.store import Store
 
 #: Reasons of failed concepts that the table tells, per run.
 SHOWN_REASONS = 3

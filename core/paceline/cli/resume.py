@@ -4,9 +4,9 @@ import click
 
 from paceline.cli.common import echo_json, harmless, json_option, note, run_async, settings_options
 from paceline.plugins import Plugins
+from paceline.records import Run
 from paceline.service import Submitted
 from paceline.settings.load import Loaded
-from paceline.store import Run
 
 _OUTCOMES: dict[Submitted, str] = {
     "created": "queued",

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from paceline.errors import RunNotFound
-from paceline.store import Run, Store
+from paceline.records import Run
+from paceline.store import Store
 
 
 async def find_run(store: Store, given: str) -> Run:

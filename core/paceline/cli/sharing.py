@@ -7,8 +7,8 @@ from typing import ParamSpec, TypeVar
 import click
 
 from paceline.cli.output import note
+from paceline.records import Run
 from paceline.share import EQUAL, Share
-from paceline.store import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -15,8 +15,9 @@ from paceline.cli.common import (
     settings_options,
 )
 from paceline.plugins import Plugins
+from paceline.records import Run, RunStatus
 from paceline.settings.load import Loaded
-from paceline.store import Run, RunStatus, Store
+from paceline.store import Store
 
 
 @click.command()

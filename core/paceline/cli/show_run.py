@@ -12,9 +12,10 @@ from paceline.counting import count
 from paceline.errors import UsageError
 from paceline.overview import run_to_json
 from paceline.plugins import Plugins, nearest
+from paceline.records import Artifact, ConceptState, Run
 from paceline.settings.model import Settings
 from paceline.steps.readable import plain
-from paceline.store import Artifact, ConceptState, Run, Store
+from paceline.store import Store
 
 #: Concepts that an error lists as allowed.
 MOST_NAMED = 50

@@ -15,8 +15,8 @@ from paceline.cli.common import (
 )
 from paceline.overview import Overview, WorkerView
 from paceline.plugins import Plugins
+from paceline.records import Run
 from paceline.settings.load import Loaded
-from paceline.store import Run
 
 #: Unfinished runs that the table lists.
 SHOWN_RUNS = 20

@@ -8,11 +8,11 @@ from paceline.cli.common import echo_json, json_option, run_async, settings_opti
 from paceline.cli.files import read_roadmaps, roadmap_files
 from paceline.cli.sharing import note_kept, share_options
 from paceline.plugins import Plugins
+from paceline.records import Run
 from paceline.roadmap import Roadmap
 from paceline.service import Service, Submitted
 from paceline.settings.load import Loaded
 from paceline.share import Share
-from paceline.store import Run
 
 
 @click.command()

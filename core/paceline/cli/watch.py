@@ -19,8 +19,9 @@ from paceline.follow import follow
 from paceline.pipeline import first_cause
 from paceline.plugins import Plugins
 from paceline.positions import LOST, Position
+from paceline.records import Run, RunStatus
 from paceline.settings.load import Loaded
-from paceline.store import Run, RunStatus, Store
+from paceline.store import Store
 from paceline.totals import Totals
 
 W = TypeVar("W")

@@ -16,9 +16,9 @@ from paceline.executor import Executor
 from paceline.ledger import Ledger
 from paceline.parts import make_executor, make_strategy, open_bus, open_store
 from paceline.plugins import Plugins
+from paceline.records import Budget, WorkerRecord
 from paceline.settings.load import options_for
 from paceline.settings.model import Settings
-from paceline.store import Budget, WorkerRecord
 from paceline.strategy import Stack
 
 #: Seconds that one part may take to answer.

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from paceline.counting import count
 from paceline.doctor.finding import Finding, ascending
 from paceline.executor import Executor
+from paceline.records import Budget, shrunk
 from paceline.settings.model import Settings
-from paceline.store import Budget, shrunk
 from paceline.strategy import Stack
 from paceline.worker import BEAT
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from paceline.events import Event
 from paceline.follow import state_of
 from paceline.positions import START, Position
-from paceline.store import ENDED, Run
+from paceline.records import ENDED, Run
 
 #: Events that a channel keeps, whatever the bus keeps.
 MOST_KEPT = 5_000

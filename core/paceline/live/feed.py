@@ -15,7 +15,7 @@ from paceline.live.channel import Channel
 from paceline.live.hub import Hub
 from paceline.pipeline import first_cause
 from paceline.positions import START, Position, resync
-from paceline.store import Run
+from paceline.records import Run
 
 #: ``roadmap``: where a run stands, coalesced; ``concept``: every event.
 Level = Literal["roadmap", "concept"]

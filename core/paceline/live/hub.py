@@ -11,7 +11,8 @@ from paceline.errors import PacelineError, RunNotFound
 from paceline.events import EventBus
 from paceline.live.channel import Channel, Reader
 from paceline.positions import START, Position
-from paceline.store import ENDED, Run, Store
+from paceline.records import ENDED, Run
+from paceline.store import Store
 
 log = logging.getLogger("paceline.live")
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from paceline.content import artifact_to_json, concept_to_json, in_order
-from paceline.store import Artifact, ConceptState, ConceptStatus, Run
+from paceline.records import Artifact, ConceptState, ConceptStatus, Run
 
 from paceline_adapters.web.access import Caller
 from paceline_adapters.web.backend import Backend

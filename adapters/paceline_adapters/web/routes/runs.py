@@ -7,8 +7,8 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from paceline.content import letter_to_json
 from paceline.errors import RunNotFound
 from paceline.overview import run_to_json
+from paceline.records import Run, RunStatus
 from paceline.roadmap import Roadmap
-from paceline.store import Run, RunStatus
 
 from paceline_adapters.web.access import Caller
 from paceline_adapters.web.backend import Backend

@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 from typing import ClassVar
 
 from paceline.errors import StaleFence
-from paceline.store import Claim, Store
+from paceline.records import Claim
+from paceline.store import Store
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.contracts.store.inputs import artifact, done
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from paceline.identity import ProcessIdentity, this_process
+from paceline.records import Artifact, Claim, ConceptState, Run, WorkerRecord
 from paceline.roadmap import Roadmap, parse_roadmap
 from paceline.share import EQUAL, Share
-from paceline.store import Artifact, Claim, ConceptState, Run, Store, WorkerRecord
+from paceline.store import Store
 
 LEASE = 30.0
 

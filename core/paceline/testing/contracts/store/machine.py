@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from paceline.errors import StaleFence
-from paceline.store import Claim, Figures, RunStatus, Store
+from paceline.records import Claim, Figures, RunStatus
+from paceline.store import Store
 from paceline.testing.contracts.store.inputs import LEASE, artifact, done, submitted, worker
 
 if TYPE_CHECKING:

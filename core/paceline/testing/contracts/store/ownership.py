@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from paceline.errors import StaleFence
-from paceline.store import Claim, Figures, RunStatus
+from paceline.records import Claim, Figures, RunStatus
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, assert_stale
 from paceline.testing.contracts.store.inputs import (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from paceline.errors import KeyReused, RunConflict, RunNotFound
+from paceline.records import ConceptState
 from paceline.share import Share
-from paceline.store import ConceptState
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import (

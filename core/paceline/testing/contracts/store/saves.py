@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC
 
 from paceline.errors import StaleFence
-from paceline.store import ConceptState
+from paceline.records import ConceptState
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from paceline.identity import ProcessIdentity, this_process
-from paceline.store import Beat, Figures
+from paceline.records import Beat, Figures
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import worker
