@@ -6,10 +6,15 @@ from tests.combinations.conftest import ROADMAPS
 from tests.processes import Home, Simulator
 
 STRATEGIES = ["unbounded", "per-roadmap", "global"]
+#: Of the two pools, prefork has processes of its own, so that one is tried with all strategies.
 EXECUTORS = [
     pytest.param(("in-process",), id="in-process"),
     pytest.param(("celery", "--set", "executors.celery.pool=prefork"), id="celery-prefork"),
-    pytest.param(("celery", "--set", "executors.celery.pool=threads"), id="celery-threads"),
+    pytest.param(
+        ("celery", "--set", "executors.celery.pool=threads"),
+        id="celery-threads",
+        marks=pytest.mark.soak,
+    ),
     pytest.param(("arq",), id="arq"),
 ]
 FILES = [str(path) for path in ROADMAPS]
@@ -34,6 +39,7 @@ def test_all_227_concepts_are_saved(
 
 
 def test_the_same_command_again_has_nothing_to_do(home: Home, llm: Simulator) -> None:
+    home.environment["PACELINE_STRATEGY"] = "unbounded"
     home.run("run", FILES[1])
     again = home.json("run", FILES[1])
     assert again["runs"][0]["submitted"] == "complete"

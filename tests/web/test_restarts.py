@@ -129,7 +129,14 @@ def kill(server: Served) -> None:
     server.process.wait()
 
 
-@pytest.mark.parametrize("executor", ["in-process", "celery", "arq"])
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param("in-process", marks=pytest.mark.soak),
+        pytest.param("celery", marks=pytest.mark.soak),
+        "arq",
+    ],
+)
 def test_who_comes_again_after_a_kill_hears_exactly_what_it_missed(
     executor: str, tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:
