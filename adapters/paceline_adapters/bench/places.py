@@ -173,7 +173,8 @@ async def provider(options: Sequence[str], folder: Path) -> AsyncGenerator[Provi
     )
     try:
         assert process.stdout is not None  # noqa: S101
-        line = await asyncio.wait_for(process.stdout.readline(), _START)
+        async with asyncio.timeout(_START):
+            line = await process.stdout.readline()
         if not line:
             raise PartUnavailable("the simulated provider did not start")
         yield Provider(json.loads(line)["base_url"].removesuffix("/v1"), log)

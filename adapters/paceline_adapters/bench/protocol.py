@@ -84,7 +84,9 @@ class Contender:
         seen = progress()
         while True:
             try:
-                line = await asyncio.wait_for(self._process.stdout.readline(), within)
+                # Not `wait_for`, which before Python 3.12 may forget that Ctrl-C was pressed.
+                async with asyncio.timeout(within):
+                    line = await self._process.stdout.readline()
                 break
             except TimeoutError:
                 last, seen = seen, progress()
@@ -113,7 +115,8 @@ class Contender:
         assert self._process.stdin is not None  # noqa: S101
         self._process.stdin.close()
         try:
-            code = await asyncio.wait_for(self._process.wait(), END)
+            async with asyncio.timeout(END):
+                code = await self._process.wait()
         except TimeoutError:
             raise self._failed(f"did not end within {END:g} s") from None
         if code:

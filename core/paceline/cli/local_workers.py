@@ -48,7 +48,8 @@ async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
         patience = loaded.settings.run.grace + PATIENCE
         for process in processes:
             try:
-                await asyncio.wait_for(process.wait(), patience)
+                async with asyncio.timeout(patience):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
