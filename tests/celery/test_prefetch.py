@@ -16,7 +16,7 @@ Table = list[tuple[int, int]]
     ("multiplier", "table", "waiting"),
     [
         # Eight tasks: two workers hold them all, six of them for nothing; the third has none.
-        (4, [(0, 0), (1, 3), (1, 3)], 0),
+        pytest.param(4, [(0, 0), (1, 3), (1, 3)], 0, marks=pytest.mark.soak),
         # Each takes one, and whoever is done first takes the next.
         (1, [(1, 0), (1, 0), (1, 0)], 5),
     ],

@@ -48,7 +48,10 @@ def test_workers_finish_what_is_submitted_and_generate_nothing_twice(
 
 @pytest.mark.parametrize(
     ("pool", "number", "code"),
-    [("prefork", signal.SIGTERM, 143), ("threads", signal.SIGINT, 130)],
+    [
+        ("prefork", signal.SIGTERM, 143),
+        pytest.param("threads", signal.SIGINT, 130, marks=pytest.mark.soak),
+    ],
 )
 def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
     rig: Rig, llm: Simulator, pool: str, number: int, code: int

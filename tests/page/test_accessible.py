@@ -44,8 +44,15 @@ def faults(tab: Tab) -> list[tuple[str, Any]]:
     return [(one["id"], [node["target"] for node in one["nodes"]]) for one in found]
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("light", 1440),
+        ("dark", 390),
+        pytest.param("light", 390, marks=pytest.mark.soak),
+        pytest.param("dark", 1440, marks=pytest.mark.soak),
+    ],
+)
 def test_nothing_keeps_anybody_out(tab: Tab, server: Served, theme: Any, width: int) -> None:
     tab.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     tab.page.set_viewport_size({"width": width, "height": 900})

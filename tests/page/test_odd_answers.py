@@ -25,9 +25,13 @@ ODD = {
     "another site's page": ({"status": 200, "body": "<!doctype html>hello"}, "not paceline's"),
     "nothing": ({"status": 200, "body": "null"}, "not paceline's"),
 }
+#: One that is refused, one that is misunderstood; the others go the same ways.
+_TELLING = ("too many requests", "nothing")
 
 
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize(
+    "odd", [pytest.param(it, marks=[pytest.mark.soak] * (it not in _TELLING)) for it in ODD]
+)
 def test_a_page_that_was_answered_nonsense_says_so_and_asks_again(
     tab: Tab, idle: Served, odd: str
 ) -> None:

@@ -53,7 +53,9 @@ def test_a_roadmap_goes_from_submission_to_artifacts(tmp_path: Path) -> None:
         assert server.stop() == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM]
+)
 def test_a_signal_hands_runs_back_and_another_server_goes_on(
     tmp_path: Path, number: signal.Signals
 ) -> None:
