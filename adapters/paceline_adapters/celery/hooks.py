@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from typing import Any
 
 from paceline.context import Context
@@ -113,6 +114,7 @@ class Hooks:
 
     def worker_process_shutdown(self, **_: Any) -> None:
         """We are about to leave the pool."""
+        hear_no_more()
         if self.processes is not None:
             self.processes.end()
 
@@ -123,6 +125,16 @@ def connect(context: Context, options: CeleryOptions) -> Hooks:
     _hooks = Hooks(context, options)
     _hooks.connect()
     return _hooks
+
+
+def hear_no_more() -> None:
+    """Let no further SIGTERM interrupt a process of the pool on its way out.
+
+    Each raises ``SystemExit`` there, and the second would end it before its runs are handed
+    back. Who wants it to stop at once has the main process to tell.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def loop_thread() -> LoopThread | None:

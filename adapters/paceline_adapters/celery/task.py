@@ -21,7 +21,7 @@ def generate(*arguments: object, **named: object) -> str | None:
     Raises:
         PacelineError: no worker of this process takes runs.
     """
-    from paceline_adapters.celery.hooks import loop_thread
+    from paceline_adapters.celery.hooks import hear_no_more, loop_thread
     from paceline_adapters.celery.untyped import exceptions
 
     run_id = arguments[0] if len(arguments) == 1 and not named else None
@@ -41,5 +41,6 @@ def generate(*arguments: object, **named: object) -> str | None:
         return None
     except SystemExit:
         # Somebody sent SIGTERM to this very process (a whole process group gets it).
+        hear_no_more()
         thread.drain()
         raise
