@@ -123,4 +123,4 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing(paceline: 
 
 def test_wrong_settings_do_not_keep_plugins_from_being_listed(paceline: Terminal) -> None:
     Path("paceline.toml").write_text("no_such_setting = 1")
-    paceline("plugins")
+    assert "per-roadmap" in paceline("plugins").out

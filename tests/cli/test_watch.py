@@ -4,8 +4,7 @@ import asyncio
 import json
 
 import pytest
-from paceline.cli.board import Board
-from paceline.cli.generate import look_for_ever
+from paceline.cli.board import Board, look_for_ever
 from paceline.errors import PartUnavailable
 from paceline.records import RunStatus
 from paceline.store import Store

@@ -12,6 +12,7 @@ from paceline.errors import ProviderUnusable, SettingsError, Transient
 from paceline.plugins import Plugins
 from paceline.settings.model import ProviderSettings, Settings
 from paceline_adapters.openai.provider import OpenAIProvider
+from psutil import Process
 from pydantic import SecretStr
 
 from tests.openai.scripted import KEY, Handler, asked, asking, completion, fault, reply
@@ -80,7 +81,9 @@ def test_fields_that_paceline_decides_cannot_be_replaced() -> None:
 
 def test_a_provider_that_is_never_asked_opens_nothing() -> None:
     async def go() -> None:
+        before = Process().num_fds()
         provider = make({"api_key": KEY})
+        assert Process().num_fds() == before
         await provider.close()
         await provider.close()
 

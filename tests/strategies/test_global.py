@@ -405,30 +405,14 @@ def test_leases_that_ended_too_early_are_told_and_their_release_does_no_harm() -
 
 
 def test_an_answer_that_comes_after_its_leases_ended_starts_nothing() -> None:
-    class Late(LeaseLedger):
-        late = 40.0  # the process was frozen before it read the answer
-
-        async def exchange(
-            self,
-            limit: str,
-            *,
-            quota: Quota,
-            holder: str,
-            asks: Sequence[Ask] = (),
-            settled: Sequence[Settled] = (),
-        ) -> Grant:
-            grant = await super().exchange(
-                limit, quota=quota, holder=holder, asks=asks, settled=settled
-            )
-            wait, self.late = self.late, 0.0
-            await asyncio.sleep(wait)
-            return grant
-
     async def scenario() -> None:
-        ledger = Late()
+        ledger = LeaseLedger()
+        ledger.answer_takes = 40.0  # the process was frozen before it read the answer
         frozen, other = (limiter_over(ledger, 2, holder=name) for name in "ab")
         waits = [asyncio.create_task(frozen.admit(work())) for _ in range(2)]
-        await asyncio.sleep(35)
+        await asyncio.sleep(1)
+        ledger.answer_takes = 0.0
+        await asyncio.sleep(34)
         permits = [await other.admit(work()) for _ in range(2)]
         await asyncio.sleep(30)
         assert not any(wait.done() for wait in waits)

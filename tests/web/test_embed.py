@@ -70,6 +70,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def theirs(folder: Path) -> tuple[Backend, FastAPI]:
+    """Somebody's application, in whose lifespan our parts are open."""
+    settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
+    backend = Backend(settings, work=False)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with backend:
+            yield
+
+    return backend, FastAPI(lifespan=lifespan)
+
+
 def documented(number: int) -> dict[str, Any]:
     """The names of one of the page's examples, run."""
     code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -89,15 +102,7 @@ def test_the_documented_application_serves_under_its_prefix(folder: Path) -> Non
 
 
 def test_the_whole_application_can_be_mounted(folder: Path) -> None:
-    settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
-    backend = Backend(settings, work=False)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        async with backend:
-            yield
-
-    app = FastAPI(lifespan=lifespan)
+    backend, app = theirs(folder)
     app.mount("/paceline", create_app(backend))
 
     async def scenario() -> None:
@@ -136,19 +141,12 @@ def test_the_documented_objects_serve_without_our_routes(
 
 
 def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
-    settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
-    backend = Backend(settings, work=False)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        async with backend:
-            yield
+    backend, app = theirs(folder)
 
     def login(connection: HTTPConnection) -> None:
         if connection.headers.get("x-user") != "me":
             raise HTTPException(401, "Log in first")
 
-    app = FastAPI(lifespan=lifespan)
     app.include_router(router(backend), prefix="/content", dependencies=[Depends(login)])
 
     async def scenario() -> None:

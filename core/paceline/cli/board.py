@@ -1,20 +1,27 @@
 """Progress while runs go on: bars on a terminal, plain lines in a pipe."""
 
+import asyncio
+import logging
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
+from paceline.absence import Absence
 from paceline.cli.output import harmless
 from paceline.counting import count
+from paceline.errors import PartUnavailable
 from paceline.events import Event
 from paceline.totals import Totals
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+
+log = logging.getLogger("paceline.cli")
 
 #: Seconds between two lines of figures in a pipe.
 LINE_EVERY = 2.0
@@ -165,3 +172,24 @@ def board(*, as_json: bool, steps: int) -> Board:
     if sys.stdout.isatty():
         return TerminalBoard(steps)
     return PlainBoard()
+
+
+async def look_for_ever(
+    figures: Callable[[], Awaitable[Totals]], board: Board, every: float
+) -> None:
+    """Show figures, and tell once where they cannot be had.
+
+    Args:
+        figures: gives them.
+        board: where they are shown.
+        every: seconds between two looks.
+    """
+    away = Absence(log, "it is asked again")
+    while True:
+        try:
+            board.figures(await figures())
+        except PartUnavailable as error:
+            away.begins(error)
+        else:
+            away.ends()
+        await asyncio.sleep(every)

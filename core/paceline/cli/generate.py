@@ -1,17 +1,16 @@
 """Submitting roadmaps and following them to their end: here, or by workers elsewhere."""
 
 import asyncio
-import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from paceline.absence import Absence
-from paceline.cli.board import Board
+from paceline.cli.board import Board, look_for_ever
 from paceline.cli.local_workers import local_workers
 from paceline.cli.output import note, warn
 from paceline.cli.report import Result, result_of
 from paceline.cli.sharing import note_kept
+from paceline.ending import end
 from paceline.errors import PartUnavailable, UsageError
 from paceline.events import EventBus
 from paceline.follow import AWAY, follow
@@ -27,8 +26,6 @@ from paceline.share import EQUAL, Share
 from paceline.shutdown import serve_until_signalled
 from paceline.store import Store
 from paceline.totals import Totals, totals_here
-
-log = logging.getLogger("paceline.cli")
 
 #: Seconds between looks at the figures: of this process, and of workers elsewhere.
 LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0
@@ -104,14 +101,14 @@ class Generation:
                     {serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED
                 )
                 if not following.done():
-                    await _cancel(following)
+                    await end(following)
                 await worker.drain(0)
                 await serving
                 if not following.cancelled():
                     await following
                 if cut_off.done():
                     cut_off.result()
-                await _cancel(cut_off)
+                await end(cut_off)
 
             with self.board:
                 self.code = await serve_until_signalled(worker, asyncio.create_task(serve()))
@@ -194,7 +191,7 @@ class Generation:
         except* PartUnavailable as group:
             raise group.exceptions[0] from None
         finally:
-            await _cancel(looking)
+            await end(looking)
 
     async def gather(self, store: Store, runs: Sequence[tuple[Run, Submitted]]) -> None:
         """Keep what came of the runs."""
@@ -202,28 +199,8 @@ class Generation:
             self.results.append(await result_of(store, run.run_id, what))
 
 
-async def look_for_ever(
-    figures: Callable[[], Awaitable[Totals]], board: Board, every: float
-) -> None:
-    """Show figures; tell once where they cannot be had."""
-    away = Absence(log, "it is asked again")
-    while True:
-        try:
-            board.figures(await figures())
-        except PartUnavailable as error:
-            away.begins(error)
-        else:
-            away.ends()
-        await asyncio.sleep(every)
-
-
 async def _any_worker(store: Store, executor: str) -> bool:
     return any(worker.executor == executor for worker in await store.workers())
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 async def until_signalled(following: asyncio.Task[None]) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar, cast
 
 import click
 
-from paceline.cli.board import Board, PlainBoard, TerminalBoard
+from paceline.cli.board import Board, PlainBoard, TerminalBoard, look_for_ever
 from paceline.cli.common import harmless, json_text, note, run_async, settings_options
 from paceline.cli.stdout import Stdout
 from paceline.ending import end
@@ -213,8 +213,6 @@ class _Following:
 
     async def _follow(self, source: Source, runs: Sequence[Watched], board: Board) -> None:
         """Show all of them until the last has ended."""
-        from paceline.cli.generate import look_for_ever
-
         for run in runs:
             board.add(run.run_id, run.title, run.total)
         looking = asyncio.create_task(look_for_ever(source.totals, board, LOOK_EVERY))

@@ -12,12 +12,16 @@ class LeaseLedger(InProcessLedger):
 
     Args:
         lease_seconds: how long a lease lives without renewal, by the event loop's clock.
+
+    Attributes:
+        answer_takes: seconds until an answer arrives, in which anything may happen.
     """
 
     shared = True
 
     def __init__(self, *, lease_seconds: float = 30.0) -> None:
         super().__init__(lease_seconds=lease_seconds, expires=True)
+        self.answer_takes = 0.0
 
     async def exchange(
         self,
@@ -32,7 +36,7 @@ class LeaseLedger(InProcessLedger):
         grant = await super().exchange(
             limit, quota=quota, holder=holder, asks=asks, settled=settled
         )
-        await asyncio.sleep(0)  # an answer takes a moment, in which anything may happen
+        await asyncio.sleep(self.answer_takes)
         return grant
 
 
