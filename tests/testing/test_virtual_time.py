@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 from paceline.testing.virtual_time import (
@@ -203,11 +203,11 @@ async def make_a_socket() -> None:
 
 
 async def use_an_old_socket() -> None:
-    await asyncio.get_running_loop().sock_recv(OLD_SOCKET, 1)
+    await asyncio.get_running_loop().sock_recv(OLD[0], 1)
 
 
 async def watch_an_old_socket() -> None:
-    asyncio.get_running_loop().add_reader(OLD_SOCKET, int)
+    asyncio.get_running_loop().add_reader(OLD[0], int)
 
 
 async def connect() -> None:
@@ -226,13 +226,15 @@ async def run_a_subprocess() -> None:
     subprocess.run([sys.executable, "-V"], check=True)  # noqa: ASYNC221
 
 
-OLD_SOCKET = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+#: Made before the time was virtual.
+OLD: list[socket.socket] = []
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _close_the_old_socket() -> object:
-    yield
-    OLD_SOCKET.close()
+def _an_old_socket() -> Iterator[None]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as old:
+        OLD[:] = [old]
+        yield
 
 
 @pytest.mark.parametrize(
