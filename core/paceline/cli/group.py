@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "Show runs, concepts and what was generated.",
     "export": "Write what was generated to files.",
     "plugins": "List strategies, executors and all other parts.",
+    "db": "Create or upgrade the database's schema.",
     "config": "Show the effective settings and where each comes from.",
     "doctor": "Check every part, and that the settings can hold.",
 }

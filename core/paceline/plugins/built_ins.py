@@ -40,7 +40,6 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",
-        "db": f"{_A}.sql.plugin",
         "demo": f"{_A}.demo.plugin",
         "serve": f"{_A}.web.plugin",
         "simulator": f"{_A}.simulator.plugin",
@@ -50,7 +49,6 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
 #: What `paceline --help` says of the built-in commands without importing them.
 BUILT_IN_COMMANDS: Mapping[str, str] = {
     "bench": "Measure strategies, executors and stores against each other, on your work.",
-    "db": "Create or upgrade the database's schema.",
     "demo": "Watch eight roadmaps being generated, with no server and no key.",
     "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
     "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
