@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from paceline.contracts.wait_histogram import quantile, since, step_of, total
+from paceline.contracts.wait_histogram import bucket_of, quantile, since, total
 from paceline.settings.model import StoreSettings
 from paceline.testing.servers import Postgres
 from paceline_adapters.bench.probes.postgres import SETTINGS, DatabaseProbe
@@ -159,7 +159,7 @@ def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(tmp_path
 
 
 def test_waits_add_up_over_processes_and_keep_their_quantiles() -> None:
-    short, long = {step_of(0.001): 98}, {step_of(2.0): 2}
+    short, long = {bucket_of(0.001): 98}, {bucket_of(2.0): 2}
     both = total([short, long])
     assert quantile(both, 0.5) == pytest.approx(0.001, rel=0.06)
     assert quantile(both, 0.99) == pytest.approx(2.0, rel=0.06)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 from paceline.cli import main
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run, RunStatus
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
 from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Roadmap, parse_roadmap
@@ -174,7 +174,7 @@ async def a_run(
     status: RunStatus = "queued",
     *,
     reason: str | None = None,
-    share: Share = EQUAL,
+    share: Share = DEFAULT_SHARE,
 ) -> Run:
     """A run whose concepts are all complete, but the last one where the status says so."""
     run, _ = await store.create_run(roadmap, executor="in-process", new=True, share=share)

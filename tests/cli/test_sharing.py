@@ -61,7 +61,9 @@ def test_a_share_that_cannot_be_is_refused_before_anything_is_done(
 
 
 def test_a_share_says_in_words_what_is_set_of_it() -> None:
-    assert [str(share) for share in (Share(), Share("a"), Share("", 2.0), Share("a", 0.5))] == [
+    assert [
+        share.describe() for share in (Share(), Share("a"), Share("", 2.0), Share("a", 0.5))
+    ] == [
         "",
         "tenant a",
         "weight 2",

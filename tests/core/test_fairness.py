@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from paceline.contracts.ledger import Ledger, Quota
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.scripted import ScriptedProvider, plain_answer
@@ -68,7 +68,7 @@ def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) -> flo
 
 
 def test_a_small_run_behind_ten_large_ones_takes_as_long_as_with_its_share_alone() -> None:
-    shared = seconds_of_a_small_run(Quota(requests=330), behind=[EQUAL] * 10)
+    shared = seconds_of_a_small_run(Quota(requests=330), behind=[DEFAULT_SHARE] * 10)
     alone = seconds_of_a_small_run(Quota(requests=30))
     assert shared <= 1.2 * alone + 2
 

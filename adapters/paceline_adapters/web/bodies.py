@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Request
 from paceline import Roadmap, RoadmapError, parse_roadmap
-from paceline.contracts.share import EQUAL, HEAVIEST, LIGHTEST
+from paceline.contracts.share import DEFAULT_SHARE, MAX_WEIGHT, MIN_WEIGHT
 from paceline.roadmaps.decoding import decode, json_faults
 from paceline.validation import WHOLE, describe
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,8 +18,8 @@ _HALT, _WHOLE = 20.0, 300.0
 _Weight = Annotated[
     float,
     Field(
-        ge=LIGHTEST,
-        le=HEAVIEST,
+        ge=MIN_WEIGHT,
+        le=MAX_WEIGHT,
         description="Its share of a quota, in proportion to those of other runs.",
     ),
 ]
@@ -28,7 +28,7 @@ _Weight = Annotated[
 class _Terms(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    weight: _Weight = EQUAL.weight
+    weight: _Weight = DEFAULT_SHARE.weight
 
 
 class Submission(_Terms):
@@ -59,7 +59,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     data = decode(raw, yaml_allowed=False, source="body")
     found = _with_terms(data)
     if found is None:
-        return parse_roadmap(data, source="body"), EQUAL.weight
+        return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight
     faults: list[str] = []
     roadmap, terms = None, None
     try:

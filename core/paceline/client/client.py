@@ -6,7 +6,7 @@ from typing import Literal
 from paceline.client.follow import follow
 from paceline.contracts.events import Event
 from paceline.contracts.records import ENDED, Artifact, ResumeOnly, Run, RunStatus
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.errors import UsageError
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.parts import ClientParts
@@ -50,7 +50,7 @@ class Client:
         *,
         new: bool = False,
         key: str | None = None,
-        share: Share = EQUAL,
+        share: Share = DEFAULT_SHARE,
     ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or continue an earlier run of the same roadmap.
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, ascending
-from paceline.contracts.records import Budget, shrunk
+from paceline.contracts.records import Budget
+from paceline.contracts.store_rules import reduced_pool_size
 from paceline.runtime.heartbeat import BEAT
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
@@ -114,7 +115,7 @@ def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterat
     )
     fitting = max(1, (allowed - budget.reserve) // processes)
     fix = f"lower store.pool_size and store.max_overflow to {fitting} together"
-    given = shrunk(allowed - budget.reserve, processes)
+    given = reduced_pool_size(allowed - budget.reserve, processes)
     if total <= allowed:
         yield Finding("ok", "connections", f"{words} ≤ {allowed} that the server allows")
     elif store.budget == "shrink" and given:

@@ -15,7 +15,7 @@ from paceline.client.terminal.app_options import (
     run_async,
 )
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.roadmaps.model import Roadmap
 from paceline.text import count
 
@@ -76,7 +76,7 @@ def generate(
     *,
     new: bool = False,
     workers: int = 0,
-    share: Share = EQUAL,
+    share: Share = DEFAULT_SHARE,
     as_json: bool = False,
 ) -> int:
     """Generate roadmaps, show how it goes and what came of it; returns the exit code."""

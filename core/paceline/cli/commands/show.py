@@ -108,7 +108,7 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
     # Narrow enough for 80 columns: a run's id and its time are never broken.
     for title in ("run", "status", "concepts", "created", "roadmap"):
         table.add_column(title, no_wrap=title in {"run", "status", "created"})
-    shared = any(str(run.share) for run in runs)
+    shared = any(run.share.describe() for run in runs)
     if shared:
         table.add_column("for")
     for run in runs:
@@ -119,7 +119,7 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
             f"{run.finished} of {run.total}{failed}",
             f"{run.created_at.astimezone():%m-%d %H:%M}",
             Text(harmless(f"{run.title} ({run.roadmap_id})")),
-            *([Text(harmless(str(run.share)))] if shared else ()),
+            *([Text(harmless(run.share.describe()))] if shared else ()),
         )
     echo_table(table)
     if len(runs) == limit:

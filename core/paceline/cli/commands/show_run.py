@@ -136,8 +136,8 @@ def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
         f"run {run.run_id}: {run.status}" + (f": {run.reason}" if run.reason else ""),
         ", ".join(facts),
     ]
-    if str(run.share):
-        lines.append(str(run.share))
+    if run.share.describe():
+        lines.append(run.share.describe())
     if run.owner is not None:
         lines.append(f"{run.executor}, worked on by {run.owner}")
     return lines

@@ -100,7 +100,7 @@ def _print_runs(runs: Sequence[Run]) -> None:
         table.add_column(
             title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
         )
-    shared = any(str(run.share) for run in runs[:SHOWN_RUNS])
+    shared = any(run.share.describe() for run in runs[:SHOWN_RUNS])
     if shared:
         table.add_column("for")
     for run in runs[:SHOWN_RUNS]:
@@ -110,7 +110,7 @@ def _print_runs(runs: Sequence[Run]) -> None:
             f"{run.finished} of {run.total}",
             str(run.failed),
             Text(harmless(run.title)),
-            *([Text(harmless(str(run.share)))] if shared else ()),
+            *([Text(harmless(run.share.describe()))] if shared else ()),
         )
     echo_table(table)
     if len(runs) > SHOWN_RUNS:

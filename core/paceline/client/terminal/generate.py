@@ -14,7 +14,7 @@ from paceline.client.terminal.progress_display import Display, look_for_ever
 from paceline.client.terminal.results import Result, note_kept, result_of
 from paceline.client.totals import Totals
 from paceline.contracts.records import ENDED, Run
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.errors import PartUnavailable, UsageError
 from paceline.roadmaps.model import Roadmap
 from paceline.tasks import cancel_and_wait
@@ -44,7 +44,7 @@ class Generation:
     display: Display
     new: bool = False
     workers: int = 0
-    share: Share = EQUAL
+    share: Share = DEFAULT_SHARE
     results: list[Result] = field(default_factory=list[Result])
     code: int = 0
 

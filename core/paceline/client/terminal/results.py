@@ -8,7 +8,7 @@ import click
 from paceline.client.client import Submitted
 from paceline.client.terminal.output import console, harmless, note
 from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
 from paceline.text import count
 
@@ -153,6 +153,6 @@ def _reasons(result: Result) -> list[str]:
 
 def note_kept(run: Run, share: Share) -> None:
     """Say if an existing run keeps another tenant or weight than the command asked for."""
-    if share not in (EQUAL, run.share):
-        kept = str(run.share) or "no tenant, weight 1"
+    if share not in (DEFAULT_SHARE, run.share):
+        kept = run.share.describe() or "no tenant, weight 1"
         note(f"{run.title}: run {run.run_id} keeps its own tenant and weight: {kept}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run, WorkerRecord
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 
@@ -54,7 +54,7 @@ def worker(
 
 
 async def submitted(
-    store: Store, roadmap_id: str = "r", *, concepts: int = 3, share: Share = EQUAL
+    store: Store, roadmap_id: str = "r", *, concepts: int = 3, share: Share = DEFAULT_SHARE
 ) -> Run:
     """A run that waits for its first owner."""
     run, _ = await store.create_run(
