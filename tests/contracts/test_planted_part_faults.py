@@ -161,16 +161,16 @@ def test_a_ledger_with_a_fault_is_caught(made: type[MemoryLedger], test: str, sa
 class ForgetsTheFence(MemoryStore):
     """Whoever once owned a running run writes."""
 
-    def _held(self, claim: Claim) -> Row:
+    def _owned(self, claim: Claim) -> Row:
         row = self._row(claim.run_id)
-        return super()._held(replace(claim, fence=row.fence, worker_id=row.owner or ""))
+        return super()._owned(replace(claim, fence=row.fence, worker_id=row.owner or ""))
 
 
 class SavesTwice(MemoryStore):
     """The last artifact of a concept and step stays, not the first."""
 
     async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
-        self._held(claim).artifacts.pop((artifact.concept_id, artifact.step), None)
+        self._owned(claim).artifacts.pop((artifact.concept_id, artifact.step), None)
         await super().save(claim, artifact, concept=concept)
 
 
