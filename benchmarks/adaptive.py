@@ -23,8 +23,8 @@ from pathlib import Path
 from statistics import median
 
 import click
-from paceline.ledger import Ledger, Quota
-from paceline.strategy import Strategy
+from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.strategy import Strategy
 from paceline.testing.demand import demand
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.models import ModelProvider, Steps, always

@@ -21,14 +21,14 @@ from typing import Any
 
 import click
 import redis
-from paceline.context import Context
-from paceline.ledger import Ledger
-from paceline.parts import make_strategy
-from paceline.plugins import Plugins
+from paceline.contracts.ledger import Ledger
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.work import Done, Work
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_strategy
 from paceline.settings.model import RedisSettings, Settings
-from paceline.strategy import Strategy
 from paceline.testing.servers import Valkey
-from paceline.work import Done, Work
 from paceline_adapters.bench.spread import told
 from pydantic import SecretStr
 

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-from paceline.follow import follow
-from paceline.plugins import Plugins
-from paceline.roadmap import Roadmap
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.client.follow import follow
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import Roadmap
 from paceline_adapters.bench.places import Places, provider
 from paceline_adapters.bench.spread import percentile
 from paceline_adapters.bench.workload import made_up
@@ -61,7 +61,7 @@ class Round:
     seconds: list[float]
 
 
-async def one_by_one(service: Service, small: Roadmap, number: int) -> list[float]:
+async def one_by_one(service: Client, small: Roadmap, number: int) -> list[float]:
     """Generate a roadmap again and again; seconds of each time."""
     seconds: list[float] = []
     for _ in range(number):

@@ -3,10 +3,10 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
-from paceline.cli.local_workers import local_workers
-from paceline.parts import open_executor, open_store
-from paceline.plugins import Plugins
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.client.local_workers import local_workers
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.load import Loaded, Value, load_settings
 from paceline_adapters.bench.places import Place, Provider
 
@@ -30,11 +30,11 @@ def settings_of(given: Mapping[str, str], place: Place, llm: Provider, plugins: 
 
 
 @asynccontextmanager
-async def working(loaded: Loaded, plugins: Plugins) -> AsyncGenerator[Service]:
+async def working(loaded: Loaded, plugins: Plugins) -> AsyncGenerator[Client]:
     """The workers, and the service to submit to them."""
     async with (
         open_store(loaded.settings, plugins) as store,
         open_executor(loaded.settings, plugins) as executor,
         local_workers(loaded, WORKERS),
     ):
-        yield Service(loaded.settings, store, executor)
+        yield Client(loaded.settings, store, executor)

@@ -13,14 +13,14 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Literal
 
 import click
-from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_store
-from paceline.plugins import Plugins
-from paceline.roadmap import Roadmap, parse_roadmap
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.contracts.store import Store
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import Roadmap, parse_roadmap
+from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
+from paceline.runtime.parts import make_executor, open_store
+from paceline.runtime.worker import Worker
 from paceline.settings.model import ProviderSettings, RunSettings, Settings, StoreSettings
-from paceline.store import Store
-from paceline.worker import Worker
 from paceline_adapters.bench.spread import percentile
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -124,7 +124,7 @@ def a_roadmap(concepts: int) -> Roadmap:
 
 async def submit(cell: Cell, settings: Settings, plugins: Plugins, store: Store) -> str:
     """Create the cell's run; its id."""
-    service = Service(settings, store, make_executor(settings, plugins))
+    service = Client(settings, store, make_executor(settings, plugins))
     run, _ = await service.submit(a_roadmap(cell.concepts))
     return run.run_id
 

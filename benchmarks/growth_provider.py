@@ -2,10 +2,10 @@
 
 import asyncio
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import NoOptions
-from paceline.provider import Completion, CompletionRequest, Provider
+from paceline.contracts.options import NoOptions
+from paceline.contracts.provider import Completion, CompletionRequest, Provider
+from paceline.plugins.context import Context
+from paceline.plugins.hookspecs import Register, hookimpl
 from paceline.testing.scripted import plain_answer
 
 #: Seconds that a call takes: long enough that the limit of calls is what binds.

@@ -9,10 +9,10 @@ import json
 import sys
 from typing import Any
 
-from paceline.gauges import Gauges
-from paceline.outbox import Outbox
-from paceline.progress import Progress
-from paceline.roadmap import parse_roadmap
+from paceline.contracts.telemetry import Gauges
+from paceline.roadmaps.model import parse_roadmap
+from paceline.runtime.event_publisher import EventPublisher
+from paceline.runtime.progress import Progress
 from paceline.settings.model import Settings
 from paceline_adapters.web import Backend, create_app
 from paceline_adapters.web.server import Server, config_of, listen
@@ -56,7 +56,7 @@ async def _a_run(backend: Backend) -> Progress:
     run, _ = await backend.service.submit(given)
     claim = await backend.store.claim(run.run_id, "w", lease=1e6)
     assert claim is not None
-    return Progress(claim, run.total, Outbox(backend.bus, Gauges()))
+    return Progress(claim, run.total, EventPublisher(backend.bus, Gauges()))
 
 
 async def _publish(work: Progress, events: int, rate: float) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import click
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline_adapters.bench.places import Places, provider
 from paceline_adapters.bench.spread import told
 from paceline_adapters.demo.command import example_roadmaps

@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from paceline.context import Context
-from paceline.plugins import Plugins
-from paceline.records import Artifact, Claim
+from paceline.contracts.records import Artifact, Claim
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings, StoreSettings
 from paceline_adapters.demo.command import example_roadmaps
 from paceline_adapters.sql import schema

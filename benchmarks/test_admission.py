@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from paceline.context import Context
-from paceline.parts import make_strategy
-from paceline.plugins import Plugins
+from paceline.contracts.work import Done, Work
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_strategy
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
-from paceline.work import Done, Work
 from paceline_adapters.memory.ledger import MemoryLedger
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -51,7 +51,7 @@ def test_a_thousand_admissions(
         strategy=names, strategies={name: OPTIONS[name] for name in names if name in OPTIONS}
     )
 
-    async def build() -> Stack:
+    async def build() -> StrategyStack:
         ledger = MemoryLedger(lease_seconds=30.0)
         context = Context(settings=settings, plugins=Plugins(), ledger=lambda: ledger)
         return make_strategy(settings, context.plugins, context)

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import pytest
-from paceline.provider import Completion, CompletionRequest
+from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
 from paceline_adapters.bench.places import provider as simulator

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import get_args
 
 import click
-from paceline.plugins import BUILT_INS, Plugins
+from paceline.plugins.built_ins import BUILT_INS
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline_adapters.bench.figures import FIGURES
 from pydantic import BaseModel, SecretStr

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from paceline import hookspecs
 from paceline.cli.group import COMMANDS
+from paceline.plugins import hookspecs
 from paceline.testing.contracts import Contract, ExecutorContract
 from paceline_adapters.web.metrics import Metrics
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from paceline.roadmap import Roadmap, load_roadmap
+from paceline.roadmaps.model import Roadmap, load_roadmap
 from paceline_adapters.bench.protocol import Order
 
 Generate = Callable[[Sequence[Roadmap]], Awaitable[object]]

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
-from paceline.roadmap import Roadmap
-from paceline.steps.contract import Subject
+from paceline.contracts.step import Subject
+from paceline.roadmaps.model import Roadmap
 from paceline_adapters.bench.protocol import Order
 
 from benchmarks.contestants.compete import Generate, compete

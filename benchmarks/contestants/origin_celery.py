@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from paceline.roadmap import Roadmap
-from paceline.steps.contract import Subject
+from paceline.contracts.step import Subject
+from paceline.roadmaps.model import Roadmap
 from paceline.testing.spawn import spawn
 from paceline_adapters.bench.protocol import Order
 from redis.asyncio import Redis

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types.chat import ChatCompletion
-from paceline.roadmap import Roadmap
+from paceline.contracts.step import Step, Subject
+from paceline.roadmaps.model import Roadmap
 from paceline.steps.answers import parse_answer
-from paceline.steps.contract import Step, Subject
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
 from paceline.steps.templates import load_template

@@ -1,58 +1,143 @@
-"""Generate content for roadmaps, with interchangeable strategies and executors.
+"""Generate content for roadmaps with LLMs, with interchangeable strategies and executors.
 
-This module is the public surface for plugins and for programs that embed paceline; it imports
-no adapter.
+This module is the public API, for plugins and for programs that embed paceline. Importing it
+imports no adapter.
 """
 
-from paceline.context import Context
-from paceline.errors import PacelineError
-from paceline.events import Event, EventBus
-from paceline.executor import Executor, WorkerLoad
-from paceline.headroom import Headroom
-from paceline.hookspecs import Register, RegisterCommand, hookimpl
-from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Settled
-from paceline.options import NoOptions, Options
-from paceline.provider import Completion, CompletionRequest, Message, Provider
-from paceline.roadmap import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
-from paceline.steps.contract import Step, Subject
-from paceline.store import Store
-from paceline.strategy import Strategy
-from paceline.work import Done, Failed, Outcome, Permit, Refused, Work
+from paceline.contracts.events import Event, EventBus
+from paceline.contracts.executor import Executor, WorkerLoad
+from paceline.contracts.finding import Finding
+from paceline.contracts.ledger import (
+    Grant,
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Ledger,
+    Quota,
+)
+from paceline.contracts.options import NoOptions, Options
+from paceline.contracts.provider import Completion, CompletionRequest, Message, Provider
+from paceline.contracts.records import Artifact, Claim, ConceptState, Run
+from paceline.contracts.share import Share
+from paceline.contracts.step import Step, Subject
+from paceline.contracts.store import Store
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.telemetry import Span, Telemetry
+from paceline.contracts.work import (
+    Done,
+    Failed,
+    Level,
+    Outcome,
+    Permit,
+    RateLimited,
+    RateLimitInfo,
+    Work,
+)
+from paceline.errors import (
+    BudgetError,
+    Fatal,
+    KeyReused,
+    PacelineError,
+    PartUnavailable,
+    PluginError,
+    ProviderError,
+    ProviderUnusable,
+    Refused,
+    RoadmapError,
+    RunConflict,
+    RunNotFound,
+    SchemaVersionError,
+    SettingsError,
+    StaleFence,
+    Transient,
+    Unreachable,
+    UnusableAnswer,
+    UsageError,
+)
+from paceline.plugins.context import Context
+from paceline.plugins.hookspecs import Register, RegisterCommand, hookimpl
+from paceline.roadmaps.model import (
+    Concept,
+    Module,
+    Roadmap,
+    Stage,
+    load_roadmap,
+    parse_roadmap,
+)
+from paceline.settings.model import (
+    ProviderSettings,
+    RedisSettings,
+    Settings,
+    StoreSettings,
+    WebSettings,
+)
 
 __all__ = [
-    "Ask",
+    "Artifact",
+    "BudgetError",
+    "Claim",
     "Completion",
     "CompletionRequest",
     "Concept",
+    "ConceptState",
     "Context",
     "Done",
     "Event",
     "EventBus",
     "Executor",
     "Failed",
+    "Fatal",
+    "Finding",
     "Grant",
-    "Headroom",
+    "KeyReused",
     "Lease",
+    "LeaseRelease",
+    "LeaseRequest",
     "Ledger",
+    "Level",
     "Message",
     "Module",
     "NoOptions",
     "Options",
     "Outcome",
     "PacelineError",
+    "PartUnavailable",
     "Permit",
+    "PluginError",
     "Provider",
+    "ProviderError",
+    "ProviderSettings",
+    "ProviderUnusable",
     "Quota",
+    "RateLimitInfo",
+    "RateLimited",
+    "RedisSettings",
     "Refused",
     "Register",
     "RegisterCommand",
     "Roadmap",
-    "Settled",
+    "RoadmapError",
+    "Run",
+    "RunConflict",
+    "RunNotFound",
+    "SchemaVersionError",
+    "Settings",
+    "SettingsError",
+    "Share",
+    "Span",
     "Stage",
+    "StaleFence",
     "Step",
     "Store",
+    "StoreSettings",
     "Strategy",
     "Subject",
+    "Telemetry",
+    "Transient",
+    "Unreachable",
+    "UnusableAnswer",
+    "UsageError",
+    "WebSettings",
     "Work",
     "WorkerLoad",
     "hookimpl",

@@ -139,3 +139,9 @@ class UnusableAnswer(ProviderError):
         self.kind = kind
         self.problem = message
         self.answer = answer
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first error in a group of groups that is no group itself: what made the others stop."""
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return first_cause(inner[0]) if inner else error

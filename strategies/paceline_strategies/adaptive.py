@@ -1,14 +1,22 @@
 """Finds how many calls the provider takes, over all workers."""
 
 import secrets
-from typing import ClassVar, Self
+from typing import Self
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.ledger import Ledger, Quota
-from paceline.options import Options
-from paceline.strategy import Strategy
-from paceline.work import Done, Level, Outcome, Permit, Work
+from paceline import (
+    Context,
+    Done,
+    Ledger,
+    Level,
+    Options,
+    Outcome,
+    Permit,
+    Quota,
+    Register,
+    Strategy,
+    Work,
+    hookimpl,
+)
 from pydantic import Field, model_validator
 
 from paceline_strategies.estimates import Estimates
@@ -51,8 +59,8 @@ class AdaptiveLimit(Strategy):
         holder: this process's name in the ledger; must be its own.
     """
 
-    levels: ClassVar[frozenset[Level]] = frozenset({"call"})
-    shared: ClassVar[bool] = True
+    levels: frozenset[Level] = frozenset({"call"})
+    shared: bool = True
     rate_limited = True  # it may find a rate
     holds_refusals = True
 

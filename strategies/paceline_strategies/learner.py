@@ -7,9 +7,8 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 
-from paceline.errors import PartUnavailable
-from paceline.ledger import Board, Ledger
-from paceline.work import Done, Outcome, Refused
+from paceline import Done, Ledger, Outcome, PartUnavailable, RateLimited
+from paceline.contracts.ledger import Board
 from pydantic import TypeAdapter, ValidationError
 
 from paceline_strategies.limits import Adaptive, Aimd, Period, Times
@@ -74,7 +73,7 @@ class Learner:
 
         def ended(outcome: Outcome) -> None:
             now = self._count(-1)
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, RateLimited):
                 self._counted["taken"] -= 1
                 self._counted[f"{cuts} refused"] += 1
                 self._refused.set()

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from paceline.work import Outcome, Permit
+from paceline import Outcome, Permit
 
 from paceline_strategies.limits import Limit, Sample
 

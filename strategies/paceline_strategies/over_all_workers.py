@@ -1,15 +1,22 @@
 """One quota over all workers: calls at once, requests and tokens per minute."""
 
 import secrets
-from typing import ClassVar
 
-from paceline.context import Context
-from paceline.errors import Fatal
-from paceline.hookspecs import Register, hookimpl
-from paceline.ledger import Ledger, Quota
-from paceline.options import Options
-from paceline.strategy import Strategy
-from paceline.work import Done, Level, Outcome, Permit, Work
+from paceline import (
+    Context,
+    Done,
+    Fatal,
+    Ledger,
+    Level,
+    Options,
+    Outcome,
+    Permit,
+    Quota,
+    Register,
+    Strategy,
+    Work,
+    hookimpl,
+)
 from pydantic import Field
 
 from paceline_strategies.estimates import Estimates
@@ -49,8 +56,8 @@ class GlobalLimit(Strategy):
         holder: this process's name in the ledger; must be its own.
     """
 
-    levels: ClassVar[frozenset[Level]] = frozenset({"call"})
-    shared: ClassVar[bool] = True
+    levels: frozenset[Level] = frozenset({"call"})
+    shared: bool = True
     holds_refusals = True
 
     def __init__(self, quota: Quota, ledger: Ledger, *, holder: str) -> None:

@@ -1,12 +1,7 @@
 """N concepts of each roadmap at once."""
 
-from typing import ClassVar
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import Options
-from paceline.strategy import Strategy
-from paceline.work import Level, Outcome, Permit, Work
+from paceline import Context, Level, Options, Outcome, Permit, Register, Strategy, Work, hookimpl
 from pydantic import Field
 
 from paceline_strategies.limits import Fixed
@@ -27,7 +22,7 @@ class PerRoadmap(Strategy):
         limit: N.
     """
 
-    levels: ClassVar[frozenset[Level]] = frozenset({"concept"})
+    levels: frozenset[Level] = frozenset({"concept"})
 
     def __init__(self, limit: int) -> None:
         self._limit = Fixed(limit)

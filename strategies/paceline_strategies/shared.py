@@ -9,10 +9,20 @@ import secrets
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from paceline.concern import in_background
-from paceline.errors import PartUnavailable
-from paceline.ledger import Grant, Lease, Ledger, Quota, Settled
-from paceline.work import Done, Outcome, Permit, Refused, Work
+from paceline import (
+    Done,
+    Grant,
+    Lease,
+    LeaseRelease,
+    Ledger,
+    Outcome,
+    PartUnavailable,
+    Permit,
+    Quota,
+    RateLimited,
+    Work,
+)
+from paceline.tasks import start_background
 
 from paceline_strategies.limits import Sample
 from paceline_strategies.waiters import Cost, Waiter, Waiters
@@ -59,7 +69,7 @@ class SharedLimiter:
         self._waiters = Waiters()
         self._held: dict[str, float] = {}  # lease → when its permit was given
         self._until: dict[str, float] = {}  # lease → until when it surely lives
-        self._settled: dict[str, Settled] = {}
+        self._settled: dict[str, LeaseRelease] = {}
         self._sent: frozenset[str] = frozenset()  # settled, and the ledger may know
         self._news = asyncio.Event()
         self._closing = asyncio.Event()
@@ -110,7 +120,7 @@ class SharedLimiter:
             flow.leave(waiter, exact=self._quota().tokens is not None)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 # It was our turn in the same moment.
-                self._give_back(Settled(waiter.result().name, tokens=0))
+                self._give_back(LeaseRelease(waiter.result().name, tokens=0))
             self._tell()
             raise
 
@@ -133,7 +143,7 @@ class SharedLimiter:
                 waiter.cancel()
                 flow.leave(waiter, exact=False)
         for name in self._held:
-            self._settled.setdefault(name, Settled(name))
+            self._settled.setdefault(name, LeaseRelease(name))
         self._held.clear()
         self._tell()
         if self._pump is not None:
@@ -145,7 +155,7 @@ class SharedLimiter:
 
     # -- from waiters and permits to the pump --------------------------------------------
 
-    def _give_back(self, settled: Settled) -> None:
+    def _give_back(self, settled: LeaseRelease) -> None:
         if self._held.pop(settled.lease, None) is not None and not self._closed:
             self._settled[settled.lease] = settled
             self._reuse()
@@ -155,7 +165,7 @@ class SharedLimiter:
         self._waiters.tidy()
         self._news.set()
         if self._pump is None and not self.idle:
-            self._pump = in_background(self._run())
+            self._pump = start_background(self._run())
             self._pump.add_done_callback(self._stopped)
 
     def _reuse(self) -> None:
@@ -250,7 +260,7 @@ class SharedLimiter:
         loop = asyncio.get_running_loop()
         since = loop.time()
         self._sent |= {one.lease for one in settled}
-        grant = await self._ledger.exchange(
+        grant = await self._ledger.sync(
             self._name,
             quota=self._quota(),
             holder=self._holder,
@@ -276,7 +286,7 @@ class SharedLimiter:
                 self._until[lease.name] = until
         else:
             # We were frozen: they ended before we heard of them, and may be somebody else's.
-            self._settled |= {one.name: Settled(one.name, tokens=0) for one in grant.leases}
+            self._settled |= {one.name: LeaseRelease(one.name, tokens=0) for one in grant.leases}
             self._all_anew()
         self._waiters.tidy()
         return grant
@@ -284,7 +294,7 @@ class SharedLimiter:
     def _take(self, lease: Lease) -> None:
         if not self._hand(lease):
             # Who wanted it was cancelled meanwhile.
-            self._settled[lease.name] = Settled(lease.name, tokens=0)
+            self._settled[lease.name] = LeaseRelease(lease.name, tokens=0)
 
     def _hand(self, lease: Lease) -> bool:
         waiter = self._waiters.next_for(lease, self.last.use.token_quota)
@@ -335,15 +345,17 @@ class SharedLimiter:
                 await self._closing.wait()
 
 
-def _settled(lease: Lease, outcome: Outcome) -> Settled:
+def _settled(lease: Lease, outcome: Outcome) -> LeaseRelease:
     if isinstance(outcome, Done):
-        return Settled(lease.name, tokens=outcome.tokens or None, headroom=outcome.headroom)
-    if isinstance(outcome, Refused):
-        return Settled(
+        return LeaseRelease(
+            lease.name, tokens=outcome.tokens or None, rate_limit_info=outcome.rate_limit_info
+        )
+    if isinstance(outcome, RateLimited):
+        return LeaseRelease(
             lease.name,
             tokens=0,
             refused=True,
             retry_after=outcome.retry_after,
-            headroom=outcome.headroom,
+            rate_limit_info=outcome.rate_limit_info,
         )
-    return Settled(lease.name, tokens=None if outcome.arrived else 0)
+    return LeaseRelease(lease.name, tokens=None if outcome.arrived else 0)

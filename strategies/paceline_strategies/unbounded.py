@@ -1,18 +1,13 @@
 """No limit: everything starts at once."""
 
-from typing import ClassVar
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import NoOptions
-from paceline.strategy import Strategy
-from paceline.work import Level, Permit, Work
+from paceline import Context, Level, NoOptions, Permit, Register, Strategy, Work, hookimpl
 
 
 class Unbounded(Strategy):
     """Admits all work at once."""
 
-    levels: ClassVar[frozenset[Level]] = frozenset()
+    levels: frozenset[Level] = frozenset()
 
     async def admit(self, work: Work) -> Permit:  # noqa: ARG002
         """Admit."""

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from paceline.ledger import Ask, Lease
-from paceline.work import Work
+from paceline import Lease, LeaseRequest, Work
 
 #: Tokens that a call costs, as far as is known when it is asked.
 Cost = Callable[[], int]
@@ -72,12 +71,12 @@ class Flow:
         if self._waiters.pop(waiter, None) is not None and exact:
             self.stale = True
 
-    def ask(self) -> Ask:
+    def ask(self) -> LeaseRequest:
         """What to tell the ledger."""
         waiting = (cost() for waiter, cost in self._waiters.items() if not waiter.done())
-        return Ask(self.name, list(islice(waiting, KNOWN)), self._tenant, self._weight)
+        return LeaseRequest(self.name, list(islice(waiting, KNOWN)), self._tenant, self._weight)
 
-    def told(self, ask: Ask) -> None:
+    def told(self, ask: LeaseRequest) -> None:
         """The ledger knows."""
         self._known = len(ask.costs)
         self.stale = False

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from paceline.admission.hold import LONGEST, RETURN, Hold
+from paceline.admission.refusal_pause import LONGEST, RETURN, Hold
 
 NOW = 1_000_000
 

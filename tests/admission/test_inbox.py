@@ -2,8 +2,8 @@
 
 import asyncio
 
-from paceline.admission.inbox import Inbox
-from paceline.ledger import Lease
+from paceline.admission.grant_inbox import Inbox
+from paceline.contracts.ledger import Lease
 from paceline.testing.virtual_time import run_virtual
 
 

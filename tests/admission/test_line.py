@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline.admission.line import Line
+from paceline.admission.fair_queue import Line
 
 NOW = 1_000
 

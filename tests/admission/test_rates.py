@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline.admission.book import Book
-from paceline.admission.window import MARGIN, MINUTE, Meter
-from paceline.ledger import Ask, Quota, Settled
+from paceline.admission.lease_table import Book
+from paceline.admission.rate_window import MARGIN, MINUTE, Meter
+from paceline.contracts.ledger import LeaseRelease, LeaseRequest, Quota
 
 START = 1_000_000
 
@@ -85,34 +85,36 @@ def test_what_was_reserved_is_reconciled_or_refunded_in_the_end(
 ) -> None:
     book = Book(lease=60_000, confirm=5_000)
     quota = Quota(requests=1_000_000, tokens=100_000_000)
-    ask = Ask("run", [cost for cost, _ in calls])
-    answer = book.exchange(START, quota=quota, holder="a", asks=[ask])
+    ask = LeaseRequest("run", [cost for cost, _ in calls])
+    answer = book.sync(START, quota=quota, holder="a", asks=[ask])
     assert answer.use.tokens == sum(cost for cost, _ in calls)
     settled = [
-        Settled(lease.name, tokens=real)
+        LeaseRelease(lease.name, tokens=real)
         for lease, (_, real) in zip(answer.leases, calls, strict=True)
     ]
-    use = book.exchange(START + 9_000, quota=quota, holder="a", settled=settled).use
+    use = book.sync(START + 9_000, quota=quota, holder="a", settled=settled).use
     counted = [cost if real is None else real for cost, real in calls]
     assert use.tokens == sum(counted)
     assert use.requests == sum(1 for _, real in calls if real != 0)
     assert use.out == 0
-    later = book.exchange(START + 2 * MINUTE, quota=quota, holder="a")
+    later = book.sync(START + 2 * MINUTE, quota=quota, holder="a")
     assert (later.use.tokens, later.use.requests) == (0, 0)
 
 
 def test_after_a_refusal_calls_return_at_the_pace_and_not_as_a_burst() -> None:
     book, quota = Book(lease=600_000, confirm=5_000), Quota(requests=600)
-    grant = book.exchange(START, quota=quota, holder="a", asks=[Ask("run", [0] * 400)])
-    refused = [Settled(one.name, tokens=0, refused=True, retry_after=2.0) for one in grant.leases]
+    grant = book.sync(START, quota=quota, holder="a", asks=[LeaseRequest("run", [0] * 400)])
+    refused = [
+        LeaseRelease(one.name, tokens=0, refused=True, retry_after=2.0) for one in grant.leases
+    ]
     assert len(refused) > 10, "at first, a burst"
     now, started = START + 300, list[int]()
-    answer = book.exchange(now, quota=quota, holder="a", settled=refused)
+    answer = book.sync(now, quota=quota, holder="a", settled=refused)
     while now < START + 12_300:
         assert answer.expires_in is not None
         now += answer.expires_in
         heard = [int(lease.name.partition(".")[0]) for lease in answer.leases]
-        answer = book.exchange(now, quota=quota, holder="a", heard=heard)
+        answer = book.sync(now, quota=quota, holder="a", heard=heard)
         started += [now] * len(answer.leases)
     assert started[0] == START + 2_300
     for since in range(START + 2_300, START + 11_300, 500):
@@ -122,11 +124,11 @@ def test_after_a_refusal_calls_return_at_the_pace_and_not_as_a_burst() -> None:
 
 def test_a_call_above_the_quota_has_all_of_it_for_itself() -> None:
     book, quota = Book(lease=600_000, confirm=5_000), Quota(tokens=100)
-    answer = book.exchange(START, quota=quota, holder="a", asks=[Ask("run", [900, 1])])
+    answer = book.sync(START, quota=quota, holder="a", asks=[LeaseRequest("run", [900, 1])])
     assert [lease.cost for lease in answer.leases] == [100]
     assert answer.expires_in is not None
     later = START + answer.expires_in
-    assert len(book.exchange(later, quota=quota, holder="a").leases) == 2
+    assert len(book.sync(later, quota=quota, holder="a").leases) == 2
 
 
 def test_what_the_provider_counted_before_is_not_taken_for_others_use() -> None:

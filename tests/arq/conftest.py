@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from paceline.parts import open_executor, open_store
-from paceline.plugins import Plugins
-from paceline.roadmap import load_roadmap
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import load_roadmap
+from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.load import load_settings
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
@@ -45,7 +45,7 @@ class World:
                 open_store(settings, plugins) as store,
                 open_executor(settings, plugins) as executor,
             ):
-                service = Service(settings, store, executor)
+                service = Client(settings, store, executor)
                 roadmaps = [load_roadmap(self.roadmap(name, concepts)) for name in names]
                 return [(await service.submit(roadmap))[0].run_id for roadmap in roadmaps]
 

@@ -2,8 +2,8 @@
 
 import pytest
 from paceline.errors import SettingsError
-from paceline.parts import make_executor
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_executor
 from paceline.settings.model import RedisSettings, RunSettings, Settings
 from paceline_adapters.arq.plugin import ArqOptions
 from paceline_adapters.arq.queue import Queue

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.utils import timestamp_ms
+from paceline.contracts.executor import WorkerLoad
 from paceline.errors import PartUnavailable
-from paceline.executor import WorkerLoad
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
 from paceline_adapters.arq.message import decode

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from paceline.events import Event
-from paceline.records import Run
+from paceline.contracts.events import Event
+from paceline.contracts.records import Run
 from paceline_adapters.bench.coalesced import Timed, messages
 from paceline_adapters.bench.timeline import peak_second
 

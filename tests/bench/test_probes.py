@@ -9,9 +9,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+from paceline.contracts.wait_histogram import quantile, since, step_of, total
 from paceline.settings.model import StoreSettings
 from paceline.testing.servers import Postgres
-from paceline.waits import quantile, since, step_of, total
 from paceline_adapters.bench.probes.postgres import SETTINGS, DatabaseProbe
 from paceline_adapters.bench.probes.processes import TreeProbe
 from paceline_adapters.sql.engine import Database

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from paceline.errors import UsageError
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
 from paceline_adapters.bench.cells import matrix
 from paceline_adapters.bench.figures import FIGURES

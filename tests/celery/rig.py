@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from paceline import Roadmap, parse_roadmap
-from paceline.executor import WorkerLoad
-from paceline.parts import open_executor, open_store
-from paceline.plugins import Plugins
-from paceline.records import Run, WorkerRecord
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.contracts.executor import WorkerLoad
+from paceline.contracts.records import Run, WorkerRecord
+from paceline.contracts.store import Store
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.load import load_settings
 from paceline.settings.model import Settings
-from paceline.store import Store
 from paceline_adapters.celery.executor import CeleryExecutor
 
 from tests.processes import Home
@@ -46,7 +46,7 @@ class Rig:
 
     def submit(self, *roadmaps: Roadmap) -> list[str]:
         """Submit roadmaps; returns the ids of their runs."""
-        service = Service(settings_of(self.home), self.store, self.executor)
+        service = Client(settings_of(self.home), self.store, self.executor)
         return [self._do(service.submit(roadmap))[0].run_id for roadmap in roadmaps]
 
     def send(self, run_id: str) -> None:

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
+from paceline.contracts.executor import Executor
+from paceline.contracts.records import RunStatus
 from paceline.errors import PartUnavailable
-from paceline.executor import Executor
-from paceline.records import RunStatus
+from paceline.runtime.worker import Worker
 from paceline.testing.scripted import ScriptedProvider, plain_answer
-from paceline.worker import Worker
 from paceline_adapters.celery import loop
 from paceline_adapters.celery.bell import Bell
 from paceline_adapters.celery.loop import LoopThread

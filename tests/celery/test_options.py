@@ -5,8 +5,8 @@ import asyncio
 import celery
 import pytest
 from paceline.errors import PacelineError, PartUnavailable, SettingsError
-from paceline.parts import make_executor
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_executor
 from paceline.settings.load import load_settings
 from paceline.settings.model import RedisSettings, Settings
 from paceline_adapters.celery import app as app_module

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import pytest
 from paceline.cli import main
-from paceline.parts import open_store
-from paceline.plugins import Plugins
-from paceline.records import Artifact, Claim, ConceptState, Run, RunStatus
-from paceline.roadmap import Roadmap, parse_roadmap
+from paceline.contracts.records import Artifact, Claim, ConceptState, Run, RunStatus
+from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.store import Store
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import Roadmap, parse_roadmap
+from paceline.runtime.parts import open_store
 from paceline.settings.load import load_settings
-from paceline.share import EQUAL, Share
-from paceline.store import Store
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from paceline.store import Store
+from paceline.contracts.store import Store
 
 from tests.cli.conftest import Terminal
 from tests.cli.test_plugins_command import install

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paceline.cli import init
-from paceline.plugins import Kind, Plugins
-from paceline.roadmap import load_roadmap
+from paceline.cli.commands import init
+from paceline.plugins.built_ins import Kind
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import load_roadmap
 from paceline.settings.load import load_settings
 
 from tests.cli.conftest import Terminal

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paceline.events import Event
-from paceline.parts import open_bus
-from paceline.plugins import Plugins
-from paceline.records import Run
+from paceline.contracts.events import Event
+from paceline.contracts.records import Run
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import open_bus
 from paceline.settings.load import load_settings
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from paceline.counting import count
-from paceline.totals import Totals
+from paceline.client.totals import Totals
+from paceline.text import count
 
 from tests.cli.conftest import Terminal, a_roadmap
 from tests.processes import simulator

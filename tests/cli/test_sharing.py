@@ -1,7 +1,7 @@
 """`--tenant` and `--weight`: whose runs are, and what they may use of what is shared."""
 
 import pytest
-from paceline.share import Share
+from paceline.contracts.share import Share
 
 from tests.cli.conftest import Terminal, a_roadmap
 

@@ -1,7 +1,7 @@
 """`paceline show`."""
 
 import pytest
-from paceline.store import Store
+from paceline.contracts.store import Store
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run, save
 

@@ -1,8 +1,8 @@
 """`paceline status`."""
 
-from paceline.identity import ProcessIdentity, this_process
-from paceline.records import Figures, WorkerRecord
-from paceline.store import Store
+from paceline.contracts.identity import ProcessIdentity, this_process
+from paceline.contracts.records import Figures, WorkerRecord
+from paceline.contracts.store import Store
 
 from tests.cli.conftest import Terminal, a_roadmap, a_run
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from paceline.identity import ProcessIdentity, this_process
-from paceline.records import Run, WorkerRecord
-from paceline.store import Store
+from paceline.contracts.identity import ProcessIdentity, this_process
+from paceline.contracts.records import Run, WorkerRecord
+from paceline.contracts.store import Store
 
 from tests.cli.conftest import Terminal, a_roadmap, a_run
 

@@ -4,12 +4,12 @@ import asyncio
 import json
 
 import pytest
-from paceline.cli.board import Board, look_for_ever
+from paceline.client.progress_display import Board, look_for_ever
+from paceline.client.totals import Totals
+from paceline.contracts.records import RunStatus
+from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
-from paceline.records import RunStatus
-from paceline.store import Store
 from paceline.testing.virtual_time import run_virtual
-from paceline.totals import Totals
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 

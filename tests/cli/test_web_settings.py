@@ -1,6 +1,6 @@
 """Settings of the server: its tokens are secrets."""
 
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
 
 from tests.cli.conftest import Terminal

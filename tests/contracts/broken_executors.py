@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from paceline import Context, Options, Register, hookimpl
+from paceline.contracts.executor import Executor
+from paceline.contracts.records import Claim
 from paceline.errors import PacelineError
-from paceline.executor import Executor
-from paceline.opening import open_worker, worker_records
-from paceline.records import Claim
-from paceline.shutdown import serve_until_signalled
-from paceline.worker import Worker
+from paceline.runtime.open_worker import open_worker, worker_records
+from paceline.runtime.shutdown import serve_until_signalled
+from paceline.runtime.worker import Worker
 
 #: Seconds between two looks at the folder.
 LOOK = 0.05

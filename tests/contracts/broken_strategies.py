@@ -5,7 +5,6 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
 
 from paceline import Outcome, Permit, Strategy, Work
 
@@ -176,7 +175,7 @@ class ForgetsRefusals(Right):
 class LimitsWhatItDoesNotSay(Right):
     """Says that it limits concepts, limits calls."""
 
-    levels: ClassVar = frozenset({"concept"})
+    levels = frozenset({"concept"})
 
     async def admit(self, work: Work) -> Permit:
         return Permit() if work.level == "concept" else await super().admit(work)

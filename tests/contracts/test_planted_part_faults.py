@@ -5,11 +5,10 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from paceline.events import Event, EventBus
-from paceline.ledger import Ask, Grant, Ledger, Quota, Settled
-from paceline.positions import Position
-from paceline.records import Artifact, Claim, ConceptState
-from paceline.store import Store
+from paceline.contracts.events import Event, EventBus, StreamPosition
+from paceline.contracts.ledger import Grant, LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.contracts.records import Artifact, Claim, ConceptState
+from paceline.contracts.store import Store
 from paceline.testing.contracts import EventBusContract, LedgerContract, StoreContract
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.ledger import MemoryLedger
@@ -61,7 +60,7 @@ class RepeatsTheLast(MemoryBus):
     """Who comes back hears the last event that it heard once more."""
 
     async def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
-        last = Position.parse(after)
+        last = StreamPosition.parse(after)
         again = str(last.before) if last.offset > 1 else after
         async with aclosing(super().subscribe(run_id, again)) as events:
             async for event in events:
@@ -114,33 +113,33 @@ def test_a_bus_with_a_fault_is_caught(made: type[MemoryBus], test: str, says: st
 class Generous(MemoryLedger):
     """Forgets the capacity."""
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         more = replace(quota, concurrency=(quota.concurrency or 0) + 1)
-        return await super().exchange(limit, quota=more, holder=holder, asks=asks, settled=settled)
+        return await super().sync(limit, quota=more, holder=holder, asks=asks, settled=settled)
 
 
 class Stingy(MemoryLedger):
     """Gives one lease at a time."""
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         few = [replace(ask, costs=ask.costs[:1]) for ask in asks]
-        return await super().exchange(limit, quota=quota, holder=holder, asks=few, settled=settled)
+        return await super().sync(limit, quota=quota, holder=holder, asks=few, settled=settled)
 
 
 @pytest.mark.parametrize(

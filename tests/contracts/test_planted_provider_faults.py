@@ -1,8 +1,8 @@
 """The suite of providers catches planted faults by name."""
 
 import pytest
+from paceline.contracts.provider import Completion, CompletionRequest, Provider
 from paceline.errors import Fatal, PacelineError, ProviderUnusable, Refused, Transient
-from paceline.provider import Completion, CompletionRequest, Provider
 from paceline.testing.contracts import ProviderContract
 from paceline.testing.contracts.provider import Behaviour
 

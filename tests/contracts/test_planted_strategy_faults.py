@@ -4,7 +4,7 @@ import re
 
 import pytest
 from paceline import Strategy
-from paceline.ledger import Ledger, Quota
+from paceline.contracts.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_strategies.over_all_workers import GlobalLimit
 

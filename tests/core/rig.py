@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from paceline import Event, Roadmap, Strategy, parse_roadmap
-from paceline.context import Context
-from paceline.opening import worker_records
-from paceline.parts import Parts, make_executor, make_strategy
-from paceline.plugins import Plugins
-from paceline.records import Run, WorkerRecord
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.contracts.records import Run, WorkerRecord
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.open_worker import worker_records
+from paceline.runtime.parts import Parts, make_executor, make_strategy
+from paceline.runtime.strategy_stack import StrategyStack
+from paceline.runtime.worker import Worker
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
 from paceline.testing.scripted import ScriptedProvider
-from paceline.worker import Worker
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_adapters.memory.store import MemoryStore
@@ -37,7 +37,7 @@ class Rig:
     store: MemoryStore
     bus: MemoryBus
     provider: ScriptedProvider
-    service: Service
+    service: Client
 
     async def generate(self, roadmap: Roadmap, *, new: bool = False) -> Run:
         """Submit a roadmap, work on it, and say where its run stands then."""
@@ -72,7 +72,11 @@ async def rig(
     bus = MemoryBus(max_length=10_000, keep=1000.0)
     ledger = MemoryLedger(lease_seconds=settings.run.lease)
     context = Context(settings=settings, plugins=plugins, worker_id="w", ledger=lambda: ledger)
-    stack = make_strategy(settings, plugins, context) if strategies is None else Stack(strategies)
+    stack = (
+        make_strategy(settings, plugins, context)
+        if strategies is None
+        else StrategyStack(strategies)
+    )
     await store.open()
     parts = Parts(
         settings=settings,
@@ -90,7 +94,7 @@ async def rig(
     worker = Worker(parts, record)
     heart = asyncio.create_task(worker.beat_for_ever()) if beating else None
     try:
-        yield Rig(worker, store, bus, provider, Service(settings, store, parts.executor))
+        yield Rig(worker, store, bus, provider, Client(settings, store, parts.executor))
     finally:
         await worker.stop()
         if heart is not None:

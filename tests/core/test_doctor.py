@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import pytest
-from paceline.doctor import Finding, ascending, rules
-from paceline.executor import Executor
-from paceline.records import Budget
+from paceline.contracts.executor import Executor
+from paceline.contracts.finding import Finding, ascending
+from paceline.contracts.records import Budget
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.work import Permit, Work
+from paceline.doctor import rules
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
-from paceline.strategy import Stack, Strategy
-from paceline.work import Permit, Work
 
 
 class Queue(Executor):
@@ -49,7 +51,9 @@ def settings(**sections: object) -> Settings:
 
 def test_the_defaults_hold() -> None:
     assert set(levels(list(rules.times(Settings())))) == {"ok"}
-    assert list(rules.sharing(Settings(), Here(), Stack([("local", Local())]), live=1)) == []
+    assert (
+        list(rules.sharing(Settings(), Here(), StrategyStack([("local", Local())]), live=1)) == []
+    )
 
 
 @pytest.mark.parametrize(("lease", "level"), [(1.5, "wrong"), (2, "wrong"), (4, "warning")])
@@ -85,16 +89,16 @@ def test_a_limit_over_all_workers_cannot_be_counted_in_each_ones_memory(
 ) -> None:
     executor = Here()
     executor.processes = processes
-    found = list(rules.sharing(Settings(), executor, Stack([("s", Shared())]), live=live))
+    found = list(rules.sharing(Settings(), executor, StrategyStack([("s", Shared())]), live=live))
     assert levels(found) == (["wrong"] if processes > 1 or live > 1 else [])
 
 
 def test_a_limit_of_each_process_apart_is_pointed_out() -> None:
     shared = settings(redis={"url": "redis://h"}, store={"url": "postgresql://h/d"})
-    [found] = rules.sharing(shared, Queue(), Stack([("local", Local())]), live=0)
+    [found] = rules.sharing(shared, Queue(), StrategyStack([("local", Local())]), live=0)
     assert found.level == "warning"
     assert "global" in found.fix
-    assert not list(rules.sharing(shared, Queue(), Stack([("s", Shared())]), live=9))
+    assert not list(rules.sharing(shared, Queue(), StrategyStack([("s", Shared())]), live=9))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from paceline.ending import end
+from paceline.tasks import cancel_and_wait
 from paceline.testing.virtual_time import run_virtual
 
 
@@ -21,7 +21,7 @@ def test_a_task_that_forgets_a_cancellation_is_told_again() -> None:
     async def scenario() -> None:
         tasks = [asyncio.create_task(forgetful()), asyncio.create_task(asyncio.sleep(0))]
         await asyncio.sleep(1)
-        await end(*tasks)
+        await cancel_and_wait(*tasks)
         assert tasks[0].cancelled()
 
     run_virtual(scenario())

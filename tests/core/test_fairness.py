@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from paceline.ledger import Ledger, Quota
+from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.share import EQUAL, Share
 from paceline.settings.model import Settings
-from paceline.share import EQUAL, Share
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.scripted import ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual

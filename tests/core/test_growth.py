@@ -4,12 +4,12 @@ import asyncio
 import gc
 
 import pytest
-from paceline.backlog import UNSAVED
+from paceline.contracts.provider import CompletionRequest
+from paceline.contracts.records import Artifact, Claim, ConceptState
 from paceline.errors import ProviderUnusable
-from paceline.heap import LARGE, uncollected
-from paceline.pipeline import WAITING_FOR_FIRST_CALL
-from paceline.provider import CompletionRequest
-from paceline.records import Artifact, Claim, ConceptState
+from paceline.runtime.gc_frozen import LARGE, gc_frozen
+from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.runtime.save_backlog import UNSAVED
 from paceline.settings.model import RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
@@ -123,7 +123,7 @@ def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_o
 def test_what_others_keep_from_the_garbage_collector_stays_so() -> None:
     gc.freeze()
     try:
-        with uncollected(LARGE):
+        with gc_frozen(LARGE):
             pass
         assert gc.get_freeze_count() > 0
     finally:

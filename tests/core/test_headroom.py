@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline.headroom import Headroom, headroom_in
+from paceline.contracts.work import RateLimitInfo, parse_rate_limits
 
 
 def test_limits_and_what_is_left_are_read() -> None:
@@ -13,13 +13,15 @@ def test_limits_and_what_is_left_are_read() -> None:
         "x-ratelimit-limit-tokens": " 200000 ",
         "x-ratelimit-reset-tokens": "6ms",
     }
-    assert headroom_in(headers) == Headroom(requests=500, requests_left=41, tokens=200_000)
+    assert parse_rate_limits(headers) == RateLimitInfo(
+        requests=500, requests_left=41, tokens=200_000
+    )
 
 
 @pytest.mark.parametrize("limit", ["", "0", "-1", "5.5", "many", "٣", "1e9", "+5"])
 def test_a_limit_that_makes_no_sense_says_nothing(limit: str) -> None:
     headers = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": "3"}
-    assert headroom_in(headers) is None
+    assert parse_rate_limits(headers) is None
 
 
 @given(
@@ -35,7 +37,7 @@ def test_a_limit_that_makes_no_sense_says_nothing(limit: str) -> None:
     )
 )
 def test_whatever_the_headers_hold_the_numbers_can_be_used(headers: dict[str, str]) -> None:
-    found = headroom_in(headers)
+    found = parse_rate_limits(headers)
     if found is not None:
         for limit, left in (
             (found.requests, found.requests_left),

@@ -1,29 +1,27 @@
 """What a strategy is told of each call, and who pauses after a refusal."""
 
 import asyncio
-from typing import ClassVar
 
 from paceline import Strategy
+from paceline.contracts.provider import CompletionRequest
+from paceline.contracts.share import Share
+from paceline.contracts.work import Done, Failed, Level, Outcome, Permit, RateLimitInfo, Work
+from paceline.contracts.work import RateLimited as WasRefused
 from paceline.errors import Refused, Transient, Unreachable
-from paceline.headroom import Headroom
-from paceline.provider import CompletionRequest
 from paceline.settings.model import ProviderSettings, Settings
-from paceline.share import Share
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
-from paceline.work import Done, Failed, Level, Outcome, Permit, Work
-from paceline.work import Refused as WasRefused
 
 from tests.core.rig import a_roadmap, rig
 
 HEADERS = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "7"}
-SAID = Headroom(requests=60, requests_left=7)
+SAID = RateLimitInfo(requests=60, requests_left=7)
 
 
 class Notes(Strategy):
     """Admits all calls and notes what became of them."""
 
-    levels: ClassVar[frozenset[Level]] = frozenset({"call"})
+    levels: frozenset[Level] = frozenset({"call"})
 
     def __init__(self, *, holds: bool = False) -> None:
         self.holds_refusals = holds

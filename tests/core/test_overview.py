@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from paceline import Executor, PacelineError, WorkerLoad
+from paceline.client.cluster_status import ClusterStatus, cluster_status
+from paceline.contracts.identity import this_process
+from paceline.contracts.records import Figures, WorkerRecord
 from paceline.errors import PartUnavailable
-from paceline.identity import this_process
-from paceline.overview import Overview, overview
-from paceline.records import Figures, WorkerRecord
 from paceline_adapters.memory.store import MemoryStore
 
 from tests.core.rig import a_roadmap
@@ -40,10 +40,12 @@ def load(name: str, active: Sequence[str] = (), reserved: Sequence[str] = ()) ->
     return WorkerLoad(name=name, active=tuple(active), reserved=tuple(reserved), concurrency=4)
 
 
-def look(queue: Executor | None, *workers: tuple[str, Sequence[str]], runs: int = 0) -> Overview:
+def look(
+    queue: Executor | None, *workers: tuple[str, Sequence[str]], runs: int = 0
+) -> ClusterStatus:
     """The overview of a store with these workers and their runs, and so many queued runs."""
 
-    async def whole() -> Overview:
+    async def whole() -> ClusterStatus:
         store = MemoryStore()
         await store.open()
         for number in range(runs):
@@ -62,9 +64,9 @@ def look(queue: Executor | None, *workers: tuple[str, Sequence[str]], runs: int 
                     figures=figures,
                 )
             )
-        return await overview(store, queue)
+        return await cluster_status(store, queue)
 
-    run: Callable[[Coroutine[Any, Any, Overview]], Overview] = asyncio.run
+    run: Callable[[Coroutine[Any, Any, ClusterStatus]], ClusterStatus] = asyncio.run
     return run(whole())
 
 

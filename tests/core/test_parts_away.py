@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from paceline.contracts.executor import Executor
+from paceline.contracts.provider import CompletionRequest
+from paceline.contracts.records import Artifact, Beat, Claim, ConceptState, Figures
 from paceline.errors import PartUnavailable, Unreachable
-from paceline.executor import Executor
-from paceline.provider import CompletionRequest
-from paceline.records import Artifact, Beat, Claim, ConceptState, Figures
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual

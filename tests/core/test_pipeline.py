@@ -5,8 +5,8 @@ from collections import Counter
 from typing import NoReturn
 
 import pytest
+from paceline.contracts.provider import CompletionRequest
 from paceline.errors import Fatal, PartUnavailable, ProviderUnusable, Refused, Transient
-from paceline.provider import CompletionRequest
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual

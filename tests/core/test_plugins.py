@@ -9,7 +9,8 @@ import click
 import pytest
 from paceline import Context, NoOptions, Permit, Register, Strategy, Work, hookimpl
 from paceline.errors import PluginError, SettingsError
-from paceline.plugins import BUILT_IN_COMMANDS, BUILT_INS, Kind, Plugins
+from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, Kind
+from paceline.plugins.registry import Plugins
 
 
 class Nothing(Strategy):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline import Roadmap, load_roadmap, parse_roadmap
-from paceline.decoding import MAX_DEPTH, decode
 from paceline.errors import RoadmapError, UsageError
-from paceline.roadmap import MAX_BYTES
+from paceline.roadmaps.decoding import MAX_DEPTH, decode
+from paceline.roadmaps.model import MAX_BYTES
 
 
 def concept(name: str, *prerequisites: str) -> dict[str, object]:

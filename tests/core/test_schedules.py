@@ -7,10 +7,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
+from paceline.client.follow import follow
+from paceline.contracts.provider import CompletionRequest
+from paceline.contracts.records import (
+    Artifact,
+    Beat,
+    Claim,
+    ConceptState,
+    Figures,
+    Orphan,
+    RunStatus,
+)
 from paceline.errors import PartUnavailable, Refused, Transient
-from paceline.follow import follow
-from paceline.provider import CompletionRequest
-from paceline.records import Artifact, Beat, Claim, ConceptState, Figures, Orphan, RunStatus
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual

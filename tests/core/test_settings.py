@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from paceline.errors import SettingsError
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded, Value, load_settings, parse_assignment
 from paceline.settings.model import RedisSettings
 from paceline.settings.show import mask_url, shown

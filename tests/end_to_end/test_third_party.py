@@ -19,7 +19,7 @@ from pydantic import Field
 from paceline import (
     Context, Executor, NoOptions, Options, Permit, Register, Strategy, Work, hookimpl
 )
-from paceline.serving import serve_from_store
+from paceline.runtime.serving import serve_from_store
 
 
 class SlowOptions(Options):

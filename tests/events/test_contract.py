@@ -1,7 +1,7 @@
 """The buses keep the contract of event buses."""
 
 import pytest
-from paceline.events import EventBus
+from paceline.contracts.events import EventBus
 from paceline.testing.contracts import EventBusContract
 from paceline.testing.servers import Valkey
 from paceline_adapters.memory.bus import MemoryBus

@@ -3,7 +3,7 @@
 import asyncio
 
 from paceline import Event
-from paceline.follow import follow
+from paceline.client.follow import follow
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore

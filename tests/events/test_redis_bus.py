@@ -5,8 +5,8 @@ import re
 from contextlib import aclosing
 
 import pytest
+from paceline.contracts.events import START, StreamPosition
 from paceline.errors import PartUnavailable
-from paceline.positions import START, Position
 from paceline.testing.contracts.event_bus import event, hear, numbers, snapshot
 from paceline.testing.servers import Valkey
 from paceline_adapters.redis.reader import Feed
@@ -37,7 +37,7 @@ def test_who_joins_as_a_stream_begins_takes_nothing_from_those_before(redis_url:
                 reader.follow(stream, feed)
                 feed.catches_up()
             reader.start(stream, START)  # what the early one saw, an instant before the event
-            reader.start(stream, Position(heard.epoch, heard.offset))
+            reader.start(stream, StreamPosition(heard.epoch, heard.offset))
             await bus.publish([event(1)])
             await early.news()
             taken = early.take()

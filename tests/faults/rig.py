@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.plugins import Plugins
-from paceline.records import ENDED, Run
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.contracts.records import ENDED, Run
+from paceline.plugins.registry import Plugins
+from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
+from paceline.runtime.worker import Worker
 from paceline.settings.load import load_settings
-from paceline.worker import Worker
 from paceline_adapters.simulator.figures import Figures
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import SimulatorServer, running
@@ -43,7 +43,7 @@ class Working:
 
     worker: Worker
     llm: SimulatorServer
-    service: Service
+    service: Client
 
     @property
     def paid(self) -> Figures:
@@ -103,7 +103,7 @@ async def working(
             serving = asyncio.create_task(worker.serve("in-process"))
             try:
                 yield Working(
-                    worker, server, Service(settings, worker.parts.store, worker.parts.executor)
+                    worker, server, Client(settings, worker.parts.store, worker.parts.executor)
                 )
             finally:
                 await worker.stop()

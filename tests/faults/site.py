@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import redis
 from paceline import Event, Roadmap
-from paceline.parts import open_executor, open_store
-from paceline.plugins import Plugins
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.load import load_settings
 from paceline.testing.servers import Postgres, Valkey
 from paceline_adapters.sql import schema
@@ -96,7 +96,7 @@ class Site:
                 open_store(settings, plugins) as store,
                 open_executor(settings, plugins) as executor,
             ):
-                service = Service(settings, store, executor)
+                service = Client(settings, store, executor)
                 runs = [(await service.submit(one, new=new))[0] for one in roadmaps]
                 for run in runs * (times - 1):
                     await executor.submit(run.run_id)

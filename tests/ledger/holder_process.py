@@ -11,7 +11,7 @@ import sys
 import time
 
 from paceline import Done, Work
-from paceline.ledger import Quota
+from paceline.contracts.ledger import Quota
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger

@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from paceline.ledger import Ask, Ledger, Quota
+from paceline.contracts.ledger import LeaseRequest, Ledger, Quota
+from paceline.contracts.work import Work
 from paceline.settings.model import RedisSettings
-from paceline.work import Work
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger
 from paceline_strategies.shared import SharedLimiter
@@ -46,7 +46,7 @@ def limiter_over(ledger: Ledger, concurrency: int, *, holder: str | None = None)
 
 async def take(ledger: Ledger, holder: str, wanted: int) -> list[str]:
     """Exchange, for the names of the leases granted of four."""
-    grant = await ledger.exchange(
-        "limit", quota=Quota(concurrency=4), holder=holder, asks=[Ask("run", [0] * wanted)]
+    grant = await ledger.sync(
+        "limit", quota=Quota(concurrency=4), holder=holder, asks=[LeaseRequest("run", [0] * wanted)]
     )
     return [lease.name for lease in grant.leases]

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paceline.admission.board import InProcessBoard
-from paceline.ledger import Board
+from paceline.admission.shared_counters import InProcessBoard
+from paceline.contracts.ledger import Board
 from paceline.testing.servers import Valkey
 
 from tests.ledger.places import redis_ledger, redis_ledgers

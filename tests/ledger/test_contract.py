@@ -1,7 +1,7 @@
 """The ledgers keep the contract of ledgers."""
 
 import pytest
-from paceline.ledger import Ledger
+from paceline.contracts.ledger import Ledger
 from paceline.testing.contracts import LedgerContract
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline_adapters.memory.ledger import MemoryLedger

@@ -9,9 +9,9 @@ from typing import cast
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from paceline.admission.book import Answer, Book
-from paceline.headroom import Headroom
-from paceline.ledger import Ask, Lease, Quota, Settled
+from paceline.admission.lease_table import Answer, Book
+from paceline.contracts.ledger import Lease, LeaseRelease, LeaseRequest, Quota
+from paceline.contracts.work import RateLimitInfo
 from paceline_adapters.redis.connection import Script
 from paceline_adapters.redis.ledger import LEDGER, RedisLedger
 
@@ -36,14 +36,14 @@ quotas = st.builds(
     follow=st.booleans(),
 )
 asks = st.builds(
-    Ask,
+    LeaseRequest,
     flow=st.sampled_from(["one", "two", "three"]),
     costs=st.lists(st.integers(0, 900), max_size=5),
     tenant=st.sampled_from(["", "", "first", "second"]),
     weight=st.sampled_from([1.0, 0.3, 7.0]),
 )
 headrooms = st.builds(
-    Headroom,
+    RateLimitInfo,
     requests=st.none() | st.integers(1, 300),
     requests_left=st.none() | st.integers(0, 50),
     tokens=st.none() | st.integers(1, 6_000),
@@ -51,12 +51,12 @@ headrooms = st.builds(
 )
 #: How a call ends; ``Settled`` without its lease.
 endings = st.builds(
-    Settled,
+    LeaseRelease,
     lease=st.just(""),
     tokens=st.sampled_from([None, None, 0, 1, 100, 2_000]),
     refused=st.sampled_from([False, False, False, True]),
     retry_after=st.none() | st.floats(0, 20),
-    headroom=st.none() | headrooms,
+    rate_limit_info=st.none() | headrooms,
 )
 
 
@@ -98,19 +98,24 @@ class SideBySide(RuleBasedStateMachine):
         ends=st.lists(endings, max_size=4),
         deaf=st.booleans(),
     )
-    def exchange(
-        self, holder: str, quota: Quota, some: list[Ask], ends: list[Settled], deaf: bool
+    def sync(
+        self,
+        holder: str,
+        quota: Quota,
+        some: list[LeaseRequest],
+        ends: list[LeaseRelease],
+        deaf: bool,
     ) -> None:
         """A holder asks, gives back, and confirms what it heard, if it did."""
         life = self.life
         mine = life.held[holder]
         back = [
-            Settled(lease.name, end.tokens, end.refused, end.retry_after, end.headroom)
+            LeaseRelease(lease.name, end.tokens, end.refused, end.retry_after, end.rate_limit_info)
             for lease, end in zip(list(mine), ends, strict=False)
         ]
         del mine[: len(back)]
         heard = [] if deaf else life.unconfirmed[holder]
-        answer = life.book.exchange(
+        answer = life.book.sync(
             life.now, quota=quota, holder=holder, asks=some, settled=back, heard=heard
         )
         # The same inbox in front of both: what it confirms is what the book was told.
@@ -118,7 +123,7 @@ class SideBySide(RuleBasedStateMachine):
         inbox.take()
         inbox._told = dict.fromkeys(heard)
         grant = self.runner.run(
-            life.shared.exchange(life.limit, quota=quota, holder=holder, asks=some, settled=back)
+            life.shared.sync(life.limit, quota=quota, holder=holder, asks=some, settled=back)
         )
         self.compare(answer, inbox._told.keys(), grant.expires_in)
         assert grant.reason == answer.reason

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from paceline import Done
+from paceline.contracts.ledger import LeaseRequest, Quota
 from paceline.errors import PartUnavailable, SettingsError
-from paceline.ledger import Ask, Quota
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
 from paceline_adapters.redis.connection import Link
@@ -77,8 +77,8 @@ def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
 def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
     async def scenario(url: str) -> None:
         ledger = redis_ledger(url, settle_in=60.0)
-        grant = await ledger.exchange(
-            "limit", quota=Quota(concurrency=4), holder="a", asks=[Ask("run", [0])]
+        grant = await ledger.sync(
+            "limit", quota=Quota(concurrency=4), holder="a", asks=[LeaseRequest("run", [0])]
         )
         assert not grant.leases
         assert grant.expires_in is not None
@@ -343,10 +343,7 @@ def test_many_at_once_share_few_connections() -> None:
     async def scenario(server: Valkey) -> None:
         ledger = redis_ledger(server.url)
         await asyncio.gather(
-            *(
-                ledger.exchange(f"limit-{n}", quota=Quota(concurrency=4), holder="a")
-                for n in range(227)
-            )
+            *(ledger.sync(f"limit-{n}", quota=Quota(concurrency=4), holder="a") for n in range(227))
         )
         connected = re.search(r"connected_clients:(\d+)", str(await ledger._link.ask("INFO")))
         assert connected is not None

@@ -7,7 +7,7 @@ import asyncio
 import resource
 import sys
 
-from paceline.provider import CompletionRequest, Message
+from paceline.contracts.provider import CompletionRequest, Message
 from paceline.settings.model import ProviderSettings
 from paceline_adapters.openai.provider import OpenAIProvider
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-from paceline.provider import CompletionRequest, Message
+from paceline.contracts.provider import CompletionRequest, Message
 from paceline.settings.model import ProviderSettings
 from paceline_adapters.openai.provider import OpenAIProvider
 

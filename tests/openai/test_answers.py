@@ -7,8 +7,8 @@ import random
 from dataclasses import replace
 
 import pytest
+from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.errors import PacelineError, Refused, Transient, UnusableAnswer
-from paceline.provider import Completion, CompletionRequest
 from paceline_adapters.openai.client import MAX_BODY, MAX_COMPRESSED
 
 from tests.openai.scripted import ANSWER, Handler, asked, asking, completion, reply

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from paceline.provider import Provider
+from paceline.contracts.provider import Provider
 from paceline.settings.model import ProviderSettings
 from paceline.testing.contracts import ProviderContract
 from paceline.testing.contracts.provider import Behaviour

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from paceline.context import Context
-from paceline.doctor import Finding
+from paceline.contracts.finding import Finding
 from paceline.errors import ProviderUnusable, SettingsError, Transient
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import ProviderSettings, Settings
 from paceline_adapters.openai.provider import OpenAIProvider
 from psutil import Process

@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
-from paceline.context import Context
+from paceline.contracts.provider import CompletionRequest
+from paceline.contracts.step import Subject
 from paceline.errors import PacelineError, Refused, Transient, UnusableAnswer
-from paceline.plugins import Plugins
-from paceline.provider import CompletionRequest
-from paceline.roadmap import Concept
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import Concept
 from paceline.settings.model import Settings
 from paceline.steps.answers import parse_answer
-from paceline.steps.contract import Subject
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import running
 from pydantic import BaseModel

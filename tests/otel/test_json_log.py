@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from paceline.cli.json_log import json_lines
-from paceline.concern import concern
+from paceline import log_context
+from paceline.client.json_log import json_lines
 from paceline.settings.model import ProviderSettings, RedisSettings, Settings
 from pydantic import SecretStr
 
@@ -60,11 +60,11 @@ def test_remarks_and_errors_of_a_command_are_json_too(home: Home, roadmap: str) 
 
 def test_a_librarys_line_has_the_ids_of_the_task_that_it_was_said_in() -> None:
     record = logging.LogRecord("library", logging.WARNING, "f", 1, "slow", (), None)
-    concern(run_id="r", concept_id="c")
+    log_context.bind(run_id="r", concept_id="c")
     try:
         said = json.loads(json_lines(Settings()).format(record))
     finally:
-        concern(run_id="", concept_id="")
+        log_context.bind(run_id="", concept_id="")
     assert (said["logger"], said["run_id"], said["concept_id"]) == ("library", "r", "c")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from paceline.errors import SettingsError
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
 
 THEIRS = "OTEL_EXPORTER_OTLP_ENDPOINT"

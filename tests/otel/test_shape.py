@@ -15,12 +15,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import StatusCode
+from paceline.contracts.identity import new_run_id
+from paceline.contracts.provider import CompletionRequest
+from paceline.contracts.records import Claim
+from paceline.contracts.telemetry import trace_id_of
 from paceline.errors import Fatal, Refused
-from paceline.identity import new_run_id
-from paceline.provider import CompletionRequest
-from paceline.records import Claim
 from paceline.settings.model import ProviderSettings, Settings
-from paceline.telemetry import trace_id_of
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.otel.ids import RunIds
@@ -133,12 +133,19 @@ def test_each_wait_for_admission_is_a_span_and_counted_while_it_lasts() -> None:
             working = asyncio.create_task(it.it.generate(a_roadmap(5)))
             await asyncio.sleep(0.5)
             amid = it.metrics()
-            assert (amid["paceline.calls.active"], amid["paceline.admission.waiting"]) == (2, 3)
+            assert (
+                amid["paceline.runtime.llm_call.active"],
+                amid["paceline.admission.waiting"],
+            ) == (2, 3)
             assert (amid["paceline.runs.active"], amid["paceline.concepts.active"]) == (1, 5)
             await working
             after = it.metrics()
-            assert after["paceline.admission.waiting"] == after["paceline.calls.active"] == 0
-            waits = [said(span, "paceline.work.level") for span in it.spans("admit")]
+            assert (
+                after["paceline.admission.waiting"]
+                == after["paceline.runtime.llm_call.active"]
+                == 0
+            )
+            waits = [said(span, "paceline.contracts.work.level") for span in it.spans("admit")]
             assert (waits.count("concept"), waits.count("call")) == (5, 15)
             assert after["paceline.admission.wait"] == 20
 

@@ -13,7 +13,7 @@ _APPLICATION = """
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
 from paceline_adapters.web import Backend, create_app
 

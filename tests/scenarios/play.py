@@ -7,21 +7,22 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from paceline.calls import Caller, CallFailed, Outage
-from paceline.context import Context
+from paceline.contracts.ledger import Board, Grant, Lease, LeaseRelease, LeaseRequest, Quota
+from paceline.contracts.provider import CompletionRequest, Message
+from paceline.contracts.step import Step
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.telemetry import Gauges
+from paceline.contracts.work import Done, Failed, Outcome, Permit, Work
 from paceline.errors import PartUnavailable
-from paceline.flight import Flight
-from paceline.gauges import Gauges
-from paceline.ledger import Ask, Board, Grant, Lease, Quota, Settled
-from paceline.pipeline import WAITING_FOR_FIRST_CALL
-from paceline.plugins import Plugins
-from paceline.provider import CompletionRequest, Message
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.llm_call import Caller, CallFailed, Outage
+from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.runtime.strategy_stack import StrategyStack
+from paceline.runtime.task_state import TaskState
 from paceline.settings.model import Settings
-from paceline.steps.contract import Step
-from paceline.strategy import Stack, Strategy
 from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
 from paceline.testing.virtual_time import run_virtual
-from paceline.work import Done, Failed, Outcome, Permit, Work
 
 from tests.scenarios.scenario import Event, Load, Scenario
 
@@ -70,17 +71,17 @@ class Line(LedgerLine):
             return ()
         return await super().changed(limit, holder=holder, seconds=seconds)
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         await self._reach()
-        return await super().exchange(limit, quota=quota, holder=holder, asks=asks, settled=settled)
+        return await super().sync(limit, quota=quota, holder=holder, asks=asks, settled=settled)
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
         await self._reach()
@@ -101,7 +102,7 @@ class SimulatedWorker:
     """One worker process."""
 
     line: Line
-    stack: Stack
+    stack: StrategyStack
     tasks: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
 
     def begin(self, task: "asyncio.Task[None]") -> None:
@@ -175,7 +176,7 @@ class Play:
             )
             for name in self.scenario.strategy
         ]
-        return SimulatedWorker(line, Stack(named))
+        return SimulatedWorker(line, StrategyStack(named))
 
     async def _load(self, load: Load) -> None:
         await asyncio.sleep(load.at)
@@ -187,7 +188,7 @@ class Play:
             await asyncio.sleep(load.every)
 
     async def _run(self, worker: SimulatedWorker, load: Load, run_id: str) -> None:
-        governed = "concept" in worker.stack.governs
+        governed = "concept" in worker.stack.levels
         queue = None if governed else asyncio.Semaphore(WAITING_FOR_FIRST_CALL)
         concepts: set[asyncio.Task[None]] = set()
         for number in range(load.concepts):
@@ -223,7 +224,7 @@ class Play:
             self.providers[load.key],
             worker.stack,
             self.settings.provider,
-            Flight(Gauges(), queue),
+            TaskState(Gauges(), queue),
             Outage(),
             self.chance,
         )

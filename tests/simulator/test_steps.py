@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from paceline.contracts.step import Step
 from paceline.errors import UnusableAnswer
 from paceline.steps.answers import parse_answer
-from paceline.steps.contract import Step
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
 from paceline.steps.templates import load_template

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import pytest
-from paceline.roadmap import load_roadmap
+from paceline.roadmaps.model import load_roadmap
 from paceline.testing.proxy import Proxy
 from paceline.testing.servers import Postgres, Valkey
 

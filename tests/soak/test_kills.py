@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import pytest
-from paceline.roadmap import Roadmap, load_roadmap
+from paceline.roadmaps.model import Roadmap, load_roadmap
 
 from tests.end_to_end.conftest import ROADMAPS
 from tests.eventually import eventually

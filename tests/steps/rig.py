@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from paceline.context import Context
-from paceline.plugins import Plugins
-from paceline.roadmap import Concept
+from paceline.contracts.step import Step, Subject
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import Concept
 from paceline.settings.model import Settings
-from paceline.steps.contract import Step, Subject
 from paceline.steps.prompted import PromptedStep
 
 STEPS = ("tutorial", "resources", "quiz")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline.errors import SettingsError
-from paceline.roadmap import Concept
+from paceline.roadmaps.model import Concept
 from paceline.steps.facts import PLACEHOLDERS
 from paceline.steps.templates import MAX_BYTES
 from paceline.steps.tutorial import Section, TutorialAnswer

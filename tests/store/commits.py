@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from paceline.contracts.records import ConceptState
 from paceline.errors import PartUnavailable, StaleFence
-from paceline.records import ConceptState
 from paceline.testing.contracts.contract import rounds
 from paceline.testing.contracts.store.inputs import artifact, claimed
 from paceline_adapters.sql.saves import Save

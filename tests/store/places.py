@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from paceline.context import Context
-from paceline.plugins import Plugins
+from paceline.contracts.store import Store
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import RunSettings, Settings, StoreSettings
-from paceline.store import Store
 from paceline.testing.contracts.store.inputs import LEASE
 from paceline.testing.servers import Postgres
 from paceline_adapters.memory.store import MemoryStore

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from paceline.contracts.identity import ProcessIdentity
+from paceline.contracts.records import WorkerRecord
 from paceline.errors import BudgetError
-from paceline.identity import ProcessIdentity
-from paceline.records import WorkerRecord
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema

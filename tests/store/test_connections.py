@@ -2,15 +2,15 @@
 
 import asyncio
 
-from paceline.context import Context
-from paceline.opening import worker_records
-from paceline.parts import Parts, make_executor
-from paceline.plugins import Plugins
-from paceline.provider import CompletionRequest
+from paceline.contracts.provider import CompletionRequest
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.open_worker import worker_records
+from paceline.runtime.parts import Parts, make_executor
+from paceline.runtime.strategy_stack import StrategyStack
+from paceline.runtime.worker import Worker
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
-from paceline.worker import Worker
 from paceline_adapters.memory.bus import MemoryBus
 
 from tests.core.rig import a_roadmap
@@ -43,7 +43,7 @@ async def test_forty_calls_in_flight_use_no_connection(sql_place: SqlPlace) -> N
         store=store,
         bus=MemoryBus(max_length=1000, keep=60.0),
         provider=provider,
-        strategy=Stack([]),
+        strategy=StrategyStack([]),
         steps=[(name, plugins.step(name).make({}, context, "")) for name in settings.run.steps],
         executor=make_executor(settings, plugins),
     )

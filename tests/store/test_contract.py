@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
+from paceline.contracts.store import Store
 from paceline.settings.model import Settings
-from paceline.store import Store
 from paceline.testing.contracts import StoreContract
 from paceline_adapters.memory.store import MemoryStore
 

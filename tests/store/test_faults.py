@@ -295,10 +295,10 @@ async def test_a_closed_store_takes_no_more_saves(sql_place: SqlPlace) -> None:
 KILLED = """
 import asyncio, os, signal, sys
 from pydantic import SecretStr
-from paceline.context import Context
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings, StoreSettings
-from paceline.records import Claim
+from paceline.contracts.records import Claim
 from paceline_adapters.sql.store import SqlStore
 from paceline.testing.contracts.store.inputs import artifact
 url, run_id = sys.argv[1:]

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from paceline.context import Context
 from paceline.errors import SettingsError
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline.testing.contracts.store.inputs import submitted
 
@@ -33,7 +33,7 @@ def test_a_wrong_url_stops_the_start(sqlite_place: SqlPlace) -> None:
 def test_offering_the_stores_loads_no_database_library() -> None:
     program = """
 import sys
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 print(Plugins().store("sqlite").summary, Plugins().store("postgresql").summary)
 sys.exit(bool({"sqlalchemy", "alembic", "asyncpg", "aiosqlite"} & set(sys.modules)))
 """
@@ -45,9 +45,9 @@ def test_a_missing_driver_names_the_extra_to_install() -> None:
     program = """
 import sys
 from pydantic import SecretStr
-from paceline.context import Context
+from paceline.plugins.context import Context
 from paceline.errors import PluginError
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings, StoreSettings
 sys.modules["asyncpg"] = None  # as if it were not installed
 settings = Settings(store=StoreSettings(url=SecretStr("postgresql://u:p@h/d")))

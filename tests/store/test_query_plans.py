@@ -4,7 +4,7 @@ import re
 import sqlite3
 from typing import Any
 
-from paceline.records import Figures
+from paceline.contracts.records import Figures
 from paceline.testing.contracts.store.inputs import (
     LEASE,
     artifact,

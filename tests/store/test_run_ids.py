@@ -2,7 +2,7 @@
 
 import os
 
-from paceline.identity import new_run_id
+from paceline.contracts.identity import new_run_id
 
 
 def test_ids_of_one_process_rise() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from paceline.records import ConceptState
+from paceline.contracts.records import ConceptState
 from paceline.testing.contracts.store.inputs import artifact, claimed, done
 
 from tests.store.places import SqlPlace, on_loop

@@ -12,8 +12,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from paceline.contracts.share import Share
 from paceline.errors import PartUnavailable, SchemaVersionError
-from paceline.share import Share
 from paceline.testing.contracts.store.inputs import claimed, roadmap
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
@@ -57,8 +57,8 @@ async def test_opening_the_right_version_does_not_load_alembic(sql_place: SqlPla
     program = f"""
 import asyncio, sys
 from pydantic import SecretStr
-from paceline.context import Context
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings, StoreSettings
 from paceline_adapters.sql.store import SqlStore
 async def main():

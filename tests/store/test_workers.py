@@ -1,6 +1,6 @@
 """Workers: known while they beat, with what they report, and forgotten when they leave."""
 
-from paceline.records import Figures
+from paceline.contracts.records import Figures
 from paceline.testing.contracts.store.inputs import worker
 
 from tests.store.places import PostgresPlace, SqlPlace, on_loop

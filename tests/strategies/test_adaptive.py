@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-from paceline import Done, Refused, Strategy, Work
-from paceline.context import Context
+from paceline import Done, RateLimited, Strategy, Work
+from paceline.contracts.ledger import Board, Ledger
 from paceline.errors import PartUnavailable, SettingsError
-from paceline.ledger import Board, Ledger
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
 from paceline.testing.demand import demand
 from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
 from paceline.testing.models import ModelProvider, Steps, always
@@ -264,10 +264,10 @@ def test_a_burst_of_refusals_is_one_cut() -> None:
         one = worker(LeaseLedger(), start=40)
         permits = [await one.admit(WORK) for _ in range(40)]
         for permit in permits[:20]:
-            permit.release(Refused())
+            permit.release(RateLimited())
         await asyncio.sleep(0.1)
         for permit in permits[20:24]:
-            permit.release(Refused())
+            permit.release(RateLimited())
         await asyncio.sleep(10)
         # 16 of 40 were taken; a cut takes half at most.
         assert limits([one]) == [20]
@@ -282,7 +282,7 @@ def test_stacks_inside_a_limit_of_concepts() -> None:
     provider = ModelProvider(seconds=4.0, concurrency=always(20))
 
     def stacked(one: AdaptiveLimit) -> Strategy:
-        return Stack([("per-roadmap", PerRoadmap(100)), ("adaptive", one)])
+        return StrategyStack([("per-roadmap", PerRoadmap(100)), ("adaptive", one)])
 
     after(provider, 200.0, workers=2, stack=stacked)
     assert answered(provider, 60, 200) > 0.8 * 140 * 5
@@ -298,7 +298,7 @@ def test_is_made_of_the_settings_and_stands_last() -> None:
         made = offer.make({"start": 3}, context, "strategies.adaptive")
         assert made.explain() == "3 calls to begin with"
         with pytest.raises(SettingsError, match="must stand last"):
-            Stack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
+            StrategyStack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
         permit = await made.admit(WORK)
         (holder,) = await ledger.held("adaptive:m")
         assert holder.startswith("w1-")

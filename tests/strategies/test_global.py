@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline import Done, Grant, Refused, Work
-from paceline.context import Context
+from paceline import Done, Grant, RateLimited, Work
+from paceline.contracts.ledger import LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.contracts.work import Level
 from paceline.errors import PartUnavailable
-from paceline.ledger import Ask, Ledger, Quota, Settled
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual
-from paceline.work import Level
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.over_all_workers import GlobalLimit
 from paceline_strategies.shared import SharedLimiter
@@ -48,23 +48,21 @@ class Unreliable(MemoryLedger):
             self.in_vain += 1
             raise PartUnavailable("the ledger is away")
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         self.exchanges += 1
         await asyncio.sleep(self.takes)
         self.reach()
         if self.broken:
             raise ZeroDivisionError
-        grant = await super().exchange(
-            limit, quota=quota, holder=holder, asks=asks, settled=settled
-        )
+        grant = await super().sync(limit, quota=quota, holder=holder, asks=asks, settled=settled)
         self.granted = self._books[limit]._number
         return grant
 
@@ -124,7 +122,7 @@ def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
             settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger
         )
         strategy = plugins.strategy("global").make({"concurrency": 2}, context, "strategies.global")
-        stack = Stack([("global", strategy)])
+        stack = StrategyStack([("global", strategy)])
         permits = [await stack.admit(work()) for _ in range(2)]
         (holder,) = await ledger.held("global:openai:gpt")
         assert holder.startswith("w1-")
@@ -329,7 +327,7 @@ def test_while_the_ledger_is_away_it_is_not_stormed_and_afterwards_all_goes_on()
         limiter = limiter_over(ledger, 10)
         permits = [await limiter.admit(work()) for _ in range(10)]
         for permit in permits[5:]:
-            permit.release(Refused())
+            permit.release(RateLimited())
         await asyncio.sleep(10)
         ledger.away = True
         waits = [asyncio.create_task(limiter.admit(work())) for _ in range(200)]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline import Done, Permit, Strategy, Work
-from paceline.context import Context
+from paceline.contracts.work import Level
 from paceline.errors import SettingsError
-from paceline.plugins import Plugins
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline.testing.virtual_time import run_virtual
-from paceline.work import Level
 from paceline_strategies.limits import Fixed, Sample
 from paceline_strategies.local import LocalLimiter
 from paceline_strategies.per_roadmap import PerRoadmap

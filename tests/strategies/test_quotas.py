@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paceline import Done
+from paceline.contracts.ledger import Quota
+from paceline.contracts.work import Failed, RateLimited, RateLimitInfo
 from paceline.errors import Fatal
-from paceline.headroom import Headroom
-from paceline.ledger import Quota
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual
-from paceline.work import Failed, Refused
 from paceline_strategies.over_all_workers import GlobalLimit, GlobalOptions
 
 from tests.strategies.workers import KEY, Office, call
@@ -195,13 +194,13 @@ def test_what_was_reserved_is_what_the_provider_counted_and_what_was_refunded(
             if end == "done":
                 permit.release(Done(real))
             else:
-                permit.release(Refused(0.0) if end == "refused" else Failed())
+                permit.release(RateLimited(0.0) if end == "refused" else Failed())
 
         await asyncio.gather(*(one(number, *each) for number, each in enumerate(calls)))
         await asyncio.sleep(1)
         for worker in workers:
             await worker.close()
-        use = (await ledger.exchange(f"global:{KEY}", quota=Quota(tokens=1), holder="c")).use
+        use = (await ledger.sync(f"global:{KEY}", quota=Quota(tokens=1), holder="c")).use
         assert use.tokens == sum(real for _, real, end in calls if end == "done")
         assert use.out == 0
 
@@ -248,7 +247,7 @@ def test_a_refusal_seen_by_one_worker_holds_back_all_once_a_burst() -> None:
         loop = asyncio.get_running_loop()
         permits = [await one.admit(call()) for _ in range(6)]
         for permit in permits:
-            permit.release(Refused(4.0))
+            permit.release(RateLimited(4.0))
         await asyncio.sleep(0.5)
         (await other.admit(call())).release(Done())
         assert 4.0 <= loop.time() < 4.3
@@ -263,7 +262,7 @@ def test_a_lower_quota_in_the_headers_holds_for_all_workers() -> None:
     async def scenario() -> None:
         office = Office(Quota(requests=600), workers=2)
         permit = await office.workers[0].admit(call())
-        permit.release(Done(headroom=Headroom(requests=60, requests_left=59)))
+        permit.release(Done(rate_limit_info=RateLimitInfo(requests=60, requests_left=59)))
         await asyncio.sleep(1)
         for worker in range(2):
             office.busy(worker, f"run-{worker}", callers=60, seconds=1)

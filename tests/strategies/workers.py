@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from paceline import Done, Failed, Work
-from paceline.ledger import Ledger, Quota
+from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.work import Permit, RateLimited
 from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
-from paceline.work import Permit, Refused
 from paceline_strategies.over_all_workers import GlobalLimit
 
 KEY = "openai:gpt"
@@ -88,7 +88,7 @@ class Office:
     ) -> None:
         """Make one call: it reaches the provider a little after it was admitted."""
         permit: Permit = await self.workers[worker].admit(work)
-        outcome: Done | Failed | Refused = Failed(arrived=True)
+        outcome: Done | Failed | RateLimited = Failed(arrived=True)
         provider = self.provider
         counted = work.tokens if real is None else real
         try:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 from paceline import errors
-from paceline.headroom import Headroom, headroom_in
-from paceline.provider import CompletionRequest, Message
-from paceline.strategy import Strategy
+from paceline.contracts.provider import CompletionRequest, Message
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.work import Done, RateLimited, RateLimitInfo, parse_rate_limits
 from paceline.testing.demand import demand
 from paceline.testing.models import ModelProvider, Others, Steps, always
 from paceline.testing.scripted import plain_answer
 from paceline.testing.virtual_time import run_virtual
-from paceline.work import Done, Refused
 from paceline_strategies.unbounded import Unbounded
 
 
@@ -24,7 +23,7 @@ def exact(**shape: object) -> ModelProvider:
     return provider
 
 
-async def at_once(provider: ModelProvider, count: int, tokens: int = 0) -> list[Done | Refused]:
+async def at_once(provider: ModelProvider, count: int, tokens: int = 0) -> list[Done | RateLimited]:
     """So many calls at the same moment."""
     return list(await asyncio.gather(*(provider.call(tokens) for _ in range(count))))
 
@@ -33,7 +32,7 @@ def test_refuses_what_is_above_its_concurrency_and_recovers() -> None:
     async def scenario() -> None:
         provider = exact(concurrency=Steps([(0.0, 3), (15.0, 5)]))
         first = await at_once(provider, 5)
-        assert [type(one) for one in first] == [Done] * 3 + [Refused] * 2
+        assert [type(one) for one in first] == [Done] * 3 + [RateLimited] * 2
         await asyncio.sleep(10.0)
         second = await at_once(provider, 6)
         assert sum(isinstance(one, Done) for one in second) == 5
@@ -47,12 +46,12 @@ def test_counts_requests_and_tokens_over_any_minute_and_tells_of_them() -> None:
         provider = exact(requests=always(4), tokens=always(1000), headers=True, retry_after=True)
         done = await at_once(provider, 2, tokens=300)
         assert isinstance(done[1], Done)
-        said = done[1].headroom
+        said = done[1].rate_limit_info
         assert said is not None
         assert (said.requests, said.requests_left) == (4, 2)
         assert (said.tokens, said.tokens_left) == (1000, 400)
         (refused,) = await at_once(provider, 1, tokens=500)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RateLimited)
         assert refused.retry_after == pytest.approx(50.0)  # the first two began ten seconds ago
         await asyncio.sleep(50.0)
         assert isinstance((await at_once(provider, 1, tokens=500))[0], Done)
@@ -120,8 +119,8 @@ def test_others_use_the_same_quota_while_they_are_there() -> None:
         for _ in range(3):
             (one,) = await at_once(provider, 1)
             assert isinstance(one, Done)
-            assert one.headroom is not None
-            done.append(one.headroom.requests_left)
+            assert one.rate_limit_info is not None
+            done.append(one.rate_limit_info.requests_left)
             await asyncio.sleep(65.0)
         # At 75 s four of theirs have come, and all six by 150 s, of which one is 65 s ago.
         assert done == [9, 5, 9]
@@ -140,12 +139,12 @@ def test_stands_behind_a_pipeline_as_a_provider() -> None:
         answer = await provider.complete(request)
         assert answer.text == plain_answer("quiz")
         assert answer.prompt_tokens + request.max_tokens == 2 * request.estimated_tokens()
-        said = headroom_in(answer.ratelimits)
-        assert said == Headroom(tokens=2_000, tokens_left=800)
+        said = parse_rate_limits(answer.ratelimits)
+        assert said == RateLimitInfo(tokens=2_000, tokens_left=800)
         with pytest.raises(errors.Refused) as refused:
             await provider.complete(request)
         assert refused.value.retry_after == pytest.approx(50.0)
-        assert headroom_in(refused.value.ratelimits) == said
+        assert parse_rate_limits(refused.value.ratelimits) == said
 
     run_virtual(scenario())
 

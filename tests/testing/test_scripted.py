@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from paceline.contracts.provider import CompletionRequest, Provider
 from paceline.errors import (
     Fatal,
     ProviderUnusable,
@@ -10,7 +11,6 @@ from paceline.errors import (
     Unreachable,
     UnusableAnswer,
 )
-from paceline.provider import CompletionRequest, Provider
 from paceline.testing.contracts import ProviderContract
 from paceline.testing.contracts.provider import Behaviour
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import httpx2
 from paceline import Roadmap
-from paceline.gauges import Gauges
-from paceline.outbox import Outbox
-from paceline.progress import Progress
-from paceline.records import Claim, ConceptState, Run, RunStatus
+from paceline.contracts.records import Claim, ConceptState, Run, RunStatus
+from paceline.contracts.telemetry import Gauges
+from paceline.runtime.event_publisher import EventPublisher
+from paceline.runtime.progress import Progress
 from paceline.settings.model import Settings, WebSettings
 from paceline_adapters.web import Backend, create_app
 from paceline_adapters.web.server import Server, config_of, listen
@@ -106,7 +106,7 @@ class Working:
     backend: Backend
     claim: Claim
     progress: Progress
-    outbox: Outbox
+    outbox: EventPublisher
 
     @classmethod
     async def on(cls, backend: Backend, run_id: str) -> "Working":
@@ -114,7 +114,7 @@ class Working:
         claim = await backend.store.claim(run_id, "a-worker", lease=600)
         assert claim is not None
         run = await backend.store.run(run_id)
-        outbox = Outbox(backend.bus, Gauges())
+        outbox = EventPublisher(backend.bus, Gauges())
         progress = Progress(claim, run.total, outbox, finished=run.finished, failures=run.failed)
         progress.snapshot()
         await outbox.flush()

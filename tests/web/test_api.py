@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from paceline.records import RunStatus
+from paceline.contracts.records import RunStatus
 from paceline.settings.model import WebSettings
 
 from tests.cli.conftest import a_roadmap, a_run, save

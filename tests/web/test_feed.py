@@ -2,10 +2,10 @@
 
 import asyncio
 
+from paceline.contracts.events import StreamPosition
+from paceline.contracts.share import Share
 from paceline.live.feed import PATIENCE, Feed
 from paceline.live.hub import Hub
-from paceline.positions import Position
-from paceline.share import Share
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
@@ -20,7 +20,7 @@ def test_places_that_the_bus_forgot_are_waited_for_all_at_once() -> None:
         runs = [
             (await store.create_run(a_roadmap(1), executor="x", new=True))[0] for _ in range(50)
         ]
-        future = Position(9_999_999_999_999_999, 1)
+        future = StreamPosition(9_999_999_999_999_999, 1)
         begun = asyncio.get_running_loop().time()
         async with Feed(hub) as feed:
             await feed.follow_all({run.run_id: future for run in runs})
@@ -42,7 +42,7 @@ def test_places_of_others_runs_are_not_followed() -> None:
             )[0].run_id
             for tenant in ("", "a", "b")
         }
-        places = dict.fromkeys([*made.values(), "of nothing"], Position(1, 1))
+        places = dict.fromkeys([*made.values(), "of nothing"], StreamPosition(1, 1))
         async with Feed(hub) as feed:
             await feed.follow_all(places, tenants=["a"])
             told = await feed.next()

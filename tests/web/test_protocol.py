@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paceline.gauges import Gauges
+from paceline.contracts.events import StreamPosition
+from paceline.contracts.records import Claim, ConceptState, ConceptStatus, Run, RunStatus
+from paceline.contracts.telemetry import Gauges
 from paceline.live.feed import Feed, Level
 from paceline.live.hub import Hub
-from paceline.outbox import Outbox
-from paceline.positions import Position
-from paceline.progress import Progress
-from paceline.records import Claim, ConceptState, ConceptStatus, Run, RunStatus
+from paceline.runtime.event_publisher import EventPublisher
+from paceline.runtime.progress import Progress
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
@@ -108,7 +108,7 @@ class World:
         self.now = 1_700_000_000.0
         self.bus = MemoryBus(max_length=KEPT, clock=self.clock)
         self.hub = Hub(store, self.bus, kept=KEPT)
-        self.outbox = Outbox(self.bus, Gauges())
+        self.outbox = EventPublisher(self.bus, Gauges())
         self.claim: Claim | None = None
         self.progress: Progress | None = None
         self.feed: Feed | None = None
@@ -187,7 +187,7 @@ class World:
                 await self.bus.close()
                 self.bus = MemoryBus(max_length=KEPT, clock=self.clock)
                 self.hub = Hub(self.store, self.bus, kept=KEPT)
-                self.outbox = Outbox(self.bus, Gauges())
+                self.outbox = EventPublisher(self.bus, Gauges())
                 if self.progress is not None:
                     self.progress.outbox = self.outbox
 
@@ -196,7 +196,7 @@ class World:
         if self.feed is not None:
             return
         self.feed = await Feed(self.hub, level=self.view.level, rate=10).__aenter__()
-        place = None if self.view.place is None else Position.parse(self.view.place)
+        place = None if self.view.place is None else StreamPosition.parse(self.view.place)
         await self.feed.follow(self.run_id, place)
 
     async def go(self) -> None:

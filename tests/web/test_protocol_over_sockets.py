@@ -12,10 +12,10 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paceline.gauges import Gauges
+from paceline.contracts.records import ConceptState, ConceptStatus
+from paceline.contracts.telemetry import Gauges
 from paceline.live.feed import Level
-from paceline.outbox import Outbox
-from paceline.records import ConceptState, ConceptStatus
+from paceline.runtime.event_publisher import EventPublisher
 from websockets.asyncio.client import connect
 
 from tests.cli.conftest import a_roadmap
@@ -126,7 +126,7 @@ class World:
         await self._serve()
         if self._work is not None:
             self._work.backend = self.here.backend
-            self._work.outbox = Outbox(self.here.backend.bus, Gauges())
+            self._work.outbox = EventPublisher(self.here.backend.bus, Gauges())
             self._work.progress.outbox = self._work.outbox
 
     def come(self) -> None:

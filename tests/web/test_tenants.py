@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from paceline.contracts.share import Share
 from paceline.settings.model import WebSettings
-from paceline.share import Share
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 

@@ -7,8 +7,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from arq.connections import ArqRedis
-from paceline.errors import PartUnavailable, SettingsError
-from paceline.settings.model import RedisSettings
+from paceline import PartUnavailable, RedisSettings, SettingsError
 from redis.asyncio.connection import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from paceline.context import Context
-from paceline.doctor import Finding, ascending
-from paceline.executor import Executor, WorkerLoad
+from paceline import Context, Executor, Finding, WorkerLoad
+from paceline.contracts.finding import ascending
 
 from paceline_adapters.arq.plugin import ArqOptions
 from paceline_adapters.arq.queue import Queue

@@ -1,10 +1,6 @@
 """Offers the executor ``arq``."""
 
-from paceline.context import Context
-from paceline.errors import SettingsError
-from paceline.executor import Executor
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import Options
+from paceline import Context, Executor, Options, Register, SettingsError, hookimpl
 from pydantic import Field
 
 

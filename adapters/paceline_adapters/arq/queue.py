@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from arq.utils import timestamp_ms
-from paceline.executor import WorkerLoad
-from paceline.settings.model import RedisSettings
+from paceline import RedisSettings, WorkerLoad
 from pydantic import TypeAdapter, ValidationError
 
 from paceline_adapters.arq.connection import answering, connect

@@ -6,14 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from arq.worker import func
-from paceline.context import Context
-from paceline.ending import end
-from paceline.errors import PacelineError, PartUnavailable
-from paceline.executor import WorkerLoad
-from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.recovery import queued_runs
-from paceline.shutdown import serve_until_signalled
-from paceline.worker import Worker
+from paceline import Context, PacelineError, PartUnavailable, WorkerLoad
+from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
+from paceline.runtime.recovery import queued_runs
+from paceline.runtime.shutdown import serve_until_signalled
+from paceline.runtime.worker import Worker
+from paceline.tasks import cancel_and_wait
 
 from paceline_adapters.arq.connection import UNREACHABLE, place, why
 from paceline_adapters.arq.message import DROP, RUN
@@ -23,7 +21,7 @@ from paceline_adapters.arq.taker import Drained, Taker, quiet_arq
 if TYPE_CHECKING:
     from paceline_adapters.arq.plugin import ArqOptions
 
-log = logging.getLogger("paceline.worker")
+log = logging.getLogger("paceline.runtime.worker")
 
 NAME = "arq"
 #: Seconds between two signs of life in the queue.
@@ -108,7 +106,7 @@ class Serving:
                     task.result()
             await self._finish(taking)
         finally:
-            await end(*tasks)
+            await cancel_and_wait(*tasks)
             with suppress(*UNREACHABLE):
                 async with asyncio.timeout(FAREWELL):
                     await self.queue.unlist(self.worker.record.worker_id)

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from paceline.cli.files import read_roadmaps
-from paceline.errors import UsageError
+from paceline import UsageError
+from paceline.client.roadmap_files import read_roadmaps
 from pydantic import BaseModel, ConfigDict, Field
 
 from paceline_adapters.bench.cells import StoreName

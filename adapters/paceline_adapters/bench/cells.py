@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from paceline.errors import SettingsError
+from paceline import SettingsError
 
 StoreName = Literal["sqlite", "postgresql"]
 STORES: tuple[StoreName, ...] = ("sqlite", "postgresql")

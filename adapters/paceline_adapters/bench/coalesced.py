@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
-from paceline.ending import end
-from paceline.events import Event
+from paceline import Event, Run
+from paceline.contracts.records import ENDED, RunStatus
 from paceline.live.channel import MOST_KEPT
 from paceline.live.feed import Feed
 from paceline.live.hub import SILENCE, Hub
-from paceline.records import ENDED, Run, RunStatus
+from paceline.tasks import cancel_and_wait
 from paceline.testing.virtual_time import run_virtual
 
 from paceline_adapters.memory.bus import MemoryBus
@@ -84,7 +84,7 @@ async def _told(runs: Sequence[Run], events: Sequence[Timed]) -> list[float]:
             told = await feed.next()
             moments.append(loop.time())
             over += sum(one.terminal for one in told)
-        await end(playing)
+        await cancel_and_wait(playing)
     await hub.close()
     return moments
 

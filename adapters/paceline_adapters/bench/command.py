@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from paceline.cli.common import echo_json, echo_table, note, pairs, warn
-from paceline.errors import UsageError
+from paceline import UsageError
+from paceline.client.command_options import echo_json, echo_table, note, pairs, warn
 from paceline.validation import describe
 from pydantic import ValidationError
 

@@ -7,7 +7,7 @@ are compared: each cell's figure ÷ the median of all cells' in its own run.
 from dataclasses import dataclass
 from statistics import median
 
-from paceline.errors import SettingsError
+from paceline import SettingsError
 
 from paceline_adapters.bench.results import Results
 

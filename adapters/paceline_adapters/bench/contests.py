@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from paceline.errors import SettingsError
-from paceline.parts import make_executor
-from paceline.plugins import Plugins
+from paceline import SettingsError
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_executor
 from paceline.settings.load import Loaded, Value, load_settings, options_for
 
 from paceline_adapters.bench.bound import known_limits

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from paceline.errors import PartUnavailable, SettingsError
+from paceline import PartUnavailable, SettingsError
 from pydantic import ValidationError
 
 from paceline_adapters.bench.cells import StoreName

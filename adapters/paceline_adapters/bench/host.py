@@ -15,20 +15,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from paceline.cli.local_workers import local_workers
-from paceline.errors import PacelineError, PartUnavailable
-from paceline.events import EventBus
-from paceline.follow import follow
-from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_bus, open_executor, open_store
-from paceline.pipeline import first_cause
-from paceline.plugins import Plugins
-from paceline.records import Run
-from paceline.roadmap import Roadmap, load_roadmap
-from paceline.service import Service
+from paceline import EventBus, PacelineError, PartUnavailable, Roadmap, Run, Store, load_roadmap
+from paceline.client.client import Client
+from paceline.client.follow import follow
+from paceline.client.local_workers import local_workers
+from paceline.errors import first_cause
+from paceline.plugins.registry import Plugins
+from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
+from paceline.runtime.parts import make_executor, open_bus, open_executor, open_store
+from paceline.runtime.worker import Worker
 from paceline.settings.load import Loaded, Value, load_settings
-from paceline.store import Store
-from paceline.worker import Worker
 
 from paceline_adapters.bench.coalesced import Timed, messages
 from paceline_adapters.bench.probes.processes import kill, tree
@@ -50,9 +46,7 @@ class _Cell(ABC):
         processes: how many work, so that each can be warmed up.
     """
 
-    def __init__(
-        self, store: Store, bus: EventBus, service: Service, *, processes: int = 1
-    ) -> None:
+    def __init__(self, store: Store, bus: EventBus, service: Client, *, processes: int = 1) -> None:
         self.processes = processes
         self.store = store
         self.bus = bus
@@ -92,7 +86,7 @@ class _Cell(ABC):
 class _Here(_Cell):
     """The worker is in this process."""
 
-    def __init__(self, worker: Worker, service: Service) -> None:
+    def __init__(self, worker: Worker, service: Client) -> None:
         super().__init__(worker.parts.store, worker.parts.bus, service)
         self._worker = worker
 
@@ -142,14 +136,14 @@ async def opened(loaded: Loaded, plugins: Plugins, workers: int) -> AsyncGenerat
             open_executor(settings, plugins) as client,
             local_workers(loaded, workers),
         ):
-            cell = _Elsewhere(store, bus, Service(settings, store, client), processes=processes)
+            cell = _Elsewhere(store, bus, Client(settings, store, client), processes=processes)
             await cell.until_registered()
             yield cell
         return
     records = worker_records(settings, executor=settings.executor, concurrency=executor.concurrency)
     limit, _ = await reserve_connections(settings, plugins, records)
     async with open_worker(settings, plugins, records[0], pool_limit=limit) as worker:
-        yield _Here(worker, Service(settings, worker.parts.store, worker.parts.executor))
+        yield _Here(worker, Client(settings, worker.parts.store, worker.parts.executor))
 
 
 def settings_of(order: Order, plugins: Plugins) -> Loaded:

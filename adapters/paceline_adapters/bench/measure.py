@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from paceline.errors import PartUnavailable
-from paceline.waits import quantile
+from paceline import PartUnavailable
+from paceline.contracts.wait_histogram import quantile
 
 from paceline_adapters.bench import bound, timeline
 from paceline_adapters.bench.cells import Cell

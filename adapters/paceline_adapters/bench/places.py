@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
 from paceline.testing.servers import Postgres, Valkey
 from pydantic import SecretStr
 

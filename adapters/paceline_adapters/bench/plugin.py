@@ -1,7 +1,7 @@
 """Offers the command ``paceline bench``."""
 
 import click
-from paceline.hookspecs import RegisterCommand, hookimpl
+from paceline import RegisterCommand, hookimpl
 
 
 def _load() -> click.Command:

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
 from psutil import Process
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -2,8 +2,7 @@
 
 import asyncio
 
-from paceline.errors import SettingsError
-from paceline.settings.model import Settings, StoreSettings
+from paceline import Settings, SettingsError, StoreSettings
 from pydantic import SecretStr
 
 from paceline_adapters.bench.spread import percentile

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from paceline.events import Event
-from paceline.records import Figures, Run
-from paceline.store import Store
-from paceline.waits import Counts, since, total
+from paceline import Event, Run, Store
+from paceline.contracts.records import Figures
+from paceline.contracts.wait_histogram import Counts, since, total
 from pydantic import BaseModel, ConfigDict
 
 
@@ -46,7 +45,7 @@ class Pools(_Part):
     """Connection pools of all processes of a cell, added up.
 
     Attributes:
-        waits: for a connection, as ``paceline.waits`` counts.
+        waits: for a connection, as ``paceline.contracts.wait_histogram`` counts.
         timeouts: waits that were given up.
         busy: transactions that waited for another process's, on SQLite.
     """

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from paceline.counting import count
-from paceline.errors import SettingsError
-from paceline.roadmap import Roadmap, parse_roadmap
+from paceline import Roadmap, SettingsError, parse_roadmap
+from paceline.text import count
 from paceline.validation import describe
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 

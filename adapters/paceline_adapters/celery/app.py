@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paceline.context import Context
-from paceline.errors import PartUnavailable, SettingsError
-from paceline.plugins import Plugins
+from paceline import Context, PartUnavailable, Settings, SettingsError
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings, options_for
-from paceline.settings.model import Settings
 
 from paceline_adapters.celery.broker_url import broker_url
 from paceline_adapters.celery.plugin import NAME, CeleryOptions

@@ -4,8 +4,7 @@ import importlib
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from paceline.errors import SettingsError
-from paceline.settings.model import RedisSettings
+from paceline import RedisSettings, SettingsError
 
 
 def broker_url(settings: RedisSettings) -> str:

@@ -5,9 +5,8 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from paceline.context import Context
-from paceline.doctor import Finding, ascending
-from paceline.executor import Executor, WorkerLoad
+from paceline import Context, Executor, Finding, WorkerLoad
+from paceline.contracts.finding import ascending
 
 from paceline_adapters.celery.app import AppInUse, app_in_use
 from paceline_adapters.celery.plugin import CeleryOptions

@@ -5,8 +5,7 @@ import signal
 import threading
 from typing import Any
 
-from paceline.context import Context
-from paceline.errors import PacelineError
+from paceline import Context, PacelineError
 
 from paceline_adapters.celery.loop import LoopThread
 from paceline_adapters.celery.plugin import CeleryOptions
@@ -14,7 +13,7 @@ from paceline_adapters.celery.processes import Processes
 from paceline_adapters.celery.task import TASK
 from paceline_adapters.celery.untyped import child_index, pool_name, signals
 
-log = logging.getLogger("paceline.worker")
+log = logging.getLogger("paceline.runtime.worker")
 
 _hooks: "Hooks | None" = None
 

@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
-from paceline.errors import PacelineError, PartUnavailable
-from paceline.executor import Executor
-from paceline.records import RunStatus
-from paceline.worker import Worker
+from paceline import Executor, PacelineError, PartUnavailable
+from paceline.contracts.records import RunStatus
+from paceline.runtime.worker import Worker
 
 from paceline_adapters.celery.bell import Bell
 
-log = logging.getLogger("paceline.worker")
+log = logging.getLogger("paceline.runtime.worker")
 
 #: Seconds between attempts, while a part that a worker needs is away.
 RETRY = 2.0

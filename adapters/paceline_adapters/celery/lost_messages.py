@@ -3,13 +3,12 @@
 import asyncio
 import logging
 
-from paceline.errors import PacelineError
-from paceline.store import Store
+from paceline import PacelineError, Store
 
 from paceline_adapters.celery.executor import CeleryExecutor
 from paceline_adapters.celery.plugin import NAME
 
-log = logging.getLogger("paceline.recovery")
+log = logging.getLogger("paceline.runtime.recovery")
 
 #: Seconds between two looks.
 EVERY = 5.0

@@ -2,10 +2,7 @@
 
 from typing import Literal
 
-from paceline.context import Context
-from paceline.executor import Executor
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import Options
+from paceline import Context, Executor, Options, Register, hookimpl
 from pydantic import Field, model_validator
 
 #: What the settings call this executor.

@@ -5,13 +5,11 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from paceline.context import Context
-from paceline.errors import SettingsError
-from paceline.executor import Executor
-from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import open_executor, open_parts
-from paceline.recovery import recover
-from paceline.worker import Worker
+from paceline import Context, Executor, SettingsError
+from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
+from paceline.runtime.parts import open_executor, open_parts
+from paceline.runtime.recovery import recover
+from paceline.runtime.worker import Worker
 
 from paceline_adapters.celery.bell import Bell
 from paceline_adapters.celery.executor import CeleryExecutor
@@ -20,7 +18,7 @@ from paceline_adapters.celery.lost_messages import look_for_lost_messages
 from paceline_adapters.celery.plugin import NAME
 from paceline_adapters.celery.slots import Place, Slots
 
-log = logging.getLogger("paceline.worker")
+log = logging.getLogger("paceline.runtime.worker")
 
 
 class Processes:

@@ -8,7 +8,7 @@ import socket
 import warnings
 from typing import Any
 
-from paceline.context import Context
+from paceline import Context
 
 from paceline_adapters.celery.executor import CeleryExecutor
 from paceline_adapters.celery.hooks import CannotStart, Hooks, connect

@@ -4,8 +4,8 @@ import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from paceline.identity import this_process
-from paceline.records import WorkerRecord
+from paceline.contracts.identity import this_process
+from paceline.contracts.records import WorkerRecord
 
 
 @dataclass(frozen=True, slots=True)

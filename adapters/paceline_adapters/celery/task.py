@@ -3,13 +3,13 @@
 import logging
 import re
 
-from paceline.errors import PacelineError
+from paceline import PacelineError
 
 #: The task's name; messages carry it.
 TASK = "paceline.generate"
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
-log = logging.getLogger("paceline.worker")
+log = logging.getLogger("paceline.runtime.worker")
 
 
 def generate(*arguments: object, **named: object) -> str | None:

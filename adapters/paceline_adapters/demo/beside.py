@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
-from paceline.cli.common import run_async
-from paceline.errors import PartUnavailable
-from paceline.plugins import Plugins
-from paceline.roadmap import Roadmap
+from paceline import PartUnavailable, Roadmap
+from paceline.client.command_options import run_async
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded
 
 if TYPE_CHECKING:
-    from paceline.cli.generate import Generation
+    from paceline.client.generate import Generation
 
     from paceline_adapters.web.backend import Backend
 
@@ -40,8 +39,8 @@ def generate_beside_page(
         new: start other runs, even of roadmaps that have one.
         after: what to say when all is completed.
     """
-    from paceline.cli.board import board
-    from paceline.cli.generate import Generation
+    from paceline.client.generate import Generation
+    from paceline.client.progress_display import board
 
     from paceline_adapters.web.server import address_of, listen
 
@@ -83,7 +82,7 @@ class Beside:
 
     async def go(self, listening: socket.socket) -> None:
         """Serve, generate and tell what came of it; stay if that is wanted."""
-        from paceline.shutdown import serve_until_signalled
+        from paceline.runtime.shutdown import serve_until_signalled
 
         from paceline_adapters.web.backend import Backend
 
@@ -98,10 +97,10 @@ class Beside:
                 self._tell()
 
     async def _work(self, backend: "Backend") -> None:
-        from paceline.cli.generate import LOOK_HERE
-        from paceline.ending import end
-        from paceline.follow import AWAY
-        from paceline.totals import Totals, totals_here
+        from paceline.client.follow import AWAY
+        from paceline.client.generate import LOOK_HERE
+        from paceline.client.totals import Totals, totals_here
+        from paceline.tasks import cancel_and_wait
 
         worker, working = backend.worker, backend.working
         assert worker is not None  # noqa: S101
@@ -126,7 +125,7 @@ class Beside:
                     task.result()  # what it raised
             self._finished = following.done()
         finally:
-            await end(following, cut_off)
+            await cancel_and_wait(following, cut_off)
         await generation.gather(store, runs)
         if not self._finished:
             return
@@ -136,7 +135,7 @@ class Beside:
             await asyncio.wait({working})
 
     def _tell(self) -> None:
-        from paceline.cli.run import told
+        from paceline.cli.commands.run import told
 
         self.code = told(self._generation)
         if self.code == 0:

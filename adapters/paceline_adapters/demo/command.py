@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from importlib import resources
 
 import click
-from paceline.cli.common import json_option, note
-from paceline.cli.run import generate
-from paceline.decoding import decode
-from paceline.errors import PartUnavailable
-from paceline.parts import open_store
-from paceline.plugins import Plugins
-from paceline.roadmap import Roadmap, parse_roadmap
+from paceline import PartUnavailable, Roadmap, parse_roadmap
+from paceline.cli.commands.run import generate
+from paceline.client.command_options import json_option, note
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.decoding import decode
+from paceline.runtime.parts import open_store
 from paceline.settings.load import Loaded, Value, load_settings
 
 from paceline_adapters.demo.beside import generate_beside_page, prepare_page

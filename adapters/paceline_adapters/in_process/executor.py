@@ -2,9 +2,8 @@
 
 import asyncio
 
-from paceline.context import Context
-from paceline.executor import Executor
-from paceline.serving import serve_from_store
+from paceline import Context, Executor
+from paceline.runtime.serving import serve_from_store
 
 NAME = "in-process"
 

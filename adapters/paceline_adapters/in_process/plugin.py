@@ -1,9 +1,6 @@
 """Offers the executor ``in-process``."""
 
-from paceline.context import Context
-from paceline.executor import Executor
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import Options
+from paceline import Context, Executor, Options, Register, hookimpl
 from pydantic import Field
 
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from paceline.events import Event, EventBus
-from paceline.positions import START, Position, resync
+from paceline import Event, EventBus
+from paceline.contracts.events import START, StreamPosition, resync
 
 
 class MemoryBus(EventBus):
@@ -46,7 +46,7 @@ class MemoryBus(EventBus):
 
     async def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
         """Events of a run, from ``after`` (exclusive) or from the oldest kept."""
-        last = Position.parse(after)
+        last = StreamPosition.parse(after)
         stream = self._streams.get(run_id)
         if last.epoch and (stream is None or stream.lost(last)):
             last = stream.before_oldest if stream is not None else START
@@ -57,7 +57,7 @@ class MemoryBus(EventBus):
             if event is None:
                 await self._appended(run_id)
                 continue
-            here = Position(event.epoch, event.offset)
+            here = StreamPosition(event.epoch, event.offset)
             if not last.leads_to(here):
                 yield resync(run_id, here.before)
             last = here
@@ -111,12 +111,12 @@ class _Stream:
         self._events: dict[int, bytes] = {}
 
     @property
-    def newest(self) -> Position:
-        return Position(self._epoch, self._offset)
+    def newest(self) -> StreamPosition:
+        return StreamPosition(self._epoch, self._offset)
 
     @property
-    def before_oldest(self) -> Position:
-        return Position(self._epoch, self._offset - len(self._events))
+    def before_oldest(self) -> StreamPosition:
+        return StreamPosition(self._epoch, self._offset - len(self._events))
 
     def append(self, event: Event, now: float, max_length: int) -> None:
         self.last_at = now
@@ -137,11 +137,11 @@ class _Stream:
         if len(self._events) > max_length:
             del self._events[self._offset - max_length]
 
-    def lost(self, last: Position) -> bool:
+    def lost(self, last: StreamPosition) -> bool:
         """Whether who stands there is in another epoch, or beyond what was published."""
         return last.epoch != self._epoch or last.offset > self._offset
 
-    def following(self, last: Position) -> Event | None:
+    def following(self, last: StreamPosition) -> Event | None:
         oldest = self.before_oldest.offset + 1
         offset = oldest if last.epoch != self._epoch else max(oldest, last.offset + 1)
         kept = self._events.get(offset)

@@ -1,11 +1,6 @@
 """Offers the parts that keep everything in this process."""
 
-from paceline.context import Context
-from paceline.events import EventBus
-from paceline.hookspecs import Register, hookimpl
-from paceline.ledger import Ledger
-from paceline.options import NoOptions
-from paceline.store import Store
+from paceline import Context, EventBus, Ledger, NoOptions, Register, Store, hookimpl
 
 
 @hookimpl

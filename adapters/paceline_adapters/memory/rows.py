@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from paceline.records import Artifact, Claim, ConceptState, Run, RunStatus
-from paceline.roadmap import Roadmap
-from paceline.share import Share
+from paceline import Artifact, Claim, ConceptState, Roadmap, Run, Share
+from paceline.contracts.records import RunStatus
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,20 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from paceline.errors import RunNotFound
-from paceline.identity import new_run_id
-from paceline.records import (
-    Artifact,
-    ConceptState,
-    ConceptStatus,
-    Run,
-    RunStatus,
-    conflict,
-    key_reused,
-)
-from paceline.roadmap import Roadmap
-from paceline.share import EQUAL, Share
-from paceline.store import Store
+from paceline import Artifact, ConceptState, Roadmap, Run, RunNotFound, Share, Store
+from paceline.contracts.identity import new_run_id
+from paceline.contracts.records import ConceptStatus, RunStatus, conflict, key_reused
+from paceline.contracts.share import EQUAL
 
 from paceline_adapters.memory.rows import Queues, Row
 

@@ -4,23 +4,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from paceline.errors import StaleFence
-from paceline.records import (
+from paceline import Artifact, Claim, ConceptState, Run, StaleFence, StoreSettings
+from paceline.contracts.records import (
     ENDED,
-    Artifact,
     Beat,
     Budget,
-    Claim,
-    ConceptState,
     Figures,
     Orphan,
     PoolFigures,
-    Run,
     RunStatus,
     WorkerRecord,
     given_up,
 )
-from paceline.settings.model import StoreSettings
 
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.runs import MemoryRuns

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import cast
 
-from paceline.provider import CompletionRequest, JsonSchema
+from paceline import CompletionRequest
+from paceline.contracts.provider import JsonSchema
 
 from paceline_adapters.openai.schema import BOUNDS, NotStrictError, strict_schema
 

@@ -25,7 +25,7 @@ from typing import cast
 import aiohttp
 import httpx2
 import openai
-from paceline.errors import (
+from paceline import (
     Fatal,
     ProviderError,
     ProviderUnusable,

@@ -1,9 +1,6 @@
 """The OpenAI provider as a plugin."""
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import Options
-from paceline.provider import Provider
+from paceline import Context, Options, Provider, Register, hookimpl
 from pydantic import Field, JsonValue, field_validator
 from pydantic_core import PydanticCustomError
 

@@ -8,10 +8,15 @@ from dataclasses import replace
 import httpx2
 import openai
 from openai import AsyncOpenAI
-from paceline.doctor import Finding
-from paceline.errors import ProviderUnusable, Transient
-from paceline.provider import Completion, CompletionRequest, Provider
-from paceline.settings.model import ProviderSettings
+from paceline import (
+    Completion,
+    CompletionRequest,
+    Finding,
+    Provider,
+    ProviderSettings,
+    ProviderUnusable,
+    Transient,
+)
 
 from paceline_adapters.openai.client import connections_that_fit, make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect, Said

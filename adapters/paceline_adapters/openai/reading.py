@@ -4,8 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from paceline.errors import UnusableAnswer
-from paceline.provider import Completion, CompletionRequest
+from paceline import Completion, CompletionRequest, UnusableAnswer
 from paceline.steps.answers import bare_json
 
 from paceline_adapters.openai.faults import of_status

@@ -8,7 +8,7 @@ the schema is said in the description, where the model still reads it.
 from collections.abc import Mapping
 from typing import cast
 
-from paceline.provider import JsonSchema
+from paceline.contracts.provider import JsonSchema
 
 #: Keywords that every server with strict outputs knows.
 _KEPT = ("type", "enum", "const", "description")

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from paceline.errors import SettingsError
+from paceline import SettingsError
 
 #: Characters of a server's message that are passed on.
 SHOWN = 500

@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from paceline.context import Context
+from paceline import Context
 
 from paceline_adapters.otel.ids import RunIds
 from paceline_adapters.otel.telemetry import OpenTelemetry

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, TraceFlags
-from paceline.telemetry import trace_id_of
+from paceline.contracts.telemetry import trace_id_of
 
 _chosen: ContextVar[SpanContext | None] = ContextVar("paceline_chosen_span", default=None)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from paceline.gauges import Gauges
-from paceline.records import PoolFigures
+from paceline.contracts.records import PoolFigures
+from paceline.contracts.telemetry import Gauges
 
 #: What the GenAI conventions want durations and tokens counted in.
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -58,11 +58,18 @@ class Instruments:
 
         now("paceline.runs.active", "{run}", "Runs in work.", lambda: len(gauges.runs))
         now("paceline.concepts.active", "{concept}", "In flight.", lambda: gauges.concepts)
-        now("paceline.calls.active", "{call}", "LLM calls in flight.", lambda: gauges.calls)
+        now(
+            "paceline.runtime.llm_call.active",
+            "{call}",
+            "LLM calls in flight.",
+            lambda: gauges.calls,
+        )
         now("paceline.admission.waiting", "{work}", "Unadmitted.", lambda: gauges.waiting)
         so_far("paceline.refusals", "{call}", "Refused attempts.", lambda: gauges.refusals)
         so_far("paceline.artifacts.saved", "{artifact}", "Saved.", lambda: gauges.saved)
-        so_far("paceline.events.published", "{event}", "Published.", lambda: gauges.events)
+        so_far(
+            "paceline.contracts.events.published", "{event}", "Published.", lambda: gauges.events
+        )
         self._meter.create_observable_up_down_counter(
             "db.client.connection.count",
             [_reading(lambda: pool().in_use, {"db.client.connection.state": "used"})],

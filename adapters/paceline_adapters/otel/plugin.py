@@ -1,9 +1,6 @@
 """Offers the telemetry ``otel``, which ``otel.endpoint`` switches on."""
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import NoOptions
-from paceline.telemetry import Telemetry
+from paceline import Context, NoOptions, Register, Telemetry, hookimpl
 
 
 def _make(_options: NoOptions, context: Context) -> Telemetry:

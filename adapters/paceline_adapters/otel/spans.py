@@ -10,10 +10,8 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
-from paceline.provider import Completion, CompletionRequest
-from paceline.records import Run, RunStatus
-from paceline.telemetry import Span
-from paceline.work import Work
+from paceline import Completion, CompletionRequest, Run, Span, Work
+from paceline.contracts.records import RunStatus
 
 from paceline_adapters.otel.instruments import Instruments
 
@@ -89,7 +87,7 @@ class Admit(Live):
     def over(self, seconds: float, error: BaseException | None) -> None:
         """Count it, unless it was in vain."""
         if error is None:
-            self._instruments.wait.record(seconds, {"paceline.work.level": self._level})
+            self._instruments.wait.record(seconds, {"paceline.contracts.work.level": self._level})
 
 
 class Attempt(Live):

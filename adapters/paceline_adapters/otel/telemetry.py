@@ -9,11 +9,9 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Link
-from paceline.gauges import Gauges
-from paceline.provider import CompletionRequest
-from paceline.records import Claim, PoolFigures, Run
-from paceline.telemetry import Span, Telemetry, trace_id_of
-from paceline.work import Work
+from paceline import Claim, CompletionRequest, Run, Span, Telemetry, Work
+from paceline.contracts.records import PoolFigures
+from paceline.contracts.telemetry import Gauges, trace_id_of
 
 from paceline_adapters.otel.ids import choosing, span_of
 from paceline_adapters.otel.instruments import Instruments
@@ -58,7 +56,7 @@ class OpenTelemetry(Telemetry):
         attributes: Attributes = {"paceline.submitted": outcome}
         if run is None:
             return self._tracer.start_span("submit", start_time=began, attributes=attributes)
-        attributes |= {"paceline.run.id": run.run_id, "paceline.roadmap.id": run.roadmap_id}
+        attributes |= {"paceline.run.id": run.run_id, "paceline.roadmaps.model.id": run.roadmap_id}
         caller = trace.get_current_span()
         known = caller.get_span_context()
         links = [Link(known)] if known.is_valid else []
@@ -91,8 +89,8 @@ class OpenTelemetry(Telemetry):
                     kind=trace.SpanKind.CONSUMER,
                     attributes={
                         "paceline.run.id": run_id,
-                        "paceline.roadmap.id": claim.roadmap_id,
-                        "paceline.worker.id": claim.worker_id,
+                        "paceline.roadmaps.model.id": claim.roadmap_id,
+                        "paceline.runtime.worker.id": claim.worker_id,
                         "paceline.claim": fence,
                     },
                     links=earlier,
@@ -113,7 +111,7 @@ class OpenTelemetry(Telemetry):
 
         def start() -> trace.Span:
             attributes: Attributes = {
-                "paceline.work.level": work.level,
+                "paceline.contracts.work.level": work.level,
                 "paceline.concept.id": work.concept_id,
             }
             return self._tracer.start_span("admit", attributes=attributes)

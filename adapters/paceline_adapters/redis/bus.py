@@ -7,15 +7,14 @@ import secrets
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
-from paceline.errors import PartUnavailable
-from paceline.events import Event, EventBus
-from paceline.positions import START, Position, resync
+from paceline import Event, EventBus, PartUnavailable
+from paceline.contracts.events import START, StreamPosition, resync
 from pydantic import ValidationError
 
 from paceline_adapters.redis.connection import Backoff, Link, Script, Word
 from paceline_adapters.redis.reader import Entry, Feed, Reader, entry_of
 
-log = logging.getLogger("paceline.events")
+log = logging.getLogger("paceline.contracts.events")
 
 PUBLISH = Script.read("publish")
 CATCH_UP = Script.read("catch_up")
@@ -65,7 +64,7 @@ class RedisBus(EventBus):
     async def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
         """Events of a run, from ``after`` (exclusive) or from the oldest kept."""
         stream = self._keys(run_id)[0]
-        last = Position.parse(after)
+        last = StreamPosition.parse(after)
         feed = Feed()
         self._reader.follow(stream, feed)
         try:
@@ -103,7 +102,7 @@ class RedisBus(EventBus):
     async def newest(self, run_id: str) -> str:
         """Position of the run's newest event."""
         epoch, offset = await self._link.ask("HMGET", self._keys(run_id)[1], "epoch", "offset")
-        return str(Position(int(epoch or 0), int(offset or 0)))
+        return str(StreamPosition(int(epoch or 0), int(offset or 0)))
 
     async def check(self) -> str:
         """Where it is, and which server answers there."""
@@ -123,7 +122,9 @@ class RedisBus(EventBus):
         key = f"{{{self._prefix}:run:{run_id}}}"
         return [f"{key}:events", f"{key}:state"]
 
-    async def _catch_up(self, run_id: str, last: Position) -> tuple[bool, Position, list[Entry]]:
+    async def _catch_up(
+        self, run_id: str, last: StreamPosition
+    ) -> tuple[bool, StreamPosition, list[Entry]]:
         backoff = Backoff(most=_PATIENCE)
         while True:
             try:
@@ -135,9 +136,13 @@ class RedisBus(EventBus):
                 await backoff.pause()
             else:
                 lost, epoch, offset, entries = answer
-                return bool(lost), Position(epoch, offset), [entry_of(entry) for entry in entries]
+                return (
+                    bool(lost),
+                    StreamPosition(epoch, offset),
+                    [entry_of(entry) for entry in entries],
+                )
 
-    def _events(self, entries: Sequence[Entry]) -> Iterator[tuple[Position, Event | None]]:
+    def _events(self, entries: Sequence[Entry]) -> Iterator[tuple[StreamPosition, Event | None]]:
         for position, fields in entries:
             event = _event(position, fields)
             if event is None:
@@ -155,7 +160,7 @@ def _kind(event: Event) -> str:
     return "snapshot" if event.type == "content_generation_snapshot" else "progress"
 
 
-def _event(position: Position, fields: Sequence[Any]) -> Event | None:
+def _event(position: StreamPosition, fields: Sequence[Any]) -> Event | None:
     """The event of an entry; ``None`` for what anybody else may have put there."""
     if len(fields) != 2 or fields[0] != "event" or len(fields[1]) > _LONGEST:
         return None

@@ -7,9 +7,8 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar, cast
 
-from paceline.ending import end
-from paceline.errors import PartUnavailable, SettingsError
-from paceline.settings.model import RedisSettings
+from paceline import PartUnavailable, RedisSettings, SettingsError
+from paceline.tasks import cancel_and_wait
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -58,7 +57,7 @@ async def heeding(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         await asyncio.wait({inner})
     except asyncio.CancelledError:
-        await end(inner)
+        await cancel_and_wait(inner)
         if not inner.cancelled():
             inner.exception()  # seen, and of no interest any more
         raise

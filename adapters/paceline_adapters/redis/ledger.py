@@ -18,11 +18,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from paceline.admission.hold import pause_of
-from paceline.admission.inbox import Inbox
-from paceline.admission.names import read_name
-from paceline.headroom import Headroom
-from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Reason, Settled, Use
+from paceline import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota, RateLimitInfo
+from paceline.admission.grant_inbox import Inbox
+from paceline.admission.lease_names import read_name
+from paceline.admission.refusal_pause import pause_of
+from paceline.contracts.ledger import Board, Reason, Use
 
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener
@@ -94,14 +94,14 @@ class RedisLedger(Ledger):
         self._ahead: dict[str, float] = {}  # limit → its clock before the loop's, at most
         self._inboxes: defaultdict[tuple[str, str], Inbox] = defaultdict(Inbox)
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         """Give back and ask, in one step and one round trip."""
         wait = await self._join(limit)
@@ -240,10 +240,10 @@ def _leases(names: Sequence[str]) -> list[Lease]:
     return [name.lease() for name in read if name is not None]
 
 
-def _words_of(settled: Settled) -> list[Any]:
+def _words_of(settled: LeaseRelease) -> list[Any]:
     after = settled.retry_after
     pause = -1 if after is None else pause_of(after)
-    said = settled.headroom
+    said = settled.rate_limit_info
     return [
         settled.lease,
         _or_none(settled.tokens),
@@ -253,7 +253,7 @@ def _words_of(settled: Settled) -> list[Any]:
     ]
 
 
-def _said(said: Headroom) -> list[int]:
+def _said(said: RateLimitInfo) -> list[int]:
     numbers = (said.requests, said.requests_left, said.tokens, said.tokens_left)
     return list(map(_or_none, numbers))
 

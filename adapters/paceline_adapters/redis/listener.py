@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from paceline.concern import in_background
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
+from paceline.tasks import start_background
 from redis.exceptions import ConnectionError as LostConnection
 
 from paceline_adapters.redis.connection import BROKEN, Backoff, Link, Subscription, heeding
@@ -51,7 +51,7 @@ class Listener:
         fresh = [channel for channel in channels if channel not in self._wanted]
         self._wanted.update(fresh)
         if self._task is None:
-            self._task = in_background(self._listen_for_ever())
+            self._task = start_background(self._listen_for_ever())
         elif self._pubsub is not None and fresh:
             with suppress(*BROKEN):  # the task notices as well, and subscribes to all anew
                 await heeding(self._pubsub.subscribe(*fresh))

@@ -1,12 +1,15 @@
 """Offers the ledger and the event bus that all workers share."""
 
-from paceline.context import Context
-from paceline.errors import SettingsError
-from paceline.events import EventBus
-from paceline.hookspecs import Register, hookimpl
-from paceline.ledger import Ledger
-from paceline.options import NoOptions
-from paceline.settings.model import RedisSettings
+from paceline import (
+    Context,
+    EventBus,
+    Ledger,
+    NoOptions,
+    RedisSettings,
+    Register,
+    SettingsError,
+    hookimpl,
+)
 
 
 @hookimpl

@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.concern import in_background
-from paceline.errors import PartUnavailable
-from paceline.positions import Position
+from paceline import PartUnavailable
+from paceline.contracts.events import StreamPosition
+from paceline.tasks import start_background
 
 from paceline_adapters.redis.connection import Backoff, Link, Word
 
 #: An entry of a stream: where, and its fields as a flat list.
-Entry = tuple[Position, Sequence[str]]
+Entry = tuple[StreamPosition, Sequence[str]]
 
 _AT_ONCE = 500
 _BUFFERED = 1000
@@ -71,7 +71,7 @@ class Feed:
 @dataclass(slots=True)
 class _Followed:
     feeds: set[Feed] = field(default_factory=set[Feed])
-    read: Position | None = None  # None until the first feed knows where the stream stands
+    read: StreamPosition | None = None  # None until the first feed knows where the stream stands
 
 
 class Reader:
@@ -101,9 +101,9 @@ class Reader:
         """Gather entries for a feed, as soon as ``start`` was called for the stream."""
         self._streams.setdefault(stream, _Followed()).feeds.add(feed)
         if self._task is None:
-            self._task = in_background(self._read_for_ever())
+            self._task = start_background(self._read_for_ever())
 
-    def start(self, stream: str, at: Position) -> None:
+    def start(self, stream: str, at: StreamPosition) -> None:
         """Read a stream from a position, unless it is being read from one before.
 
         Another feed may wait for what lies between: it looked at the stream before that was
@@ -195,4 +195,4 @@ class Reader:
 
 def entry_of(raw: Any) -> Entry:
     """An entry as the server gives it: id, then fields and values in turn."""
-    return Position.parse(str(raw[0])), raw[1] or ()
+    return StreamPosition.parse(str(raw[0])), raw[1] or ()

@@ -89,7 +89,7 @@ class Routes:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         """Check the key, and give every error OpenAI's shape."""
-        exchange = request[_EXCHANGE] = _Exchange()
+        sync = request[_EXCHANGE] = _Exchange()
         status = _CLIENT_GONE
         try:
             self._check_key(request)
@@ -111,7 +111,7 @@ class Routes:
             return response
         finally:
             if request.path == _CHAT:
-                self._note(exchange, status)
+                self._note(sync, status)
 
     def _check_key(self, request: web.Request) -> None:
         if self._bearer is None or request.path == "/healthz":
@@ -121,34 +121,34 @@ class Routes:
             raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        exchange = request.get(_EXCHANGE)
-        if exchange is None:  # the request could not even be parsed
+        sync = request.get(_EXCHANGE)
+        if sync is None:  # the request could not even be parsed
             return
         now = asyncio.get_running_loop().time()
-        response.headers["x-request-id"] = exchange.id
-        response.headers["openai-processing-ms"] = str(round((now - exchange.arrived) * 1000))
+        response.headers["x-request-id"] = sync.id
+        response.headers["openai-processing-ms"] = str(round((now - sync.arrived) * 1000))
         if request.path == _CHAT:
-            limits = exchange.limits
+            limits = sync.limits
             response.headers.update(self._engine.quota.headers(now) if limits is None else limits)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        exchange = request[_EXCHANGE]
+        sync = request[_EXCHANGE]
         engine = self._engine
         chat = read_request(await request.read())
-        exchange.identity = engine.identify(chat)
+        sync.identity = engine.identify(chat)
         try:
-            call = engine.admit(chat, exchange.identity, exchange.arrived)
+            call = engine.admit(chat, sync.identity, sync.arrived)
         finally:
-            exchange.limits = engine.quota.headers(exchange.arrived)
-        exchange.call = call
-        created = int(exchange.started)
+            sync.limits = engine.quota.headers(sync.arrived)
+        sync.call = call
+        created = int(sync.started)
         envelope = Envelope(f"chatcmpl-{uuid.uuid4().hex}", chat.model, created)
 
         def end(ending: Ending) -> None:
             engine.end(call, ending)
 
         try:
-            return await deliver(request, call, envelope, arrived=exchange.arrived, end=end)
+            return await deliver(request, call, envelope, arrived=sync.arrived, end=end)
         finally:
             # Whatever comes here without an ending was left by its client, or by the server.
             end("abandoned")
@@ -181,11 +181,11 @@ class Routes:
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok"})
 
-    def _note(self, exchange: _Exchange, status: int) -> None:
-        identity, call = exchange.identity, exchange.call
+    def _note(self, sync: _Exchange, status: int) -> None:
+        identity, call = sync.identity, sync.call
         try:
             self._journal.note(
-                request_id=exchange.id,
+                request_id=sync.id,
                 prompt=identity and identity.prompt,
                 step=identity and identity.step,
                 roadmap=identity and identity.roadmap,
@@ -195,7 +195,7 @@ class Routes:
                 tokens=call and call.tokens,
                 in_flight=call and call.in_flight,
                 fault=call and call.fault,
-                started=exchange.started,
+                started=sync.started,
             )
         except OSError as error:  # a full disk is no reason to fail the client's call
             _logger.warning("the request log cannot be written: %s", error)

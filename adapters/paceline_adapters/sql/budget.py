@@ -3,10 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from paceline.counting import count
-from paceline.errors import BudgetError
-from paceline.records import Budget, WorkerRecord, shrunk
-from paceline.settings.model import StoreSettings
+from paceline import BudgetError, StoreSettings
+from paceline.contracts.records import Budget, WorkerRecord, shrunk
+from paceline.text import count
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 

@@ -1,7 +1,7 @@
 """``paceline db``: the schema's version."""
 
 import click
-from paceline.cli.common import echo_json, json_option, settings_options
+from paceline.client.command_options import echo_json, json_option, settings_options
 from paceline.settings.load import Loaded
 
 

@@ -3,9 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from paceline.errors import RunNotFound
-from paceline.records import Artifact, ConceptState, ConceptStatus
-from paceline.roadmap import Roadmap
+from paceline import Artifact, ConceptState, Roadmap, RunNotFound
+from paceline.contracts.records import ConceptStatus
 from sqlalchemy import func, select
 
 from paceline_adapters.sql import runs

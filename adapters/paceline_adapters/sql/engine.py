@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
-from paceline.errors import PartUnavailable
-from paceline.records import PoolFigures
-from paceline.settings.model import StoreSettings
-from paceline.waits import step_of
+from paceline import PartUnavailable, StoreSettings
+from paceline.contracts.records import PoolFigures
+from paceline.contracts.wait_histogram import step_of
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout

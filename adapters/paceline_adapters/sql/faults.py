@@ -6,7 +6,7 @@ A driver's own texts hold statements and parameters, so only their first line is
 import socket
 import sqlite3
 
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 

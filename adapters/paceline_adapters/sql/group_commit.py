@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
-from paceline.concern import in_background
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
+from paceline.tasks import start_background
 
 from paceline_adapters.sql.retry import patiently, until_done
 
@@ -65,7 +65,7 @@ class GroupCommitter(Generic[M]):
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((member, future))
         if self._pump is None or self._pump.done():
-            self._pump = in_background(self._work())
+            self._pump = start_background(self._work())
             # Not a `finally` in the task: one cancelled before its first step runs none.
             self._pump.add_done_callback(self._over)
         await until_done(future)

@@ -7,10 +7,9 @@ lease can do no harm when it wakes.
 
 from collections.abc import Sequence
 
-from paceline.errors import StaleFence
-from paceline.identity import ProcessIdentity
-from paceline.records import ENDED, Claim, Orphan, RunStatus, given_up
-from paceline.share import Share
+from paceline import Claim, Share, StaleFence
+from paceline.contracts.identity import ProcessIdentity
+from paceline.contracts.records import ENDED, Orphan, RunStatus, given_up
 from sqlalchemy import (
     ColumnElement,
     case,

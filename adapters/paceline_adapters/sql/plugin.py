@@ -1,10 +1,7 @@
 """Offers the stores ``sqlite`` and ``postgresql``, and the command ``paceline db``."""
 
 import click
-from paceline.context import Context
-from paceline.hookspecs import Register, RegisterCommand, hookimpl
-from paceline.options import NoOptions
-from paceline.store import Store
+from paceline import Context, NoOptions, Register, RegisterCommand, Store, hookimpl
 
 
 def _store(_options: NoOptions, context: Context) -> Store:

@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from paceline.errors import RunNotFound
-from paceline.identity import new_run_id
-from paceline.records import ENDED, Run, RunStatus, conflict, key_reused
-from paceline.roadmap import Roadmap
-from paceline.share import Share
+from paceline import Roadmap, Run, RunNotFound, Share
+from paceline.contracts.identity import new_run_id
+from paceline.contracts.records import ENDED, RunStatus, conflict, key_reused
 from sqlalchemy import ColumnElement, Select, func, insert, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection

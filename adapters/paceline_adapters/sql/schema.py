@@ -9,8 +9,7 @@ import asyncio
 import threading
 from pathlib import Path
 
-from paceline.errors import SchemaVersionError
-from paceline.settings.model import StoreSettings
+from paceline import SchemaVersionError, StoreSettings
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError

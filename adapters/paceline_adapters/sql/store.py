@@ -3,24 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from paceline.context import Context
-from paceline.records import (
-    Artifact,
+from paceline import Artifact, Claim, ConceptState, Context, Roadmap, Run, Share, Store
+from paceline.contracts.records import (
     Beat,
     Budget,
-    Claim,
-    ConceptState,
     ConceptStatus,
     Figures,
     Orphan,
     PoolFigures,
-    Run,
     RunStatus,
     WorkerRecord,
 )
-from paceline.roadmap import Roadmap
-from paceline.share import EQUAL, Share
-from paceline.store import Store
+from paceline.contracts.share import EQUAL
 
 from paceline_adapters.sql import budget, content, ownership, runs, schema, workers
 from paceline_adapters.sql.engine import PATIENCE, Database, must_open

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from paceline.errors import SettingsError
+from paceline import SettingsError
 from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError

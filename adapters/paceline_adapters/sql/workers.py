@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from paceline.identity import ProcessIdentity
-from paceline.records import Beat, Figures, WorkerRecord
+from paceline.contracts.identity import ProcessIdentity
+from paceline.contracts.records import Beat, Figures, WorkerRecord
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paceline.records import Run
-from paceline.settings.model import WebSettings
-from paceline.share import Share
+from paceline import Run, Share, WebSettings
 
 from paceline_adapters.web.problems import Problem
 

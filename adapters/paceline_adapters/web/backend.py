@@ -5,19 +5,21 @@ import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from paceline.content import Reader
-from paceline.ending import end
-from paceline.events import EventBus
-from paceline.executor import Executor
+from paceline import EventBus, Executor, Settings, Store, Telemetry
+from paceline.client.client import Client
+from paceline.client.render import Reader
 from paceline.live.hub import Hub
-from paceline.opening import open_worker, reserve_connections, worker_records
-from paceline.parts import make_executor, open_bus, open_executor, open_store, open_telemetry
-from paceline.plugins import Plugins
-from paceline.service import Service
-from paceline.settings.model import Settings
-from paceline.store import Store
-from paceline.telemetry import Telemetry
-from paceline.worker import Worker
+from paceline.plugins.registry import Plugins
+from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
+from paceline.runtime.parts import (
+    make_executor,
+    open_bus,
+    open_executor,
+    open_store,
+    open_telemetry,
+)
+from paceline.runtime.worker import Worker
+from paceline.tasks import cancel_and_wait
 
 from paceline_adapters.web.figures import Figures
 from paceline_adapters.web.names import Names
@@ -51,7 +53,7 @@ class Backend:
     store: Store
     bus: EventBus
     executor: Executor
-    service: Service
+    service: Client
     hub: Hub
     figures: Figures
     names: Names
@@ -88,7 +90,7 @@ class Backend:
         except BaseException:
             await self._stack.aclose()
             raise
-        self.service = Service(self.settings, self.store, self.executor, telemetry)
+        self.service = Client(self.settings, self.store, self.executor, telemetry)
         self.names = Names(self.store)
         self.hub = Hub(self.store, self.bus, kept=self.settings.events.max_length)
         self.figures = Figures(self.store, self.worker)
@@ -100,7 +102,7 @@ class Backend:
         self._open = False
         await self.drain()
         await self.hub.close()
-        await end(*self._tasks)
+        await cancel_and_wait(*self._tasks)
         await self._stack.aclose()
 
     async def drain(self) -> None:

@@ -4,10 +4,9 @@ import asyncio
 from typing import Annotated, Any, cast
 
 from fastapi import Request
-from paceline.decoding import decode, json_faults
-from paceline.errors import RoadmapError
-from paceline.roadmap import Roadmap, parse_roadmap
-from paceline.share import EQUAL, HEAVIEST, LIGHTEST
+from paceline import Roadmap, RoadmapError, parse_roadmap
+from paceline.contracts.share import EQUAL, HEAVIEST, LIGHTEST
+from paceline.roadmaps.decoding import decode, json_faults
 from paceline.validation import WHOLE, describe
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 

@@ -3,10 +3,10 @@
 import importlib.util
 
 import click
-from paceline.cli.common import run_async, settings_options
-from paceline.cli.output import show_log
-from paceline.errors import PluginError
-from paceline.plugins import Plugins
+from paceline import PluginError
+from paceline.client.command_options import run_async, settings_options
+from paceline.client.terminal import show_log
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded
 
 #: What the extra brings.

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from paceline.errors import PacelineError
-from paceline.store import Store
-from paceline.totals import Totals
-from paceline.worker import Worker
+from paceline import PacelineError, Store
+from paceline.client.totals import Totals
+from paceline.runtime.worker import Worker
 
 log = logging.getLogger("paceline.web")
 

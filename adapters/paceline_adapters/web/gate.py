@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request, WebSocket
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from paceline.settings.model import WebSettings
+from paceline import WebSettings
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 

@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from paceline.settings.model import WebSettings
+from paceline import WebSettings
 
 from paceline_adapters.web.problems import Problem
 

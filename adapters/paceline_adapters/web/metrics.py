@@ -1,6 +1,6 @@
 """Figures for Prometheus: both layers, and what is served."""
 
-from paceline.overview import Overview
+from paceline.client.cluster_status import ClusterStatus
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -65,7 +65,7 @@ class Metrics:
         """A stream was closed: its client took nothing."""
         self._slow.inc()
 
-    def exposition(self, view: Overview, *, streams: int) -> bytes:
+    def exposition(self, view: ClusterStatus, *, streams: int) -> bytes:
         """All of it as text, with the layers as they are now."""
         totals = view.totals
         self._roadmaps.labels("active").set(totals.roadmaps_active)

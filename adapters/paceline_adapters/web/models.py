@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from paceline.records import ConceptStatus, RunStatus
-from paceline.service import Submitted
+from paceline.client.client import Submitted
+from paceline.contracts.records import ConceptStatus, RunStatus
 from pydantic import BaseModel
 
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from paceline.store import Store
+from paceline import Store
 
 #: Concepts whose names are kept, over all runs.
 MOST_NAMES = 100_000

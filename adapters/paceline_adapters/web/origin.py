@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import urlsplit
 
-from paceline.settings.model import WebSettings
+from paceline import WebSettings
 from starlette.datastructures import Headers
 
 from paceline_adapters.web.problems import Problem

@@ -7,8 +7,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi.exceptions import RequestValidationError
-from paceline.counting import count
-from paceline.errors import (
+from paceline import (
     KeyReused,
     PacelineError,
     PartUnavailable,
@@ -17,7 +16,8 @@ from paceline.errors import (
     RunNotFound,
     UsageError,
 )
-from paceline.service import NothingToRetry
+from paceline.client.client import NothingToRetry
+from paceline.text import count
 from paceline.validation import dotted
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException

@@ -10,12 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 
 import click
 import uvicorn
-from paceline.cli.local_workers import local_workers
-from paceline.errors import PartUnavailable, SettingsError
-from paceline.parts import make_executor
-from paceline.plugins import Plugins
+from paceline import PartUnavailable, SettingsError, WebSettings
+from paceline.client.local_workers import local_workers
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_executor
 from paceline.settings.load import Loaded
-from paceline.settings.model import WebSettings
 
 from paceline_adapters.web.app import create_app
 from paceline_adapters.web.backend import Backend

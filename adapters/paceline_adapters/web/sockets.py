@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, WebSocket
-from paceline.ending import end
-from paceline.errors import PacelineError
+from paceline import PacelineError
+from paceline.contracts.events import StreamPosition
 from paceline.live.feed import RATE, Feed, Level, Told
 from paceline.live.hub import MOST_RUNS
-from paceline.positions import Position
+from paceline.tasks import cancel_and_wait
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
@@ -68,7 +68,7 @@ def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
         async with sockets.entered(socket) as caller:
             await found(backend, caller, run_id)
             async with Feed(backend.hub, level=level, rate=rate) as feed:
-                await feed.follow(run_id, None if after is None else Position.parse(after))
+                await feed.follow(run_id, None if after is None else StreamPosition.parse(after))
                 await _accept(socket)
                 await sockets.tell(socket, feed, {"level": level, "rate": rate}, of_all=False)
 
@@ -86,7 +86,9 @@ def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
             chosen: Level = asked.level or level
             pace = asked.rate or rate
             async with Feed(backend.hub, level=chosen, rate=pace) as feed:
-                places = {run_id: Position.parse(text) for run_id, text in asked.after.items()}
+                places = {
+                    run_id: StreamPosition.parse(text) for run_id, text in asked.after.items()
+                }
                 await feed.follow_all(places, tenants=caller.tenants)
                 await sockets.tell(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
 
@@ -161,7 +163,7 @@ class _Sockets:
         try:
             await asyncio.wait({gone, telling}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end(gone, telling)
+            await cancel_and_wait(gone, telling)
         if not telling.cancelled():
             telling.result()
 
@@ -185,7 +187,7 @@ class _Sockets:
             await socket.close(TOO_SLOW, "too slow: come again with the last offset")
         finally:
             if figures is not None:
-                await end(figures)
+                await cancel_and_wait(figures)
 
     async def _figures(self, socket: WebSocket) -> None:
         """Both layers, as often as they are sampled."""

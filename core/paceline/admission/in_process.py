@@ -5,10 +5,10 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from paceline.admission.board import InProcessBoard
-from paceline.admission.book import Book
-from paceline.admission.inbox import Inbox
-from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Settled
+from paceline.admission.grant_inbox import Inbox
+from paceline.admission.lease_table import Book
+from paceline.admission.shared_counters import InProcessBoard
+from paceline.contracts.ledger import Board, Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
 
 
 class InProcessLedger(Ledger):
@@ -26,19 +26,19 @@ class InProcessLedger(Ledger):
         self._boards: dict[str, InProcessBoard] = {}
         self._inboxes: defaultdict[tuple[str, str], Inbox] = defaultdict(Inbox)
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         """Give back and ask, in one step."""
         inbox = self._inboxes[limit, holder]
         heard = inbox.unconfirmed()
-        answer = self._book(limit).exchange(
+        answer = self._book(limit).sync(
             self._now(), quota=quota, holder=holder, asks=asks, settled=settled, heard=heard
         )
         for other, leases in answer.mail.items():

@@ -5,8 +5,9 @@ import sys
 
 import click
 
-from paceline.cli.output import show_log, warn
-from paceline.plugins import Plugins, nearest
+from paceline.client.terminal import show_log, warn
+from paceline.plugins.registry import Plugins
+from paceline.text import nearest
 
 #: Our commands in the order of a user's first day, with the line that `--help` shows.
 COMMANDS = {
@@ -39,7 +40,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; a plugin's may not replace ours."""
         if cmd_name in COMMANDS:
-            module = importlib.import_module(f"paceline.cli.{cmd_name}")
+            module = importlib.import_module(f"paceline.cli.commands.{cmd_name}")
             command = getattr(module, cmd_name)
             return command if isinstance(command, click.Command) else None
         offer = self._plugins(ctx).command(cmd_name)

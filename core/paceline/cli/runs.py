@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from paceline.contracts.records import Run
+from paceline.contracts.store import Store
 from paceline.errors import RunNotFound
-from paceline.records import Run
-from paceline.store import Store
 
 
 async def find_run(store: Store, given: str) -> Run:

@@ -6,9 +6,9 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from paceline.cli.output import note
-from paceline.records import Run
-from paceline.share import EQUAL, Share
+from paceline.client.terminal import note
+from paceline.contracts.records import Run
+from paceline.contracts.share import EQUAL, Share
 
 P = ParamSpec("P")
 R = TypeVar("R")

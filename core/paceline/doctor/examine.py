@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from paceline.context import Context
-from paceline.counting import count
+from paceline.contracts.executor import Executor
+from paceline.contracts.finding import Finding
+from paceline.contracts.ledger import Ledger
+from paceline.contracts.records import Budget, WorkerRecord
 from paceline.doctor import rules
-from paceline.doctor.finding import Finding
 from paceline.errors import PacelineError, PartUnavailable, Refused, SettingsError
-from paceline.executor import Executor
-from paceline.ledger import Ledger
-from paceline.parts import make_executor, make_strategy, open_bus, open_store
-from paceline.plugins import Plugins
-from paceline.records import Budget, WorkerRecord
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_executor, make_strategy, open_bus, open_store
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.load import options_for
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
+from paceline.text import count
 
 #: Seconds that one part may take to answer.
 PATIENCE = 20.0
@@ -91,7 +91,7 @@ async def examine(settings: Settings, plugins: Plugins) -> Sequence[Finding]:
 
 async def _make(
     settings: Settings, plugins: Plugins, stack: AsyncExitStack, report: _Report
-) -> tuple[Executor | None, Stack | None]:
+) -> tuple[Executor | None, StrategyStack | None]:
     """Make what needs no server: it shows whether the options fit."""
 
     async def executor() -> Executor:
@@ -99,7 +99,7 @@ async def _make(
         stack.push_async_callback(made.close)
         return made
 
-    async def strategy() -> Stack:
+    async def strategy() -> StrategyStack:
         made = make_strategy(settings, plugins, context)
         stack.push_async_callback(made.close)
         return made

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from paceline.counting import count
-from paceline.doctor.finding import Finding, ascending
-from paceline.executor import Executor
-from paceline.records import Budget, shrunk
+from paceline.contracts.executor import Executor
+from paceline.contracts.finding import Finding, ascending
+from paceline.contracts.records import Budget, shrunk
+from paceline.runtime.strategy_stack import StrategyStack
+from paceline.runtime.worker import BEAT
 from paceline.settings.model import Settings
-from paceline.strategy import Stack
-from paceline.worker import BEAT
+from paceline.text import count
 
 #: Beats that a lease should outlast, so that one slow beat costs no run.
 BEATS_PER_LEASE = 3
@@ -40,7 +40,7 @@ def times(settings: Settings) -> Iterator[Finding]:
 
 
 def sharing(
-    settings: Settings, executor: Executor, strategy: Stack | None, *, live: int
+    settings: Settings, executor: Executor, strategy: StrategyStack | None, *, live: int
 ) -> Iterator[Finding]:
     """What several processes need in common, they have in common.
 
@@ -63,7 +63,7 @@ def sharing(
             "neither limits nor events",
             "set redis.url",
         )
-    elif in_memory and strategy is not None and strategy.over_all_workers:
+    elif in_memory and strategy is not None and strategy.shared:
         yield Finding(
             "wrong",
             f"strategy {names}",
@@ -71,7 +71,7 @@ def sharing(
             "its ledger is in memory: each would count for itself",
             "set redis.url, or run one worker",
         )
-    if strategy is not None and "call" in strategy.governs and not strategy.over_all_workers:
+    if strategy is not None and "call" in strategy.levels and not strategy.shared:
         yield Finding(
             "warning",
             f"strategy {names}",

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from paceline.events import Event
-from paceline.follow import state_of
-from paceline.positions import START, Position
-from paceline.records import ENDED, Run
+from paceline.client.follow import state_of
+from paceline.contracts.events import START, Event, StreamPosition
+from paceline.contracts.records import ENDED, Run
 
 #: Events that a channel keeps, whatever the bus keeps.
 MOST_KEPT = 5_000
@@ -36,7 +35,7 @@ class Entry:
         text: the event as JSON, made once for all who read it.
     """
 
-    position: Position
+    position: StreamPosition
     event: Event
     text: str
 
@@ -81,9 +80,9 @@ class Channel:
         return self.state.terminal
 
     @property
-    def place(self) -> Position:
+    def place(self) -> StreamPosition:
         """Where a client stands that was told of ``state`` now."""
-        told = Position(self.state.epoch, self.state.offset)
+        told = StreamPosition(self.state.epoch, self.state.offset)
         return told if self.newest == START else self.newest
 
     def state_text(self) -> str:
@@ -92,19 +91,19 @@ class Channel:
             self._text = self.state.model_dump_json()
         return self._text
 
-    def reaches(self, position: Position) -> bool:
+    def reaches(self, position: StreamPosition) -> bool:
         """Whether everything after a place is still here."""
         if position.epoch != self.newest.epoch and position != START:
             return False
         oldest = self.newest.offset - len(self._log)
         return oldest <= position.offset <= self.newest.offset
 
-    def after(self, position: Position, *, most: int) -> Sequence[Entry]:
+    def after(self, position: StreamPosition, *, most: int) -> Sequence[Entry]:
         """Up to so many entries that follow a place which this channel ``reaches``."""
         behind = self.newest.offset - position.offset
         return [self._log[-ahead] for ahead in range(behind, max(0, behind - most), -1)]
 
-    async def until(self, position: Position) -> None:
+    async def until(self, position: StreamPosition) -> None:
         """Return when the log has come as far as a place."""
         while self.newest < position:
             waiter = asyncio.get_running_loop().create_future()
@@ -118,10 +117,10 @@ class Channel:
         self.heard_at = now
         if event.type == "resync_required":
             self._log.clear()
-            self.newest = Position(event.epoch, event.offset)
+            self.newest = StreamPosition(event.epoch, event.offset)
             self.generating.clear()
             return
-        position = Position(event.epoch, event.offset)
+        position = StreamPosition(event.epoch, event.offset)
         if not self.newest.leads_to(position):
             self._log.clear()
         self.newest = position
@@ -157,7 +156,7 @@ class Channel:
         """
         state, at = state_of(run), self.newest
         if at == START and state.terminal:
-            at = Position(0, state.fence + 1)
+            at = StreamPosition(0, state.fence + 1)
         return state.model_copy(update={"epoch": at.epoch, "offset": at.offset})
 
     def _now_is(self, state: Event) -> None:

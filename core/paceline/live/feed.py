@@ -10,12 +10,11 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from paceline.errors import RunNotFound
+from paceline.contracts.events import START, StreamPosition, resync
+from paceline.contracts.records import Run
+from paceline.errors import RunNotFound, first_cause
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub
-from paceline.pipeline import first_cause
-from paceline.positions import START, Position, resync
-from paceline.records import Run
 
 #: ``roadmap``: where a run stands, coalesced; ``concept``: every event.
 Level = Literal["roadmap", "concept"]
@@ -42,7 +41,7 @@ class Told:
     """
 
     text: str
-    position: Position
+    position: StreamPosition
     terminal: bool = False
     resync: bool = False
 
@@ -59,7 +58,7 @@ class Cursor:
         over: whether the run's end was told.
     """
 
-    def __init__(self, channel: Channel, after: Position | None, level: Level) -> None:
+    def __init__(self, channel: Channel, after: StreamPosition | None, level: Level) -> None:
         self.channel = channel
         self._level = level
         told_by_store = channel.newest == START
@@ -161,7 +160,7 @@ class Feed:
         self._stirred[run_id] = None
         self._news.set()
 
-    async def follow(self, run_id: str, after: Position | None = None) -> None:
+    async def follow(self, run_id: str, after: StreamPosition | None = None) -> None:
         """Tell of a run, from its state on or from where the client was.
 
         Raises:
@@ -171,7 +170,7 @@ class Feed:
         await self._begin(run_id, after, None)
 
     async def follow_all(
-        self, places: Mapping[str, Position], *, tenants: Collection[str] = ()
+        self, places: Mapping[str, StreamPosition], *, tenants: Collection[str] = ()
     ) -> None:
         """Tell of every unfinished run, now and later, and of those that the client knew.
 
@@ -217,7 +216,7 @@ class Feed:
             await self._news.wait()
         return []
 
-    async def _go_on(self, run_id: str, after: Position, tenants: Collection[str]) -> None:
+    async def _go_on(self, run_id: str, after: StreamPosition, tenants: Collection[str]) -> None:
         """Tell of a run that the client knew, if it is there and one of its own."""
         try:
             async with self._turns:
@@ -227,7 +226,7 @@ class Feed:
         if not tenants or run.share.tenant in tenants:
             await self._begin(run_id, after, run)
 
-    async def _begin(self, run_id: str, after: Position | None, run: Run | None) -> None:
+    async def _begin(self, run_id: str, after: StreamPosition | None, run: Run | None) -> None:
         stack = self._held[run_id] = AsyncExitStack()
         try:
             async with self._turns:
@@ -280,7 +279,7 @@ async def _all_of(parts: Iterable[Coroutine[None, None, None]]) -> None:
         raise first_cause(group) from None
 
 
-async def _reached(channel: Channel, after: Position) -> None:
+async def _reached(channel: Channel, after: StreamPosition) -> None:
     """Wait a moment for the place of a client that knows more than is known here."""
     if after.epoch and channel.newest < after:
         with suppress(TimeoutError):

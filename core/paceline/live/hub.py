@@ -6,13 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from paceline.ending import end
+from paceline.contracts.events import START, EventBus, StreamPosition
+from paceline.contracts.records import ENDED, Run
+from paceline.contracts.store import Store
 from paceline.errors import PacelineError, RunNotFound
-from paceline.events import EventBus
 from paceline.live.channel import Channel, Reader
-from paceline.positions import START, Position
-from paceline.records import ENDED, Run
-from paceline.store import Store
+from paceline.tasks import cancel_and_wait
 
 log = logging.getLogger("paceline.live")
 
@@ -68,7 +67,7 @@ class Hub:
         tasks = [one.pump for one in self._open.values() if one.pump is not None]
         if self._looking is not None:
             tasks.append(self._looking)
-        await end(*tasks)
+        await cancel_and_wait(*tasks)
 
     def known(self, run_id: str) -> Channel | None:
         """The channel of a run that somebody watches."""
@@ -107,7 +106,7 @@ class Hub:
             opened.users -= 1
             if not opened.users and opened.pump is not None:
                 self._open.pop(run_id, None)
-                await end(opened.pump)
+                await cancel_and_wait(opened.pump)
 
     @asynccontextmanager
     async def watch_all(
@@ -161,7 +160,7 @@ class Hub:
         late = loop.call_later(CATCH_UP, opened.ready.set)
         target = START
         try:
-            target = Position.parse(await self._bus.newest(channel.run_id))
+            target = StreamPosition.parse(await self._bus.newest(channel.run_id))
             if target == START:
                 opened.ready.set()
             async with aclosing(self._bus.subscribe(channel.run_id)) as events:

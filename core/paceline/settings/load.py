@@ -11,8 +11,10 @@ from typing import cast
 from pydantic import BaseModel, ValidationError
 
 from paceline.errors import SettingsError
-from paceline.plugins import Kind, Plugins, nearest
+from paceline.plugins.built_ins import Kind
+from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
+from paceline.text import nearest
 from paceline.validation import describe, dotted
 
 PREFIX = "PACELINE_"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
-from paceline.options import Options
+from paceline.contracts.options import Options
 
 #: Options of a plugin, as they were given.
 Section = dict[str, object]

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, SecretStr
 
-from paceline.plugins import Kind, Plugins
+from paceline.plugins.built_ins import Kind
+from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded, options_for
 
 MASK = "********"

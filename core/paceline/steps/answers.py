@@ -6,8 +6,8 @@ from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
+from paceline.contracts.step import Step
 from paceline.errors import UnusableAnswer
-from paceline.steps.contract import Step
 from paceline.validation import describe
 
 #: Characters of an answer at most; a step's ``max_tokens`` stays far below.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from paceline.steps.contract import Subject
+from paceline.contracts.step import Subject
 
 #: Prerequisites, keywords and section titles shown at most: prompts are paid by length.
 SHOWN = 50

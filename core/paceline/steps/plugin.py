@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from paceline.context import Context
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import NoOptions
-from paceline.steps.contract import Step
+from paceline.contracts.options import NoOptions
+from paceline.contracts.step import Step
+from paceline.plugins.context import Context
+from paceline.plugins.hookspecs import Register, hookimpl
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources

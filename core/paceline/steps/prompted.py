@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from string import Template
 from typing import ClassVar
 
-from paceline.provider import Message
-from paceline.steps.contract import Step, Subject
+from paceline.contracts.provider import Message
+from paceline.contracts.step import Step, Subject
 from paceline.steps.facts import facts, placeholders
 
 

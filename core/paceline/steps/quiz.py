@@ -13,8 +13,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from paceline.steps.prompted import PromptedStep
-from paceline.steps.readable import item, plain
 from paceline.steps.text import Answer, Text, written
+from paceline.text import item, plain
 
 
 def _indexes(value: object) -> object:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from paceline.steps.prompted import PromptedStep
-from paceline.steps.readable import item, link_text, plain
 from paceline.steps.text import Answer, Line, Text, Url
+from paceline.text import item, link_text, plain
 
 
 class Resource(Answer):

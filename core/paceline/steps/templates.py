@@ -18,7 +18,7 @@ def load_template(
     """Load the template of a step.
 
     Args:
-        step: the step's name; the shipped template is ``paceline/prompts/STEP.md``.
+        step: the step's name; the shipped template is ``paceline/steps/prompts/STEP.md``.
         own: file to use instead, from ``prompts.STEP`` of the settings.
         allowed: the placeholders that it may hold, without ``$``.
 
@@ -28,7 +28,7 @@ def load_template(
     """
     place = f"prompts.{step}"
     if own is None:
-        shipped = resources.files("paceline").joinpath("prompts", f"{step}.md")
+        shipped = resources.files("paceline.steps").joinpath("prompts", f"{step}.md")
         text = shipped.read_text(encoding="utf-8")
     else:
         place = f"{place}: {own}"

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from paceline.steps.prompted import PromptedStep
-from paceline.steps.readable import item, plain
 from paceline.steps.text import Answer, Line, Markdown, Text
+from paceline.text import item, plain
 
 
 class Section(Answer):

@@ -4,9 +4,9 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from paceline.strategy import Strategy
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.work import Done, Failed, Work
 from paceline.testing.models import ModelProvider
-from paceline.work import Done, Failed, Work
 
 #: Bounds of the pause of who was refused, as the settings have them, in seconds.
 BACKOFF, LONGEST = 1.0, 60.0

@@ -15,13 +15,13 @@ from typing import Literal, ParamSpec, TypeVar
 
 from pydantic import BaseModel, SecretStr
 
-from paceline.context import Context
+from paceline.contracts.options import NoOptions, Options
+from paceline.contracts.provider import Completion, CompletionRequest, Message, Provider
+from paceline.contracts.step import Step, Subject
+from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
-from paceline.hookspecs import Register, hookimpl
-from paceline.options import NoOptions, Options
-from paceline.provider import Completion, CompletionRequest, Message, Provider
-from paceline.steps.contract import Step, Subject
-from paceline.store import Store
+from paceline.plugins.context import Context
+from paceline.plugins.hookspecs import Register, hookimpl
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from paceline.parts import make_executor
-from paceline.plugins import Plugins
+from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import make_executor
 from paceline.settings.model import Settings
 from paceline.testing import held
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from paceline.admission.in_process import InProcessLedger
-from paceline.ledger import Ask, Board, Grant, Lease, Ledger, Quota, Settled
+from paceline.contracts.ledger import Board, Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
 
 
 class LeaseLedger(InProcessLedger):
@@ -23,19 +23,17 @@ class LeaseLedger(InProcessLedger):
         super().__init__(lease_seconds=lease_seconds, expires=True)
         self.answer_takes = 0.0
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         """Give back and ask, in one step."""
-        grant = await super().exchange(
-            limit, quota=quota, holder=holder, asks=asks, settled=settled
-        )
+        grant = await super().sync(limit, quota=quota, holder=holder, asks=asks, settled=settled)
         await asyncio.sleep(self.answer_takes)
         return grant
 
@@ -56,18 +54,18 @@ class LedgerLine(Ledger):
         """From now on every question goes unanswered, for ever."""
         self._cut = True
 
-    async def exchange(
+    async def sync(
         self,
         limit: str,
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[Ask] = (),
-        settled: Sequence[Settled] = (),
+        asks: Sequence[LeaseRequest] = (),
+        settled: Sequence[LeaseRelease] = (),
     ) -> Grant:
         """Ask the ledger, if the worker lives."""
         await self._alive()
-        return await self._ledger.exchange(
+        return await self._ledger.sync(
             limit, quota=quota, holder=holder, asks=asks, settled=settled
         )
 

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from paceline.contracts.provider import Completion, CompletionRequest, Provider
+from paceline.contracts.work import Done, RateLimited, RateLimitInfo
 from paceline.errors import Refused as RefusedCall
-from paceline.headroom import Headroom
-from paceline.provider import Completion, CompletionRequest, Provider
 from paceline.testing.scripted import plain_answer
 from paceline.testing.shared_server import SharedServer
-from paceline.work import Done, Refused
 
 MINUTE = 60.0
 
@@ -129,8 +128,8 @@ class ModelProvider(Provider):
         """
         charged = round(self.charged * request.estimated_tokens())
         outcome = await self.call(charged, request.step)
-        said = _headers(outcome.headroom)
-        if isinstance(outcome, Refused):
+        said = _headers(outcome.rate_limit_info)
+        if isinstance(outcome, RateLimited):
             raise RefusedCall("Too much for now.", outcome.retry_after, said)
         return Completion(
             text=plain_answer(request.step),
@@ -140,7 +139,7 @@ class ModelProvider(Provider):
             ratelimits=said,
         )
 
-    async def call(self, tokens: int = 0, step: str = "") -> Done | Refused:
+    async def call(self, tokens: int = 0, step: str = "") -> Done | RateLimited:
         """Serve a call, or refuse it.
 
         Args:
@@ -155,7 +154,7 @@ class ModelProvider(Provider):
             self.refused.append(since)
             said = self._headroom(since)
             await asyncio.sleep(self.round_trip)
-            return Refused(wait if self.retry_after else None, said)
+            return RateLimited(wait if self.retry_after else None, said)
         self._charge(since, tokens)
         self.in_flight += 1
         self.admitted.append((since, self.in_flight))
@@ -214,12 +213,12 @@ class ModelProvider(Provider):
             return MINUTE
         return None
 
-    def _headroom(self, now: float) -> Headroom | None:
+    def _headroom(self, now: float) -> RateLimitInfo | None:
         if not self.headers:
             return None
         requests = None if self.requests is None else self.requests.at(now)
         tokens = None if self.tokens is None else self.tokens.at(now)
-        return Headroom(
+        return RateLimitInfo(
             requests=requests,
             requests_left=None if requests is None else max(0, requests - len(self._minute)),
             tokens=tokens,
@@ -244,7 +243,7 @@ def _coming(others: Sequence[Others]) -> deque[tuple[float, int]]:
     )
 
 
-def _headers(said: Headroom | None) -> dict[str, str]:
+def _headers(said: RateLimitInfo | None) -> dict[str, str]:
     """The headers that say so."""
     if said is None:
         return {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel
 
-from paceline.provider import Completion, CompletionRequest, Provider
+from paceline.contracts.provider import Completion, CompletionRequest, Provider
 
 _ANSWERS: Mapping[str, object] = {
     "tutorial": {

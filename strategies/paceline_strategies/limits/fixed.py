@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from paceline.work import Outcome
+from paceline import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

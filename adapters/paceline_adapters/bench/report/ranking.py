@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import NamedTuple, TypeVar
 
-from paceline.errors import UsageError
+from paceline import UsageError
 
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
 from paceline_adapters.bench.spread import quartiles

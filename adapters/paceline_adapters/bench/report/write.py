@@ -4,7 +4,7 @@ from collections import Counter
 from math import isfinite
 from pathlib import Path
 
-from paceline.errors import UsageError
+from paceline import UsageError
 
 from paceline_adapters.bench.report.files import write_rounds, write_summary
 from paceline_adapters.bench.report.page import page

@@ -3,8 +3,9 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from paceline.content import artifact_to_json, concept_to_json, in_order
-from paceline.records import Artifact, ConceptState, ConceptStatus, Run
+from paceline import Artifact, ConceptState, Run
+from paceline.client.render import artifact_to_json, concept_to_json, in_order
+from paceline.contracts.records import ConceptStatus
 
 from paceline_adapters.web.access import Caller
 from paceline_adapters.web.backend import Backend

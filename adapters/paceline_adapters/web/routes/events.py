@@ -5,10 +5,10 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
-from paceline.ending import end
-from paceline.events import Event
+from paceline import Event
+from paceline.contracts.events import StreamPosition
 from paceline.live.feed import Feed, Level
-from paceline.positions import Position
+from paceline.tasks import cancel_and_wait
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -76,7 +76,7 @@ def events_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
         feed = Feed(backend.hub, level=level, rate=rate)
         await feed.__aenter__()
         try:
-            await feed.follow(run_id, None if place is None else Position.parse(place))
+            await feed.follow(run_id, None if place is None else StreamPosition.parse(place))
             if not feed.over:
                 return EventStream(backend, gate, metrics, feed, caller.name)
         except BaseException:
@@ -119,7 +119,7 @@ class EventStream(Response):
         try:
             await asyncio.wait({gone, telling}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end(gone, telling)
+            await cancel_and_wait(gone, telling)
             self._counted.__exit__(None, None, None)
             await self._feed.__aexit__()
         if not telling.cancelled():

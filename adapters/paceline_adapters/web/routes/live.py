@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from paceline.overview import MOST_RUNS, Overview, overview
+from paceline.client.cluster_status import MOST_RUNS, ClusterStatus, cluster_status
 from paceline.settings.load import options_for
 
 from paceline_adapters.web.access import TICKET_SECONDS, Caller
@@ -25,8 +25,8 @@ def live_router(backend: Backend, gate: Gate) -> APIRouter:
     errors = responses(400, 401, 429, 503)
     router = APIRouter(prefix="/api", tags=["live"], route_class=gate.route(), responses=errors)
 
-    async def look() -> Overview:
-        return await overview(backend.store, backend.executor)
+    async def look() -> ClusterStatus:
+        return await cluster_status(backend.store, backend.executor)
 
     async def unfinished_of(caller: Caller) -> frozenset[str]:
         found = await backend.store.runs(

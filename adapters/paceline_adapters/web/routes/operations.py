@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from fastapi import APIRouter, Response
-from paceline.overview import overview
+from paceline.client.cluster_status import cluster_status
 
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.gate import Gate, Reading
@@ -79,7 +79,7 @@ def operations_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRout
     )
     async def show_metrics(_: Reading) -> Response:
         """Metrics for Prometheus."""
-        view = await overview(backend.store, backend.executor)
+        view = await cluster_status(backend.store, backend.executor)
         text = metrics.exposition(view, streams=gate.limits.streams)
         return Response(text, media_type=MEDIA_TYPE)
 

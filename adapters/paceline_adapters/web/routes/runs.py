@@ -4,11 +4,10 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from paceline.content import letter_to_json
-from paceline.errors import RunNotFound
-from paceline.overview import run_to_json
-from paceline.records import Run, RunStatus
-from paceline.roadmap import Roadmap
+from paceline import Roadmap, Run, RunNotFound
+from paceline.client.cluster_status import run_to_json
+from paceline.client.render import dead_letter_to_json
+from paceline.contracts.records import RunStatus
 
 from paceline_adapters.web.access import Caller
 from paceline_adapters.web.backend import Backend
@@ -163,7 +162,7 @@ def runs_router(backend: Backend, gate: Gate) -> APIRouter:
             {
                 "run": run_to_json(retried.run),
                 "missing": retried.missing,
-                "dead_letters": [letter_to_json(letter) for letter in retried.letters],
+                "dead_letters": [dead_letter_to_json(letter) for letter in retried.letters],
             }
         )
 

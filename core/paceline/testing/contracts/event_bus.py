@@ -9,8 +9,7 @@ from typing import Any, ClassVar, cast
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from paceline.events import Event, EventBus, EventType
-from paceline.positions import Position
+from paceline.contracts.events import Event, EventBus, EventType, StreamPosition
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.contracts.event_bus_machine import Streams
 
@@ -232,7 +231,7 @@ class EventBusContract(Contract):
         async def scenario(bus: EventBus) -> None:
             await bus.publish([event(0)])
             last = (await hear(bus, 1))[0]
-            beyond = str(Position(last.epoch, 7))
+            beyond = str(StreamPosition(last.epoch, 7))
             assert numbers(await hear(bus, 2, beyond)) == [-1, 0]
 
         self.on_a_bus(scenario)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from paceline.events import Event, EventBus, EventType
-from paceline.positions import START, Position
+from paceline.contracts.events import START, Event, EventBus, EventType, StreamPosition
 from paceline.testing.contracts.contract import rounds
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class _Subscriber:
     """
 
     since: int
-    at: Position = START
+    at: StreamPosition = START
     epoch: _Epoch | None = None
     view: list[int] = field(default_factory=list[int])
     reload: bool = False
@@ -262,11 +261,11 @@ class Streams(RuleBasedStateMachine):
             missed = len(self.epochs[-1].events) - who.at.offset
             lost = who.epoch is not self.epochs[-1] or missed > self.suite.kept
         assert lost, f"told to reload at {who.at}, though nothing after it is lost"
-        who.at, who.epoch, who.reload = Position(event.epoch, event.offset), None, True
+        who.at, who.epoch, who.reload = StreamPosition(event.epoch, event.offset), None, True
 
     def hears(self, who: _Subscriber, event: Event) -> None:
         """An event follows what came before it, and is one that was accepted."""
-        number, here = event.progress_current, Position(event.epoch, event.offset)
+        number, here = event.progress_current, StreamPosition(event.epoch, event.offset)
         assert number in self.places, f"heard what is refused: {_words(event)}"
         index, offset = self.places[number]
         epoch = self.epochs[index]

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from paceline.headroom import Headroom
-from paceline.ledger import Ask, Grant, Lease, Ledger, Quota, Settled
+from paceline.contracts.ledger import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.contracts.work import RateLimitInfo
 from paceline.testing.contracts.contract import Contract, when
 
 T = TypeVar("T")
@@ -22,15 +22,15 @@ async def ask(
     cost: int = 0,
     weight: float = 1.0,
     tenant: str = "",
-    settle: Iterable[Lease | str | Settled] = (),
+    settle: Iterable[Lease | str | LeaseRelease] = (),
     quota: Quota = FOUR,
     limit: str = "limit",
 ) -> tuple[Lease, ...]:
     """Exchange, for the leases granted."""
-    grant = await exchange(
+    grant = await sync(
         ledger,
         holder,
-        [Ask(flow, [cost] * wanted, tenant, weight)],
+        [LeaseRequest(flow, [cost] * wanted, tenant, weight)],
         settle=settle,
         quota=quota,
         limit=limit,
@@ -38,25 +38,25 @@ async def ask(
     return grant.leases
 
 
-async def exchange(
+async def sync(
     ledger: Ledger,
     holder: str,
-    asks: Sequence[Ask] = (),
+    asks: Sequence[LeaseRequest] = (),
     *,
-    settle: Iterable[Lease | str | Settled] = (),
+    settle: Iterable[Lease | str | LeaseRelease] = (),
     quota: Quota = FOUR,
     limit: str = "limit",
 ) -> Grant:
     """Exchange, for all that comes of it."""
-    return await ledger.exchange(
+    return await ledger.sync(
         limit, quota=quota, holder=holder, asks=asks, settled=[_settled(one) for one in settle]
     )
 
 
-def _settled(one: Lease | str | Settled) -> Settled:
-    if isinstance(one, Settled):
+def _settled(one: Lease | str | LeaseRelease) -> LeaseRelease:
+    if isinstance(one, LeaseRelease):
         return one
-    return Settled(one.name if isinstance(one, Lease) else one)
+    return LeaseRelease(one.name if isinstance(one, Lease) else one)
 
 
 async def told(ledger: Ledger, holder: str, *, limit: str = "limit") -> tuple[Lease, ...]:
@@ -115,7 +115,7 @@ class LedgerContract(Contract):
     def test_leases_that_nobody_renews_end(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             await ask(ledger, "dead", 4)
-            waits = await exchange(ledger, "b", [Ask("run", [0])])
+            waits = await sync(ledger, "b", [LeaseRequest("run", [0])])
             assert not waits.leases
             assert waits.expires_in is not None, "say when to ask again, in `Grant.expires_in`"
             await asyncio.sleep(1.2 * self.lease)
@@ -146,11 +146,11 @@ class LedgerContract(Contract):
             assert await ask(ledger, "b", 4) == ()
             await ask(ledger, "a", 0, settle=first)
             assert len(await told(ledger, "b")) == 2
-            await exchange(ledger, "b")  # it confirms what it heard of
+            await sync(ledger, "b")  # it confirms what it heard of
             assert await ledger.held("limit") == {"dead": 2, "b": 2}
             await asyncio.sleep(1.2 * ledger.confirm_seconds)
             # What went to the dead is back, and all of it goes to who is there.
-            assert len((await exchange(ledger, "b")).leases) == 2
+            assert len((await sync(ledger, "b")).leases) == 2
             assert await ledger.held("limit") == {"b": 4}
 
         self.on_a_ledger(scenario)
@@ -162,7 +162,7 @@ class LedgerContract(Contract):
             assert await ask(ledger, "b", 1) == ()
             await ask(ledger, "a", 0, settle=held)
             # Before the message is read, b asks; so the answer is what tells it.
-            assert len((await exchange(ledger, "b")).leases) == 1
+            assert len((await sync(ledger, "b")).leases) == 1
             await asyncio.sleep(1.2 * ledger.confirm_seconds)
             assert await ledger.held("limit") == {"b": 1}, "b need not confirm what it was answered"
 
@@ -253,7 +253,7 @@ class LedgerContract(Contract):
             # By message or by the answer to the next question, whichever comes first.
             names = [lease.name for lease in await told(ledger, "b")]
             for _ in range(3):
-                names += [lease.name for lease in (await exchange(ledger, "b")).leases]
+                names += [lease.name for lease in (await sync(ledger, "b")).leases]
             assert len(names) == len(set(names)) == 2
 
         self.on_a_ledger(scenario)
@@ -291,8 +291,8 @@ class LedgerContract(Contract):
     def test_runs_of_one_process_share_like_those_of_several(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             held = await ask(ledger, "a", 4)
-            asks = [Ask(name, [0] * 9) for name in ("one", "two")]
-            grant = await exchange(ledger, "a", asks, settle=held)
+            asks = [LeaseRequest(name, [0] * 9) for name in ("one", "two")]
+            grant = await sync(ledger, "a", asks, settle=held)
             assert sorted(lease.flow for lease in grant.leases) == ["one", "one", "two", "two"]
 
         self.on_a_ledger(scenario)
@@ -301,13 +301,13 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             held = await ask(ledger, "a", 4)
             asks = [
-                Ask("heavy", [100] * 99, weight=3.0),
-                Ask("light", [100] * 99),
-                Ask("long", [400] * 99),
+                LeaseRequest("heavy", [100] * 99, weight=3.0),
+                LeaseRequest("light", [100] * 99),
+                LeaseRequest("long", [400] * 99),
             ]
             used = {"heavy": 0, "light": 0, "long": 0}
             for _ in range(25):
-                grant = await exchange(ledger, "a", asks, settle=held)
+                grant = await sync(ledger, "a", asks, settle=held)
                 asks, held = [], grant.leases
                 for lease in held:
                     used[lease.flow] += lease.cost
@@ -319,11 +319,11 @@ class LedgerContract(Contract):
     def test_the_runs_of_a_tenant_share_its_weight(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             held = await ask(ledger, "a", 4)
-            asks = [Ask(f"many-{n}", [10] * 60, "many") for n in range(4)]
-            asks.append(Ask("one", [10] * 60, "one"))
+            asks = [LeaseRequest(f"many-{n}", [10] * 60, "many") for n in range(4)]
+            asks.append(LeaseRequest("one", [10] * 60, "one"))
             count = {"many": 0, "one": 0}
             for _ in range(12):
-                grant = await exchange(ledger, "a", asks, settle=held)
+                grant = await sync(ledger, "a", asks, settle=held)
                 asks, held = [], grant.leases
                 for lease in held:
                     count[lease.flow.partition("-")[0]] += 1
@@ -346,7 +346,7 @@ class LedgerContract(Contract):
 
     def test_no_more_requests_than_the_quota(self) -> None:
         async def scenario(ledger: Ledger) -> None:
-            grant = await exchange(ledger, "a", [Ask("run", [5] * 9)], quota=Quota(requests=1))
+            grant = await sync(ledger, "a", [LeaseRequest("run", [5] * 9)], quota=Quota(requests=1))
             assert len(grant.leases) == 1
             assert grant.reason == "requests"
             assert grant.expires_in is not None
@@ -360,13 +360,13 @@ class LedgerContract(Contract):
     def test_no_more_tokens_than_the_quota(self) -> None:
         async def scenario(ledger: Ledger) -> None:
             quota = Quota(tokens=100)
-            grant = await exchange(ledger, "a", [Ask("run", [60] * 9)], quota=quota)
+            grant = await sync(ledger, "a", [LeaseRequest("run", [60] * 9)], quota=quota)
             assert [lease.cost for lease in grant.leases] == [60]
             assert grant.reason == "tokens"
             assert (grant.use.tokens, grant.use.token_quota) == (60, 100)
             # It used less in truth: there would be room for one more, only not at once.
-            back = [Settled(grant.leases[0].name, tokens=40)]
-            again = await exchange(ledger, "a", settle=back, quota=quota)
+            back = [LeaseRelease(grant.leases[0].name, tokens=40)]
+            again = await sync(ledger, "a", settle=back, quota=quota)
             assert (again.leases, again.reason, again.use.tokens) == ((), "pace", 40)
             assert again.expires_in is not None
             assert again.expires_in < 24
@@ -377,7 +377,7 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             quota = Quota(tokens=100)
             (lease,) = await ask(ledger, "a", 1, cost=10, quota=quota)
-            grant = await exchange(ledger, "a", settle=[Settled(lease.name, 95)], quota=quota)
+            grant = await sync(ledger, "a", settle=[LeaseRelease(lease.name, 95)], quota=quota)
             assert grant.use.tokens == 95
 
         self.on_a_ledger(scenario)
@@ -386,15 +386,17 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             quota = Quota(tokens=100, requests=9)
             (lease,) = await ask(ledger, "a", 1, cost=100, quota=quota)
-            back = [Settled(lease.name, tokens=0)]
-            grant = await exchange(ledger, "a", settle=back, quota=quota)
+            back = [LeaseRelease(lease.name, tokens=0)]
+            grant = await sync(ledger, "a", settle=back, quota=quota)
             assert (grant.use.tokens, grant.use.requests) == (0, 0)
 
         self.on_a_ledger(scenario)
 
     def test_calls_are_spread_over_the_minute(self) -> None:
         async def scenario(ledger: Ledger) -> None:
-            grant = await exchange(ledger, "a", [Ask("run", [1] * 99)], quota=Quota(requests=60))
+            grant = await sync(
+                ledger, "a", [LeaseRequest("run", [1] * 99)], quota=Quota(requests=60)
+            )
             assert 1 <= len(grant.leases) <= 4
             assert grant.reason == "pace"
             assert grant.expires_in is not None
@@ -408,9 +410,9 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             (lease,) = await ask(ledger, "a", 1)
             await ask(
-                ledger, "a", 0, settle=[Settled(lease.name, 0, refused=True, retry_after=30.0)]
+                ledger, "a", 0, settle=[LeaseRelease(lease.name, 0, refused=True, retry_after=30.0)]
             )
-            grant = await exchange(ledger, "b", [Ask("run", [0])])
+            grant = await sync(ledger, "b", [LeaseRequest("run", [0])])
             assert (grant.leases, grant.reason) == ((), "refused")
             assert grant.expires_in is not None
             assert 25 < grant.expires_in <= 30.0
@@ -422,8 +424,8 @@ class LedgerContract(Contract):
             leases = await ask(ledger, "a", 4)
             waits: list[float] = []
             for lease in leases:
-                back = [Settled(lease.name, 0, refused=True)]
-                grant = await exchange(ledger, "a", [Ask("run", [0])], settle=back)
+                back = [LeaseRelease(lease.name, 0, refused=True)]
+                grant = await sync(ledger, "a", [LeaseRequest("run", [0])], settle=back)
                 assert grant.expires_in is not None
                 waits.append(grant.expires_in)
             assert max(waits) <= 1.5, "only the first refusal of a burst makes a pause"
@@ -434,10 +436,10 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             quota = Quota(requests=1000)
             (lease,) = await ask(ledger, "a", 1, quota=quota)
-            said = Headroom(requests=1, requests_left=0, tokens=50, tokens_left=40)
-            back = [Settled(lease.name, headroom=said)]
-            await exchange(ledger, "a", settle=back, quota=quota)
-            grant = await exchange(ledger, "b", [Ask("run", [9])], quota=quota)
+            said = RateLimitInfo(requests=1, requests_left=0, tokens=50, tokens_left=40)
+            back = [LeaseRelease(lease.name, rate_limit_info=said)]
+            await sync(ledger, "a", settle=back, quota=quota)
+            grant = await sync(ledger, "b", [LeaseRequest("run", [9])], quota=quota)
             assert (grant.leases, grant.reason) == ((), "requests")
             assert grant.use.request_quota == 1
             assert grant.use.token_quota is None, "what nobody limits, headers do not limit either"
@@ -448,9 +450,9 @@ class LedgerContract(Contract):
         async def scenario(ledger: Ledger) -> None:
             quota = Quota(tokens=1000)
             (lease,) = await ask(ledger, "a", 1, cost=100, quota=quota)
-            said = Headroom(tokens=1000, tokens_left=100)
-            back = [Settled(lease.name, headroom=said)]
-            grant = await exchange(ledger, "a", settle=back, quota=quota)
+            said = RateLimitInfo(tokens=1000, tokens_left=100)
+            back = [LeaseRelease(lease.name, rate_limit_info=said)]
+            grant = await sync(ledger, "a", settle=back, quota=quota)
             assert grant.use.tokens == 900
 
         self.on_a_ledger(scenario)

@@ -1,4 +1,4 @@
--- Refusals, which hold back all: paceline.admission.hold.
+-- Refusals, which hold back all: paceline.admission.refusal_pause.
 
 local function refuse(granted, number, retry_after)
   if granted > state.began then

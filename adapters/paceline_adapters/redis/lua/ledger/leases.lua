@@ -1,4 +1,4 @@
--- Leases: settled, confirmed, granted and told of, as in paceline.admission.book and inbox.
+-- Leases: settled, confirmed, granted and told of, as in paceline.admission.lease_table and inbox.
 
 local function mail_of(who)
   local packed = call('HGET', MAIL, who)

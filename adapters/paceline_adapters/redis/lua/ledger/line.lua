@@ -1,4 +1,4 @@
--- Who is next: paceline.admission.line.
+-- Who is next: paceline.admission.fair_queue.
 
 local records, touched = {}, {}
 

@@ -1,4 +1,4 @@
--- Requests and tokens of the minute, and their pace: paceline.admission.window.
+-- Requests and tokens of the minute, and their pace: paceline.admission.rate_window.
 
 local requests = {name = 'requests', key = KEYS[9]}
 local tokens = {name = 'tokens', key = KEYS[10]}

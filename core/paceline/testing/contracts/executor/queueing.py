@@ -3,7 +3,7 @@
 import signal
 
 from paceline.errors import PartUnavailable
-from paceline.parts import open_executor
+from paceline.runtime.parts import open_executor
 from paceline.testing.contracts.contract import when
 from paceline.testing.contracts.executor.base import ExecutorScenarios
 from paceline.testing.contracts.executor.site import Site

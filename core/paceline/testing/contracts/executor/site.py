@@ -14,13 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from paceline.executor import Executor
-from paceline.parts import open_executor, open_store
-from paceline.plugins import Plugins
-from paceline.roadmap import parse_roadmap
-from paceline.service import Service
+from paceline.client.client import Client
+from paceline.contracts.executor import Executor
+from paceline.contracts.store import Store
+from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import parse_roadmap
+from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.model import Settings
-from paceline.store import Store
 from paceline.testing import held
 from paceline.testing.held import Folder, What
 from paceline.testing.held_worker import plugins_with
@@ -96,9 +96,9 @@ class Site:
     workers: list[WorkerProcess] = field(default_factory=list[WorkerProcess])
 
     @property
-    def service(self) -> Service:
+    def service(self) -> Client:
         """What a user asks."""
-        return Service(self.settings, self.store, self.executor)
+        return Client(self.settings, self.store, self.executor)
 
     async def submit(self, name: str, concepts: int = 1) -> str:
         """Submit a roadmap of that name, and return the id of its run."""

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from string import Template
 from typing import ClassVar, Literal, TypeVar
 
+from paceline.contracts.provider import CompletionRequest, Message, Provider
+from paceline.contracts.step import Subject
 from paceline.errors import ProviderError
-from paceline.provider import CompletionRequest, Message, Provider
-from paceline.roadmap import Concept
-from paceline.steps.contract import Subject
+from paceline.roadmaps.model import Concept
 from paceline.steps.quiz import Quiz
 from paceline.testing.contracts.contract import Contract
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import ClassVar
 
+from paceline.contracts.records import Claim
+from paceline.contracts.store import Store
 from paceline.errors import StaleFence
-from paceline.records import Claim
-from paceline.store import Store
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.contracts.store.inputs import artifact, done
 
@@ -14,7 +14,7 @@ from paceline.testing.contracts.store.inputs import artifact, done
 class StoreScenarios(Contract):
     """How the suite comes by stores, and how time passes for them."""
 
-    shared: ClassVar[bool] = True
+    shared: bool = True
     clock: ClassVar[bool] = False
     steps: ClassVar[int] = 25
 

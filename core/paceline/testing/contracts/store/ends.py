@@ -1,6 +1,6 @@
 """Runs that are reopened, and runs that somebody cancels."""
 
-from paceline.records import ConceptState
+from paceline.contracts.records import ConceptState
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import artifact, claimed, done, must_claim, submitted

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from paceline.identity import ProcessIdentity, this_process
-from paceline.records import Artifact, Claim, ConceptState, Run, WorkerRecord
-from paceline.roadmap import Roadmap, parse_roadmap
-from paceline.share import EQUAL, Share
-from paceline.store import Store
+from paceline.contracts.identity import ProcessIdentity, this_process
+from paceline.contracts.records import Artifact, Claim, ConceptState, Run, WorkerRecord
+from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.store import Store
+from paceline.roadmaps.model import Roadmap, parse_roadmap
 
 LEASE = 30.0
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from paceline.contracts.records import Claim, Figures, RunStatus
+from paceline.contracts.store import Store
 from paceline.errors import StaleFence
-from paceline.records import Claim, Figures, RunStatus
-from paceline.store import Store
 from paceline.testing.contracts.store.inputs import LEASE, artifact, done, submitted, worker
 
 if TYPE_CHECKING:

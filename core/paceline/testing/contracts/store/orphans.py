@@ -1,7 +1,7 @@
 """What becomes of the runs of lost workers."""
 
-from paceline.identity import ProcessIdentity
-from paceline.records import Figures
+from paceline.contracts.identity import ProcessIdentity
+from paceline.contracts.records import Figures
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, assert_stale
 from paceline.testing.contracts.store.inputs import (

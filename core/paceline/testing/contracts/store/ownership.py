@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from paceline.contracts.records import Claim, Figures, RunStatus
 from paceline.errors import StaleFence
-from paceline.records import Claim, Figures, RunStatus
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, assert_stale
 from paceline.testing.contracts.store.inputs import (

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC
 
+from paceline.contracts.records import ConceptState
 from paceline.errors import StaleFence
-from paceline.records import ConceptState
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import (

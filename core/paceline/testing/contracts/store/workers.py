@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from paceline.identity import ProcessIdentity, this_process
-from paceline.records import Beat, Figures
+from paceline.contracts.identity import ProcessIdentity, this_process
+from paceline.contracts.records import Beat, Figures
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import worker

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paceline.contracts.work import Done, Failed, Level, Outcome
 from paceline.testing.contracts.contract import when
 from paceline.testing.contracts.strategy.base import StrategyScenarios
-from paceline.work import Done, Failed, Level, Outcome
 
 
 class StrategyApart(StrategyScenarios):

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 from typing import ClassVar
 
-from paceline.ledger import Ledger
-from paceline.strategy import Strategy
+from paceline.contracts.ledger import Ledger
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.work import Done, Failed, Level, Outcome, Permit, RateLimited, Work
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.lease_ledger import LeaseLedger
-from paceline.work import Done, Failed, Level, Outcome, Permit, Refused, Work
 
-OUTCOMES: tuple[Outcome, ...] = (Done(tokens=10, seconds=1.0), Refused(1.0), Failed())
+OUTCOMES: tuple[Outcome, ...] = (Done(tokens=10, seconds=1.0), RateLimited(1.0), Failed())
 
 
 class StrategyScenarios(Contract):
@@ -21,7 +21,7 @@ class StrategyScenarios(Contract):
     level: ClassVar[Level] = "call"
     per: ClassVar[str] = ""
     fair: ClassVar[bool] = True
-    shared: ClassVar[bool] = False
+    shared: bool = False
     settles: ClassVar[float] = 1.0
     holds_refusals: ClassVar[bool] = False
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paceline.contracts.work import Done, Outcome, RateLimited
 from paceline.testing.contracts.contract import when
 from paceline.testing.contracts.strategy.base import OUTCOMES, StrategyScenarios
-from paceline.work import Done, Outcome, Refused
 
 
 class StrategyLimit(StrategyScenarios):
@@ -71,7 +71,7 @@ class StrategyLimit(StrategyScenarios):
                 strategy = self.worker()
                 held = await self.full(strategy)
                 pause = 0.0
-                if self.holds_refusals and isinstance(outcome, Refused):
+                if self.holds_refusals and isinstance(outcome, RateLimited):
                     pause = outcome.retry_after or 0.0
                 for _ in range(3):
                     held.pop(0).release(outcome)
@@ -93,7 +93,7 @@ class StrategyLimit(StrategyScenarios):
             loop = asyncio.get_running_loop()
             permit = await strategy.admit(self.work())
             asked, refused = 2 * self.settles, loop.time()
-            permit.release(Refused(asked))
+            permit.release(RateLimited(asked))
             await asyncio.sleep(self.settles / 2)
             permit = await self.got(strategy, self.work(), "held back for ever", after=asked)
             assert loop.time() - refused > 0.99 * asked, (

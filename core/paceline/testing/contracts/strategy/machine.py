@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from paceline.strategy import Strategy
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.work import Done, Permit, Work
 from paceline.testing.contracts.contract import rounds
 from paceline.testing.lease_ledger import LedgerLine
-from paceline.work import Done, Permit, Work
 
 if TYPE_CHECKING:
     from paceline.testing.contracts.strategy.base import StrategyScenarios

@@ -5,9 +5,9 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paceline.contracts.work import Done, Failed, Permit
 from paceline.testing.contracts.contract import rounds, when
 from paceline.testing.contracts.strategy.base import StrategyScenarios
-from paceline.work import Done, Failed, Permit
 
 
 class StrategyWaiting(StrategyScenarios):

@@ -2,10 +2,10 @@
 
 import asyncio
 
+from paceline.contracts.work import Done
 from paceline.testing.contracts.contract import when
 from paceline.testing.contracts.strategy.base import StrategyScenarios
 from paceline.testing.lease_ledger import LedgerLine
-from paceline.work import Done
 
 
 class StrategyWorkers(StrategyScenarios):

@@ -1,0 +1,65 @@
+"""``paceline doctor``."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from paceline.client.command_options import (
+    echo_json,
+    echo_table,
+    harmless,
+    json_option,
+    run_async,
+    settings_options,
+)
+from paceline.contracts.finding import Finding, Level
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import Loaded
+from paceline.text import count
+
+_STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
+
+
+@click.command()
+@settings_options
+@json_option
+def doctor(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+    """Check every part, and that the settings can hold.
+
+    Reaches store, Redis, queue and provider, adds up the database connections of all
+    processes, and looks for times and limits that contradict each other. Nothing is changed
+    and no LLM call is paid. The exit code is 1 if something is wrong.
+
+    \b
+    Examples:
+      paceline doctor
+      paceline doctor --executor celery --json
+    """
+    from paceline.doctor.examine import examine
+
+    findings = run_async(examine(loaded.settings, plugins))
+    wrong = sum(one.level == "wrong" for one in findings)
+    if as_json:
+        echo_json({"findings": [asdict(one) for one in findings], "wrong": wrong})
+    else:
+        _print(findings)
+        warnings = sum(one.level == "warning" for one in findings)
+        click.echo(f"{wrong} wrong, {count(warnings, 'warning')}, {count(len(findings), 'check')}")
+    return 1 if wrong else 0
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for one in findings:
+        text = Text(harmless(one.text))
+        if one.fix:
+            text.append(f"  fix: {harmless(one.fix)}", style="cyan")
+        table.add_row(Text(one.level, style=_STYLES[one.level]), Text(harmless(one.part)), text)
+    echo_table(table)

@@ -1,0 +1,131 @@
+"""``paceline show``."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import click
+
+from paceline.client.command_options import (
+    echo_json,
+    echo_table,
+    harmless,
+    json_option,
+    note,
+    run_async,
+    settings_options,
+)
+from paceline.contracts.records import Run, RunStatus
+from paceline.contracts.store import Store
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import Loaded
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.argument("concept", required=False)
+@click.argument("step", required=False)
+@settings_options
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(get_args(RunStatus)),
+    help="Of the list: only runs in this status. Repeatable.",
+)
+@click.option("--roadmap", metavar="ID", help="Of the list: only runs of this roadmap.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="Of the list: most runs of a page.",
+)
+@click.option("--before", metavar="RUN", help="Of the list: the page after this run.")
+@json_option
+def show(
+    *,
+    run: str | None,
+    concept: str | None,
+    step: str | None,
+    loaded: Loaded,
+    plugins: Plugins,
+    statuses: tuple[RunStatus, ...],
+    roadmap: str | None,
+    limit: int,
+    before: str | None,
+    as_json: bool,
+) -> int:
+    """Show runs, the concepts of a RUN, or what was generated for a CONCEPT.
+
+    RUN is a run id, or a roadmap id for its newest run.
+
+    \b
+    Examples:
+      paceline show --status failed --status partial
+      paceline show learn-rust
+      paceline show learn-rust ownership quiz
+    """
+    from paceline.cli.commands.show_run import show_concept, show_run
+    from paceline.runtime.parts import open_store
+
+    async def look() -> None:
+        async with open_store(loaded.settings, plugins) as store:
+            if run is None:
+                page = await _page(store, statuses, roadmap, limit, before)
+                _print_runs(page, as_json=as_json, limit=limit)
+            elif concept is None:
+                await show_run(store, loaded.settings, run, as_json=as_json)
+            else:
+                await show_concept(
+                    store, loaded.settings, plugins, (run, concept, step), as_json=as_json
+                )
+
+    run_async(look())
+    return 0
+
+
+async def _page(
+    store: Store,
+    statuses: Sequence[RunStatus],
+    roadmap: str | None,
+    limit: int,
+    before: str | None,
+) -> Sequence[Run]:
+    if before is not None:
+        await store.run(before)  # an unknown one is an error, no empty page
+    return await store.runs(status=statuses, roadmap_id=roadmap, limit=limit, before=before)
+
+
+def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
+    from paceline.client.cluster_status import run_to_json
+
+    if as_json:
+        following = runs[-1].run_id if len(runs) == limit else None
+        echo_json({"runs": [run_to_json(run) for run in runs], "before": following})
+        return
+    if not runs:
+        note("no runs; `paceline run roadmap.json` begins one")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    # Narrow enough for 80 columns: a run's id and its time are never broken.
+    for title in ("run", "status", "concepts", "created", "roadmap"):
+        table.add_column(title, no_wrap=title in {"run", "status", "created"})
+    shared = any(str(run.share) for run in runs)
+    if shared:
+        table.add_column("for")
+    for run in runs:
+        failed = f", {run.failed} failed" if run.failed else ""
+        table.add_row(
+            run.run_id,
+            run.status,
+            f"{run.finished} of {run.total}{failed}",
+            f"{run.created_at.astimezone():%m-%d %H:%M}",
+            Text(harmless(f"{run.title} ({run.roadmap_id})")),
+            *([Text(harmless(str(run.share)))] if shared else ()),
+        )
+    echo_table(table)
+    if len(runs) == limit:
+        note(f"there may be more: --before {runs[-1].run_id}")

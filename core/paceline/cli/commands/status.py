@@ -1,0 +1,144 @@
+"""``paceline status``."""
+
+from collections.abc import Sequence
+
+import click
+
+from paceline.client.cluster_status import ClusterStatus, WorkerStatus
+from paceline.client.command_options import (
+    echo_json,
+    echo_table,
+    harmless,
+    json_option,
+    run_async,
+    settings_options,
+    warn,
+)
+from paceline.contracts.records import Run
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import Loaded
+
+#: Unfinished runs that the table lists.
+SHOWN_RUNS = 20
+
+
+@click.command()
+@settings_options
+@json_option
+def status(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+    """Show both layers: roadmaps active on workers, and what each has in flight.
+
+    A worker's concurrency counts roadmaps; the strategy decides how many concepts of each are
+    worked on at once. The line at the end says how the one makes the other.
+
+    \b
+    Examples:
+      paceline status
+      paceline status --json
+    """
+    view = run_async(_look(loaded, plugins))
+    if as_json:
+        echo_json(view.to_json())
+    else:
+        _print(view)
+    for part in view.unreachable:
+        warn(part)
+    return 1 if view.unreachable else 0
+
+
+async def _look(loaded: Loaded, plugins: Plugins) -> ClusterStatus:
+    from paceline.client.cluster_status import cluster_status
+    from paceline.runtime.parts import open_executor, open_store
+
+    settings = loaded.settings
+    async with (
+        open_store(settings, plugins) as store,
+        open_executor(settings, plugins) as executor,
+    ):
+        return await cluster_status(store, executor)
+
+
+def _print(view: ClusterStatus) -> None:
+    if view.workers:
+        _print_workers(view.workers)
+        click.echo()
+    if view.runs:
+        _print_runs(view.runs)
+        click.echo()
+    for line in _sums(view):
+        click.echo(harmless(line))
+
+
+def _print_workers(workers: Sequence[WorkerStatus]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("worker")
+    table.add_column("executor")
+    for title in ("roadmaps", "reserved", "concepts", "calls", "DB", "events/s", "beat"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("strategy")
+    for one in workers:
+        process = one.worker_id if one.pid is None else f"{one.host.split('/')[0]} pid {one.pid}"
+        table.add_row(
+            Text(harmless(process)),
+            one.executor or "?",
+            f"{len(one.active)} of {one.concurrency}",
+            str(len(one.reserved)),
+            str(one.concepts),
+            str(one.calls),
+            f"{one.connections} of {one.pool_max}",
+            f"{one.events_per_second:.1f}",
+            "never" if one.beat_age is None else f"{one.beat_age:.0f} s ago",
+            Text(harmless(one.strategy)),
+        )
+    echo_table(table)
+
+
+def _print_runs(runs: Sequence[Run]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("run", "status", "concepts", "failed", "roadmap"):
+        right = title in {"concepts", "failed"}
+        table.add_column(
+            title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
+        )
+    shared = any(str(run.share) for run in runs[:SHOWN_RUNS])
+    if shared:
+        table.add_column("for")
+    for run in runs[:SHOWN_RUNS]:
+        table.add_row(
+            run.run_id,
+            "cancelling" if run.cancel_requested else run.status,
+            f"{run.finished} of {run.total}",
+            str(run.failed),
+            Text(harmless(run.title)),
+            *([Text(harmless(str(run.share)))] if shared else ()),
+        )
+    echo_table(table)
+    if len(runs) > SHOWN_RUNS:
+        click.echo(f"… and {len(runs) - SHOWN_RUNS} more: paceline show --status running")
+
+
+def _sums(view: ClusterStatus) -> list[str]:
+    totals, budget = view.totals, view.budget
+    more = "at least " if view.more_runs else ""
+    running = sum(run.status == "running" for run in view.runs)
+    lines = [
+        f"runs: {more}{running} running, {len(view.runs) - running} queued; "
+        f"{totals.roadmaps_queued} in the queue, {totals.roadmaps_reserved} reserved",
+    ]
+    registered = f"{totals.connections} in use, pools may open {budget.registered}"
+    if budget.server_max is None:
+        lines.append(f"database: {registered}; embedded, no server to exhaust")
+    else:
+        total = budget.registered + budget.reserve
+        fits = "≤" if total <= budget.server_max else "> (too many!)"
+        lines.append(
+            f"database: {registered} + {budget.reserve} reserved = {total} {fits} "
+            f"{budget.server_max} that the server allows"
+        )
+    return [*lines, view.why()]

@@ -1,0 +1,248 @@
+"""``paceline watch``."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, cast
+
+import click
+
+from paceline.client.command_options import harmless, json_text, note, run_async, settings_options
+from paceline.client.follow import follow
+from paceline.client.progress_display import Board, PlainBoard, TerminalBoard, look_for_ever
+from paceline.client.stdout import Stdout
+from paceline.client.totals import Totals
+from paceline.contracts.events import LOST, Event, EventBus, StreamPosition
+from paceline.contracts.records import Run, RunStatus
+from paceline.contracts.store import Store
+from paceline.errors import UsageError, first_cause
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import Loaded
+from paceline.tasks import cancel_and_wait
+
+W = TypeVar("W")
+
+#: Unfinished runs that are followed at once where none is named.
+MOST_RUNS = 100
+#: Seconds between looks at what the workers report.
+LOOK_EVERY = 1.0
+
+
+@click.command()
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@settings_options
+@click.option(
+    "--url",
+    metavar="URL",
+    help="Follow runs of a server of `paceline serve`; its token is PACELINE_TOKEN.",
+)
+@click.option(
+    "--after",
+    metavar="EPOCH-OFFSET",
+    help="Go on after this position of one RUN: the epoch and offset of its last event seen.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one event per line, as JSON; no line where no run is unfinished.",
+)
+def watch(
+    *,
+    runs: tuple[str, ...],
+    loaded: Loaded,
+    plugins: Plugins,
+    url: str | None,
+    after: str | None,
+    as_json: bool,
+) -> int:
+    """Follow each RUN until it ends; without any, all unfinished runs.
+
+    RUN is a run id, or a roadmap id for its newest run. The exit code is that of the runs: 0
+    all completed, 3 some concepts failed, 1 a run failed or was cancelled.
+
+    \b
+    Examples:
+      paceline watch
+      paceline watch learn-rust --json
+      paceline watch learn-rust --url http://127.0.0.1:8080
+    """
+    if after is not None and (len(runs) != 1 or StreamPosition.parse(after) == LOST):
+        raise UsageError(
+            "--after takes EPOCH-OFFSET, as 1760000000000000-42, and exactly one RUN to go on with"
+        )
+    following = _Following(runs, after, as_json=as_json, steps=len(loaded.settings.run.steps))
+    if url is not None:
+        return run_async(following.server(url, os.environ.get("PACELINE_TOKEN")))
+    return run_async(following.store(loaded, plugins))
+
+
+class LineBoard(PlainBoard):
+    """A line for each concept that is finished, for pipes and logs."""
+
+    def event(self, event: Event) -> None:
+        """Tell of a finished concept, or of the run's end."""
+        super().event(event)
+        if event.concept_id is not None and event.status != "generating":
+            done = f"{event.progress_current}/{event.progress_total}"
+            reason = f": {event.reason}" if event.reason else ""
+            line = f"{event.roadmap_id}  {done}  {event.concept_id}  {event.status}{reason}"
+            click.echo(harmless(line.replace("\n", " ")))
+
+
+class JsonBoard(Board):
+    """Each event as it is on the wire, one per line."""
+
+    def event(self, event: Event) -> None:
+        """Print it."""
+        click.echo(json_text(event.model_dump(mode="json")))
+
+
+class Watched(Protocol):
+    """A run that is followed."""
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its roadmap's title."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """How many concepts it has."""
+        ...
+
+
+class Source(Protocol):
+    """Where events come from: the store and the bus, or a server."""
+
+    def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
+        """Events of a run until its last one."""
+        ...
+
+    async def totals(self) -> Totals:
+        """Both layers over all workers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """The store, and the bus where it reaches us."""
+
+    store: Store
+    bus: EventBus | None
+
+    def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
+        return follow(self.store, self.bus, run_id, after=after)
+
+    async def totals(self) -> Totals:
+        totals = Totals()
+        for worker in await self.store.workers():
+            totals.add(worker.figures, worker.pool_max)
+        return totals
+
+
+@dataclass(slots=True)
+class _Following:
+    """One call of the command.
+
+    Attributes:
+        given: the runs that were named.
+        after: position to go on after, for one run.
+        as_json: whether events are printed as they are.
+        steps: artifacts that make a concept.
+        ended: how the runs ended.
+    """
+
+    given: Sequence[str]
+    after: str | None
+    as_json: bool
+    steps: int
+    ended: list[RunStatus] = field(default_factory=list[RunStatus])
+
+    async def store(self, loaded: Loaded, plugins: Plugins) -> int:
+        """Follow runs of the store; returns the exit code."""
+        from paceline.cli.runs import find_runs
+        from paceline.runtime.parts import open_bus, open_store
+
+        settings = loaded.settings
+        async with open_store(settings, plugins) as store, open_bus(settings, plugins) as bus:
+            runs = await find_runs(store, self.given) if self.given else await _unfinished(store)
+            if runs:
+                await _say_who_works(store, runs)
+            # A bus in this process's memory hears nothing of other processes: the store is asked.
+            return await self._show(_Here(store, bus if bus.shared else None), runs)
+
+    async def server(self, url: str, token: str | None) -> int:
+        """Follow runs of a server; returns the exit code."""
+        from paceline.client.remote import open_server
+
+        async with open_server(url, token) as server:
+            if self.given:
+                runs = [await server.find(one) for one in self.given]
+            else:
+                runs = _not_too_many(await server.unfinished(most=MOST_RUNS + 1))
+            return await self._show(server, runs)
+
+    async def _show(self, source: Source, runs: Sequence[Watched]) -> int:
+        from paceline.client.generate import until_signalled
+        from paceline.client.results import exit_code
+
+        if not runs:
+            note("no run is unfinished; `paceline show` lists those that ended")
+            return 0
+        board = (
+            JsonBoard()
+            if self.as_json
+            else TerminalBoard(self.steps)
+            if sys.stdout.isatty()
+            else LineBoard()
+        )
+        with board:
+            following = asyncio.create_task(self._follow(source, runs, board))
+            signalled = await until_signalled(following)
+        return signalled or exit_code(self.ended)
+
+    async def _follow(self, source: Source, runs: Sequence[Watched], board: Board) -> None:
+        """Show all of them until the last has ended."""
+        for run in runs:
+            board.add(run.run_id, run.title, run.total)
+        looking = asyncio.create_task(look_for_ever(source.totals, board, LOOK_EVERY))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for run in runs:
+                    tasks.create_task(self._one(source, run.run_id, board))
+        except BaseExceptionGroup as group:
+            raise first_cause(group) from None
+        finally:
+            await cancel_and_wait(looking)
+
+    async def _one(self, source: Source, run_id: str, board: Board) -> None:
+        async for event in source.follow(run_id, after=self.after):
+            board.event(event)
+            Stdout.end_if_unread()
+            if event.terminal:
+                self.ended.append(cast("RunStatus", event.status))
+
+
+async def _unfinished(store: Store) -> list[Run]:
+    return _not_too_many(await store.runs(status=("queued", "running"), limit=MOST_RUNS + 1))
+
+
+def _not_too_many(runs: Sequence[W]) -> list[W]:
+    if len(runs) > MOST_RUNS:
+        note(f"more than {MOST_RUNS} runs are unfinished: following the newest {MOST_RUNS}")
+    return list(runs[:MOST_RUNS])
+
+
+async def _say_who_works(store: Store, runs: Sequence[Run]) -> None:
+    serving = {worker.executor for worker in await store.workers()}
+    idle = sorted({run.executor for run in runs if run.status == "queued"} - serving)
+    if idle:
+        note(f"no {' or '.join(idle)} worker is registered, so queued runs wait: paceline worker")

@@ -1,0 +1,1 @@
+"""Submitting, steering, following, reading and showing runs."""

@@ -1,0 +1,107 @@
+"""What was generated, in order and fit to be read."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from json import JSONDecodeError, loads
+
+from pydantic import ValidationError
+
+from paceline.contracts.records import Artifact, ConceptState
+from paceline.contracts.step import Step
+from paceline.errors import PacelineError
+from paceline.plugins.context import Context
+from paceline.plugins.registry import Plugins
+from paceline.settings.model import Settings
+from paceline.text import outline
+
+
+@dataclass(slots=True)
+class Reader:
+    """Turns artifacts into Markdown, by the step that made each where it is still known.
+
+    Attributes:
+        settings: the effective settings.
+        plugins: where steps come from.
+    """
+
+    settings: Settings
+    plugins: Plugins
+    _steps: dict[str, Step | None] = field(default_factory=dict[str, Step | None])
+
+    def ordered(self, artifacts: Sequence[Artifact]) -> list[Artifact]:
+        """The artifacts of a concept in the order of the steps, unknown steps last."""
+        steps = in_order(self.settings, {one.step for one in artifacts})
+        return sorted(artifacts, key=lambda one: steps.index(one.step))
+
+    def markdown(self, artifact: Artifact) -> str:
+        """One artifact as Markdown."""
+        step = self._step(artifact.step)
+        try:
+            if step is not None:
+                return step.readable(step.answer.model_validate_json(artifact.content))
+        except ValidationError:
+            pass  # made by another version of the step: shown as it was kept
+        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}"
+
+    def _step(self, name: str) -> Step | None:
+        if name not in self._steps:
+            context = Context(settings=self.settings, plugins=self.plugins)
+            try:
+                self._steps[name] = self.plugins.step(name).make({}, context, "steps")
+            except PacelineError:
+                self._steps[name] = None
+        return self._steps[name]
+
+
+def in_order(settings: Settings, steps: Collection[str]) -> list[str]:
+    """Names of steps in the settings' order, others last."""
+    chosen = settings.run.steps
+    return sorted(steps, key=lambda one: (chosen.index(one) if one in chosen else 99, one))
+
+
+def content_of(artifact: Artifact) -> object:
+    """The content as JSON, or as text where it is none."""
+    try:
+        return loads(artifact.content)
+    except JSONDecodeError:
+        return artifact.content
+
+
+def artifact_to_json(artifact: Artifact) -> dict[str, object]:
+    """An artifact for ``--json``; the names are stable."""
+    created = artifact.created_at
+    return {
+        "step": artifact.step,
+        "content": content_of(artifact),
+        "model": artifact.model,
+        "prompt_tokens": artifact.prompt_tokens,
+        "completion_tokens": artifact.completion_tokens,
+        "cost": artifact.cost,
+        "seconds": artifact.seconds,
+        "attempts": artifact.attempts,
+        "created_at": None if created is None else created.isoformat(),
+    }
+
+
+def concept_to_json(
+    state: ConceptState, names: Mapping[str, str], steps: Sequence[str]
+) -> dict[str, object]:
+    """A concept without its content, for ``--json``; the names are stable."""
+    return {
+        "concept_id": state.concept_id,
+        "name": names.get(state.concept_id, state.concept_id),
+        "status": state.status,
+        "reason": state.reason,
+        "attempts": state.attempts,
+        "steps": list(steps),
+    }
+
+
+def dead_letter_to_json(letter: ConceptState) -> dict[str, object]:
+    """A concept that failed for good, for ``--json``; the names are stable."""
+    return {
+        "concept_id": letter.concept_id,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "last_answer": letter.last_answer,
+    }

@@ -1,0 +1,150 @@
+"""What came of runs: a table for people, an object for machines, an exit code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from paceline.client.client import Submitted
+from paceline.client.terminal import console, harmless
+from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
+from paceline.contracts.store import Store
+from paceline.text import count
+
+#: Reasons of failed concepts that the table tells, per run.
+SHOWN_REASONS = 3
+
+_EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One run at the end of a command.
+
+    Attributes:
+        run: the run.
+        submitted: what submitting it came to.
+        failures: its failed concepts.
+        prompt_tokens: of all its artifacts.
+        completion_tokens: of all its artifacts.
+        cost: of all its artifacts; ``None`` where no price is set.
+    """
+
+    run: Run
+    submitted: Submitted
+    failures: Sequence[ConceptState]
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first claim to the end."""
+        if self.run.started_at is None or self.run.finished_at is None:
+            return None
+        return (self.run.finished_at - self.run.started_at).total_seconds()
+
+    def to_json(self) -> dict[str, object]:
+        """The result for ``--json``."""
+        return {
+            "run_id": self.run.run_id,
+            "roadmap_id": self.run.roadmap_id,
+            "title": self.run.title,
+            "status": self.run.status,
+            "reason": self.run.reason,
+            "submitted": self.submitted,
+            "total": self.run.total,
+            "completed": self.run.completed,
+            "failed": self.run.failed,
+            "failures": [
+                {"concept_id": one.concept_id, "reason": one.reason, "attempts": one.attempts}
+                for one in self.failures
+            ],
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cost": self.cost,
+            "seconds": self.seconds,
+        }
+
+
+async def result_of(store: Store, run_id: str, submitted: Submitted) -> Result:
+    """Gather what came of a run."""
+    run = await store.run(run_id)
+    failures: list[ConceptState] = []
+    if run.failed:
+        failures = [*await store.concepts(run_id, status=["failed"])]
+    prompts, completions, cost = await store.totals(run_id)
+    return Result(
+        run=run,
+        submitted=submitted,
+        failures=failures,
+        prompt_tokens=prompts,
+        completion_tokens=completions,
+        cost=cost,
+    )
+
+
+def exit_code(statuses: Sequence[RunStatus]) -> int:
+    """The worst of 1 (failed), 3 (partial) and 0 (completed)."""
+    codes = {_EXIT.get(status, 1) for status in statuses}
+    return next((code for code in (1, 3) if code in codes), 0)
+
+
+def print_table(results: Sequence[Result]) -> None:
+    """One row per run, then the reasons of what failed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for title, right in (
+        ("roadmap", False),
+        ("status", False),
+        ("concepts", True),
+        ("failed", True),
+        ("tokens", True),
+        ("cost", True),
+        ("time", True),
+        ("run", False),
+    ):
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "roadmap")
+    for result in results:
+        run = result.run
+        table.add_row(
+            Text(harmless(run.title)),
+            Text(run.status, style=_STYLES.get(run.status, "")),
+            f"{run.completed}/{run.total}",
+            str(run.failed),
+            f"{result.prompt_tokens + result.completion_tokens:,}",
+            "" if result.cost is None else f"{result.cost:.4f}",
+            "" if result.seconds is None else f"{result.seconds:.1f} s",
+            run.run_id,
+        )
+    console().print(table)
+    for result in results:
+        for line in _reasons(result):
+            click.echo(line)
+
+
+_STYLES: dict[RunStatus, str] = {
+    "completed": "green",
+    "partial": "yellow",
+    "failed": "red",
+    "cancelled": "yellow",
+}
+
+
+def _reasons(result: Result) -> list[str]:
+    run = result.run
+    lines = [f"{run.title}: {run.reason}"] if run.reason else []
+    by_reason: dict[str | None, list[str]] = {}
+    for failure in result.failures:
+        by_reason.setdefault(failure.reason, []).append(failure.concept_id)
+    for reason, concepts in list(by_reason.items())[:SHOWN_REASONS]:
+        others = f" and {len(concepts) - 1} more" if len(concepts) > 1 else ""
+        lines.append(f"  {concepts[0]}{others}: {reason}")
+    if len(by_reason) > SHOWN_REASONS:
+        more = len(by_reason) - SHOWN_REASONS
+        lines.append(f"  … and {count(more, 'more reason')}: paceline show {run.run_id}")
+    if run.status in ENDED and run.status != "completed":
+        lines.append("  the same command again goes on with what is missing")
+    return [harmless(line) for line in lines]

@@ -1,0 +1,1 @@
+"""Finding plugins and making parts of them."""

@@ -1,0 +1,72 @@
+"""Names of the built-in parts, and the module that offers each."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Kind = Literal[
+    "strategy",
+    "executor",
+    "store",
+    "provider",
+    "event-bus",
+    "ledger",
+    "step",
+    "telemetry",
+    "command",
+]
+
+_A, _S = "paceline_adapters", "paceline_strategies"
+BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
+    "strategy": {
+        "unbounded": f"{_S}.unbounded",
+        "per-roadmap": f"{_S}.per_roadmap",
+        "global": f"{_S}.over_all_workers",
+        "adaptive": f"{_S}.adaptive",
+    },
+    "executor": {
+        "in-process": f"{_A}.in_process.plugin",
+        "celery": f"{_A}.celery.plugin",
+        "arq": f"{_A}.arq.plugin",
+    },
+    "store": {
+        "sqlite": f"{_A}.sql.plugin",
+        "postgresql": f"{_A}.sql.plugin",
+        "memory": f"{_A}.memory.plugin",
+    },
+    "provider": {"openai": f"{_A}.openai.plugin"},
+    "event-bus": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
+    "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
+    "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
+    "telemetry": {"otel": f"{_A}.otel.plugin"},
+    "command": {
+        "bench": f"{_A}.bench.plugin",
+        "db": f"{_A}.sql.plugin",
+        "demo": f"{_A}.demo.plugin",
+        "serve": f"{_A}.web.plugin",
+        "simulator": f"{_A}.simulator.plugin",
+    },
+}
+
+#: What `paceline --help` says of the built-in commands without importing them.
+BUILT_IN_COMMANDS: Mapping[str, str] = {
+    "bench": "Measure strategies, executors and stores against each other, on your work.",
+    "db": "Create or upgrade the database's schema.",
+    "demo": "Watch eight roadmaps being generated, with no server and no key.",
+    "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
+    "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
+}
+
+#: Extra to install, by the module that is missing.
+EXTRAS = {
+    "celery": "celery",
+    "kombu": "celery",
+    "arq": "arq",
+    "redis": "redis",
+    "asyncpg": "postgres",
+    "opentelemetry": "otel",
+    "fastapi": "web",
+    "starlette": "web",
+    "uvicorn": "web",
+    "nh3": "web",
+    "prometheus_client": "web",
+}

@@ -1,0 +1,112 @@
+"""Every hook of paceline.
+
+A plugin implements any of these with ``@paceline.hookimpl`` in a module, and names that
+module under the entry-point group ``paceline``::
+
+    [project.entry-points.paceline]
+    my-plugin = "my_package.paceline_plugin"
+
+Hooks register *factories*: importing a plugin costs nothing, and what a factory makes is
+made on the event loop of the process that uses it. A plugin's module therefore imports the
+heavy parts inside its factories.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import click
+import pluggy
+
+from paceline.contracts.events import EventBus
+from paceline.contracts.executor import Executor
+from paceline.contracts.ledger import Ledger
+from paceline.contracts.options import Options
+from paceline.contracts.provider import Provider
+from paceline.contracts.step import Step
+from paceline.contracts.store import Store
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.telemetry import Telemetry
+from paceline.plugins.context import Context
+
+PROJECT = "paceline"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+PartT_contra = TypeVar("PartT_contra", contravariant=True)
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class Register(Protocol[PartT_contra]):
+    """What a hook is given to offer parts with."""
+
+    def __call__(
+        self,
+        name: str,
+        factory: Callable[[OptionsT, Context], PartT_contra],
+        *,
+        options: type[OptionsT],
+        summary: str,
+        advice: str = "",
+    ) -> None:
+        """Offer a part.
+
+        Args:
+            name: what the settings call it: lower case, words joined by ``-``.
+            factory: makes the part from its validated options and the process's context.
+            options: model of its section of the settings; ``NoOptions`` if there is none.
+            summary: one line for ``paceline plugins``: what it does and when to choose it.
+            advice: one line for ``paceline plugins show``: how to set it.
+        """
+
+
+class RegisterCommand(Protocol):
+    """What the commands' hook is given to offer commands with."""
+
+    def __call__(self, name: str, load: Callable[[], click.Command], *, summary: str) -> None:
+        """Offer ``paceline NAME``; ``load`` is called when it is invoked."""
+
+
+@hookspec
+def paceline_register_strategies(register: Register[Strategy]) -> None:
+    """Offer strategies. A factory is called once per worker process."""
+
+
+@hookspec
+def paceline_register_executors(register: Register[Executor]) -> None:
+    """Offer executors. A factory is called in workers, and wherever runs are submitted."""
+
+
+@hookspec
+def paceline_register_stores(register: Register[Store]) -> None:
+    """Offer stores. The name is the scheme of ``store.url``."""
+
+
+@hookspec
+def paceline_register_providers(register: Register[Provider]) -> None:
+    """Offer providers. A factory is called once per worker process, after the fork."""
+
+
+@hookspec
+def paceline_register_event_buses(register: Register[EventBus]) -> None:
+    """Offer event buses, named by ``events.bus``."""
+
+
+@hookspec
+def paceline_register_ledgers(register: Register[Ledger]) -> None:
+    """Offer ledgers: where limits keep what workers share."""
+
+
+@hookspec
+def paceline_register_steps(register: Register[Step]) -> None:
+    """Offer steps, named by ``run.steps``."""
+
+
+@hookspec
+def paceline_register_telemetry(register: Register[Telemetry]) -> None:
+    """Offer telemetry. A factory is called once per process, after the fork."""
+
+
+@hookspec
+def paceline_register_commands(register: RegisterCommand) -> None:
+    """Offer commands of the ``paceline`` command line."""

@@ -1,0 +1,316 @@
+"""Finding plugins and making parts of them.
+
+Built-ins go through the same hooks as anyone's plugins. An index says which module offers
+which built-in name, so that only what the settings choose is imported.
+"""
+
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Generic, Protocol, TypeVar, cast
+
+import click
+import pluggy
+from pydantic import ValidationError
+
+from paceline.contracts.events import EventBus
+from paceline.contracts.executor import Executor
+from paceline.contracts.ledger import Ledger
+from paceline.contracts.options import Options
+from paceline.contracts.provider import Provider
+from paceline.contracts.step import Step
+from paceline.contracts.store import Store
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.telemetry import Telemetry
+from paceline.errors import PluginError, SettingsError
+from paceline.plugins import hookspecs
+from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, EXTRAS, Kind
+from paceline.plugins.context import Context
+from paceline.text import nearest, unknown
+from paceline.validation import WHOLE, describe
+
+_HOOKS: Mapping[Kind, str] = {
+    "strategy": "paceline_register_strategies",
+    "executor": "paceline_register_executors",
+    "store": "paceline_register_stores",
+    "provider": "paceline_register_providers",
+    "event-bus": "paceline_register_event_buses",
+    "ledger": "paceline_register_ledgers",
+    "step": "paceline_register_steps",
+    "telemetry": "paceline_register_telemetry",
+    "command": "paceline_register_commands",
+}
+
+PartT = TypeVar("PartT")
+
+
+#: Where the option at a path was set, as the end of a sentence.
+Origin = Callable[[Sequence[str]], str]
+
+
+def _not_said(_path: Sequence[str]) -> str:
+    return ""
+
+
+class Check(Protocol):
+    """Validates options."""
+
+    def __call__(
+        self, raw: Mapping[str, object], place: str, origin: Origin = _not_said, /
+    ) -> Options:
+        """See ``Offer.check``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(Generic[PartT]):
+    """One part that a plugin offers.
+
+    Attributes:
+        kind: which contract it fulfils.
+        name: what the settings call it.
+        summary: one line about it.
+        options: model of its options.
+        plugin: the module or entry point that offers it.
+        check: validates raw options; the place names them in an error, and the origin, asked
+            with the path of a fault, says where it was set.
+        make: makes the part from raw options.
+        advice: how to set it, in one line; may be empty.
+    """
+
+    kind: Kind
+    name: str
+    summary: str
+    options: type[Options]
+    plugin: str
+    check: Check
+    make: Callable[[Mapping[str, object], Context, str], PartT]
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOffer:
+    """One command that a plugin offers."""
+
+    name: str
+    summary: str
+    plugin: str
+    load: Callable[[], click.Command]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A third-party plugin that could not be loaded."""
+
+    name: str
+    reason: str
+
+
+class Plugins:
+    """The plugins of this process."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._offers: dict[tuple[Kind, str], Offer[object]] = {}
+        self._commands: dict[str, CommandOffer] = {}
+        self._third_parties_loaded = False
+        self.broken: list[Broken] = []
+
+    # -- what there is -------------------------------------------------------------------
+
+    def names(self, kind: Kind) -> list[str]:
+        """Names on offer, third parties' included; imports no built-in."""
+        self._load_third_parties()
+        found = {name for of_kind, name in self._offers if of_kind == kind}
+        if kind == "command":
+            found = set(self._commands)
+        return sorted(found | set(BUILT_INS[kind]))
+
+    def strategy(self, name: str) -> Offer[Strategy]:
+        """A strategy by name."""
+        return cast("Offer[Strategy]", self._find("strategy", name))
+
+    def executor(self, name: str) -> Offer[Executor]:
+        """An executor by name."""
+        return cast("Offer[Executor]", self._find("executor", name))
+
+    def store(self, name: str) -> Offer[Store]:
+        """A store by the scheme of its URL."""
+        return cast("Offer[Store]", self._find("store", name))
+
+    def provider(self, name: str) -> Offer[Provider]:
+        """A provider by name."""
+        return cast("Offer[Provider]", self._find("provider", name))
+
+    def event_bus(self, name: str) -> Offer[EventBus]:
+        """An event bus by name."""
+        return cast("Offer[EventBus]", self._find("event-bus", name))
+
+    def ledger(self, name: str) -> Offer[Ledger]:
+        """A ledger by name."""
+        return cast("Offer[Ledger]", self._find("ledger", name))
+
+    def step(self, name: str) -> Offer[Step]:
+        """A step by name."""
+        return cast("Offer[Step]", self._find("step", name))
+
+    def telemetry(self, name: str) -> Offer[Telemetry]:
+        """Telemetry by name."""
+        return cast("Offer[Telemetry]", self._find("telemetry", name))
+
+    def offer(self, kind: Kind, name: str) -> Offer[object]:
+        """Any part by kind and name."""
+        return self._find(kind, name)
+
+    def command(self, name: str) -> CommandOffer | None:
+        """A command by name, if there is one."""
+        module = BUILT_INS["command"].get(name)
+        if module is not None:
+            self._load_built_in(module)
+        else:
+            self._load_third_parties()
+        return self._commands.get(name)
+
+    def command_summary(self, name: str) -> str:
+        """One line about a command, without importing a built-in one."""
+        if name in BUILT_IN_COMMANDS:
+            return BUILT_IN_COMMANDS[name]
+        return self._commands[name].summary
+
+    def _find(self, kind: Kind, name: str) -> Offer[object]:
+        self._load_third_parties()
+        module = BUILT_INS[kind].get(name)
+        if module is not None:
+            self._load_built_in(module)
+        found = self._offers.get((kind, name))
+        if found is None:
+            raise SettingsError(unknown(f"{kind} {name!r}", name, self.names(kind)) + self._notes())
+        return found
+
+    def _notes(self) -> str:
+        return "".join(f"; plugin {item.name} is broken: {item.reason}" for item in self.broken)
+
+    # -- loading -------------------------------------------------------------------------
+
+    def register(self, plugin: object, name: str) -> None:
+        """Add a plugin: a module or object with hook implementations.
+
+        Raises:
+            PluginError: it misuses a hook, or offers a name that is taken.
+        """
+        try:
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
+            raise PluginError(f"plugin {name}: {_first_line(error)}") from None
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        for kind, hook in _HOOKS.items():
+            caller = self._manager.subset_hook_caller(hook, others)
+            if kind == "command":
+                caller(register=self._command_register(name))
+            else:
+                caller(register=self._part_register(kind, name))
+
+    def _part_register(self, kind: Kind, plugin: str) -> hookspecs.Register[object]:
+        def register(
+            name: str,
+            factory: Callable[[hookspecs.OptionsT, Context], object],
+            *,
+            options: type[hookspecs.OptionsT],
+            summary: str,
+            advice: str = "",
+        ) -> None:
+            self._refuse_taken(kind, name, plugin)
+
+            def check(raw: Mapping[str, object], place: str, origin: Origin = _not_said) -> Options:
+                return _validated(options, raw, place, origin)
+
+            def make(raw: Mapping[str, object], context: Context, place: str) -> object:
+                with _explained(kind, name):
+                    return factory(_validated(options, raw, place), context)
+
+            self._offers[kind, name] = Offer(
+                kind, name, summary, options, plugin, check, make, advice
+            )
+
+        return register
+
+    def _command_register(self, plugin: str) -> hookspecs.RegisterCommand:
+        def register(name: str, load: Callable[[], click.Command], *, summary: str) -> None:
+            self._refuse_taken("command", name, plugin)
+            self._commands[name] = CommandOffer(name, summary, plugin, load)
+
+        return register
+
+    def _refuse_taken(self, kind: Kind, name: str, plugin: str) -> None:
+        taken = self._offers.get((kind, name)) or self._commands.get(
+            name if kind == "command" else ""
+        )
+        owner = taken.plugin if taken is not None else BUILT_INS[kind].get(name, plugin)
+        if owner != plugin:
+            raise PluginError(f"plugin {plugin}: {kind} {name!r} is taken by {owner}")
+
+    def _load_built_in(self, module: str) -> None:
+        if not self._manager.has_plugin(module):
+            self.register(importlib.import_module(module), module)
+
+    def _load_third_parties(self) -> None:
+        if self._third_parties_loaded:
+            return
+        self._third_parties_loaded = True
+        if os.environ.get("PACELINE_PLUGINS", "").lower() == "none":
+            return
+        for entry in metadata.entry_points(group=hookspecs.PROJECT):
+            # Whatever a stranger's import raises, the other plugins and commands go on.
+            try:
+                self.register(entry.load(), entry.name)
+            except Exception as error:  # noqa: BLE001
+                self.broken.append(Broken(entry.name, _first_line(error)))
+
+
+class _explained:  # noqa: N801
+    """Turns an import that fails for want of an extra into words."""
+
+    def __init__(self, kind: Kind, name: str) -> None:
+        self._what = f"{kind} {name!r}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ModuleNotFoundError):
+            missing = (error.name or "").partition(".")[0]
+            extra = EXTRAS.get(missing)
+            fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
+            raise PluginError(
+                f"{self._what} needs {missing}, which is not installed: {fix}"
+            ) from None
+
+
+def _validated(
+    options: type[hookspecs.OptionsT],
+    raw: Mapping[str, object],
+    place: str,
+    origin: Origin = _not_said,
+) -> hookspecs.OptionsT:
+    try:
+        return options.model_validate(dict(raw))
+    except ValidationError as error:
+        lines: list[str] = []
+        for line, fault in zip(describe(error), error.errors(), strict=True):
+            hint = ""
+            if fault["type"] == "extra_forbidden":
+                hint = nearest(str(fault["loc"][-1]), list(options.model_fields))
+            at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)
+            lines.append(f"{at}{hint}{origin([str(part) for part in fault['loc']])}")
+        raise SettingsError("; ".join(lines)) from None
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,1 @@
+"""Roadmaps: the model, and how files and requests become one."""

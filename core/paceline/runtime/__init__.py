@@ -1,0 +1,1 @@
+"""One worker process: it claims runs and generates their content."""

@@ -1,0 +1,88 @@
+"""Text for people: counts, suggestions, and Markdown."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import cast
+
+#: Deepest level of Markdown headings.
+_DEEPEST = 6
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 roadmap``, ``2 roadmaps``; where an ``s`` does not make it, the plural is given."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def unknown(what: str, name: str, known: list[str]) -> str:
+    """``unknown WHAT`` with the nearest right name and all that are allowed."""
+    return f"unknown {what}{nearest(name, known)}"
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """``: did you mean X? (allowed: …)``."""
+    close = get_close_matches(name.replace("_", "-"), known, 1) or get_close_matches(name, known, 1)
+    hint = f": did you mean {close[0]!r}?" if close else ""
+    allowed = ", ".join(known) or "none"
+    return f"{hint} (allowed: {allowed})"
+
+
+def plain(text: str) -> str:
+    """Text that is no Markdown, so that ``List<String>`` does not vanish as a tag.
+
+    Code between backticks stays as it is: models write it everywhere.
+    """
+    parts = text.split("`")
+    return "`".join(
+        part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts)
+    )
+
+
+def link_text(text: str) -> str:
+    """Text that can stand between the brackets of a link."""
+    return plain(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+
+
+def item(text: str, marker: str = "-") -> str:
+    """A list's item; further lines of it are indented, so they stay within."""
+    return f"{marker} " + text.replace("\n", "\n" + " " * (len(marker) + 1))
+
+
+def outline(value: object, *, level: int = 2) -> str:
+    """Any JSON value as Markdown: keys become headings, lists become lists.
+
+    Args:
+        value: decoded JSON.
+        level: of the first heading.
+    """
+    return "\n\n".join(_outlined(value, level))
+
+
+def _outlined(value: object, level: int) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, object]", value).items():
+            name = key.replace("_", " ").capitalize()
+            if _is_flat(inner):
+                yield f"**{plain(name)}:** {_flat(inner)}"
+            else:
+                yield f"{'#' * min(level, _DEEPEST)} {plain(name)}"
+                yield from _outlined(inner, level + 1)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        several = cast("Sequence[object]", value)
+        if all(_is_flat(inner) for inner in several):
+            yield "\n".join(item(_flat(inner)) for inner in several) or "(none)"
+        else:
+            for number, inner in enumerate(several, 1):
+                yield f"{'#' * min(level, _DEEPEST)} {number}"
+                yield from _outlined(inner, level + 1)
+    else:
+        yield _flat(value)
+
+
+def _is_flat(value: object) -> bool:
+    return not isinstance(value, Mapping | list) and "\n" not in str(value)
+
+
+def _flat(value: object) -> str:
+    # Text may be Markdown already: whoever wrote the step knows better than we do.
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
