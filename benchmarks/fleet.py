@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 from paceline.client.client import Client
-from paceline.client.local_workers import local_workers
+from paceline.client.terminal.local_workers import local_workers
 from paceline.plugins.registry import Plugins
 from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.load import Loaded, Value, load_settings

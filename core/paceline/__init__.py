@@ -4,6 +4,7 @@ This module is the public API, for plugins and for programs that embed paceline.
 imports no adapter.
 """
 
+from paceline.app import App
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.finding import Finding
@@ -73,6 +74,7 @@ from paceline.settings.model import (
 )
 
 __all__ = [
+    "App",
     "Artifact",
     "BudgetError",
     "Claim",

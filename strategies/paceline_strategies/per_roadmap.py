@@ -1,6 +1,5 @@
 """N concepts of each roadmap at once."""
 
-
 from paceline import Context, Level, Options, Outcome, Permit, Register, Strategy, Work, hookimpl
 from pydantic import Field
 

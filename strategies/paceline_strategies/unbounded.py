@@ -1,6 +1,5 @@
 """No limit: everything starts at once."""
 
-
 from paceline import Context, Level, NoOptions, Permit, Register, Strategy, Work, hookimpl
 
 

@@ -1,7 +1,7 @@
 """Tables on narrow terminals."""
 
 import pytest
-from paceline.client.terminal import echo_table
+from paceline.client.terminal.output import echo_table
 from rich.table import Table
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from paceline.client.progress_display import Board, look_for_ever
+from paceline.client.terminal.progress_display import Board, look_for_ever
 from paceline.client.totals import Totals
 from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store

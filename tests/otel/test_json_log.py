@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from paceline import log_context
-from paceline.client.json_log import json_lines
+from paceline.client.terminal.json_log import json_lines
 from paceline.settings.model import ProviderSettings, RedisSettings, Settings
 from pydantic import SecretStr
 

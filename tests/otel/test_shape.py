@@ -134,18 +134,14 @@ def test_each_wait_for_admission_is_a_span_and_counted_while_it_lasts() -> None:
             await asyncio.sleep(0.5)
             amid = it.metrics()
             assert (
-                amid["paceline.runtime.llm_call.active"],
+                amid["paceline.calls.active"],
                 amid["paceline.admission.waiting"],
             ) == (2, 3)
             assert (amid["paceline.runs.active"], amid["paceline.concepts.active"]) == (1, 5)
             await working
             after = it.metrics()
-            assert (
-                after["paceline.admission.waiting"]
-                == after["paceline.runtime.llm_call.active"]
-                == 0
-            )
-            waits = [said(span, "paceline.contracts.work.level") for span in it.spans("admit")]
+            assert after["paceline.admission.waiting"] == after["paceline.calls.active"] == 0
+            waits = [said(span, "paceline.work.level") for span in it.spans("admit")]
             assert (waits.count("concept"), waits.count("call")) == (5, 15)
             assert after["paceline.admission.wait"] == 20
 

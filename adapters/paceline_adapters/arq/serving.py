@@ -21,7 +21,7 @@ from paceline_adapters.arq.taker import Drained, Taker, quiet_arq
 if TYPE_CHECKING:
     from paceline_adapters.arq.plugin import ArqOptions
 
-log = logging.getLogger("paceline.runtime.worker")
+log = logging.getLogger("paceline.worker")
 
 NAME = "arq"
 #: Seconds between two signs of life in the queue.

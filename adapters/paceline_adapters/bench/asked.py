@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paceline import UsageError
-from paceline.client.roadmap_files import read_roadmaps
+from paceline.client.terminal.roadmap_files import read_roadmaps
 from pydantic import BaseModel, ConfigDict, Field
 
 from paceline_adapters.bench.cells import StoreName

@@ -18,7 +18,7 @@ from pathlib import Path
 from paceline import EventBus, PacelineError, PartUnavailable, Roadmap, Run, Store, load_roadmap
 from paceline.client.client import Client
 from paceline.client.follow import follow
-from paceline.client.local_workers import local_workers
+from paceline.client.terminal.local_workers import local_workers
 from paceline.errors import first_cause
 from paceline.plugins.registry import Plugins
 from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records

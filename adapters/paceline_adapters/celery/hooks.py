@@ -13,7 +13,7 @@ from paceline_adapters.celery.processes import Processes
 from paceline_adapters.celery.task import TASK
 from paceline_adapters.celery.untyped import child_index, pool_name, signals
 
-log = logging.getLogger("paceline.runtime.worker")
+log = logging.getLogger("paceline.worker")
 
 _hooks: "Hooks | None" = None
 

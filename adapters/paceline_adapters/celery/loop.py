@@ -13,7 +13,7 @@ from paceline.runtime.worker import Worker
 
 from paceline_adapters.celery.bell import Bell
 
-log = logging.getLogger("paceline.runtime.worker")
+log = logging.getLogger("paceline.worker")
 
 #: Seconds between attempts, while a part that a worker needs is away.
 RETRY = 2.0

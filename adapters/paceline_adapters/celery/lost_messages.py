@@ -8,7 +8,7 @@ from paceline import PacelineError, Store
 from paceline_adapters.celery.executor import CeleryExecutor
 from paceline_adapters.celery.plugin import NAME
 
-log = logging.getLogger("paceline.runtime.recovery")
+log = logging.getLogger("paceline.recovery")
 
 #: Seconds between two looks.
 EVERY = 5.0

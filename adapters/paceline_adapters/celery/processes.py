@@ -18,7 +18,7 @@ from paceline_adapters.celery.lost_messages import look_for_lost_messages
 from paceline_adapters.celery.plugin import NAME
 from paceline_adapters.celery.slots import Place, Slots
 
-log = logging.getLogger("paceline.runtime.worker")
+log = logging.getLogger("paceline.worker")
 
 
 class Processes:

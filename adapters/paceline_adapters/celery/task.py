@@ -9,7 +9,7 @@ from paceline import PacelineError
 TASK = "paceline.generate"
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
-log = logging.getLogger("paceline.runtime.worker")
+log = logging.getLogger("paceline.worker")
 
 
 def generate(*arguments: object, **named: object) -> str | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 from paceline import PartUnavailable, Roadmap
-from paceline.client.command_options import run_async
+from paceline.client.terminal.app_options import run_async
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded
 
 if TYPE_CHECKING:
-    from paceline.client.generate import Generation
+    from paceline.client.terminal.generate import Generation
 
     from paceline_adapters.web.backend import Backend
 
@@ -39,8 +39,8 @@ def generate_beside_page(
         new: start other runs, even of roadmaps that have one.
         after: what to say when all is completed.
     """
-    from paceline.client.generate import Generation
-    from paceline.client.progress_display import board
+    from paceline.client.terminal.generate import Generation
+    from paceline.client.terminal.progress_display import board
 
     from paceline_adapters.web.server import address_of, listen
 
@@ -98,7 +98,7 @@ class Beside:
 
     async def _work(self, backend: "Backend") -> None:
         from paceline.client.follow import AWAY
-        from paceline.client.generate import LOOK_HERE
+        from paceline.client.terminal.generate import LOOK_HERE
         from paceline.client.totals import Totals, totals_here
         from paceline.tasks import cancel_and_wait
 

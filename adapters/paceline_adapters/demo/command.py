@@ -11,7 +11,7 @@ from importlib import resources
 import click
 from paceline import PartUnavailable, Roadmap, parse_roadmap
 from paceline.cli.commands.run import generate
-from paceline.client.command_options import json_option, note
+from paceline.client.terminal.app_options import json_option, note
 from paceline.plugins.registry import Plugins
 from paceline.roadmaps.decoding import decode
 from paceline.runtime.parts import open_store

@@ -1,11 +1,11 @@
 """The in-process executor: the store is the queue, any process may claim from it."""
 
 import asyncio
+import logging
 
 from paceline import Context, Executor
-from paceline.runtime.serving import serve_from_store
 
-NAME = "in-process"
+log = logging.getLogger("paceline.worker")
 
 
 class InProcess(Executor):
@@ -27,4 +27,11 @@ class InProcess(Executor):
 
     def serve(self, *, concurrency: int | None = None) -> int:
         """Claim and work on queued runs until SIGINT or SIGTERM."""
-        return asyncio.run(serve_from_store(self._context, NAME, concurrency or self.concurrency))
+        return asyncio.run(self._serve(concurrency or self.concurrency))
+
+    async def _serve(self, concurrency: int) -> int:
+        async with self._context.host().worker(concurrency=concurrency) as worker:
+            log.info(
+                "worker %s is ready: %d roadmaps at once", worker.record.worker_id, concurrency
+            )
+            return await worker.serve_until_signalled(asyncio.create_task(worker.serve()))

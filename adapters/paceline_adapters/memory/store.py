@@ -12,6 +12,7 @@ from paceline.contracts.records import (
     Figures,
     Orphan,
     PoolFigures,
+    ResumeOnly,
     RunStatus,
     WorkerRecord,
     given_up,
@@ -164,7 +165,7 @@ class MemoryStore(MemoryRuns):
             self._release(row, "queued", None)
         return row.status
 
-    async def reopen(self, run_id: str, *, executor: str) -> Run:
+    async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
         """Queue an ended run again."""
         row = self._row(run_id)
         if row.status == "queued" or (row.status in ENDED and row.status != "completed"):
@@ -174,8 +175,13 @@ class MemoryStore(MemoryRuns):
             self._release(row, "queued", None if again else row.reason)
             if again:
                 row.takeovers, row.cancel_requested = 0, False
+                reset = {"failed", "skipped"} - ({"failed"} if only == "missing" else set())
                 for id_, concept in row.concepts.items():
-                    if concept.status == "failed":
+                    if only == "failed" and concept.status == "pending":
+                        row.concepts[id_] = ConceptState(concept_id=id_, status="skipped")
+                    elif concept.status in reset and not (
+                        only == "failed" and concept.status == "skipped"
+                    ):
                         row.concepts[id_] = ConceptState(concept_id=id_, status="pending")
         return row.shown()
 

@@ -59,7 +59,7 @@ class Instruments:
         now("paceline.runs.active", "{run}", "Runs in work.", lambda: len(gauges.runs))
         now("paceline.concepts.active", "{concept}", "In flight.", lambda: gauges.concepts)
         now(
-            "paceline.runtime.llm_call.active",
+            "paceline.calls.active",
             "{call}",
             "LLM calls in flight.",
             lambda: gauges.calls,
@@ -67,9 +67,7 @@ class Instruments:
         now("paceline.admission.waiting", "{work}", "Unadmitted.", lambda: gauges.waiting)
         so_far("paceline.refusals", "{call}", "Refused attempts.", lambda: gauges.refusals)
         so_far("paceline.artifacts.saved", "{artifact}", "Saved.", lambda: gauges.saved)
-        so_far(
-            "paceline.contracts.events.published", "{event}", "Published.", lambda: gauges.events
-        )
+        so_far("paceline.events.published", "{event}", "Published.", lambda: gauges.events)
         self._meter.create_observable_up_down_counter(
             "db.client.connection.count",
             [_reading(lambda: pool().in_use, {"db.client.connection.state": "used"})],

@@ -87,7 +87,7 @@ class Admit(Live):
     def over(self, seconds: float, error: BaseException | None) -> None:
         """Count it, unless it was in vain."""
         if error is None:
-            self._instruments.wait.record(seconds, {"paceline.contracts.work.level": self._level})
+            self._instruments.wait.record(seconds, {"paceline.work.level": self._level})
 
 
 class Attempt(Live):

@@ -56,7 +56,7 @@ class OpenTelemetry(Telemetry):
         attributes: Attributes = {"paceline.submitted": outcome}
         if run is None:
             return self._tracer.start_span("submit", start_time=began, attributes=attributes)
-        attributes |= {"paceline.run.id": run.run_id, "paceline.roadmaps.model.id": run.roadmap_id}
+        attributes |= {"paceline.run.id": run.run_id, "paceline.roadmap.id": run.roadmap_id}
         caller = trace.get_current_span()
         known = caller.get_span_context()
         links = [Link(known)] if known.is_valid else []
@@ -89,8 +89,8 @@ class OpenTelemetry(Telemetry):
                     kind=trace.SpanKind.CONSUMER,
                     attributes={
                         "paceline.run.id": run_id,
-                        "paceline.roadmaps.model.id": claim.roadmap_id,
-                        "paceline.runtime.worker.id": claim.worker_id,
+                        "paceline.roadmap.id": claim.roadmap_id,
+                        "paceline.worker.id": claim.worker_id,
                         "paceline.claim": fence,
                     },
                     links=earlier,
@@ -111,7 +111,7 @@ class OpenTelemetry(Telemetry):
 
         def start() -> trace.Span:
             attributes: Attributes = {
-                "paceline.contracts.work.level": work.level,
+                "paceline.work.level": work.level,
                 "paceline.concept.id": work.concept_id,
             }
             return self._tracer.start_span("admit", attributes=attributes)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from paceline_adapters.redis.connection import Backoff, Link, Script, Word
 from paceline_adapters.redis.reader import Entry, Feed, Reader, entry_of
 
-log = logging.getLogger("paceline.contracts.events")
+log = logging.getLogger("paceline.events")
 
 PUBLISH = Script.read("publish")
 CATCH_UP = Script.read("catch_up")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from paceline.client.command_options import pairs
+from paceline.client.terminal.app_options import pairs
 
 from paceline_adapters.simulator.faults import FAULTS
 

@@ -1,8 +1,8 @@
 """``paceline db``: the schema's version."""
 
 import click
-from paceline.client.command_options import echo_json, json_option, settings_options
-from paceline.settings.load import Loaded
+from paceline import App
+from paceline.client.terminal.app_options import app_options, echo_json, json_option
 
 
 @click.group()
@@ -15,9 +15,9 @@ def db() -> None:
 
 
 @db.command()
-@settings_options
+@app_options
 @json_option
-def upgrade(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: ARG001
+def upgrade(*, app: App, as_json: bool) -> int:
     """Bring the schema of store.url up to date; does nothing where it is.
 
     \b
@@ -26,7 +26,7 @@ def upgrade(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: 
     """
     from paceline_adapters.sql import schema
 
-    store = loaded.settings.store
+    store = app.settings.store
     before, now = schema.upgrade(store.url, store)
     if as_json:
         echo_json({"before": before, "version": now})
@@ -38,9 +38,9 @@ def upgrade(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: 
 
 
 @db.command()
-@settings_options
+@app_options
 @json_option
-def current(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: ARG001
+def current(*, app: App, as_json: bool) -> int:
     """Show the schema's version; the exit code is 1 unless it is this paceline's.
 
     \b
@@ -49,7 +49,7 @@ def current(*, loaded: Loaded, plugins: object, as_json: bool) -> int:  # noqa: 
     """
     from paceline_adapters.sql import schema
 
-    store = loaded.settings.store
+    store = app.settings.store
     version = schema.current(store.url, store)
     fits = version == schema.NEWEST
     if as_json:

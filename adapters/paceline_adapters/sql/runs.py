@@ -6,7 +6,7 @@ from typing import Any
 
 from paceline import Roadmap, Run, RunNotFound, Share
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.records import ENDED, RunStatus, conflict, key_reused
+from paceline.contracts.records import ENDED, ResumeOnly, RunStatus, conflict, key_reused
 from sqlalchemy import ColumnElement, Select, func, insert, select, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -179,7 +179,7 @@ async def page(
     return await database.read(ask)
 
 
-async def reopen(database: Database, run_id: str, *, executor: str) -> Run:
+async def reopen(database: Database, run_id: str, *, executor: str, only: ResumeOnly | None) -> Run:
     """See ``Store.reopen``."""
 
     async def change(connection: AsyncConnection) -> Run:
@@ -200,9 +200,17 @@ async def reopen(database: Database, run_id: str, *, executor: str) -> Run:
                     finished_at=None,
                 )
             )
+            of_run = concepts.c.run_id == run_id
+            if only == "failed":
+                await connection.execute(
+                    update(concepts)
+                    .where(of_run, concepts.c.status == "pending")
+                    .values(status="skipped")
+                )
+            again = {None: ("failed", "skipped"), "failed": ("failed",), "missing": ("skipped",)}
             await connection.execute(
                 update(concepts)
-                .where(concepts.c.run_id == run_id, concepts.c.status == "failed")
+                .where(of_run, concepts.c.status.in_(again[only]))
                 .values(status="pending", reason=None, attempts=0, last_answer=None)
             )
         return await _one(connection, run_id)

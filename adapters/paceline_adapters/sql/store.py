@@ -11,6 +11,7 @@ from paceline.contracts.records import (
     Figures,
     Orphan,
     PoolFigures,
+    ResumeOnly,
     RunStatus,
     WorkerRecord,
 )
@@ -203,9 +204,9 @@ class SqlStore(Store):
         """Queue a run whose owner is gone."""
         return await ownership.requeue(self._database, orphan, poison_after=poison_after)
 
-    async def reopen(self, run_id: str, *, executor: str) -> Run:
+    async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
         """Queue an ended run again."""
-        return await runs.reopen(self._database, run_id, executor=executor)
+        return await runs.reopen(self._database, run_id, executor=executor, only=only)
 
     async def request_cancel(self, run_id: str) -> Run:
         """Cancel a run, or ask its owner to."""

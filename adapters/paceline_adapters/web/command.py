@@ -4,8 +4,8 @@ import importlib.util
 
 import click
 from paceline import PluginError
-from paceline.client.command_options import run_async, settings_options
-from paceline.client.terminal import show_log
+from paceline.client.terminal.app_options import run_async, settings_options
+from paceline.client.terminal.output import show_log
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 import click
 import uvicorn
 from paceline import PartUnavailable, SettingsError, WebSettings
-from paceline.client.local_workers import local_workers
+from paceline.client.terminal.local_workers import local_workers
 from paceline.plugins.registry import Plugins
 from paceline.runtime.parts import make_executor
 from paceline.settings.load import Loaded

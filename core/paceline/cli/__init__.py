@@ -10,8 +10,8 @@ from paceline.errors import PacelineError
 def main() -> None:
     """Run a command and end the process with its exit code."""
     from paceline.cli.group import cli
-    from paceline.client.stdout import Stdout
-    from paceline.client.terminal import fault
+    from paceline.client.terminal.output import fault
+    from paceline.client.terminal.stdout import Stdout
 
     Stdout.guard()
     code: object = 0

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from paceline.client.terminal import show_log, warn
+from paceline.client.terminal.output import show_log, warn
 from paceline.plugins.registry import Plugins
 from paceline.text import nearest
 
@@ -18,8 +18,7 @@ COMMANDS = {
     "status": "Show both layers: roadmaps active, and what each has in flight.",
     "watch": "Follow runs until they end.",
     "cancel": "Cancel runs.",
-    "resume": "Go on with runs that ended early.",
-    "retry": "Give failed concepts another chance, and say why they failed.",
+    "resume": "Queue runs again to generate failed and missing concepts.",
     "recover": "Queue again the runs whose worker is gone.",
     "show": "Show runs, concepts and what was generated.",
     "export": "Write what was generated to files.",
@@ -27,6 +26,8 @@ COMMANDS = {
     "config": "Show the effective settings and where each comes from.",
     "doctor": "Check every part, and that the settings can hold.",
 }
+#: Commands that keep their old name for one release.
+OLD_NAMES = ("retry",)
 
 
 class LazyGroup(click.Group):
@@ -39,7 +40,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; a plugin's may not replace ours."""
-        if cmd_name in COMMANDS:
+        if cmd_name in COMMANDS or cmd_name in OLD_NAMES:
             module = importlib.import_module(f"paceline.cli.commands.{cmd_name}")
             command = getattr(module, cmd_name)
             return command if isinstance(command, click.Command) else None

@@ -6,9 +6,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from paceline.client.terminal import note
-from paceline.contracts.records import Run
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import Share
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,10 +33,3 @@ def share_options(command: Callable[..., R]) -> Callable[..., R]:
         help="Share of a quota in proportion to others', 0.01 to 100.",
     )
     return tenant(weight(with_share))
-
-
-def note_kept(run: Run, share: Share) -> None:
-    """Say so where a run that was there already keeps another share than was asked for."""
-    if share not in (EQUAL, run.share):
-        kept = str(run.share) or "no tenant, weight 1"
-        note(f"{run.title}: run {run.run_id} keeps what it was submitted with: {kept}")

@@ -1,57 +1,48 @@
-"""What a user asks of paceline: submit, resume, cancel. The same for command line and code."""
+"""The client: submit, resume, cancel, follow and read runs. CLI, API and programs use it."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
-from paceline.contracts.executor import Executor
-from paceline.contracts.records import ENDED, ConceptState, Run
+from paceline.client.follow import follow
+from paceline.contracts.events import Event
+from paceline.contracts.records import ENDED, Artifact, ResumeOnly, Run, RunStatus
 from paceline.contracts.share import EQUAL, Share
-from paceline.contracts.store import Store
-from paceline.contracts.telemetry import OFF, Telemetry
 from paceline.errors import UsageError
 from paceline.roadmaps.model import Roadmap
+from paceline.runtime.parts import ClientParts
 from paceline.runtime.recovery import recover
-from paceline.settings.model import Settings
 
-#: What submitting came to: a new run, an unfinished one continued, one that is being worked
-#: on already, or one that has nothing left to do.
+#: What a submission led to: a new run, an unfinished run that continues, a run that a worker
+#: works on already, or a run with nothing left to do.
 Submitted = Literal["created", "resumed", "attached", "complete"]
 
 
-class NothingToRetry(UsageError):
-    """A run is not over, or nothing of it failed."""
+class NothingToResume(UsageError):
+    """The run has not ended, or none of its concepts is in the state that was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """A run that was queued again.
-
-    Attributes:
-        run: as it stands now.
-        letters: its concepts that had failed for good.
-        missing: concepts that were never finished.
-    """
-
-    run: Run
-    letters: tuple[ConceptState, ...]
-    missing: int
-
-
-@dataclass(frozen=True, slots=True)
 class Client:
-    """Submits runs and steers them.
+    """Submits, steers, follows and reads runs. Open one with ``App.client``.
+
+    Args:
+        parts: the parts of this process.
+        worker_id: id of the worker that works with the same parts, if there is one.
 
     Attributes:
         settings: the effective settings.
-        store: where runs stand, opened.
-        executor: where they are handed to.
-        telemetry: told of submissions.
+        store: where runs are kept.
+        executor: where runs are submitted.
+        bus: the event bus.
+        telemetry: traces and metrics.
     """
 
-    settings: Settings
-    store: Store
-    executor: Executor
-    telemetry: Telemetry = OFF
+    def __init__(self, parts: ClientParts, *, worker_id: str | None = None) -> None:
+        self.settings = parts.settings
+        self.store = parts.store
+        self.executor = parts.executor
+        self.bus = parts.bus
+        self.telemetry = parts.telemetry
+        self._worker_id = worker_id
 
     async def submit(
         self,
@@ -61,18 +52,19 @@ class Client:
         key: str | None = None,
         share: Share = EQUAL,
     ) -> tuple[Run, Submitted]:
-        """Generate a roadmap's content, or go on where an earlier run of it stopped.
+        """Generate a roadmap's content, or continue an earlier run of the same roadmap.
 
         Args:
-            roadmap: what to generate.
-            new: start another run even if there is one.
-            key: names this submission: sent again, it is the same run, and not resumed.
-            share: whose the run is; one that is there already keeps its own.
+            roadmap: the roadmap to generate.
+            new: start a new run even if the roadmap already has one.
+            key: idempotency key of this submission. A second submission with the same key
+                returns the same run and does not resume it.
+            share: tenant and weight of the run. An existing run keeps its own.
 
         Raises:
-            RunConflict: the roadmap id is known with other content, and ``new`` is not asked.
-            KeyReused: the key's run has other content or another share.
-            PartUnavailable: store or broker cannot be reached.
+            RunConflict: the roadmap id already has a run with other content; see ``new``.
+            KeyReused: the key belongs to a run with other content or another share.
+            PartUnavailable: the store or the broker cannot be reached.
         """
         with self.telemetry.submit() as span:
             submitted = await self._submit(roadmap, new=new, key=key, share=share)
@@ -94,21 +86,31 @@ class Client:
             return run, "complete" if run.status == "completed" else "attached"
         return await self._resume(run.run_id)
 
-    async def resume(self, run_id: str) -> tuple[Run, Submitted]:
-        """Go on with a run: what it has stays, what failed or is missing is made.
+    async def resume(self, run_id: str, *, only: ResumeOnly | None = None) -> tuple[Run, Submitted]:
+        """Continue a run: artifacts stay, failed and missing concepts are generated.
 
-        A run whose owner is gone is taken over; one that lives is left alone.
+        If the run's worker is gone, the run is taken over. If the worker is alive, the run
+        is left to it.
+
+        Args:
+            run_id: the run.
+            only: generate only the concepts that ``failed``, or only those that are
+                ``missing`` because the run ended before them. The others stay as they are.
 
         Raises:
             RunNotFound: there is no such run.
-            PartUnavailable: store or broker cannot be reached.
+            NothingToResume: ``only`` is given and the run has not ended, or it has no such
+                concept.
+            PartUnavailable: the store or the broker cannot be reached.
         """
+        if only is not None:
+            await self.check_resumable(await self.store.run(run_id), only)
         with self.telemetry.submit() as span:
-            resumed = await self._resume(run_id)
+            resumed = await self._resume(run_id, only)
             span.submitted(*resumed)
             return resumed
 
-    async def _resume(self, run_id: str) -> tuple[Run, Submitted]:
+    async def _resume(self, run_id: str, only: ResumeOnly | None = None) -> tuple[Run, Submitted]:
         run = await self.store.run(run_id)
         if run.status == "completed":
             return run, "complete"
@@ -120,43 +122,33 @@ class Client:
                 return run, "attached"
         elif run.status == "queued" and not run.fence:
             what = "attached"
-        run = await self.store.reopen(run_id, executor=self.settings.executor)
+        run = await self.store.reopen(run_id, executor=self.settings.executor, only=only)
         if run.status == "queued":
-            # Again even if it was queued: a broker may have lost it, and twice is once.
+            # Submit again even if it was queued: the broker may have lost the message, and
+            # submitting twice runs it once.
             await self.executor.submit(run_id)
         return run, what
 
-    @staticmethod
-    def retriable(run: Run) -> None:
-        """Check that a run can be retried.
+    async def check_resumable(self, run: Run, only: ResumeOnly) -> None:
+        """Check that a run has ended and has such concepts.
 
         Raises:
-            NothingToRetry: it is not over, or complete.
+            NothingToResume: it has not, or it has none.
         """
-        if run.status not in ENDED or run.status == "completed":
-            over = run.status == "completed"
-            raise NothingToRetry(
-                f"run {run.run_id} is {run.status}: "
-                + ("nothing failed" if over else "`paceline resume` gets it going")
-                + "; allowed is partial, failed or cancelled"
+        if run.status not in ENDED:
+            raise NothingToResume(
+                f"run {run.run_id} is {run.status}: --{only}-only needs a run that has ended"
             )
-
-    async def retry(self, run_id: str) -> Retried:
-        """Give the failed concepts of a run another chance, and say why they failed.
-
-        Raises:
-            RunNotFound: there is no such run.
-            NothingToRetry: it is not over, or complete.
-            PartUnavailable: store or broker cannot be reached.
-        """
-        self.retriable(await self.store.run(run_id))
-        states = await self.store.concepts(run_id)
-        now, _ = await self.resume(run_id)
-        letters = tuple(one for one in states if one.status == "failed")
-        return Retried(now, letters, sum(one.status == "pending" for one in states))
+        found = await self.store.concepts(
+            run.run_id,
+            status=("failed",) if only == "failed" else ("pending", "skipped"),
+            limit=1,
+        )
+        if not found:
+            raise NothingToResume(f"run {run.run_id} is {run.status} and has no {only} concept")
 
     async def cancel(self, run_id: str) -> Run:
-        """Cancel a run: at once if it waits, within seconds if it is being worked on.
+        """Cancel a run: at once if it is queued, within seconds if a worker works on it.
 
         Raises:
             RunNotFound: there is no such run.
@@ -164,3 +156,63 @@ class Client:
         run = await self.store.request_cancel(run_id)
         await self.executor.cancel(run_id)
         return run
+
+    async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
+        """Events of a run until its last one; the first event is a snapshot.
+
+        If the bus is silent or unreachable, the client asks the store, so it always sees the
+        end.
+
+        Args:
+            run_id: the run.
+            after: position of the last event that was seen; then no snapshot comes first.
+
+        Raises:
+            RunNotFound: there is no such run.
+            PartUnavailable: the store cannot be reached, at the start or for two minutes.
+        """
+        run = await self.store.run(run_id)
+        # A bus in memory carries only the events of this process's own worker.
+        elsewhere = run.status == "running" and run.owner != self._worker_id
+        hears = self.bus.shared or (self._worker_id is not None and not elsewhere)
+        bus = self.bus if hears else None
+        async for event in follow(self.store, bus, run_id, after=after):
+            yield event
+
+    async def wait(self, run_id: str) -> Run:
+        """Wait until a run has ended, and return it. Raises as ``follow``."""
+        async for _ in self.follow(run_id):
+            pass
+        return await self.store.run(run_id)
+
+    async def run(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return await self.store.run(run_id)
+
+    async def runs(
+        self,
+        *,
+        status: Sequence[RunStatus] = (),
+        roadmap_id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> Sequence[Run]:
+        """Runs, newest first.
+
+        Args:
+            status: only runs with one of these statuses.
+            roadmap_id: only runs of this roadmap.
+            limit: maximum number of runs.
+            before: only runs older than the run with this id.
+        """
+        return await self.store.runs(
+            status=status, roadmap_id=roadmap_id, limit=limit, before=before
+        )
+
+    async def artifacts(self, run_id: str, *, concept_id: str | None = None) -> Sequence[Artifact]:
+        """Artifacts of a run with their content, ordered by concept and time."""
+        return await self.store.artifacts(run_id, concept_id=concept_id)

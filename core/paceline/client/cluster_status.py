@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
+from paceline.client.totals import Totals
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.records import Budget, Run, WorkerRecord
 from paceline.contracts.store import Store
@@ -52,31 +53,6 @@ class WorkerStatus:
     events_per_second: float = 0.0
     strategy: str = ""
     beat_age: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """Sums over all workers, and what waits.
-
-    Attributes:
-        roadmaps_active: runs being worked on.
-        roadmaps_reserved: runs that workers took from the queue and have not begun.
-        roadmaps_queued: runs that wait for a worker.
-        concurrency: runs that all workers may work on at once.
-        concepts: concepts in flight.
-        calls: LLM calls in flight.
-        connections: database connections in use.
-        events_per_second: progress events published.
-    """
-
-    roadmaps_active: int
-    roadmaps_reserved: int
-    roadmaps_queued: int
-    concurrency: int
-    concepts: int
-    calls: int
-    connections: int
-    events_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +159,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
             concepts=sum(worker.concepts for worker in workers),
             calls=sum(worker.calls for worker in workers),
             connections=sum(worker.connections for worker in workers),
+            connections_max=sum(worker.pool_max for worker in workers),
             events_per_second=round(sum(worker.events_per_second for worker in workers), 1),
         ),
         budget=await store.budget(),

@@ -98,12 +98,12 @@ class Server:
         """
         now = _Live.model_validate_json(await self._get("/api/live")).now
         return Totals(
-            roadmaps=now.roadmaps,
+            roadmaps_active=now.roadmaps,
             concepts=now.concepts,
             calls=now.calls,
             connections=now.connections,
-            limit=now.connections_max,
-            events=now.events_per_second,
+            connections_max=now.connections_max,
+            events_per_second=now.events_per_second,
         )
 
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:

@@ -9,8 +9,7 @@ from pydantic import ValidationError
 from paceline.contracts.records import Artifact, ConceptState
 from paceline.contracts.step import Step
 from paceline.errors import PacelineError
-from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import PartFactory
 from paceline.settings.model import Settings
 from paceline.text import outline
 
@@ -20,17 +19,15 @@ class Reader:
     """Turns artifacts into Markdown, by the step that made each where it is still known.
 
     Attributes:
-        settings: the effective settings.
-        plugins: where steps come from.
+        factory: makes the steps.
     """
 
-    settings: Settings
-    plugins: Plugins
+    factory: PartFactory
     _steps: dict[str, Step | None] = field(default_factory=dict[str, Step | None])
 
     def ordered(self, artifacts: Sequence[Artifact]) -> list[Artifact]:
         """The artifacts of a concept in the order of the steps, unknown steps last."""
-        steps = in_order(self.settings, {one.step for one in artifacts})
+        steps = in_order(self.factory.settings, {one.step for one in artifacts})
         return sorted(artifacts, key=lambda one: steps.index(one.step))
 
     def markdown(self, artifact: Artifact) -> str:
@@ -45,9 +42,8 @@ class Reader:
 
     def _step(self, name: str) -> Step | None:
         if name not in self._steps:
-            context = Context(settings=self.settings, plugins=self.plugins)
             try:
-                self._steps[name] = self.plugins.step(name).make({}, context, "steps")
+                self._steps[name] = self.factory.step(name, self.factory.context())
             except PacelineError:
                 self._steps[name] = None
         return self._steps[name]

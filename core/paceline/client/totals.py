@@ -1,61 +1,68 @@
-"""Both layers in six numbers and one sentence."""
+"""Both layers over all workers in a few numbers and one sentence."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Self
 
-from paceline.contracts.records import Figures, PoolFigures
+from paceline.contracts.records import Figures, WorkerRecord
 from paceline.text import count
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Totals:
-    """Both layers over all workers, now, and the most that was seen of each.
+    """Sums over workers.
 
     Attributes:
-        roadmaps: roadmaps being worked on.
+        roadmaps_active: runs that workers work on.
+        roadmaps_reserved: runs that workers took from the queue and have not started.
+        roadmaps_queued: runs that wait for a worker.
+        concurrency: maximum number of runs that all workers work on at once.
         concepts: concepts in flight.
         calls: LLM calls in flight.
         connections: database connections in use.
-        limit: database connections that all pools may open.
-        events: events per second.
+        connections_max: maximum number of database connections of all pools.
+        events_per_second: progress events published per second.
     """
 
-    roadmaps: int = 0
+    roadmaps_active: int = 0
+    roadmaps_reserved: int = 0
+    roadmaps_queued: int = 0
+    concurrency: int = 0
     concepts: int = 0
     calls: int = 0
     connections: int = 0
-    limit: int = 0
-    events: float = 0.0
+    connections_max: int = 0
+    events_per_second: float = 0.0
 
-    def add(self, figures: Figures, pool_max: int) -> None:
-        """Count one worker."""
-        self.roadmaps += len(figures.runs)
+    @classmethod
+    def over(cls, workers: Iterable[WorkerRecord]) -> Self:
+        """The sums of what workers reported with their last beats."""
+        totals = cls()
+        for worker in workers:
+            totals.add(worker.figures, worker.pool_max)
+            totals.concurrency += worker.concurrency
+        return totals
+
+    def add(self, figures: Figures, connections_max: int) -> None:
+        """Add the figures of one worker process."""
+        self.roadmaps_active += len(figures.runs)
         self.concepts += figures.concepts
         self.calls += figures.calls
         self.connections += figures.connections
-        self.limit += pool_max
-        self.events += figures.events_per_second
+        self.connections_max += connections_max
+        self.events_per_second += figures.events_per_second
 
     def raise_to(self, other: "Totals") -> None:
-        """Keep the larger of each figure."""
-        self.roadmaps = max(self.roadmaps, other.roadmaps)
-        self.concepts = max(self.concepts, other.concepts)
-        self.calls = max(self.calls, other.calls)
-        self.connections = max(self.connections, other.connections)
-        self.limit = max(self.limit, other.limit)
-        self.events = max(self.events, other.events)
+        """Keep the larger of each number."""
+        for field in fields(self):
+            larger = max(getattr(self, field.name), getattr(other, field.name))
+            setattr(self, field.name, larger)
 
     def sentence(self) -> str:
         """Both layers in one line."""
         return (
-            f"{count(self.roadmaps, 'roadmap')} running · "
+            f"{count(self.roadmaps_active, 'roadmap')} running · "
             f"{count(self.concepts, 'concept')} in flight · {count(self.calls, 'LLM call')} · "
-            f"{self.connections} of {count(self.limit, 'DB connection')} · "
-            f"{count(round(self.events), 'event')}/s"
+            f"{self.connections} of {count(self.connections_max, 'DB connection')} · "
+            f"{count(round(self.events_per_second), 'event')}/s"
         )
-
-
-def totals_here(figures: Figures, pool: PoolFigures) -> Totals:
-    """The totals of this process alone."""
-    totals = Totals()
-    totals.add(figures, pool.limit)
-    return totals

@@ -10,7 +10,9 @@ from paceline.contracts.wait_histogram import Counts
 from paceline.errors import KeyReused, RunConflict
 
 RunStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
-ConceptStatus = Literal["pending", "completed", "failed"]
+ConceptStatus = Literal["pending", "completed", "failed", "skipped"]
+#: Which concepts of an ended run to generate again.
+ResumeOnly = Literal["failed", "missing"]
 
 #: A run in one of these is over until somebody resumes it.
 ENDED: frozenset[RunStatus] = frozenset({"completed", "partial", "failed", "cancelled"})
@@ -120,7 +122,8 @@ class ConceptState:
 
     Attributes:
         concept_id: the concept.
-        status: ``pending`` until it completed or failed.
+        status: ``pending`` until it completed or failed; ``skipped`` if the run was resumed
+            without it.
         reason: why it failed.
         attempts: calls made for it in the run's last claim, refusals not counted.
         last_answer: the last answer that could not be used, cut to a bound.

@@ -13,6 +13,7 @@ from paceline.contracts.records import (
     Figures,
     Orphan,
     PoolFigures,
+    ResumeOnly,
     Run,
     RunStatus,
     WorkerRecord,
@@ -210,10 +211,16 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def reopen(self, run_id: str, *, executor: str) -> Run:
-        """Queue an ended run again; its failed concepts are pending again.
+    async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
+        """Queue an ended run again; its failed and skipped concepts are pending again.
 
-        A queued run only changes its executor; a running or completed one stays as it is.
+        A queued run only changes its executor. A running or completed run stays as it is.
+
+        Args:
+            run_id: the run.
+            executor: the executor that it is submitted to.
+            only: with ``failed``, the failed concepts become pending and all pending ones
+                ``skipped``. With ``missing``, the failed concepts stay failed.
         """
 
     @abstractmethod

@@ -13,11 +13,8 @@ from paceline.contracts.ledger import Ledger
 from paceline.contracts.records import Budget, WorkerRecord
 from paceline.doctor import rules
 from paceline.errors import PacelineError, PartUnavailable, Refused, SettingsError
-from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_executor, make_strategy, open_bus, open_store
+from paceline.runtime.parts import PartFactory
 from paceline.runtime.strategy_stack import StrategyStack
-from paceline.settings.load import options_for
 from paceline.settings.model import Settings
 from paceline.text import count
 
@@ -55,15 +52,16 @@ class _Report:
         return None
 
 
-async def examine(settings: Settings, plugins: Plugins) -> Sequence[Finding]:
+async def examine(factory: PartFactory) -> Sequence[Finding]:
     """Reach every part and check that the settings can hold; raises nothing."""
+    settings = factory.settings
     store, bus, provider, local = (_Report([]) for _ in range(4))
     async with AsyncExitStack() as stack:
-        executor, strategy = await _make(settings, plugins, stack, local)
+        executor, strategy = await _make(factory, stack, local)
         reached, _, _, loads = await asyncio.gather(
-            _store(settings, plugins, store),
-            _redis(settings, plugins, bus),
-            _provider(settings, plugins, provider),
+            _store(factory, store),
+            _redis(factory, bus),
+            _provider(factory, provider),
             _executor(settings, executor, local),
         )
         budget = None if reached is None else reached[0]
@@ -83,38 +81,39 @@ async def examine(settings: Settings, plugins: Plugins) -> Sequence[Finding]:
             f"it could not be loaded: {item.reason}",
             "repair or uninstall it; PACELINE_PLUGINS=none leaves all third-party plugins out",
         )
-        for item in plugins.broken
+        for item in factory.plugins.broken
     ]
     parts = [*store.findings, *bus.findings, *provider.findings, *local.findings]
     return [*parts, *together, *broken]
 
 
 async def _make(
-    settings: Settings, plugins: Plugins, stack: AsyncExitStack, report: _Report
+    factory: PartFactory, stack: AsyncExitStack, report: _Report
 ) -> tuple[Executor | None, StrategyStack | None]:
     """Make what needs no server: it shows whether the options fit."""
 
     async def executor() -> Executor:
-        made = make_executor(settings, plugins)
+        made = factory.executor()
         stack.push_async_callback(made.close)
         return made
 
     async def strategy() -> StrategyStack:
-        made = make_strategy(settings, plugins, context)
+        made = factory.strategy(context)
         stack.push_async_callback(made.close)
         return made
 
     async def steps() -> None:
         for name in settings.run.steps:
-            plugins.step(name).make({}, context, "steps")
+            factory.step(name, context)
         report.add(Finding("ok", "steps", " → ".join(settings.run.steps)))
 
     def ledger() -> Ledger:
-        made = plugins.ledger(settings.ledger_kind).make({}, context, "ledger")
+        made = factory.ledger(context)
         stack.push_async_callback(made.close)
         return made
 
-    context = Context(settings=settings, plugins=plugins, ledger=ledger)
+    settings = factory.settings
+    context = factory.context(ledger=ledger)
     made = await report.look(f"executor {settings.executor}", "", executor)
     stacked = await report.look("strategy", "", strategy)
     if stacked is not None:
@@ -125,10 +124,10 @@ async def _make(
 
 
 async def _store(
-    settings: Settings, plugins: Plugins, report: _Report
+    factory: PartFactory, report: _Report
 ) -> tuple[Budget, Sequence[WorkerRecord]] | None:
     async def look() -> tuple[Budget, Sequence[WorkerRecord]]:
-        async with open_store(settings, plugins) as store:
+        async with factory.open_store() as store:
             found = await store.budget(), await store.workers()
         report.add(Finding("ok", "store", "reached; its schema is up to date"))
         return found
@@ -136,13 +135,13 @@ async def _store(
     return await report.look("store", "check store.url and that the server runs", look)
 
 
-async def _redis(settings: Settings, plugins: Plugins, report: _Report) -> None:
+async def _redis(factory: PartFactory, report: _Report) -> None:
     """Ledger and bus, where they are more than memory of this process."""
+    settings = factory.settings
     url = settings.redis.url
-    context = Context(settings=settings, plugins=plugins)
 
     async def ledger() -> None:
-        made = plugins.ledger(settings.ledger_kind).make({}, context, "ledger")
+        made = factory.ledger(factory.context())
         try:
             said = await made.check()
         finally:
@@ -152,7 +151,7 @@ async def _redis(settings: Settings, plugins: Plugins, report: _Report) -> None:
         report.add(Finding("ok", f"ledger {settings.ledger_kind}", said or "ready"))
 
     async def bus() -> None:
-        async with open_bus(settings, plugins) as made:
+        async with factory.open_bus() as made:
             said = await made.check()
         report.add(Finding("ok", f"events {settings.bus_kind}", said or "ready"))
 
@@ -161,15 +160,12 @@ async def _redis(settings: Settings, plugins: Plugins, report: _Report) -> None:
     await report.look(f"events {settings.bus_kind}", fix, bus)
 
 
-async def _provider(settings: Settings, plugins: Plugins, report: _Report) -> None:
+async def _provider(factory: PartFactory, report: _Report) -> None:
+    settings = factory.settings
     name = settings.provider.name
 
     async def look() -> None:
-        made = plugins.provider(name).make(
-            options_for(settings.providers, name),
-            Context(settings=settings, plugins=plugins),
-            f"providers.{name}",
-        )
+        made = factory.provider(factory.context())
         try:
             said = await made.check()
         finally:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, ascending
 from paceline.contracts.records import Budget, shrunk
+from paceline.runtime.heartbeat import BEAT
 from paceline.runtime.strategy_stack import StrategyStack
-from paceline.runtime.worker import BEAT
 from paceline.settings.model import Settings
 from paceline.text import count
 

@@ -1,19 +1,20 @@
-"""What a plugin's factory may reach."""
+"""What a plugin's factory receives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from paceline.contracts.ledger import Ledger
+from paceline.contracts.worker import WorkerHost
 from paceline.errors import PluginError
 from paceline.settings.model import Settings
 
-if TYPE_CHECKING:
-    from paceline.plugins.registry import Plugins
-
 
 def _no_ledger() -> Ledger:
-    raise PluginError("a ledger is at hand in worker processes only")
+    raise PluginError("only worker processes have a ledger")
+
+
+def _no_host() -> WorkerHost:
+    raise PluginError("only an App opens workers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +23,14 @@ class Context:
 
     Attributes:
         settings: the effective settings.
-        plugins: the plugins of this process, for executors that open workers.
-        worker_id: id of the worker; empty in a process that only submits or looks.
-        pool_limit: most database connections that this process may open.
-        ledger: the process's ledger, made at the first call.
+        worker_id: id of the worker; empty in a process without a worker.
+        pool_limit: maximum number of database connections of this process.
+        ledger: returns the process's ledger; the first call makes it.
+        host: returns what opens workers in this process, for executors.
     """
 
     settings: Settings
-    plugins: "Plugins"
     worker_id: str = ""
     pool_limit: int | None = None
     ledger: Callable[[], Ledger] = _no_ledger
+    host: Callable[[], WorkerHost] = _no_host

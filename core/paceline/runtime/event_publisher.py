@@ -9,7 +9,7 @@ from paceline.contracts.telemetry import Gauges
 from paceline.errors import PacelineError
 from paceline.tasks import start_background
 
-log = logging.getLogger("paceline.contracts.events")
+log = logging.getLogger("paceline.events")
 
 _BATCH = 500
 #: Events kept while the bus is away. Beyond that the oldest go: the offsets tell nobody of

@@ -26,7 +26,7 @@ from paceline.runtime.task_state import TaskState
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
 
-log = logging.getLogger("paceline.contracts.provider")
+log = logging.getLogger("paceline.provider")
 
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
 

@@ -1,8 +1,8 @@
-"""Opening a worker: its record, its part of the connections, its parts and its heart."""
+"""Opening a worker: its record, its database connections, its parts and its heartbeat."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -10,98 +10,92 @@ from paceline import log_context
 from paceline.contracts.identity import new_worker_id, this_process
 from paceline.contracts.records import WorkerRecord
 from paceline.contracts.store import Store
+from paceline.contracts.worker import Reservation
 from paceline.errors import PartUnavailable, SettingsError
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import Parts, open_parts, open_store
+from paceline.runtime.parts import PartFactory, Parts
 from paceline.runtime.worker import Worker
-from paceline.settings.model import Settings
 from paceline.tasks import cancel_and_wait
 
-log = logging.getLogger("paceline.runtime.worker")
+log = logging.getLogger("paceline.worker")
 
 
-def worker_records(
-    settings: Settings, *, executor: str, concurrency: int, processes: int = 1
-) -> list[WorkerRecord]:
-    """Records of worker processes of this host that are about to start."""
+async def reserve(factory: PartFactory, *, concurrency: int, processes: int = 1) -> Reservation:
+    """Register worker processes and reserve their database connections.
+
+    Args:
+        factory: makes the store.
+        concurrency: maximum number of runs at once in each process.
+        processes: number of processes.
+
+    Raises:
+        BudgetError: the database has too few free connections; the text shows the sum.
+        PartUnavailable: the database cannot be reached.
+    """
+    settings = factory.settings
     identity = this_process()
-    return [
+    records = [
         WorkerRecord(
             worker_id=new_worker_id(),
             identity=identity,
-            executor=executor,
+            executor=settings.executor,
             concurrency=concurrency,
             pool_max=settings.store.pool_size + settings.store.max_overflow,
         )
         for _ in range(processes)
     ]
-
-
-async def reserve_connections(
-    settings: Settings, plugins: Plugins, records: Sequence[WorkerRecord]
-) -> tuple[int, str | None]:
-    """Register processes and give each its part of the database's connections.
-
-    Returns:
-        The most connections that each may open, and a warning where that is less than set.
-
-    Raises:
-        BudgetError: they do not fit; the text shows the sum.
-        PartUnavailable: the database cannot be reached.
-    """
-    async with open_store(settings, plugins) as store:
-        return await store.admit_workers(records)
+    async with factory.open_store() as store:
+        pool_limit, warning = await store.admit_workers(records)
+    if warning:
+        log.warning(warning)
+    return Reservation(records, pool_limit)
 
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings, plugins: Plugins, record: WorkerRecord, *, pool_limit: int | None
+    factory: PartFactory, record: WorkerRecord, *, pool_limit: int | None
 ) -> AsyncGenerator[Worker]:
-    """A registered worker with a beating heart; drained and deregistered in the end.
+    """Open a registered worker that beats; it is drained and deregistered at the end.
 
     Args:
-        settings: the effective settings.
-        plugins: where parts come from.
-        record: this worker, with connections reserved.
-        pool_limit: those connections.
+        factory: makes the worker's parts.
+        record: the worker's record, with its connections reserved.
+        pool_limit: maximum number of database connections of this process.
     """
-    async with open_parts(
-        settings, plugins, worker_id=record.worker_id, pool_limit=pool_limit
-    ) as parts:
+    async with factory.open_parts(worker_id=record.worker_id, pool_limit=pool_limit) as parts:
         await _refuse_split_limits(parts, record)
         if pool_limit is not None:
             record = replace(record, pool_max=pool_limit)
         await parts.store.register(record)
         log_context.bind(worker_id=record.worker_id)
         worker = Worker(parts, record)
-        heart = asyncio.get_running_loop().create_task(worker.beat_for_ever())
+        heartbeat = asyncio.get_running_loop().create_task(worker.heartbeat.run())
         try:
             yield worker
         finally:
             await worker.stop()
-            await cancel_and_wait(heart)
-            await _leave(parts.store, record)
+            await cancel_and_wait(heartbeat)
+            await _deregister(parts.store, record)
 
 
 async def _refuse_split_limits(parts: Parts, record: WorkerRecord) -> None:
-    """A limit over all workers that is counted in each one's memory is no limit."""
+    """Refuse to start if a limit over all workers would be counted per process."""
     if not parts.strategy.shared or parts.settings.ledger_kind != "memory":
         return
     siblings = {record.identity, this_process()}
     others = [w for w in await parts.store.workers() if w.identity not in siblings]
     mine = (record.identity.started, record.worker_id)
-    # Of two that start at once the later one gives way, not both.
+    # If two workers start at once, only the later one stops.
     earlier = [other for other in others if (other.identity.started, other.worker_id) < mine]
     if earlier:
         raise SettingsError(
             f"strategy {'/'.join(parts.settings.strategy)} limits all workers together, but "
-            f"worker {earlier[0].worker_id} runs already and redis.url is not set, so they "
-            "cannot share a limit: set redis.url"
+            f"worker {earlier[0].worker_id} is already running and redis.url is not set, so the "
+            "workers cannot share a limit: set redis.url"
         )
 
 
-async def _leave(store: Store, record: WorkerRecord) -> None:
+async def _deregister(store: Store, record: WorkerRecord) -> None:
     try:
         await store.deregister(record.worker_id)
     except PartUnavailable as error:
-        log.warning("the worker stays registered until it is seen to be gone: %s", error)
+        log.warning("the worker stays registered until its beats are overdue: %s", error)

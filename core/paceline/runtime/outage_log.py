@@ -1,4 +1,4 @@
-"""A part that is away: told when that begins and when it ends, however often it is asked."""
+"""Logs the outage of a part once, however often the part is tried meanwhile."""
 
 import logging
 
@@ -6,27 +6,27 @@ from paceline.errors import PacelineError
 
 
 class OutageLog:
-    """Tells of a part that is asked again and again: one line for each reason, one at the end.
+    """One warning per reason while a part is unreachable, and one line when it is back.
 
     Args:
-        log: where it is told.
-        meanwhile: what becomes of the work, as ``it is tried again``.
+        log: the logger.
+        meanwhile: what happens to the work, for example ``runs wait``.
     """
 
     def __init__(self, log: logging.Logger, meanwhile: str) -> None:
         self._log = log
         self._meanwhile = meanwhile
-        self._told: list[str] = []
+        self._reasons: list[str] = []
 
-    def begins(self, why: PacelineError) -> None:
-        """The part was asked in vain."""
-        text = str(why)
-        if text not in self._told:
-            self._told.append(text)
-            self._log.warning("%s; %s", text, self._meanwhile)
+    def failed(self, error: PacelineError) -> None:
+        """The part could not be reached."""
+        reason = str(error)
+        if reason not in self._reasons:
+            self._reasons.append(reason)
+            self._log.warning("%s; %s", reason, self._meanwhile)
 
-    def ends(self) -> None:
-        """The part did what it was asked for."""
-        if self._told:
-            self._log.info("it is over: %s", self._told[0])
-            self._told.clear()
+    def recovered(self) -> None:
+        """The part was reached."""
+        if self._reasons:
+            self._log.info("recovered (was: %s)", self._reasons[0])
+            self._reasons.clear()

@@ -1,8 +1,8 @@
-"""The parts of one process, as the settings choose them, made on its event loop."""
+"""The parts of one process, chosen by the settings and made on its event loop."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
@@ -10,7 +10,9 @@ from paceline.contracts.ledger import Ledger
 from paceline.contracts.provider import Provider
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
+from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
+from paceline.contracts.worker import WorkerHost
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.runtime.strategy_stack import StrategyStack
@@ -19,176 +21,251 @@ from paceline.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a worker process works with.
+class ClientParts:
+    """What a process needs to submit, steer and follow runs.
 
     Attributes:
         settings: the effective settings.
         store: persistence, opened.
         bus: the event bus.
-        provider: the LLM.
-        strategy: the strategies of the settings, stacked.
-        steps: what is made for each concept, in order, by name.
-        executor: where runs are handed to again when they have to be.
-        gauges: what the process is doing.
-        telemetry: who hears of it while it is done.
+        executor: the executor that runs are submitted to.
+        telemetry: traces and metrics.
     """
 
     settings: Settings
     store: Store
     bus: EventBus
-    provider: Provider
-    strategy: StrategyStack
-    steps: Sequence[tuple[str, Step]]
     executor: Executor
-    gauges: Gauges = field(default_factory=Gauges)
     telemetry: Telemetry = OFF
 
 
-def make_executor(settings: Settings, plugins: Plugins) -> Executor:
-    """The executor of the settings."""
-    name = settings.executor
-    offer = plugins.executor(name)
-    return offer.make(
-        options_for(settings.executors, name),
-        Context(settings=settings, plugins=plugins),
-        f"executors.{name}",
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(ClientParts):
+    """What a worker process needs.
 
-
-@asynccontextmanager
-async def open_store(
-    settings: Settings, plugins: Plugins, *, worker_id: str = "", pool_limit: int | None = None
-) -> AsyncGenerator[Store]:
-    """The store of the settings, opened; closed in the end.
-
-    Raises:
-        PartUnavailable: it cannot be reached.
+    Attributes:
+        provider: the LLM.
+        strategy: the strategies of the settings, stacked.
+        steps: the steps in order, with their names.
+        gauges: what the process is doing now.
     """
-    context = Context(
-        settings=settings, plugins=plugins, worker_id=worker_id, pool_limit=pool_limit
-    )
-    store = plugins.store(settings.store_kind).make({}, context, "store")
-    try:
-        await store.open()
-        yield store
-    finally:
-        await store.close()
+
+    provider: Provider
+    strategy: StrategyStack
+    steps: Sequence[tuple[str, Step]]
+    gauges: Gauges = field(default_factory=Gauges)
 
 
-@asynccontextmanager
-async def open_bus(settings: Settings, plugins: Plugins) -> AsyncGenerator[EventBus]:
-    """The event bus of the settings; closed in the end."""
-    bus = plugins.event_bus(settings.bus_kind).make(
-        {}, Context(settings=settings, plugins=plugins), "events"
-    )
-    try:
-        yield bus
-    finally:
-        await bus.close()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyParts:
+    """Parts that the embedding program or a test made itself.
+
+    paceline uses them in place of those of the settings. It neither opens nor closes them.
+
+    Attributes:
+        store: an opened store.
+        provider: the LLM.
+        bus: an event bus.
+        strategies: strategies with their names, outer first.
+    """
+
+    store: Store | None = None
+    provider: Provider | None = None
+    bus: EventBus | None = None
+    strategies: Sequence[tuple[str, Strategy]] | None = None
 
 
-@asynccontextmanager
-async def open_executor(settings: Settings, plugins: Plugins) -> AsyncGenerator[Executor]:
-    """The executor of the settings, as a client; closed in the end."""
-    executor = make_executor(settings, plugins)
-    try:
-        yield executor
-    finally:
-        await executor.close()
+@dataclass(frozen=True, slots=True)
+class PartFactory:
+    """Makes parts as the settings say.
 
-
-@asynccontextmanager
-async def open_telemetry(
-    settings: Settings, plugins: Plugins, *, worker_id: str = ""
-) -> AsyncGenerator[Telemetry]:
-    """Who hears what this process does, if anybody; told all of it in the end."""
-    if settings.telemetry_kind is None:
-        yield OFF
-        return
-    context = Context(settings=settings, plugins=plugins, worker_id=worker_id)
-    telemetry = plugins.telemetry(settings.telemetry_kind).make({}, context, "otel")
-    try:
-        yield telemetry
-    finally:
-        await telemetry.close()
-
-
-@asynccontextmanager
-async def open_parts(
-    settings: Settings, plugins: Plugins, *, worker_id: str, pool_limit: int | None = None
-) -> AsyncGenerator[Parts]:
-    """Everything a worker needs; closed in reverse order in the end.
-
-    Args:
+    Attributes:
         settings: the effective settings.
-        plugins: where the parts come from.
-        worker_id: id of this worker.
-        pool_limit: most database connections of this process.
-
-    Raises:
-        PartUnavailable: the store cannot be reached.
-        SettingsError: options or the stack of strategies are wrong.
+        plugins: the plugins that offer the parts.
+        host: opens workers, for executors.
+        ready: parts that exist already.
     """
-    async with AsyncExitStack() as stack:
-        telemetry = await stack.enter_async_context(
-            open_telemetry(settings, plugins, worker_id=worker_id)
-        )
-        store = await stack.enter_async_context(
-            open_store(settings, plugins, worker_id=worker_id, pool_limit=pool_limit)
-        )
-        bus = await stack.enter_async_context(open_bus(settings, plugins))
-        executor = await stack.enter_async_context(open_executor(settings, plugins))
-        ledgers: list[Ledger] = []
 
-        def ledger() -> Ledger:
-            if not ledgers:
-                made = plugins.ledger(settings.ledger_kind).make({}, context, "ledger")
-                stack.push_async_callback(made.close)
-                ledgers.append(made)
-            return ledgers[0]
+    settings: Settings
+    plugins: Plugins
+    host: WorkerHost
+    ready: ReadyParts = ReadyParts()
 
+    def context(
+        self,
+        *,
+        worker_id: str = "",
+        pool_limit: int | None = None,
+        ledger: Callable[[], Ledger] | None = None,
+    ) -> Context:
+        """The context that factories of plugins receive."""
         context = Context(
-            settings=settings,
-            plugins=plugins,
+            settings=self.settings,
             worker_id=worker_id,
             pool_limit=pool_limit,
-            ledger=ledger,
+            host=lambda: self.host,
         )
-        strategy = make_strategy(settings, plugins, context)
-        stack.push_async_callback(strategy.close)
-        options = options_for(settings.providers, settings.provider.name)
-        provider = plugins.provider(settings.provider.name).make(
-            options, context, f"providers.{settings.provider.name}"
-        )
-        stack.push_async_callback(provider.close)
-        gauges = Gauges()
-        telemetry.watch(gauges, store.pool)
-        yield Parts(
-            settings=settings,
-            store=store,
-            bus=bus,
-            provider=provider,
-            strategy=strategy,
-            steps=[
-                (name, plugins.step(name).make({}, context, "steps")) for name in settings.run.steps
-            ],
-            executor=executor,
-            gauges=gauges,
-            telemetry=telemetry,
+        return context if ledger is None else replace(context, ledger=ledger)
+
+    def executor(self) -> Executor:
+        """The executor; the caller closes it."""
+        name = self.settings.executor
+        options = options_for(self.settings.executors, name)
+        return self.plugins.executor(name).make(options, self.context(), f"executors.{name}")
+
+    def ledger(self, context: Context) -> Ledger:
+        """The ledger; the caller closes it."""
+        return self.plugins.ledger(self.settings.ledger_kind).make({}, context, "ledger")
+
+    def strategy(self, context: Context) -> StrategyStack:
+        """The strategies, stacked; the caller closes them."""
+        if self.ready.strategies is not None:
+            return StrategyStack(self.ready.strategies)
+        return StrategyStack(
+            [
+                (
+                    name,
+                    self.plugins.strategy(name).make(
+                        options_for(self.settings.strategies, name), context, f"strategies.{name}"
+                    ),
+                )
+                for name in self.settings.strategy
+            ]
         )
 
+    def provider(self, context: Context) -> Provider:
+        """The provider; the caller closes it unless it is a ready part."""
+        if self.ready.provider is not None:
+            return self.ready.provider
+        name = self.settings.provider.name
+        options = options_for(self.settings.providers, name)
+        return self.plugins.provider(name).make(options, context, f"providers.{name}")
 
-def make_strategy(settings: Settings, plugins: Plugins, context: Context) -> StrategyStack:
-    """The strategies of the settings, stacked."""
-    return StrategyStack(
-        [
-            (
-                name,
-                plugins.strategy(name).make(
-                    options_for(settings.strategies, name), context, f"strategies.{name}"
-                ),
+    def step(self, name: str, context: Context) -> Step:
+        """One step by name."""
+        return self.plugins.step(name).make({}, context, "steps")
+
+    @asynccontextmanager
+    async def open_store(
+        self, *, worker_id: str = "", pool_limit: int | None = None
+    ) -> AsyncGenerator[Store]:
+        """Open the store; it is closed at the end.
+
+        Raises:
+            PartUnavailable: the store cannot be reached.
+        """
+        if self.ready.store is not None:
+            yield self.ready.store
+            return
+        context = self.context(worker_id=worker_id, pool_limit=pool_limit)
+        store = self.plugins.store(self.settings.store_kind).make({}, context, "store")
+        try:
+            await store.open()
+            yield store
+        finally:
+            await store.close()
+
+    @asynccontextmanager
+    async def open_bus(self) -> AsyncGenerator[EventBus]:
+        """Open the event bus; it is closed at the end."""
+        if self.ready.bus is not None:
+            yield self.ready.bus
+            return
+        bus = self.plugins.event_bus(self.settings.bus_kind).make({}, self.context(), "events")
+        try:
+            yield bus
+        finally:
+            await bus.close()
+
+    @asynccontextmanager
+    async def open_executor(self) -> AsyncGenerator[Executor]:
+        """Open the executor as a client; it is closed at the end."""
+        executor = self.executor()
+        try:
+            yield executor
+        finally:
+            await executor.close()
+
+    @asynccontextmanager
+    async def open_telemetry(self, *, worker_id: str = "") -> AsyncGenerator[Telemetry]:
+        """Open telemetry if the settings ask for it; it is flushed and closed at the end."""
+        kind = self.settings.telemetry_kind
+        if kind is None:
+            yield OFF
+            return
+        telemetry = self.plugins.telemetry(kind).make({}, self.context(worker_id=worker_id), "otel")
+        try:
+            yield telemetry
+        finally:
+            await telemetry.close()
+
+    @asynccontextmanager
+    async def open_client_parts(
+        self, *, worker_id: str = "", pool_limit: int | None = None
+    ) -> AsyncGenerator[ClientParts]:
+        """Open what a client needs; everything is closed in reverse order at the end.
+
+        Raises:
+            PartUnavailable: the store cannot be reached.
+        """
+        async with (
+            self.open_telemetry(worker_id=worker_id) as telemetry,
+            self.open_store(worker_id=worker_id, pool_limit=pool_limit) as store,
+            self.open_bus() as bus,
+            self.open_executor() as executor,
+        ):
+            yield ClientParts(
+                settings=self.settings,
+                store=store,
+                bus=bus,
+                executor=executor,
+                telemetry=telemetry,
             )
-            for name in settings.strategy
-        ]
-    )
+
+    @asynccontextmanager
+    async def open_parts(
+        self, *, worker_id: str = "", pool_limit: int | None = None
+    ) -> AsyncGenerator[Parts]:
+        """Open what a worker needs; everything is closed in reverse order at the end.
+
+        Args:
+            worker_id: id of the worker.
+            pool_limit: maximum number of database connections of this process.
+
+        Raises:
+            PartUnavailable: the store cannot be reached.
+            SettingsError: options or the stack of strategies are wrong.
+        """
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                self.open_client_parts(worker_id=worker_id, pool_limit=pool_limit)
+            )
+            ledgers: list[Ledger] = []
+
+            def ledger() -> Ledger:
+                if not ledgers:
+                    made = self.ledger(context)
+                    stack.push_async_callback(made.close)
+                    ledgers.append(made)
+                return ledgers[0]
+
+            context = self.context(worker_id=worker_id, pool_limit=pool_limit, ledger=ledger)
+            strategy = self.strategy(context)
+            if self.ready.strategies is None:
+                stack.push_async_callback(strategy.close)
+            provider = self.provider(context)
+            if self.ready.provider is None:
+                stack.push_async_callback(provider.close)
+            gauges = Gauges()
+            client.telemetry.watch(gauges, client.store.pool)
+            yield Parts(
+                settings=self.settings,
+                store=client.store,
+                bus=client.bus,
+                executor=client.executor,
+                telemetry=client.telemetry,
+                provider=provider,
+                strategy=strategy,
+                steps=[(name, self.step(name, context)) for name in self.settings.run.steps],
+                gauges=gauges,
+            )

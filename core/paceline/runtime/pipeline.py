@@ -24,7 +24,7 @@ from paceline.runtime.progress import Progress
 from paceline.runtime.save_backlog import Backlog
 from paceline.runtime.task_state import TaskState
 
-log = logging.getLogger("paceline.runtime.pipeline")
+log = logging.getLogger("paceline.pipeline")
 
 #: Concepts of a run that may wait for their first call at once: started ones go first.
 WAITING_FOR_FIRST_CALL = 32

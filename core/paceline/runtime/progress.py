@@ -19,6 +19,7 @@ class Progress:
         outbox: where events go.
         finished: how many concepts completed or failed.
         failures: how many of them failed.
+        skipped: how many the run was resumed without.
     """
 
     claim: Claim
@@ -26,6 +27,7 @@ class Progress:
     outbox: EventPublisher
     finished: int = 0
     failures: int = 0
+    skipped: int = 0
 
     def snapshot(self) -> None:
         """Say where the run stands: the first event of every claim."""

@@ -9,7 +9,7 @@ from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store
 from paceline.settings.model import Settings
 
-log = logging.getLogger("paceline.runtime.recovery")
+log = logging.getLogger("paceline.recovery")
 
 
 @dataclass(frozen=True, slots=True)

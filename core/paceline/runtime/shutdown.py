@@ -1,28 +1,28 @@
-"""Signals: the first asks a worker to finish what is in flight, the second to stop at once."""
+"""Signals: the first one drains a worker, the second one stops it at once."""
 
 import asyncio
-import logging
 import signal
-
-from paceline.runtime.worker import Worker
-
-log = logging.getLogger("paceline.runtime.worker")
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve_until_signalled(worker: Worker, serving: asyncio.Task[None]) -> int:
-    """Serve until it ends by itself or a signal comes.
-
-    SIGINT or SIGTERM drains the worker within ``run.grace`` seconds; another one stops it at
-    once. Either way every run is left resumable.
+async def wait_until_signalled(
+    serving: "asyncio.Task[None]",
+    *,
+    drain: Callable[[], Coroutine[Any, Any, None]],
+    stop: Callable[[], Coroutine[Any, Any, None]],
+) -> int:
+    """Wait for a task; handle SIGINT and SIGTERM meanwhile.
 
     Args:
-        worker: the worker to drain.
-        serving: what hands it runs; must end when the worker drains.
+        serving: the task; it must end when the worker drains or stops.
+        drain: called at the first signal.
+        stop: called at every further signal.
 
     Returns:
-        The process's exit code: 0, or 130 and 143 after SIGINT and SIGTERM.
+        The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
     """
     loop = asyncio.get_running_loop()
     received: list[int] = []
@@ -30,16 +30,7 @@ async def serve_until_signalled(worker: Worker, serving: asyncio.Task[None]) -> 
 
     def on_signal(number: int) -> None:
         received.append(number)
-        if len(received) == 1:
-            calls, grace = worker.parts.gauges.calls, worker.parts.settings.run.grace
-            log.warning(
-                "stopping: %d calls in flight may end within %g s; again stops at once",
-                calls,
-                grace,
-            )
-            stopping.append(loop.create_task(worker.drain(worker.parts.settings.run.grace)))
-        else:
-            stopping.append(loop.create_task(worker.stop()))
+        stopping.append(loop.create_task(drain() if len(received) == 1 else stop()))
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal, number)

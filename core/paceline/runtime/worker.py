@@ -3,15 +3,15 @@
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
-
-import psutil
+from typing import Any
 
 from paceline import log_context
-from paceline.contracts.records import Claim, Figures, RunStatus, WorkerRecord
+from paceline.contracts.executor import Executor
+from paceline.contracts.records import Claim, RunStatus, WorkerRecord
+from paceline.contracts.store import Store
 from paceline.contracts.telemetry import Span
 from paceline.errors import (
     PacelineError,
@@ -20,23 +20,16 @@ from paceline.errors import (
     StaleFence,
 )
 from paceline.runtime.event_publisher import EventPublisher
+from paceline.runtime.heartbeat import BEAT, Heartbeat, Stop
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.parts import Parts
 from paceline.runtime.pipeline import Pipeline
 from paceline.runtime.progress import Progress
-from paceline.runtime.recovery import recover
+from paceline.runtime.recovery import queued_runs, recover
+from paceline.runtime.shutdown import wait_until_signalled
 from paceline.text import count
 
-log = logging.getLogger("paceline.runtime.worker")
-
-#: Seconds between beats at most: a cancel request arrives, and a dead neighbour is seen, soon.
-BEAT = 2.0
-#: Beats within one lease at least: two of them may be late or lost.
-BEATS_IN_A_LEASE = 4
-#: Beats between two looks for runs whose owner is gone.
-RECOVER_EVERY = 3
-
-Stop = Literal["cancelled", "deadline", "lost", "stopped"]
+log = logging.getLogger("paceline.worker")
 
 
 @dataclass(slots=True)
@@ -66,10 +59,18 @@ class Worker:
         #: Tries in a row that a missing part ended before anything was saved, by run.
         self._setbacks: dict[str, int] = {}
         self._wake = asyncio.Event()
-        self._beaten_at = asyncio.get_running_loop().time()
-        self._events_at_beat = 0
-        self._unbeaten: PacelineError | None = None
-        self._store_away = OutageLog(log, "it is tried again, and runs wait")
+        self._store_outage = OutageLog(log, "runs wait until it is reachable again")
+        self.heartbeat = Heartbeat(parts, record, self, self._store_outage)
+
+    @property
+    def store(self) -> Store:
+        """The worker's store."""
+        return self.parts.store
+
+    @property
+    def executor(self) -> Executor:
+        """The executor that the worker submits runs to when it hands them back."""
+        return self.parts.executor
 
     @property
     def draining(self) -> bool:
@@ -147,7 +148,7 @@ class Worker:
                 pipeline = active.pipeline = await self._load(claim, progress)
                 progress.snapshot()
                 finished, total = progress.finished, progress.total
-                log.info("run %s goes on at %d/%d concepts", claim.run_id, finished, total)
+                log.info("run %s: %d of %s done", claim.run_id, finished, count(total, "concept"))
                 if self.draining:
                     pipeline.drain()
                 await pipeline.generate()
@@ -170,7 +171,7 @@ class Worker:
             else:
                 status = "cancelled" if active.stop == "cancelled" else "queued"
         except PartUnavailable as error:
-            self._store_away.begins(error)
+            self._store_outage.failed(error)
             status, reason = await self._set_back(active, str(error))
         except Exception as error:
             # A plugin's bug ends this run, not the worker and its other runs.
@@ -187,9 +188,10 @@ class Worker:
         """What the store knows of a run, and who is to make the rest of it."""
         store = self.parts.store
         roadmap = await store.roadmap(claim.run_id)
-        states = await store.concepts(claim.run_id, status=("completed", "failed"))
+        states = await store.concepts(claim.run_id, status=("completed", "failed", "skipped"))
         progress.total = roadmap.concept_count()
-        progress.finished = len(states)
+        progress.skipped = sum(state.status == "skipped" for state in states)
+        progress.finished = len(states) - progress.skipped
         progress.failures = sum(state.status == "failed" for state in states)
         finished = frozenset(state.concept_id for state in states)
         existing = await store.artifact_steps(claim.run_id)
@@ -217,12 +219,15 @@ class Worker:
         return "queued", why
 
     def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
-        if progress.finished < progress.total:
+        failed, skipped, total = progress.failures, progress.skipped, progress.total
+        if progress.finished + skipped < total:
             return "queued", None
-        failed, total = progress.failures, progress.total
-        if not failed:
+        if not failed and not skipped:
             return "completed", None
-        reason = f"{failed} of {count(total, 'concept')} failed"
+        reasons = [f"{failed} of {count(total, 'concept')} failed"] if failed else []
+        if skipped:
+            reasons.append(f"{skipped} of {count(total, 'concept')} skipped")
+        reason = ", ".join(reasons)
         too_many = failed > self.parts.settings.run.failure_threshold * total
         return ("failed" if too_many else "partial"), reason
 
@@ -242,7 +247,7 @@ class Worker:
             return None
         except PartUnavailable as error:
             # Nobody renews its lease from here on, so whoever finds it goes on with it.
-            self._store_away.begins(error)
+            self._store_outage.failed(error)
             log.info("run %s stays as it is until its lease ends", claim.run_id)
             return None
         if status == "queued":
@@ -265,10 +270,19 @@ class Worker:
         Returns:
             Whether it is in work here.
         """
+        self.stop_run(run_id, "deadline")
+        return run_id in self._active
+
+    def stop_run(self, run_id: str, why: Stop) -> None:
+        """Stop one run if the worker works on it."""
         active = self._active.get(run_id)
         if active is not None:
-            self._stop(active, "deadline")
-        return active is not None
+            self._stop(active, why)
+
+    def stop_runs(self, why: Stop) -> None:
+        """Stop every run of the worker."""
+        for active in self._active.values():
+            self._stop(active, why)
 
     def _stop(self, active: _Active, why: Stop) -> None:
         # Once its end is being written there is nothing left to stop, only that to lose.
@@ -295,104 +309,58 @@ class Worker:
         """Stop every run at once and hand it back."""
         self._drain_asked.set()
         self._wake.set()
-        for active in self._active.values():
-            self._stop(active, "stopped")
+        self.stop_runs("stopped")
         tasks = [active.task for active in self._active.values()]
         if tasks:
             await asyncio.wait(tasks)
 
-    # -- beats ---------------------------------------------------------------------------
+    async def serve_until_signalled(self, serving: "asyncio.Task[None]") -> int:
+        """Wait for ``serving``; drain at the first SIGINT or SIGTERM, stop at the second.
 
-    async def beat_for_ever(self) -> None:
-        """Report, renew leases, learn of cancel requests, and look after orphans."""
-        # At once: a worker that replaces a killed one goes on where that one was.
-        await self._recover()
-        beats = 0
-        every = min(BEAT, self.parts.settings.run.lease / BEATS_IN_A_LEASE)
-        while True:
-            await asyncio.sleep(every)
-            try:
-                await self._beat()
-            except PacelineError as error:
-                self._store_away.begins(error)
-                self._unbeaten = error
-                self._give_up_lapsed()
-                continue
-            self._unbeaten = None
-            self._store_away.ends()
-            beats += 1
-            if beats % RECOVER_EVERY == 0:
-                await self._recover()
+        Every run can be resumed afterwards.
 
-    async def until_cut_off(self, seconds: float) -> NoReturn:
-        """Wait for ever, or until the store has taken no beat for so many seconds.
+        Args:
+            serving: the task that hands runs to the worker; it must end when the worker drains.
 
-        Raises:
-            PartUnavailable: the store can be read perhaps, but takes nothing.
+        Returns:
+            The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
         """
-        while True:
-            await asyncio.sleep(BEAT)
-            silent = asyncio.get_running_loop().time() - self._beaten_at
-            if self._unbeaten is not None and silent > seconds:
-                raise PartUnavailable(str(self._unbeaten))
+        grace = self.parts.settings.run.grace
 
-    async def _recover(self) -> None:
+        async def drain() -> None:
+            calls = self.parts.gauges.calls
+            log.warning(
+                "stopping: waiting up to %g s for %s in flight; press Ctrl-C again to stop now",
+                grace,
+                count(calls, "call"),
+            )
+            await self.drain(grace)
+
+        return await wait_until_signalled(serving, drain=drain, stop=self.stop)
+
+    # -- runs without an owner ---------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Queue the runs again that have lost their worker."""
         if self.draining:
             return
         try:
             await recover(self.parts.store, self.parts.settings, self.parts.executor)
         except PacelineError as error:
-            log.warning("orphaned runs were not looked for: %s", error)
+            log.warning("the search for runs without a worker failed: %s", error)
 
-    async def _beat(self) -> None:
-        answer = await self.parts.store.beat(
-            self.record.worker_id, self.figures(), lease=self.parts.settings.run.lease
-        )
-        now = asyncio.get_running_loop().time()
-        self._beaten_at = now
-        self._events_at_beat = self.parts.gauges.events
-        for run_id in answer.lost | answer.cancelled:
-            active = self._active.get(run_id)
-            if active is not None:
-                self._stop(active, "lost" if run_id in answer.lost else "cancelled")
-
-    def _give_up_lapsed(self) -> None:
-        """Stop paying for runs that others may own by now."""
-        silent = asyncio.get_running_loop().time() - self._beaten_at
-        if silent > self.parts.settings.run.lease:
-            for active in self._active.values():
-                self._stop(active, "lost")
-
-    def figures(self) -> Figures:
-        """What this process is doing now."""
-        gauges, pool = self.parts.gauges, self.parts.store.pool()
-        seconds = max(asyncio.get_running_loop().time() - self._beaten_at, 0.1)
-        return Figures(
-            runs=tuple(sorted(gauges.runs)),
-            concepts=gauges.concepts,
-            calls=gauges.calls,
-            connections=pool.in_use,
-            connections_peak=pool.peak,
-            checkout_waits=pool.waits,
-            checkout_timeouts=pool.timeouts,
-            busy_waits=pool.busy,
-            events=gauges.events,
-            events_per_second=(gauges.events - self._events_at_beat) / seconds,
-            strategy=self.parts.strategy.explain(),
-            rss=psutil.Process().memory_info().rss,
-        )
+    def queued_runs(self) -> AsyncIterator[str]:
+        """Ids of all queued runs of the worker's executor, to compare with a queue."""
+        return queued_runs(self.parts.store, self.parts.settings)
 
     # -- the store as the queue ----------------------------------------------------------
 
-    async def serve(
-        self, executor: str, *, only: Sequence[str] | None = None, poll: float = 0.5
-    ) -> None:
-        """Claim queued runs of an executor and work on them, until drained.
+    async def serve(self, *, only: Sequence[str] | None = None, poll: float = 0.5) -> None:
+        """Claim queued runs from the store and work on them until the worker drains.
 
         Args:
-            executor: the name that runs were submitted under.
-            only: work on these runs alone.
-            poll: seconds between looks at the store while there is room for more.
+            only: ids of the runs to work on; all queued runs of the executor if ``None``.
+            poll: seconds between two looks at the store.
         """
         working: set[asyncio.Task[RunStatus | None]] = set()
         try:
@@ -400,7 +368,7 @@ class Worker:
                 self._wake.clear()
                 claim = None
                 if len(working) < self.record.concurrency:
-                    claim = await self._claim_next(executor, only)
+                    claim = await self._claim_next(only)
                 if claim is not None:
                     task = asyncio.get_running_loop().create_task(self.work_on(claim))
                     working.add(task)
@@ -414,15 +382,18 @@ class Worker:
             if working:
                 await asyncio.wait(working)
 
-    async def _claim_next(self, executor: str, only: Sequence[str] | None) -> Claim | None:
+    async def _claim_next(self, only: Sequence[str] | None) -> Claim | None:
         try:
             return await self._claimed(
                 self.parts.store.claim_next(
-                    executor, self.record.worker_id, lease=self.parts.settings.run.lease, only=only
+                    self.record.executor,
+                    self.record.worker_id,
+                    lease=self.parts.settings.run.lease,
+                    only=only,
                 )
             )
         except PartUnavailable as error:
-            self._store_away.begins(error)
+            self._store_outage.failed(error)
             await asyncio.sleep(BEAT)
             return None
 

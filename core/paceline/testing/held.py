@@ -22,6 +22,7 @@ from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
 from paceline.plugins.context import Context
 from paceline.plugins.hookspecs import Register, hookimpl
+from paceline.plugins.registry import Plugins
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -141,7 +142,7 @@ def _store(_options: NoOptions, context: Context) -> Store:
     url = SecretStr(f"sqlite+aiosqlite:///{folder.path / 'paceline.db'}")
     settings = context.settings
     sqlite = settings.model_copy(update={"store": settings.store.model_copy(update={"url": url})})
-    made = context.plugins.store("sqlite").make({}, replace(context, settings=sqlite), "store")
+    made = Plugins().store("sqlite").make({}, replace(context, settings=sqlite), "store")
 
     def unless_away(claim: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         async def claims(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from paceline.app import App
 from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_executor
 from paceline.settings.model import Settings
 from paceline.testing import held
 
@@ -31,8 +31,9 @@ def main(file: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     order = json.loads(file.read_text())
     settings = Settings.model_validate(order["settings"])
-    executor = make_executor(settings, plugins_with(order["modules"]))
-    return executor.serve(concurrency=order["concurrency"])
+    return App(settings, plugins=plugins_with(order["modules"])).serve(
+        concurrency=order["concurrency"]
+    )
 
 
 if __name__ == "__main__":

@@ -2,23 +2,22 @@
 
 import click
 
-from paceline.client.command_options import (
+from paceline.app import App
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     harmless,
     json_option,
     run_async,
-    settings_options,
 )
 from paceline.contracts.records import ENDED, Run
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@settings_options
+@app_options
 @json_option
-def cancel(*, runs: tuple[str, ...], loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+def cancel(*, runs: tuple[str, ...], app: App, as_json: bool) -> int:
     """Cancel each RUN: a run id, or a roadmap id for its newest run.
 
     A waiting run is cancelled at once; one that is being worked on stops within seconds. What
@@ -28,7 +27,7 @@ def cancel(*, runs: tuple[str, ...], loaded: Loaded, plugins: Plugins, as_json: 
     Example:
       paceline cancel learn-rust
     """
-    cancelled = run_async(_cancel(loaded, plugins, runs))
+    cancelled = run_async(_cancel(app, runs))
     if as_json:
         echo_json(
             {
@@ -55,18 +54,9 @@ def _outcome(before: Run, now: Run) -> str:
     return "cancelled" if now.status == "cancelled" else "its worker is asked to stop"
 
 
-async def _cancel(
-    loaded: Loaded, plugins: Plugins, given: tuple[str, ...]
-) -> list[tuple[Run, Run]]:
+async def _cancel(app: App, given: tuple[str, ...]) -> list[tuple[Run, Run]]:
     from paceline.cli.runs import find_runs
-    from paceline.client.client import Client
-    from paceline.runtime.parts import open_executor, open_store
 
-    settings = loaded.settings
-    async with (
-        open_store(settings, plugins) as store,
-        open_executor(settings, plugins) as executor,
-    ):
-        service = Client(settings, store, executor)
-        found = await find_runs(store, given)
-        return [(run, await service.cancel(run.run_id)) for run in found]
+    async with app.client() as client:
+        found = await find_runs(client.store, given)
+        return [(run, await client.cancel(run.run_id)) for run in found]

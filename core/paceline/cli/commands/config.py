@@ -2,15 +2,14 @@
 
 import click
 
-from paceline.client.command_options import (
+from paceline.app import App
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     echo_table,
     harmless,
     json_option,
-    settings_options,
 )
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 
 
 @click.group()
@@ -19,10 +18,10 @@ def config() -> None:
 
 
 @config.command()
-@settings_options
+@app_options
 @click.option("--changed", is_flag=True, help="Only what is not the default.")
 @json_option
-def show(*, loaded: Loaded, plugins: Plugins, changed: bool, as_json: bool) -> int:
+def show(*, app: App, changed: bool, as_json: bool) -> int:
     """Show every effective setting, its value and where it comes from.
 
     Flags win over environment variables, those over the file, and that over defaults.
@@ -38,7 +37,7 @@ def show(*, loaded: Loaded, plugins: Plugins, changed: bool, as_json: bool) -> i
 
     from paceline.settings.show import shown
 
-    rows = [one for one in shown(loaded, plugins) if not changed or one.origin != "default"]
+    rows = [one for one in shown(app.loaded, app.plugins) if not changed or one.origin != "default"]
     if as_json:
         echo_json(
             {"settings": [{"key": o.key, "value": o.value, "origin": o.origin} for o in rows]}

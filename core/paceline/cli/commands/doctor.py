@@ -5,26 +5,25 @@ from dataclasses import asdict
 
 import click
 
-from paceline.client.command_options import (
+from paceline.app import App
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     echo_table,
     harmless,
     json_option,
     run_async,
-    settings_options,
 )
 from paceline.contracts.finding import Finding, Level
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 from paceline.text import count
 
 _STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
 
 @click.command()
-@settings_options
+@app_options
 @json_option
-def doctor(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+def doctor(*, app: App, as_json: bool) -> int:
     """Check every part, and that the settings can hold.
 
     Reaches store, Redis, queue and provider, adds up the database connections of all
@@ -38,7 +37,7 @@ def doctor(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
     """
     from paceline.doctor.examine import examine
 
-    findings = run_async(examine(loaded.settings, plugins))
+    findings = run_async(examine(app.factory))
     wrong = sum(one.level == "wrong" for one in findings)
     if as_json:
         echo_json({"findings": [asdict(one) for one in findings], "wrong": wrong})

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from paceline.client.command_options import json_text, note, run_async, settings_options
+from paceline.app import App
+from paceline.client.terminal.app_options import app_options, json_text, note, run_async
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
 from paceline.errors import UsageError
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 from paceline.text import count
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ Format = Literal["markdown", "json"]
 
 @click.command()
 @click.argument("run")
-@settings_options
+@app_options
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
@@ -38,9 +37,7 @@ Format = Literal["markdown", "json"]
     help="A Markdown file for each concept, or one JSON document.",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there already.")
-def export(
-    *, run: str, loaded: Loaded, plugins: Plugins, to: Path | None, form: Format, force: bool
-) -> int:
+def export(*, run: str, app: App, to: Path | None, form: Format, force: bool) -> int:
     """Write what was generated in a RUN to files.
 
     RUN is a run id, or a roadmap id for its newest run. Of an unfinished run, what exists is
@@ -53,15 +50,14 @@ def export(
     """
     from paceline.cli.runs import find_run
     from paceline.client.render import Reader
-    from paceline.runtime.parts import open_store
 
     if to is None and form == "markdown":
         raise UsageError("--to: name the folder to write Markdown files to, as --to book")
 
     async def write() -> None:
-        async with open_store(loaded.settings, plugins) as store:
+        async with app.factory.open_store() as store:
             found = await find_run(store, run)
-            reader = Reader(loaded.settings, plugins)
+            reader = Reader(app.factory)
             if found.status not in ENDED or found.completed < found.total:
                 note(f"{found.completed} of {found.total} concepts are complete")
             if form == "markdown" and to is not None:

@@ -6,7 +6,7 @@ from typing import cast, get_args
 import click
 
 from paceline.cli.options import Option, options_of
-from paceline.client.command_options import echo_json, echo_table, harmless, json_option
+from paceline.client.terminal.app_options import echo_json, echo_table, harmless, json_option
 from paceline.errors import PacelineError, SettingsError
 from paceline.plugins.built_ins import Kind
 from paceline.plugins.registry import Broken, Plugins

@@ -2,17 +2,16 @@
 
 import click
 
-from paceline.client.command_options import (
+from paceline.app import App
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     harmless,
     json_option,
     note,
     run_async,
-    settings_options,
 )
-from paceline.plugins.registry import Plugins
 from paceline.runtime.recovery import Recovered
-from paceline.settings.load import Loaded
 
 _OUTCOMES = {
     "queued": "queued again",
@@ -22,9 +21,9 @@ _OUTCOMES = {
 
 
 @click.command()
-@settings_options
+@app_options
 @json_option
-def recover(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+def recover(*, app: App, as_json: bool) -> int:
     """Queue again, now, every run whose worker is gone.
 
     Workers do this by themselves, every few seconds; this is for when none of them runs, and
@@ -36,7 +35,7 @@ def recover(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
       paceline recover
       paceline recover --executor celery --json
     """
-    recovered, living = run_async(_recover(loaded, plugins))
+    recovered, living = run_async(_recover(app))
     if as_json:
         runs = [{"run_id": one.run_id, "status": one.status} for one in recovered]
         echo_json({"runs": runs, "running": living})
@@ -45,22 +44,21 @@ def recover(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
         click.echo(harmless(f"{one.run_id}  {_OUTCOMES.get(one.status, one.status)}"))
     if not recovered:
         working = f"; {living} are being worked on" if living else ""
-        note(f"no run of executor {loaded.settings.executor} lost its worker{working}")
+        note(f"no run of executor {app.settings.executor} lost its worker{working}")
     return 0
 
 
-async def _recover(loaded: Loaded, plugins: Plugins) -> tuple[list[Recovered], int]:
+async def _recover(app: App) -> tuple[list[Recovered], int]:
     """What was recovered, and how many runs have a living worker."""
-    from paceline.runtime.parts import open_executor, open_store
     from paceline.runtime.recovery import recover as recover_runs
 
-    settings = loaded.settings
-    async with (
-        open_store(settings, plugins) as store,
-        open_executor(settings, plugins) as executor,
-    ):
+    async with app.client() as client:
         recovered: list[Recovered] = []
-        while found := await recover_runs(store, settings, executor):  # some at a time
+        while found := await recover_runs(
+            client.store, app.settings, client.executor
+        ):  # some at a time
             recovered += found
-        running = [one for one in await store.orphans() if one.executor == settings.executor]
+        running = [
+            one for one in await client.store.orphans() if one.executor == app.settings.executor
+        ]
     return recovered, len(running)

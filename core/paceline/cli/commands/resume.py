@@ -1,82 +1,134 @@
-"""``paceline resume``."""
+"""``paceline resume``, and its old name ``paceline retry``."""
+
+from dataclasses import dataclass
 
 import click
 
+from paceline.app import App
 from paceline.client.client import Submitted
-from paceline.client.command_options import (
+from paceline.client.render import dead_letter_to_json
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     harmless,
     json_option,
     note,
     run_async,
-    settings_options,
 )
-from paceline.contracts.records import Run
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
+from paceline.contracts.records import ConceptState, ResumeOnly, Run
+from paceline.errors import UsageError
 
 _OUTCOMES: dict[Submitted, str] = {
     "created": "queued",
     "resumed": "queued again",
-    "attached": "unfinished already",
-    "complete": "complete: nothing is missing",
+    "attached": "already queued or running",
+    "complete": "complete, nothing to do",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Resumed:
+    """One run after the command.
+
+    Attributes:
+        run: the run as it is now.
+        submitted: what happened to it.
+        dead_letters: its concepts that had failed.
+        missing: number of concepts that were neither completed nor failed.
+    """
+
+    run: Run
+    submitted: Submitted
+    dead_letters: tuple[ConceptState, ...]
+    missing: int
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "run_id": self.run.run_id,
+            "roadmap_id": self.run.roadmap_id,
+            "status": self.run.status,
+            "submitted": self.submitted,
+            "missing": self.missing,
+            "dead_letters": [dead_letter_to_json(one) for one in self.dead_letters],
+        }
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@settings_options
+@click.option("--failed-only", is_flag=True, help="Generate only the concepts that failed.")
+@click.option(
+    "--missing-only",
+    is_flag=True,
+    help="Generate only the concepts that the run did not reach; failed ones stay failed.",
+)
+@app_options
 @json_option
-def resume(*, runs: tuple[str, ...], loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+def resume(
+    *, runs: tuple[str, ...], failed_only: bool, missing_only: bool, app: App, as_json: bool
+) -> int:
     """Queue each RUN again: a run id, or a roadmap id for its newest run.
 
-    What was saved stays; only what failed or is missing is generated.
+    Saved artifacts stay. Failed and missing concepts are generated, and the reasons of the
+    failures are shown. With --failed-only or --missing-only, every RUN must have ended; if one
+    has not, no RUN is queued.
 
     \b
     Examples:
       paceline resume learn-rust
       paceline resume learn-rust learn-sql --executor celery
+      paceline resume learn-rust --failed-only
     """
-    resumed, waiting = run_async(_resume(loaded, plugins, runs))
+    if failed_only and missing_only:
+        raise UsageError("--failed-only and --missing-only exclude each other: use neither or one")
+    only: ResumeOnly | None = "failed" if failed_only else "missing" if missing_only else None
+    resumed, waiting = run_async(_resume(app, runs, only))
     if as_json:
-        echo_json(
-            {
-                "runs": [
-                    {
-                        "run_id": run.run_id,
-                        "roadmap_id": run.roadmap_id,
-                        "status": run.status,
-                        "submitted": what,
-                    }
-                    for run, what in resumed
-                ]
-            }
-        )
+        echo_json({"runs": [one.to_json() for one in resumed]})
     else:
-        for run, what in resumed:
-            click.echo(harmless(f"{run.run_id}  {_OUTCOMES[what]}  {run.roadmap_id}"))
+        for one in resumed:
+            _print(one)
     if waiting:
         note(
-            "no worker runs, so they wait: start `paceline worker`, or call `paceline run FILE` "
-            "with the roadmap's file"
+            "no worker is running, so the runs wait: start `paceline worker`, or call "
+            "`paceline run FILE` with the roadmap's file"
         )
     return 0
 
 
-async def _resume(
-    loaded: Loaded, plugins: Plugins, given: tuple[str, ...]
-) -> tuple[list[tuple[Run, Submitted]], bool]:
-    from paceline.cli.runs import find_runs
-    from paceline.client.client import Client
-    from paceline.runtime.parts import open_executor, open_store, open_telemetry
+def _print(one: _Resumed) -> None:
+    counts = ""
+    if one.submitted == "resumed" and (one.dead_letters or one.missing):
+        counts = f" ({len(one.dead_letters)} failed, {one.missing} missing)"
+    line = f"{one.run.run_id}  {_OUTCOMES[one.submitted]}{counts}  {one.run.roadmap_id}"
+    click.echo(harmless(line))
+    for letter in one.dead_letters:
+        reason = letter.reason or "unknown reason"
+        click.echo(harmless(f"  {letter.concept_id}: {reason} ({letter.attempts} attempts)"))
 
-    settings = loaded.settings
-    async with (
-        open_store(settings, plugins) as store,
-        open_executor(settings, plugins) as executor,
-        open_telemetry(settings, plugins) as telemetry,
-    ):
-        service = Client(settings, store, executor, telemetry)
-        resumed = [await service.resume(run.run_id) for run in await find_runs(store, given)]
-        workers = [one for one in await store.workers() if one.executor == settings.executor]
-    return resumed, not workers and any(run.status == "queued" for run, _ in resumed)
+
+async def _resume(
+    app: App, given: tuple[str, ...], only: ResumeOnly | None
+) -> tuple[list[_Resumed], bool]:
+    from paceline.cli.runs import find_runs
+
+    async with app.client() as client:
+        found = await find_runs(client.store, given)
+        if only is not None:
+            for run in found:
+                await client.check_resumable(run, only)
+        resumed: list[_Resumed] = []
+        for run in found:
+            states = await client.store.concepts(run.run_id)
+            now, submitted = await client.resume(run.run_id, only=only)
+            resumed.append(
+                _Resumed(
+                    now,
+                    submitted,
+                    tuple(state for state in states if state.status == "failed"),
+                    sum(state.status in ("pending", "skipped") for state in states),
+                )
+            )
+        workers = [
+            one for one in await client.store.workers() if one.executor == app.settings.executor
+        ]
+    return resumed, not workers and any(one.run.status == "queued" for one in resumed)

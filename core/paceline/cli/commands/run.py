@@ -5,28 +5,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from paceline.app import App
 from paceline.cli.sharing import share_options
-from paceline.client.command_options import (
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     json_option,
     note,
     run_async,
-    settings_options,
 )
-from paceline.client.roadmap_files import read_roadmaps, roadmap_files
+from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
 from paceline.contracts.share import EQUAL, Share
-from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Roadmap
-from paceline.settings.load import Loaded
 from paceline.text import count
 
 if TYPE_CHECKING:
-    from paceline.client.generate import Generation
+    from paceline.client.terminal.generate import Generation
 
 
 @click.command()
 @roadmap_files
-@settings_options
+@app_options
 @click.option("--new", is_flag=True, help="Start other runs, even of roadmaps that have one.")
 @click.option(
     "--workers",
@@ -40,8 +39,7 @@ if TYPE_CHECKING:
 def run(
     *,
     files: tuple[Path, ...],
-    loaded: Loaded,
-    plugins: Plugins,
+    app: App,
     new: bool,
     workers: int,
     share: Share,
@@ -63,8 +61,7 @@ def run(
       paceline run roadmaps/*.json --executor celery --workers 1
     """
     return generate(
-        loaded,
-        plugins,
+        app,
         read_roadmaps(files),
         new=new,
         workers=workers,
@@ -74,8 +71,7 @@ def run(
 
 
 def generate(
-    loaded: Loaded,
-    plugins: Plugins,
+    app: App,
     roadmaps: list[Roadmap],
     *,
     new: bool = False,
@@ -84,31 +80,31 @@ def generate(
     as_json: bool = False,
 ) -> int:
     """Generate roadmaps, show how it goes and what came of it; returns the exit code."""
-    from paceline.client.generate import Generation
-    from paceline.client.progress_display import board
+    from paceline.client.terminal.generate import Generation
+    from paceline.client.terminal.progress_display import display
 
-    shown = board(as_json=as_json, steps=len(loaded.settings.run.steps))
-    generation = Generation(loaded, plugins, roadmaps, shown, new=new, workers=workers, share=share)
+    shown = display(as_json=as_json, steps=len(app.settings.run.steps))
+    generation = Generation(app, roadmaps, shown, new=new, workers=workers, share=share)
     run_async(generation.go())
     return told(generation, as_json=as_json)
 
 
 def told(generation: "Generation", *, as_json: bool = False) -> int:
     """Tell what came of a generation; returns the exit code."""
-    from paceline.client.results import exit_code, print_table
+    from paceline.client.terminal.results import exit_code, print_table
 
     code = generation.code or exit_code([result.run.status for result in generation.results])
-    peaks = generation.board.peaks
+    peaks = generation.display.peaks
     if as_json:
         echo_json(
             {
                 "runs": [result.to_json() for result in generation.results],
                 "peaks": {
-                    "roadmaps": peaks.roadmaps,
+                    "roadmaps": peaks.roadmaps_active,
                     "concepts": peaks.concepts,
                     "calls": peaks.calls,
                     "connections": peaks.connections,
-                    "events_per_second": round(peaks.events, 1),
+                    "events_per_second": round(peaks.events_per_second, 1),
                 },
                 "exit_code": code,
             }
@@ -117,11 +113,11 @@ def told(generation: "Generation", *, as_json: bool = False) -> int:
     print_table(generation.results)
     if generation.code:
         note("stopped; the same command again goes on at the first missing artifact")
-    if peaks.roadmaps:
+    if peaks.roadmaps_active:
         click.echo(
-            f"At the peak {_were(peaks.roadmaps, 'roadmap')} active at once, and "
+            f"At the peak {_were(peaks.roadmaps_active, 'roadmap')} active at once, and "
             f"{_were(peaks.concepts, 'concept')} in flight within "
-            f"{'it' if peaks.roadmaps == 1 else 'them'}."
+            f"{'it' if peaks.roadmaps_active == 1 else 'them'}."
         )
     return code
 

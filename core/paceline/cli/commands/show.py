@@ -5,26 +5,25 @@ from typing import get_args
 
 import click
 
-from paceline.client.command_options import (
+from paceline.app import App
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     echo_table,
     harmless,
     json_option,
     note,
     run_async,
-    settings_options,
 )
 from paceline.contracts.records import Run, RunStatus
 from paceline.contracts.store import Store
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 
 
 @click.command()
 @click.argument("run", required=False)
 @click.argument("concept", required=False)
 @click.argument("step", required=False)
-@settings_options
+@app_options
 @click.option(
     "--status",
     "statuses",
@@ -47,8 +46,7 @@ def show(
     run: str | None,
     concept: str | None,
     step: str | None,
-    loaded: Loaded,
-    plugins: Plugins,
+    app: App,
     statuses: tuple[RunStatus, ...],
     roadmap: str | None,
     limit: int,
@@ -66,19 +64,16 @@ def show(
       paceline show learn-rust ownership quiz
     """
     from paceline.cli.commands.show_run import show_concept, show_run
-    from paceline.runtime.parts import open_store
 
     async def look() -> None:
-        async with open_store(loaded.settings, plugins) as store:
+        async with app.factory.open_store() as store:
             if run is None:
                 page = await _page(store, statuses, roadmap, limit, before)
                 _print_runs(page, as_json=as_json, limit=limit)
             elif concept is None:
-                await show_run(store, loaded.settings, run, as_json=as_json)
+                await show_run(store, app.settings, run, as_json=as_json)
             else:
-                await show_concept(
-                    store, loaded.settings, plugins, (run, concept, step), as_json=as_json
-                )
+                await show_concept(store, app.factory, (run, concept, step), as_json=as_json)
 
     run_async(look())
     return 0

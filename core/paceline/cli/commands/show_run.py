@@ -7,12 +7,12 @@ import click
 
 from paceline.cli.runs import find_run
 from paceline.client.cluster_status import run_to_json
-from paceline.client.command_options import console, echo_json, echo_table, harmless
 from paceline.client.render import Reader, artifact_to_json, concept_to_json, in_order
+from paceline.client.terminal.app_options import console, echo_json, echo_table, harmless
 from paceline.contracts.records import Artifact, ConceptState, Run
 from paceline.contracts.store import Store
 from paceline.errors import UsageError
-from paceline.plugins.registry import Plugins
+from paceline.runtime.parts import PartFactory
 from paceline.settings.model import Settings
 from paceline.text import count, nearest, plain
 
@@ -63,8 +63,7 @@ async def show_run(store: Store, settings: Settings, given: str, *, as_json: boo
 
 async def show_concept(
     store: Store,
-    settings: Settings,
-    plugins: Plugins,
+    factory: PartFactory,
     place: tuple[str, str, str | None],
     *,
     as_json: bool,
@@ -73,8 +72,7 @@ async def show_concept(
 
     Args:
         store: where it is kept.
-        settings: the effective settings.
-        plugins: where steps come from.
+        factory: makes the steps.
         place: run, concept, and step or ``None`` for all.
         as_json: print JSON.
 
@@ -89,7 +87,7 @@ async def show_concept(
         hint = nearest(concept_id, list(names)) if len(names) <= MOST_NAMED else ""
         raise UsageError(f"run {run.run_id} has no concept {concept_id!r}{hint}")
     state = next(one for one in await store.concepts(run.run_id) if one.concept_id == concept_id)
-    reader = Reader(settings, plugins)
+    reader = Reader(factory)
     found = reader.ordered(await store.artifacts(run.run_id, concept_id=concept_id, step=step))
     if step is not None and not found:
         existing = (await store.artifact_steps(run.run_id)).get(concept_id, frozenset())

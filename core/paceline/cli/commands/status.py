@@ -4,28 +4,27 @@ from collections.abc import Sequence
 
 import click
 
+from paceline.app import App
 from paceline.client.cluster_status import ClusterStatus, WorkerStatus
-from paceline.client.command_options import (
+from paceline.client.terminal.app_options import (
+    app_options,
     echo_json,
     echo_table,
     harmless,
     json_option,
     run_async,
-    settings_options,
     warn,
 )
 from paceline.contracts.records import Run
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 
 #: Unfinished runs that the table lists.
 SHOWN_RUNS = 20
 
 
 @click.command()
-@settings_options
+@app_options
 @json_option
-def status(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
+def status(*, app: App, as_json: bool) -> int:
     """Show both layers: roadmaps active on workers, and what each has in flight.
 
     A worker's concurrency counts roadmaps; the strategy decides how many concepts of each are
@@ -36,7 +35,7 @@ def status(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
       paceline status
       paceline status --json
     """
-    view = run_async(_look(loaded, plugins))
+    view = run_async(_look(app))
     if as_json:
         echo_json(view.to_json())
     else:
@@ -46,16 +45,11 @@ def status(*, loaded: Loaded, plugins: Plugins, as_json: bool) -> int:
     return 1 if view.unreachable else 0
 
 
-async def _look(loaded: Loaded, plugins: Plugins) -> ClusterStatus:
+async def _look(app: App) -> ClusterStatus:
     from paceline.client.cluster_status import cluster_status
-    from paceline.runtime.parts import open_executor, open_store
 
-    settings = loaded.settings
-    async with (
-        open_store(settings, plugins) as store,
-        open_executor(settings, plugins) as executor,
-    ):
-        return await cluster_status(store, executor)
+    async with app.client() as client:
+        return await cluster_status(client.store, client.executor)
 
 
 def _print(view: ClusterStatus) -> None:

@@ -9,17 +9,27 @@ from typing import Protocol, TypeVar, cast
 
 import click
 
-from paceline.client.command_options import harmless, json_text, note, run_async, settings_options
-from paceline.client.follow import follow
-from paceline.client.progress_display import Board, PlainBoard, TerminalBoard, look_for_ever
-from paceline.client.stdout import Stdout
+from paceline.app import App
+from paceline.client.client import Client
+from paceline.client.terminal.app_options import (
+    app_options,
+    harmless,
+    json_text,
+    note,
+    run_async,
+)
+from paceline.client.terminal.progress_display import (
+    Display,
+    PlainDisplay,
+    TerminalDisplay,
+    look_for_ever,
+)
+from paceline.client.terminal.stdout import Stdout
 from paceline.client.totals import Totals
-from paceline.contracts.events import LOST, Event, EventBus, StreamPosition
+from paceline.contracts.events import LOST, Event, StreamPosition
 from paceline.contracts.records import Run, RunStatus
 from paceline.contracts.store import Store
 from paceline.errors import UsageError, first_cause
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
 from paceline.tasks import cancel_and_wait
 
 W = TypeVar("W")
@@ -32,7 +42,7 @@ LOOK_EVERY = 1.0
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
-@settings_options
+@app_options
 @click.option(
     "--url",
     metavar="URL",
@@ -52,8 +62,7 @@ LOOK_EVERY = 1.0
 def watch(
     *,
     runs: tuple[str, ...],
-    loaded: Loaded,
-    plugins: Plugins,
+    app: App,
     url: str | None,
     after: str | None,
     as_json: bool,
@@ -73,13 +82,13 @@ def watch(
         raise UsageError(
             "--after takes EPOCH-OFFSET, as 1760000000000000-42, and exactly one RUN to go on with"
         )
-    following = _Following(runs, after, as_json=as_json, steps=len(loaded.settings.run.steps))
+    following = _Following(runs, after, as_json=as_json, steps=len(app.settings.run.steps))
     if url is not None:
         return run_async(following.server(url, os.environ.get("PACELINE_TOKEN")))
-    return run_async(following.store(loaded, plugins))
+    return run_async(following.store(app))
 
 
-class LineBoard(PlainBoard):
+class LineDisplay(PlainDisplay):
     """A line for each concept that is finished, for pipes and logs."""
 
     def event(self, event: Event) -> None:
@@ -92,7 +101,7 @@ class LineBoard(PlainBoard):
             click.echo(harmless(line.replace("\n", " ")))
 
 
-class JsonBoard(Board):
+class JsonDisplay(Display):
     """Each event as it is on the wire, one per line."""
 
     def event(self, event: Event) -> None:
@@ -133,19 +142,15 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """The store, and the bus where it reaches us."""
+    """A client of this machine's store and bus."""
 
-    store: Store
-    bus: EventBus | None
+    client: Client
 
     def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
-        return follow(self.store, self.bus, run_id, after=after)
+        return self.client.follow(run_id, after=after)
 
     async def totals(self) -> Totals:
-        totals = Totals()
-        for worker in await self.store.workers():
-            totals.add(worker.figures, worker.pool_max)
-        return totals
+        return Totals.over(await self.client.store.workers())
 
 
 @dataclass(slots=True)
@@ -166,18 +171,16 @@ class _Following:
     steps: int
     ended: list[RunStatus] = field(default_factory=list[RunStatus])
 
-    async def store(self, loaded: Loaded, plugins: Plugins) -> int:
+    async def store(self, app: App) -> int:
         """Follow runs of the store; returns the exit code."""
         from paceline.cli.runs import find_runs
-        from paceline.runtime.parts import open_bus, open_store
 
-        settings = loaded.settings
-        async with open_store(settings, plugins) as store, open_bus(settings, plugins) as bus:
+        async with app.client() as client:
+            store = client.store
             runs = await find_runs(store, self.given) if self.given else await _unfinished(store)
             if runs:
                 await _say_who_works(store, runs)
-            # A bus in this process's memory hears nothing of other processes: the store is asked.
-            return await self._show(_Here(store, bus if bus.shared else None), runs)
+            return await self._show(_Here(client), runs)
 
     async def server(self, url: str, token: str | None) -> int:
         """Follow runs of a server; returns the exit code."""
@@ -191,41 +194,41 @@ class _Following:
             return await self._show(server, runs)
 
     async def _show(self, source: Source, runs: Sequence[Watched]) -> int:
-        from paceline.client.generate import until_signalled
-        from paceline.client.results import exit_code
+        from paceline.client.terminal.generate import until_signalled
+        from paceline.client.terminal.results import exit_code
 
         if not runs:
             note("no run is unfinished; `paceline show` lists those that ended")
             return 0
-        board = (
-            JsonBoard()
+        display = (
+            JsonDisplay()
             if self.as_json
-            else TerminalBoard(self.steps)
+            else TerminalDisplay(self.steps)
             if sys.stdout.isatty()
-            else LineBoard()
+            else LineDisplay()
         )
-        with board:
-            following = asyncio.create_task(self._follow(source, runs, board))
+        with display:
+            following = asyncio.create_task(self._follow(source, runs, display))
             signalled = await until_signalled(following)
         return signalled or exit_code(self.ended)
 
-    async def _follow(self, source: Source, runs: Sequence[Watched], board: Board) -> None:
+    async def _follow(self, source: Source, runs: Sequence[Watched], display: Display) -> None:
         """Show all of them until the last has ended."""
         for run in runs:
-            board.add(run.run_id, run.title, run.total)
-        looking = asyncio.create_task(look_for_ever(source.totals, board, LOOK_EVERY))
+            display.add(run.run_id, run.title, run.total)
+        looking = asyncio.create_task(look_for_ever(source.totals, display, LOOK_EVERY))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run in runs:
-                    tasks.create_task(self._one(source, run.run_id, board))
+                    tasks.create_task(self._one(source, run.run_id, display))
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
         finally:
             await cancel_and_wait(looking)
 
-    async def _one(self, source: Source, run_id: str, board: Board) -> None:
+    async def _one(self, source: Source, run_id: str, display: Display) -> None:
         async for event in source.follow(run_id, after=self.after):
-            board.event(event)
+            display.event(event)
             Stdout.end_if_unread()
             if event.terminal:
                 self.ended.append(cast("RunStatus", event.status))

@@ -2,20 +2,19 @@
 
 import click
 
-from paceline.client.command_options import settings_options
-from paceline.client.terminal import show_log
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded
+from paceline.app import App
+from paceline.client.terminal.app_options import app_options
+from paceline.client.terminal.output import show_log
 
 
 @click.command()
-@settings_options
+@app_options
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 10_000),
     help="Roadmaps at once, instead of the executor's setting.",
 )
-def worker(*, loaded: Loaded, plugins: Plugins, concurrency: int | None) -> int:
+def worker(*, app: App, concurrency: int | None) -> int:
     """Work on queued runs until stopped.
 
     SIGTERM or Ctrl-C lets calls in flight end within run.grace seconds, saves what they bring
@@ -27,7 +26,6 @@ def worker(*, loaded: Loaded, plugins: Plugins, concurrency: int | None) -> int:
       paceline worker
       paceline worker --executor celery --concurrency 8
     """
-    from paceline.runtime.parts import make_executor
 
     show_log(verbose=True)
-    return make_executor(loaded.settings, plugins).serve(concurrency=concurrency)
+    return app.serve(concurrency=concurrency)

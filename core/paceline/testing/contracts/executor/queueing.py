@@ -3,7 +3,6 @@
 import signal
 
 from paceline.errors import PartUnavailable
-from paceline.runtime.parts import open_executor
 from paceline.testing.contracts.contract import when
 from paceline.testing.contracts.executor.base import ExecutorScenarios
 from paceline.testing.contracts.executor.site import Site
@@ -27,8 +26,8 @@ class ExecutorQueueing(ExecutorScenarios):
         """Lost run: the queue outlives the client, and waits for a worker."""
 
         async def scenario(site: Site) -> None:
-            async with open_executor(site.settings, site.plugins) as client:
-                site.executor = client
+            async with site.app.client() as client:
+                site.client = client
                 runs = [await site.submit(name) for name in ("first", "second")]
             site.folder.open(EVERYTHING)
             worker = site.worker()
@@ -76,8 +75,8 @@ class ExecutorQueueing(ExecutorScenarios):
 
         async def scenario(site: Site) -> None:
             cancelled, other = [await site.submit(name) for name in ("cancelled", "other")]
-            await site.service.cancel(cancelled)
-            await site.service.cancel(cancelled)  # once more is no fault
+            await site.client.cancel(cancelled)
+            await site.client.cancel(cancelled)  # once more is no fault
             site.folder.open(EVERYTHING)
             worker = site.worker()
             await site.completed("cancelling one run lost another one", other, by=worker)
@@ -130,7 +129,7 @@ class ExecutorQueueing(ExecutorScenarios):
         """The small promises: `check` is one line, `queued` a count, `close` may come twice."""
 
         async def scenario(site: Site) -> None:
-            async with open_executor(site.settings, site.plugins) as executor:
+            async with site.app.open_executor() as executor:
                 assert executor.concurrency >= 1, "`concurrency` is the runs of one worker at once"
                 assert executor.processes >= 1, "`processes` is what one `serve` starts"
                 assert len((await executor.check()).splitlines()) <= 1, "`check` is one line"

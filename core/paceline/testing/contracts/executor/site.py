@@ -14,12 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from paceline.app import App
 from paceline.client.client import Client
 from paceline.contracts.executor import Executor
 from paceline.contracts.store import Store
-from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import parse_roadmap
-from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.model import Settings
 from paceline.testing import held
 from paceline.testing.held import Folder, What
@@ -85,20 +84,28 @@ class Site:
     """What a scenario speaks of."""
 
     folder: Folder
-    settings: Settings
+    app: App
+    client: Client
     given: Mapping[str, Any]
     modules: Sequence[str]
-    plugins: Plugins
-    store: Store
-    executor: Executor
     patience: float
     opened: AsyncExitStack
     workers: list[WorkerProcess] = field(default_factory=list[WorkerProcess])
 
     @property
-    def service(self) -> Client:
-        """What a user asks."""
-        return Client(self.settings, self.store, self.executor)
+    def settings(self) -> Settings:
+        """The settings of every process."""
+        return self.app.settings
+
+    @property
+    def store(self) -> Store:
+        """The client's store."""
+        return self.client.store
+
+    @property
+    def executor(self) -> Executor:
+        """The client's executor."""
+        return self.client.executor
 
     async def submit(self, name: str, concepts: int = 1) -> str:
         """Submit a roadmap of that name, and return the id of its run."""
@@ -106,7 +113,7 @@ class Site:
         module = {"module_id": "m", "name": "M", "concepts": members}
         stage = {"stage_id": "s", "name": "S", "modules": [module]}
         data = {"roadmap_id": name, "title": name, "stages": [stage]}
-        run, _ = await self.service.submit(parse_roadmap(data, source=name))
+        run, _ = await self.client.submit(parse_roadmap(data, source=name))
         return run.run_id
 
     def worker(self, concurrency: int = 1) -> WorkerProcess:
@@ -211,18 +218,16 @@ async def a_site(
     async with AsyncExitStack() as stack:
         path = Path(stack.enter_context(TemporaryDirectory(prefix="paceline-")))
         settings_given = whole(given, executor, path)
-        settings, plugins = Settings.model_validate(settings_given), plugins_with(modules)
-        store = await stack.enter_async_context(open_store(settings, plugins))
-        client = await stack.enter_async_context(open_executor(settings, plugins))
+        settings = Settings.model_validate(settings_given)
+        app = App(settings, plugins=plugins_with(modules))
+        client = await stack.enter_async_context(app.client())
         opened = await stack.enter_async_context(AsyncExitStack())
         yield Site(
             folder=Folder(path),
-            settings=settings,
+            app=app,
+            client=client,
             given=settings_given,
             modules=modules,
-            plugins=plugins,
-            store=store,
-            executor=client,
             patience=patience,
             opened=opened,
         )

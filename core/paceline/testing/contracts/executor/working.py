@@ -56,7 +56,7 @@ class ExecutorWorking(ExecutorScenarios):
             await site.until(lambda: bool(site.calls("began")), why, by=worker)
             first = site.calls("began")[0].partition(".")[0]
             busy, waiting = (run, following) if first == "held" else (following, run)
-            await site.service.cancel(busy)
+            await site.client.cancel(busy)
             site.folder.open("held" if first == "next" else "next")
 
             async def cancelled() -> bool:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import click
 
 from paceline.client.client import Submitted
-from paceline.client.terminal import console, harmless
+from paceline.client.terminal.output import console, harmless, note
 from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
+from paceline.contracts.share import EQUAL, Share
 from paceline.contracts.store import Store
 from paceline.text import count
 
@@ -148,3 +149,10 @@ def _reasons(result: Result) -> list[str]:
     if run.status in ENDED and run.status != "completed":
         lines.append("  the same command again goes on with what is missing")
     return [harmless(line) for line in lines]
+
+
+def note_kept(run: Run, share: Share) -> None:
+    """Say if an existing run keeps another tenant or weight than the command asked for."""
+    if share not in (EQUAL, run.share):
+        kept = str(run.share) or "no tenant, weight 1"
+        note(f"{run.title}: run {run.run_id} keeps its own tenant and weight: {kept}")

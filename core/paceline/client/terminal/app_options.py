@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from paceline.client.terminal import (
+from paceline.client.terminal.output import (
     console,
     echo_json,
     echo_table,
@@ -29,7 +29,7 @@ __all__ = [
     "note",
     "pairs",
     "run_async",
-    "settings_options",
+    "app_options",
     "warn",
 ]
 
@@ -52,10 +52,10 @@ def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> d
     return found
 
 
-def settings_options(command: Callable[..., R]) -> Callable[..., R]:
+def app_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add the options that choose settings.
 
-    The command gets ``loaded`` (the settings and their origins) and ``plugins`` instead.
+    The command receives an ``App`` as ``app`` instead.
     """
 
     @click.option(
@@ -78,7 +78,7 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
         help="Lines on stderr: plain text, or JSON with ids of run and concept.",
     )
     @wraps(command)
-    def with_settings(
+    def with_app(
         *args: Any,
         config: Path | None,
         assignments: tuple[str, ...],
@@ -87,8 +87,8 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
         log_format: str | None,
         **kwargs: Any,
     ) -> R:
-        from paceline.plugins.registry import Plugins
-        from paceline.settings.load import Value, load_settings, parse_assignment
+        from paceline.app import App
+        from paceline.settings.load import Value, parse_assignment
 
         flags = [parse_assignment(text) for text in assignments]
         if strategy is not None:
@@ -97,15 +97,14 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
             flags.append(Value(("executor",), executor, "--executor"))
         if log_format is not None:
             flags.append(Value(("log", "format"), log_format, "--log-format"))
-        plugins = Plugins()
-        loaded = load_settings(plugins, config=config, flags=flags)
-        if loaded.settings.log.format == "json":
-            log_as_json(loaded.settings)
-        for broken in plugins.broken:
+        app = App.load(config, flags)
+        if app.settings.log.format == "json":
+            log_as_json(app.settings)
+        for broken in app.plugins.broken:
             warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
-        return command(*args, loaded=loaded, plugins=plugins, **kwargs)
+        return command(*args, app=app, **kwargs)
 
-    return with_settings
+    return with_app
 
 
 def json_option(command: Callable[..., R]) -> Callable[..., R]:

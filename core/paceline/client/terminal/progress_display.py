@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.client.terminal import harmless
+from paceline.client.terminal.output import harmless
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PartUnavailable
@@ -28,12 +28,12 @@ LINE_EVERY = 2.0
 
 
 @dataclass(slots=True)
-class Board:
+class Display:
     """Where progress is shown; this one shows nothing, for ``--json``."""
 
     peaks: Totals = field(default_factory=Totals)
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(
@@ -55,7 +55,7 @@ class Board:
         self.peaks.raise_to(totals)
 
 
-class PlainBoard(Board):
+class PlainDisplay(Display):
     """Lines that a log can keep: each run's beginning and end, and figures now and then."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class PlainBoard(Board):
             click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}")
 
 
-class TerminalBoard(Board):
+class TerminalDisplay(Display):
     """One bar per roadmap, which moves with each artifact, and a line with both layers."""
 
     def __init__(self, steps: int) -> None:
@@ -120,7 +120,7 @@ class TerminalBoard(Board):
             Group(self._bars, self._line), console=Console(highlight=False), refresh_per_second=8
         )
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "Display":
         self._live.start()
         return self
 
@@ -165,31 +165,31 @@ class TerminalBoard(Board):
         self._line.plain = totals.sentence()
 
 
-def board(*, as_json: bool, steps: int) -> Board:
+def display(*, as_json: bool, steps: int) -> Display:
     """The board that fits where the output goes; ``steps`` artifacts make a concept."""
     if as_json:
-        return Board()
+        return Display()
     if sys.stdout.isatty():
-        return TerminalBoard(steps)
-    return PlainBoard()
+        return TerminalDisplay(steps)
+    return PlainDisplay()
 
 
 async def look_for_ever(
-    figures: Callable[[], Awaitable[Totals]], board: Board, every: float
+    figures: Callable[[], Awaitable[Totals]], display: Display, every: float
 ) -> None:
-    """Show figures, and tell once where they cannot be had.
+    """Show figures again and again; log once if they are not available.
 
     Args:
-        figures: gives them.
-        board: where they are shown.
+        figures: returns the figures of this moment.
+        display: shows them.
         every: seconds between two looks.
     """
-    away = OutageLog(log, "it is asked again")
+    outage = OutageLog(log, "trying again")
     while True:
         try:
-            board.figures(await figures())
+            display.figures(await figures())
         except PartUnavailable as error:
-            away.begins(error)
+            outage.failed(error)
         else:
-            away.ends()
+            outage.recovered()
         await asyncio.sleep(every)

@@ -112,7 +112,7 @@ def show_log(*, verbose: bool) -> None:
 
 def log_as_json(settings: "Settings") -> None:
     """From here on each line on stderr is a JSON object, those of libraries too."""
-    from paceline.client.json_log import json_lines
+    from paceline.client.terminal.json_log import json_lines
 
     root = logging.getLogger()
     for earlier in [one for one in root.handlers if one.name == _JSON]:

@@ -1,0 +1,130 @@
+"""The heartbeat of a worker: it reports, renews leases, and learns what changed."""
+
+import asyncio
+import logging
+from typing import Literal, NoReturn, Protocol
+
+import psutil
+
+from paceline.contracts.records import Figures, WorkerRecord
+from paceline.errors import PacelineError, PartUnavailable
+from paceline.runtime.outage_log import OutageLog
+from paceline.runtime.parts import Parts
+
+log = logging.getLogger("paceline.worker")
+
+#: Maximum number of seconds between beats: it bounds how late a cancel request arrives and a
+#: dead neighbour is noticed.
+BEAT = 2.0
+#: Minimum number of beats within one lease: two of them may be late or lost.
+BEATS_IN_A_LEASE = 4
+#: Number of beats between two searches for runs without an owner.
+RECOVER_EVERY = 3
+
+#: Why a run is stopped.
+Stop = Literal["cancelled", "deadline", "lost", "stopped"]
+
+
+class RunStopper(Protocol):
+    """What the heartbeat needs of its worker."""
+
+    def stop_run(self, run_id: str, why: Stop) -> None:
+        """Stop one run if the worker works on it."""
+        ...
+
+    def stop_runs(self, why: Stop) -> None:
+        """Stop every run of the worker."""
+        ...
+
+    async def recover(self) -> None:
+        """Queue the runs again that have lost their worker."""
+        ...
+
+
+class Heartbeat:
+    """Beats for one worker.
+
+    Args:
+        parts: the worker's parts.
+        record: the worker's record.
+        worker: the worker, which stops runs.
+        store_outage: logs that the store is unreachable.
+    """
+
+    def __init__(
+        self, parts: Parts, record: WorkerRecord, worker: RunStopper, store_outage: OutageLog
+    ) -> None:
+        self._parts = parts
+        self._record = record
+        self._worker = worker
+        self._store_outage = store_outage
+        self._beaten_at = asyncio.get_running_loop().time()
+        self._events_at_beat = 0
+        self._failure: PacelineError | None = None
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        # At once: a worker that replaces a killed one continues the runs of that one.
+        await self._worker.recover()
+        beats = 0
+        every = min(BEAT, self._parts.settings.run.lease / BEATS_IN_A_LEASE)
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await self._beat()
+            except PacelineError as error:
+                self._store_outage.failed(error)
+                self._failure = error
+                self._stop_lapsed_runs()
+                continue
+            self._failure = None
+            self._store_outage.recovered()
+            beats += 1
+            if beats % RECOVER_EVERY == 0:
+                await self._worker.recover()
+
+    async def until_cut_off(self, seconds: float) -> NoReturn:
+        """Wait until the store has accepted no beat for ``seconds``.
+
+        Raises:
+            PartUnavailable: the store accepts no writes, although reads may succeed.
+        """
+        while True:
+            await asyncio.sleep(BEAT)
+            silent = asyncio.get_running_loop().time() - self._beaten_at
+            if self._failure is not None and silent > seconds:
+                raise PartUnavailable(str(self._failure))
+
+    async def _beat(self) -> None:
+        answer = await self._parts.store.beat(
+            self._record.worker_id, self.figures(), lease=self._parts.settings.run.lease
+        )
+        self._beaten_at = asyncio.get_running_loop().time()
+        self._events_at_beat = self._parts.gauges.events
+        for run_id in answer.lost | answer.cancelled:
+            self._worker.stop_run(run_id, "lost" if run_id in answer.lost else "cancelled")
+
+    def _stop_lapsed_runs(self) -> None:
+        """Stop paying for runs that another worker may own by now."""
+        silent = asyncio.get_running_loop().time() - self._beaten_at
+        if silent > self._parts.settings.run.lease:
+            self._worker.stop_runs("lost")
+
+    def figures(self) -> Figures:
+        """What the process is doing now."""
+        gauges, pool = self._parts.gauges, self._parts.store.pool()
+        seconds = max(asyncio.get_running_loop().time() - self._beaten_at, 0.1)
+        return Figures(
+            runs=tuple(sorted(gauges.runs)),
+            concepts=gauges.concepts,
+            calls=gauges.calls,
+            connections=pool.in_use,
+            connections_peak=pool.peak,
+            checkout_waits=pool.waits,
+            checkout_timeouts=pool.timeouts,
+            busy_waits=pool.busy,
+            events=gauges.events,
+            events_per_second=(gauges.events - self._events_at_beat) / seconds,
+            strategy=self._parts.strategy.explain(),
+            rss=psutil.Process().memory_info().rss,
+        )
