@@ -123,13 +123,14 @@ def _is_unicode(roadmap: Roadmap) -> bool:
     return True
 
 
-def load_roadmap(path: Path) -> Roadmap:
+def load_roadmap(path: str | Path) -> Roadmap:
     """Read a roadmap from a ``.json``, ``.yaml`` or ``.yml`` file.
 
     Raises:
         RoadmapError: the roadmap is invalid; it names every fault with its path.
         UsageError: the file cannot be read.
     """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
