@@ -104,7 +104,7 @@ def test_a_provider_that_never_returns_fails_the_run_with_the_reason(tmp_path: P
             run_id = await it.submit(12)
             run = await it.ended(run_id)
             assert (run.status, run.reason) == ("failed", "12 of 12 concepts failed")
-            states = await it.service.store.concepts(run_id)
+            states = await it.client.store.concepts(run_id)
             assert all("cannot be reached" in (state.reason or "") for state in states)
 
     asyncio.run(scenario())

@@ -80,8 +80,8 @@ async def seen(
     async with rig(provider, settings=settings) as it:
         it.worker.parts = replace(it.worker.parts, telemetry=telemetry)
         telemetry.watch(it.worker.parts.gauges, it.store.pool)
-        told = replace(it, service=replace(it.service, telemetry=telemetry))
-        yield Seen(told, exporter, reader, tracers)
+        it.client.telemetry = telemetry
+        yield Seen(it, exporter, reader, tracers)
 
 
 def said(span: ReadableSpan, key: str) -> object:
@@ -191,7 +191,7 @@ def test_a_callers_trace_and_the_runs_link_to_each_other() -> None:
     async def scenario() -> None:
         async with seen() as it:
             with it.tracers.get_tracer("theirs").start_as_current_span("request") as request:
-                run, _ = await it.it.service.submit(a_roadmap(1))
+                run, _ = await it.it.client.submit(a_roadmap(1))
             (submitted,) = it.spans("submit")
             (theirs,) = it.spans("request")
             assert [link.context for link in submitted.links] == [request.get_span_context()]

@@ -127,7 +127,7 @@ class World:
         if self._work is not None:
             self._work.backend = self.here.backend
             self._work.outbox = EventPublisher(self.here.backend.bus, Gauges())
-            self._work.progress.outbox = self._work.outbox
+            self._work.progress.publisher = self._work.outbox
 
     def come(self) -> None:
         """Connect with the last place."""
