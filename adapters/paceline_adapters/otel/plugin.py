@@ -1,4 +1,4 @@
-"""Offers the telemetry ``otel``, which ``otel.endpoint`` switches on."""
+"""Registers the telemetry ``otel``, which ``otel.endpoint`` switches on."""
 
 from paceline.context import Context
 from paceline.hookspecs import Register, hookimpl
@@ -14,7 +14,7 @@ def _make(_options: NoOptions, context: Context) -> Telemetry:
 
 @hookimpl
 def paceline_register_telemetry(register: Register[Telemetry]) -> None:
-    """Offer it."""
+    """Register the telemetry."""
     register(
         "otel",
         _make,
