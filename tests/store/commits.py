@@ -1,4 +1,4 @@
-"""Writers of one store, whose commits fail on order, beside a model of what is durable."""
+"""Writers of one store with injected faults at commit, beside a model of what is durable."""
 
 import asyncio
 import sqlite3
@@ -19,47 +19,47 @@ from paceline_adapters.sql.store import SqlStore
 
 from tests.store.places import SqlPlace
 
-#: Members of a batch at most, here: so few that writers often need several.
+#: Maximum size of a batch here: small, so that writers often need several batches.
 BATCH = 4
 CONCEPTS = 12
-#: Commits at most that are to fail: the pauses after five are less than two seconds of the
-#: thirty that the store tries, so nobody's patience ends before the faults do.
+#: Maximum number of failing commits. The store retries for thirty seconds, and the pauses after
+#: five failures take less than two.
 FAULTS = 5
-#: Seconds after which a writer waits for ever.
+#: Seconds after which a writer counts as stuck.
 PATIENCE = 60.0
 
-Kind = Literal["good", "stale", "refused"]
-#: Where a commit fails: before it took effect, after it did, or because somebody holds a lock;
-#: those pass. A full disk does not.
-Fault = Literal["cut before", "cut after", "locked", "full"]
+Kind = Literal["good", "stale", "rejected"]
+#: How a commit fails: the connection closes before or after it took effect, or another process
+#: holds a lock; these are transient. A full disk is not.
+Fault = Literal["closed before", "closed after", "locked", "full"]
 
 
 @dataclass(slots=True, eq=False)
 class Writer:
-    """One save: its artifact's content and its concept's attempts are its number."""
+    """One save. The content of its artifact is its number."""
 
     number: int
     concept_id: str
     kind: Kind
     task: asyncio.Task[None]
     cancelled: bool = False
-    #: The store was closed, its pump was stopped, or the disk was full while it waited.
+    #: The store was closed, its task was cancelled, or the disk was full while the writer waited.
     may_fail: bool = False
 
 
 def sqlite_error(text: str, code: int) -> sqlite3.OperationalError:
-    """An error as the driver makes it."""
+    """An error like the driver's."""
     error = sqlite3.OperationalError(text)
     error.sqlite_errorcode = code
     return error
 
 
 class Commits(RuleBasedStateMachine):
-    """One run in a real database, and many who write to it through one store.
+    """One run in a real database, and many writers that use one store.
 
     Args:
         place: the database.
-        roadmap_id: a roadmap of which there is no run yet.
+        roadmap_id: id of a roadmap without a run.
     """
 
     def __init__(self, place: SqlPlace, roadmap_id: str) -> None:
@@ -73,22 +73,22 @@ class Commits(RuleBasedStateMachine):
         self.writers: list[Writer] = []
         self.number = 0
         self.stuck = False
-        #: What was found to be durable, and what must be: concept and its artifact's content.
+        #: Artifacts that were found, and concepts with an acknowledged save.
         self.durable: dict[str, str] = {}
         self.acknowledged: set[str] = set()
-        #: Who may have written an artifact of a concept.
+        #: Writers that may have written the artifact of a concept.
         self.tried: dict[str, set[str]] = {}
-        self.run(self.begin(roadmap_id))
+        self.run(self.start(roadmap_id))
 
     def run(self, step: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(step)
 
-    async def begin(self, roadmap_id: str) -> None:
+    async def start(self, roadmap_id: str) -> None:
         self.store = await self.another()
         self.claim = await claimed(self.store, roadmap_id, concepts=CONCEPTS)
 
     async def another(self) -> SqlStore:
-        """The store of one more process, whose commits we command."""
+        """The store of one more process, with injected faults at commit."""
         store = await self.opened.enter_async_context(self.place.store(pool_limit=2))
         assert isinstance(store, SqlStore)
         write, dialect = store._saves._write, store._database._engine.sync_engine.dialect
@@ -98,14 +98,14 @@ class Commits(RuleBasedStateMachine):
             self.batches.append(len(batch))
             return await write(batch)
 
-        def on_order(connection: Any) -> None:
+        def faulty_commit(connection: Any) -> None:
             fault = self.faults.pop(0) if self.faults else None
-            if fault == "cut after":
+            if fault == "closed after":
                 commit(connection)
             elif fault is not None:
                 dialect.do_rollback(connection)  # as the server does
-            if fault in ("cut before", "cut after"):
-                raise ConnectionResetError("cut")
+            if fault in ("closed before", "closed after"):
+                raise ConnectionResetError("closed")
             if fault == "locked":
                 raise sqlite_error("database is locked", sqlite3.SQLITE_BUSY)
             if fault == "full":
@@ -113,25 +113,25 @@ class Commits(RuleBasedStateMachine):
             commit(connection)
 
         store._saves._write = counted
-        dialect.do_commit = on_order  # type: ignore[assignment, method-assign]
+        dialect.do_commit = faulty_commit  # type: ignore[assignment, method-assign]
         return store
 
     # -- steps -----------------------------------------------------------------------------
 
     @rule(
         kinds=st.lists(
-            st.sampled_from(["good", "good", "good", "stale", "refused"]), min_size=1, max_size=9
+            st.sampled_from(["good", "good", "good", "stale", "rejected"]), min_size=1, max_size=9
         ),
         first=st.integers(0, CONCEPTS - 1),
         pause=st.integers(0, 30),
     )
     def write(self, kinds: list[Kind], first: int, pause: int) -> None:
-        """Writers come; the next step is so many rounds of the loop later."""
+        """Start writers. The next step follows after ``pause`` iterations of the event loop."""
 
         async def step() -> None:
-            for place, kind in enumerate(kinds):
+            for index, kind in enumerate(kinds):
                 self.number += 1
-                concept_id = f"c{(first + place) % CONCEPTS}"
+                concept_id = f"c{(first + index) % CONCEPTS}"
                 claim = self.claim
                 if kind == "stale":
                     claim = replace(claim, fence=claim.fence - 1)
@@ -140,7 +140,7 @@ class Commits(RuleBasedStateMachine):
                 made = artifact(
                     concept_id,
                     content=str(self.number),
-                    prompt_tokens=2**70 if kind == "refused" else 1,
+                    prompt_tokens=2**70 if kind == "rejected" else 1,
                 )
                 state = ConceptState(concept_id=concept_id, status="completed")
                 task = asyncio.create_task(self.store.save(claim, made, concept=state))
@@ -152,7 +152,7 @@ class Commits(RuleBasedStateMachine):
     @precondition(lambda self: self.writers)
     @rule(one=st.integers(0, 99), pause=st.integers(0, 30))
     def cancel(self, one: int, pause: int) -> None:
-        """Somebody waits no longer."""
+        """Cancel a writer."""
 
         async def step() -> None:
             writer = self.writers[one % len(self.writers)]
@@ -164,67 +164,68 @@ class Commits(RuleBasedStateMachine):
 
     @rule(
         faults=st.lists(
-            st.sampled_from(["cut before", "cut after", "locked", "full"]), min_size=1, max_size=3
+            st.sampled_from(["closed before", "closed after", "locked", "full"]),
+            min_size=1,
+            max_size=3,
         )
     )
     def fail(self, faults: list[Fault]) -> None:
-        """The next commits fail."""
+        """Let the next commits fail."""
         self.faults = [*self.faults, *faults][:FAULTS]
         self.excused = self.excused or "full" in faults
 
     @precondition(lambda self: self.writers)
     @rule(batches=st.integers(0, 3))
-    def stop_the_pump(self, batches: int) -> None:
-        """What writes is cancelled, as everything is when a loop is shut down.
+    def cancel_the_pump(self, batches: int) -> None:
+        """Cancel the writing task, as the shutdown of a loop does, after ``batches`` more batches.
 
-        That may be after so many more batches, as between the members of a refused one.
+        This may be between the members of a rejected batch.
         """
 
         async def step() -> None:
             pump = self.store._saves._pump
-            begun = len(self.batches) + batches
-            while pump is not None and not pump.done() and len(self.batches) < begun:
+            last = len(self.batches) + batches
+            while pump is not None and not pump.done() and len(self.batches) < last:
                 await rounds(1)
             if pump is not None:
                 pump.cancel()
-                self.excused = True  # and so is who comes before it has ended
+                self.excused = True  # also for writers that start before the task has ended
 
         self.run(step())
 
     @rule()
     def close(self) -> None:
-        """The process closes its store, and its successor opens it."""
+        """Close the store, and open it in another process."""
 
         async def step() -> None:
             self.excuse()
             await self.store.close()
             await self.settle()
             async with asyncio.timeout(PATIENCE):
-                refused = self.store.save(self.claim, artifact(), concept=None)
                 try:
-                    await refused
+                    await self.store.save(self.claim, artifact(), concept=None)
                 except PartUnavailable as error:
                     assert "closed" in str(error)
                 else:
-                    raise AssertionError("a closed store takes a save")
+                    raise AssertionError("a closed store accepts a save")
             self.store = await self.another()
 
         self.run(step())
 
     @rule()
     def wait(self) -> None:
-        """All who came are answered."""
+        """Wait for all writers."""
         self.run(self.settle())
 
     def excuse(self) -> None:
-        """Those who wait now may be told that it failed."""
+        """The waiting writers may fail from now on."""
         for writer in self.writers:
             writer.may_fail = True
 
     # -- what must hold --------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Nobody waits for ever, and each is told the truth."""
+        """Check that no writer is stuck, and that each one got the right result."""
         if self.excused:
             self.excuse()
             self.excused = False
@@ -237,16 +238,16 @@ class Commits(RuleBasedStateMachine):
                 f"{len(waiting)} writers wait for ever: {saves._pump}, "
                 f"{len(saves._waiting)} for the next batch, batches of {self.batches[-5:]}"
             )
-        answered, self.writers = self.writers, []
-        for writer in answered:
-            self.told(writer)
+        finished, self.writers = self.writers, []
+        for writer in finished:
+            self.check(writer)
         self.faults.clear()
         assert self.store.pool().in_use == 0, "an idle store holds a connection"
 
-    def told(self, writer: Writer) -> None:
-        """What a writer was answered fits what it asked."""
+    def check(self, writer: Writer) -> None:
+        """Check the result of a writer."""
         if writer.task.cancelled():
-            assert writer.cancelled or writer.may_fail, "cancelled by nobody"
+            assert writer.cancelled or writer.may_fail, "cancelled without a reason"
             return
         error = writer.task.exception()
         if error is None:
@@ -255,41 +256,41 @@ class Commits(RuleBasedStateMachine):
         elif writer.kind == "stale":
             assert isinstance(error, StaleFence | PartUnavailable)
             assert isinstance(error, StaleFence) or writer.may_fail
-        elif writer.kind == "refused":
-            assert not isinstance(error, StaleFence), "refused for another reason"
+        elif writer.kind == "rejected":
+            assert not isinstance(error, StaleFence), "rejected for another reason"
         else:
-            assert writer.may_fail, f"failed for the fault of another: {error!r}"
+            assert writer.may_fail, f"failed because of another writer: {error!r}"
 
     @invariant()
     def batches_are_bounded(self) -> None:
         assert max(self.batches, default=0) <= BATCH
 
     @invariant()
-    def what_is_durable_stays_and_is_whole(self) -> None:
-        """Seen as another process sees it, while writers write on."""
+    def durable_artifacts_stay_complete(self) -> None:
+        """Read the database if no writer is active."""
         if self.writers:
-            return  # what they do is not known before they are answered
-        self.run(self.look())
+            return  # their results are unknown
+        self.run(self.check_database())
 
-    async def look(self) -> None:
+    async def check_database(self) -> None:
         found = await self.store.artifacts(self.claim.run_id)
         contents = {one.concept_id: one.content for one in found}
         twice = [name for name, count in Counter(a.concept_id for a in found).items() if count > 1]
         assert not twice, f"saved twice: {twice}"
         states = await self.store.concepts(self.claim.run_id, status=["completed"])
-        assert {one.concept_id for one in states} == set(contents), "half a save"
+        assert {one.concept_id for one in states} == set(contents), "a save was written in part"
         assert self.acknowledged <= set(contents), "acknowledged and not durable"
-        assert contents.items() >= self.durable.items(), "what was durable changed"
+        assert contents.items() >= self.durable.items(), "a durable artifact changed"
         for concept_id, content in contents.items():
-            assert content in self.tried.get(concept_id, ()), "what nobody may write was written"
+            assert content in self.tried.get(concept_id, ()), "a rejected artifact was written"
         self.durable = contents
 
     def teardown(self) -> None:
         if self.stuck:
-            return  # a writer waits however often he is cancelled: his loop cannot be closed
+            return  # a stuck writer cannot be cancelled, so its loop cannot be closed
         try:
             self.run(self.settle())
-            self.run(self.look())
+            self.run(self.check_database())
         finally:
             self.run(self.opened.aclose())
             self.runner.close()

@@ -1,4 +1,4 @@
-"""Where stores under test keep their data, and small inputs for them."""
+"""Databases for stores under test."""
 
 import asyncio
 import sqlite3
@@ -19,15 +19,15 @@ from pydantic import SecretStr
 
 
 class Place(ABC):
-    """A database that stores can be opened on, and whose clock can be put forward."""
+    """A database with a clock that tests can advance."""
 
     @abstractmethod
     def make(self, context_settings: Settings, worker_id: str, pool_limit: int | None) -> Store:
-        """A store that is not open yet."""
+        """Make a store without opening it."""
 
     @abstractmethod
     def settings(self, **store: Any) -> StoreSettings:
-        """Settings that lead here."""
+        """Settings for this database."""
 
     @abstractmethod
     def advance(self, seconds: float) -> None:
@@ -42,7 +42,7 @@ class Place(ABC):
         lease: float = LEASE,
         **settings: Any,
     ) -> AsyncIterator[Store]:
-        """An open store, as a process of its own would have it."""
+        """An open store, like that of another process."""
         effective = Settings(store=self.settings(**settings), run=RunSettings(lease=lease))
         store = self.make(effective, worker_id, pool_limit)
         await store.open()
@@ -53,7 +53,7 @@ class Place(ABC):
 
 
 class MemoryPlace(Place):
-    """One process: every store of the place is the same one."""
+    """One process, so there is only one store."""
 
     def __init__(self) -> None:
         self._passed = 0.0
@@ -88,7 +88,7 @@ class SqlPlace(Place):
         return StoreSettings(url=SecretStr(self.url), **store)
 
     def advance(self, seconds: float) -> None:
-        raise NotImplementedError(f"no way to put {self.url} forward")
+        raise NotImplementedError(f"the clock of {self.url} cannot be advanced")
 
 
 class SqlitePlace(SqlPlace):
