@@ -1,4 +1,4 @@
-"""One quota over all workers: calls at once, requests and tokens per minute."""
+"""The strategy ``global``: one quota over all workers."""
 
 import secrets
 
@@ -19,41 +19,41 @@ from paceline import (
 )
 from pydantic import Field
 
-from paceline_strategies.estimates import Estimates
-from paceline_strategies.shared import SharedLimiter
+from paceline_strategies.shared_limiter import SharedLimiter
+from paceline_strategies.token_estimates import TokenEstimates
 
-#: Calls at once where nothing else is limited.
-CONCURRENCY = 64
+#: Calls at once if no limit is set.
+DEFAULT_CONCURRENCY = 64
 
-_WAITS = {
+_REASONS = {
     "": "",
-    "concurrency": "all calls that may be out are",
-    "requests": "the requests of this minute are used",
-    "tokens": "the tokens of this minute are used",
-    "pace": "calls are spread over the minute",
-    "refused": "the provider refused and wants a pause",
-    "unknown": "the ledger lost its data and waits for leases of before",
+    "concurrency": "all permits are in use",
+    "requests": "the requests of this minute are used up",
+    "tokens": "the tokens of this minute are used up",
+    "pace": "spreading calls over the minute",
+    "refused": "pausing because the provider refused a call",
+    "unknown": "the ledger lost its data and waits until earlier leases are renewed or expired",
 }
 
 
 class GlobalOptions(Options):
-    """Options of ``global``: any of the three limits, counted for each model."""
+    """Options of ``global``: any of the three limits, counted per model."""
 
     concurrency: int | None = Field(default=None, ge=1, le=100_000)
-    """Calls that all workers together have out at once; 64 where no other limit is set."""
+    """Calls that all workers together have in flight; 64 if no other limit is set."""
     requests_per_minute: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Calls that all workers together start in any minute, as the provider's quota has it."""
+    """Calls that all workers together start in any minute: the provider's RPM quota."""
     tokens_per_minute: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    """Tokens of these calls: prompt plus longest answer, which is what providers charge."""
+    """Tokens of these calls (prompt plus longest answer): the provider's TPM quota."""
 
 
 class GlobalLimit(Strategy):
-    """Holds one quota per model over all workers, by leases in the ledger.
+    """One quota per model over all workers, by leases in the ledger.
 
     Args:
-        quota: what may be used.
-        ledger: what the workers share.
-        holder: this process's name in the ledger; must be its own.
+        quota: how much may be used.
+        ledger: the ledger that the workers share.
+        holder: name of this process in the ledger; must be unique.
     """
 
     levels: frozenset[Level] = frozenset({"call"})
@@ -65,17 +65,15 @@ class GlobalLimit(Strategy):
         self._quota = quota
         self._ledger = ledger
         self._holder = holder
-        self._estimates = Estimates()
+        self._estimates = TokenEstimates()
         self._limiters: dict[str, SharedLimiter] = {}
 
     async def admit(self, work: Work) -> Permit:
         """Wait until the quota of the work's model has room.
 
         Raises:
-            Fatal: the call alone is more than the quota of a minute, so that it never fits.
+            Fatal: the call alone needs more tokens than the quota of a minute.
         """
-        if work.level != "call":
-            return Permit()
         limiter = self._limiters.get(work.key)
         if limiter is None:
             limiter = SharedLimiter(
@@ -98,31 +96,31 @@ class GlobalLimit(Strategy):
         return Permit(release)
 
     def _cost(self, work: Work) -> int:
-        """What to reserve, by what is known now; at most all of a minute."""
+        """The tokens to reserve by the current estimate; at most the quota of a minute."""
         cost = self._estimates.reserve(work.key, work.step, work.tokens)
         return cost if self._quota.tokens is None else min(cost, self._quota.tokens)
 
     def _check(self, work: Work) -> None:
         most = self._quota.tokens
-        # By its own estimate, or by what is known of such calls: whichever is less.
+        # The lower of its own estimate and the corrected one.
         cost = min(work.tokens, self._estimates.reserve(work.key, work.step, work.tokens))
         if most is not None and cost > most:
             raise Fatal(
                 f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
-                f"strategies.global.tokens_per_minute = {most}: it can never start; raise that, "
-                "or lower the longest answer"
+                f"strategies.global.tokens_per_minute = {most}, so it can never start; raise that "
+                "setting or lower the longest answer"
             )
 
     def explain(self) -> str:
-        """Say the limits, what is used of them here and everywhere, and why calls wait."""
+        """Describe the limits, their use here and in all workers, and why calls wait."""
         where = "over all workers" if self._ledger.shared else "in this process"
         limiters = self._limiters.values()
         held = sum(limiter.held for limiter in limiters)
         waiting = sum(limiter.waiting for limiter in limiters)
-        ended = sum(limiter.ended for limiter in limiters)
+        expired = sum(limiter.expired for limiter in limiters)
         parts = [f"{self._limits()} {where}", f"{held} held here", f"{waiting} waiting"]
-        if ended:
-            parts.append(f"{ended} leases ended too early")
+        if expired:
+            parts.append(f"{expired} leases expired too early")
         models = [self._model(key, limiter) for key, limiter in self._limiters.items()]
         return "; ".join([", ".join(parts), *filter(None, models)])
 
@@ -135,7 +133,7 @@ class GlobalLimit(Strategy):
         return ", ".join(f"{number} {what}" for number, what in numbers if number is not None)
 
     def _model(self, key: str, limiter: SharedLimiter) -> str:
-        """What is used of one model's quota, where that is more than calls at once."""
+        """The use of one model's quota per minute, and why its calls wait."""
         use, parts = limiter.last.use, list[str]()
         for name, used, quota in (
             ("requests", use.requests, use.request_quota),
@@ -143,14 +141,14 @@ class GlobalLimit(Strategy):
         ):
             if quota is not None:
                 parts.append(f"{used} of {quota} {name} used")
-        if limiter.away:
+        if limiter.unreachable:
             parts.append("the ledger does not answer")
-        elif limiter.waiting and _WAITS[limiter.last.reason]:
-            parts.append(_WAITS[limiter.last.reason])
+        elif limiter.waiting and _REASONS[limiter.last.reason]:
+            parts.append(_REASONS[limiter.last.reason])
         return f"{key}: {', '.join(parts)}" if parts else ""
 
     async def close(self) -> None:
-        """Give back all leases."""
+        """Release all leases."""
         for limiter in self._limiters.values():
             await limiter.close()
 
@@ -162,20 +160,19 @@ def _make(options: GlobalOptions, context: Context) -> Strategy:
         tokens=options.tokens_per_minute,
     )
     if quota == Quota():
-        quota = Quota(concurrency=CONCURRENCY)
-    # Not the worker's id alone: a worker that came back must not be taken for the one it was.
+        quota = Quota(concurrency=DEFAULT_CONCURRENCY)
+    # Not the worker's id alone: a restarted worker must not be taken for the previous one.
     holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
     return GlobalLimit(quota, context.ledger(), holder=holder)
 
 
 @hookimpl
 def paceline_register_strategies(register: Register[Strategy]) -> None:
-    """Offer the strategy."""
+    """Register the strategy."""
     register(
         "global",
         _make,
         options=GlobalOptions,
         summary="One quota over all workers: calls at once, requests and tokens per minute.",
-        advice="set what your provider's account page says, as it says it; where it says "
-        "nothing, use adaptive.",
+        advice="Copy the limits from your provider's account page. If it names none, use adaptive.",
     )
