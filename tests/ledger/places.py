@@ -8,7 +8,7 @@ from paceline.contracts.work import Work
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger
-from paceline_strategies.shared import SharedLimiter
+from paceline_strategies.shared_limiter import SharedLimiter
 from pydantic import SecretStr
 
 #: A call of some run.
@@ -47,6 +47,9 @@ def limiter_over(ledger: Ledger, concurrency: int, *, holder: str | None = None)
 async def take(ledger: Ledger, holder: str, wanted: int) -> list[str]:
     """Exchange, for the names of the leases granted of four."""
     grant = await ledger.sync(
-        "limit", quota=Quota(concurrency=4), holder=holder, asks=[LeaseRequest("run", [0] * wanted)]
+        "limit",
+        quota=Quota(concurrency=4),
+        holder=holder,
+        requests=[LeaseRequest("run", [0] * wanted)],
     )
     return [lease.name for lease in grant.leases]

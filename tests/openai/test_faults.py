@@ -222,4 +222,4 @@ def test_a_refusal_brings_the_rate_limit_headers() -> None:
     headers = {"x-ratelimit-limit-requests": "5", "x-other": "1", "retry-after": "3"}
     refused = failure(fault(429, "slow down", headers=headers))
     assert isinstance(refused, Refused)
-    assert refused.ratelimits == {"x-ratelimit-limit-requests": "5", "retry-after": "3"}
+    assert refused.rate_limit_headers == {"x-ratelimit-limit-requests": "5", "retry-after": "3"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from paceline import Done, Failed, Work
 from paceline.contracts.ledger import Ledger, Quota
 from paceline.contracts.work import Permit, RateLimited
-from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
-from paceline_strategies.over_all_workers import GlobalLimit
+from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
+from paceline_strategies.global_limit import GlobalLimit
 
 KEY = "openai:gpt"
 
@@ -70,7 +70,7 @@ class Office:
         self.ledger = ledger or LeaseLedger()
         self.provider = Counting()
         self.chance = random.Random(seed)
-        self.lines = [LedgerLine(self.ledger) for _ in range(workers)]
+        self.lines = [LedgerConnection(self.ledger) for _ in range(workers)]
         self.workers = [
             GlobalLimit(quota, line, holder=f"w{n}") for n, line in enumerate(self.lines)
         ]
