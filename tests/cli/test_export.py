@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from paceline.cli.file_names import numbered_name, safe_name
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
 
 IDS = ("../../etc/passwd", "a/b", "a-b", "A-B", "CON", "..", "机器学习", "x" * 200, "last")
 

@@ -17,9 +17,9 @@ from paceline.plugins.registry import Plugins
 from paceline.runtime.parts import open_bus
 from paceline.settings.load import load_settings
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
-from tests.eventually import eventually
-from tests.processes import PACELINE, Home, simulator
+from tests.support.cli_processes import PACELINE, Home, simulator
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
+from tests.support.eventually import eventually
 
 _MODULES = """
 import json, sys

@@ -3,7 +3,7 @@
 import pytest
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run, save
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run, save
 
 
 @pytest.fixture

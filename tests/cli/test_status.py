@@ -4,7 +4,7 @@ from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Figures, WorkerRecord
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 
 
 def a_worker(name: str, *runs: str, identity: ProcessIdentity | None = None) -> WorkerRecord:

@@ -6,7 +6,7 @@ from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Run, WorkerRecord
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 
 
 def test_a_waiting_run_is_cancelled_at_once(paceline: Terminal) -> None:

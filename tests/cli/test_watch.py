@@ -11,7 +11,7 @@ from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
 from paceline.testing.virtual_time import virtual_time
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
 
 
 def test_without_unfinished_runs_there_is_nothing_to_watch(paceline: Terminal) -> None:
