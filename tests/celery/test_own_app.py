@@ -10,10 +10,10 @@ from pathlib import Path
 import celery
 import pytest
 
-from tests.celery.rig import Rig, a_roadmap
 from tests.celery.test_workers import a_worker
-from tests.eventually import eventually
-from tests.processes import Simulator
+from tests.support.celery_home import Rig, a_roadmap
+from tests.support.cli_processes import Simulator
+from tests.support.eventually import eventually
 
 THEIRS = """
 import celery

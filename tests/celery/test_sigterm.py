@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 #: A pool with one process. Its task gets one signal, and more while it hands its run back.
 SCRIPT = """

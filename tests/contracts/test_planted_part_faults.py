@@ -15,7 +15,7 @@ from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.contracts.suites import complaint, names_of
+from tests.support.suite_runs import complaint, names_of
 
 
 class Loses(MemoryBus):

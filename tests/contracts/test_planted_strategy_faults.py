@@ -9,7 +9,7 @@ from paceline.testing.contracts import StrategyContract
 from paceline_strategies.global_limit import GlobalLimit
 
 from tests.contracts import broken_strategies as broken
-from tests.contracts.suites import complaint, names_of
+from tests.support.suite_runs import complaint, names_of
 
 
 def suite_of(made: type[Strategy]) -> type[StrategyContract]:

@@ -12,7 +12,7 @@ from paceline_strategies.global_limit import GlobalLimit
 from paceline_strategies.per_roadmap import PerRoadmap
 from paceline_strategies.unbounded import Unbounded
 
-from tests.ledger.places import redis_ledger
+from tests.support.redis_ledgers import redis_ledger
 
 
 class TestUnbounded(StrategyContract):

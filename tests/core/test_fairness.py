@@ -13,7 +13,7 @@ from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
 from paceline_strategies.global_limit import GlobalLimit
 
-from tests.core.rig import Rig, a_roadmap, rig
+from tests.support.memory_worker import Rig, a_roadmap, rig
 
 WORKERS = 3
 SMALL = 5

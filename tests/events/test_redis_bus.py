@@ -12,8 +12,8 @@ from paceline.testing.servers import Valkey
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.redis.reader import Feed
 
-from tests.events.places import redis_bus, redis_buses
-from tests.eventually import eventually_async
+from tests.support.eventually import eventually_async
+from tests.support.redis_buses import redis_bus, redis_buses
 
 
 @real_time

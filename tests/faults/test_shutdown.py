@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from tests.core.rig import a_roadmap
-from tests.eventually import eventually
 from tests.faults.conftest import CONCEPTS, LIMIT, combinations
-from tests.faults.site import PATIENCE, Site
-from tests.processes import simulator
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.memory_worker import a_roadmap
+from tests.support.worker_processes import PATIENCE, Site
 
 
 def check_storm_of_signals(site: Site) -> None:

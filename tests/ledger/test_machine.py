@@ -15,7 +15,7 @@ from paceline.contracts.work import RateLimitInfo
 from paceline_adapters.redis.connection import Script
 from paceline_adapters.redis.ledger import LEDGER, RedisLedger
 
-from tests.ledger.places import link_to
+from tests.support.redis_ledgers import link_to
 
 HOLDERS = ["a", "b", "c"]
 LEASE, CONFIRM = 30_000, 5_000

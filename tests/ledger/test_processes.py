@@ -11,8 +11,8 @@ import pytest
 from paceline import Done
 from paceline.testing.virtual_time import real_time
 
-from tests.ledger import holder_process
-from tests.ledger.places import WORK, limiter_over, redis_ledgers
+from tests.support import permit_holder_process as holder_process
+from tests.support.redis_ledgers import WORK, limiter_over, redis_ledgers
 
 
 @contextmanager

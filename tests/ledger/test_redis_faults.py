@@ -19,8 +19,15 @@ from paceline_adapters.redis.connection import Link
 from paceline_strategies.shared_limiter import SharedLimiter
 from pydantic import SecretStr
 
-from tests.eventually import eventually_async
-from tests.ledger.places import WORK, limiter_over, link_to, redis_ledger, redis_ledgers, take
+from tests.support.eventually import eventually_async
+from tests.support.redis_ledgers import (
+    WORK,
+    limiter_over,
+    link_to,
+    redis_ledger,
+    redis_ledgers,
+    take,
+)
 
 # -- a server that lost its data ---------------------------------------------------------
 

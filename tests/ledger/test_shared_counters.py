@@ -11,7 +11,7 @@ from paceline.contracts.ledger import SharedCounters
 from paceline.testing.servers import Valkey
 from paceline.testing.virtual_time import real_time
 
-from tests.ledger.places import redis_ledger, redis_ledgers
+from tests.support.redis_ledgers import redis_ledger, redis_ledgers
 
 #: Amounts with exact sums in any order.
 amounts = st.integers(-8_000, 8_000).map(lambda number: number / 8)

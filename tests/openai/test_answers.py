@@ -11,7 +11,7 @@ from paceline.errors import PacelineError, Refused, Transient, UnusableAnswer
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.client import MAX_BODY, MAX_COMPRESSED
 
-from tests.openai.scripted import ANSWER, Handler, asked, asking, completion, reply
+from tests.support.scripted_llm import ANSWER, Handler, asked, asking, completion, reply
 
 
 @real_time

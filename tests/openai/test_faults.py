@@ -18,7 +18,7 @@ from paceline.errors import (
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.faults import MAX_RETRY_AFTER, retry_after
 
-from tests.openai.scripted import KEY, Handler, Scripted, asked, asking, fault, reply
+from tests.support.scripted_llm import KEY, Handler, Scripted, asked, asking, fault, reply
 
 
 @real_time

@@ -21,7 +21,7 @@ from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.global_limit import GlobalLimit
 from paceline_strategies.shared_limiter import SharedLimiter
 
-from tests.strategies.crowd import Member, assert_first_come_first_served, crowds, let_in
+from tests.support.permit_requests import Member, assert_first_come_first_served, crowds, let_in
 
 
 def work(key: str = "openai:gpt", level: Level = "call", run: str = "run", tokens: int = 0) -> Work:

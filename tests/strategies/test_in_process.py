@@ -16,7 +16,7 @@ from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_strategies.local_limiter import LocalLimiter
 from paceline_strategies.per_roadmap import PerRoadmap
 
-from tests.strategies.crowd import Member, assert_first_come_first_served, crowds, let_in
+from tests.support.permit_requests import Member, assert_first_come_first_served, crowds, let_in
 
 
 def work(run: str = "run", level: Level = "concept") -> Work:

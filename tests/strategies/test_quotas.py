@@ -13,7 +13,7 @@ from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_strategies.global_limit import GlobalLimit, GlobalOptions
 
-from tests.strategies.workers import KEY, Office, call
+from tests.support.quota_workers import KEY, Office, call
 
 quotas = st.builds(
     Quota,

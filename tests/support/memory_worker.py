@@ -1,4 +1,4 @@
-"""The real pipeline and worker in virtual time: shipped memory parts, a scripted provider."""
+"""The real pipeline and worker in virtual time, with memory parts and a scripted LLM."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager

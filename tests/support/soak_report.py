@@ -1,4 +1,4 @@
-"""The table of the faults: for people, for the documentation, and for programs."""
+"""The table of faults that the long suites write for people, docs and programs."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.faults.site import Site
+from tests.support.worker_processes import Site
 
 #: The name under which a test records its row, so that it travels from where it ran.
 PROPERTY = "soak row"

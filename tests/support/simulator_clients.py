@@ -1,4 +1,4 @@
-"""What the simulator's tests share: real clients, and the schemas of the steps."""
+"""A running simulator with real clients, and the schemas of the steps."""
 
 import json
 from collections.abc import AsyncGenerator

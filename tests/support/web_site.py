@@ -1,4 +1,4 @@
-"""A real server on a real socket, in the test's process: its store and bus are at hand."""
+"""A real web server on a real socket in the test's process, with its store and bus."""
 
 import asyncio
 from collections.abc import AsyncGenerator

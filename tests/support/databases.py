@@ -1,4 +1,4 @@
-"""Where stores under test keep their data, and small inputs for them."""
+"""Every database that a store can use, each with a clock that tests can move."""
 
 import asyncio
 import sqlite3

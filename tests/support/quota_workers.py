@@ -1,4 +1,4 @@
-"""Workers under one quota, and a provider that counts what reaches it."""
+"""Workers under one quota, and a provider that counts the calls that reach it."""
 
 import asyncio
 import random

@@ -1,6 +1,6 @@
 """A worker as a process: takes permits of a shared limit and says when it held them.
 
-Run as ``python holder_process.py URL LIMIT CALLS SECONDS LEASE``. It prints one line per call, the
+Run as ``python permit_holder_process.py URL LIMIT CALLS SECONDS LEASE``. It prints one line per call, the
 moments of admission and release on the machine's monotonic clock; with 0 CALLS it takes all
 it can get and keeps it.
 """

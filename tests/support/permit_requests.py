@@ -1,4 +1,4 @@
-"""A crowd that wants permits: when each comes, how long it works, whether it gives up."""
+"""Random crowds of callers for a limit: when each arrives, works and cancels."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""Results as a real measurement would leave them, drawn from a seed."""
+"""Benchmark results as a real measurement would leave them, drawn from a seed."""
 
 from collections.abc import Sequence
 from math import exp, sin

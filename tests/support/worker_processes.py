@@ -1,4 +1,4 @@
-"""Workers of one executor on one store as processes, and a look at everything they leave."""
+"""Workers of one executor on one store as processes, and checks of all that they leave."""
 
 import asyncio
 import itertools
@@ -19,8 +19,8 @@ from paceline.testing.servers import Postgres, Valkey
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.eventually import eventually
-from tests.processes import Home, Simulator
+from tests.support.cli_processes import Home, Simulator
+from tests.support.eventually import eventually
 
 #: Seconds that anything here may take on a machine that has much else to do.
 PATIENCE = 120.0

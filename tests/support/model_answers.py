@@ -1,4 +1,4 @@
-"""What models may answer, for properties."""
+"""Hypothesis strategies for answers of a model, valid and damaged."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.processes import PACELINE
+from tests.support.cli_processes import PACELINE
 
 TOKEN = "writes-0123456789"
 

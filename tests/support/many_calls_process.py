@@ -1,6 +1,6 @@
 """A process with a limit of open files that makes many calls at once.
 
-``many_calls.py BASE_URL SOFT HARD CALLS`` prints how many were answered.
+``many_calls_process.py BASE_URL SOFT HARD CALLS`` prints how many were answered.
 """
 
 import asyncio

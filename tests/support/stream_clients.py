@@ -1,4 +1,4 @@
-"""Clients of streams: what they hear, and where they stand then."""
+"""Clients of WebSocket and SSE streams: the events they receive and their position."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -10,7 +10,7 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.web.conftest import Site
+from tests.support.web_site import Site
 
 #: An event as a client gets it.
 Heard = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The real thing, as a user runs it: ``paceline`` commands as processes."""
+"""``paceline`` commands as processes: a home folder, a simulated LLM, free ports."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 PACELINE = [sys.executable, "-m", "paceline"]
 

@@ -1,4 +1,4 @@
-"""Wait until something holds: the only place in the tests where time passes."""
+"""Wait until a condition holds: the only place in the tests where time passes."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Where a ledger can be: what a test of the contract needs of each."""
+"""Ledgers over Redis, and limiters that use them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

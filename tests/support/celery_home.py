@@ -18,7 +18,7 @@ from paceline.settings.load import load_settings
 from paceline.settings.model import Settings
 from paceline_adapters.celery.executor import CeleryExecutor
 
-from tests.processes import Home
+from tests.support.cli_processes import Home
 
 
 def a_roadmap(name: str, concepts: int) -> Roadmap:

@@ -1,4 +1,4 @@
-"""The shipped steps, made as the pipeline makes them."""
+"""The shipped steps, made as the pipeline makes them, and a subject for them."""
 
 from pathlib import Path
 

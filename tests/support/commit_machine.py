@@ -1,4 +1,4 @@
-"""Writers of one store, whose commits fail on order, beside a model of what is durable."""
+"""A state machine of writers whose commits fail on order, with a model of what is durable."""
 
 import asyncio
 import sqlite3
@@ -17,7 +17,7 @@ from paceline.testing.contracts.store.inputs import artifact, claimed
 from paceline_adapters.sql.saves import Save
 from paceline_adapters.sql.store import SqlStore
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 #: Members of a batch at most, here: so few that writers often need several.
 BATCH = 4

@@ -1,4 +1,4 @@
-"""Running a suite as pytest would, for tests about the suites themselves."""
+"""Run a contract suite as pytest would, for tests of the suites themselves."""
 
 from collections.abc import Iterator
 

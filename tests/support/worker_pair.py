@@ -1,4 +1,4 @@
-"""Two workers, one of which is killed at random instants and replaced at once."""
+"""Two workers: one is killed at random instants and replaced at once."""
 
 import os
 import random
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from tests.eventually import eventually
-from tests.faults.site import PATIENCE, Site
+from tests.support.eventually import eventually
+from tests.support.worker_processes import PATIENCE, Site
 
 #: Seconds that a worker lives at most between being ready and its death.
 LONGEST_LIFE = 1.5

@@ -1,4 +1,4 @@
-"""A small HTTP server that says what a test scripts, and remembers what it was asked."""
+"""An HTTP server that answers as a test scripts it and records its requests."""
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping

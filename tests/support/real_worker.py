@@ -1,4 +1,4 @@
-"""A worker on the test's own loop with real parts around it, some of them behind a proxy."""
+"""A worker on the test's loop with real parts, some of them behind a proxy."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -15,8 +15,8 @@ from paceline_adapters.simulator.figures import Figures
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import SimulatorServer, running
 
-from tests.core.rig import a_roadmap
-from tests.eventually import eventually_async
+from tests.support.eventually import eventually_async
+from tests.support.memory_worker import a_roadmap
 
 #: Seconds that anything here may take on a machine that has much else to do.
 PATIENCE = 90.0

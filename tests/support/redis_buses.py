@@ -1,4 +1,4 @@
-"""Where an event bus can be: what a test of the contract needs of each."""
+"""Event buses over Redis, one for each process that a test pretends to have."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
