@@ -8,7 +8,7 @@ from paceline.errors import Fatal
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time
 
-from tests.core.rig import Rig, a_roadmap, rig
+from tests.support.memory_worker import Rig, a_roadmap, rig
 
 CONCEPTS = 10
 

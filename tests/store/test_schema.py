@@ -23,7 +23,7 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 
 async def downgrade(place: SqlPlace, version: str) -> None:
