@@ -1,4 +1,4 @@
-"""Who asks, and what they may: bearer tokens, and tickets for what cannot send a header."""
+"""Authentication: bearer tokens, and tickets for browser streams, which cannot send a header."""
 
 import hashlib
 import hmac
@@ -14,54 +14,54 @@ from paceline_adapters.web.problems import Problem
 
 Scope = Literal["read", "write"]
 
-#: Whose the runs are that name nobody.
+#: The tenant that owns runs without a tenant.
 DEFAULT_TENANT = "default"
-#: Seconds that a ticket is good for, once.
+#: Seconds for which a ticket is valid.
 TICKET_SECONDS = 30.0
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="paceline"'}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """The client that sent a request.
 
     Attributes:
-        tenant: whose runs it submits and sees.
-        scope: what it may.
-        name: what tells it from other clients, for limits; no secret.
-        everyone: whether it sees everybody's runs: it does where there are no tokens.
+        tenant: the tenant of the runs that it submits and sees.
+        scope: what it may do.
+        name: an id for limits; not secret.
+        sees_all: whether it sees the runs of every tenant: it does if no token is required.
     """
 
     tenant: str
     scope: Scope
     name: str
-    everyone: bool = False
+    sees_all: bool = False
 
     def share(self, weight: float) -> Share:
-        """What the caller's runs are submitted with."""
+        """Tenant and weight of the runs that the caller submits."""
         return Share("" if self.tenant == DEFAULT_TENANT else self.tenant, weight)
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        """Whose runs it sees, as stores name them; none where it sees everybody's.
+        """Tenants, as stores name them, of the runs that the caller sees; empty if it sees all.
 
-        Runs that name nobody are the default tenant's.
+        Runs without a tenant belong to the default tenant.
         """
-        if self.everyone:
+        if self.sees_all:
             return ()
         return ("", DEFAULT_TENANT) if self.tenant == DEFAULT_TENANT else (self.tenant,)
 
     def sees(self, run: Run) -> bool:
-        """Whether a run is one of those."""
-        return self.everyone or run.share.tenant in self.tenants
+        """Whether the caller may see a run."""
+        return self.sees_all or run.share.tenant in self.tenants
 
 
-class Access:
-    """Tells callers by what they send.
+class Authenticator:
+    """Identifies callers by their tokens and tickets.
 
     Args:
         web: the tokens.
-        clock: seconds since 1970, for tickets: other servers read theirs.
+        clock: seconds since 1970, because other servers check the tickets too.
     """
 
     def __init__(self, web: WebSettings, clock: Callable[[], float] = time.time) -> None:
@@ -69,11 +69,11 @@ class Access:
         self._tokens: list[tuple[bytes, str, Scope]] = [
             (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens
         ]
-        self._named = {
+        self._callers = {
             digest.hex()[:16]: Caller(tenant, scope, digest.hex()[:16])
             for digest, tenant, scope in self._tokens
         }
-        # The same on every server that has the same tokens, and known to nobody without them.
+        # The key is the same on every server with the same tokens, and secret without them.
         self._key = _digest("tickets " + " ".join(sorted(one[0].hex() for one in self._tokens)))
         self._used: dict[str, int] = {}
 
@@ -83,66 +83,66 @@ class Access:
         return bool(self._tokens)
 
     def caller(self, authorization: Sequence[str], client: str) -> Caller:
-        """Who sends this ``Authorization`` header.
+        """The caller that sent these ``Authorization`` headers.
 
         Args:
-            authorization: the headers of this name: one, if it is to be understood.
+            authorization: the values of the header.
             client: the client's address.
 
         Raises:
-            Problem: 401, a token is needed and this is none.
+            Problem: 401, a token is required and these are no valid one.
         """
         if not self._tokens:
-            return Caller(DEFAULT_TENANT, "write", client, everyone=True)
+            return Caller(DEFAULT_TENANT, "write", client, sees_all=True)
         if len(authorization) > 1:
             raise _unauthorized("There is more than one Authorization header.")
         kind, _, token = "".join(authorization).partition(" ")
         if kind.lower() != "bearer" or not token:
-            raise _unauthorized("This needs a bearer token.")
+            raise _unauthorized("A bearer token is required.")
         given = _digest(token.strip())
-        found: Caller | None = None
-        for digest, _, _ in self._tokens:  # all of them, whichever fits
+        caller: Caller | None = None
+        for digest, _, _ in self._tokens:  # compare with all, so that the time is constant
             if hmac.compare_digest(digest, given):
-                found = self._named[digest.hex()[:16]]
-        if found is None:
-            raise _unauthorized("No such token.")
-        return found
-
-    def ticket(self, caller: Caller) -> str:
-        """A ticket that opens one stream, soon, on any server that has the same tokens."""
-        until = int(self._clock() + TICKET_SECONDS)
-        written = f"{caller.name if self.required else ''}.{until}.{secrets.token_hex(16)}"
-        return f"{written}.{self._signature(written)}"
-
-    def redeem(self, ticket: str) -> Caller:
-        """Who was given a ticket; it is good once on each server.
-
-        Raises:
-            Problem: 401, it is no ticket of ours, used or too old.
-        """
-        written, _, signature = ticket.rpartition(".")
-        ours = hmac.compare_digest(self._signature(written).encode(), signature.encode())
-        name, _, rest = written.partition(".")
-        caller = self._named.get(name)
-        if not ours or caller is None or not self._first_use(written, int(rest.partition(".")[0])):
-            raise _unauthorized("No such ticket, or it was used or is too old.")
+                caller = self._callers[digest.hex()[:16]]
+        if caller is None:
+            raise _unauthorized("The token is not valid.")
         return caller
 
-    def _signature(self, written: str) -> str:
-        return hmac.new(self._key, written.encode(), hashlib.sha256).hexdigest()
+    def ticket(self, caller: Caller) -> str:
+        """A ticket that opens one stream on any server with the same tokens."""
+        expires = int(self._clock() + TICKET_SECONDS)
+        claims = f"{caller.name if self.required else ''}.{expires}.{secrets.token_hex(16)}"
+        return f"{claims}.{self._signature(claims)}"
 
-    def _first_use(self, written: str, until: int) -> bool:
+    def redeem(self, ticket: str) -> Caller:
+        """The caller that received a ticket; a ticket is valid once per server.
+
+        Raises:
+            Problem: 401, the ticket is forged, used or expired.
+        """
+        claims, _, signature = ticket.rpartition(".")
+        valid = hmac.compare_digest(self._signature(claims).encode(), signature.encode())
+        name, _, rest = claims.partition(".")
+        caller = self._callers.get(name)
+        if not valid or caller is None or not self._use(claims, int(rest.partition(".")[0])):
+            raise _unauthorized("The ticket is not valid, was used already, or has expired.")
+        return caller
+
+    def _signature(self, claims: str) -> str:
+        return hmac.new(self._key, claims.encode(), hashlib.sha256).hexdigest()
+
+    def _use(self, claims: str, expires: int) -> bool:
         now = self._clock()
-        for used in [one for one, end in self._used.items() if end < now]:
-            del self._used[used]
-        if until < now or written in self._used:
+        for expired in [one for one, end in self._used.items() if end < now]:
+            del self._used[expired]
+        if expires < now or claims in self._used:
             return False
-        self._used[written] = until
+        self._used[claims] = expires
         return True
 
 
 def _digest(token: str) -> bytes:
-    # Of equal length, so that comparing tells nothing of the token's.
+    # Digests have one length, so a comparison does not reveal the token's.
     return hashlib.sha256(token.encode()).digest()
 
 

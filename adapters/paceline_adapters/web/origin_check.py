@@ -1,4 +1,4 @@
-"""Whose pages may ask: ``Host`` against DNS rebinding, ``Origin`` against other sites."""
+"""Checks ``Host`` against DNS rebinding, and ``Origin`` against pages of other sites."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -8,11 +8,11 @@ from starlette.datastructures import Headers
 
 from paceline_adapters.web.problems import Problem
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own."""
+    """Whether a host name or address is a loopback one."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -21,38 +21,39 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Origins:
-    """Checks where a request comes from.
+class OriginCheck:
+    """Checks the host name that a request names, and the page that it comes from.
 
     Args:
-        web: names of the server, and origins that are trusted beside its own.
+        web: names of this server, and other origins that are trusted.
     """
 
     def __init__(self, web: WebSettings) -> None:
         self._hosts = {host.lower() for host in web.hosts or ()}
         self._origins = {origin.lower().rstrip("/") for origin in web.origins or ()}
-        # A page that made its name point here has no token: where one is needed, any name may do.
+        # DNS rebinding is no danger if a token is required: the hostile page has none.
         self._any_host = bool(web.tokens) and not self._hosts
 
     def check(self, method: str, headers: Headers, *, stream: bool = False) -> None:
-        """Check a request or the opening of a socket.
+        """Check a request, or the opening of a WebSocket (``stream``).
 
         Raises:
-            Problem: 400, the name is not ours; 403, another site's page asks.
+            Problem: 400, the host name is not this server's; 403, a page of another site sent
+                the request.
         """
         host = headers.get("host", "")
-        if not self._any_host and not self._ours(host):
-            raise Problem(400, "unknown-host", "This server does not answer to that name.")
-        if method in _SAFE and not stream:
+        if not self._any_host and not self._is_ours(host):
+            raise Problem(400, "unknown-host", "Unknown host name: see the setting web.hosts.")
+        if method in _SAFE_METHODS and not stream:
             return
         origin = headers.get("origin")
         if origin is None:
             if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-                raise _foreign()
-        elif origin.lower() not in self._origins and _place(origin) != host.lower():
-            raise _foreign()
+                raise _foreign_origin()
+        elif origin.lower() not in self._origins and _host_of(origin) != host.lower():
+            raise _foreign_origin()
 
-    def _ours(self, host: str) -> bool:
+    def _is_ours(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
@@ -60,11 +61,13 @@ class Origins:
         return is_loopback(name) or name in self._hosts
 
 
-def _place(origin: str) -> str:
-    """Name and port of an origin, as ``Host`` gives them."""
-    scheme, _, place = origin.lower().partition("://")
-    return place if scheme in {"http", "https"} else ""
+def _host_of(origin: str) -> str:
+    """Name and port of an origin, as in ``Host``."""
+    scheme, _, host = origin.lower().partition("://")
+    return host if scheme in {"http", "https"} else ""
 
 
-def _foreign() -> Problem:
-    return Problem(403, "foreign-origin", "Pages of another origin may not do this.")
+def _foreign_origin() -> Problem:
+    return Problem(
+        403, "foreign-origin", "Pages of another origin may not send this request: see web.origins."
+    )
