@@ -76,7 +76,7 @@ def test_nothing_keeps_anybody_out(tab: Tab, server: Served, theme: Any, width: 
     broken = roadmap("broken", 1)
     del broken["title"]
     tab.submit(broken)
-    tab.says(".submission.problem", "was not taken")
+    tab.says(".submission.problem", "was not submitted")
     assert faults(tab) == []
 
 
@@ -89,7 +89,7 @@ def test_a_page_that_is_cut_off_or_asks_for_a_token_keeps_nobody_out(
         tab.page.goto(server.url)
         tab.page.fill("#token-value", "wrong-0123456789")
         tab.page.keyboard.press("Enter")
-        tab.says("#token-error", "No such token")
+        tab.says("#token-error", "The token is not valid")
         assert faults(tab) == []
         tab.page.fill("#token-value", TOKEN)
         tab.page.keyboard.press("Enter")

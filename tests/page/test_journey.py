@@ -75,7 +75,7 @@ def test_faults_of_a_roadmap_are_told_beside_its_file_until_dismissed(
         tab.page.goto(server.url)
         tab.says("#connection", "live")
         tab.submit(broken)
-        tab.says(".submission.problem", "broken.json was not taken")
+        tab.says(".submission.problem", "broken.json was not submitted")
         assert tab.get(".submission li").count() == 2
         assert "title" in tab.get(".submission").inner_text()
         tab.page.get_by_role("button", name="Dismiss broken.json").click()
@@ -134,7 +134,7 @@ def test_where_a_token_is_required_it_is_asked_for_once(tab: Tab, tmp_path: Path
         tab.page.goto(server.url)
         tab.page.fill("#token-value", "wrong-0123456789")
         tab.page.keyboard.press("Enter")
-        tab.says("#token-error", "No such token")
+        tab.says("#token-error", "The token is not valid")
         tab.page.fill("#token-value", TOKEN)
         tab.page.keyboard.press("Enter")
         tab.says("#connection", "live")

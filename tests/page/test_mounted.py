@@ -13,12 +13,10 @@ _APPLICATION = """
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import load_settings
+from paceline import App
 from paceline_adapters.web import Backend, create_app
 
-plugins = Plugins()
-backend = Backend(load_settings(plugins).settings, plugins, work=False)
+backend = Backend(App.load(), work=False)
 
 
 @asynccontextmanager

@@ -85,7 +85,7 @@ def test_an_id_that_no_path_can_name_is_told(tab: Tab, idle: Served) -> None:
     run_id = made(idle, "dots", "..", "a")
     tab.page.goto(f"{idle.url}/#/runs/{run_id}")
     tab.get(".concept").first.click()
-    tab.says("#concept .problem", "No address leads to a concept with this id")
+    tab.says("#concept .problem", "The API has no address for the concept id")
     tab.quiet()
 
 
@@ -98,7 +98,7 @@ def test_who_may_only_read_is_offered_nothing_else(tab: Tab, tmp_path: Path) -> 
         tab.page.fill("#token-value", "reads-0123456789")
         tab.page.keyboard.press("Enter")
         tab.says("#detail-title", "Roadmap looked-at")
-        tab.says(".submit", "This token may only read.")
+        tab.says(".submit", "This token is read-only.")
         assert tab.get("input[type=file]").count() == 0
         assert tab.get(".actions button").count() == 0
         tab.quiet()
