@@ -9,7 +9,7 @@ from paceline.client.totals import Totals
 from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 
@@ -62,7 +62,8 @@ def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Termin
     assert "'nothing'" in paceline("watch", "nothing", code=2).err
 
 
-def test_a_store_that_is_away_while_it_is_watched_is_told_once(
+@virtual_time
+async def test_a_store_that_is_away_while_it_is_watched_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     shown: list[float] = []
@@ -76,11 +77,8 @@ def test_a_store_that_is_away_while_it_is_watched_is_told_once(
             raise PartUnavailable("the database is away")
         return Totals()
 
-    async def scenario() -> None:
-        looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
-        await asyncio.sleep(70)
-        looking.cancel()
-
-    run_virtual(scenario())
+    looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
+    await asyncio.sleep(70)
+    looking.cancel()
     assert caplog.messages.count("the database is away; it is asked again") == 1
     assert len(shown) == 11 + 10, "and it looks on"
