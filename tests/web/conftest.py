@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from paceline import Roadmap
+from paceline import App, Roadmap
 from paceline.contracts.records import Claim, ConceptState, Run, RunStatus
 from paceline.contracts.telemetry import Gauges
 from paceline.runtime.event_publisher import EventPublisher
@@ -66,7 +66,7 @@ async def site(
             **settings,
         }
     )
-    async with Backend(chosen, work=work) as backend:
+    async with Backend(App(chosen), work=work) as backend:
         with listen(chosen.web, "127.0.0.1", 0) as listening:
             server = Server(config_of(create_app(backend), chosen.web))
             serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -10,7 +10,7 @@ import pytest
 from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
-from paceline_adapters.web.access import TICKET_SECONDS, Access
+from paceline_adapters.web.auth import TICKET_SECONDS, Authenticator
 from paceline_adapters.web.problems import Problem
 from paceline_adapters.web.server import listen
 from websockets.asyncio.client import connect
@@ -289,7 +289,7 @@ def _other_tokens() -> WebSettings:
 
 def test_a_ticket_that_was_changed_or_is_too_old_opens_nothing() -> None:
     now = [1_000_000.0]
-    access = Access(tokens(), clock=lambda: now[0])
+    access = Authenticator(tokens(), clock=lambda: now[0])
     reader = access.caller([f"Bearer {READER}"], "here")
     writer = access.caller([f"Bearer {WRITER}"], "here")
 

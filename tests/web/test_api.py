@@ -189,7 +189,7 @@ async def test_runs_are_cancelled_resumed_and_retried(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         post = here.client.post
         waiting = await here.submitted(a_roadmap("waits", "c"))
-        problem(await post(f"/api/runs/{waiting}/retry"), 409, "nothing-to-retry")
+        problem(await post(f"/api/runs/{waiting}/retry"), 409, "nothing-to-resume")
         cancelled = (await post(f"/api/runs/{waiting}/cancel")).json()["run"]
         assert cancelled["status"] == "cancelled"
         resumed = (await post(f"/api/runs/{waiting}/resume")).json()
@@ -202,7 +202,7 @@ async def test_runs_are_cancelled_resumed_and_retried(tmp_path: Path) -> None:
         whole = await a_run(here.backend.store, a_roadmap("whole", "c"), "completed")
         done = (await post(f"/api/runs/{whole.run_id}/resume")).json()
         assert done["submitted"] == "complete"
-        problem(await post(f"/api/runs/{whole.run_id}/retry"), 409, "nothing-to-retry")
+        problem(await post(f"/api/runs/{whole.run_id}/retry"), 409, "nothing-to-resume")
         problem(await post("/api/runs/none/cancel"), 404, "run-not-found")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from paceline import App
 from paceline.settings.model import Settings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.web import Backend, create_app, router
@@ -22,7 +23,7 @@ from tests.cli.conftest import a_roadmap
 from tests.eventually import eventually_async
 from tests.web.conftest import Working
 
-PAGE = Path(__file__).parents[2] / "docs" / "embed.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "fastapi.md"
 
 
 @asynccontextmanager
@@ -74,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def theirs(folder: Path) -> tuple[Backend, FastAPI]:
     """Somebody's application, in whose lifespan our parts are open."""
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
-    backend = Backend(settings, work=False)
+    backend = Backend(App(settings), work=False)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -120,7 +121,7 @@ async def test_the_documented_objects_serve_without_our_routes(
     generate = documented(1)["generate"]
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
 
-    async with Backend(settings, work=False) as backend:
+    async with Backend(App(settings), work=False) as backend:
         generating = asyncio.create_task(generate(backend, a_roadmap("r", "c")))
 
         async def submitted() -> str:

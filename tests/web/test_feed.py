@@ -44,6 +44,6 @@ async def test_places_of_others_runs_are_not_followed() -> None:
         told = await feed.next()
         assert feed.runs == 1
         assert all(made["a"] in one.text for one in told)
-        assert hub.known(made["b"]) is None, "nor is it read on their behalf"
+        assert hub.channel(made["b"]) is None, "nor is it read on their behalf"
     await hub.close()
     await bus.close()

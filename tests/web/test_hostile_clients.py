@@ -12,7 +12,7 @@ import pytest
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
-from paceline_adapters.web import bodies, connections, sockets
+from paceline_adapters.web import bounded_protocols, request_body, sockets
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -76,7 +76,7 @@ async def is_cut_off(here: Site, writer: asyncio.StreamWriter, more: bytes) -> N
 async def test_a_request_that_does_not_come_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD", 0.2)
+    monkeypatch.setattr(bounded_protocols, "HEAD_TIMEOUT", 0.2)
 
     async with site(tmp_path) as here:
         host, port = here.url.removeprefix("http://").split(":")
@@ -94,7 +94,7 @@ async def test_a_request_that_does_not_come_is_not_waited_for_for_ever(
 async def test_the_rest_of_a_head_is_waited_for_on_a_connection_in_use_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD", 0.5)
+    monkeypatch.setattr(bounded_protocols, "HEAD_TIMEOUT", 0.5)
 
     async with site(tmp_path) as here:
         host, port = here.url.removeprefix("http://").split(":")
@@ -112,7 +112,7 @@ async def test_the_rest_of_a_head_is_waited_for_on_a_connection_in_use_too(
 async def test_a_body_that_does_not_come_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "_HALT", 0.2)
+    monkeypatch.setattr(request_body, "_PART_TIMEOUT", 0.2)
 
     async with site(tmp_path) as here:
         answer = await _raw_post(here, b"{", length=100)
@@ -198,7 +198,7 @@ async def test_a_frame_of_ten_megabytes_is_refused_before_it_is_there(tmp_path: 
 async def test_who_says_nothing_where_a_word_is_expected_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "_FIRST_WORD", 0.2)
+    monkeypatch.setattr(sockets, "_FOLLOW_TIMEOUT", 0.2)
 
     async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs?wait=true") as client:
         with pytest.raises(ConnectionClosed) as closed:

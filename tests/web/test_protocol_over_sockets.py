@@ -151,7 +151,7 @@ class World:
             if self._client is not None and self._client.done():
                 self._client.result()
                 return True
-            channel = self.here.backend.hub.known(self.run_id)
+            channel = self.here.backend.hub.channel(self.run_id)
             return channel is not None and self.view.place == str(channel.place)
 
         if self._client is not None:

@@ -238,7 +238,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_costs_nothing_meanwhile
         await writer.drain()
 
         def readers() -> int:
-            channel = here.backend.hub.known(run_id)
+            channel = here.backend.hub.channel(run_id)
             return 0 if channel is None else len(channel.readers)
 
         await eventually_async(readers)
@@ -269,7 +269,7 @@ async def test_a_client_that_fell_behind_what_is_kept_is_told(tmp_path: Path) ->
             await work.outbox.flush()
             await eventually_async(
                 lambda: (
-                    (channel := here.backend.hub.known(run_id)) is not None
+                    (channel := here.backend.hub.channel(run_id)) is not None
                     and channel.newest.offset == 201
                 )
             )
@@ -371,9 +371,9 @@ async def test_who_leaves_before_the_door_is_open_is_no_fault(
             )
             writer.write(asked.encode())
             await writer.drain()
-            await eventually_async(lambda: here.backend.hub.known(run_id) is not None)
+            await eventually_async(lambda: here.backend.hub.channel(run_id) is not None)
             writer.transport.abort()
-            await eventually_async(lambda: here.backend.hub.known(run_id) is None)
+            await eventually_async(lambda: here.backend.hub.channel(run_id) is None)
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
 
