@@ -56,10 +56,9 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         SubmissionError: the object around a roadmap, or that roadmap, is not valid.
     """
     data = decode(raw, yaml_allowed=False, source="body")
-    # A roadmap may have a field named ``roadmap`` too.
-    if not isinstance(data, dict) or "roadmap" not in data or "roadmap_id" in data:
+    fields = _submission_fields(data)
+    if fields is None:
         return parse_roadmap(data, source="body"), EQUAL.weight
-    fields = cast("dict[str, object]", data)
     faults: list[str] = []
     roadmap, settings = None, None
     try:
@@ -74,3 +73,10 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     if roadmap is None or settings is None or faults:
         raise SubmissionError(faults)
     return roadmap, settings.weight
+
+
+def _submission_fields(data: object) -> dict[str, object] | None:
+    """The fields of a submission, or ``None`` for a roadmap: it may have a field ``roadmap`` too."""
+    if isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data:
+        return cast("dict[str, object]", data)
+    return None

@@ -141,7 +141,7 @@ export class RunView {
       tokens ? `${tokens.toLocaleString()} tokens` : null,
       totals?.cost ? `cost ${totals.cost.toFixed(2)}` : null,
       took,
-      run.executor,
+      `executor ${run.executor}`,
     ];
     return facts.filter(Boolean).join(" · ");
   }

@@ -160,7 +160,7 @@ function order() {
 }
 
 const emptyText = (wanted) =>
-  wanted ? "No run has this status." : "No runs yet. Submit a roadmap, or drop its JSON file on this page.";
+  wanted ? "No run has this status." : "No runs yet. Submit the JSON file of a roadmap, or drop it on this page.";
 
 function showEmpty(text) {
   setText(byId("runs-empty"), text);
