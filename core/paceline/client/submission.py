@@ -76,7 +76,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
 
 
 def _submission_fields(data: object) -> dict[str, object] | None:
-    """The fields of a submission, or ``None`` for a roadmap: it may have a field ``roadmap`` too."""
+    """The fields of a submission; ``None`` for a roadmap, even if it has a field ``roadmap``."""
     if isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data:
         return cast("dict[str, object]", data)
     return None
