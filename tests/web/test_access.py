@@ -173,7 +173,7 @@ async def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "paceline.example"])
 def test_beyond_loopback_nothing_is_served_without_a_token(host: str) -> None:
-    with pytest.raises(SettingsError, match=f"web.host: {host} can be reached by others"):
+    with pytest.raises(SettingsError, match=f"web.host: other hosts can reach {host}"):
         listen(WebSettings(), host, 0)
 
 

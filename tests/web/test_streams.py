@@ -239,7 +239,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_costs_nothing_meanwhile
 
         def readers() -> int:
             channel = here.backend.hub.channel(run_id)
-            return 0 if channel is None else len(channel.readers)
+            return 0 if channel is None else len(channel.subscribers)
 
         await eventually_async(readers)
         reason = "x" * 900
