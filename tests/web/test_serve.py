@@ -126,7 +126,7 @@ def test_beyond_loopback_the_command_refuses_to_start(tmp_path: Path) -> None:
         timeout=60,
     )
     assert refused.returncode == 2
-    assert "web.host: 0.0.0.0 can be reached by others" in refused.stderr
+    assert "web.host: other hosts can reach 0.0.0.0" in refused.stderr
     assert not list(tmp_path.iterdir()), "nothing was begun"
 
 
