@@ -32,7 +32,7 @@ new PerformanceObserver((list) => {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a browser is marked, so that `make test` does without."""
+    """Mark tests that need a browser, so that `make test` skips this folder."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -57,7 +57,7 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture(scope="session")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that works on nothing, for tests that leave it as they please."""
+    """A server without a worker, shared by tests."""
     with served(tmp_path_factory.mktemp("idle"), "--no-worker") as server:
         yield server
 
@@ -82,7 +82,7 @@ class Tab:
         return found
 
     def dismiss(self, dialog: "Dialog") -> None:
-        """Keep what a dialog said, and let the page go on."""
+        """Record a dialog's message and dismiss it."""
         self.dialogs.append(dialog.message)
         dialog.dismiss()
 
@@ -114,7 +114,7 @@ class Tab:
         self.page.set_input_files("#file", files)
 
     def quiet(self) -> None:
-        """Nothing was thrown, and the policy refused nothing of ours."""
+        """Check that there was no error and no violation of the policy."""
         assert not self.errors
         assert not self.dialogs
         assert self.seen()["violations"] == []

@@ -1,4 +1,4 @@
-"""The page in an application of somebody else's, below a path of theirs."""
+"""The page in another application, under a path of that application."""
 
 import socket
 import subprocess
@@ -30,7 +30,7 @@ app.mount("/shop/content", create_app(backend))
 """
 
 
-def test_it_works_below_any_path(tab: Tab, tmp_path: Path) -> None:
+def test_the_page_works_under_any_path(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text(_APPLICATION)
     home = Home(tmp_path, {"PACELINE_PROVIDER__API_KEY": "none"})
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,4 +1,4 @@
-"""Paceline within somebody's application, as the documentation shows it."""
+"""Paceline in another application, as the documentation shows it."""
 
 import asyncio
 import re
@@ -43,7 +43,7 @@ async def serving(app: FastAPI) -> AsyncGenerator[str]:
 
 
 async def submit_and_hear(place: str) -> None:
-    """A roadmap submitted under a prefix is told of by the socket beside it."""
+    """A roadmap submitted under a prefix is followed by the socket next to it."""
     async with (
         connect(f"ws://{place}/ws/runs", open_timeout=60) as socket,
         httpx2.AsyncClient(timeout=60) as client,
@@ -73,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def theirs(folder: Path) -> tuple[Backend, FastAPI]:
-    """Somebody's application, in whose lifespan our parts are open."""
+    """Another application that opens our parts in its lifespan."""
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
     backend = Backend(App(settings), work=False)
 
@@ -94,7 +94,7 @@ def documented(number: int) -> dict[str, Any]:
 
 
 @real_time
-async def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
+async def test_the_documented_application_works_under_its_prefix(folder: Path) -> None:
     app = documented(0)["app"]
 
     async with serving(app) as place:
@@ -115,7 +115,7 @@ async def test_the_whole_application_can_be_mounted(folder: Path) -> None:
 
 
 @real_time
-async def test_the_documented_objects_serve_without_our_routes(
+async def test_the_documented_objects_work_without_our_routes(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generate = documented(1)["generate"]
@@ -138,7 +138,7 @@ async def test_the_documented_objects_serve_without_our_routes(
 
 
 @real_time
-async def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
+async def test_your_own_login_protects_routes_and_sockets(folder: Path) -> None:
     backend, app = theirs(folder)
 
     def login(connection: HTTPConnection) -> None:
