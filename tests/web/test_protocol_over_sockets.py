@@ -152,7 +152,7 @@ class World:
                 self._client.result()
                 return True
             channel = self.here.backend.hub.channel(self.run_id)
-            return channel is not None and self.view.place == str(channel.place)
+            return channel is not None and self.view.place == str(channel.position)
 
         if self._client is not None:
             await eventually_async(caught_up, PATIENCE)
