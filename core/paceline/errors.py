@@ -95,18 +95,18 @@ class Refused(ProviderError):
     Args:
         message: what it said.
         retry_after: seconds until it wants to be asked again, when it said so.
-        ratelimits: its rate-limit headers, lower case.
+        rate_limit_headers: its rate-limit headers, lower case.
     """
 
     def __init__(
         self,
         message: str,
         retry_after: float | None = None,
-        ratelimits: Mapping[str, str] | None = None,
+        rate_limit_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        self.ratelimits = ratelimits or {}
+        self.rate_limit_headers = rate_limit_headers or {}
 
 
 class Transient(ProviderError):

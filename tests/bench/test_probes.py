@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tests.eventually import eventually_async
+from tests.support.eventually import eventually_async
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import Terminal
 from tests.cli.test_plugins_command import install
 from tests.cli.test_status import a_worker
-from tests.processes import Simulator, simulator
+from tests.support.cli_processes import Simulator, simulator
+from tests.support.cli_terminal import Terminal
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import load_roadmap
 from paceline.settings.load import load_settings
 
-from tests.cli.conftest import Terminal
+from tests.support.cli_terminal import Terminal
 
 TEMPLATE = Path(init.__file__).with_name("templates") / "paceline.toml"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from paceline.client.totals import Totals
 from paceline.text import count
 
-from tests.cli.conftest import Terminal, a_roadmap
-from tests.processes import simulator
+from tests.support.cli_processes import simulator
+from tests.support.cli_terminal import Terminal, a_roadmap
 
 
 def test_workers_are_refused_where_there_is_no_queue(paceline: Terminal) -> None:

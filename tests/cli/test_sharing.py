@@ -3,7 +3,7 @@
 import pytest
 from paceline.contracts.share import Share
 
-from tests.cli.conftest import Terminal, a_roadmap
+from tests.support.cli_terminal import Terminal, a_roadmap
 
 
 @pytest.fixture

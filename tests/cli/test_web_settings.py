@@ -3,7 +3,7 @@
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
 
-from tests.cli.conftest import Terminal
+from tests.support.cli_terminal import Terminal
 
 WRITER = "writes-0123456789"
 

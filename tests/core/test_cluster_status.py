@@ -11,7 +11,7 @@ from paceline.contracts.records import Figures, WorkerRecord
 from paceline.errors import PartUnavailable
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import a_roadmap
+from tests.support.memory_worker import a_roadmap
 
 
 class Queue(Executor):

@@ -11,9 +11,9 @@ from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.scripted import ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
-from paceline_strategies.over_all_workers import GlobalLimit
+from paceline_strategies.global_limit import GlobalLimit
 
-from tests.core.rig import Rig, a_roadmap, rig
+from tests.support.memory_worker import Rig, a_roadmap, rig
 
 WORKERS = 3
 SMALL = 5

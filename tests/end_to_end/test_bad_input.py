@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from paceline.testing.servers import Postgres
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.processes import Home, Simulator, simulator
+from tests.support.cli_processes import Home, Simulator, simulator
+from tests.support.demo_roadmaps import ROADMAPS
 
 FILE = str(ROADMAPS[1])
 

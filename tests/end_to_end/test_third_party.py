@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.processes import Home, Simulator
+from tests.support.cli_processes import Home, Simulator
+from tests.support.demo_roadmaps import ROADMAPS
 
 MODULE = '''
 """One call at a time, and a queue that is a folder of the store."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 _RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],

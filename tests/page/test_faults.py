@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from paceline.testing.servers import Postgres, Valkey
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import Home, simulator
-from tests.web.serving import Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import Home, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
+from tests.support.serve_process import Served, served
 
 
 def shown(tab: Tab) -> dict[str, list[str]]:

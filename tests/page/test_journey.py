@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 
 def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Path) -> None:

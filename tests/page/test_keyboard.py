@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import served
 
 
 def focused(tab: Tab, what: str = "textContent") -> str:

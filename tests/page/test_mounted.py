@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import Home
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import Home
+from tests.support.eventually import eventually
 
 _APPLICATION = """
 from contextlib import asynccontextmanager

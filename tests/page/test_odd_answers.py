@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route, WebSocketRoute

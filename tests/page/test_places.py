@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 
 def made(server: Served, name: str, *ids: str) -> str:

@@ -10,7 +10,7 @@ from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.store.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import MemoryPlace, Place, PostgresPlace, SqlitePlace, SqlPlace
 
 _numbers = count(1)
 

@@ -15,7 +15,7 @@ from paceline_adapters.sql import schema
 from paceline_adapters.sql.budget import PoolShape, pool_shape
 from paceline_adapters.sql.store import SqlStore
 
-from tests.store.places import Place, PostgresPlace, SqlPlace
+from tests.support.databases import Place, PostgresPlace, SqlPlace
 
 ELSEWHERE = ProcessIdentity("elsewhere/1", 1, 1.0)
 

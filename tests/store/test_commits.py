@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from paceline_adapters.sql import group_commit
 
-from tests.store.commits import BATCH, Commits
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.commit_machine import BATCH, Commits
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 
 @pytest.fixture(autouse=True)

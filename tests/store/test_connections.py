@@ -8,8 +8,8 @@ from paceline.settings.model import Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import real_time
 
-from tests.core.rig import a_roadmap
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
+from tests.support.memory_worker import a_roadmap
 
 CONCEPTS = 40
 

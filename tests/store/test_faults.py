@@ -25,8 +25,8 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from tests.eventually import eventually_async
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.eventually import eventually_async
 
 PASSWORD = "s3cret/ünd%mehr"
 QUOTED = "s3cret%2F%C3%BCnd%25mehr"

@@ -11,7 +11,7 @@ from paceline_adapters.sql.group_commit import BATCH, GroupCommitter
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 
 class Table:

@@ -12,7 +12,7 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 SIZES = (30, 3000)
 

@@ -11,7 +11,7 @@ from paceline.settings.model import Settings
 from paceline.testing.contracts.store.inputs import submitted
 from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 
 @real_time

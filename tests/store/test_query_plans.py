@@ -19,7 +19,7 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlitePlace
+from tests.support.databases import SqlitePlace
 
 GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
 

@@ -7,7 +7,7 @@ from paceline.contracts.records import ConceptState
 from paceline.testing.contracts.store.inputs import artifact, claimed, done
 from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 
 @real_time

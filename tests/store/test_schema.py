@@ -23,7 +23,7 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 
 def test_every_version_is_known_and_has_its_migration() -> None:

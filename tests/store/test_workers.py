@@ -4,7 +4,7 @@ from paceline.contracts.records import Figures
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.virtual_time import real_time
 
-from tests.store.places import PostgresPlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlPlace
 
 
 @real_time

@@ -16,8 +16,8 @@ from paceline_adapters.web.server import listen
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.cli.conftest import a_roadmap
-from tests.web.conftest import READER, WRITER, Site, site, tokens
+from tests.support.cli_terminal import a_roadmap
+from tests.support.web_site import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
 

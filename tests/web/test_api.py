@@ -10,8 +10,8 @@ from paceline.contracts.records import RunStatus
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 
-from tests.cli.conftest import a_roadmap, a_run, save
-from tests.web.conftest import Site, site
+from tests.support.cli_terminal import a_roadmap, a_run, save
+from tests.support.web_site import Site, site
 
 PROBLEM = "application/problem+json"
 

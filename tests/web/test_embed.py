@@ -19,9 +19,9 @@ from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually_async
-from tests.web.conftest import Working
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually_async
+from tests.support.web_site import Working
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "fastapi.md"
 

@@ -18,9 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.cli.conftest import a_roadmap, a_run
-from tests.eventually import eventually_async
-from tests.web.conftest import READER, WRITER, Site, site, tokens
+from tests.support.cli_terminal import a_roadmap, a_run
+from tests.support.eventually import eventually_async
+from tests.support.web_site import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
 _TEXT, _CONTINUED, _PING, _LAST = 0x01, 0x00, 0x09, 0x80

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PACELINE
-from tests.web.serving import Served, served
+from tests.support.cli_processes import PACELINE
+from tests.support.serve_process import Served, served
 
 #: A valid document may still be refused: ids given twice, a key used for another roadmap. No
 #: schema says that, so there 422 is as good as 201.

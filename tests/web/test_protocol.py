@@ -20,7 +20,7 @@ from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import a_roadmap
+from tests.support.memory_worker import a_roadmap
 
 CONCEPTS = 6
 #: Few, so that a client that is away for a while is behind what is kept.

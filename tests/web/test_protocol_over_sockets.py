@@ -19,9 +19,9 @@ from paceline.runtime.event_publisher import EventPublisher
 from paceline.testing.virtual_time import real_time
 from websockets.asyncio.client import connect
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually_async
-from tests.web.conftest import Site, Working, site
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually_async
+from tests.support.web_site import Site, Working, site
 from tests.web.test_protocol import View
 
 CONCEPTS = [f"c{number}" for number in range(6)]

@@ -12,9 +12,9 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually_async
-from tests.web.conftest import Site, site
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually_async
+from tests.support.web_site import Site, site
 from tests.web.test_api import problem
 
 PATIENCE = 60.0

@@ -16,11 +16,11 @@ import redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually, eventually_async
-from tests.processes import Home, simulator
-from tests.web.listening import Heard, position
-from tests.web.serving import Served, served
+from tests.support.cli_processes import Home, simulator
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually, eventually_async
+from tests.support.serve_process import Served, served
+from tests.support.stream_clients import Heard, position
 
 CONCEPTS = [f"c{number}" for number in range(10)]
 #: Seconds that anything here may take on a machine that has much else to do.

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually
-from tests.processes import PACELINE, simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.cli_processes import PACELINE, simulator
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 
 def watch(server: Served, *arguments: str, code: int = 0) -> str:

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.cli.conftest import a_roadmap, a_run
-from tests.eventually import eventually_async
-from tests.web.conftest import Working, site
-from tests.web.listening import Heard, event_stream, position, socket
+from tests.support.cli_terminal import a_roadmap, a_run
+from tests.support.eventually import eventually_async
+from tests.support.stream_clients import Heard, event_stream, position, socket
+from tests.support.web_site import Working, site
 
 CONCEPTS = ("c0", "c1", "c2")
 

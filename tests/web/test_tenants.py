@@ -14,10 +14,10 @@ from paceline.testing.virtual_time import real_time
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.cli.conftest import a_roadmap, a_run
-from tests.eventually import eventually_async
-from tests.web.conftest import Site, Working, site
-from tests.web.listening import Socket, position
+from tests.support.cli_terminal import a_roadmap, a_run
+from tests.support.eventually import eventually_async
+from tests.support.stream_clients import Socket, position
+from tests.support.web_site import Site, Working, site
 from tests.web.test_api import problem
 
 ACME, RIVAL, PLAIN = "acme-0123456789ab", "rival-0123456789a", "plain-0123456789a"

@@ -46,7 +46,7 @@ def read_answer(raw: bytes, headers: Mapping[str, str], server: Server) -> Compl
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         request_id=request_id[:_SHOWN] if isinstance(request_id, str) else "",
-        ratelimits=ratelimits(headers),
+        rate_limit_headers=ratelimits(headers),
     )
 
 

@@ -54,7 +54,7 @@ class Completion:
         prompt_tokens: tokens of the prompt, as charged.
         completion_tokens: tokens of the answer, as charged.
         request_id: the provider's id of the call, for its support.
-        ratelimits: the provider's rate-limit headers, lower case.
+        rate_limit_headers: the provider's rate-limit headers, lower case.
     """
 
     text: str
@@ -62,7 +62,7 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     request_id: str = ""
-    ratelimits: Mapping[str, str] = field(default_factory=dict[str, str])
+    rate_limit_headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Provider(ABC):

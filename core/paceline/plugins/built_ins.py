@@ -20,7 +20,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "strategy": {
         "unbounded": f"{_S}.unbounded",
         "per-roadmap": f"{_S}.per_roadmap",
-        "global": f"{_S}.over_all_workers",
+        "global": f"{_S}.global_limit",
         "adaptive": f"{_S}.adaptive",
     },
     "executor": {

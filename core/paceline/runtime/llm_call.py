@@ -203,7 +203,7 @@ class Caller:
             outcome = work.Done(
                 _counted(completion, request),
                 asyncio.get_running_loop().time() - started,
-                parse_rate_limits(completion.ratelimits),
+                parse_rate_limits(completion.rate_limit_headers),
             )
             return completion
         except Refused as refusal:
@@ -212,7 +212,7 @@ class Caller:
             after = refusal.retry_after
             outcome = work.RateLimited(
                 None if after is None else min(after, self.settings.max_backoff),
-                parse_rate_limits(refusal.ratelimits),
+                parse_rate_limits(refusal.rate_limit_headers),
             )
             raise
         except Unreachable:
