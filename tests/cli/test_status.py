@@ -39,18 +39,18 @@ async def busy(store: Store) -> None:
 
 
 def test_without_workers_it_says_what_waits_and_how_to_begin(paceline: Terminal) -> None:
-    assert "No worker runs and no roadmap waits." in paceline("status").out
+    assert "No worker is running, and no roadmap is waiting." in paceline("status").out
     paceline.store(lambda store: a_run(store, a_roadmap("one", "a")))
-    assert "1 roadmap waiting. Start one: paceline worker" in paceline("status").out
+    assert "1 roadmap waiting. To start a worker: paceline worker" in paceline("status").out
 
 
 def test_it_explains_why_so_many_concepts_are_in_flight(paceline: Terminal) -> None:
     paceline.store(busy)
     said = paceline("status").out
     assert (
-        "2 roadmaps active (concurrency 8 counts roadmaps) × their concepts (unbounded (no limit))"
-        " = 56 concepts in flight, 40 of them in an LLM call; this is not prefetching: 0 roadmaps"
-        " reserved." in said
+        "2 roadmaps active (concurrency 8 counts roadmaps, not concepts). The strategy (unbounded"
+        " (no limit)) decides how many of their concepts start: 56 concepts in flight, 40 of them"
+        " in an LLM call. This is not prefetching: workers have reserved 0 roadmaps." in said
     )
     assert "runs: 2 running, 1 queued" in said
     assert "2 of 8" in said

@@ -27,7 +27,7 @@ new PerformanceObserver((list) => {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a browser is marked, so that `make test` does without."""
+    """Mark tests that need a browser, so that `make test` skips this folder."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -52,7 +52,7 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture(scope="session")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that works on nothing, for tests that leave it as they please."""
+    """A server without a worker, shared by tests."""
     with served(tmp_path_factory.mktemp("idle"), "--no-worker") as server:
         yield server
 

@@ -33,7 +33,7 @@ class Tab:
         return found
 
     def dismiss(self, dialog: "Dialog") -> None:
-        """Keep what a dialog said, and let the page go on."""
+        """Record a dialog's message and dismiss it."""
         self.dialogs.append(dialog.message)
         dialog.dismiss()
 
@@ -65,7 +65,7 @@ class Tab:
         self.page.set_input_files("#file", files)
 
     def quiet(self) -> None:
-        """Nothing was thrown, and the policy refused nothing of ours."""
+        """Check that there was no error and no violation of the policy."""
         assert not self.errors
         assert not self.dialogs
         assert self.seen()["violations"] == []

@@ -49,7 +49,7 @@ class Served:
 def served(
     folder: Path, *arguments: str, token: str | None = None, **environment: str
 ) -> Iterator[Served]:
-    """Start ``paceline serve`` in a folder; kill it in the end if it still runs."""
+    """Start ``paceline serve`` in a folder; kill it at the end if it still runs."""
     chosen = {
         **{
             name: value

@@ -17,13 +17,13 @@ Heard = Mapping[str, Any]
 
 
 def position(event: Heard) -> str:
-    """Where a client stands that has heard an event."""
+    """The position of a client that has received an event."""
     return f"{event['epoch']}-{event['offset']}"
 
 
 @dataclass(slots=True)
 class Socket:
-    """A socket and what it heard.
+    """A socket and what it received.
 
     Attributes:
         connection: the socket.
@@ -36,7 +36,7 @@ class Socket:
     live: list[Heard] = field(default_factory=list[Heard])
 
     async def message(self) -> Heard:
-        """The next message that is no figures."""
+        """The next message that is not a message of figures."""
         while True:
             heard = json.loads(await self.connection.recv())
             if heard["type"] != "live":
@@ -60,7 +60,7 @@ class Socket:
 
 @asynccontextmanager
 async def socket(here: Site, path: str, *, says: object = None) -> AsyncGenerator[Socket]:
-    """A socket that was greeted; ``says`` goes first, where the path asks the server to wait."""
+    """A socket after the hello; ``says`` is sent first, if the path asks the server to wait."""
     async with connect(f"{here.ws}{path}", max_size=None, open_timeout=60) as connection:
         if says is not None:
             await connection.send(json.dumps(says))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from paceline import Roadmap
+from paceline import App, Roadmap
 from paceline.contracts.records import Claim, ConceptState, Run, RunStatus
 from paceline.contracts.telemetry import Gauges
 from paceline.runtime.event_publisher import EventPublisher
@@ -22,7 +22,7 @@ WRITER, READER = "writes-0123456789", "reads-0123456789ab"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A server, and what it works with.
+    """A server with its parts.
 
     Attributes:
         url: its address.
@@ -66,7 +66,7 @@ async def site(
             **settings,
         }
     )
-    async with Backend(chosen, work=work) as backend:
+    async with Backend(App(chosen), work=work) as backend:
         with listen(chosen.web, "127.0.0.1", 0) as listening:
             server = Server(config_of(create_app(backend), chosen.web))
             serving = asyncio.create_task(server.serve(sockets=[listening]))
@@ -84,7 +84,7 @@ async def site(
 
 
 def tokens() -> WebSettings:
-    """Settings with a token that may write and one that may not."""
+    """Settings with a token that may write and a read-only one."""
     return WebSettings.model_validate(
         {"tokens": [{"token": WRITER}, {"token": READER, "scope": "read"}]}
     )
@@ -92,7 +92,7 @@ def tokens() -> WebSettings:
 
 @dataclass(slots=True)
 class Working:
-    """A run in work: what a worker does, one step at a time.
+    """A claimed run: does what a worker does, one step at a time.
 
     Attributes:
         backend: where the run stands.
@@ -108,7 +108,7 @@ class Working:
 
     @classmethod
     async def on(cls, backend: Backend, run_id: str) -> "Working":
-        """Claim a run, and say so."""
+        """Claim a run and publish its snapshot."""
         claim = await backend.store.claim(run_id, "a-worker", lease=600)
         assert claim is not None
         run = await backend.store.run(run_id)
@@ -119,12 +119,12 @@ class Working:
         return cls(backend, claim, progress, outbox)
 
     async def begin(self, concept_id: str) -> None:
-        """Begin a concept."""
+        """Start a concept."""
         self.progress.generating(concept_id)
         await self.outbox.flush()
 
     async def complete(self, concept_id: str) -> None:
-        """Complete a concept: first it is saved, then told."""
+        """Complete a concept: save it, then publish it."""
         state = ConceptState(concept_id=concept_id, status="completed", attempts=1)
         await self.backend.store.save_concept(self.claim, state)
         self.progress.saved(concept_id, "quiz", completed=True)
@@ -138,7 +138,7 @@ class Working:
         await self.outbox.flush()
 
     async def end(self) -> Run:
-        """End the run: first it is saved, then told."""
+        """End the run: save its status, then publish it."""
         status: RunStatus = "partial" if self.progress.failures else "completed"
         await self.backend.store.finish(self.claim, status, None)
         self.progress.ended(status, None)

@@ -107,7 +107,9 @@ def parse_roadmap(data: object, *, source: str) -> Roadmap:
     faults += json_faults(data)
     faults += graph_faults(data)
     if roadmap is not None and roadmap.concept_count() > MAX_CONCEPTS:
-        faults.append(f"stages: at most {MAX_CONCEPTS} concepts are allowed, got {roadmap.concept_count()}")
+        faults.append(
+            f"stages: at most {MAX_CONCEPTS} concepts are allowed, got {roadmap.concept_count()}"
+        )
     if roadmap is not None and not faults and not _is_unicode(roadmap):
         faults.append("roadmap: a text contains half of a surrogate pair")
     if roadmap is None or faults:
@@ -137,6 +139,8 @@ def load_roadmap(path: str | Path) -> Roadmap:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(raw) > MAX_BYTES:
-        raise RoadmapError(str(path), [f"the file must not be larger than {MAX_BYTES // 2**20} MiB"])
+        raise RoadmapError(
+            str(path), [f"the file must not be larger than {MAX_BYTES // 2**20} MiB"]
+        )
     data = decode(raw, yaml_allowed=path.suffix.lower() != ".json", source=str(path))
     return parse_roadmap(data, source=str(path))

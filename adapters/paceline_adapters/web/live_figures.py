@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from paceline import PacelineError, Store
+from paceline import PacelineError, Store, Worker
 from paceline.client.totals import Totals
-from paceline.runtime.worker import Worker
 
 log = logging.getLogger("paceline.web")
 
 #: Seconds between two samples.
 EVERY = 1.0
-#: Samples kept: five minutes of them.
+#: Number of samples to keep: five minutes.
 KEPT = 300
 
 
@@ -24,16 +23,14 @@ class Sample:
     """Both layers at one moment.
 
     Attributes:
-        at: when, UTC.
-        workers: workers that beat.
-        totals: their sums.
-        sentence: the sums in words.
+        at: the time, in UTC.
+        workers: number of live workers.
+        totals: sums over the workers.
     """
 
     at: datetime
     workers: int
     totals: Totals
-    sentence: str
 
     def to_json(self) -> dict[str, object]:
         """The sample for the API; the names are stable."""
@@ -41,21 +38,24 @@ class Sample:
         return {
             "at": self.at.isoformat(),
             "workers": self.workers,
-            "roadmaps": totals.roadmaps,
+            "roadmaps": totals.roadmaps_active,
             "concepts": totals.concepts,
             "calls": totals.calls,
             "connections": totals.connections,
-            "connections_max": totals.limit,
-            "events_per_second": round(totals.events, 1),
+            "connections_max": totals.connections_max,
+            "events_per_second": round(totals.events_per_second, 1),
         }
 
 
-class Figures:
+class LiveFigures:
     """Samples what the workers report.
 
     Args:
-        store: where workers beat.
-        worker: the one of this process, whose figures are at hand.
+        store: the store in which workers are registered.
+        worker: the worker of this process, if there is one; its figures are the newest.
+
+    Attributes:
+        now: the newest sample.
     """
 
     def __init__(self, store: Store, worker: Worker | None) -> None:
@@ -63,46 +63,36 @@ class Figures:
         self._worker = worker
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._sampled = asyncio.Event()
-        self.now = _sample(0, Totals())
+        self.now = Sample(at=datetime.now(UTC), workers=0, totals=Totals())
 
     @property
     def history(self) -> Sequence[Sample]:
         """Samples of the last minutes, oldest first."""
         return tuple(self._samples)
 
-    async def news(self) -> Sample:
+    async def next(self) -> Sample:
         """Wait for the next sample."""
         await self._sampled.wait()
         return self.now
 
-    async def gather_for_ever(self) -> None:
-        """Take samples until cancelled; while the store is away there is none."""
+    async def sample_forever(self) -> None:
+        """Take samples until cancelled; none while the store cannot be reached."""
         while True:
             try:
-                self.now = await self.look()
+                self.now = await self._sample()
             except PacelineError as error:
-                log.debug("no figures: %s", error)
+                log.debug("cannot read the figures: %s", error)
             else:
                 self._samples.append(self.now)
-                told, self._sampled = self._sampled, asyncio.Event()
-                told.set()
+                sampled, self._sampled = self._sampled, asyncio.Event()
+                sampled.set()
             await asyncio.sleep(EVERY)
 
-    async def look(self) -> Sample:
-        """A sample of this moment.
-
-        Raises:
-            PartUnavailable: the store cannot be reached.
-        """
-        totals = Totals()
+    async def _sample(self) -> Sample:
+        totals, here = Totals(), self._worker
         workers = await self._store.workers()
-        mine = None if self._worker is None else self._worker.record.worker_id
         for record in workers:
-            here = self._worker is not None and record.worker_id == mine
-            figures = self._worker.figures() if self._worker and here else record.figures
+            newest = here is not None and record.worker_id == here.record.worker_id
+            figures = here.heartbeat.figures() if here and newest else record.figures
             totals.add(figures, record.pool_max)
-        return _sample(len(workers), totals)
-
-
-def _sample(workers: int, totals: Totals) -> Sample:
-    return Sample(at=datetime.now(UTC), workers=workers, totals=totals, sentence=totals.sentence())
+        return Sample(at=datetime.now(UTC), workers=len(workers), totals=totals)

@@ -1,4 +1,4 @@
-"""The way in: every route and every socket is checked here, wherever it is mounted."""
+"""The checks of requests and WebSockets: host, origin, token, rate. The routes include them."""
 
 import time
 from collections.abc import Callable, Coroutine
@@ -11,13 +11,13 @@ from paceline import WebSettings
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from paceline_adapters.web.access import Access, Caller
-from paceline_adapters.web.limits import Limits
+from paceline_adapters.web.auth import Authenticator, Caller
 from paceline_adapters.web.metrics import Metrics
-from paceline_adapters.web.origin import Origins
+from paceline_adapters.web.origin_check import OriginCheck
 from paceline_adapters.web.problems import Problem, problem_of
+from paceline_adapters.web.rate_limit import RateLimit
 
-#: What every answer of the API says of itself: it is data, for nobody else to keep or to guess.
+#: Headers of every answer of the API: it is data that no cache may keep and no page may show.
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -25,72 +25,72 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
-_bearer = HTTPBearer(auto_error=False, description="A token of `web.tokens`, where there are some.")
+_bearer = HTTPBearer(auto_error=False, description="A token of `web.tokens`, if any are set.")
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class Gate:
-    """Checks who comes from where, how often, and what they may.
+class RequestChecks:
+    """Checks requests: their host and origin, their token, and their rate.
 
     Args:
-        web: tokens, names and limits.
-        metrics: where answers are counted.
+        web: tokens, host names and limits.
+        metrics: counts the answers.
 
     Attributes:
-        access: tells callers by their tokens.
-        limits: counts requests and streams.
+        auth: identifies callers.
+        rate_limit: counts requests and streams.
     """
 
     def __init__(self, web: WebSettings, metrics: Metrics) -> None:
-        self.access = Access(web)
-        self.limits = Limits(web)
-        self._origins = Origins(web)
+        self.auth = Authenticator(web)
+        self.rate_limit = RateLimit(web)
+        self._origins = OriginCheck(web)
         self._metrics = metrics
 
     def route(self, *, needs_token: bool = True) -> type[APIRoute]:
-        """A class of routes that are checked, and whose errors are problem details."""
-        gate = self
+        """A route class that checks requests and answers errors with problem details."""
+        checks = self
 
-        class GatedRoute(APIRoute):
+        class CheckedRoute(APIRoute):
             def get_route_handler(self) -> _Handler:
                 handle = super().get_route_handler()
 
-                async def gated(request: Request) -> Response:
-                    begun = time.perf_counter()
+                async def checked(request: Request) -> Response:
+                    started = time.perf_counter()
                     try:
-                        gate.enter(request, needs_token=needs_token)
+                        checks.check(request, needs_token=needs_token)
                         response = await handle(request)
                     except Exception as error:  # noqa: BLE001
                         response = problem_of(error).response()
                     for name, value in _HEADERS.items():
                         response.headers.setdefault(name, value)
-                    gate._metrics.answered(
+                    checks._metrics.request_answered(
                         request.method,
                         self.path_format,
                         response.status_code,
-                        time.perf_counter() - begun,
+                        time.perf_counter() - started,
                     )
                     return response
 
-                return gated
+                return checked
 
-        return GatedRoute
+        return CheckedRoute
 
-    def enter(self, request: Request, *, needs_token: bool) -> None:
-        """Let a request in, and note who asks.
+    def check(self, request: Request, *, needs_token: bool) -> None:
+        """Check a request, and note its caller.
 
         Raises:
-            Problem: it may not come in.
+            Problem: the request is refused.
         """
         self._origins.check(request.method, request.headers)
         if needs_token:
             request.state.paceline_caller = self._caller(request)
         else:
-            self.limits.request(_address(request))
+            self.rate_limit.request(_address(request))
 
-    def enter_socket(self, socket: WebSocket) -> Caller:
-        """Let a socket in; raises as ``enter``."""
+    def check_socket(self, socket: WebSocket) -> Caller:
+        """Check the opening of a WebSocket; raises as ``check``."""
         self._origins.check("GET", socket.headers, stream=True)
         return self._caller(socket)
 
@@ -98,18 +98,18 @@ class Gate:
         client = _address(connection)
         try:
             ticket = connection.query_params.get("ticket")
-            if ticket and self.access.required:
-                caller = self.access.redeem(ticket)
+            if ticket and self.auth.required:
+                caller = self.auth.redeem(ticket)
             else:
-                caller = self.access.caller(connection.headers.getlist("authorization"), client)
+                caller = self.auth.caller(connection.headers.getlist("authorization"), client)
             client = caller.name
         finally:
-            self.limits.request(client)  # who guesses tokens is counted too
+            self.rate_limit.request(client)  # a client that guesses tokens is limited too
         return caller
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks, as the gate found it."""
+    """The caller of a checked request."""
     return cast("Caller", request.state.paceline_caller)
 
 
@@ -122,11 +122,11 @@ def _reader(
 
 def _writer(caller: Annotated[Caller, Depends(_reader)]) -> Caller:
     if caller.scope != "write":
-        raise Problem(403, "read-only-token", "This token may only read.")
+        raise Problem(403, "read-only-token", "This token is read-only.")
     return caller
 
 
-#: Dependencies: who asks; the second refuses those who may only look.
+#: Dependencies that give the caller; ``Writing`` refuses callers with a read-only token.
 Reading = Annotated[Caller, Depends(_reader)]
 Writing = Annotated[Caller, Depends(_writer)]
 

@@ -1,5 +1,5 @@
-// Model output that is shown. The server has cleaned its HTML; this takes over, node by node, what
-// is allowed and nothing else, so that no mistake there runs anything here.
+// Shows HTML of model output. The server has cleaned it. This code copies only allowed nodes, so
+// that a mistake of the server cannot run code in the page.
 
 import { make } from "./dom.js";
 
@@ -9,10 +9,10 @@ const TAGS = new Set(
     "tr ul"
   ).split(" "),
 );
-// The sheet has a heading of its own above.
+// The sheet has its own heading of a higher level.
 const LOWERED = { h1: "h3", h2: "h3", h3: "h4", h4: "h5", h5: "h6" };
 
-/** The address as it may be linked to, or `null`. */
+/** The address as a URL if it is safe to link to, else `null`. */
 export function safeAddress(text) {
   try {
     const url = new URL(text);
@@ -22,7 +22,7 @@ export function safeAddress(text) {
   }
 }
 
-/** A link out of the page, or its text alone where the address is not one to follow. */
+/** A link to another site, or only its text if the address is not safe. */
 export function linkOut(address, ...children) {
   const url = safeAddress(address);
   if (!url) return make("span", {}, ...children);
@@ -33,28 +33,28 @@ export function linkOut(address, ...children) {
   );
 }
 
-/** HTML as nodes: allowed elements with no attribute but a safe `href`; others by their text. */
-export function nodesOf(html) {
+/** HTML as nodes: allowed elements with no attribute except a safe `href`, and the text of others. */
+export function sanitized(html) {
   const inert = new DOMParser().parseFromString(html, "text/html");
-  return taken(inert.body);
+  return sanitizedChildren(inert.body);
 }
 
-function taken(parent) {
+function sanitizedChildren(parent) {
   const nodes = [];
   for (const child of parent.childNodes) {
     if (child.nodeType === Node.TEXT_NODE) nodes.push(child.data);
-    else if (child.nodeType === Node.ELEMENT_NODE) nodes.push(...takenElement(child));
+    else if (child.nodeType === Node.ELEMENT_NODE) nodes.push(...sanitizedElement(child));
   }
   return nodes;
 }
 
-function takenElement(element) {
+function sanitizedElement(element) {
   const tag = element.localName;
   if (["script", "style", "template"].includes(tag)) return [];
-  const inner = taken(element);
+  const inner = sanitizedChildren(element);
   if (element.namespaceURI !== "http://www.w3.org/1999/xhtml" || !TAGS.has(tag)) return inner;
   if (tag === "a") return [linkOut(element.getAttribute("href") ?? "", ...inner)];
-  // What is wider than the page scrolls by itself, with the keyboard too.
+  // A table that is wider than the page scrolls by itself, also with the keyboard.
   if (tag === "table") return [make("div", { class: "wide", tabindex: "0" }, make(tag, {}, ...inner))];
   return [make(LOWERED[tag] ?? tag, tag === "pre" ? { tabindex: "0" } : {}, ...inner)];
 }

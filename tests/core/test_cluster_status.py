@@ -75,7 +75,7 @@ def test_what_a_worker_reserved_stands_beside_what_it_works_on() -> None:
     view = look(queue, ("w1", ["r1"]), ("w2", ["r2"]), ("w3", ["r3"]))
     assert [worker.reserved for worker in view.workers] == [("r5",), ("r6", "r7"), ()]
     assert view.totals.roadmaps_reserved == 3
-    assert "3 roadmaps reserved by workers (prefetched), none of them begun" in view.why()
+    assert "Workers have prefetched 3 roadmaps that they have not started." in view.why()
 
 
 def test_a_queues_worker_without_a_beat_is_a_row_of_its_own() -> None:
@@ -105,7 +105,10 @@ def test_a_queue_that_is_away_is_named_and_the_rest_stands() -> None:
 
 def test_the_reason_names_both_layers() -> None:
     why = look(Queue(), ("w", ["r1", "r2"])).why()
-    assert "2 roadmaps active (concurrency 1 counts roadmaps)" in why
-    assert "× their concepts (unbounded) = 20 concepts in flight, 7 of them" in why
-    assert "this is not prefetching: 0 roadmaps reserved" in why
+    assert "2 roadmaps active (concurrency 1 counts roadmaps, not concepts)" in why
+    assert (
+        "The strategy (unbounded) decides how many of their concepts start: 20 concepts in flight, 7"
+        in why
+    )
+    assert "This is not prefetching: workers have reserved 0 roadmaps." in why
     assert "1 worker idle; 2 roadmaps waiting." in look(Queue(), ("w", []), runs=2).why()
