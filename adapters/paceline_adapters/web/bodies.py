@@ -66,7 +66,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         roadmap = parse_roadmap(found["roadmap"], source="body")
         faults += json_faults(found)
     except RoadmapError as error:
-        faults += [f"roadmap.{fault}".replace(f".{WHOLE}:", ":", 1) for fault in error.faults]
+        faults += [f"roadmap.{fault}".replace(f".{WHOLE}", "", 1) for fault in error.faults]
     try:
         terms = _Terms.model_validate({k: v for k, v in found.items() if k != "roadmap"})
     except ValidationError as error:

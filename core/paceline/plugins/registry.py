@@ -29,7 +29,7 @@ from paceline.plugins import hookspecs
 from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, EXTRAS, Kind
 from paceline.plugins.context import Context
 from paceline.text import nearest, unknown
-from paceline.validation import WHOLE, describe
+from paceline.validation import WHOLE, describe_fault
 
 _HOOKS: Mapping[Kind, str] = {
     "strategy": "paceline_register_strategies",
@@ -302,8 +302,8 @@ def _validated(
         return options.model_validate(dict(raw))
     except ValidationError as error:
         lines: list[str] = []
-        for line, fault in zip(describe(error), error.errors(), strict=True):
-            hint = ""
+        for fault in error.errors():
+            line, hint = describe_fault(fault), ""
             if fault["type"] == "extra_forbidden":
                 hint = nearest(str(fault["loc"][-1]), list(options.model_fields))
             at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)

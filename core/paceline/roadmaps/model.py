@@ -109,7 +109,7 @@ def parse_roadmap(data: object, *, source: str) -> Roadmap:
     if roadmap is not None and roadmap.concept_count() > MAX_CONCEPTS:
         faults.append(f"stages: {roadmap.concept_count()} concepts, at most {MAX_CONCEPTS}")
     if roadmap is not None and not faults and not _is_unicode(roadmap):
-        faults.append("the whole: a text holds half of a surrogate pair")
+        faults.append("the input: a text holds half of a surrogate pair")
     if roadmap is None or faults:
         raise RoadmapError(source, faults)
     return roadmap

@@ -15,7 +15,7 @@ from paceline.plugins.built_ins import Kind
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline.text import nearest
-from paceline.validation import describe, dotted
+from paceline.validation import describe_fault
 
 PREFIX = "PACELINE_"
 #: Environment variables of ours that are no settings.
@@ -211,12 +211,10 @@ def _validated(given: Sequence[Value]) -> Loaded:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         lines: list[str] = []
-        for described, fault in zip(describe(error), error.errors(), strict=True):
+        for fault in error.errors():
             place = _given_path(fault["loc"])
-            line = described
-            if _is_secret(place):
-                line = f"{dotted(fault['loc'])}: {fault['msg']}"
-            hint = _hint(place) if _unknown(fault["type"]) else ""
+            line = describe_fault(fault, secret=_is_secret(place))
+            hint = _hint(place) if fault["type"] == "extra_forbidden" else ""
             lines.append(f"{line}{hint} — in {_origin(place, origins)}")
         raise SettingsError("; ".join(lines)) from None
     return Loaded(settings, origins, given)
@@ -232,10 +230,6 @@ def _put(tree: dict[str, object], path: Path_, value: object) -> None:
         tree.setdefault(path[-1], dict[str, object]())  # an empty table takes nothing away
     else:
         tree[path[-1]] = value
-
-
-def _unknown(kind: str) -> bool:
-    return kind == "extra_forbidden"
 
 
 def _given_path(location: Sequence[int | str]) -> Path_:

@@ -1,4 +1,4 @@
-"""What commands share: the options that choose settings, and how they run."""
+"""The options that choose settings, and how commands run."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,24 +12,27 @@ from paceline.client.terminal.output import (
     console,
     echo_json,
     echo_table,
-    harmless,
     json_text,
     log_as_json,
     note,
+    terminal_safe,
     warn,
 )
 
 __all__ = [
+    "app_options",
     "console",
     "echo_json",
     "echo_table",
-    "harmless",
+    "executor_options",
     "json_option",
     "json_text",
     "note",
     "pairs",
     "run_async",
-    "app_options",
+    "settings_options",
+    "store_options",
+    "terminal_safe",
     "warn",
 ]
 
@@ -38,10 +41,10 @@ R = TypeVar("R")
 
 
 def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read the values of a repeated ``NAME=VALUE`` option; the last of a name wins.
+    """Read the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
 
     Raises:
-        click.BadParameter: one of them is no such pair.
+        click.BadParameter: a value is not such a pair.
     """
     found: dict[str, str] = {}
     for text in values:
@@ -52,39 +55,62 @@ def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> d
     return found
 
 
-def app_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the options that choose settings.
+_STRATEGY = click.option(
+    "--strategy", metavar="NAME[,NAME]", help="Strategies to use, the outer one first."
+)
+_EXECUTOR = click.option(
+    "--executor", metavar="NAME", help="Executor to use: in-process, celery, arq, …"
+)
 
-    The command receives an ``App`` as ``app`` instead.
-    """
 
-    @click.option(
+def settings_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--config`` and ``--set``, given as ``config`` and ``assignments``."""
+    config = click.option(
         "--config",
+        metavar="FILE",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Settings file, instead of ./paceline.toml.",
     )
-    @click.option(
+    assignments = click.option(
         "--set",
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="One setting by its dotted path, as store.pool_size=5. Repeatable.",
+        help="Change one setting, for example store.pool_size=5. Repeatable.",
     )
-    @click.option("--strategy", metavar="NAME[,NAME]", help="Strategies, outer first.")
-    @click.option("--executor", metavar="NAME", help="Executor: in-process, celery, arq, …")
+    return config(assignments(command))
+
+
+def app_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add all options that choose settings, for commands that work on runs.
+
+    The command receives an ``App`` as ``app`` instead.
+    """
+    return store_options(_STRATEGY(_EXECUTOR(command)))
+
+
+def executor_options(command: Callable[..., R]) -> Callable[..., R]:
+    """The same without ``--strategy``, for commands that queue runs."""
+    return store_options(_EXECUTOR(command))
+
+
+def store_options(command: Callable[..., R]) -> Callable[..., R]:
+    """The same without ``--strategy`` and ``--executor``, for commands that read the store."""
+
+    @settings_options
     @click.option(
         "--log-format",
         type=click.Choice(["plain", "json"]),
-        help="Lines on stderr: plain text, or JSON with ids of run and concept.",
+        help="Format of the lines on stderr; json adds the ids of run and concept.",
     )
     @wraps(command)
     def with_app(
         *args: Any,
         config: Path | None,
         assignments: tuple[str, ...],
-        strategy: str | None,
-        executor: str | None,
         log_format: str | None,
+        strategy: str | None = None,
+        executor: str | None = None,
         **kwargs: Any,
     ) -> R:
         from paceline.app import App
@@ -109,9 +135,9 @@ def app_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def json_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--json``, given as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def run_async(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine to its end; Ctrl-C cancels it and ends the process with 130."""
+    """Run a coroutine; Ctrl-C cancels it and ends the process with exit code 130."""
     return asyncio.run(coroutine)
