@@ -37,13 +37,13 @@ def test_the_exit_code_is_that_of_the_worst_run(
             for n, status in enumerate(statuses)
         ]
 
-    ids = paceline.store(fill)
+    ids = paceline.contracts.store(fill)
     said = paceline("watch", *ids, code=code)
     assert len(said.out.splitlines()) == len(ids)
 
 
 def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
-    run = paceline.store(
+    run = paceline.contracts.store(
         lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial", reason=HOSTILE)
     )
     said = paceline("watch", "r", "--json", code=3)
@@ -55,7 +55,7 @@ def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
 
 
 def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Terminal) -> None:
-    paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
+    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
     paceline("watch", "r", "--after", "0-0")
     for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):
         assert "--after takes EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err

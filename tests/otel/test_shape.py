@@ -133,10 +133,7 @@ def test_each_wait_for_admission_is_a_span_and_counted_while_it_lasts() -> None:
             working = asyncio.create_task(it.it.generate(a_roadmap(5)))
             await asyncio.sleep(0.5)
             amid = it.metrics()
-            assert (
-                amid["paceline.calls.active"],
-                amid["paceline.admission.waiting"],
-            ) == (2, 3)
+            assert (amid["paceline.calls.active"], amid["paceline.admission.waiting"]) == (2, 3)
             assert (amid["paceline.runs.active"], amid["paceline.concepts.active"]) == (1, 5)
             await working
             after = it.metrics()

@@ -1,13 +1,12 @@
 """Where stores under test keep their data, and small inputs for them."""
 
 import asyncio
-import functools
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from paceline.contracts.store import Store
 from paceline.plugins.context import Context
@@ -18,18 +17,6 @@ from paceline.testing.servers import Postgres
 from paceline_adapters.memory.store import MemoryStore
 from paceline_adapters.sql.store import SqlStore
 from pydantic import SecretStr
-
-P = ParamSpec("P")
-
-
-def on_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test on an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 class Place(ABC):

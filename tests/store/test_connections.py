@@ -11,10 +11,11 @@ from paceline.runtime.strategy_stack import StrategyStack
 from paceline.runtime.worker import Worker
 from paceline.settings.model import Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.memory.bus import MemoryBus
 
 from tests.core.rig import a_roadmap
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 CONCEPTS = 40
 
@@ -32,7 +33,7 @@ class Counting(ScriptedProvider):
         return (0.5 if ordinal <= CONCEPTS else 0.0), plain_answer(request.step)
 
 
-@on_loop
+@real_time
 async def test_forty_calls_in_flight_use_no_connection(sql_place: SqlPlace) -> None:
     settings, plugins = Settings(store=sql_place.settings()), Plugins()
     store = sql_place.make(settings, "w", 2)

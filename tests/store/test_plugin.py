@@ -9,11 +9,12 @@ from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline.testing.contracts.store.inputs import submitted
+from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 
-@on_loop
+@real_time
 async def test_the_scheme_of_the_url_chooses_the_store(sql_place: SqlPlace) -> None:
     settings = Settings(store=sql_place.settings())
     offer = Plugins().store(settings.store_kind)
