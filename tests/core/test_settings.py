@@ -8,7 +8,7 @@ from paceline.errors import SettingsError
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded, Value, load_settings, parse_assignment
 from paceline.settings.model import RedisSettings
-from paceline.settings.show import mask_url, shown
+from paceline.settings.show import effective, mask_url
 from pydantic import SecretStr
 
 
@@ -132,7 +132,7 @@ def test_an_empty_table_takes_nothing_away(tmp_path: Path) -> None:
 
 def test_own_prompts_are_shown_with_where_they_come_from(tmp_path: Path) -> None:
     loaded = load(tmp_path, "", parse_assignment("prompts.quiz=quiz.md"))
-    told = {one.key: one for one in shown(loaded, Plugins())}
+    told = {one.key: one for one in effective(loaded, Plugins())}
     assert (told["prompts"].value, told["prompts"].origin) == (
         {"quiz": "quiz.md"},
         "--set prompts.quiz",
@@ -154,7 +154,7 @@ def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
     }
     plugins = Plugins()
     loaded = load(tmp_path, environ=environ)
-    told = {one.key: one for one in shown(loaded, plugins)}
+    told = {one.key: one for one in effective(loaded, plugins)}
     assert told["store.url"].value == "postgresql+asyncpg://me:********@host/db"
     assert told["redis.url"].origin == "environment PACELINE_REDIS__URL"
     assert "hidden" not in repr(told) + repr(loaded.settings) + str(loaded.settings)

@@ -22,8 +22,8 @@ def config() -> None:
 
 
 @config.command()
-@store_options
 @click.option("--changed", is_flag=True, help="Show only the settings that were set.")
+@store_options
 @json_option
 def show(*, app: App, changed: bool, as_json: bool) -> int:
     """Show every setting with its value and origin.

@@ -22,7 +22,6 @@ Format = Literal["markdown", "json"]
 
 @click.command()
 @click.argument("run")
-@store_options
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
@@ -37,6 +36,7 @@ Format = Literal["markdown", "json"]
     help="One Markdown file per concept, or one JSON document.",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
+@store_options
 def export(*, run: str, app: App, to: Path | None, form: Format, force: bool) -> int:
     """Write the generated content of a RUN to files.
 

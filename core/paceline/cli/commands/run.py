@@ -13,7 +13,6 @@ from paceline.contracts.share import Share
 
 @click.command()
 @roadmap_files
-@app_options
 @click.option(
     "--new",
     is_flag=True,
@@ -28,6 +27,7 @@ from paceline.contracts.share import Share
     help="Start N local workers until the command ends (celery, arq).",
 )
 @share_options
+@app_options
 @json_option
 def run(
     *,

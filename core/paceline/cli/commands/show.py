@@ -23,7 +23,6 @@ from paceline.contracts.store import Store
 @click.argument("run", required=False)
 @click.argument("concept", required=False)
 @click.argument("step", required=False)
-@store_options
 @click.option(
     "--status",
     "statuses",
@@ -41,6 +40,7 @@ from paceline.contracts.store import Store
     help="Maximum number of runs to list.",
 )
 @click.option("--before", metavar="RUN", help="List runs older than RUN.")
+@store_options
 @json_option
 def show(
     *,

@@ -17,13 +17,13 @@ from paceline.roadmaps.model import Roadmap
 
 @click.command()
 @roadmap_files
-@executor_options
 @click.option(
     "--new",
     is_flag=True,
     help="Start a new run even if the roadmap already has one.",
 )
 @share_options
+@executor_options
 @json_option
 def submit(
     *,

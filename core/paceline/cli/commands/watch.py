@@ -42,7 +42,6 @@ _REFRESH = 1.0
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
-@store_options
 @click.option(
     "--url",
     metavar="URL",
@@ -59,6 +58,7 @@ _REFRESH = 1.0
     is_flag=True,
     help="Print one JSON event per line; prints nothing if no run is unfinished.",
 )
+@store_options
 def watch(
     *,
     runs: tuple[str, ...],

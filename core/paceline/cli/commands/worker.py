@@ -8,13 +8,13 @@ from paceline.client.terminal.output import show_log
 
 
 @click.command()
-@app_options
 @click.option(
     "--concurrency",
     metavar="N",
     type=click.IntRange(1, 10_000),
     help="Maximum number of roadmaps at once, instead of the executor's setting.",
 )
+@app_options
 def worker(*, app: App, concurrency: int | None) -> int:
     """Work on queued runs until stopped.
 

@@ -1,10 +1,10 @@
 """The options that choose settings, and how commands run."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
@@ -19,6 +19,9 @@ from paceline.client.terminal.output import (
     warn,
 )
 
+if TYPE_CHECKING:
+    from paceline.app import App
+
 __all__ = [
     "app_options",
     "console",
@@ -27,6 +30,7 @@ __all__ = [
     "executor_options",
     "json_option",
     "json_text",
+    "load_app",
     "note",
     "pairs",
     "run_async",
@@ -76,9 +80,44 @@ def settings_options(command: Callable[..., R]) -> Callable[..., R]:
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Change one setting, for example store.pool_size=5. Repeatable.",
+        help="One setting, e.g. store.pool_size=5. Repeatable.",
     )
     return config(assignments(command))
+
+
+def load_app(
+    config: Path | None,
+    assignments: Sequence[str],
+    options: Mapping[str, str | None],
+    *,
+    fixed: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> "App":
+    """Load the settings as the options of a command say.
+
+    Args:
+        config: value of ``--config``.
+        assignments: values of ``--set``.
+        options: values of other options by name, such as ``strategy``; ``None`` if not given.
+        fixed: values by dotted key that the command sets itself.
+        environ: environment variables, instead of those of the process.
+
+    Raises:
+        SettingsError: a key or value is wrong.
+    """
+    from paceline.app import App
+    from paceline.settings.load import Value, parse_assignment
+
+    values = [parse_assignment(text) for text in assignments]
+    values += [
+        Value(tuple(name.split("-")), value, f"--{name}")
+        for name, value in options.items()
+        if value is not None
+    ]
+    values += [
+        Value(tuple(key.split(".")), value, "this command") for key, value in (fixed or {}).items()
+    ]
+    return App.load(config, values, environ=environ)
 
 
 def app_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -101,7 +140,7 @@ def store_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option(
         "--log-format",
         type=click.Choice(["plain", "json"]),
-        help="Format of the lines on stderr; json adds the ids of run and concept.",
+        help="Format of stderr; json adds ids of run and concept.",
     )
     @wraps(command)
     def with_app(
@@ -113,17 +152,8 @@ def store_options(command: Callable[..., R]) -> Callable[..., R]:
         executor: str | None = None,
         **kwargs: Any,
     ) -> R:
-        from paceline.app import App
-        from paceline.settings.load import Value, parse_assignment
-
-        flags = [parse_assignment(text) for text in assignments]
-        if strategy is not None:
-            flags.append(Value(("strategy",), strategy, "--strategy"))
-        if executor is not None:
-            flags.append(Value(("executor",), executor, "--executor"))
-        if log_format is not None:
-            flags.append(Value(("log", "format"), log_format, "--log-format"))
-        app = App.load(config, flags)
+        overrides = {"strategy": strategy, "executor": executor, "log-format": log_format}
+        app = load_app(config, assignments, overrides)
         if app.settings.log.format == "json":
             log_as_json(app.settings)
         for broken in app.plugins.broken:
