@@ -31,12 +31,12 @@ class Share:
         name = self.tenant
         if len(name) > MOST_CHARACTERS or not name.isprintable() or name != name.strip():
             raise UsageError(
-                f"tenant: {name[:MOST_CHARACTERS]!r} is no name; allowed are up to "
-                f"{MOST_CHARACTERS} printable characters, with no space at either end"
+                f"tenant must have at most {MOST_CHARACTERS} printable characters and no space at "
+                f"either end, got {name[:MOST_CHARACTERS]!r}"
             )
         if not LIGHTEST <= self.weight <= HEAVIEST:
             raise UsageError(
-                f"weight: {self.weight:g} is none; allowed is {LIGHTEST:g} to {HEAVIEST:g}"
+                f"weight must be between {LIGHTEST:g} and {HEAVIEST:g}, got {self.weight:g}"
             )
 
     def __str__(self) -> str:

@@ -18,6 +18,11 @@ def config() -> None:
     """Show the effective settings and the origin of each.
 
     `paceline config` alone is short for `paceline config show`.
+
+    \b
+    Examples:
+      paceline config
+      paceline config --changed
     """
 
 

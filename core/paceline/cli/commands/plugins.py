@@ -26,6 +26,11 @@ def plugins() -> None:
     """List strategies, executors and all other plugins.
 
     `paceline plugins` alone is short for `paceline plugins show`.
+
+    \b
+    Examples:
+      paceline plugins
+      paceline plugins show per-roadmap
     """
 
 
