@@ -35,7 +35,7 @@ async def office(stack: AsyncExitStack, quota: Quota) -> list[Rig]:
         for number in range(WORKERS)
     ]
     for one in rigs:
-        serving = asyncio.create_task(one.worker.serve("in-process"))
+        serving = asyncio.create_task(one.worker.serve())
         stack.callback(serving.cancel)
     return rigs
 
@@ -50,7 +50,7 @@ async def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) 
     """How long a run of five concepts takes, submitted a minute after large ones."""
     async with AsyncExitStack() as stack:
         rigs = await office(stack, quota)
-        service = rigs[0].service
+        service = rigs[0].client
         for number, share in enumerate(behind):
             await service.submit(a_roadmap(300, f"large-{number}"), share=share)
         await asyncio.sleep(60)

@@ -9,7 +9,7 @@ from paceline.contracts.records import Artifact, Claim, ConceptState
 from paceline.errors import ProviderUnusable
 from paceline.runtime.gc_frozen import LARGE, gc_frozen
 from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
-from paceline.runtime.save_backlog import UNSAVED
+from paceline.runtime.save_backlog import MAX_UNSAVED
 from paceline.settings.model import RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time
@@ -76,8 +76,8 @@ class SlowStore(MemoryStore):
 async def test_a_store_slower_than_the_provider_holds_up_new_concepts() -> None:
     provider = ScriptedProvider(lambda request, _: (0.01, plain_answer(request.step)))
     async with rig(provider, settings=call_limited(), store=SlowStore()) as it:
-        most = await most_begun(it, 2 * UNSAVED, every=1.0)
-        assert UNSAVED <= most <= UNSAVED + LIMIT + WAITING_FOR_FIRST_CALL
+        most = await most_begun(it, 2 * MAX_UNSAVED, every=1.0)
+        assert MAX_UNSAVED <= most <= MAX_UNSAVED + LIMIT + WAITING_FOR_FIRST_CALL
 
 
 @virtual_time

@@ -101,6 +101,6 @@ async def test_refusals_end_with_patience_also_where_the_strategy_holds() -> Non
 async def test_a_call_tells_whose_it_is() -> None:
     notes = Notes()
     async with rig(strategies=[("notes", notes)]) as it:
-        run, _ = await it.service.submit(a_roadmap(1), share=Share("acme", 2.0))
+        run, _ = await it.client.submit(a_roadmap(1), share=Share("acme", 2.0))
         await it.worker.run(run.run_id)
     assert {(work.tenant, work.weight) for work, _ in notes.told} == {("acme", 2.0)}

@@ -86,9 +86,9 @@ class Brokerless(Executor):
 @virtual_time
 async def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, float, int]:
     """Serve one run of three concepts to its end: status, reason, seconds, calls."""
-    async with rig(ScriptedProvider(steady), store=store, beating=True, **given) as it:
-        run, _ = await it.service.submit(a_roadmap(3))
-        serving = asyncio.create_task(it.worker.serve("in-process"))
+    async with rig(ScriptedProvider(steady), store=store, **given) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        serving = asyncio.create_task(it.worker.serve())
         await it.events(run.run_id)  # the last comes when it is over
         now = await store.run(run.run_id)
         seconds = asyncio.get_running_loop().time()
@@ -129,9 +129,9 @@ async def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_
         return [one.getMessage() for one in caplog.records if "the disk is full;" in one.message]
 
     store = Faulty()
-    async with rig(ScriptedProvider(steady), store=store, beating=True) as it:
-        run, _ = await it.service.submit(a_roadmap(3))
-        serving = asyncio.create_task(it.worker.serve("in-process"))
+    async with rig(ScriptedProvider(steady), store=store) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        serving = asyncio.create_task(it.worker.serve())
         await asyncio.sleep(CALL / 2)
         store.full = True
         await asyncio.sleep(2.0)
@@ -153,7 +153,7 @@ async def test_a_run_whose_queue_is_away_waits_in_the_store(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with rig(ScriptedProvider(steady)) as it:
-        run, _ = await it.service.submit(a_roadmap(3))
+        run, _ = await it.client.submit(a_roadmap(3))
         working = asyncio.create_task(it.worker.run(run.run_id))
         await asyncio.sleep(CALL / 2)
         it.worker.parts = replace(it.worker.parts, executor=Brokerless())
@@ -168,7 +168,7 @@ async def test_a_run_whose_queue_is_away_waits_in_the_store(
 async def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> None:
     store = Faulty(slow_claims=1.0)
     async with rig(ScriptedProvider(steady), store=store) as it:
-        run, _ = await it.service.submit(a_roadmap(3))
+        run, _ = await it.client.submit(a_roadmap(3))
         taking = asyncio.create_task(it.worker.run(run.run_id))
         await asyncio.sleep(0.5)
         taking.cancel()
@@ -181,8 +181,8 @@ async def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> No
 async def test_a_worker_told_to_drain_while_it_claims_begins_nothing() -> None:
     store = Faulty(slow_claims=1.0)
     async with rig(ScriptedProvider(steady), store=store) as it:
-        run, _ = await it.service.submit(a_roadmap(3))
-        serving = asyncio.create_task(it.worker.serve("in-process"))
+        run, _ = await it.client.submit(a_roadmap(3))
+        serving = asyncio.create_task(it.worker.serve())
         await asyncio.sleep(0.5)
         await it.worker.drain(grace=5.0)
         await serving

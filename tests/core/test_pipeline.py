@@ -107,7 +107,7 @@ async def test_resuming_makes_only_what_is_missing() -> None:
             "resources": 5,
             "quiz": 10,
         }
-        assert (await it.service.submit(a_roadmap(5)))[1] == "complete"
+        assert (await it.client.submit(a_roadmap(5)))[1] == "complete"
 
 
 @virtual_time
@@ -203,7 +203,7 @@ async def test_progress_rises_and_its_end_comes_last() -> None:
 @virtual_time
 async def test_a_drained_run_saves_what_is_in_flight_and_goes_back_to_the_queue() -> None:
     async with rig(ScriptedProvider(steady), settings=Settings()) as it:
-        run, _ = await it.service.submit(a_roadmap(20))
+        run, _ = await it.client.submit(a_roadmap(20))
         working = asyncio.create_task(it.worker.run(run.run_id))
         await asyncio.sleep(CALL / 2)
         await it.worker.drain(grace=60.0)
@@ -217,9 +217,9 @@ async def test_a_drained_run_saves_what_is_in_flight_and_goes_back_to_the_queue(
 @virtual_time
 async def test_serving_that_is_cancelled_at_the_moment_a_run_ends_does_end() -> None:
     async with rig() as it:
-        serving = asyncio.create_task(it.worker.serve("nobody's"))
+        serving = asyncio.create_task(it.worker.serve(only=["another-run"]))
         await asyncio.sleep(0.1)
-        run, _ = await it.service.submit(a_roadmap(1))
+        run, _ = await it.client.submit(a_roadmap(1))
         await it.worker.run(run.run_id)
         serving.cancel()
         await asyncio.wait({serving}, timeout=10)
@@ -234,9 +234,9 @@ async def test_a_store_that_takes_no_beat_is_told_after_a_while(
         raise PartUnavailable("the disk is full")
 
     clock = asyncio.get_running_loop()
-    async with rig(beating=True) as it:
+    async with rig() as it:
         began = clock.time()
-        cut_off = asyncio.create_task(it.worker.until_cut_off(120))
+        cut_off = asyncio.create_task(it.worker.heartbeat.until_cut_off(120))
         await asyncio.sleep(300)
         assert not cut_off.done()
         monkeypatch.setattr(MemoryStore, "beat", full)
@@ -260,11 +260,11 @@ async def test_a_deadline_requeues_what_moved_and_fails_what_did_not() -> None:
 
 @virtual_time
 async def test_cancelling_reaches_the_worker_within_a_beat_and_stops_paying() -> None:
-    async with rig(ScriptedProvider(steady), settings=Settings(), beating=True) as it:
-        run, _ = await it.service.submit(a_roadmap(50))
+    async with rig(ScriptedProvider(steady), settings=Settings()) as it:
+        run, _ = await it.client.submit(a_roadmap(50))
         working = asyncio.create_task(it.worker.run(run.run_id))
         await asyncio.sleep(CALL / 2)
-        await it.service.cancel(run.run_id)
+        await it.client.cancel(run.run_id)
         assert await working == "cancelled"
         assert asyncio.get_running_loop().time() <= CALL / 2 + 5
         assert it.provider.in_flight == 0
@@ -274,7 +274,7 @@ async def test_cancelling_reaches_the_worker_within_a_beat_and_stops_paying() ->
 @virtual_time
 async def test_a_run_delivered_twice_runs_once() -> None:
     async with rig(ScriptedProvider(steady)) as it:
-        run, _ = await it.service.submit(a_roadmap(3))
+        run, _ = await it.client.submit(a_roadmap(3))
         ends = await asyncio.gather(it.worker.run(run.run_id), it.worker.run(run.run_id))
         assert sorted(map(str, ends)) == ["None", "completed"]
         assert len(it.provider.requests) == 9

@@ -27,7 +27,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(settings: dict[str, object], options: dict[str, object] | None = None) -> OpenAIProvider:
     plugins = Plugins()
-    context = Context(settings=Settings.model_validate({"provider": settings}), plugins=plugins)
+    context = Context(settings=Settings.model_validate({"provider": settings}))
     made = plugins.provider("openai").make(options or {}, context, "providers.openai")
     assert isinstance(made, OpenAIProvider)
     return made

@@ -25,7 +25,7 @@ async def generate(
     async with running(options) as simulator:
         given = {"provider": {"base_url": simulator.base_url, "timeout": timeout}}
         plugins = Plugins()
-        context = Context(settings=Settings.model_validate(given), plugins=plugins)
+        context = Context(settings=Settings.model_validate(given))
         provider = plugins.provider("openai").make({}, context, "providers.openai")
         made: dict[str, BaseModel] = {}
         try:

@@ -10,7 +10,6 @@ from typing import Any
 
 from paceline.contracts.store import Store
 from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
 from paceline.settings.model import RunSettings, Settings, StoreSettings
 from paceline.testing.contracts.store.inputs import LEASE
 from paceline.testing.servers import Postgres
@@ -79,7 +78,6 @@ class SqlPlace(Place):
     def make(self, context_settings: Settings, worker_id: str, pool_limit: int | None) -> SqlStore:
         return SqlStore(
             Context(
-                plugins=Plugins(),
                 settings=context_settings,
                 worker_id=worker_id,
                 pool_limit=pool_limit,

@@ -305,7 +305,7 @@ from paceline.testing.contracts.store.inputs import artifact
 url, run_id = sys.argv[1:]
 async def main():
     settings = Settings(store=StoreSettings(url=SecretStr(url)))
-    store = SqlStore(Context(plugins=Plugins(), settings=settings))
+    store = SqlStore(Context(settings=settings))
     await store.open()
     claim = Claim(run_id=run_id, roadmap_id="r", worker_id="worker", fence=1)
     async def save(n):

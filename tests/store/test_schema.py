@@ -64,7 +64,7 @@ from paceline.settings.model import Settings, StoreSettings
 from paceline_adapters.sql.store import SqlStore
 async def main():
     settings = Settings(store=StoreSettings(url=SecretStr({sql_place.url!r})))
-    store = SqlStore(Context(plugins=Plugins(), settings=settings))
+    store = SqlStore(Context(settings=settings))
     await store.open()
     await store.close()
 asyncio.run(main())

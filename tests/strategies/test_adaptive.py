@@ -272,7 +272,7 @@ def test_stacks_inside_a_limit_of_concepts() -> None:
 @virtual_time
 async def test_is_made_of_the_settings_and_stands_last() -> None:
     ledger, plugins = MemoryLedger(), Plugins()
-    context = Context(settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger)
+    context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
     offer = plugins.strategy("adaptive")
     made = offer.make({"start": 3}, context, "strategies.adaptive")
     assert made.explain() == "3 calls to begin with"

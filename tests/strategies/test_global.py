@@ -114,7 +114,7 @@ async def test_each_model_has_its_own_limit_and_concepts_pass() -> None:
 @virtual_time
 async def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
     ledger, plugins = MemoryLedger(), Plugins()
-    context = Context(settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger)
+    context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
     strategy = plugins.strategy("global").make({"concurrency": 2}, context, "strategies.global")
     stack = StrategyStack([("global", strategy)])
     permits = [await stack.admit(work()) for _ in range(2)]

@@ -27,7 +27,7 @@ def work(run: str = "run", level: Level = "concept") -> Work:
 def made(name: str, **options: object) -> Strategy:
     """A strategy as the settings make it."""
     plugins = Plugins()
-    context = Context(settings=Settings(), plugins=plugins)
+    context = Context(settings=Settings())
     return plugins.strategy(name).make(options, context, f"strategies.{name}")
 
 
