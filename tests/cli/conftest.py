@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from paceline import App
 from paceline.cli import main
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run, RunStatus
 from paceline.contracts.share import EQUAL, Share
 from paceline.contracts.store import Store
-from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Roadmap, parse_roadmap
-from paceline.runtime.parts import open_store
-from paceline.settings.load import load_settings
 from paceline.testing.virtual_time import real_time
 
 T = TypeVar("T")
@@ -106,8 +104,7 @@ class Terminal:
     @real_time
     async def store(self, visit: Callable[[Store], Awaitable[T]]) -> T:
         """Do something with the store that the commands use."""
-        plugins = Plugins()
-        async with open_store(load_settings(plugins).settings, plugins) as store:
+        async with App.load().factory.open_store() as store:
             return await visit(store)
 
     def setenv(self, **values: str) -> None:

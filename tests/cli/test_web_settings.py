@@ -26,7 +26,7 @@ def test_a_token_is_a_secret_wherever_settings_are_shown(paceline: Terminal) -> 
     twice = f'[{{token = "{secret}", scope = "read"}}, {{token = "{secret}", tenant = "a"}}]'
     paceline.setenv(PACELINE_WEB__TOKENS=twice)
     message = paceline("config", "show", code=2).err
-    assert "web.tokens: has token 1 twice" in message
+    assert "web.tokens has token 1 twice" in message
     assert "sk-very" not in message
     paceline.setenv(PACELINE_WEB__TOKENS='["sk-very-secret')
     assert "web.tokens" in paceline("config", "show", code=2).err
