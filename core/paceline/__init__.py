@@ -5,6 +5,7 @@ imports no adapter.
 """
 
 from paceline.app import App
+from paceline.client.client import Client
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.finding import Finding
@@ -65,6 +66,7 @@ from paceline.roadmaps.model import (
     load_roadmap,
     parse_roadmap,
 )
+from paceline.runtime.worker import Worker
 from paceline.settings.model import (
     ProviderSettings,
     RedisSettings,
@@ -78,6 +80,7 @@ __all__ = [
     "Artifact",
     "BudgetError",
     "Claim",
+    "Client",
     "Completion",
     "CompletionRequest",
     "Concept",
@@ -141,6 +144,7 @@ __all__ = [
     "UsageError",
     "WebSettings",
     "Work",
+    "Worker",
     "WorkerLoad",
     "hookimpl",
     "load_roadmap",
