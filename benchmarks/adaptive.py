@@ -29,7 +29,7 @@ from paceline.testing.demand import demand
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.models import ModelProvider, Steps, always
 from paceline.testing.virtual_time import run_virtual
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import told
 from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
 from paceline_strategies.over_all_workers import GlobalLimit
 from paceline_strategies.unbounded import Unbounded

@@ -29,7 +29,7 @@ from paceline.plugins.registry import Plugins
 from paceline.runtime.parts import make_strategy
 from paceline.settings.model import RedisSettings, Settings
 from paceline.testing.servers import Valkey
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import told
 from pydantic import SecretStr
 
 from benchmarks.targets import Target, conclude, table

@@ -49,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per cell."""
     if "cell" in metafunc.fixturenames:
         bench = _bench(tuple(_arguments(metafunc.config)))
-        metafunc.parametrize("cell", [contest.cell.name for contest in bench.contests])
+        metafunc.parametrize("cell", [contest.cell.name for contest in bench.prepared_cells])
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from paceline.errors import PartUnavailable
 from paceline_adapters.bench.cells import Cell, Part, StoreName, parse_stack
-from paceline_adapters.bench.contests import contestants, prepare, prepare_contestants
+from paceline_adapters.bench.prepared_cells import contestants, prepare, prepare_contestants
 from paceline_adapters.bench.engine import Bench, Plan
-from paceline_adapters.bench.measure import Contest
+from paceline_adapters.bench.measure import PreparedCell
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import Workload
 
@@ -23,7 +23,7 @@ def ours(
     *,
     store: StoreName = "postgresql",
     workers: int = 1,
-) -> Contest:
+) -> PreparedCell:
     """A cell of paceline's, as ``ours("per-roadmap:limit=5", "celery", …)``."""
     cell = Cell(parse_stack(strategy), Part.parse(executor), store)
     (contest,) = prepare([cell], workload, workers=workers)
@@ -32,7 +32,7 @@ def ours(
 
 def by_hand(
     name: str, workload: Workload, *, store: StoreName = "postgresql", executor: str = ""
-) -> Contest:
+) -> PreparedCell:
     """A contestant, as it says of itself or with other options of its executor."""
     ((cell, path),) = (one for one in contestants(CONTESTANTS, store) if one[0].contestant == name)
     if executor:
@@ -43,7 +43,7 @@ def by_hand(
 
 
 def measured(
-    contests: Sequence[Contest], workload: Workload, *, rounds: int, warm_up: int = 0
+    contests: Sequence[PreparedCell], workload: Workload, *, rounds: int, warm_up: int = 0
 ) -> list[CellResults]:
     """Measure cells in turns; results in the order given.
 

@@ -20,11 +20,11 @@ from paceline.client.client import Client
 from paceline.client.follow import follow
 from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Roadmap
-from paceline_adapters.bench.places import Places, provider
-from paceline_adapters.bench.spread import percentile
-from paceline_adapters.bench.workload import made_up
+from paceline_adapters.bench.environments import Environments, provider
+from paceline_adapters.bench.quantiles import percentile
+from paceline_adapters.bench.workload import synthetic
 
-from benchmarks.altered import installed
+from benchmarks.altered_strategies import installed
 from benchmarks.fleet import WORKERS, settings_of, working
 from benchmarks.targets import Target, conclude, table
 
@@ -76,11 +76,11 @@ async def one_by_one(service: Client, small: Roadmap, number: int) -> list[float
 
 
 async def measure(
-    case: str, given: dict[str, str], places: Places, *, big: Sequence[Roadmap], times: int
+    case: str, given: dict[str, str], places: Environments, *, big: Sequence[Roadmap], times: int
 ) -> Round:
     """Generate small roadmaps among big ones."""
     plugins = Plugins()
-    (small,) = made_up(1, SMALL).roadmaps
+    (small,) = synthetic(1, SMALL).roadmaps
     limit = ["--max-concurrency", str(CAPACITY), "--speed", f"{SPEED:g}"]
     async with (
         places.place("postgresql", redis=True) as place,
@@ -127,8 +127,8 @@ def targets(rounds: Sequence[Round], alone: Round) -> list[Target]:
 )
 def main(times: int, json_file: Path | None) -> None:
     """See the module."""
-    big = made_up(BIG, CONCEPTS).roadmaps
-    with installed(), Places(["postgresql"], redis=True) as places:
+    big = synthetic(BIG, CONCEPTS).roadmaps
+    with installed(), Environments(["postgresql"], redis=True) as places:
         alone = asyncio.run(measure("alone with its share", ALONE, places, big=(), times=times))
         found = [
             asyncio.run(measure(case, given, places, big=big, times=times))

@@ -8,12 +8,12 @@ from paceline.client.terminal.local_workers import local_workers
 from paceline.plugins.registry import Plugins
 from paceline.runtime.parts import open_executor, open_store
 from paceline.settings.load import Loaded, Value, load_settings
-from paceline_adapters.bench.places import Place, Provider
+from paceline_adapters.bench.environments import Environment, Provider
 
 WORKERS = 4
 
 
-def settings_of(given: Mapping[str, str], place: Place, llm: Provider, plugins: Plugins) -> Loaded:
+def settings_of(given: Mapping[str, str], place: Environment, llm: Provider, plugins: Plugins) -> Loaded:
     """Settings as of flags, and nothing else that lies about."""
     all_given = {
         "provider.base_url": llm.base_url,

@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 
 import click
 from paceline.errors import PartUnavailable
-from paceline_adapters.bench.places import provider
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.environments import provider
+from paceline_adapters.bench.quantiles import told
 from pydantic import BaseModel
 
 from benchmarks.growth_cell import LIMIT, Cell, Growth

@@ -21,7 +21,7 @@ from paceline.runtime.open_worker import open_worker, reserve_connections, worke
 from paceline.runtime.parts import make_executor, open_store
 from paceline.runtime.worker import Worker
 from paceline.settings.model import ProviderSettings, RunSettings, Settings, StoreSettings
-from paceline_adapters.bench.spread import percentile
+from paceline_adapters.bench.quantiles import percentile
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from benchmarks import growth_provider, memory

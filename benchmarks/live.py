@@ -63,7 +63,7 @@ class Measured:
 
 
 @dataclass(slots=True)
-class Heard:
+class ReceivedEvent:
     """What the sockets of one measurement heard.
 
     Attributes:
@@ -82,7 +82,7 @@ class Heard:
 class Watcher(asyncio.Protocol):
     """A socket that reads as little as it can, so that the server is what is measured."""
 
-    def __init__(self, host: str, path: str, heard: Heard) -> None:
+    def __init__(self, host: str, path: str, heard: ReceivedEvent) -> None:
         self._request = (
             f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -160,7 +160,7 @@ class Server:
         answer: dict[str, Any] = json.loads(await self.process.stdout.readline())
         return answer
 
-    async def watch(self, count: int, level: str, heard: Heard) -> list[Watcher]:
+    async def watch(self, count: int, level: str, heard: ReceivedEvent) -> list[Watcher]:
         """Open so many sockets, each greeted."""
         host, path = f"127.0.0.1:{self.port}", f"/ws/runs/{self.run_id}?level={level}"
         loop = asyncio.get_running_loop()
@@ -175,7 +175,7 @@ class Server:
 
 
 async def _measure(server: Server, count: int, level: str, events: int, rate: float) -> Measured:
-    heard = Heard()
+    heard = ReceivedEvent()
     watchers = await server.watch(count, level, heard)
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -210,7 +210,7 @@ def _at(delays: Sequence[float], percent: int) -> float:
 async def _idle(server: Server, count: int) -> float:
     """KiB that an idle socket takes in the server."""
     before = (await server.ask("memory"))["resident"]
-    watchers = await server.watch(count, "roadmap", Heard())
+    watchers = await server.watch(count, "roadmap", ReceivedEvent())
     after = (await server.ask("memory"))["resident"]
     for watcher in watchers:
         assert watcher.transport is not None
@@ -231,7 +231,7 @@ async def _all(
     told = json.loads(await process.stdout.readline())
     server = Server(process, told["port"], told["run_id"])
     try:
-        await server.watch(20, "roadmap", Heard())  # what the first sockets bring is nobody's
+        await server.watch(20, "roadmap", ReceivedEvent())  # what the first sockets bring is nobody's
         idle = await _idle(server, max(counts))
         found: list[Measured] = []
         for count in counts:

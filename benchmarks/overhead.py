@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 import click
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import told
 from paceline_adapters.bench.workload import examples, scaled
 
 from benchmarks.experiment import by_hand, measured, ours

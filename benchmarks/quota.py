@@ -19,11 +19,11 @@ from statistics import median
 
 import click
 from paceline.plugins.registry import Plugins
-from paceline_adapters.bench.places import Places, provider
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.environments import Environments, provider
+from paceline_adapters.bench.quantiles import told
 from paceline_adapters.demo.command import example_roadmaps
 
-from benchmarks.altered import installed
+from benchmarks.altered_strategies import installed
 from benchmarks.fleet import WORKERS, settings_of, working
 from benchmarks.targets import Target, conclude, table
 
@@ -118,7 +118,7 @@ def fullest(admitted: Sequence[tuple[float, int]]) -> int:
     return highest
 
 
-async def measure(case: str, places: Places, minutes: int) -> Round:
+async def measure(case: str, places: Environments, minutes: int) -> Round:
     """Let the workers work for so many minutes, and read the provider's log."""
     plugins = Plugins()
     # Thrice what the quota lets through, so that there is always more to do.
@@ -148,7 +148,7 @@ async def measure(case: str, places: Places, minutes: int) -> Round:
 )
 def main(minutes: int, cases: Sequence[str], json_file: Path | None) -> None:
     """See the module."""
-    with installed(), Places(["postgresql"], redis=True) as places:
+    with installed(), Environments(["postgresql"], redis=True) as places:
         found = [asyncio.run(measure(case, places, minutes)) for case in cases or CASES]
     click.echo(
         f"{WORKERS} worker processes; quota {REQUESTS} requests or {TOKENS} tokens a minute; "

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 
 import click
 from paceline.testing.servers import Postgres
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import told
 
-from benchmarks.savers import CONNECTIONS, WAYS, Savers, open_savers
+from benchmarks.concurrent_saves import CONNECTIONS, WAYS, ConcurrentSaves, open_concurrent_saves
 from benchmarks.targets import Target, conclude, table
 
 
@@ -48,7 +48,7 @@ class Round:
 
 
 async def measure(
-    store: str, savers: Savers, rounds: int, transactions: Callable[[], int] | None
+    store: str, savers: ConcurrentSaves, rounds: int, transactions: Callable[[], int] | None
 ) -> list[Round]:
     """Measure both ways, ``rounds`` times each."""
     found: list[Round] = []
@@ -71,7 +71,7 @@ def on_postgresql(rounds: int) -> list[Round]:
             # The next id to be given out; asking takes none.
             return int(server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())"))
 
-        async with open_savers(server.create_database("saves")) as savers:
+        async with open_concurrent_saves(server.create_database("saves")) as savers:
             return await measure("postgresql", savers, rounds, transactions)
 
     # Its own housekeeping takes ids too.
@@ -83,7 +83,7 @@ def on_sqlite(rounds: int) -> list[Round]:
     """Measure on a file of our own; SQLite has one writer, whatever the pool."""
 
     async def run(folder: str) -> list[Round]:
-        async with open_savers(f"sqlite:///{folder}/saves.db") as savers:
+        async with open_concurrent_saves(f"sqlite:///{folder}/saves.db") as savers:
             return await measure("sqlite", savers, rounds, None)
 
     with TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ import pytest
 from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
-from paceline_adapters.bench.places import provider as simulator
+from paceline_adapters.bench.environments import provider as simulator
 from paceline_adapters.demo.command import example_roadmaps
 from paceline_adapters.openai.dialect import Dialect
 from paceline_adapters.openai.provider import OpenAIProvider
@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.contestants.work import STEPS, ask, make_client, subjects
-from benchmarks.entered import entered
+from benchmarks.sync_context import entered
 
 MODEL = "gpt-4o-mini"
 KEY = "sk-benchmark"

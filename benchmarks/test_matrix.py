@@ -10,12 +10,12 @@ import pytest
 from paceline_adapters.bench.results import Results
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.tape import TAPE
+from benchmarks.replay_clock import REPLAY_CLOCK
 
 
 # The first one waits until all cells are measured.
 @pytest.mark.timeout(0)
-@pytest.mark.benchmark(timer=TAPE.clock)
+@pytest.mark.benchmark(timer=REPLAY_CLOCK.clock)
 def test_makespan(benchmark: BenchmarkFixture, results: Results, cell: str) -> None:
     """Replay the rounds of one cell; its other figures are in ``extra_info``."""
     found = next((one for one in results.cells if one.name == cell), None)
@@ -32,4 +32,4 @@ def test_makespan(benchmark: BenchmarkFixture, results: Results, cell: str) -> N
     }
     makespans = found.values("makespan")
     play: Any = benchmark.pedantic  # it has no types
-    play(TAPE.player(makespans), rounds=len(makespans), iterations=1)
+    play(REPLAY_CLOCK.player(makespans), rounds=len(makespans), iterations=1)

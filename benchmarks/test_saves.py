@@ -8,8 +8,8 @@ import pytest
 from paceline.testing.servers import Postgres
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.entered import entered
-from benchmarks.savers import WAYS, open_savers
+from benchmarks.sync_context import entered
+from benchmarks.concurrent_saves import WAYS, open_concurrent_saves
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
@@ -26,6 +26,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("way", WAYS)
 def test_227_savers_at_once(benchmark: BenchmarkFixture, url: str, way: str) -> None:
     """Every concept of the example roadmaps saves one artifact at the same moment."""
-    with asyncio.Runner() as runner, entered(runner, open_savers(url)) as savers:
+    with asyncio.Runner() as runner, entered(runner, open_concurrent_saves(url)) as savers:
         benchmark(lambda: runner.run(savers.save(way)))
         benchmark.extra_info["artifacts"] = len(savers.writers)

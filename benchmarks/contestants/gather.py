@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from openai import AsyncOpenAI
 from paceline.contracts.step import Subject
 from paceline.roadmaps.model import Roadmap
-from paceline_adapters.bench.protocol import Order
+from paceline_adapters.bench.protocol import RoundSpec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.contestants.compete import Generate, compete
@@ -24,7 +24,7 @@ from benchmarks.contestants.work import (
 
 
 @asynccontextmanager
-async def gathering(order: Order) -> AsyncGenerator[Generate]:
+async def gathering(order: RoundSpec) -> AsyncGenerator[Generate]:
     """Every concept at once."""
     async with (
         make_client(order.base_url, order.api_key) as client,

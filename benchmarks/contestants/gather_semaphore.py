@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from paceline.contracts.step import Subject
 from paceline.roadmaps.model import Roadmap
-from paceline_adapters.bench.protocol import Order
+from paceline_adapters.bench.protocol import RoundSpec
 
 from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.gather import concept
@@ -17,7 +17,7 @@ STRATEGY = "per-roadmap:limit=5"
 
 
 @asynccontextmanager
-async def gathering_by_five(order: Order) -> AsyncGenerator[Generate]:
+async def gathering_by_five(order: RoundSpec) -> AsyncGenerator[Generate]:
     """Every roadmap at once, five concepts of each."""
     limit = int(order.settings["strategies.per-roadmap.limit"])
     async with (

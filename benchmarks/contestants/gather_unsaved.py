@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from openai import AsyncOpenAI
 from paceline.contracts.step import Subject
 from paceline.roadmaps.model import Roadmap
-from paceline_adapters.bench.protocol import Order
+from paceline_adapters.bench.protocol import RoundSpec
 
 from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.work import STEPS, ask, make_client, subjects
 
 
 @asynccontextmanager
-async def asking(order: Order) -> AsyncGenerator[Generate]:
+async def asking(order: RoundSpec) -> AsyncGenerator[Generate]:
     """Every concept at once, and nothing is done with what comes."""
     async with make_client(order.base_url, order.api_key) as client:
 

@@ -18,7 +18,7 @@ from celery import Celery
 from paceline.contracts.step import Subject
 from paceline.roadmaps.model import Roadmap
 from paceline.testing.spawn import spawn
-from paceline_adapters.bench.protocol import Order
+from paceline_adapters.bench.protocol import RoundSpec
 from redis.asyncio import Redis
 
 from benchmarks.contestants.compete import Generate, compete
@@ -43,14 +43,14 @@ app.conf.worker_prefetch_multiplier = 1
 
 def generate_roadmap(assigned: str, roadmap: str) -> None:
     """Generate one roadmap, on an event loop of its own."""
-    order = Order.model_validate_json(assigned)
+    order = RoundSpec.model_validate_json(assigned)
     asyncio.run(_generate(order, Roadmap.model_validate_json(roadmap)))
 
 
 task: Any = app.task(generate_roadmap, name="generate")
 
 
-async def _generate(order: Order, roadmap: Roadmap) -> None:
+async def _generate(order: RoundSpec, roadmap: Roadmap) -> None:
     async with (
         make_client(order.base_url, order.api_key) as client,
         open_database(order) as database,
@@ -78,7 +78,7 @@ async def _generate(order: Order, roadmap: Roadmap) -> None:
 
 
 @asynccontextmanager
-async def celery(order: Order) -> AsyncGenerator[Generate]:
+async def celery(order: RoundSpec) -> AsyncGenerator[Generate]:
     """A worker of its own, and a task for each roadmap."""
     assert order.redis_url is not None
     app.conf.update(broker_url=order.redis_url, result_backend=order.redis_url)

@@ -20,7 +20,7 @@ from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
 from paceline.steps.templates import load_template
 from paceline.steps.tutorial import Tutorial
-from paceline_adapters.bench.protocol import Order
+from paceline_adapters.bench.protocol import RoundSpec
 from paceline_adapters.openai.schema import strict_schema
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.tables import artifacts, metadata, runs
@@ -133,7 +133,7 @@ insert_artifact = insert(artifacts).values(created_at=now())
 
 
 @asynccontextmanager
-async def open_database(order: Order) -> AsyncGenerator[AsyncEngine]:
+async def open_database(order: RoundSpec) -> AsyncGenerator[AsyncEngine]:
     """The database with a pool of the usual size, and the tables in it."""
     sqlite = order.store_url.startswith("sqlite")
     engine = create_async_engine(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from statistics import median
 
-from paceline_adapters.bench.workload import made_up, scaled
+from paceline_adapters.bench.workload import synthetic, scaled
 
 from benchmarks.experiment import measured, ours
 from benchmarks.verdicts.verdict import Verdict, middle, shown
@@ -37,7 +37,7 @@ asyncio.run(main())
 def verdicts(rounds: int) -> Iterator[Verdict]:
     """Sleeping tasks, and two thousand concepts of the whole pipeline in their calls."""
     bare = median(_bytes_per_task() for _ in range(3))
-    workload = scaled(made_up(8, 250), speed=SPEED)
+    workload = scaled(synthetic(8, 250), speed=SPEED)
     contest = ours("unbounded", "in-process", workload)
     settings = {**contest.settings, "provider.max_connections": str(workload.concepts)}
     (cell,) = measured([replace(contest, settings=settings)], workload, rounds=rounds)

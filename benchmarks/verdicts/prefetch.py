@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from paceline_adapters.bench.results import CellResults
-from paceline_adapters.bench.workload import Workload, made_up
+from paceline_adapters.bench.workload import Workload, synthetic
 
 from benchmarks.experiment import measured, ours
 from benchmarks.verdicts.verdict import Verdict, middle, shown
@@ -14,7 +14,7 @@ SPEED = 60.0
 
 def verdicts(rounds: int) -> Iterator[Verdict]:
     """Ten tasks, the first of them long, for four worker processes of one task each."""
-    long, short = made_up(1, 10), made_up(10, 5)
+    long, short = synthetic(1, 10), synthetic(10, 5)
     workload = Workload(
         "a roadmap of ten concepts and nine of five",
         [*long.roadmaps, *short.roadmaps[1:]],

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from paceline_adapters.bench.results import CellResults
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ WAYS = ("grouped", "each")
 
 
 @dataclass(frozen=True, slots=True)
-class Savers:
+class ConcurrentSaves:
     """One writer for each of the 227 concepts of the example roadmaps.
 
     Attributes:
@@ -85,7 +85,7 @@ def _artifact(concept: str, step: str) -> Artifact:
 
 
 @asynccontextmanager
-async def open_savers(url: str) -> AsyncGenerator[Savers]:
+async def open_concurrent_saves(url: str) -> AsyncGenerator[ConcurrentSaves]:
     """Make the schema at a ``store.url``, claim the example roadmaps' runs, warm both pools."""
     settings = StoreSettings(url=SecretStr(url), pool_size=CONNECTIONS, max_overflow=0)
     await asyncio.to_thread(schema.upgrade, settings.url, settings)
@@ -105,7 +105,7 @@ async def open_savers(url: str) -> AsyncGenerator[Savers]:
             if claim is None:
                 raise RuntimeError(f"{run.run_id} cannot be claimed")
             writers += [(claim, concept.concept_id) for _, _, concept in roadmap.concepts()]
-        savers = Savers(store, database, writers, count(1))
+        savers = ConcurrentSaves(store, database, writers, count(1))
         for way in WAYS:
             await savers.save(way)
         yield savers

@@ -26,7 +26,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
-class Altered(Strategy):
+class AlteredStrategy(Strategy):
     """Asks another strategy for something else than it was asked for.
 
     Args:
@@ -68,7 +68,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         advice: str = "",
     ) -> None:
         def altered(change: Change) -> Callable[[OptionsT, Context], Strategy]:
-            return lambda given, context: Altered(factory(given, context), change)
+            return lambda given, context: AlteredStrategy(factory(given, context), change)
 
         for mine, change in CHANGES.items():
             told = f"{name}, altered: {summary}"
@@ -86,7 +86,7 @@ def installed() -> Generator[None]:
         metadata = Path(folder) / "altered-1.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: altered\nVersion: 1\n")
-        (metadata / "entry_points.txt").write_text("[paceline]\naltered = benchmarks.altered\n")
+        (metadata / "entry_points.txt").write_text("[paceline]\naltered = benchmarks.altered_strategies\n")
         os.environ["PYTHONPATH"] = os.pathsep.join([folder, here, *([before] if before else [])])
         sys.path.insert(0, folder)
         try:

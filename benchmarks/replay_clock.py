@@ -8,7 +8,7 @@ by a timer that only moves when a round is played.
 from collections.abc import Callable, Sequence
 
 
-class Tape:
+class ReplayClock:
     """Time that passes round by round."""
 
     def __init__(self) -> None:
@@ -28,4 +28,4 @@ class Tape:
         return play
 
 
-TAPE = Tape()
+REPLAY_CLOCK = ReplayClock()
