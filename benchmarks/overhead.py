@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 import click
-from paceline_adapters.bench.quantiles import told
+from paceline_adapters.bench.quantiles import median_text
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.experiment import contestant_cell, measure_cells, paceline_cell
 
 #: Seconds of every call of the pairs.
 CALL = 0.5
@@ -70,10 +70,10 @@ def pairs(count: int) -> Iterator[Row]:
     """The whole pipeline against the bare script."""
     every_call = dict.fromkeys(("tutorial", "resources", "quiz"), (CALL, CALL))
     workload = scaled(examples(), latency=every_call, speed=1.0)
-    paceline, script = measured(
+    paceline, script = measure_cells(
         [
-            ours("unbounded", "in-process", workload, store="sqlite"),
-            by_hand("gather-unsaved", workload, store="sqlite"),
+            paceline_cell("unbounded", "in-process", workload, store="sqlite"),
+            contestant_cell("gather-unsaved", workload, store="sqlite"),
         ],
         workload,
         rounds=count,
@@ -89,7 +89,7 @@ def pairs(count: int) -> Iterator[Row]:
 def schedules(rounds: int, speed: float) -> Iterator[Row]:
     """Each strategy against its list schedule at no cost."""
     workload = scaled(examples(), speed=speed)
-    contests = [ours(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
+    contests = [paceline_cell(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
     for cell in measured(contests, workload, rounds=rounds):
         makespans, least = cell.values("makespan"), cell.values("list_schedule")
         yield Row(f"Makespan of {cell.strategy}, s", makespans, least, MOST_OVER_SCHEDULE)

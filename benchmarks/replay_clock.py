@@ -1,31 +1,31 @@
-"""A clock that replays what the engine measured.
+"""A clock that replays the makespans that the engine measured.
 
-pytest-benchmark measures one test after the other and cannot interleave them. Our engine
-measures interleaved rounds beforehand; each test then "takes" the seconds of its cell's rounds,
-by a timer that only moves when a round is played.
+pytest-benchmark runs one test after another and cannot interleave them. The engine measures
+interleaved rounds first. Each test then replays the makespans of its cell, with a timer that only
+advances when a round is replayed.
 """
 
 from collections.abc import Callable, Sequence
 
 
 class ReplayClock:
-    """Time that passes round by round."""
+    """A clock that advances round by round."""
 
     def __init__(self) -> None:
         self._now = 0.0
 
     def clock(self) -> float:
-        """Seconds played until now: what pytest-benchmark takes for its timer."""
+        """Seconds replayed so far; the timer for pytest-benchmark."""
         return self._now
 
-    def player(self, seconds: Sequence[float]) -> Callable[[], None]:
-        """A function that takes the next of these durations each time it is called."""
+    def replay(self, seconds: Sequence[float]) -> Callable[[], None]:
+        """A function that advances the clock by the next duration at each call."""
         rounds = iter(seconds)
 
-        def play() -> None:
+        def advance() -> None:
             self._now += next(rounds)
 
-        return play
+        return advance
 
 
 REPLAY_CLOCK = ReplayClock()

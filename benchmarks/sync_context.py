@@ -1,4 +1,4 @@
-"""An async context that synchronous code enters, as pytest-benchmark's tests must."""
+"""Async context managers in synchronous code, for the tests of pytest-benchmark."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 @contextmanager
-def entered(runner: asyncio.Runner, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Enter it on the runner's loop, and leave it there in the end."""
-    inside = runner.run(context.__aenter__())
+def run_context(runner: asyncio.Runner, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Enter and exit an async context manager on the runner's loop."""
+    value = runner.run(context.__aenter__())
     try:
-        yield inside
+        yield value
     finally:
         runner.run(context.__aexit__(None, None, None))

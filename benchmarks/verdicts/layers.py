@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.experiment import contestant_cell, measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 #: Seconds in which all concepts begin, and the second after over which events are still counted.
@@ -15,8 +15,8 @@ BEGINNING = 5.0
 def verdicts(rounds: int) -> Iterator[Verdict]:
     """Eight tasks and 227 concepts, by paceline and by hand, at speed 1."""
     workload = scaled(examples(), speed=1.0)
-    paceline, hand = measured(
-        [ours("unbounded", "celery", workload), by_hand("origin-celery", workload)],
+    paceline, hand = measure_cells(
+        [paceline_cell("unbounded", "celery", workload), contestant_cell("origin-celery", workload)],
         workload,
         rounds=rounds,
     )

@@ -9,7 +9,7 @@ from statistics import median
 
 from paceline_adapters.bench.workload import synthetic, scaled
 
-from benchmarks.experiment import measured, ours
+from benchmarks.experiment import measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 #: Slow enough that all two thousand are in their first call before the first one ends.
@@ -38,9 +38,9 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
     """Sleeping tasks, and two thousand concepts of the whole pipeline in their calls."""
     bare = median(_bytes_per_task() for _ in range(3))
     workload = scaled(synthetic(8, 250), speed=SPEED)
-    contest = ours("unbounded", "in-process", workload)
+    contest = paceline_cell("unbounded", "in-process", workload)
     settings = {**contest.settings, "provider.max_connections": str(workload.concepts)}
-    (cell,) = measured([replace(contest, settings=settings)], workload, rounds=rounds)
+    (cell,) = measure_cells([replace(contest, settings=settings)], workload, rounds=rounds)
     per_concept = middle(cell, "rss_per_concept")
     if _about_ten(bare / 1024):
         verdict = "holds"

@@ -6,7 +6,7 @@ from statistics import fmean
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import Workload, synthetic
 
-from benchmarks.experiment import measured, ours
+from benchmarks.experiment import measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 SPEED = 60.0
@@ -20,9 +20,9 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
         [*long.roadmaps, *short.roadmaps[1:]],
         speed=SPEED,
     )
-    one, four = measured(
+    one, four = measure_cells(
         [
-            ours(
+            paceline_cell(
                 "per-roadmap:limit=1",
                 f"celery:concurrency=1,prefetch_multiplier={multiplier}",
                 workload,

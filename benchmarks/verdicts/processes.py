@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.experiment import contestant_cell, measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 SPEED = 20.0
@@ -14,12 +14,12 @@ SPEED = 20.0
 def halves(rounds: int) -> Iterator[Verdict]:
     """Eight processes against four."""
     workload = scaled(examples(), speed=SPEED)
-    eight, four, hand_eight, hand_four = measured(
+    eight, four, hand_eight, hand_four = measure_cells(
         [
-            ours("unbounded", "celery:concurrency=8", workload),
-            ours("unbounded", "celery:concurrency=4", workload),
-            by_hand("origin-celery", workload, executor="celery:concurrency=8"),
-            by_hand("origin-celery", workload, executor="celery:concurrency=4"),
+            paceline_cell("unbounded", "celery:concurrency=8", workload),
+            paceline_cell("unbounded", "celery:concurrency=4", workload),
+            contestant_cell("origin-celery", workload, executor="celery:concurrency=8"),
+            contestant_cell("origin-celery", workload, executor="celery:concurrency=4"),
         ],
         workload,
         rounds=rounds,
@@ -56,12 +56,12 @@ def halves(rounds: int) -> Iterator[Verdict]:
 def fan_out(rounds: int) -> Iterator[Verdict]:
     """The same eight processes with 16, 40 and 227 concepts in flight."""
     workload = scaled(examples(), speed=SPEED)
-    two, five, all_, hand = measured(
+    two, five, all_, hand = measure_cells(
         [
-            ours("per-roadmap:limit=2", "celery", workload),
-            ours("per-roadmap:limit=5", "celery", workload),
-            ours("unbounded", "celery", workload),
-            by_hand("origin-celery", workload),
+            paceline_cell("per-roadmap:limit=2", "celery", workload),
+            paceline_cell("per-roadmap:limit=5", "celery", workload),
+            paceline_cell("unbounded", "celery", workload),
+            contestant_cell("origin-celery", workload),
         ],
         workload,
         rounds=rounds,

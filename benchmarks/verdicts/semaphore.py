@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.experiment import measured, ours
+from benchmarks.experiment import measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 #: Calls that the limited provider takes at once: a little more than five of each roadmap.
@@ -15,16 +15,16 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
     """A provider without a limit, and one that refuses the 49th call."""
     free = scaled(examples(), speed=20.0)
     bound = scaled(free, concurrency=CAPACITY)
-    unbounded, five = measured(
-        [ours("unbounded", "in-process", free), ours("per-roadmap:limit=5", "in-process", free)],
+    unbounded, five = measure_cells(
+        [paceline_cell("unbounded", "in-process", free), paceline_cell("per-roadmap:limit=5", "in-process", free)],
         free,
         rounds=rounds,
     )
-    refused, fitting, exact = measured(
+    refused, fitting, exact = measure_cells(
         [
-            ours("unbounded", "in-process", bound),
-            ours("per-roadmap:limit=5", "in-process", bound),
-            ours(f"global:concurrency={CAPACITY}", "in-process", bound),
+            paceline_cell("unbounded", "in-process", bound),
+            paceline_cell("per-roadmap:limit=5", "in-process", bound),
+            paceline_cell(f"global:concurrency={CAPACITY}", "in-process", bound),
         ],
         bound,
         rounds=rounds,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from paceline_adapters.bench.results import CellResults
-from paceline_adapters.bench.quantiles import told
+from paceline_adapters.bench.quantiles import median_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Verdict:
 def shown(cell: CellResults, figure: str, unit: str = "", digits: int = 0) -> str:
     """A figure's median with its spread, as ``12 (11–14) /s``."""
     values = cell.values(figure)
-    return f"{told(values, digits)} {unit}".strip() if values else "–"
+    return f"{median_text(values, digits)} {unit}".strip() if values else "–"
 
 
 def middle(cell: CellResults, figure: str) -> float:

@@ -32,8 +32,8 @@ def contestants(results: Results) -> Markup:
     ]
     if not stores:
         text = (
-            "No hand-written program was measured. The paceline repository contains some; to measure "
-            "them, use --contestants benchmarks/contestants."
+            "No hand-written program was measured. The paceline repository contains some; to "
+            "measure them, use --contestants benchmarks/contestants."
         )
         return el("section", title, el("p", text, class_="note"), id="by-hand")
     note = (

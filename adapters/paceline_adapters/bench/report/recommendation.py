@@ -191,8 +191,8 @@ def _notes(workload: WorkloadFacts, ranking: Ranking) -> list[Markup]:
     if workload.speed != 1:
         notes.append(
             f"Latencies were divided by {number(workload.speed)}, so there are more saves and "
-            "events per second than in production. Bounds on connections and events are checked against "
-            "the measured values, so the result is conservative."
+            "events per second than in production. Bounds on connections and events are checked "
+            "against the measured values, so the result is conservative."
         )
     if ranking.constraints.rpm is not None and workload.rpm is None:
         notes.append(
