@@ -148,9 +148,7 @@ def shown(rounds: Sequence[Round]) -> str:
     rows: list[list[str]] = []
     for configuration in configurations:
         ledger, processes, waiters = configuration
-        found = [
-            one for one in rounds if (one.ledger, one.processes, one.waiters) == configuration
-        ]
+        found = [one for one in rounds if (one.ledger, one.processes, one.waiters) == configuration]
         server = median(one.server for one in found)
         rows.append(
             [
@@ -178,7 +176,11 @@ def growth(rounds: Sequence[Round]) -> list[Target]:
             for waiters in WAITERS[1:]
         }
         ratio = costs[WAITERS[2]] / costs[WAITERS[1]]
-        found.append(Target(f"cost with {WAITERS[2]} waiters ÷ with {WAITERS[1]} ({ledger})", ratio, most=1.25))
+        found.append(
+            Target(
+                f"cost with {WAITERS[2]} waiters ÷ with {WAITERS[1]} ({ledger})", ratio, most=1.25
+            )
+        )
     return found
 
 

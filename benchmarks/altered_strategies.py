@@ -91,7 +91,9 @@ def installed() -> Generator[None]:
         metadata = Path(folder) / "altered-1.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: altered\nVersion: 1\n")
-        (metadata / "entry_points.txt").write_text("[paceline]\naltered = benchmarks.altered_strategies\n")
+        (metadata / "entry_points.txt").write_text(
+            "[paceline]\naltered = benchmarks.altered_strategies\n"
+        )
         os.environ["PYTHONPATH"] = os.pathsep.join([folder, here, *([before] if before else [])])
         sys.path.insert(0, folder)
         try:

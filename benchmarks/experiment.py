@@ -7,9 +7,9 @@ from pathlib import Path
 
 from paceline import PartUnavailable
 from paceline_adapters.bench.cells import Cell, Part, StoreName, parse_stack
-from paceline_adapters.bench.prepared_cells import find_contestants, prepare, prepare_contestants
 from paceline_adapters.bench.engine import Bench, RoundPlan
 from paceline_adapters.bench.measure import PreparedCell
+from paceline_adapters.bench.prepared_cells import find_contestants, prepare, prepare_contestants
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import Workload
 
@@ -34,7 +34,9 @@ def contestant_cell(
     name: str, workload: Workload, *, store: StoreName = "postgresql", executor: str = ""
 ) -> PreparedCell:
     """A hand-written program, with its own executor or another one."""
-    ((cell, path),) = (one for one in find_contestants(CONTESTANTS, store) if one[0].contestant == name)
+    ((cell, path),) = (
+        one for one in find_contestants(CONTESTANTS, store) if one[0].contestant == name
+    )
     if executor:
         part = Part.parse(executor)
         cell = replace(cell, executor=part, contestant=f"{name} {part}")

@@ -75,7 +75,12 @@ async def one_by_one(client: Client, small: Roadmap, number: int) -> list[float]
 
 
 async def measure(
-    case: str, settings: dict[str, str], environments: Environments, *, big: Sequence[Roadmap], times: int
+    case: str,
+    settings: dict[str, str],
+    environments: Environments,
+    *,
+    big: Sequence[Roadmap],
+    times: int,
 ) -> Round:
     """Generate small roadmaps among large ones."""
     (small,) = synthetic(1, SMALL).roadmaps
@@ -126,7 +131,9 @@ def main(times: int, json_file: Path | None) -> None:
     """Run the benchmark."""
     big = synthetic(BIG, CONCEPTS).roadmaps
     with installed(), Environments(["postgresql"], redis=True) as environments:
-        alone = asyncio.run(measure("alone with its share", ALONE, environments, big=(), times=times))
+        alone = asyncio.run(
+            measure("alone with its share", ALONE, environments, big=(), times=times)
+        )
         found = [
             asyncio.run(measure(case, settings, environments, big=big, times=times))
             for case, settings in CASES.items()

@@ -141,9 +141,7 @@ def ratios(
 def targets(found: Sequence[Measured], all_series: Sequence[Series]) -> list[Target]:
     """Targets for each size of the judged series, relative to the smallest."""
     return [
-        Target(
-            f"{series.name}: {what} at {size} ÷ at {series.sizes[0]}", ratio, most=FLAT
-        )
+        Target(f"{series.name}: {what} at {size} ÷ at {series.sizes[0]}", ratio, most=FLAT)
         for series in all_series
         if series.judged
         for size in series.sizes[1:]

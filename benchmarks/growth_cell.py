@@ -13,7 +13,15 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Literal
 
 import click
-from paceline import App, EventBus, ProviderSettings, Roadmap, Settings, StoreSettings, parse_roadmap
+from paceline import (
+    App,
+    EventBus,
+    ProviderSettings,
+    Roadmap,
+    Settings,
+    StoreSettings,
+    parse_roadmap,
+)
 from paceline.client.client import Client
 from paceline.settings.model import RunSettings
 from paceline_adapters.bench.quantiles import percentile

@@ -19,7 +19,12 @@ import click
 from paceline.testing.servers import Postgres
 from paceline_adapters.bench.quantiles import median_text
 
-from benchmarks.concurrent_saves import COMMIT_MODES, CONNECTIONS, ConcurrentSaves, open_concurrent_saves
+from benchmarks.concurrent_saves import (
+    COMMIT_MODES,
+    CONNECTIONS,
+    ConcurrentSaves,
+    open_concurrent_saves,
+)
 from benchmarks.targets import Target, conclude, table
 
 
@@ -92,7 +97,9 @@ def on_sqlite(rounds: int) -> list[Round]:
 
 def ratios(rounds: list[Round], store: str, of: Callable[[Round], float]) -> list[float]:
     """A figure of ``grouped`` ÷ that of ``each``, round by round."""
-    by_way = {way: [one for one in rounds if (one.store, one.way) == (store, way)] for way in COMMIT_MODES}
+    by_way = {
+        way: [one for one in rounds if (one.store, one.way) == (store, way)] for way in COMMIT_MODES
+    }
     return [
         of(ours) / of(theirs)
         for ours, theirs in zip(by_way["grouped"], by_way["each"], strict=True)
@@ -113,7 +120,9 @@ def shown(rounds: list[Round]) -> str:
                     median_text(counted, 0) if counted else "",
                 ]
             )
-        rows.append([f"{store} ratio", median_text(ratios(rounds, store, lambda one: one.rate)), ""])
+        rows.append(
+            [f"{store} ratio", median_text(ratios(rounds, store, lambda one: one.rate)), ""]
+        )
     return table(["", "artifacts/s", "transactions"], rows)
 
 

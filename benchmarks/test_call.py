@@ -56,7 +56,7 @@ async def create(base_url: str) -> AsyncGenerator[Call]:
 
 @asynccontextmanager
 async def provider(base_url: str) -> AsyncGenerator[Call]:
-    """paceline's provider, with the same client and transport."""
+    """Paceline's provider, with the same client and transport."""
     made = OpenAIProvider(ProviderSettings(base_url=base_url, api_key=SecretStr(KEY)))
     yield lambda number: made.complete(REQUESTS[number % len(REQUESTS)])
     await made.close()
@@ -90,7 +90,9 @@ async def make_calls(call: Call) -> None:
 
 
 @pytest.mark.benchmark(group="320 calls", timer=time.process_time)
-@pytest.mark.parametrize("client", [create, provider, bare_aiohttp], ids=lambda client: client.__name__)
+@pytest.mark.parametrize(
+    "client", [create, provider, bare_aiohttp], ids=lambda client: client.__name__
+)
 def test_calls(
     benchmark: BenchmarkFixture,
     base_url: str,

@@ -8,8 +8,8 @@ import pytest
 from paceline.testing.servers import Postgres
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.sync_context import run_context
 from benchmarks.concurrent_saves import COMMIT_MODES, open_concurrent_saves
+from benchmarks.sync_context import run_context
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

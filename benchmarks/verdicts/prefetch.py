@@ -1,4 +1,4 @@
-"""Messages that a busy worker holds while others are idle."""
+"""Messages that a busy worker holds while other workers are idle."""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -13,7 +13,7 @@ SPEED = 60.0
 
 
 def verdicts(rounds: int) -> Iterator[Verdict]:
-    """Ten tasks, the first of them long, for four worker processes of one task each."""
+    """Ten tasks, the first of them long, for four worker processes with one task each."""
     long, short = synthetic(1, 10), synthetic(10, 5)
     workload = Workload(
         "a roadmap of ten concepts and nine of five",
@@ -36,7 +36,7 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
     ratio = middle(four, "makespan") / middle(one, "makespan")
     yield Verdict(
         name="prefetch",
-        said="A prefetch multiplier of 4 leaves workers idle while tasks wait; 1 does not.",
+        claim="A prefetch multiplier of 4 leaves workers idle while tasks wait; 1 does not.",
         verdict="holds" if ratio > 1.1 else "does not hold",
         figures={
             "makespan with 1": shown(one, "makespan", "s", 1),
@@ -51,7 +51,7 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
 
 
 def mean_active(cell: CellResults) -> float:
-    """Roadmaps active, mean over the makespan of the typical round."""
+    """Active roadmaps, mean over the makespan of the typical round."""
     line = cell.typical.timeline
     assert line is not None
     return fmean(line.roadmaps)
