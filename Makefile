@@ -44,6 +44,7 @@ check: lint types imports test ## Run all that must pass before a change goes in
 lint: .venv/.dev ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python -m docs.tables --check
 
 types: .venv/.page ## Check types with mypy and pyright
 	$(BIN)/mypy
@@ -52,7 +53,8 @@ types: .venv/.page ## Check types with mypy and pyright
 imports: .venv/.dev ## Check who imports whom
 	$(BIN)/lint-imports
 
-docs: .venv/.docs ## Build the documentation into site/
+docs: .venv/.dev .venv/.docs ## Refresh the generated tables and build the documentation into site/
+	$(BIN)/python -m docs.tables
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.dev ## Measure every strategy, executor and store; ARGS=--quick for a first look

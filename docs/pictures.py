@@ -1,7 +1,7 @@
-"""Takes the pictures of the page anew: ``make pictures``.
+"""Takes the pictures of the page again: ``make pictures``.
 
-The demo's roadmaps under two strategies, with a simulated LLM that fails now and then, in a real
-Chromium. Titles that the machine has no letters for are left out.
+It runs the demo's roadmaps under two strategies, with a simulated LLM that sometimes fails, in a
+real Chromium. If the machine has no Chinese font, it skips the roadmaps with Chinese titles.
 """
 
 import json
@@ -33,12 +33,12 @@ _SETTINGS = {
     "PACELINE_PROVIDER__ATTEMPTS": "2",
 }
 _SIMULATOR = ["--speed", "3", "--fault", "500=0.15"]
-#: Seconds between the roadmaps, as they come in earnest: one after the other.
+#: Seconds between two submissions: real roadmaps do not arrive at the same moment.
 _APART = 5
 
 
 def main() -> None:
-    """Take all of them."""
+    """Take all pictures."""
     FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -85,12 +85,12 @@ def _take(browser: Browser, url: str) -> None:
 
 
 def _share(runs: Sequence[dict[str, Any]]) -> float:
-    """How much of all of them is finished."""
+    """The share of all concepts that are finished."""
     return sum(run["completed"] + run["failed"] for run in runs) / sum(run["total"] for run in runs)
 
 
 def _telling(run: dict[str, Any]) -> bool:
-    """Whether a run shows all there is to see, to readers of English: failures among the rest."""
+    """Whether a run is a good example: running, with failures, and with an English title."""
     return bool(run["failed"] and run["status"] == "running" and str(run["title"]).isascii())
 
 
@@ -105,7 +105,7 @@ def _tab(browser: Browser, url: str, size: tuple[int, int], theme: str) -> Page:
 
 
 def _shoot(take: Callable[..., bytes], page: Page, name: str) -> None:
-    page.wait_for_timeout(1000)  # a frame or two, and the newest figures
+    page.wait_for_timeout(1000)  # until a frame or two have shown the newest figures
     take(path=FOLDER / f"{name}.png", animations="disabled")
     print(FOLDER / f"{name}.png")  # noqa: T201
 
@@ -120,7 +120,7 @@ def _roadmaps() -> Sequence[bytes]:
 
 @contextmanager
 def _started(folder: str, *arguments: str, **settings: str) -> Generator[dict[str, str]]:
-    """A command that prints where it listens, as long as this is open."""
+    """Run a command that prints its address; stop it at the end."""
     process = subprocess.Popen(  # noqa: S603
         [*_PACELINE, arguments[0], "--port", "0", "--json", *arguments[1:]],
         cwd=folder,

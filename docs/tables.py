@@ -1,37 +1,89 @@
-"""Tables of settings, options and figures, made from the code when the documentation is built."""
+"""Tables of settings, options, figures and commands, written into the Markdown files.
 
+A page asks for one by a pair of comments, and what stands between them is replaced::
+
+    <!-- begin generated: settings store -->
+    <!-- end generated -->
+
+``python -m docs.tables`` rewrites all of them in place. ``--check`` writes nothing, names the
+files that are out of date, and ends with exit code 1 if there are any.
+"""
+
+import os
 import re
-from typing import Any, get_args
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_args
 
+import click
 from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline_adapters.bench.figures import FIGURES
 from pydantic import BaseModel, SecretStr
 
-_MARK = re.compile(r"<!-- (settings|options|figures) ?([\w-]*) ?([\w-]*) -->")
+FOLDER = Path(__file__).parent
+#: Columns of the command line's help.
+WIDTH = 88
+
+_BLOCK = re.compile(
+    r"<!-- begin generated: (?P<what>[^>]+?) -->\n.*?<!-- end generated -->", re.DOTALL
+)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by MkDocs for each page: put a table where a mark asks for one."""
-    return _MARK.sub(lambda found: _table(*found.groups()), markdown)
+def main(arguments: Sequence[str], folder: Path = FOLDER) -> int:
+    """Rewrite all pages of a folder, or check them; returns the exit code."""
+    check = "--check" in arguments
+    stale = [page for page in sorted(folder.rglob("*.md")) if _refresh(page, write=not check)]
+    for page in stale:
+        name = page.relative_to(folder.parent)
+        if check:
+            print(f"{name} is out of date: run `make docs`", file=sys.stderr)  # noqa: T201
+        else:
+            print(f"rewrote {name}")  # noqa: T201
+    return 1 if check and stale else 0
 
 
-def _table(what: str, first: str, second: str) -> str:
-    if what == "figures":
-        return _figures()
-    if what == "options":
-        plugins = Plugins()
-        kind = next(kind for kind in BUILT_INS if kind == first)
-        return _rows(plugins.offer(kind, second).options)
-    if first:
-        annotation = Settings.model_fields[first].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        if second:  # what each of a list is
-            (annotation,) = get_args(annotation.model_fields[second].annotation)
-        return _rows(annotation)
-    return _rows(Settings)
+def _refresh(page: Path, *, write: bool) -> bool:
+    """Whether the page's generated blocks had to change."""
+    before = page.read_text(encoding="utf-8")
+    after = _BLOCK.sub(lambda found: _block(found["what"]), before)
+    if write and after != before:
+        page.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def _block(what: str) -> str:
+    return f"<!-- begin generated: {what} -->\n\n{_text(what)}\n\n<!-- end generated -->"
+
+
+def _text(what: str) -> str:
+    match what.split():
+        case ["settings"]:
+            return _rows(Settings)
+        case ["settings", section]:
+            return _rows(_section(Settings, section))
+        case ["settings", section, items]:  # what each of a list is
+            return _rows(_section(_section(Settings, section), items))
+        case ["options", kind, name]:
+            kind = next(known for known in BUILT_INS if known == kind)
+            return _rows(Plugins().offer(kind, name).options)
+        case ["figures"]:
+            return _figures()
+        case ["commands"]:
+            return _commands()
+        case _:
+            raise ValueError(f"no table is generated for {what!r}")
+
+
+def _section(model: type[BaseModel], field: str) -> type[BaseModel]:
+    annotation = model.model_fields[field].annotation
+    if not isinstance(annotation, type):
+        (annotation,) = get_args(annotation)
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, BaseModel)
+    return annotation
 
 
 def _figures() -> str:
@@ -51,9 +103,9 @@ def _rows(model: type[BaseModel]) -> str:
             default = default.get_secret_value()
         shown = "" if default is None else f"`{default}`"
         bounds = ", ".join(_bound(item) for item in field.metadata if _bound(item))
-        meaning = (field.description or "").replace("\n", " ")
-        choices = [repr(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
-        allowed = ", ".join(choices) or bounds
+        meaning = (field.description or "").replace("\n", " ").replace("``", "`")
+        choices = [f"`{one}`" for one in get_args(field.annotation) if isinstance(one, str)]
+        allowed = " or ".join(choices) or bounds
         lines.append(f"| `{name}` | {shown} | {meaning}{f' ({allowed})' if allowed else ''} |")
     return "\n".join(lines)
 
@@ -64,3 +116,33 @@ def _bound(item: object) -> str:
         if value is not None:
             return f"{sign} {value:,}".replace(",", " ")
     return ""
+
+
+def _commands() -> str:
+    """The help of ``paceline`` and of each of its commands, as they print it."""
+    from paceline.cli.group import cli
+
+    return "\n\n".join(_helps(cli, None, "paceline"))
+
+
+def _helps(command: click.Command, parent: click.Context | None, name: str) -> Iterator[str]:
+    with click.Context(
+        command,
+        parent=parent,
+        info_name=name,
+        terminal_width=WIDTH,
+        help_option_names=["-h", "--help"],
+    ) as context:
+        help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+        yield f"## {context.command_path}\n\n```text\n{help_text}\n```"
+        if isinstance(command, click.Group):
+            for one in command.list_commands(context):
+                sub_command = command.get_command(context, one)
+                assert sub_command is not None
+                if not sub_command.hidden:
+                    yield from _helps(sub_command, context, one)
+
+
+if __name__ == "__main__":
+    os.environ["PACELINE_PLUGINS"] = "none"  # the pages describe what is built in
+    sys.exit(main(sys.argv[1:]))

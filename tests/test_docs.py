@@ -1,32 +1,73 @@
 """The examples of the documentation run, and it names what there is."""
 
+import itertools
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from paceline.cli.group import COMMANDS
 from paceline.plugins import hookspecs
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import load_settings
 from paceline.testing.contracts import Contract, ExecutorContract
 from paceline_adapters.web.metrics import Metrics
 
+from docs import tables
 from tests.contracts.suites import names_of
+from tests.processes import Simulator, simulator
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
+CONCEPTS = ("variables", "loops")
+_MODULE = {
+    "module_id": "names",
+    "name": "Names and values",
+    "concepts": [{"concept_id": name, "name": name} for name in CONCEPTS],
+}
+ROADMAP = {
+    "roadmap_id": "python-basics",
+    "title": "Python Basics",
+    "stages": [{"stage_id": "start", "name": "Getting started", "modules": [_MODULE]}],
+}
 
 
-def examples() -> list[object]:
-    """Every Python block of every page."""
+def blocks(language: str) -> list[object]:
+    """Every block of a language of every page."""
+    block = re.compile(rf"^```{language}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [
         pytest.param(code, id=f"{page.stem}-{number}")
         for page in PAGES
-        for number, code in enumerate(_PYTHON.findall(page.read_text()), 1)
+        for number, code in enumerate(block.findall(page.read_text()), 1)
     ]
 
 
-@pytest.mark.parametrize("code", examples())
-def test_an_example_of_the_documentation_runs(code: str) -> None:
+@pytest.fixture(scope="module")
+def llm() -> Iterator[Simulator]:
+    """A simulated LLM that answers within a fraction of a second."""
+    with simulator("--speed", "500") as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path, llm: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of an example: a roadmap, no settings file, and an LLM to call."""
+    (tmp_path / "roadmap.json").write_text(json.dumps(ROADMAP))
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PACELINE_PROVIDER__BASE_URL", llm.base_url)
+    monkeypatch.setenv("PACELINE_PROVIDER__API_KEY", "any")
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_an_example_of_the_documentation_runs(code: str, home: Path) -> None:
     names: dict[str, object] = {"__name__": "example"}
     exec(compile(code, "example", "exec"), names)
     assert names
@@ -39,11 +80,49 @@ def test_an_example_of_the_documentation_runs(code: str) -> None:
                 getattr(suite(), test)()
 
 
+def test_the_example_of_the_readme_generates_a_roadmap(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "README.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    exec(compile(code, "README", "exec"), {"__name__": "example"})
+    *events, last = capsys.readouterr().out.splitlines()
+    assert last == f"completed {3 * len(CONCEPTS)}"
+    assert events[-1] == "content_generation_finished 2 2"
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_settings_of_the_documentation_are_valid(text: str, tmp_path: Path) -> None:
+    if text.startswith(("# pyproject.toml", "# work.toml")):
+        assert "[store]" not in text
+        return
+    file = tmp_path / "paceline.toml"
+    tokens = itertools.count()
+    file.write_text(re.sub("…", lambda _: f"a-token-of-the-test-{next(tokens)}", text))
+    assert load_settings(Plugins(), config=file, environ={}).origins
+
+
 def test_every_hook_is_documented() -> None:
-    page = (ROOT / "docs" / "plugins.md").read_text()
+    page = (DOCS / "how-to" / "write-a-plugin.md").read_text()
     hooks = [name for name in vars(hookspecs) if name.startswith("paceline_register_")]
     assert hooks
     assert [name for name in hooks if f"`{name}`" not in page] == []
+
+
+def test_every_test_of_the_kit_that_is_documented_exists() -> None:
+    page = (DOCS / "how-to" / "test-a-plugin.md").read_text()
+    kit = ROOT / "core" / "paceline" / "testing" / "contracts"
+    source = "".join(file.read_text() for file in kit.rglob("*.py"))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert named
+    assert [name for name in named if f"def {name}(" not in source] == []
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    names = re.findall(r"`((?:core|strategies|adapters|tests|benchmarks)/[\w./]*)`", page)
+    assert names
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
 def test_every_command_is_in_the_changelog() -> None:
@@ -52,7 +131,7 @@ def test_every_command_is_in_the_changelog() -> None:
 
 
 def test_every_metric_for_prometheus_is_documented() -> None:
-    page = (ROOT / "docs" / "observe.md").read_text()
+    page = (DOCS / "how-to" / "observe.md").read_text()
     names = [
         f"{metric.name}_total" if metric.type == "counter" else metric.name
         for metric in Metrics()._registry.collect()
@@ -67,10 +146,33 @@ def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
         for page in PAGES
         for link in re.findall(r"!\[[^]]*\]\(([^):]+)\)", page.read_text())
     }
-    assert shown == set((ROOT / "docs" / "pictures").glob("*.png"))
+    assert shown == set((DOCS / "pictures").glob("*.png"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+\.md)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
+    assert [page for page in pages if f": {page}\n" not in navigation] == []
+
+
+def test_a_table_that_is_out_of_date_is_named_and_rewritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Before.\n<!-- begin generated: settings log -->\nold\n<!-- end generated -->\nAfter.\n"
+    )
+    assert tables.main(["--check"], tmp_path) == 1
+    assert "page.md is out of date" in capsys.readouterr().err
+    assert "old" in page.read_text()
+    assert tables.main([], tmp_path) == 0
+    assert page.read_text().startswith("Before.\n<!-- begin")
+    assert page.read_text().endswith("end generated -->\nAfter.\n")
+    assert "| `format` |" in page.read_text()
+    assert tables.main(["--check"], tmp_path) == 0

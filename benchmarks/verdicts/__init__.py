@@ -5,5 +5,5 @@
     python -m benchmarks.verdicts --json
 
 Every verdict is drawn by a rule from the figures of the same call, so it can come out otherwise
-on another machine; ``docs/verdicts.md`` is the page that discusses one such call.
+on another machine; ``docs/explanation/verdicts.md`` is the page that discusses one such call.
 """

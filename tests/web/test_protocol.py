@@ -189,7 +189,7 @@ class World:
                 self.hub = Hub(self.store, self.bus, kept=KEPT)
                 self.outbox = EventPublisher(self.bus, Gauges())
                 if self.progress is not None:
-                    self.progress.outbox = self.outbox
+                    self.progress.publisher = self.outbox
 
     async def come(self) -> None:
         """Connect with the last place."""

@@ -1,4 +1,4 @@
-"""The contract of executors: where does a run go?"""
+"""The contract of executors: where does a run execute?"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from paceline.contracts.finding import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLoad:
-    """What one worker of a queue holds, as the queue itself sees it.
+    """What one worker of a queue holds, as the queue reports it.
 
     Attributes:
         name: the worker's name in the queue.
-        active: ids of the runs it works on.
-        reserved: ids of the runs it took from the queue and has not begun (prefetched).
-        concurrency: how many runs it works on at once.
+        active: ids of the runs that it works on.
+        reserved: ids of the runs that it took from the queue and has not started (prefetched).
+        concurrency: maximum number of runs that it works on at once.
     """
 
     name: str
@@ -32,38 +32,37 @@ class Executor(ABC):
     ``serve`` *is* a worker process: it owns that process's event loop.
     """
 
-    #: Whether submitted runs are worked on by other processes only.
+    #: Whether only other processes work on submitted runs.
     distributed: ClassVar[bool] = True
-    #: Runs that one worker works on at once, where nothing else is said.
+    #: Default number of runs that one worker works on at once.
     concurrency: int = 8
-    #: Worker processes that one ``serve`` starts, each with connections of its own.
+    #: Number of worker processes that one ``serve`` starts, each with its own connections.
     processes: int = 1
 
     @abstractmethod
     async def submit(self, run_id: str) -> None:
-        """Queue a run durably. Queueing it twice runs it once.
+        """Queue a run durably. A run that is queued twice runs once.
 
         Raises:
             PartUnavailable: the broker cannot be reached.
         """
 
     async def cancel(self, run_id: str) -> None:
-        """Take a queued run back where the queue can.
+        """Remove a queued run from the queue, if the queue supports it.
 
-        A run that is being worked on is stopped by its worker, which learns of the request
-        from the store.
+        If a worker works on the run, that worker reads the request from the store and stops.
         """
 
     async def inspect(self) -> Sequence[WorkerLoad]:
-        """What each worker of the queue holds, now; empty where the store alone knows."""
+        """What each worker of the queue holds now; empty if the executor has no queue."""
         return ()
 
     async def queued(self) -> int | None:
-        """How many runs lie in the queue untaken, where the queue can say."""
+        """Number of runs in the queue that no worker has taken; ``None`` if unknown."""
         return None
 
     async def check(self) -> str:
-        """Reach the broker, for ``paceline doctor``: one line about it, where there is one.
+        """Connect to the broker, for ``paceline doctor``; returns one line about it, or none.
 
         Raises:
             PartUnavailable: it cannot be reached.
@@ -71,18 +70,18 @@ class Executor(ABC):
         return ""
 
     def findings(self) -> Sequence[Finding]:
-        """What of the settings can or cannot hold with this executor; reaches nothing."""
+        """Settings that fit or contradict this executor; connects to nothing."""
         return ()
 
     @abstractmethod
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Be a worker until told to stop, and return the process's exit code.
+        """Be a worker until SIGINT or SIGTERM; returns the exit code of the process.
 
-        Blocks; called on a process's main thread with no event loop running.
+        It blocks. Call it on the main thread of a process, without a running event loop.
 
         Args:
-            concurrency: runs at once, instead of the executor's setting.
+            concurrency: maximum number of runs at once, instead of the executor's setting.
         """
 
     async def close(self) -> None:
-        """Close what ``submit`` and ``inspect`` opened."""
+        """Close the connections of ``submit`` and ``inspect``."""

@@ -1,4 +1,4 @@
-"""One finding, and the check that several parts need: times that must rise."""
+"""One finding of ``paceline doctor``, and a check that several parts need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ Level = Literal["ok", "warning", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check came to.
+    """The result of one check.
 
     Attributes:
-        level: ``wrong`` cannot hold, ``warning`` holds with a drawback that is named.
-        part: what was looked at: ``store``, ``executor celery``, ``times``.
+        level: ``ok``, ``warning`` (it works, with a drawback) or ``wrong`` (it cannot work).
+        part: the part that was checked: ``store``, ``executor celery``, ``times``.
         text: one sentence with the values that matter; never a secret.
-        fix: what to do about it, in one line; empty where all is well.
+        fix: what to do, in one line; empty if nothing is to do.
     """
 
     level: Level
@@ -29,8 +29,8 @@ def ascending(part: str, times: Sequence[tuple[str, float | None]]) -> Finding:
     """Check that each time is shorter than the next.
 
     Args:
-        part: what the finding is about.
-        times: names and seconds, shortest first; those without a value are passed over.
+        part: the part that is checked.
+        times: names and seconds, shortest first; times without a value are ignored.
     """
     known = [(name, seconds) for name, seconds in times if seconds is not None]
     for (name, seconds), (next_name, next_seconds) in pairwise(known):

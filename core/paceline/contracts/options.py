@@ -1,4 +1,4 @@
-"""The base of every section of the settings, and so of every plugin's options."""
+"""The base class of settings sections and of plugin options."""
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -6,10 +6,10 @@ from paceline.validation import holds_numbers_only, no_truth_value
 
 
 class Options(BaseModel):
-    """Options of a plugin, as its section of the settings gives them.
+    """Options of a plugin: its section of the settings.
 
-    Declare each with a type, a default and a ``Field(description=…)``: they are validated,
-    and listed by ``paceline plugins`` and the docs.
+    Declare each option with a type, a default and a docstring below it. paceline validates
+    them and lists them in ``paceline plugins`` and in the docs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -22,4 +22,4 @@ class Options(BaseModel):
 
 
 class NoOptions(Options):
-    """For plugins with nothing to set."""
+    """For plugins without options."""

@@ -1,4 +1,4 @@
-"""The contract of steps: what is made for a concept, from which prompt."""
+"""The contract of steps: what is made for a concept, and from which prompt."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from paceline.text import outline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a prompt is about.
+    """The concept that a prompt is about, with its surroundings.
 
     Attributes:
-        roadmap_id: the roadmap.
-        roadmap_title: its title.
+        roadmap_id: id of the roadmap.
+        roadmap_title: title of the roadmap.
         stage: name of the concept's stage.
         module: name of the concept's module.
         concept: the concept.
-        prerequisites: names of the concepts that the reader knows.
+        prerequisites: names of the concepts that the learner knows already.
         language: language to write in, or ``auto``.
-        earlier: what earlier steps made for the concept, by step name.
+        earlier: answers of earlier steps for the concept, by step name.
     """
 
     roadmap_id: str
@@ -40,18 +40,18 @@ class Subject:
 class Step(ABC):
     """One kind of content."""
 
-    #: Model of the answer; its JSON schema is sent along and its validators check the rest.
+    #: Model of the answer. Its JSON schema is sent with the request; its validators check the answer.
     answer: ClassVar[type[BaseModel]]
-    #: Bound of the answer, tokens.
+    #: Maximum length of the answer, in tokens.
     max_tokens: ClassVar[int] = 4096
 
     @abstractmethod
     def prompt(self, subject: Subject) -> Sequence[Message]:
-        """The messages to send; never the same for two concepts."""
+        """The messages to send; they must differ between concepts."""
 
     def readable(self, answer: BaseModel) -> str:
         """The answer as Markdown, for ``paceline show`` and ``paceline export``.
 
-        Headings begin at the second level; the first is the concept's.
+        Headings start at level 2; level 1 is the concept's name.
         """
         return outline(answer.model_dump(mode="json"))

@@ -1,7 +1,7 @@
-"""The contract of telemetry: what a process tells of its work, while it does it.
+"""The contract of telemetry: traces and metrics of one process.
 
-Core calls it where things begin and end. By default nobody listens: a span is then one shared
-object whose entry and exit do nothing, and nothing is made for it.
+Core calls it when work starts and ends. Without telemetry, a span is one shared object whose
+entry and exit do nothing, and no object is made for it.
 """
 
 import hashlib
@@ -49,57 +49,57 @@ class Gauges:
 
 
 class Span:
-    """Something that begins, ends, and may fail; a context manager. This one tells nobody."""
+    """A piece of work that starts, ends and may fail; a context manager. This one records nothing."""
 
     __slots__ = ()
 
     def __enter__(self) -> "Span":
-        """Begin."""
+        """Start."""
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> None:
-        """End, with what was raised."""
+        """End, with the exception if there was one."""
 
     def answered(self, completion: Completion) -> None:
-        """An attempt brought a whole answer."""
+        """The attempt returned a whole answer."""
 
     def submitted(self, run: Run, outcome: str) -> None:
-        """A submission came to this run."""
+        """The submission led to this run."""
 
     def failed(self) -> None:
-        """What the span is of failed, and was recorded as failed."""
+        """The work failed, and the failure was recorded."""
 
     def ended(self, status: RunStatus) -> None:
-        """A run ends with this status; ``queued`` is handed back."""
+        """The run has this status now; ``queued`` means that it was handed back."""
 
 
 _SILENT = Span()
 
 
 class Telemetry:
-    """Hears what one process does; this one, the default, hears nothing.
+    """Records what one process does. This one, the default, records nothing.
 
     Spans nest by the task that enters them: run, concept, step, and in a step ``admit``,
     ``attempt`` and ``save``. No method may raise or block.
     """
 
     def watch(self, gauges: Gauges, pool: Callable[[], PoolFigures]) -> None:
-        """Take figures from here, for as long as the process works."""
+        """Read gauges and connection pool from now on, until ``close``."""
 
     def submit(self) -> Span:
-        """A run is about to be created, or continued, by whoever asks for it."""
+        """A client creates or continues a run."""
         return _SILENT
 
     def run(self, claim: Claim) -> Span:
-        """A claimed run is worked on."""
+        """A worker works on a claimed run."""
         return _SILENT
 
     def concept(self, claim: Claim, concept_id: str) -> Span:
-        """A concept's task works."""
+        """A concept's task works on it."""
         return _SILENT
 
     def step(self, step: str) -> Span:
-        """An artifact is made, all attempts included."""
+        """A step makes an artifact, with all attempts."""
         return _SILENT
 
     def admit(self, work: Work) -> Span:
@@ -115,19 +115,19 @@ class Telemetry:
         return _SILENT
 
     async def close(self) -> None:
-        """Hand over what is still to be told, within seconds."""
+        """Flush what was recorded, within seconds."""
 
 
-#: For processes that nobody observes.
+#: For processes without telemetry.
 OFF = Telemetry()
 
 
 def trace_id_of(run_id: str) -> str:
     """The id of a run's trace, 32 hexadecimal digits: the run id's own 128 bits.
 
-    So every process finds the trace by the run id, the only thing that a message carries, and
-    it outlasts a flushed broker, a lost worker and a resumption weeks later. An id that is
-    no ULID is hashed.
+    Every process finds the trace by the run id, which is all that a message carries. So the
+    trace survives a flushed broker, a lost worker and a resume weeks later. An id that is not
+    a ULID is hashed.
     """
     number = as_number(run_id)
     if not number:

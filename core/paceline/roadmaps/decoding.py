@@ -1,7 +1,7 @@
-"""JSON and YAML text as data, and what data holds that JSON cannot.
+"""Decoding of JSON and YAML, and faults that decoded data can have.
 
-A key that is given twice is ambiguous: it is remembered with its object, so that it is told with
-its path beside all other faults.
+A duplicate key is ambiguous. The decoder keeps it with its object, so that it is reported with
+its path together with all other faults.
 """
 
 import json
@@ -17,17 +17,17 @@ from yaml.nodes import MappingNode, Node
 from paceline.errors import RoadmapError
 from paceline.validation import dotted
 
-#: Levels of objects and lists within each other; far more than a roadmap needs.
+#: Maximum depth of nested objects and lists; far more than a roadmap needs.
 MAX_DEPTH = 100
 
-#: Types of which every value is JSON.
+#: Types with values that are always valid JSON.
 _FINE = frozenset[type]({str, int, bool, type(None)})
 
 _Place = tuple["_Place", str | int] | None
 
 
 class _Ambiguous(dict[Any, Any]):
-    """An object some of whose keys were given more than once."""
+    """An object with duplicate keys."""
 
     def __init__(self, pairs: list[tuple[Any, Any]], twice: set[Any]) -> None:
         super().__init__(pairs)
@@ -38,7 +38,7 @@ def decode(raw: bytes, *, yaml_allowed: bool, source: str) -> object:
     """Decode JSON or YAML text of bounded size.
 
     Raises:
-        RoadmapError: it is neither, with the place.
+        RoadmapError: it is neither; the text names the place.
     """
     try:
         text = raw.decode("utf-8-sig")
@@ -62,30 +62,30 @@ def decode(raw: bytes, *, yaml_allowed: bool, source: str) -> object:
         what = str(error).partition(";")[0]
         raise RoadmapError(source, [f"not valid JSON: {what}"]) from None
     except RecursionError:
-        raise RoadmapError(source, ["it is nested too deeply"]) from None
+        raise RoadmapError(source, ["nested too deeply"]) from None
 
 
 def json_faults(data: object) -> list[str]:
-    """What keeps data from being JSON, one line each with its path.
+    """Faults that keep data from being JSON, one line each with its path.
 
-    Numbers that are none, objects of other types, keys given twice, and nesting beyond
-    ``MAX_DEPTH``. Dates are allowed: YAML makes them, and JSON has them as text.
+    These are: NaN and infinity, values of other types, duplicate keys, and nesting beyond
+    ``MAX_DEPTH``. Dates are allowed, because YAML decodes them and JSON has them as text.
     """
     faults: list[str] = []
     pending: list[tuple[_Place, object, int]] = [(None, data, 0)]
     while pending:
         place, value, depth = pending.pop()
         if depth > MAX_DEPTH:
-            return [f"it is nested too deeply: more than {MAX_DEPTH} levels"]
-        # Most of what there is needs no second look, and a body may hold millions of it.
+            return [f"nested too deeply: at most {MAX_DEPTH} levels are allowed"]
+        # Most values need no second look, and a body may hold millions of them.
         passed_over = _FINE if depth < MAX_DEPTH else frozenset[type]()
         if isinstance(value, dict):
             found = cast("dict[object, object]", value)
             if isinstance(value, _Ambiguous):
                 keys = sorted(map(str, value.twice))
-                faults += [f"{_path((place, key))}: given more than once" for key in keys]
+                faults += [f"{_path((place, key))}: duplicate key" for key in keys]
             faults += [
-                f"{_path((place, str(key)))}: JSON knows no {type(key).__name__} as a key"
+                f"{_path((place, str(key)))}: a key must be text, got {type(key).__name__}"
                 for key in found
                 if not isinstance(key, str | int | float | date | None)
             ]
@@ -104,7 +104,7 @@ def json_faults(data: object) -> list[str]:
         elif isinstance(value, float) and not math.isfinite(value):
             faults.append(f"{_path(place)}: {value} is not a JSON number")
         elif value is not None and not isinstance(value, str | int | float | date):
-            faults.append(f"{_path(place)}: JSON knows no {type(value).__name__}")
+            faults.append(f"{_path(place)}: {type(value).__name__} is not a JSON value")
     return faults
 
 
@@ -113,7 +113,7 @@ def _path(place: _Place) -> str:
     while place is not None:
         place, part = place
         parts.append(part)
-    return dotted(parts[::-1]) or "the whole"
+    return dotted(parts[::-1]) or "roadmap"
 
 
 def _load_json(text: str) -> object:
@@ -134,7 +134,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few lines of them can stand for gigabytes."""
+    """YAML without aliases: a few lines with aliases can expand to gigabytes."""
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -147,12 +147,12 @@ class _Loader(yaml.SafeLoader):
         try:
             return cast("object", super().construct_object(node, deep))  # pyright: ignore[reportUnknownMemberType]
         except (ValueError, OverflowError) as error:
-            # A date that no calendar has, a tag that its text does not fit.
+            # An impossible date, or a tag that does not fit its text.
             what = str(error).partition(";")[0]
             raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
 
     def construct_ours(self, node: MappingNode) -> Iterator[_Ambiguous]:
-        # Filled after it is handed out, as the loader's own are.
+        # Filled after it was yielded, as the base loader does.
         found = _Ambiguous([], set())
         yield found
         pairs = len(node.value)

@@ -1,4 +1,4 @@
-"""The input: roadmaps, and every fault that one can have."""
+"""The input: roadmaps, and how they are validated."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ Text = Annotated[str, Field(max_length=20_000)]
 
 
 class _Part(BaseModel):
-    # Unknown fields are kept: they belong to the user, who finds them again in the store.
+    # Unknown fields belong to the user and are kept in the store.
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
 
 class Concept(_Part):
-    """One thing to learn; content is generated for each."""
+    """One thing to learn. paceline generates content for each concept."""
 
     concept_id: Id
     name: Name
@@ -58,43 +58,43 @@ class Stage(_Part):
 
 
 class Roadmap(_Part):
-    """What a user wants to learn, in stages, modules and concepts."""
+    """What a learner wants to learn, in stages, modules and concepts."""
 
     roadmap_id: Id
     title: Name
     stages: Annotated[list[Stage], Field(min_length=1)]
 
     def concepts(self) -> Iterator[tuple[Stage, Module, Concept]]:
-        """Every concept with where it stands, in the roadmap's order."""
+        """Every concept with its stage and module, in the roadmap's order."""
         for stage in self.stages:
             for module in stage.modules:
                 for concept in module.concepts:
                     yield stage, module, concept
 
     def concept_count(self) -> int:
-        """How many concepts it has."""
+        """Number of concepts."""
         return sum(len(module.concepts) for stage in self.stages for module in stage.modules)
 
     def to_json(self) -> str:
-        """The whole roadmap with its unknown fields, as canonical JSON."""
+        """The roadmap with its unknown fields, as canonical JSON."""
         return json.dumps(
             self.model_dump(mode="json"), ensure_ascii=False, sort_keys=True, separators=(",", ":")
         )
 
     def content_hash(self) -> str:
-        """Hash of the content: the same for the same roadmap, however it is written down."""
+        """Hash of the content; it does not depend on the format of the file."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
 def parse_roadmap(data: object, *, source: str) -> Roadmap:
-    """Check a decoded roadmap.
+    """Validate a decoded roadmap.
 
     Args:
-        data: what the JSON or YAML text holds.
-        source: what to call it in an error.
+        data: the decoded JSON or YAML.
+        source: name of the file or request, for errors.
 
     Raises:
-        RoadmapError: with every fault at once, each with its path.
+        RoadmapError: the roadmap is invalid; it names every fault with its path.
     """
     faults: list[str] = []
     roadmap: Roadmap | None = None
@@ -103,13 +103,13 @@ def parse_roadmap(data: object, *, source: str) -> Roadmap:
     except ValidationError as error:
         faults += describe(error)
     except RecursionError:
-        raise RoadmapError(source, ["it is nested too deeply"]) from None
+        raise RoadmapError(source, ["nested too deeply"]) from None
     faults += json_faults(data)
     faults += graph_faults(data)
     if roadmap is not None and roadmap.concept_count() > MAX_CONCEPTS:
-        faults.append(f"stages: {roadmap.concept_count()} concepts, at most {MAX_CONCEPTS}")
+        faults.append(f"stages: at most {MAX_CONCEPTS} concepts are allowed, got {roadmap.concept_count()}")
     if roadmap is not None and not faults and not _is_unicode(roadmap):
-        faults.append("the whole: a text holds half of a surrogate pair")
+        faults.append("roadmap: a text contains half of a surrogate pair")
     if roadmap is None or faults:
         raise RoadmapError(source, faults)
     return roadmap
@@ -123,19 +123,20 @@ def _is_unicode(roadmap: Roadmap) -> bool:
     return True
 
 
-def load_roadmap(path: Path) -> Roadmap:
+def load_roadmap(path: str | Path) -> Roadmap:
     """Read a roadmap from a ``.json``, ``.yaml`` or ``.yml`` file.
 
     Raises:
-        RoadmapError: it is not valid, with every fault at once.
-        UsageError: it cannot be read.
+        RoadmapError: the roadmap is invalid; it names every fault with its path.
+        UsageError: the file cannot be read.
     """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(raw) > MAX_BYTES:
-        raise RoadmapError(str(path), [f"larger than {MAX_BYTES // 2**20} MiB, the most allowed"])
+        raise RoadmapError(str(path), [f"the file must not be larger than {MAX_BYTES // 2**20} MiB"])
     data = decode(raw, yaml_allowed=path.suffix.lower() != ".json", source=str(path))
     return parse_roadmap(data, source=str(path))

@@ -1,7 +1,7 @@
-"""Faults that no type can tell: ids used twice, prerequisites that lead nowhere or round.
+"""Faults between concepts: duplicate ids, unknown prerequisites, cycles.
 
-Works on undecoded data of any shape, so that these faults are reported together with those
-of types. What has the wrong type is passed over here.
+The functions accept data of any shape, so that these faults are reported together with type
+errors. Values of the wrong type are ignored here.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The way of events to the bus: in order, in batches, never in the way of the work."""
+"""Publishes progress events: in order, in batches, and without delaying the work."""
 
 import asyncio
 import logging
@@ -12,29 +12,29 @@ from paceline.tasks import start_background
 log = logging.getLogger("paceline.events")
 
 _BATCH = 500
-#: Events kept while the bus is away. Beyond that the oldest go: the offsets tell nobody of
-#: them, but every claim opens with a snapshot and a silent subscriber asks the store.
-_KEPT = 20_000
+#: Maximum number of events kept while the bus is unreachable. Older ones are dropped: every
+#: claim starts with a snapshot, and a subscriber that hears nothing asks the store.
+_MAX_WAITING = 20_000
 
 
 class EventPublisher:
-    """Publishes what is put into it, by one task per process."""
+    """Publishes events with one background task per process."""
 
     def __init__(self, bus: EventBus, gauges: Gauges) -> None:
         self._bus = bus
         self._gauges = gauges
-        self._waiting: deque[Event] = deque(maxlen=_KEPT)
+        self._waiting: deque[Event] = deque(maxlen=_MAX_WAITING)
         self._sending: asyncio.Task[None] | None = None
-        self._away = False
+        self._failing = False
 
     def put(self, event: Event) -> None:
-        """Publish an event soon, after those before it."""
+        """Publish an event soon, after the events before it."""
         self._waiting.append(event)
         if self._sending is None:
             self._sending = start_background(self._send())
 
     async def flush(self) -> None:
-        """Wait until everything was handed to the bus, or the bus failed to take it."""
+        """Wait until every event was passed to the bus, or the bus failed to accept it."""
         while self._sending is not None:
             await asyncio.wait({self._sending})
 
@@ -50,10 +50,10 @@ class EventPublisher:
         try:
             await self._bus.publish(batch)
         except PacelineError as error:
-            # Progress is told, not kept: the store knows the truth. Say so once per outage.
-            if not self._away:
+            # Progress events may be lost: the store has the truth. Warn once per outage.
+            if not self._failing:
                 log.warning("progress events are lost: %s", error)
-            self._away = True
+            self._failing = True
         else:
-            self._away = False
+            self._failing = False
             self._gauges.events += len(batch)

@@ -4,24 +4,23 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
-#: Concepts from which on a roadmap is worth the trouble.
+#: Minimum number of concepts for which freezing pays.
 LARGE = 5_000
 
 
 @contextmanager
 def gc_frozen(concepts: int) -> Generator[None]:
-    """Keep the collector from walking through a large roadmap again and again.
+    """Exclude the objects in memory from garbage collection while a large run is in work.
 
-    It lives as long as its run, so there is nothing to find in it; yet each full collection
-    would visit every object of it and hold the event loop for so long: a third of a second for
-    100 000 concepts. What is in memory now is left out until the block ends, so cycles that
-    become garbage meanwhile wait until then.
+    A roadmap lives as long as its run, so there is nothing to collect in it. Yet each full
+    collection visits all its objects and blocks the event loop: a third of a second for
+    100 000 concepts. Cycles that become garbage meanwhile are collected after the block.
 
-    Where something is left out already, by another run or by the program around us, nothing
-    is done: to undo ours would undo theirs.
+    If another run or the embedding program has frozen objects already, this does nothing,
+    because unfreezing would undo theirs.
 
     Args:
-        concepts: how many the roadmap has.
+        concepts: number of concepts of the roadmap.
     """
     if concepts < LARGE or gc.get_freeze_count():
         yield

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Literal, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import psutil
 
@@ -10,6 +10,7 @@ from paceline.contracts.records import Figures, WorkerRecord
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.parts import Parts
+from paceline.runtime.run_task import Stop
 
 log = logging.getLogger("paceline.worker")
 
@@ -20,9 +21,6 @@ BEAT = 2.0
 BEATS_IN_A_LEASE = 4
 #: Number of beats between two searches for runs without an owner.
 RECOVER_EVERY = 3
-
-#: Why a run is stopped.
-Stop = Literal["cancelled", "deadline", "lost", "stopped"]
 
 
 class RunStopper(Protocol):

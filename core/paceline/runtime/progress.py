@@ -1,4 +1,4 @@
-"""What a run tells of itself: how far it is, and each concept's way."""
+"""A run's progress: counts, and the events that report them."""
 
 from dataclasses import dataclass
 
@@ -11,47 +11,47 @@ _REASON = 1000
 
 @dataclass(slots=True)
 class Progress:
-    """Counts a run's finished concepts and puts its events into the outbox.
+    """Counts a run's finished concepts and publishes its events.
 
     Attributes:
-        claim: the publisher's claim; its fence stands in every event.
-        total: concepts of the run.
-        outbox: where events go.
-        finished: how many concepts completed or failed.
-        failures: how many of them failed.
-        skipped: how many the run was resumed without.
+        claim: the run's claim; every event carries its fence.
+        total: number of concepts of the run.
+        publisher: publishes the events.
+        finished: number of concepts that completed or failed.
+        failures: number of concepts that failed.
+        skipped: number of concepts that the run was resumed without.
     """
 
     claim: Claim
     total: int
-    outbox: EventPublisher
+    publisher: EventPublisher
     finished: int = 0
     failures: int = 0
     skipped: int = 0
 
     def snapshot(self) -> None:
-        """Say where the run stands: the first event of every claim."""
+        """Publish the state of the run: the first event of every claim."""
         self._put("content_generation_snapshot", "running")
 
     def generating(self, concept_id: str) -> None:
-        """A concept was begun."""
+        """A concept started."""
         self._put("content_generation_progress", "generating", concept_id)
 
     def saved(self, concept_id: str, step: str | None, *, completed: bool) -> None:
-        """An artifact is durable; it may have been the concept's last."""
+        """An artifact was committed; ``completed`` if it was the concept's last."""
         if completed:
             self.finished += 1
         status = "completed" if completed else "generating"
         self._put("content_generation_progress", status, concept_id, step=step)
 
     def failed(self, concept_id: str, reason: str) -> None:
-        """A concept failed for good."""
+        """A concept failed."""
         self.finished += 1
         self.failures += 1
         self._put("content_generation_progress", "failed", concept_id, reason=reason)
 
     def ended(self, status: RunStatus, reason: str | None) -> None:
-        """The run ended: its last event."""
+        """Publish the last event of the run."""
         self._put("content_generation_finished", status, reason=reason)
 
     def _put(
@@ -63,7 +63,7 @@ class Progress:
         step: str | None = None,
         reason: str | None = None,
     ) -> None:
-        self.outbox.put(
+        self.publisher.put(
             Event(
                 type=kind,
                 task_id=self.claim.run_id,

@@ -1,4 +1,4 @@
-"""Runs whose owner is gone go back into the queue. No process is in charge of it: all look."""
+"""Runs that lost their worker are queued again. Every worker looks for them."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -14,12 +14,12 @@ log = logging.getLogger("paceline.recovery")
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A run that had lost its owner, and what became of it.
+    """A run that had lost its worker.
 
     Attributes:
         run_id: the run.
-        status: ``queued``; ``failed`` when it lost too many owners and saved nothing; or
-            ``cancelled`` when that was asked for.
+        status: its new status: ``queued``; ``failed`` if it lost too many workers without a
+            new artifact; ``cancelled`` if that was requested.
     """
 
     run_id: str
@@ -29,20 +29,20 @@ class Recovered:
 async def recover(
     store: Store, settings: Settings, executor: Executor | None, *, run_id: str | None = None
 ) -> list[Recovered]:
-    """Queue again what lost its owner.
+    """Queue the runs again that lost their worker.
 
-    An owner is gone when its lease has ended, or at once when it was a process of this host
-    that no longer lives.
+    A worker is gone if its lease has expired, or at once if it was a process of this host
+    that has exited.
 
     Args:
-        store: where runs and owners stand.
-        settings: how many owners a run may lose, and the executor: runs of another one are
-            left to its own workers.
-        executor: where runs are submitted; ``None`` where the caller claims them itself.
-        run_id: look at this run alone.
+        store: the store.
+        settings: how many workers a run may lose, and the executor. Runs of other executors
+            are left to their own workers.
+        executor: where the runs are submitted; ``None`` if the caller claims them itself.
+        run_id: look at this run only.
 
     Returns:
-        The runs that had no owner any more; those that ended here are among them.
+        The runs that had lost their worker, with those that ended because of it.
     """
     recovered: list[Recovered] = []
     for orphan in await store.orphans(run_id=run_id):
@@ -65,8 +65,8 @@ async def recover(
 async def queued_runs(store: Store, settings: Settings) -> AsyncIterator[str]:
     """Ids of every queued run of the executor, for a worker that compares them with its queue.
 
-    A broker may have lost what it was given: it was emptied, or it was away when a run was
-    handed back.
+    A broker loses messages if it is flushed, or if it was unreachable when a run was handed
+    back.
     """
     last = None
     while page := await store.runs(status=("queued",), before=last):

@@ -1,30 +1,30 @@
-"""Answers that wait to be saved: what a slow store holds up."""
+"""Backpressure from a slow store: answers that wait to be saved delay new concepts."""
 
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
-#: Answers of a run that may wait to be saved while new concepts are begun: as many as one
+#: Maximum number of unsaved answers of a run while new concepts start: as many as one
 #: transaction of a group commit takes.
-UNSAVED = 500
+MAX_UNSAVED = 500
 
 
-class Backlog:
-    """Counts a run's answers that are not saved yet, and holds up new concepts meanwhile.
+class SaveBacklog:
+    """Counts a run's unsaved answers and delays new concepts while there are too many.
 
-    Where the provider answers faster than the store saves, something must wait. Let it be
-    concepts that are not begun: they cost nothing.
+    If the provider answers faster than the store saves, something must wait. Concepts that
+    have not started cost nothing.
     """
 
     def __init__(self) -> None:
         self._unsaved = 0
-        self._fewer = asyncio.Event()
+        self._saved = asyncio.Event()
 
-    async def room(self) -> None:
-        """Wait until few enough answers wait to be saved."""
-        while self._unsaved >= UNSAVED:
-            self._fewer.clear()
-            await self._fewer.wait()
+    async def wait_for_room(self) -> None:
+        """Wait until fewer than ``MAX_UNSAVED`` answers are unsaved."""
+        while self._unsaved >= MAX_UNSAVED:
+            self._saved.clear()
+            await self._saved.wait()
 
     @contextmanager
     def saving(self) -> Generator[None]:
@@ -34,4 +34,4 @@ class Backlog:
             yield
         finally:
             self._unsaved -= 1
-            self._fewer.set()
+            self._saved.set()

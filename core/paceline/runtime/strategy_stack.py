@@ -7,27 +7,28 @@ from paceline.contracts.work import Failed, Level, Outcome, Permit, Work
 from paceline.errors import SettingsError
 
 
-def _release_all(permits: Sequence[Permit], outcome: Outcome) -> None:
-    for permit in reversed(permits):
-        permit.release(outcome)
-
-
 class StrategyStack(Strategy):
-    """Several strategies as one: the left one is outer.
+    """Several strategies as one; the first is the outermost.
 
-    Permits are acquired left to right and released in reverse. Nobody who holds a call
-    permit admits again, so each level's order is the same for everybody and no two
-    strategies can wait for each other.
+    Permits are acquired from left to right and released in reverse. A task never requests a
+    second call permit while it holds one, so stacked strategies cannot deadlock. Each
+    strategy receives only work of its own levels.
+
+    Args:
+        named: the strategies with their names, outermost first.
+
+    Raises:
+        SettingsError: more than one strategy limits a rate, or one does and is not the last.
     """
 
     def __init__(self, named: Sequence[tuple[str, Strategy]]) -> None:
         rated = [name for name, strategy in named if strategy.rate_limited]
         if len(rated) > 1:
             raise SettingsError(
-                f"strategy: at most one may limit a rate, but {', '.join(rated)} all do"
+                f"strategy: at most one strategy may limit a rate, got {', '.join(rated)}"
             )
         if rated and rated[0] != named[-1][0]:
-            raise SettingsError(f"strategy: {rated[0]} limits a rate and must stand last")
+            raise SettingsError(f"strategy: {rated[0]} limits a rate and must be the last")
         self._named = tuple(named)
         no_levels: frozenset[Level] = frozenset()
         self.levels = no_levels.union(*(strategy.levels for _, strategy in named))
@@ -35,23 +36,28 @@ class StrategyStack(Strategy):
         self.shared = any(strategy.shared for _, strategy in named)
 
     async def admit(self, work: Work) -> Permit:
-        """Wait for a permit of each strategy that governs this level."""
-        held: list[Permit] = []
+        """Wait for a permit of each strategy that limits the work's level."""
+        permits: list[Permit] = []
         try:
             for _, strategy in self._named:
                 if work.level in strategy.levels:
-                    held.append(await strategy.admit(work))
+                    permits.append(await strategy.admit(work))
         except BaseException:
-            _release_all(held, Failed())
+            _release_all(permits, Failed())
             raise
-        return Permit(lambda outcome: _release_all(held, outcome))
+        return Permit(lambda outcome: _release_all(permits, outcome))
 
     def explain(self) -> str:
-        """What each of them says, from outer to inner."""
+        """The explanation of each strategy, from outer to inner."""
         lines = ((name, strategy.explain()) for name, strategy in self._named)
         return " → ".join(f"{name} ({text})" if text else name for name, text in lines)
 
     async def close(self) -> None:
-        """Close them, inner first."""
+        """Close the strategies, inner first."""
         for _, strategy in reversed(self._named):
             await strategy.close()
+
+
+def _release_all(permits: Sequence[Permit], outcome: Outcome) -> None:
+    for permit in reversed(permits):
+        permit.release(outcome)

@@ -1,4 +1,4 @@
-"""Where one concept's task is: resting, where it may be stopped, or in a call."""
+"""The state of a concept's task: resting, when it may be stopped, or in a call."""
 
 import asyncio
 from collections.abc import Generator
@@ -10,14 +10,15 @@ from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 
 @dataclass(slots=True)
 class TaskState:
-    """The state of a concept's task, as far as others need it.
+    """What the pipeline knows of a concept's task.
 
     Attributes:
-        gauges: where calls in flight are counted.
-        queue: held until the first call; bounds how many concepts wait for theirs.
-        resting: waiting for admission or between attempts: nothing is lost by stopping now.
-        drained: told to begin nothing more.
-        telemetry: told of admissions and attempts.
+        gauges: counts calls in flight.
+        queue: held until the first call; limits how many concepts wait for one.
+        resting: whether the task waits for admission or between attempts. Stopping it then
+            loses nothing.
+        drained: whether the task may start no further call.
+        telemetry: records admissions and attempts.
     """
 
     gauges: Gauges
@@ -27,10 +28,10 @@ class TaskState:
     telemetry: Telemetry = OFF
 
     def rest(self) -> None:
-        """The task is about to wait.
+        """Mark the task as resting.
 
         Raises:
-            asyncio.CancelledError: it was told to begin nothing more.
+            asyncio.CancelledError: the task is drained.
         """
         if self.drained:
             raise asyncio.CancelledError
@@ -38,7 +39,7 @@ class TaskState:
 
     @contextmanager
     def call(self) -> Generator[None]:
-        """Count one attempt while it is in flight; what it brings is still saved afterwards."""
+        """Count one attempt while it is in flight; a drained task still saves its answer."""
         self.resting = False
         self.leave_queue()
         self.gauges.calls += 1
@@ -48,7 +49,7 @@ class TaskState:
             self.gauges.calls -= 1
 
     def leave_queue(self) -> None:
-        """Let another concept begin to wait."""
+        """Let another concept wait for its first call."""
         queue, self.queue = self.queue, None
         if queue is not None:
             queue.release()

@@ -1,63 +1,51 @@
-"""One process that works on runs: it registers, beats, claims, and stops tidily."""
+"""A worker: it claims runs, works on them, and hands them back when it stops."""
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from paceline import log_context
 from paceline.contracts.executor import Executor
 from paceline.contracts.records import Claim, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
-from paceline.contracts.telemetry import Span
 from paceline.errors import (
     PacelineError,
     PartUnavailable,
-    ProviderUnusable,
-    StaleFence,
 )
 from paceline.runtime.event_publisher import EventPublisher
-from paceline.runtime.heartbeat import BEAT, Heartbeat, Stop
+from paceline.runtime.heartbeat import BEAT, Heartbeat
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.parts import Parts
-from paceline.runtime.pipeline import Pipeline
-from paceline.runtime.progress import Progress
 from paceline.runtime.recovery import queued_runs, recover
+from paceline.runtime.run_task import RunTask, Setbacks, Stop
 from paceline.runtime.shutdown import wait_until_signalled
 from paceline.text import count
 
 log = logging.getLogger("paceline.worker")
 
 
-@dataclass(slots=True)
-class _Active:
-    """A run in work."""
-
-    claim: Claim
-    task: asyncio.Task[RunStatus | None]
-    pipeline: Pipeline | None = None
-    stop: Stop | None = None
-    settling: bool = False
-
-
 class Worker:
-    """Works on runs with the parts of this process.
+    """Works on runs with the parts of this process; open one with ``App.worker``.
 
-    Make one with ``open_worker``. Executors hand it runs by ``run``; where the store alone is
-    the queue, ``serve`` claims them.
+    Executors with a queue pass it runs with ``run``. ``serve`` claims runs from the store.
+
+    Args:
+        parts: the parts of this process.
+        record: how the worker is registered.
+
+    Attributes:
+        heartbeat: reports to the store and renews the leases.
     """
 
     def __init__(self, parts: Parts, record: WorkerRecord) -> None:
         self.parts = parts
         self.record = record
-        self._drain_asked = asyncio.Event()
-        self._outbox = EventPublisher(parts.bus, parts.gauges)
-        self._active: dict[str, _Active] = {}
-        #: Tries in a row that a missing part ended before anything was saved, by run.
-        self._setbacks: dict[str, int] = {}
+        self._drain_requested = asyncio.Event()
+        self._publisher = EventPublisher(parts.bus, parts.gauges)
+        self._active: dict[str, RunTask] = {}
+        self._setbacks = Setbacks()
         self._wake = asyncio.Event()
         self._store_outage = OutageLog(log, "runs wait until it is reachable again")
         self.heartbeat = Heartbeat(parts, record, self, self._store_outage)
@@ -74,21 +62,21 @@ class Worker:
 
     @property
     def draining(self) -> bool:
-        """Whether it takes no more runs."""
-        return self._drain_asked.is_set()
+        """Whether the worker accepts no more runs."""
+        return self._drain_requested.is_set()
 
     async def until_draining(self) -> None:
-        """Return as soon as it takes no more runs: what hands it runs shall end then."""
-        await self._drain_asked.wait()
+        """Return as soon as the worker accepts no more runs."""
+        await self._drain_requested.wait()
 
     # -- runs ----------------------------------------------------------------------------
 
     async def run(self, run_id: str) -> RunStatus | None:
-        """Claim a run and work on it until it ends or has to stop.
+        """Claim a run and work on it until it ends or must stop.
 
         Returns:
-            The status it has then (``queued`` when it was handed back), or ``None`` when it
-            is not ours: it has a live owner, is over, or was taken from us.
+            The run's status afterwards (``queued`` if the worker handed it back). ``None`` if
+            the run is not this worker's: another worker owns it, or it has ended.
         """
         log_context.bind(run_id=run_id, worker_id=self.record.worker_id)
         if self.draining or run_id in self._active:
@@ -101,7 +89,7 @@ class Worker:
         return None if claim is None else await self.work_on(claim)
 
     async def _claimed(self, claiming: Coroutine[Any, Any, Claim | None]) -> Claim | None:
-        """Claim a run; one that is ours although the caller was cancelled goes back at once."""
+        """Claim a run; if the caller is cancelled meanwhile, hand the claimed run back."""
         task = asyncio.ensure_future(claiming)
         try:
             return await asyncio.shield(task)
@@ -114,153 +102,28 @@ class Worker:
             raise
 
     async def work_on(self, claim: Claim) -> RunStatus | None:
-        """Work on a claimed run until it ends or has to stop; returns as ``run``.
+        """Work on a claimed run until it ends or must stop; returns as ``run``.
 
-        Cancelling the caller stops the run tidily: it is queued again.
+        If the caller is cancelled, the run is stopped and queued again.
         """
-        task = asyncio.get_running_loop().create_task(self._work(claim))
-        active = self._active[claim.run_id] = _Active(claim, task)
+        active = self._active[claim.run_id] = RunTask(
+            self.parts,
+            claim,
+            publisher=self._publisher,
+            store_outage=self._store_outage,
+            setbacks=self._setbacks,
+            draining=self._drain_requested,
+        )
         self.parts.gauges.runs.add(claim.run_id)
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(active.task)
         except asyncio.CancelledError:
-            self._stop(active, "stopped")
-            return await task
+            active.stop("stopped")
+            return await active.task
         finally:
             del self._active[claim.run_id]
             self.parts.gauges.runs.discard(claim.run_id)
             self._wake.set()
-
-    async def _work(self, claim: Claim) -> RunStatus | None:
-        log_context.bind(run_id=claim.run_id, worker_id=self.record.worker_id)
-        with self.parts.telemetry.run(claim) as span:
-            return await self._generate(claim, span)
-
-    async def _generate(self, claim: Claim, span: Span) -> RunStatus | None:
-        settings = self.parts.settings.run
-        progress = Progress(claim, total=0, outbox=self._outbox)
-        active = self._active[claim.run_id]
-        status: RunStatus
-        reason: str | None = None
-        deadline = asyncio.timeout(settings.deadline)
-        try:
-            async with deadline:
-                pipeline = active.pipeline = await self._load(claim, progress)
-                progress.snapshot()
-                finished, total = progress.finished, progress.total
-                log.info("run %s: %d of %s done", claim.run_id, finished, count(total, "concept"))
-                if self.draining:
-                    pipeline.drain()
-                await pipeline.generate()
-        except ProviderUnusable as error:
-            status, reason = "failed", str(error)
-        except StaleFence:
-            return None
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            status, reason = _overdue(
-                active.pipeline, f"stopped after {settings.deadline:g} s, its deadline"
-            )
-        except asyncio.CancelledError:
-            active.task.uncancel()
-            if active.stop == "lost":
-                return None
-            if active.stop == "deadline":
-                status, reason = _overdue(active.pipeline, "stopped by its executor's time limit")
-            else:
-                status = "cancelled" if active.stop == "cancelled" else "queued"
-        except PartUnavailable as error:
-            self._store_outage.failed(error)
-            status, reason = await self._set_back(active, str(error))
-        except Exception as error:
-            # A plugin's bug ends this run, not the worker and its other runs.
-            log.exception("run %s failed", claim.run_id)
-            status, reason = "failed", f"{type(error).__name__}: {error}"
-        else:
-            status, reason = self._verdict(progress)
-        active.settling = True
-        span.ended(status)
-        log.info("run %s is %s%s", claim.run_id, status, f": {reason}" if reason else "")
-        return await self._settle(claim, progress, status, reason)
-
-    async def _load(self, claim: Claim, progress: Progress) -> Pipeline:
-        """What the store knows of a run, and who is to make the rest of it."""
-        store = self.parts.store
-        roadmap = await store.roadmap(claim.run_id)
-        states = await store.concepts(claim.run_id, status=("completed", "failed", "skipped"))
-        progress.total = roadmap.concept_count()
-        progress.skipped = sum(state.status == "skipped" for state in states)
-        progress.finished = len(states) - progress.skipped
-        progress.failures = sum(state.status == "failed" for state in states)
-        finished = frozenset(state.concept_id for state in states)
-        existing = await store.artifact_steps(claim.run_id)
-        return Pipeline(self.parts, claim, roadmap, existing, finished, progress)
-
-    async def _set_back(self, active: _Active, why: str) -> tuple[RunStatus, str]:
-        """What becomes of a run for which a part was missing: it waits a while for its turn.
-
-        Where the part is there for claims and never for artifacts, as on a disk that is all
-        but full, each try pays for calls that cannot be saved: the tries are bounded.
-        """
-        run_id = active.claim.run_id
-        saved = active.pipeline is not None and active.pipeline.saved > 0
-        tries = self._setbacks[run_id] = 1 if saved else self._setbacks.get(run_id, 0) + 1
-        if tries >= self.parts.settings.run.poison_after:
-            return "failed", f"given up after {tries} tries without one artifact saved: {why}"
-        pause = BEAT * 2.0 ** (tries - 1) * random.uniform(0.5, 1.0)  # noqa: S311
-        try:
-            async with asyncio.timeout(pause):
-                await self._drain_asked.wait()
-        except TimeoutError:
-            pass
-        except asyncio.CancelledError:
-            active.task.uncancel()  # whoever stops it wants it handed back all the same
-        return "queued", why
-
-    def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
-        failed, skipped, total = progress.failures, progress.skipped, progress.total
-        if progress.finished + skipped < total:
-            return "queued", None
-        if not failed and not skipped:
-            return "completed", None
-        reasons = [f"{failed} of {count(total, 'concept')} failed"] if failed else []
-        if skipped:
-            reasons.append(f"{skipped} of {count(total, 'concept')} skipped")
-        reason = ", ".join(reasons)
-        too_many = failed > self.parts.settings.run.failure_threshold * total
-        return ("failed" if too_many else "partial"), reason
-
-    async def _settle(
-        self, claim: Claim, progress: Progress, status: RunStatus, reason: str | None
-    ) -> RunStatus | None:
-        """Write how it ended, then tell it."""
-        if status != "queued":
-            self._setbacks.pop(claim.run_id, None)
-        try:
-            if status == "queued":
-                await self.parts.store.hand_back(claim, reason)
-            else:
-                await self.parts.store.finish(claim, status, reason)
-                progress.ended(status, reason)
-        except StaleFence:
-            return None
-        except PartUnavailable as error:
-            # Nobody renews its lease from here on, so whoever finds it goes on with it.
-            self._store_outage.failed(error)
-            log.info("run %s stays as it is until its lease ends", claim.run_id)
-            return None
-        if status == "queued":
-            await self._submit(claim.run_id)
-        await self._outbox.flush()
-        return status
-
-    async def _submit(self, run_id: str) -> None:
-        """Give a run back to the queue; without its broker it waits in the store."""
-        try:
-            await self.parts.executor.submit(run_id)
-        except PartUnavailable as error:
-            log.warning("run %s waits in the store: %s", run_id, error)
 
     # -- stopping ------------------------------------------------------------------------
 
@@ -268,7 +131,7 @@ class Worker:
         """Stop a run as its deadline does: queued again if it saved anything, else failed.
 
         Returns:
-            Whether it is in work here.
+            Whether the worker works on the run.
         """
         self.stop_run(run_id, "deadline")
         return run_id in self._active
@@ -277,29 +140,22 @@ class Worker:
         """Stop one run if the worker works on it."""
         active = self._active.get(run_id)
         if active is not None:
-            self._stop(active, why)
+            active.stop(why)
 
     def stop_runs(self, why: Stop) -> None:
         """Stop every run of the worker."""
         for active in self._active.values():
-            self._stop(active, why)
-
-    def _stop(self, active: _Active, why: Stop) -> None:
-        # Once its end is being written there is nothing left to stop, only that to lose.
-        if active.stop is None and not active.settling:
-            active.stop = why
-            active.task.cancel()
+            active.stop(why)
 
     async def drain(self, grace: float) -> None:
-        """Take no more runs; let calls in flight end within ``grace`` seconds, and save them.
+        """Accept no more runs; wait up to ``grace`` seconds for calls in flight; save them.
 
-        What is then unfinished is handed back, to be resumed at its first missing artifact.
+        Unfinished runs are handed back. They resume at their first missing artifact.
         """
-        self._drain_asked.set()
+        self._drain_requested.set()
         self._wake.set()
         for active in self._active.values():
-            if active.pipeline is not None:
-                active.pipeline.drain()
+            active.drain()
         tasks = [active.task for active in self._active.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
@@ -307,7 +163,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop every run at once and hand it back."""
-        self._drain_asked.set()
+        self._drain_requested.set()
         self._wake.set()
         self.stop_runs("stopped")
         tasks = [active.task for active in self._active.values()]
@@ -374,7 +230,7 @@ class Worker:
                     working.add(task)
                     task.add_done_callback(working.discard)
                     continue
-                # `wait_for` of Python 3.11 loses a cancellation that comes as the wait ends.
+                # `wait_for` of Python 3.11 loses a cancellation that arrives as the wait ends.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(poll):
                         await self._wake.wait()
@@ -396,10 +252,3 @@ class Worker:
             self._store_outage.failed(error)
             await asyncio.sleep(BEAT)
             return None
-
-
-def _overdue(pipeline: Pipeline | None, why: str) -> tuple[RunStatus, str]:
-    """What becomes of a run whose time is up: one that gets nowhere is not tried for ever."""
-    if pipeline is not None and pipeline.saved:
-        return "queued", why
-    return "failed", f"{why}, without one artifact saved"

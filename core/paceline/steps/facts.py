@@ -1,4 +1,4 @@
-"""What a prompt says about its concept, in plain lines."""
+"""The facts about a concept that a prompt contains, one per line."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,10 +6,10 @@ from pydantic import BaseModel
 
 from paceline.contracts.step import Subject
 
-#: Prerequisites, keywords and section titles shown at most: prompts are paid by length.
+#: Maximum number of prerequisites, keywords and section titles in a prompt, which is paid by length.
 SHOWN = 50
 
-#: What a template may name with ``$``.
+#: Names that a template may use as ``$name``.
 PLACEHOLDERS = (
     "roadmap",
     "roadmap_id",
@@ -30,7 +30,7 @@ PLACEHOLDERS = (
 
 
 def placeholders(subject: Subject, step: str) -> dict[str, str]:
-    """Values of ``PLACEHOLDERS``; empty where the roadmap says nothing."""
+    """Values of ``PLACEHOLDERS``; empty if the roadmap has none."""
     concept = subject.concept
     hours = concept.estimated_hours
     summary, sections = _outline(subject.earlier)
@@ -55,9 +55,9 @@ def placeholders(subject: Subject, step: str) -> dict[str, str]:
 
 
 def facts(values: Mapping[str, str]) -> str:
-    """The user's message: one ``Name: value`` line per fact that is known.
+    """The user's message: one ``Name: value`` line per known fact.
 
-    The ids stand in it, so that two concepts never share a prompt, whatever they are called.
+    It contains the ids, so that two concepts with the same name never share a prompt.
     """
     lines = [
         ("Roadmap", values["roadmap"]),
@@ -80,7 +80,7 @@ def facts(values: Mapping[str, str]) -> str:
 
 
 def language_rule(language: str) -> str:
-    """The sentence that tells the language; ``auto`` is the roadmap's own."""
+    """The sentence that sets the language; ``auto`` means the roadmap's own."""
     if language == "auto":
         return "Write in the language of the roadmap's own texts."
     return f"Write in this language: {_line(language)}."
@@ -102,7 +102,7 @@ def _items(value: object) -> Iterable[object]:
 
 
 def _line(text: str) -> str:
-    """The text on one line, so that no name can pose as another fact."""
+    """The text on one line, so that a name cannot imitate another fact."""
     return " ".join(text.split())
 
 

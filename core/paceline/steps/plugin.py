@@ -1,4 +1,4 @@
-"""The shipped steps, offered through the ordinary hook."""
+"""The built-in steps, registered through the same hook as those of plugins."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ _SUMMARIES: dict[type[PromptedStep], str] = {
 
 @hookimpl
 def paceline_register_steps(register: Register[Step]) -> None:
-    """Offer tutorial, resources and quiz."""
+    """Register tutorial, resources and quiz."""
     for kind, summary in _SUMMARIES.items():
         register(kind.name, _factory(kind), options=NoOptions, summary=summary)
 

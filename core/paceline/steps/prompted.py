@@ -1,4 +1,4 @@
-"""Steps whose prompt is a template and the facts about the concept."""
+"""Steps with a prompt made of a template and the facts about the concept."""
 
 from collections.abc import Sequence
 from string import Template
@@ -10,17 +10,16 @@ from paceline.steps.facts import facts, placeholders
 
 
 class PromptedStep(Step):
-    """A step that says how to write once, and about what for each concept.
+    """A step that sends a template as system message and the concept's facts as user message.
 
-    The template is the system's message. The shipped ones hold no placeholder, so that a
-    provider which caches the beginnings of prompts finds the same one in every call; the
-    facts about the concept follow in the user's message.
+    The built-in templates contain no placeholder. So every call begins with the same prompt,
+    and providers that cache prompt prefixes can reuse it.
 
     Args:
         template: how to write; see ``paceline.steps.templates``.
     """
 
-    #: What the settings call it.
+    #: Name of the step in the settings.
     name: ClassVar[str]
 
     def __init__(self, template: Template) -> None:

@@ -1,4 +1,4 @@
-"""The third step: a quiz."""
+"""The built-in step ``quiz``."""
 
 from typing import Annotated, Literal, cast
 
@@ -18,12 +18,12 @@ from paceline.text import item, plain
 
 
 def _indexes(value: object) -> object:
-    """A lone index as a list of one: models write both for a single right answer."""
+    """A single index as a list: models write both for one right answer."""
     return cast("object", value) if isinstance(value, list) else [value]
 
 
 Index = Annotated[int, Field(ge=0, strict=True)]
-#: Kept as it is written: an option may be code, whose line breaks mean something.
+#: Kept unchanged: an option may be code with significant line breaks.
 Option = Annotated[str, Field(max_length=1000), AfterValidator(written)]
 
 
@@ -44,12 +44,12 @@ class Question(Answer):
     @field_validator("options")
     @classmethod
     def _options_differ(cls, options: list[str]) -> list[str]:
-        # Compared as they are: case alone may be the point, `List` or `list`.
+        # Case matters: the difference between `List` and `list` may be the question.
         twice = next((option for option in options if options.count(option) > 1), None)
         if twice is not None:
             raise PydanticCustomError(
                 "options",
-                "must differ from each other; {twice} stands there twice",
+                "must differ from each other, but {twice} occurs twice",
                 {"twice": repr(twice[:60])},
             )
         return options
@@ -77,14 +77,14 @@ class QuizAnswer(Answer):
 
 
 class Quiz(PromptedStep):
-    """Checks what the reader has understood."""
+    """Tests what the reader has understood."""
 
     name = "quiz"
     answer = QuizAnswer
     max_tokens = 4000
 
     def readable(self, answer: BaseModel) -> str:
-        """The questions with their options, the right ones marked."""
+        """The questions with their options; the right ones are marked."""
         if not isinstance(answer, QuizAnswer):
             return super().readable(answer)
         parts = ["## Quiz"]

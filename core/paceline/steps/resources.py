@@ -1,4 +1,4 @@
-"""The second step: where to read on."""
+"""The built-in step ``resources``."""
 
 from typing import Annotated, Literal
 
@@ -37,7 +37,7 @@ class Resources(PromptedStep):
     max_tokens = 2000
 
     def readable(self, answer: BaseModel) -> str:
-        """A list with addresses."""
+        """A list of links."""
         if not isinstance(answer, ResourcesAnswer):
             return super().readable(answer)
         entries = (

@@ -1,4 +1,4 @@
-"""Prompt templates: the shipped ones, and the user's own in their place."""
+"""Prompt templates: the built-in ones, and those of the user that replace them."""
 
 from collections.abc import Collection
 from importlib import resources
@@ -8,7 +8,7 @@ from string import Template
 from paceline.errors import SettingsError
 from paceline.steps.facts import PLACEHOLDERS
 
-#: Bytes of a template at most.
+#: Maximum size of a template, in bytes.
 MAX_BYTES = 256 * 1024
 
 
@@ -18,9 +18,9 @@ def load_template(
     """Load the template of a step.
 
     Args:
-        step: the step's name; the shipped template is ``paceline/steps/prompts/STEP.md``.
+        step: the step's name; the built-in template is ``paceline/steps/prompts/STEP.md``.
         own: file to use instead, from ``prompts.STEP`` of the settings.
-        allowed: the placeholders that it may hold, without ``$``.
+        allowed: placeholders that the template may contain, without ``$``.
 
     Raises:
         SettingsError: the file cannot be read, is empty or too large, or names an unknown
@@ -47,7 +47,7 @@ def _read(path: Path, place: str) -> str:
     except ValueError as error:  # a NUL in the path
         raise SettingsError(f"{place}: cannot be read: {error}") from None
     if len(raw) > MAX_BYTES:
-        raise SettingsError(f"{place}: larger than {MAX_BYTES // 1024} KiB, the most allowed")
+        raise SettingsError(f"{place}: must not be larger than {MAX_BYTES // 1024} KiB")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -64,7 +64,7 @@ def _check(template: Template, place: str, allowed: Collection[str]) -> None:
         name = found.group("named") or found.group("braced")
         if found.group("invalid") is not None:
             raise SettingsError(
-                f"{place}: a $ at line {line} begins no placeholder; write $$ for the sign itself "
+                f"{place}: line {line}: $ starts no placeholder; write $$ for a dollar sign "
                 f"(placeholders: {names})"
             )
         if name is not None and name not in allowed:

@@ -1,4 +1,4 @@
-"""Kinds of text that answers are made of."""
+"""Text types of which answers are made."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -10,22 +10,22 @@ MAX_URL = 2000
 
 
 class Answer(BaseModel):
-    """The base of the shipped answers.
+    """The base class of the built-in answers.
 
-    Every field is required, as strict structured outputs want it. What a model adds beyond
-    the schema is dropped: it harms nobody, and asking again would cost a call.
+    Every field is required, because strict structured outputs demand it. Fields that a model
+    adds are dropped: they do no harm, and another call would cost money.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 def _storable(text: str) -> str:
-    # A lesson on C strings may hold U+0000, which PostgreSQL stores in no text and no JSON.
+    # A lesson on C strings may contain U+0000, which PostgreSQL cannot store.
     return text.replace("\x00", "␀")
 
 
 def written(text: str) -> str:
-    """The text as it can be stored, if it is not blank."""
+    """The text in a form that every database can store; it must not be blank."""
     if not text.strip():
         raise PydanticCustomError("blank", "must not be blank")
     return _storable(text)
@@ -47,16 +47,16 @@ def _web_address(text: str) -> str:
     )  # of all white space, it alone is printable
     if parts.scheme not in ("http", "https") or not host or not plain:
         raise PydanticCustomError(
-            "url", "must be a complete address that begins with http:// or https://"
+            "url", "must be a complete URL that starts with http:// or https://"
         )
     return address
 
 
 #: One line: a title, an option, a name. Runs of white space become one space.
 Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
-#: A paragraph or a few.
+#: One or a few paragraphs.
 Text = Annotated[str, Field(max_length=5000), AfterValidator(written)]
-#: A piece of Markdown.
+#: Markdown text.
 Markdown = Annotated[str, Field(max_length=50_000), AfterValidator(written)]
-#: An ``http`` or ``https`` address with a host.
+#: An ``http`` or ``https`` URL with a host.
 Url = Annotated[str, Field(max_length=MAX_URL), AfterValidator(_web_address)]

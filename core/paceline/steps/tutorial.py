@@ -1,4 +1,4 @@
-"""The first step: a tutorial."""
+"""The built-in step ``tutorial``."""
 
 from typing import Annotated, Literal
 

@@ -1,0 +1,222 @@
+"""One claimed run on a worker: from the claim to its end, or until the worker hands it back."""
+
+import asyncio
+import logging
+import random
+from typing import Literal
+
+from paceline import log_context
+from paceline.contracts.records import Claim, RunStatus
+from paceline.errors import PartUnavailable, ProviderUnusable, StaleFence
+from paceline.runtime.event_publisher import EventPublisher
+from paceline.runtime.outage_log import OutageLog
+from paceline.runtime.parts import Parts
+from paceline.runtime.pipeline import Pipeline
+from paceline.runtime.progress import Progress
+from paceline.text import count
+
+log = logging.getLogger("paceline.worker")
+
+#: Why a run is stopped.
+Stop = Literal["cancelled", "deadline", "lost", "stopped"]
+#: Seconds of the first pause of a run whose part was unreachable; it doubles.
+FIRST_PAUSE = 2.0
+
+
+class Setbacks:
+    """Counts how often in a row a run stopped because a part was unreachable.
+
+    Attempts that saved an artifact do not count.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def add(self, run_id: str, *, saved: bool) -> int:
+        """Count one more; returns the number of setbacks in a row."""
+        self._counts[run_id] = 1 if saved else self._counts.get(run_id, 0) + 1
+        return self._counts[run_id]
+
+    def forget(self, run_id: str) -> None:
+        """Forget a run that has ended."""
+        self._counts.pop(run_id, None)
+
+
+class RunTask:
+    """Works on one claimed run.
+
+    Args:
+        parts: the worker's parts.
+        claim: the claim.
+        publisher: publishes the run's events.
+        store_outage: logs that the store is unreachable.
+        setbacks: counts setbacks, over all claims of this worker.
+        draining: set when the worker accepts no more runs.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        claim: Claim,
+        *,
+        publisher: EventPublisher,
+        store_outage: OutageLog,
+        setbacks: Setbacks,
+        draining: asyncio.Event,
+    ) -> None:
+        self._parts = parts
+        self._claim = claim
+        self._publisher = publisher
+        self._store_outage = store_outage
+        self._setbacks = setbacks
+        self._draining = draining
+        self._pipeline: Pipeline | None = None
+        self._stop: Stop | None = None
+        self._settling = False
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def stop(self, why: Stop) -> None:
+        """Stop the run and hand it back; calls in flight are cancelled."""
+        # While the end is being written there is nothing left to stop.
+        if self._stop is None and not self._settling:
+            self._stop = why
+            self.task.cancel()
+
+    def drain(self) -> None:
+        """Start no further call; calls in flight end, and their answers are saved."""
+        if self._pipeline is not None:
+            self._pipeline.drain()
+
+    async def _run(self) -> RunStatus | None:
+        log_context.bind(run_id=self._claim.run_id, worker_id=self._claim.worker_id)
+        with self._parts.telemetry.run(self._claim) as span:
+            progress = Progress(self._claim, total=0, publisher=self._publisher)
+            ended = await self._generate(progress)
+            self._settling = True
+            if ended is None:
+                return None
+            status, reason = ended
+            span.ended(status)
+            because = f": {reason}" if reason else ""
+            log.info("run %s is %s%s", self._claim.run_id, status, because)
+            return await self._settle(progress, status, reason)
+
+    async def _generate(self, progress: Progress) -> tuple[RunStatus, str | None] | None:
+        """Generate the run; returns its new status, or ``None`` if it has another owner."""
+        seconds = self._parts.settings.run.deadline
+        deadline = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                pipeline = self._pipeline = await self._load(progress)
+                progress.snapshot()
+                log.info(
+                    "run %s: %d of %s done",
+                    self._claim.run_id,
+                    progress.finished,
+                    count(progress.total, "concept"),
+                )
+                if self._draining.is_set():
+                    pipeline.drain()
+                await pipeline.generate()
+        except ProviderUnusable as error:
+            return "failed", str(error)
+        except StaleFence:
+            return None
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            return self._overdue(f"stopped after {seconds:g} s (run.deadline)")
+        except asyncio.CancelledError:
+            self.task.uncancel()
+            if self._stop == "lost":
+                return None
+            if self._stop == "deadline":
+                return self._overdue("stopped by the time limit of the executor")
+            return ("cancelled" if self._stop == "cancelled" else "queued"), None
+        except PartUnavailable as error:
+            self._store_outage.failed(error)
+            return await self._set_back(str(error))
+        except Exception as error:
+            # A plugin's bug ends this run, but not the worker and its other runs.
+            log.exception("run %s failed", self._claim.run_id)
+            return "failed", f"{type(error).__name__}: {error}"
+        return self._verdict(progress)
+
+    async def _load(self, progress: Progress) -> Pipeline:
+        """Read the state of the run from the store."""
+        store, run_id = self._parts.store, self._claim.run_id
+        roadmap = await store.roadmap(run_id)
+        states = await store.concepts(run_id, status=("completed", "failed", "skipped"))
+        progress.total = roadmap.concept_count()
+        progress.skipped = sum(state.status == "skipped" for state in states)
+        progress.finished = len(states) - progress.skipped
+        progress.failures = sum(state.status == "failed" for state in states)
+        finished = frozenset(state.concept_id for state in states)
+        existing = await store.artifact_steps(run_id)
+        return Pipeline(self._parts, self._claim, roadmap, existing, finished, progress)
+
+    def _overdue(self, why: str) -> tuple[RunStatus, str]:
+        """A run whose time is up is queued again if it saved anything, else it fails."""
+        if self._pipeline is not None and self._pipeline.saved:
+            return "queued", why
+        return "failed", f"{why} before it saved an artifact"
+
+    async def _set_back(self, why: str) -> tuple[RunStatus, str]:
+        """Pause a run whose part was unreachable, then queue it again.
+
+        If claims succeed and saves do not, for example on a nearly full disk, each attempt
+        pays for calls that cannot be saved. So the number of attempts is bounded.
+        """
+        saved = self._pipeline is not None and self._pipeline.saved > 0
+        setbacks = self._setbacks.add(self._claim.run_id, saved=saved)
+        if setbacks >= self._parts.settings.run.poison_after:
+            return "failed", f"failed {setbacks} times before it saved an artifact: {why}"
+        pause = FIRST_PAUSE * 2.0 ** (setbacks - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+        try:
+            async with asyncio.timeout(pause):
+                await self._draining.wait()
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            self.task.uncancel()  # stopped during the pause: hand it back all the same
+        return "queued", why
+
+    def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
+        failed, skipped, total = progress.failures, progress.skipped, progress.total
+        if progress.finished + skipped < total:
+            return "queued", None
+        if not failed and not skipped:
+            return "completed", None
+        reasons = [f"{failed} of {count(total, 'concept')} failed"] if failed else []
+        if skipped:
+            reasons.append(f"{skipped} of {count(total, 'concept')} skipped")
+        too_many = failed > self._parts.settings.run.failure_threshold * total
+        return ("failed" if too_many else "partial"), ", ".join(reasons)
+
+    async def _settle(
+        self, progress: Progress, status: RunStatus, reason: str | None
+    ) -> RunStatus | None:
+        """Write the new status, then publish it."""
+        store, run_id = self._parts.store, self._claim.run_id
+        if status != "queued":
+            self._setbacks.forget(run_id)
+        try:
+            if status == "queued":
+                await store.hand_back(self._claim, reason)
+            else:
+                await store.finish(self._claim, status, reason)
+                progress.ended(status, reason)
+        except StaleFence:
+            return None
+        except PartUnavailable as error:
+            # This worker no longer renews the lease, so another one takes the run over.
+            self._store_outage.failed(error)
+            log.info("run %s keeps its status until its lease expires", run_id)
+            return None
+        if status == "queued":
+            try:
+                await self._parts.executor.submit(run_id)
+            except PartUnavailable as error:
+                log.warning("run %s waits in the store: %s", run_id, error)
+        await self._publisher.flush()
+        return status
