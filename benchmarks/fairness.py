@@ -2,8 +2,8 @@
 
 Ten roadmaps of 300 concepts keep four worker processes busy. Roadmaps of 5 concepts are submitted
 one after another. The provider accepts a fixed number of concurrent calls and rejects others. The
-*slowdown* is the time of a small roadmap, divided by its time alone with its share (one eleventh) of
-the calls.
+*slowdown* is the time of a small roadmap ÷ its time alone with its share (one eleventh) of the
+calls.
 
 Not measured: providers that slow down instead of rejecting calls, and the wait for a free slot of
 the executor (slots are always free here).
@@ -88,14 +88,14 @@ async def measure(
     async with (
         environments.environment("postgresql", redis=True) as environment,
         simulated_provider(limit, environment.folder) as llm,
+        open_fleet({"run.grace": "0.1", **settings}, environment, llm) as client,
     ):
-        async with open_fleet({"run.grace": "0.1", **settings}, environment, llm) as client:
-            for roadmap in big:
-                await client.submit(roadmap, new=True)
-            # A warm-up during which the large roadmaps start.
-            await one_by_one(client, small, 1)
-            sys.stderr.write(f"  {case}: {times} small roadmaps\n")
-            return Round(case, await one_by_one(client, small, times))
+        for roadmap in big:
+            await client.submit(roadmap, new=True)
+        # A warm-up during which the large roadmaps start.
+        await one_by_one(client, small, 1)
+        sys.stderr.write(f"  {case}: {times} small roadmaps\n")
+        return Round(case, await one_by_one(client, small, times))
 
 
 def shown(rounds: Sequence[Round], alone: Round) -> str:

@@ -117,7 +117,7 @@ class Watcher(asyncio.Protocol):
         self._buffer = self._buffer[at:]
 
     def _end_of_frame(self, at: int) -> int | None:
-        """End of the frame that starts at ``at``, if it is complete; server frames are not masked."""
+        """End of the frame at ``at``, if it is complete; server frames are not masked."""
         if len(self._buffer) < at + 4:
             return None
         length, begin = self._buffer[at + 1], at + 2

@@ -65,7 +65,7 @@ async def _publish(progress: Progress, events: int, rate: float) -> float:
         progress.generating(f"c{number % 30}")
         if rate:
             await asyncio.sleep(started + (number + 1) / rate - loop.time())
-    await progress.outbox.flush()
+    await progress.publisher.flush()
     return loop.time() - started
 
 

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 import click
+from paceline_adapters.bench.quantiles import median_text
 from paceline_adapters.bench.workload import examples, scaled
 
 from benchmarks.experiment import contestant_cell, measure_cells, paceline_cell
@@ -60,7 +61,7 @@ class Row:
         return median(self.ratios) <= self.most
 
     def __str__(self) -> str:
-        cells = [self.what, *map(told, (self.ours, self.other, self.ratios))]
+        cells = [self.what, *map(median_text, (self.ours, self.other, self.ratios))]
         return f"| {' | '.join(cells)} | ≤ {self.most:.2f} | {'yes' if self.met else 'NO'} |"
 
 
@@ -87,8 +88,8 @@ def pairs(count: int) -> Iterator[Row]:
 def schedules(rounds: int, speed: float) -> Iterator[Row]:
     """Each strategy compared with its list schedule."""
     workload = scaled(examples(), speed=speed)
-    contests = [paceline_cell(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
-    for cell in measured(contests, workload, rounds=rounds):
+    cells = [paceline_cell(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
+    for cell in measure_cells(cells, workload, rounds=rounds):
         makespans, least = cell.values("makespan"), cell.values("list_schedule")
         yield Row(f"Makespan of {cell.strategy}, s", makespans, least, MAX_OVER_SCHEDULE)
 

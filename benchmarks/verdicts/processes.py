@@ -35,7 +35,7 @@ def halves(rounds: int) -> Iterator[Verdict]:
         verdict = f"holds only for the {'concepts in flight' if in_flight else 'load'}"
     yield Verdict(
         name="halves",
-        claim="Using 4 Celery processes instead of 8 halves the database load and the concepts in flight.",
+        claim="4 Celery processes instead of 8 halve the database load and the concepts in flight.",
         verdict=verdict,
         figures={
             "concepts in flight": _both(eight, four, "concepts_peak"),
@@ -77,7 +77,7 @@ def fan_out(rounds: int) -> Iterator[Verdict]:
         verdict = "does not hold"
     yield Verdict(
         name="fan-out",
-        claim="With a pool of 10+20 in each of 8 processes, the database has 8–16 connections at once, "
+        claim="With a pool of 10+20 in each of 8 processes, the database has 8–16 connections, "
         "regardless of the fan-out.",
         verdict=verdict,
         figures={
