@@ -59,7 +59,7 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
     """A worker with the same settings, passed on where no process list shows them."""
     environment = dict(os.environ)
     for value in loaded.given:
-        if value.origin.startswith("--"):
+        if value.origin.startswith(("--", "override ")):
             name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path)
             given = value.value
             text = str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
