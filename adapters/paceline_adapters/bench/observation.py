@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from paceline import Event, Run, Store
 from paceline.contracts.records import Figures
-from paceline.contracts.wait_histogram import Counts, since, total
+from paceline.contracts.wait_histogram import since, total
 from pydantic import BaseModel, ConfigDict
 
 
@@ -58,9 +58,8 @@ class PoolFigures(_Part):
     def total(cls, figures: Iterable[Figures]) -> "PoolFigures":
         """Add up what processes report."""
         reports = list(figures)
-        waits: Counts = total(report.checkout_waits for report in reports)
         return cls(
-            waits=dict(waits),
+            waits=dict(total(report.checkout_waits for report in reports)),
             timeouts=sum(report.checkout_timeouts for report in reports),
             busy=sum(report.busy_waits for report in reports),
         )
