@@ -107,8 +107,8 @@ def test_the_reason_names_both_layers() -> None:
     why = look(Queue(), ("w", ["r1", "r2"])).why()
     assert "2 roadmaps active (concurrency 1 counts roadmaps, not concepts)" in why
     assert (
-        "The strategy (unbounded) decides how many of their concepts start: 20 concepts in flight, 7"
-        in why
+        "The strategy (unbounded) decides how many of their concepts start: "
+        "20 concepts in flight, 7" in why
     )
     assert "This is not prefetching: workers have reserved 0 roadmaps." in why
     assert "1 worker idle; 2 roadmaps waiting." in look(Queue(), ("w", []), runs=2).why()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
-from paceline.client.terminal.app_options import pairs
 
 from paceline_adapters.simulator.faults import FAULTS
 
@@ -43,6 +42,21 @@ Examples:
 """
 
 
+def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """Read the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
+
+    Raises:
+        click.BadParameter: a value is not such a pair.
+    """
+    found: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise click.BadParameter(f"{text!r}: write it as {option.metavar}")
+        found[name] = value
+    return found
+
+
 @click.command(help=_HELP, epilog=_EPILOG)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -66,7 +80,7 @@ Examples:
     "--latency",
     "latency",
     multiple=True,
-    callback=pairs,
+    callback=_pairs,
     metavar="STEP=LOW-HIGH",
     help="Seconds per call of a step. Repeatable.  "
     "[default: tutorial=20-30, resources=15-20, quiz=10-15, default=1-2]",
@@ -97,7 +111,7 @@ Examples:
     "--fault",
     "faults",
     multiple=True,
-    callback=pairs,
+    callback=_pairs,
     metavar="NAME=RATE",
     help="Rate of a fault, from 0 to 1 (see Faults below). Repeatable.",
 )
