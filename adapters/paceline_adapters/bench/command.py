@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 from paceline import UsageError
-from paceline.client.terminal.app_options import echo_json, echo_table, note, pairs, warn
+from paceline.client.terminal.app_options import echo_json, echo_table, note, warn
+from paceline.text import parse_pairs
 from paceline.validation import describe
 from pydantic import ValidationError
 
@@ -24,6 +25,10 @@ RESULTS = "results.json"
 _OTHER_OPTIONS = frozenset(
     {"report", "max_connections", "max_events", "resume", "compare", "as_json"}
 )
+
+
+def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    return parse_pairs(option.opts[0], values, form=str(option.metavar))
 
 
 @click.command()
@@ -68,7 +73,7 @@ _OTHER_OPTIONS = frozenset(
 @click.option(
     "--latency",
     multiple=True,
-    callback=pairs,
+    callback=_pairs,
     metavar="STEP=LOW-HIGH",
     help="Seconds per call of a step, at speed 1. Repeatable.",
 )

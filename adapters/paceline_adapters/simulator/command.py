@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
+from paceline.text import parse_pairs
 
 from paceline_adapters.simulator.faults import FAULTS
 
@@ -43,18 +44,7 @@ Examples:
 
 
 def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
-
-    Raises:
-        click.BadParameter: a value is not such a pair.
-    """
-    found: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise click.BadParameter(f"{text!r}: write it as {option.metavar}")
-        found[name] = value
-    return found
+    return parse_pairs(option.opts[0], values, form=str(option.metavar))
 
 
 @click.command(help=_HELP, epilog=_EPILOG)
