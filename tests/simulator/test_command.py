@@ -96,7 +96,7 @@ def test_help_teaches_without_loading_the_server() -> None:
     ("args", "said"),
     [
         (["--fault", "fire=1"], "--fault: unknown fault 'fire'; there are 429, 500"),
-        (["--fault", "500"], "'500': write it as NAME=RATE"),
+        (["--fault", "500"], "must have the form NAME=RATE, got '500'"),
         (["--fault", "500=2"], "lies between 0 and 1"),
         (["--fault", "500=much"], "--fault: Input should be a valid number"),
         (["--fault", "500=0.6", "--fault", "503=0.6"], "sum up to 1.2"),
