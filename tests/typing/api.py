@@ -155,8 +155,8 @@ async def parts(
         "limit",
         quota=paceline.Quota(concurrency=8),
         holder="me",
-        asks=[paceline.LeaseRequest("flow", [100])],
-        settled=[paceline.LeaseRelease("lease", tokens=7)],
+        requests=[paceline.LeaseRequest("flow", [100])],
+        releases=[paceline.LeaseRelease("lease", tokens=7)],
     )
     leases: tuple[paceline.Lease, ...] = grant.leases
     with telemetry.submit() as span:
