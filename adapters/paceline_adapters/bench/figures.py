@@ -72,7 +72,7 @@ FIGURES: Mapping[str, Figure] = {
     ),
     "calls_per_second": Figure("throughput", "Calls", "/s", "higher", "Calls answered ÷ makespan."),
     "calls_refused": Figure(
-        "throughput", "Refused", "", "lower", "Calls that the provider rejected with 429."
+        "throughput", "Rejected", "", "lower", "Calls that the provider rejected with 429."
     ),
     "cpu_per_call": Figure(
         "throughput",

@@ -109,7 +109,7 @@ def _measured(results: Results) -> Markup:
     data = el("p", "Data files in the same folder: ", *_files(), class_="note")
     return el(
         "section",
-        el("h2", "How it was measured"),
+        el("h2", "Method"),
         el("dl", *entries, class_="facts"),
         data,
         id="measured",

@@ -41,10 +41,10 @@ def tables(results: Results, ranking: Ranking) -> Markup:
     )
     note = el(
         "p",
-        "Medians over the rounds, [quartiles] (lowest and highest below four rounds), and × the "
-        "median ratio to the same round of ",
+        "Medians over the rounds with [quartiles], or with the lowest and highest value if there "
+        "are fewer than four rounds. × is the median ratio to the same round of ",
         el("b", named(base), id="base-name"),
-        ": a machine that drifts hurts both sides of a ratio alike. A heading sorts its table.",
+        ". A slower machine affects both sides alike. Click a heading to sort its table.",
         class_="note",
     )
     parts = [
