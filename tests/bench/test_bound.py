@@ -29,7 +29,9 @@ def three_steps(*lengths: float) -> list[tuple[float, int]]:
 
 
 @given(plans, limits)
-def test_no_order_of_the_work_beats_the_lower_bound(work: list[Plan], under: Limits) -> None:
+def test_no_order_of_the_work_is_faster_than_the_lower_bound(
+    work: list[Plan], under: Limits
+) -> None:
     orders = [[list(concepts) for concepts in permutations(plan)][-1] for plan in work]
     found = [
         list_schedule(order, under)
@@ -51,7 +53,7 @@ def test_a_higher_limit_never_raises_the_lower_bound(
 
 
 @given(plans)
-def test_without_limits_both_are_the_longest_concept(work: list[Plan]) -> None:
+def test_without_limits_both_bounds_are_the_longest_concept(work: list[Plan]) -> None:
     longest = max(sum(took for took, _ in chain) for plan in work for chain in plan)
     assert lower_bound(work, Limits()) == list_schedule(work, Limits()) == longest
 
@@ -73,7 +75,7 @@ def test_equal_concepts_are_scheduled_without_a_gap(under: Limits, takes: float)
     assert lower_bound(FOUR, under) == list_schedule(FOUR, under) == takes
 
 
-def test_a_quota_lets_the_last_calls_in_after_its_windows() -> None:
+def test_a_quota_delays_the_last_calls_by_its_windows() -> None:
     one_call_each = [[three_steps(1.0)] * 7]
     under = Limits(requests=3, window=60.0)
     assert lower_bound(one_call_each, under) == list_schedule(one_call_each, under) == 121.0

@@ -66,7 +66,7 @@ def test_a_thousand_events_a_second_are_four_messages_a_second() -> None:
     assert told == sorted(told)
 
 
-def test_what_many_runs_do_at_one_moment_comes_in_two_messages_at_most() -> None:
+def test_simultaneous_changes_of_many_runs_arrive_in_at_most_two_messages() -> None:
     events = sorted(
         (one for n in range(20) for one in events_of(f"r{n}", [1.0, 2.0])), key=lambda one: one[0]
     )
@@ -76,7 +76,7 @@ def test_what_many_runs_do_at_one_moment_comes_in_two_messages_at_most() -> None
     assert {int(at - BEGAN) for at in told} == {0, 1, 2}
 
 
-def test_what_changes_seldom_is_told_at_once_and_the_end_within_a_pause() -> None:
+def test_a_rare_change_is_sent_immediately_and_the_end_within_one_pause() -> None:
     moments = [10.0, 20.0, 30.0]
     told = messages([queued("a", 3)], events_of("a", moments))
     for at in moments:
@@ -84,5 +84,5 @@ def test_what_changes_seldom_is_told_at_once_and_the_end_within_a_pause() -> Non
     assert BEGAN + 30 <= told[-1] <= BEGAN + 30.25
 
 
-def test_no_events_are_no_messages() -> None:
+def test_without_events_there_are_no_messages() -> None:
     assert messages([], []) == []

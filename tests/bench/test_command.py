@@ -20,7 +20,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(home: Home) -> None:
+def test_ctrl_c_keeps_the_measured_rounds_and_resume_continues(home: Home) -> None:
     command = ("bench", *LITTLE, *HERE, "--strategy", "unbounded")
     results = home.folder / "bench-results" / "results.json"
     with home.started(*command, "--rounds", "50") as process:
@@ -64,7 +64,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
 """
 
 
-def test_a_strangers_plugin_is_a_cell_by_its_name(home: Home) -> None:
+def test_a_third_party_plugin_can_be_a_cell(home: Home) -> None:
     metadata = home.folder / "theirs" / "one_at_a_time-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: one-at-a-time\nVersion: 1\n")

@@ -88,7 +88,7 @@ async def saved(url: str) -> tuple[int, int]:
     return concepts, everything
 
 
-def test_programs_are_contestants_and_what_they_share_is_none() -> None:
+def test_programs_are_contestants_and_their_shared_modules_are_not() -> None:
     """Each says which cell of ours does the same."""
     found = {cell.contestant: cell for cell, _ in contestants(CONTESTANTS, "sqlite")}
     assert set(found) == {*BY_HAND, "gather-unsaved"}
@@ -113,7 +113,7 @@ def test_it_saves_every_artifact_of_every_concept_in_sqlite(name: str, tmp_path:
     assert saved(url) == (WORK.concepts, CALLS)
 
 
-def test_the_yardstick_asks_as_often_and_saves_nothing(tmp_path: Path) -> None:
+def test_the_baseline_makes_as_many_calls_and_saves_nothing(tmp_path: Path) -> None:
     """Which is why paceline may be measured against it."""
     file = tmp_path / "nothing.db"
     assert calls_of("gather-unsaved", tmp_path, f"sqlite+aiosqlite:///{file}") == CALLS
@@ -121,7 +121,7 @@ def test_the_yardstick_asks_as_often_and_saves_nothing(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_one_that_fails_says_why(tmp_path: Path) -> None:
+async def test_a_contestant_that_fails_reports_why(tmp_path: Path) -> None:
     """Instead of a figure."""
     with pytest.raises(PartUnavailable, match="another"):
         async with waiting_for_go("gather-unsaved", tmp_path, "unused", model="another"):
@@ -129,7 +129,7 @@ async def test_one_that_fails_says_why(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_it_exits_when_its_input_ends_before_go(tmp_path: Path) -> None:
+async def test_a_contestant_exits_if_its_input_ends_before_go(tmp_path: Path) -> None:
     """A driver that is killed leaves nobody behind, and nobody worked."""
     async with waiting_for_go("gather-unsaved", tmp_path, "unused") as (contender, llm):
         began = time.time()

@@ -20,7 +20,7 @@ _finite = st.floats(0, 1e6)
         max_size=30,
     )
 )
-def test_labels_meet_neither_each_other_nor_a_point_and_stay_inside(
+def test_labels_overlap_neither_each_other_nor_a_point_and_stay_inside(
     points: list[tuple[float, float, str]],
 ) -> None:
     inside = Box(0, 0, 600, 300)
@@ -34,7 +34,7 @@ def test_labels_meet_neither_each_other_nor_a_point_and_stay_inside(
     assert all(0 <= box.top < box.bottom <= 300 for box in boxes)
 
 
-def test_a_lonely_point_has_its_label_at_its_right() -> None:
+def test_an_isolated_point_has_its_label_on_the_right() -> None:
     (box,) = place([(100, 100, "name")], [Box(95, 95, 105, 105)], Box(0, 0, 600, 300))
     assert box is not None
     assert 105 <= box.left <= 115
@@ -42,7 +42,7 @@ def test_a_lonely_point_has_its_label_at_its_right() -> None:
 
 
 @given(st.lists(_finite, min_size=1, max_size=20))
-def test_darker_is_more(values: list[float]) -> None:
+def test_a_darker_cell_has_a_higher_value(values: list[float]) -> None:
     shades = [shade(value, values) for value in sorted(values)]
     assert shades == sorted(shades)
     assert set(shades) <= set(range(9))
@@ -85,5 +85,5 @@ def test_a_thinned_line_keeps_its_peak(samples: list[tuple[float, float]]) -> No
         (-1.5, "-1.50"),
     ],
 )
-def test_figures_have_the_digits_that_mean_something(value: float, shown: str) -> None:
+def test_figures_are_rounded_to_significant_digits(value: float, shown: str) -> None:
     assert number(value) == shown

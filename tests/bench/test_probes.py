@@ -37,7 +37,7 @@ async def connected(server: Postgres, database: str) -> Any:
 
 
 @real_time
-async def test_transactions_statements_commits_and_lock_waits_are_the_servers(
+async def test_transactions_statements_commits_and_lock_waits_are_counted_by_the_server(
     server: Postgres,
 ) -> None:
     server.create_database("counted")
@@ -70,7 +70,7 @@ async def test_transactions_statements_commits_and_lock_waits_are_the_servers(
 
 
 @real_time
-async def test_the_probes_own_connection_is_not_among_what_it_counts(server: Postgres) -> None:
+async def test_the_probe_does_not_count_its_own_connection(server: Postgres) -> None:
     server.create_database("quiet")
 
     async with DatabaseProbe(server, "quiet") as probe:
@@ -94,7 +94,7 @@ else:
 
 
 @real_time
-async def test_memory_and_processor_time_of_children_count(tmp_path: Any) -> None:
+async def test_memory_and_cpu_time_of_child_processes_count(tmp_path: Any) -> None:
     program = tmp_path / "busy.py"
     program.write_text(BUSY)
     process = subprocess.Popen(  # noqa: ASYNC220
@@ -112,7 +112,7 @@ async def test_memory_and_processor_time_of_children_count(tmp_path: Any) -> Non
 
 
 @real_time
-async def test_waits_for_a_connection_and_those_given_up_are_counted(postgres_url: str) -> None:
+async def test_waits_for_a_connection_and_pool_timeouts_are_counted(postgres_url: str) -> None:
     settings = StoreSettings(url=SecretStr(postgres_url), pool_timeout=0.2)
 
     database = Database(parse_url(settings.url), settings, lease=30, size=1, overflow=0)
@@ -129,7 +129,7 @@ async def test_waits_for_a_connection_and_those_given_up_are_counted(postgres_ur
 
 
 @real_time
-async def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(
+async def test_a_transaction_blocked_by_another_process_is_a_busy_wait(
     tmp_path: Any,
 ) -> None:
     file = tmp_path / "a.db"
@@ -152,7 +152,7 @@ async def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(
     assert database.figures().busy == 1
 
 
-def test_waits_add_up_over_processes_and_keep_their_quantiles() -> None:
+def test_waits_of_several_processes_add_up_with_their_quantiles() -> None:
     short, long = {bucket_of(0.001): 98}, {bucket_of(2.0): 2}
     both = total([short, long])
     assert quantile(both, 0.5) == pytest.approx(0.001, rel=0.06)

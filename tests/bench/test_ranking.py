@@ -28,7 +28,7 @@ def test_without_bounds_the_fastest_is_recommended() -> None:
     assert _recommended(results_of(slow, quick)) == "quick"
 
 
-def test_a_bound_that_one_round_breaks_is_broken() -> None:
+def test_a_bound_violated_in_one_round_is_violated() -> None:
     quick = cell_of("quick", makespan=[10, 10, 10], connections_peak=[20, 61, 20])
     slow = cell_of("slow", makespan=20, connections_peak=60)
     results = results_of(quick, slow)
@@ -36,7 +36,7 @@ def test_a_bound_that_one_round_breaks_is_broken() -> None:
     assert _recommended(results, max_connections=61) == "quick"
 
 
-def test_of_tied_settings_the_one_that_asks_least_of_the_database_is_recommended() -> None:
+def test_among_ties_the_setting_with_the_least_database_load_is_recommended() -> None:
     many = cell_of("many", makespan=[10, 11, 10], connections_peak=40)
     few = cell_of("few", makespan=[10.1, 10.9, 10.2], connections_peak=8)
     slow = cell_of("slow", makespan=30, connections_peak=1)
@@ -45,7 +45,7 @@ def test_of_tied_settings_the_one_that_asks_least_of_the_database_is_recommended
     assert ranking.recommended is ranking.tied[1]
 
 
-def test_when_nothing_keeps_the_bounds_the_one_that_fails_by_least_is_nearest() -> None:
+def test_if_no_setting_keeps_the_bounds_the_smallest_violation_is_nearest() -> None:
     far = cell_of("far", makespan=5, connections_peak=90, events_peak=10)
     near = cell_of("near", makespan=50, connections_peak=33, events_peak=10)
     ranking = rank(results_of(far, near), Constraints(max_connections=30, max_events=50))
@@ -55,13 +55,13 @@ def test_when_nothing_keeps_the_bounds_the_one_that_fails_by_least_is_nearest() 
     assert ranking.nearest.excess == pytest.approx(0.1)
 
 
-def test_what_was_not_measured_keeps_no_bound() -> None:
+def test_an_unmeasured_figure_keeps_no_bound() -> None:
     blind = cell_of("blind", makespan=1)
     seen = cell_of("seen", makespan=9, connections_peak=5)
     assert _recommended(results_of(blind, seen), max_connections=10) == "seen"
 
 
-def test_a_bound_on_connections_sets_sqlite_aside_where_a_server_was_measured() -> None:
+def test_a_bound_on_connections_excludes_sqlite_if_a_server_was_measured() -> None:
     embedded = cell_of("embedded", "sqlite", makespan=1)
     served = cell_of("served", makespan=9, connections_peak=5)
     ranking = rank(results_of(embedded, served), Constraints(max_connections=10))
@@ -70,7 +70,7 @@ def test_a_bound_on_connections_sets_sqlite_aside_where_a_server_was_measured() 
     assert _recommended(results_of(embedded), max_connections=10) == "embedded"
 
 
-def test_a_program_written_by_hand_is_never_recommended() -> None:
+def test_a_handwritten_program_is_never_recommended() -> None:
     script = cell_of("script", makespan=1, connections_peak=1).model_copy(
         update={"contestant": "script"}
     )
@@ -79,7 +79,7 @@ def test_a_program_written_by_hand_is_never_recommended() -> None:
     assert rank(results_of(script), Constraints()).nearest is None
 
 
-def test_requests_count_against_a_quota_only_where_the_provider_had_none() -> None:
+def test_requests_are_judged_against_a_quota_only_if_the_provider_had_none() -> None:
     quick = cell_of("quick", makespan=1, calls_per_second=20)
     slow = cell_of("slow", makespan=9, calls_per_second=8)
     assert _recommended(results_of(quick, slow), rpm=500) == "slow"
@@ -87,7 +87,7 @@ def test_requests_count_against_a_quota_only_where_the_provider_had_none() -> No
     assert _recommended(results_of(quick, slow, rpm=9000), rpm=500) == "slow"
 
 
-def test_requests_are_those_at_speed_one() -> None:
+def test_requests_are_converted_to_speed_one() -> None:
     cell = cell_of("quick", makespan=1, calls_per_second=20)
     results = results_of(cell)
     fast = results.model_copy(update={"workload": workload(speed=4.0)})
@@ -95,7 +95,7 @@ def test_requests_are_those_at_speed_one() -> None:
     assert rank(fast, Constraints(rpm=500)).recommended is not None
 
 
-def test_a_bound_on_tokens_is_judged_only_by_a_provider_that_had_it() -> None:
+def test_a_bound_on_tokens_is_judged_only_if_the_provider_had_it() -> None:
     assert unjudged(Constraints(tpm=1000), workload())
     assert unjudged(Constraints(tpm=1000), workload(tpm=2000))
     assert not unjudged(Constraints(tpm=1000), workload(tpm=1000))
@@ -108,7 +108,7 @@ def test_a_bound_is_a_number_above_zero(bound: float) -> None:
         Constraints(max_events=bound)
 
 
-def test_a_difference_is_none_when_chance_explains_it() -> None:
+def test_a_difference_explained_by_chance_is_a_tie() -> None:
     assert is_tie([0.9, 1.1, 1.2, 1.1, 1.0])
     assert not is_tie([1.1, 1.1, 1.2, 1.1, 1.1])
     assert is_tie([1.04]), "one round shows no small difference"
@@ -135,7 +135,7 @@ _cells = st.lists(
 
 
 @given(_cells, st.integers(1, 50), st.integers(1, 50))
-def test_whatever_is_recommended_keeps_every_bound_and_nothing_that_does_is_clearly_faster(
+def test_a_recommended_setting_keeps_every_bound_and_no_other_one_is_clearly_faster(
     cells: list[CellResults], connections: int, events: int
 ) -> None:
     results = results_of(*cells)
@@ -165,7 +165,7 @@ def test_whatever_is_recommended_keeps_every_bound_and_nothing_that_does_is_clea
 
 
 @given(_cells, st.integers(1, 50), st.integers(1, 50))
-def test_the_order_in_which_cells_were_measured_changes_nothing(
+def test_the_order_of_measurement_changes_no_recommendation(
     cells: list[CellResults], connections: int, events: int
 ) -> None:
     bounds = Constraints(max_connections=connections, max_events=events)
@@ -177,7 +177,9 @@ def test_the_order_in_which_cells_were_measured_changes_nothing(
 
 
 @given(_cells, st.integers(1, 49))
-def test_a_looser_bound_never_costs_time(cells: list[CellResults], connections: int) -> None:
+def test_a_looser_bound_never_makes_the_recommendation_slower(
+    cells: list[CellResults], connections: int
+) -> None:
     tight = rank(results_of(*cells), Constraints(max_connections=connections))
     loose = rank(results_of(*cells), Constraints(max_connections=connections + 1))
     if tight.met:
@@ -185,7 +187,9 @@ def test_a_looser_bound_never_costs_time(cells: list[CellResults], connections: 
 
 
 @given(st.lists(st.tuples(_count, _makespan), max_size=12))
-def test_the_front_holds_exactly_what_nothing_beats(points: list[tuple[float, float]]) -> None:
+def test_the_pareto_front_holds_exactly_the_undominated_cells(
+    points: list[tuple[float, float]],
+) -> None:
     front = pareto(points, lambda point: point)
 
     def beaten(point: tuple[float, float]) -> bool:

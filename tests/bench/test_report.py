@@ -72,7 +72,7 @@ def _without(results: Results, *figures: str) -> Results:
     return Results.model_validate(text)
 
 
-def test_the_page_opens_with_the_setting_and_the_figures_that_speak_for_it() -> None:
+def test_the_page_starts_with_the_recommended_setting_and_its_figures() -> None:
     quick = cell_of("quick", makespan=10, over_bound=1.02, connections_peak=80)
     fit = cell_of("fit", makespan=20, over_bound=1.05, connections_peak=24)
     text = _page(results_of(quick, fit), max_connections=60).text()
@@ -83,7 +83,7 @@ def test_the_page_opens_with_the_setting_and_the_figures_that_speak_for_it() -> 
     assert "outside the bounds, quick / in-process takes 0.50 × its time, at 80 connections" in text
 
 
-def test_ties_are_called_ties() -> None:
+def test_ties_are_reported_as_ties() -> None:
     results = results_of(
         cell_of("one", makespan=[10, 11, 10], connections_peak=30),
         cell_of("two", makespan=[10, 11, 10], connections_peak=7),
@@ -94,7 +94,7 @@ def test_ties_are_called_ties() -> None:
     assert "of these it asks least of the database (7 connections at its peak)." in text
 
 
-def test_of_tied_settings_the_page_gives_only_reasons_that_hold() -> None:
+def test_the_page_gives_only_valid_reasons_for_choosing_among_ties() -> None:
     def tied(name: str, memory: float, executor: str) -> CellResults:
         cell = cell_of(name, "sqlite", makespan=10, rss_peak=memory)
         return cell.model_copy(update={"settings": {"strategy": name, "executor": executor}})
@@ -109,7 +109,7 @@ def test_of_tied_settings_the_page_gives_only_reasons_that_hold() -> None:
     assert "of these it has the lowest median." in text
 
 
-def test_when_nothing_fits_the_page_says_what_is_nearest_and_by_how_much_it_fails() -> None:
+def test_if_no_setting_fits_the_page_names_the_nearest_and_by_how_much_it_fails() -> None:
     far = cell_of("far", makespan=10, connections_peak=80)
     near = cell_of("near", makespan=20, connections_peak=36)
     page = _page(results_of(far, near), max_connections=30)
@@ -122,7 +122,7 @@ def test_when_nothing_fits_the_page_says_what_is_nearest_and_by_how_much_it_fail
 @pytest.mark.parametrize("store", ["postgresql", "sqlite"])
 @pytest.mark.parametrize("executor", ["in-process:concurrency=4", "celery:pool=threads", "arq"])
 @pytest.mark.parametrize("strategy", ["unbounded", "per-roadmap:limit=5+global:concurrency=64"])
-def test_the_snippet_is_what_was_measured_and_loads(
+def test_the_settings_snippet_matches_the_measured_cell_and_loads(
     store: str, executor: str, strategy: str, tmp_path: Path
 ) -> None:
     (cell,) = matrix([strategy], [executor], ["sqlite" if store == "sqlite" else "postgresql"])
@@ -141,7 +141,7 @@ def test_the_snippet_is_what_was_measured_and_loads(
     assert (settings.redis.url is not None) == (cell.executor.name in {"celery", "arq"})
 
 
-def test_the_snippet_keeps_our_servers_addresses_to_itself_and_quotes_what_is_odd() -> None:
+def test_the_settings_snippet_omits_server_addresses_and_quotes_odd_values() -> None:
     cell = cell_of("x", makespan=1).model_copy(
         update={
             "settings": {
@@ -169,7 +169,7 @@ def test_the_snippet_keeps_our_servers_addresses_to_itself_and_quotes_what_is_od
     assert read["strategies"]["c"] == {"version": "007", "share": 0.5, "strict": True}
 
 
-def test_names_are_text_wherever_they_stand() -> None:
+def test_names_are_escaped_everywhere() -> None:
     results = sample_results(rounds=2, strategies=["unbounded"], executors=["celery"])
     changed = results.model_dump()
     for number, cell in enumerate(changed["cells"]):
@@ -205,7 +205,7 @@ def _addresses(page: _Page) -> Iterator[str]:
                 yield attributes[name] or ""
 
 
-def test_the_page_loads_nothing() -> None:
+def test_the_page_loads_no_external_resource() -> None:
     html = render(sample_results(), Constraints(max_connections=60))
     page = _Page(html)
     own = {"data:,", "results.json", "rounds.csv", "summary.csv"}
@@ -216,7 +216,7 @@ def test_the_page_loads_nothing() -> None:
     assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp|import\(", html)
 
 
-def test_no_id_is_there_twice_and_every_picture_has_a_text() -> None:
+def test_ids_are_unique_and_every_picture_has_a_text() -> None:
     page = _page(sample_results(), max_connections=60)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -225,7 +225,7 @@ def test_no_id_is_there_twice_and_every_picture_has_a_text() -> None:
     assert all(one.get("aria-label") or one.get("aria-hidden") == "true" for one in pictures)
 
 
-def test_every_figure_has_a_map_a_column_and_its_meaning() -> None:
+def test_every_figure_has_a_heat_map_a_column_and_an_explanation() -> None:
     page = _page(sample_results())
     maps = [a["data-figure"] for _, a in page.elements if a.get("class") == "map"]
     assert set(maps) == set(FIGURES)
@@ -235,18 +235,18 @@ def test_every_figure_has_a_map_a_column_and_its_meaning() -> None:
     assert all(figure.meaning in text for figure in FIGURES.values())
 
 
-def test_a_field_tells_its_spread_to_those_who_cannot_point() -> None:
+def test_the_spread_of_a_cell_is_readable_without_a_pointer() -> None:
     results = results_of(cell_of("x", makespan=[1, 2, 4]), cell_of("y", makespan=[5, 5, 5]))
     assert "2, median of 3 rounds, lowest and highest 1 s to 4 s" in _page(results).text()
 
 
-def test_ratios_are_taken_round_by_round() -> None:
+def test_ratios_are_computed_round_by_round() -> None:
     base = cell_of("base", makespan=[10, 20, 40])
     other = cell_of("other", makespan=[20, 40, 60])
     assert "× 2.00" in _page(results_of(base, other)).text(), "the median of 2, 2 and 1.5"
 
 
-def test_programs_written_by_hand_stand_beside_ours() -> None:
+def test_handwritten_programs_are_shown_beside_ours() -> None:
     script = cell_of("script", makespan=10).model_copy(update={"contestant": "bare gather"})
     ours = cell_of("ours", makespan=12)
     text = _page(results_of(ours, script)).text()
@@ -276,7 +276,7 @@ def _results_of_every_kind() -> dict[str, Results]:
 
 
 @pytest.mark.parametrize("kind", sorted(_results_of_every_kind()))
-def test_a_page_can_be_made_of(kind: str) -> None:
+def test_a_page_can_be_made_from(kind: str) -> None:
     results = _results_of_every_kind()[kind]
     for bounds in (
         Constraints(),
@@ -302,12 +302,12 @@ def _broken_results() -> dict[str, Results]:
 
 
 @pytest.mark.parametrize("said", sorted(_broken_results()))
-def test_results_that_nothing_can_be_said_of_are_refused_with_the_reason(said: str) -> None:
+def test_inconclusive_results_are_rejected_with_the_reason(said: str) -> None:
     with pytest.raises(UsageError, match=said):
         render(_broken_results()[said], Constraints())
 
 
-def test_what_compresses_time_or_is_not_judged_is_said_at_once() -> None:
+def test_the_page_states_time_compression_and_unjudged_bounds_first() -> None:
     results = sample_results(rounds=2)
     opening = _page(results, tpm=1000, rpm=100_000).text().partition("The ranking")[0]
     assert "Latencies were divided by 5" in opening

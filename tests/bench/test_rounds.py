@@ -52,7 +52,7 @@ def check_work(cell: CellResults) -> None:
     assert len(lengths) == 1
 
 
-def test_a_round_in_one_process_on_sqlite(tmp_path: Path) -> None:
+def test_a_round_runs_in_one_process_on_sqlite(tmp_path: Path) -> None:
     results, cell = measured(
         LITTLE.model_copy(update={"executors": ["in-process"], "stores": ["sqlite"]})
     )
@@ -64,7 +64,7 @@ def test_a_round_in_one_process_on_sqlite(tmp_path: Path) -> None:
     assert load(tmp_path / "results.json") == results
 
 
-def test_a_round_with_arq_workers_on_postgresql() -> None:
+def test_a_round_runs_with_arq_workers_on_postgresql() -> None:
     _, cell = measured(LITTLE.model_copy(update={"executors": ["arq"], "stores": ["postgresql"]}))
     check_work(cell)
     figures = cell.rounds[0].figures
@@ -112,7 +112,7 @@ if __name__ == "__main__":
 '''
 
 
-def test_a_program_written_by_hand_is_a_cell_beside_ours(tmp_path: Path) -> None:
+def test_a_handwritten_program_is_a_cell_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "one_by_one.py").write_text(PROGRAM)
     (tmp_path / "helper.py").write_text("LIMIT = 3\n")
     asked = LITTLE.model_copy(
@@ -137,7 +137,7 @@ def test_a_program_written_by_hand_is_a_cell_beside_ours(tmp_path: Path) -> None
     ]
 
 
-def test_what_cannot_be_measured_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_cell_that_cannot_be_measured_is_rejected_before_anything_starts(tmp_path: Path) -> None:
     wrong: dict[str, dict[str, object]] = {
         "unknown strategy 'globl': did you mean 'global'?": {"strategies": ["globl"]},
         "unknown executor 'cellery': did you mean 'celery'?": {"executors": ["cellery"]},
@@ -178,7 +178,7 @@ def test_latencies_are_those_of_a_real_run(tmp_path: Path) -> None:
     assert recorded_latencies(url) == {"quiz": (0.5, 9.5), "tutorial": (1.5, 28.5)}
 
 
-def test_each_round_has_every_cell_once_and_in_another_order() -> None:
+def test_each_round_has_every_cell_once_in_a_different_order() -> None:
     turns = list(Plan(rounds=4, warm_up=1, seed=7).turns(5))
     rounds = [[place for number, place in turns if number == one] for one in range(5)]
     assert [sorted(places) for places in rounds] == [[0, 1, 2, 3, 4]] * 5
@@ -186,7 +186,7 @@ def test_each_round_has_every_cell_once_and_in_another_order() -> None:
     assert turns == list(Plan(rounds=4, warm_up=1, seed=7).turns(5))
 
 
-def test_a_cell_is_its_parts_and_their_options() -> None:
+def test_a_cell_is_identified_by_its_parts_and_their_options() -> None:
     cell = Cell(
         parse_stack("per-roadmap:limit=3+global"), Part.parse("celery:pool=threads"), "sqlite"
     )
