@@ -16,7 +16,7 @@ def test_a_waiting_run_is_cancelled_at_once(paceline: Terminal) -> None:
     assert "over already (cancelled)" in paceline("cancel", run.run_id).out
 
 
-def test_the_worker_of_a_running_run_is_asked_to_stop(paceline: Terminal) -> None:
+def test_cancelling_a_running_run_asks_its_worker_to_stop(paceline: Terminal) -> None:
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c", "d"), "running"))
     [told] = paceline("cancel", run.run_id, "--json").json["runs"]
     assert (told["status"], told["cancel_requested"]) == ("running", True)
@@ -24,7 +24,7 @@ def test_the_worker_of_a_running_run_is_asked_to_stop(paceline: Terminal) -> Non
     assert "cancelling" in paceline("status").out
 
 
-def test_of_several_runs_none_is_cancelled_where_one_is_unknown(paceline: Terminal) -> None:
+def test_no_run_is_cancelled_if_one_is_unknown(paceline: Terminal) -> None:
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c")))
     assert "'nothing'" in paceline("cancel", "r", "nothing", code=2).err
     assert paceline.store(lambda store: store.run(run.run_id)).status == "queued"
@@ -41,7 +41,7 @@ def test_a_roadmaps_id_means_its_newest_run(paceline: Terminal) -> None:
     assert paceline.store(lambda store: store.run(newer.run_id)).status == "cancelled"
 
 
-def test_resuming_queues_again_and_says_who_goes_on(paceline: Terminal) -> None:
+def test_resuming_queues_a_run_again_and_names_the_next_step(paceline: Terminal) -> None:
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial"))
     said = paceline("resume", "r")
     assert f"{run.run_id}  queued again  r" in said.out
@@ -62,7 +62,7 @@ def test_a_complete_run_has_nothing_to_resume(paceline: Terminal) -> None:
 # -- retry -------------------------------------------------------------------------------
 
 
-def test_retrying_says_why_concepts_failed_and_gives_them_another_chance(
+def test_retrying_shows_why_concepts_failed_and_queues_them_again(
     paceline: Terminal,
 ) -> None:
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial"))
@@ -75,7 +75,7 @@ def test_retrying_says_why_concepts_failed_and_gives_them_another_chance(
     assert (again.status, again.completed, again.failed) == ("queued", 1, 0)
 
 
-def test_retrying_tells_machines_the_last_answer_too(paceline: Terminal) -> None:
+def test_retrying_with_json_includes_the_last_answer(paceline: Terminal) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "c", "d"), "failed"))
     [told] = paceline("retry", "r", "--json").json["runs"]
     [letter] = told["dead_letters"]
@@ -84,7 +84,7 @@ def test_retrying_tells_machines_the_last_answer_too(paceline: Terminal) -> None
     assert letter["last_answer"].startswith("```")
 
 
-def test_only_what_is_over_and_not_complete_can_be_retried(paceline: Terminal) -> None:
+def test_only_ended_and_incomplete_runs_can_be_retried(paceline: Terminal) -> None:
     async def fill(store: Store) -> Run:
         await a_run(store, a_roadmap("whole", "c"), "completed")
         await a_run(store, a_roadmap("waits", "c"))
@@ -114,7 +114,7 @@ async def owned(store: Store, name: str, identity: ProcessIdentity) -> Run:
     return run
 
 
-def test_recovering_queues_what_lost_its_worker_and_leaves_the_others(paceline: Terminal) -> None:
+def test_recovering_queues_only_runs_without_a_living_worker(paceline: Terminal) -> None:
     here = this_process()
     dead = replace(here, started=here.started - 1000)  # a later process has its pid
 
@@ -131,7 +131,7 @@ def test_recovering_queues_what_lost_its_worker_and_leaves_the_others(paceline: 
     assert paceline("recover", "--json").json == {"runs": [], "running": 1}
 
 
-def test_recovering_says_what_was_given_up_or_cancelled(paceline: Terminal) -> None:
+def test_recovering_reports_failed_and_cancelled_runs(paceline: Terminal) -> None:
     dead = replace(this_process(), started=1.0)
 
     async def fill(store: Store) -> tuple[Run, Run]:
