@@ -42,7 +42,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_prints_its_address_and_stops_on_a_signal(number: signal.Signals) -> None:
+def test_says_where_it_listens_and_stops_at_a_signal(number: signal.Signals) -> None:
     with started("--port", "0", "--json") as process:
         where = json.loads(line(process))
         assert where["base_url"] == f"http://127.0.0.1:{where['port']}/v1"
@@ -54,7 +54,7 @@ def test_the_command_prints_its_address_and_stops_on_a_signal(number: signal.Sig
         assert process.returncode == 128 + number
 
 
-def test_the_command_prints_how_to_use_it_with_paceline() -> None:
+def test_says_how_to_point_paceline_at_it() -> None:
     with started("--port", "0") as process:
         first, second = line(process), line(process)
         url = first.removeprefix("Simulator listening on ")
@@ -110,20 +110,20 @@ def test_help_teaches_without_loading_the_server() -> None:
         (["--host", "0.0.0.0"], "host 0.0.0.0 can be reached from other machines: set an API key"),
     ],
 )
-def test_an_invalid_option_is_rejected_with_the_allowed_values(args: list[str], said: str) -> None:
+def test_a_wrong_option_is_told_what_is_allowed(args: list[str], said: str) -> None:
     result = CliRunner().invoke(simulator, args)
     assert result.exit_code == 2
     assert said in result.output
 
 
-def test_setting_one_latency_keeps_the_others() -> None:
+def test_a_latency_that_is_set_leaves_the_others() -> None:
     options = SimulatorOptions.model_validate({"latency": {"quiz": "1-2.5", "essay": (3, 4)}})
     assert options.latency["quiz"] == LatencyRange(1, 2.5)
     assert options.latency["essay"] == LatencyRange(3, 4)
     assert options.latency["tutorial"] == LatencyRange(20, 30)
 
 
-def test_listening_beyond_loopback_requires_a_key() -> None:
+def test_beyond_loopback_a_key_is_needed() -> None:
     with pytest.raises(ValidationError, match="set an API key"):
         SimulatorOptions(host="0.0.0.0")
     SimulatorOptions.model_validate({"host": "0.0.0.0", "api_key": "secret"})

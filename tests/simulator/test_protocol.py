@@ -12,7 +12,7 @@ from tests.support.simulator_clients import QUIZ, body, content, record, simulat
 
 
 @real_time
-async def test_the_real_client_gets_an_answer() -> None:
+async def test_answers_the_real_client() -> None:
     async with simulator() as clients:
         answer = await clients.ask("Concept: Go channels")
         assert answer.object == "chat.completion"
@@ -25,7 +25,7 @@ async def test_the_real_client_gets_an_answer() -> None:
 
 
 @real_time
-async def test_a_stream_has_the_text_of_a_whole_answer_and_ends_with_the_usage() -> None:
+async def test_a_stream_says_the_same_as_a_whole_answer_and_ends_with_the_bill() -> None:
     async with simulator() as clients:
         whole = await clients.ask("Concept: 递归")
         clients.server.reset()
@@ -43,7 +43,7 @@ async def test_a_stream_has_the_text_of_a_whole_answer_and_ends_with_the_usage()
 
 
 @real_time
-async def test_every_answer_carries_its_id_and_its_duration() -> None:
+async def test_every_answer_carries_its_id_and_how_long_it_took() -> None:
     async with simulator() as clients:
         raw = await clients.openai.chat.completions.with_raw_response.create(**body())
         assert raw.headers["x-request-id"].startswith("req_")
@@ -55,7 +55,7 @@ async def test_every_answer_carries_its_id_and_its_duration() -> None:
 
 
 @real_time
-async def test_the_models_are_listed_and_any_other_is_unknown() -> None:
+async def test_lists_the_models_and_knows_no_other() -> None:
     async with simulator(models=("small", "org/large")) as clients:
         assert [model.id async for model in clients.openai.models.list()] == [
             "small",
@@ -128,7 +128,7 @@ async def test_an_unknown_address_is_an_error_in_the_same_shape() -> None:
 
 
 @real_time
-async def test_if_a_key_is_set_any_other_is_rejected() -> None:
+async def test_with_a_key_no_other_is_taken() -> None:
     async with simulator(api_key="right") as clients:
         with pytest.raises(openai.AuthenticationError) as caught:
             await clients.ask()
