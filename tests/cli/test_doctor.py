@@ -191,7 +191,7 @@ def paceline_register_executors(register):
 
 FINDER = """
 from paceline import Executor, NoOptions, hookimpl
-from paceline.doctor import ascending
+from paceline.contracts.finding import ascending
 
 class Finder(Executor):
     distributed = False

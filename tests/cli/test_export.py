@@ -42,7 +42,7 @@ def test_nothing_is_replaced_unless_forced(paceline: Terminal, run_id: str) -> N
     mine = Path("book/3-a-b.md")
     mine.write_text("mine")
     said = paceline("export", run_id, "--to", "book", code=2)
-    assert "book/3-a-b.md is there already; --force" in said.err
+    assert "book/3-a-b.md exists already; --force" in said.err
     assert [path.name for path in Path("book").iterdir()] == ["3-a-b.md"], "and nothing begun"
     paceline("export", run_id, "--to", "book", "--force")
     assert "## Quiz" in mine.read_text()
@@ -60,7 +60,8 @@ def test_a_symbolic_link_is_replaced_and_not_followed(paceline: Terminal, run_id
 def test_an_unwritable_folder_is_a_one_line_error(paceline: Terminal, run_id: str) -> None:
     Path("file").write_text("")
     assert (
-        "file/book: cannot be made" in paceline("export", run_id, "--to", "file/book", code=2).err
+        "file/book: cannot be created"
+        in paceline("export", run_id, "--to", "file/book", code=2).err
     )
     assert "--to" in paceline("export", run_id, code=2).err
 

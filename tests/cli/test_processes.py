@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paceline import App
 from paceline.contracts.events import Event
 from paceline.contracts.records import Run
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import open_bus
-from paceline.settings.load import load_settings
 
 from tests.support.cli_processes import PACELINE, Home, simulator
 from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
@@ -97,10 +95,9 @@ def test_events_arrive_over_redis_and_can_be_resumed_after_a_position(
 
     def publish(*statuses: str) -> None:
         """Tell of concepts, or of the run's end."""
-        settings = load_settings(Plugins()).settings
 
         async def tell() -> None:
-            async with open_bus(settings, Plugins()) as bus:
+            async with App.load().factory.open_bus() as bus:
                 await bus.publish([an_event(run, status) for status in statuses])
 
         asyncio.run(tell())

@@ -37,7 +37,7 @@ def test_an_existing_run_keeps_its_share_and_the_command_says_so(
 ) -> None:
     paceline("submit", roadmap, "--tenant", "acme")
     said = paceline("submit", roadmap, "--tenant", "other").err
-    assert "keeps what it was submitted with: tenant acme" in said
+    assert "keeps its own tenant and weight: tenant acme" in said
     assert paceline("show", "learn-x", "--json").json["tenant"] == "acme"
     assert "keeps" not in paceline("submit", roadmap, "--tenant", "acme").err
 

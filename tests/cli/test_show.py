@@ -60,7 +60,7 @@ def test_a_run_shows_its_concepts_failures_tokens_and_cost(
         assert "tutorial, resources, quiz" in said
         assert "Dead letters:\n  bad: malformed answer" in said
         assert "last answer: ``` " in said
-        assert f"paceline retry {partial}" in said
+        assert f"paceline resume {partial} --failed-only" in said
     shown = paceline("show", partial, "--json").json
     assert shown["concepts"][2]["last_answer"] == f"``` {HOSTILE}"
     assert [one["status"] for one in shown["concepts"]] == ["completed", "completed", "failed"]

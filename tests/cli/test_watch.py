@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from paceline.client.terminal.progress_display import Board, look_for_ever
+from paceline.client.terminal.progress_display import Display, refresh_figures
 from paceline.client.totals import Totals
 from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store
@@ -58,27 +58,28 @@ def test_resuming_after_a_position_needs_one_run_and_a_valid_position(paceline: 
     paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
     paceline("watch", "r", "--after", "0-0")
     for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):
-        assert "--after takes EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
+        assert "--after needs EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
     assert "'nothing'" in paceline("watch", "nothing", code=2).err
 
 
 @virtual_time
-async def test_an_unreachable_store_is_logged_once_during_a_watch(
+async def test_an_unreachable_store_is_logged_once_while_it_is_watched(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     shown: list[float] = []
 
-    class Shown(Board):
+    class Shown(Display):
         def figures(self, totals: Totals) -> None:
             shown.append(asyncio.get_running_loop().time())
 
     async def figures() -> Totals:
         if 10 < asyncio.get_running_loop().time() < 60:
-            raise PartUnavailable("the database is away")
+            raise PartUnavailable("the database cannot be reached")
         return Totals()
 
-    looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
+    refreshing = asyncio.create_task(refresh_figures(figures, Shown(), 1.0))
     await asyncio.sleep(70)
-    looking.cancel()
-    assert caplog.messages.count("the database is away; it is asked again") == 1
-    assert len(shown) == 11 + 10, "and it looks on"
+    refreshing.cancel()
+    warnings = [one for one in caplog.messages if "the database cannot be reached" in one]
+    assert len([one for one in warnings if "trying again" in one]) == 1
+    assert len(shown) == 11 + 10, "and the figures are shown again afterwards"

@@ -172,7 +172,7 @@ async def test_an_invalid_answer_is_repaired_once() -> None:
         run = await it.generate(a_roadmap(1))
         assert run.status == "completed"
         told = it.provider.requests[-1].messages[-1].content
-        assert "questions: List should have at least 1 item" in told
+        assert "questions must have at least 1 item" in told
 
 
 @virtual_time

@@ -133,7 +133,7 @@ def test_every_problem_is_named_with_its_path() -> None:
     said = problem("quiz", answer)
     assert "questions[1].options: must differ from each other; 'a' stands there twice" in said
     assert "questions[1].answer" in said
-    assert "questions[1].difficulty: Input should be 'easy', 'medium' or 'hard', not 'odd'" in said
+    assert "questions[1].difficulty must be 'easy', 'medium' or 'hard', got 'odd'" in said
     assert "questions[0]" not in said
 
 

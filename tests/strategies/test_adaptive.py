@@ -276,7 +276,7 @@ async def test_adaptive_is_made_from_the_settings_and_must_be_last() -> None:
     offer = plugins.strategy("adaptive")
     made = offer.make({"start": 3}, context, "strategies.adaptive")
     assert made.explain() == "starting with 3 calls"
-    with pytest.raises(SettingsError, match="must stand last"):
+    with pytest.raises(SettingsError, match="must be the last"):
         StrategyStack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
     permit = await made.admit(WORK)
     (holder,) = await ledger.held("adaptive:m")

@@ -314,7 +314,7 @@ async def test_a_roadmap_can_be_submitted_with_a_weight(tmp_path: Path) -> None:
         ('"weight": null', "weight: "),
         ('"weight": [1]', "weight: "),
         ('"weight": 1, "weight": 2', "weight: duplicate key"),
-        ('"tenant": "rival"', "tenant: unknown field"),
+        ('"tenant": "rival"', "tenant is not a known field"),
         ('"weight": 0, "tenant": "rival"', "weight: "),
     ],
 )

@@ -78,7 +78,7 @@ class Client:
             roadmap, executor=self.settings.executor, new=new, key=key, share=share
         )
         if created or (key is not None and run.status == "queued"):
-            # Again even if it was created before: the broker may not have been told.
+            # Again even if it was created before: the broker may not have the message.
             await self.executor.submit(run.run_id)
         if created:
             return run, "created"
@@ -174,8 +174,8 @@ class Client:
         run = await self.store.run(run_id)
         # A bus in memory carries only the events of this process's own worker.
         elsewhere = run.status == "running" and run.owner != self._worker_id
-        hears = self.bus.shared or (self._worker_id is not None and not elsewhere)
-        bus = self.bus if hears else None
+        carries = self.bus.shared or (self._worker_id is not None and not elsewhere)
+        bus = self.bus if carries else None
         async for event in follow(self.store, bus, run_id, after=after):
             yield event
 

@@ -1,4 +1,4 @@
-"""Names of the built-in parts, and the module that offers each."""
+"""Names of the built-in parts, and the module that offers each part."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -46,15 +46,15 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
-#: What `paceline --help` says of the built-in commands without importing them.
+#: Summaries of the built-in commands, so that `paceline --help` need not import them.
 BUILT_IN_COMMANDS: Mapping[str, str] = {
-    "bench": "Measure strategies, executors and stores against each other, on your work.",
-    "demo": "Watch eight roadmaps being generated, with no server and no key.",
-    "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
-    "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
+    "bench": "Compare strategies, executors and stores on your own workload.",
+    "demo": "Watch eight roadmaps being generated, without server or key.",
+    "serve": "Serve the HTTP API and the progress page, and work on runs.",
+    "simulator": "Run a simulated LLM provider with an OpenAI-compatible API.",
 }
 
-#: Extra to install, by the module that is missing.
+#: The extra to install, by the module that is missing.
 EXTRAS = {
     "celery": "celery",
     "kombu": "celery",

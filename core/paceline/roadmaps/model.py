@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paceline.errors import RoadmapError, UsageError
 from paceline.roadmaps.decoding import decode, json_faults
 from paceline.roadmaps.references import graph_faults
-from paceline.validation import describe
+from paceline.validation import WHOLE, describe
 
 MAX_BYTES = 32 * 2**20
 MAX_CONCEPTS = 200_000
@@ -111,7 +111,7 @@ def parse_roadmap(data: object, *, source: str) -> Roadmap:
             f"stages: at most {MAX_CONCEPTS} concepts are allowed, got {roadmap.concept_count()}"
         )
     if roadmap is not None and not faults and not _is_unicode(roadmap):
-        faults.append("roadmap: a text contains half of a surrogate pair")
+        faults.append(f"{WHOLE}: a text contains half of a surrogate pair")
     if roadmap is None or faults:
         raise RoadmapError(source, faults)
     return roadmap

@@ -12,8 +12,7 @@ class StrategyContract(
 ):
     """Inherit it, declare what your strategy limits, and make one.
 
-    The suite drives it as the pipeline does: through a ``StrategyStack``, so that it receives
-    only work of its ``levels``.
+    As in the pipeline, it receives only work of its ``levels``.
 
     Declare:
         limit: most permits out at once. Make the strategy with a small limit such as 2, so that

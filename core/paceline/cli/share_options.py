@@ -1,4 +1,4 @@
-"""``--tenant`` and ``--weight``: whose the runs of a command are."""
+"""The options ``--tenant`` and ``--weight``."""
 
 import functools
 from collections.abc import Callable
@@ -23,13 +23,14 @@ def share_options(command: Callable[..., R]) -> Callable[..., R]:
         "--tenant",
         metavar="NAME",
         default="",
-        help="Whose the runs are; the runs of a tenant share its weight.",
+        help="Tenant that owns the runs; its runs share one weight.",
     )
     weight = click.option(
         "--weight",
+        metavar="NUMBER",
         type=float,
         default=1.0,
         show_default=True,
-        help="Share of a quota in proportion to others', 0.01 to 100.",
+        help="Scheduling weight relative to other runs, 0.01 to 100.",
     )
     return tenant(weight(with_share))
