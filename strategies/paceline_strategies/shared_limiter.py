@@ -51,12 +51,7 @@ class SharedLimiter:
     """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        *,
-        name: str,
-        quota: Callable[[], Quota],
-        holder: str | None = None,
+        self, ledger: Ledger, *, name: str, quota: Callable[[], Quota], holder: str | None = None
     ) -> None:
         self._ledger = ledger
         self._name = name

@@ -48,9 +48,7 @@ class WorkerSlots:
         earlier = self._taken[index]
         self._taken[index] = earlier + 1
         record = replace(
-            reserved,
-            identity=this_process(),
-            worker_id=_generation(reserved.worker_id, earlier),
+            reserved, identity=this_process(), worker_id=_generation(reserved.worker_id, earlier)
         )
         if not earlier:
             return Slot(record)

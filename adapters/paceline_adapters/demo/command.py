@@ -39,12 +39,7 @@ DATABASE = "paceline-demo.db"
 @settings_options
 @json_option
 def demo(
-    *,
-    strategy: str,
-    speed: float,
-    config: Path | None,
-    assignments: tuple[str, ...],
-    as_json: bool,
+    *, strategy: str, speed: float, config: Path | None, assignments: tuple[str, ...], as_json: bool
 ) -> int:
     """Watch eight roadmaps with 227 concepts being generated.
 

@@ -84,9 +84,7 @@ class Routes:
 
     @web.middleware
     async def _guarded(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Check the key, and return every error in OpenAI's format."""
         state = request[_STATE] = _RequestState()

@@ -53,9 +53,7 @@ class SimulatorServer:
 
 
 @asynccontextmanager
-async def running(
-    options: SimulatorOptions | None = None,
-) -> AsyncGenerator[SimulatorServer, None]:
+async def running(options: SimulatorOptions | None = None) -> AsyncGenerator[SimulatorServer, None]:
     """Run a simulator on the current event loop; it listens when the block starts.
 
     Args:

@@ -208,12 +208,7 @@ class Envelope:
             "refusal": answer.refusal,
             "annotations": [],
         }
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": None,
-            "finish_reason": answer.finish,
-        }
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
         return self._around("chat.completion", choices=[choice], usage=answer.usage)
 
     def chunks(self, answer: Answer, *, size: int, usage: bool) -> Iterator[bytes]:

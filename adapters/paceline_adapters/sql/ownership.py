@@ -12,16 +12,7 @@ from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.records import ENDED, Orphan, RunStatus
 from paceline.contracts.store import OwnershipStore
 from paceline.contracts.store_rules import poison_reason
-from sqlalchemy import (
-    ColumnElement,
-    case,
-    exists,
-    func,
-    not_,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import ColumnElement, case, exists, func, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now

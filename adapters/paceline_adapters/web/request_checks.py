@@ -114,8 +114,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def _reader(
-    request: Request,
-    _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> Caller:
     return caller_of(request)
 

@@ -132,13 +132,7 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": b""})
 
     async def _send_messages(self, send: Send) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": self.raw_headers,
-            }
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         while True:
             body = b": keep-alive\n\n"
             with suppress(TimeoutError):
