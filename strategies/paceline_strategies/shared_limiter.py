@@ -44,8 +44,6 @@ class SharedLimiter:
     while there are held leases, waiters or pending releases.
 
     Args:
-        ledger: the ledger of the leases.
-        name: name of the limit in the ledger.
         quota: returns how much of it may be used; called before each sync.
         holder: name of this process in the ledger; must be unique.
     """

@@ -24,8 +24,6 @@ class WaitingFlow:
 
     Args:
         name: the run.
-        tenant: the tenant that owns it.
-        weight: its scheduling weight.
     """
 
     def __init__(self, name: str, tenant: str = "", weight: float = 1.0) -> None:

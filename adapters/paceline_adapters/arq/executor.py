@@ -12,12 +12,7 @@ from paceline_adapters.arq.serving import serve_queue
 
 
 class Arq(Executor):
-    """Sends runs to arq workers.
-
-    Args:
-        options: the executor's options.
-        context: the process's context.
-    """
+    """Sends runs to arq workers."""
 
     def __init__(self, options: ArqOptions, context: Context) -> None:
         self.concurrency = options.max_jobs

@@ -42,13 +42,7 @@ class Environment:
 
 
 class Environments:
-    """The servers that the cells need; they are started once and shared by all cells.
-
-    Args:
-        stores: the databases that the cells use.
-        redis: whether a cell needs Redis.
-        max_connections: ``max_connections`` of the PostgreSQL server.
-    """
+    """The servers that the cells need; they are started once and shared by all cells."""
 
     def __init__(
         self, stores: Sequence[StoreName], *, redis: bool, max_connections: int = 100
@@ -126,7 +120,6 @@ class SimulatedProvider:
     """A simulated provider in a process of its own.
 
     Args:
-        root_url: URL that it listens on.
         log: its request log, one line of JSON for each request.
     """
 

@@ -42,10 +42,6 @@ class Processes:
     def prepare(self, pool: str, concurrency: int) -> None:
         """Reserve connections for all processes, before the fork.
 
-        Args:
-            pool: Celery's name of the pool.
-            concurrency: how many tasks it runs at once.
-
         Raises:
             SettingsError: the pool cannot be used.
             BudgetError: the connections do not fit the database.

@@ -13,7 +13,6 @@ class Slot:
     """What one process registers with.
 
     Attributes:
-        record: the record of its worker.
         predecessor: id of the worker in the process that this one replaces, if any.
     """
 

@@ -53,17 +53,7 @@ def generate_with_page(app: App, roadmaps: Sequence[Roadmap], *, new: bool, next
 
 
 class _DemoWithPage:
-    """One demo with its page.
-
-    Args:
-        generation: the generation to run.
-        url: address of the page.
-        next_steps: text to print if all concepts are completed.
-        stay: whether to keep serving after the work is done.
-
-    Attributes:
-        code: the exit code, after ``run``.
-    """
+    """One demo with its page."""
 
     def __init__(self, generation: Generation, url: str, next_steps: str, *, stay: bool) -> None:
         self._generation = generation

@@ -52,12 +52,7 @@ _STATE = web.RequestKey("paceline_state", _RequestState)
 
 
 class Routes:
-    """Translates between HTTP and the engine.
-
-    Args:
-        engine: decides about each call.
-        request_log: logs every request for a completion.
-    """
+    """Translates between HTTP and the engine."""
 
     def __init__(self, engine: Engine, request_log: RequestLog) -> None:
         self._engine = engine

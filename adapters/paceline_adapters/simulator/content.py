@@ -55,9 +55,6 @@ class Writer:
     """Writes one document.
 
     Args:
-        root: the schema.
-        rng: random generator for everything that the schema leaves open.
-        prose: source of texts.
         wrong: write meaningless values that match the schema.
     """
 

@@ -31,11 +31,8 @@ class Identity:
     """What a request is for, known before its admission.
 
     Attributes:
-        step: the step, which determines the latency.
         prompt: hash of the model and all messages.
         first_turn: hash of the messages up to the first user message; repairs share it.
-        roadmap: id of the roadmap in the prompt, if any.
-        concept: id of the concept in the prompt, if any.
     """
 
     step: str
@@ -50,12 +47,8 @@ class Call:
     """An admitted call.
 
     Attributes:
-        request: the request.
-        answer: the answer.
         seconds: latency from its arrival.
         tokens: tokens charged at admission.
-        fault: its fault, if any.
-        counted: its entry in the counters.
         in_flight: number of calls in flight, this one included.
     """
 

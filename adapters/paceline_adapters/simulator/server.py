@@ -20,12 +20,7 @@ _GRACE = 0.05
 
 
 class SimulatorServer:
-    """A running simulator.
-
-    Attributes:
-        host: address that it listens on.
-        port: port that it listens on.
-    """
+    """A running simulator."""
 
     def __init__(self, engine: Engine, host: str, port: int) -> None:
         self._engine = engine

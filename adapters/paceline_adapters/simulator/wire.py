@@ -161,10 +161,7 @@ class Answer:
 
     Attributes:
         content: its text; ``None`` for a refusal.
-        refusal: the text of a refusal.
         finish: the ``finish_reason``.
-        prompt_tokens: tokens of the prompt.
-        completion_tokens: tokens of the answer.
         unusable: whether a fault or the token limit made it unusable.
     """
 

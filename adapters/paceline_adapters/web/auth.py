@@ -27,7 +27,6 @@ class Caller:
 
     Attributes:
         tenant: the tenant of the runs that it submits and sees.
-        scope: what it may do.
         name: an id for limits; not secret.
         sees_all: whether it sees the runs of every tenant: it does if no token is required.
     """
@@ -60,7 +59,6 @@ class Authenticator:
     """Identifies callers by their tokens and tickets.
 
     Args:
-        web: the tokens.
         clock: seconds since 1970, because other servers check the tickets too.
     """
 

@@ -31,7 +31,6 @@ class Anchor:
     """The latency at a certain load.
 
     Attributes:
-        calls: calls in flight.
         seconds: mean latency by step.
     """
 

@@ -97,8 +97,6 @@ class EventStream(Response):
 
     Args:
         backend: its settings limit the time that a client may take to read.
-        checks: counts streams.
-        metrics: counts messages.
         feed: the messages; closed at the end.
         client: the name of the client, for limits.
     """
