@@ -93,9 +93,7 @@ class SharedLimiter:
     async def admit(self, work: Work, cost: int | Cost = 0) -> Permit:
         """Wait for a permit, behind all earlier waiters of the same run.
 
-        Args:
-            work: the work to admit.
-            cost: tokens to reserve for it. A function is called again while the work waits.
+        ``cost`` tokens are reserved. If it is a function, it is called again during the wait.
         """
         waiter: Waiter = asyncio.get_running_loop().create_future()
         flow = self._flows.of(work)

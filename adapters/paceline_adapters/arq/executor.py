@@ -21,19 +21,11 @@ class Arq(Executor):
         self._opened: Queue | None = None
 
     async def submit(self, run_id: str) -> None:
-        """Queue a run. A run that is waiting already keeps its position.
-
-        Raises:
-            PartUnavailable: Redis cannot be reached.
-        """
+        """Queue a run. A run that is waiting already keeps its position."""
         await self._queue().put(run_id)
 
     async def cancel(self, run_id: str) -> None:
-        """Remove a waiting run from the queue.
-
-        Raises:
-            PartUnavailable: Redis cannot be reached.
-        """
+        """Remove a waiting run from the queue."""
         await self._queue().withdraw(run_id)
 
     async def inspect(self) -> Sequence[WorkerLoad]:

@@ -69,11 +69,7 @@ class Processes:
     # -- each process that runs tasks ----------------------------------------------------
 
     def begin(self, index: int) -> None:
-        """Start the loop of this process, and its worker on it.
-
-        Args:
-            index: position of this process in the pool.
-        """
+        """Start the loop of the pool's process ``index``, and its worker on it."""
 
         def worker() -> AbstractAsyncContextManager[RunWorker]:
             return self._open(index)

@@ -26,13 +26,8 @@ def import_page() -> None:
 def generate_with_page(app: App, roadmaps: Sequence[Roadmap], *, new: bool, next_steps: str) -> int:
     """Generate roadmaps as `paceline run` does, and serve the page; returns the exit code.
 
-    On a terminal, the page and the worker run until Ctrl-C.
-
-    Args:
-        app: settings and plugins.
-        roadmaps: the roadmaps to generate.
-        new: start new runs even for roadmaps that have one.
-        next_steps: text to print if all concepts are completed.
+    On a terminal, the page and the worker run until Ctrl-C. If all concepts are completed,
+    ``next_steps`` is printed. ``new`` starts new runs even for roadmaps that have one.
     """
     from paceline_adapters.web.server import address_of, listen
 

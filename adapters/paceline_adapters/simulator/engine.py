@@ -77,11 +77,7 @@ class Engine:
         self._attempts: Counter[str] = Counter()
 
     def reset(self, *, quota: bool = False) -> None:
-        """Reset the figures and the numbers of attempts.
-
-        Args:
-            quota: also reset the used quota.
-        """
+        """Reset the figures, the numbers of attempts and, if ``quota``, the used quota."""
         self.counters.reset()
         self._attempts.clear()
         if quota:
@@ -107,12 +103,7 @@ class Engine:
         return Identity(self._step(request), prompt, first_turn, roadmap, concept)
 
     def admit(self, request: ChatRequest, identity: Identity, now: float) -> Call:
-        """Admit a call.
-
-        Args:
-            request: the request.
-            identity: its identity.
-            now: seconds of a monotonic clock.
+        """Admit a call at the time ``now``, in seconds of a monotonic clock.
 
         Raises:
             ApiError: a limit or a fault rejects the call.

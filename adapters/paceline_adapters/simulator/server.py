@@ -51,8 +51,7 @@ class SimulatorServer:
 async def running(options: SimulatorOptions | None = None) -> AsyncGenerator[SimulatorServer, None]:
     """Run a simulator on the current event loop; it listens when the block starts.
 
-    Args:
-        options: its options; by default it listens on a free port of the loopback.
+    By default it listens on a free port of the loopback.
 
     Raises:
         OSError: the address is not available, or the log cannot be written.
@@ -79,9 +78,7 @@ async def running(options: SimulatorOptions | None = None) -> AsyncGenerator[Sim
 async def serve(options: SimulatorOptions, ready: Callable[[SimulatorServer], None]) -> int:
     """Run a simulator until SIGINT or SIGTERM; returns the number of the signal.
 
-    Args:
-        options: its options.
-        ready: called when it listens.
+    It calls ``ready`` when it listens.
 
     Raises:
         OSError: the address is not available, or the log cannot be written.

@@ -209,13 +209,7 @@ class Envelope:
         return self._around("chat.completion", choices=[choice], usage=answer.usage)
 
     def chunks(self, answer: Answer, *, size: int, usage: bool) -> Iterator[bytes]:
-        """The events of a streamed answer, except for the closing ``[DONE]``.
-
-        Args:
-            answer: the answer.
-            size: characters per chunk.
-            usage: whether an event with the usage follows.
-        """
+        """The events of an answer streamed in chunks of ``size`` characters, without ``[DONE]``."""
         key, text = (
             ("refusal", answer.refusal) if answer.refusal else ("content", answer.content or "")
         )

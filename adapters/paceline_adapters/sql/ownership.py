@@ -171,12 +171,7 @@ def stale_fence(claim: Claim) -> StaleFence:
 
 
 def owns(row: AnyRow | None, claim: Claim) -> bool:
-    """Whether a claim owns its run.
-
-    Args:
-        row: fence, owner and status of the run; ``None`` if it does not exist.
-        claim: the claim.
-    """
+    """Whether a claim owns its run; the row is ``None`` if the run does not exist."""
     return (
         row is not None
         and row.fence == claim.fence

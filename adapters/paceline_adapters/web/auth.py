@@ -81,11 +81,7 @@ class Authenticator:
         return bool(self._tokens)
 
     def caller(self, authorization: Sequence[str], client: str) -> Caller:
-        """The caller that sent these ``Authorization`` headers.
-
-        Args:
-            authorization: the values of the header.
-            client: the client's address.
+        """The caller at the address ``client`` that sent these ``Authorization`` headers.
 
         Raises:
             Problem: 401, a token is required and these are no valid one.
