@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 
 from paceline import Artifact, Claim, ConceptState
 from paceline.contracts.records import ConceptStatus
@@ -14,11 +13,15 @@ from paceline_adapters.sql.group_commit import GroupCommitter
 from paceline_adapters.sql.ownership import stale_fence
 from paceline_adapters.sql.run_rows import read_run
 from paceline_adapters.sql.saves import Save
-from paceline_adapters.sql.tables import artifacts, concepts
+from paceline_adapters.sql.tables import AnyRow, artifacts, concepts
 
-#: The fields of ``ConceptState`` and of ``Artifact``; columns and fields have the same names.
-_CONCEPT_COLUMNS = [concepts.c[one.name] for one in fields(ConceptState)]
-_ARTIFACT_COLUMNS = [artifacts.c[one.name] for one in fields(Artifact)]
+_CONCEPT_COLUMNS = (
+    concepts.c.concept_id,
+    concepts.c.status,
+    concepts.c.reason,
+    concepts.c.attempts,
+    concepts.c.last_answer,
+)
 
 
 class SqlArtifacts(ArtifactStore):
@@ -56,7 +59,7 @@ class SqlArtifacts(ArtifactStore):
             query = query.where(concepts.c.position > position.scalar_subquery())
         query = query.order_by(concepts.c.position).limit(limit)
         rows = await self._database.read(lambda connection: connection.execute(query))
-        states = [ConceptState(**row._asdict()) for row in rows]
+        states = [_state(row) for row in rows]
         if not states:  # is the run unknown?
             await self._database.read(lambda connection: read_run(connection, run_id))
         return states
@@ -68,14 +71,14 @@ class SqlArtifacts(ArtifactStore):
         )
         rows = await self._database.read(lambda connection: connection.execute(query))
         row = rows.one_or_none()
-        return None if row is None else ConceptState(**row._asdict())
+        return None if row is None else _state(row)
 
     async def artifacts(
         self, run_id: str, *, concept_id: str | None = None, step: str | None = None
     ) -> Sequence[Artifact]:
         """List artifacts with their content, in the order of the roadmap and of time."""
         query = (
-            select(*_ARTIFACT_COLUMNS)
+            select(artifacts)
             .join(
                 concepts,
                 (concepts.c.run_id == artifacts.c.run_id)
@@ -88,8 +91,21 @@ class SqlArtifacts(ArtifactStore):
             query = query.where(artifacts.c.concept_id == concept_id)
         if step is not None:
             query = query.where(artifacts.c.step == step)
-        rows = await self._database.read(lambda connection: connection.execute(query))
-        return [Artifact(**row._asdict()) for row in rows]
+        return [
+            Artifact(
+                concept_id=row.concept_id,
+                step=row.step,
+                content=row.content,
+                model=row.model,
+                prompt_tokens=row.prompt_tokens,
+                completion_tokens=row.completion_tokens,
+                cost=row.cost,
+                seconds=row.seconds,
+                attempts=row.attempts,
+                created_at=row.created_at,
+            )
+            for row in await self._database.read(lambda connection: connection.execute(query))
+        ]
 
     async def artifact_steps(
         self, run_id: str, *, concepts: Sequence[str] | None = None
@@ -113,3 +129,13 @@ class SqlArtifacts(ArtifactStore):
         ).where(artifacts.c.run_id == run_id)
         row = (await self._database.read(lambda connection: connection.execute(query))).one()
         return int(row[0]), int(row[1]), row[2]
+
+
+def _state(row: AnyRow) -> ConceptState:
+    return ConceptState(
+        concept_id=row.concept_id,
+        status=row.status,
+        reason=row.reason,
+        attempts=row.attempts,
+        last_answer=row.last_answer,
+    )

@@ -88,7 +88,7 @@ class SecondsSince(FunctionElement[float]):
     inherit_cache = True
 
 
-_SQL = {
+_SQL: dict[tuple[type[FunctionElement[Any]], str], str] = {
     (Now, "postgresql"): "clock_timestamp()",
     (Now, "sqlite"): f"strftime({_ISO}, 'now')",
     (FromNow, "postgresql"): "(clock_timestamp() + make_interval(secs => {0}))",
