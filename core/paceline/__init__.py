@@ -35,6 +35,7 @@ from paceline.contracts.work import (
     Work,
 )
 from paceline.errors import (
+    AccountExhausted,
     BudgetError,
     Fatal,
     KeyReused,
@@ -44,6 +45,7 @@ from paceline.errors import (
     ProviderError,
     ProviderUnusable,
     Refused,
+    RequestTooLong,
     RoadmapError,
     RunConflict,
     RunNotFound,
@@ -74,6 +76,7 @@ from paceline.settings.model import (
 )
 
 __all__ = [
+    "AccountExhausted",
     "App",
     "Artifact",
     "BudgetError",
@@ -117,6 +120,7 @@ __all__ = [
     "Refused",
     "Register",
     "RegisterCommand",
+    "RequestTooLong",
     "Roadmap",
     "RoadmapError",
     "Run",
