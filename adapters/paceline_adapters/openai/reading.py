@@ -266,8 +266,8 @@ def _text_of(message: Json) -> str:
     if text.strip():
         return text
     calls = _list(message.get("tool_calls"))
-    function = _mapping(_mapping(calls[0]).get("function")) if len(calls) == 1 else {}
-    function = function or _mapping(message.get("function_call"))
+    call = _mapping(calls[0]) if len(calls) == 1 else message
+    function = _mapping(call.get("function")) or _mapping(call.get("function_call"))
     arguments = _text(function.get("arguments"))
     if arguments.strip():
         return arguments

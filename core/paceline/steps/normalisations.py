@@ -193,7 +193,7 @@ def _drop_bad_items(model: type[BaseModel], faults: list[ErrorDetails], value: o
 
 
 def _items(value: object) -> list[Any] | None:
-    return cast("list[Any]", value) if isinstance(value, list) else None
+    return value if isinstance(value, list) else None  # pyright: ignore[reportUnknownVariableType]
 
 
 def _at(value: Any, place: tuple[int | str, ...]) -> Any:
