@@ -1,8 +1,7 @@
 """Waiting in tests: as short as possible, and telling when it was in vain."""
 
-import asyncio
-
 import pytest
+from paceline.testing.virtual_time import real_time
 
 from tests.eventually import eventually, eventually_async
 
@@ -35,16 +34,14 @@ def test_waiting_in_vain_names_the_check_and_its_last_answer() -> None:
         eventually(never, within=0)
 
 
-def test_the_async_one_takes_plain_checks_and_coroutines() -> None:
+@real_time
+async def test_the_async_one_takes_plain_checks_and_coroutines() -> None:
     answers = iter(["", "plain", "", "awaited"])
 
     async def check() -> str:
         return next(answers)
 
-    async def scenario() -> None:
-        assert await eventually_async(lambda: next(answers)) == "plain"
-        assert await eventually_async(check) == "awaited"
-        with pytest.raises(AssertionError, match="last: None"):
-            await eventually_async(lambda: None, within=0)
-
-    asyncio.run(scenario())
+    assert await eventually_async(lambda: next(answers)) == "plain"
+    assert await eventually_async(check) == "awaited"
+    with pytest.raises(AssertionError, match="last: None"):
+        await eventually_async(lambda: None, within=0)

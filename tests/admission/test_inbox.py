@@ -4,7 +4,7 @@ import asyncio
 
 from paceline.admission.grant_inbox import Inbox
 from paceline.contracts.ledger import Lease
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 
 
 def lease(number: int) -> Lease:
@@ -44,17 +44,15 @@ def test_a_lost_answer_loses_no_lease() -> None:
     )
 
 
-def test_waiting_ends_with_a_message_a_call_or_in_time() -> None:
-    async def scenario() -> None:
-        inbox = Inbox()
-        loop = asyncio.get_running_loop()
-        loop.call_later(1, inbox.push, [lease(1)])
-        assert await inbox.wait(5) == (lease(1),)
-        assert loop.time() == 1
-        loop.call_later(1, inbox.push, ())
-        assert await inbox.wait(5) == ()
-        assert loop.time() == 2
-        assert await inbox.wait(5) == ()
-        assert loop.time() == 7
-
-    run_virtual(scenario())
+@virtual_time
+async def test_waiting_ends_with_a_message_a_call_or_in_time() -> None:
+    inbox = Inbox()
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, inbox.push, [lease(1)])
+    assert await inbox.wait(5) == (lease(1),)
+    assert loop.time() == 1
+    loop.call_later(1, inbox.push, ())
+    assert await inbox.wait(5) == ()
+    assert loop.time() == 2
+    assert await inbox.wait(5) == ()
+    assert loop.time() == 7

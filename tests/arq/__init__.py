@@ -1,1 +1,1 @@
-"""The arq executor: its queue, its messages, its workers as processes."""
+"""The arq executor: queue, messages, and real worker processes."""

@@ -1,4 +1,4 @@
-"""A home with PostgreSQL, Valkey, a fast simulated LLM, and arq as its executor."""
+"""A home with PostgreSQL, Valkey, a fast simulated LLM, and the executor ``arq``."""
 
 import asyncio
 import itertools
@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from paceline.client.client import Client
-from paceline.plugins.registry import Plugins
+from paceline import App
 from paceline.roadmaps.model import load_roadmap
-from paceline.runtime.parts import open_executor, open_store
-from paceline.settings.load import load_settings
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
@@ -24,7 +21,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a test looks at: a user's folder, the database, the LLM."""
+    """What a test uses: a user's folder, the database, the LLM."""
 
     home: Home
     llm: Simulator
@@ -32,27 +29,21 @@ class World:
     database: str
 
     def sql(self, query: str) -> str:
-        """Ask the database, as the tables are read by anyone's tools."""
+        """Query the database directly, as an outside tool does."""
         return self.postgres.execute(query, database=self.database)
 
     def submit(self, *names: str, concepts: int = 4) -> list[str]:
-        """Submit a roadmap per name, each with that many concepts; their run ids."""
+        """Submit a roadmap per name, and return the ids of their runs."""
 
         async def scenario() -> list[str]:
-            plugins = Plugins()
-            settings = load_settings(plugins, environ=self.home.environment).settings
-            async with (
-                open_store(settings, plugins) as store,
-                open_executor(settings, plugins) as executor,
-            ):
-                service = Client(settings, store, executor)
+            async with App.load(environ=self.home.environment).client() as client:
                 roadmaps = [load_roadmap(self.roadmap(name, concepts)) for name in names]
-                return [(await service.submit(roadmap))[0].run_id for roadmap in roadmaps]
+                return [(await client.submit(roadmap))[0].run_id for roadmap in roadmaps]
 
         return asyncio.run(scenario())
 
     def roadmap(self, name: str, concepts: int = 4) -> Path:
-        """Write a roadmap's file."""
+        """Write a roadmap to a file."""
         members = [{"concept_id": f"c{n}", "name": f"{name} {n}"} for n in range(concepts)]
         module = {"module_id": "m", "name": "M", "concepts": members}
         stage = {"stage_id": "s", "name": "S", "modules": [module]}
@@ -61,31 +52,31 @@ class World:
         return path
 
     def count(self, table: str, where: str = "true") -> int:
-        """Rows of a table."""
+        """Number of rows of a table."""
         return int(self.sql(f"SELECT count(*) FROM {table} WHERE {where}"))
 
     def completed(self) -> int:
-        """Runs that are complete."""
+        """Number of completed runs."""
         return self.count("runs", "status = 'completed'")
 
 
 @pytest.fixture(scope="session")
 def running_simulator() -> Iterator[Simulator]:
-    """A simulated LLM that needs about a second for a concept."""
+    """A simulated LLM that takes about a second per concept."""
     with simulator("--speed", "60") as server:
         yield server
 
 
 @pytest.fixture
 def llm(running_simulator: Simulator) -> Simulator:
-    """It, with nothing counted yet."""
+    """The simulated LLM, with its counters at zero."""
     running_simulator.reset()
     return running_simulator
 
 
 @pytest.fixture(scope="session")
 def upgraded(postgres_server: Postgres) -> str:
-    """A database with the schema, to make others from."""
+    """Name of a database with the schema, used as a template."""
     name = "arq_template"
     schema.upgrade(SecretStr(postgres_server.create_database(name)))
     return name
@@ -99,7 +90,7 @@ def world(
     redis_url: str,
     llm: Simulator,
 ) -> Iterator[World]:
-    """Everything there, no worker started."""
+    """All servers running, but no worker."""
     database = f"arq_{next(_numbers)}"
     home = Home(
         tmp_path,

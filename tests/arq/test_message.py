@@ -1,4 +1,4 @@
-"""Messages are checked before anything is done with them."""
+"""Messages are validated before they are used."""
 
 import json
 
@@ -9,11 +9,11 @@ RUN_ID = "01kb0000000000000000000000"
 GOOD: dict[str, object] = {"t": None, "f": RUN, "a": [RUN_ID], "k": {}, "et": 1_790_000_000_000}
 
 
-def test_a_job_comes_back_as_it_was_sent() -> None:
+def test_decoding_reverses_encoding() -> None:
     assert decode(encode(GOOD)) == GOOD
 
 
-def test_a_message_holds_the_run_id_and_is_json() -> None:
+def test_a_message_is_json_with_the_run_id() -> None:
     assert json.loads(encode(GOOD))["a"] == [RUN_ID]
 
 
@@ -24,9 +24,9 @@ def test_a_message_holds_the_run_id_and_is_json() -> None:
         (b"\x80\x04\x95", "not JSON"),
         (b"[" * 4000, "not JSON"),
         (b'"' + b"x" * 5000 + b'"', "at most 4096"),
-        (b"[]", "no JSON object"),
-        (encode(GOOD | {"f": "os.system"}), f"something else than {RUN}"),
-        (encode(GOOD | {"f": [RUN]}), f"something else than {RUN}"),
+        (b"[]", "not a JSON object"),
+        (encode(GOOD | {"f": "os.system"}), f"a function other than {RUN}"),
+        (encode(GOOD | {"f": [RUN]}), f"a function other than {RUN}"),
         (encode(GOOD | {"a": []}), "one run id"),
         (encode(GOOD | {"a": [RUN_ID, RUN_ID]}), "one run id"),
         (encode(GOOD | {"a": [7]}), "one run id"),
@@ -38,7 +38,7 @@ def test_a_message_holds_the_run_id_and_is_json() -> None:
         (encode(GOOD | {"et": 10**30}), "when it was queued"),
     ],
 )
-def test_a_message_of_a_stranger_is_dropped_with_a_reason(raw: bytes, fault: str) -> None:
+def test_a_foreign_message_is_dropped_with_a_reason(raw: bytes, fault: str) -> None:
     job = decode(raw)
     assert job["f"] == DROP
     reasons = job["a"]
@@ -46,5 +46,5 @@ def test_a_message_of_a_stranger_is_dropped_with_a_reason(raw: bytes, fault: str
     assert fault in reasons[0]
 
 
-def test_a_try_that_a_message_claims_is_not_believed() -> None:
+def test_the_number_of_tries_in_a_message_is_ignored() -> None:
     assert decode(encode(GOOD | {"t": 99}))["t"] is None

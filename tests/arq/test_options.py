@@ -1,11 +1,10 @@
-"""What is refused before anything is begun."""
+"""Options that are rejected at the start."""
 
 import pytest
+from paceline import App
 from paceline.errors import SettingsError
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_executor
 from paceline.settings.model import RedisSettings, RunSettings, Settings
-from paceline_adapters.arq.plugin import ArqOptions
+from paceline_adapters.arq.options import ArqOptions
 from paceline_adapters.arq.queue import Queue
 from pydantic import SecretStr, ValidationError
 
@@ -14,18 +13,18 @@ REDIS = RedisSettings(url=SecretStr("redis://:hidden@localhost:6379/0"))
 
 def test_redis_is_required() -> None:
     with pytest.raises(SettingsError, match=r"redis\.url.*PACELINE_REDIS__URL"):
-        make_executor(Settings(executor="arq"), Plugins())
+        App(Settings(executor="arq")).factory.executor()
 
 
-def test_the_options_choose_the_roadmaps_at_once() -> None:
+def test_max_jobs_is_the_concurrency() -> None:
     settings = Settings(executor="arq", redis=REDIS, executors={"arq": {"max_jobs": 3}})
-    assert make_executor(settings, Plugins()).concurrency == 3
+    assert App(settings).factory.executor().concurrency == 3
 
 
-def test_arqs_own_timeout_must_leave_the_deadline_room() -> None:
+def test_arqs_timeout_must_be_above_the_deadline() -> None:
     settings = Settings(executor="arq", redis=REDIS, run=RunSettings(deadline=1800))
     with pytest.raises(SettingsError, match=r"executors\.arq\.job_timeout.*run\.deadline"):
-        make_executor(settings, Plugins())
+        App(settings).factory.executor()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def test_options_are_validated(options: dict[str, object]) -> None:
         "redis://:hidden@localhost/?colour=red",
     ],
 )
-def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_quoting_it(url: str) -> None:
     with pytest.raises(SettingsError) as raised:
         Queue(RedisSettings(url=SecretStr(url)), "q")
     assert str(raised.value).startswith("redis.url is not valid")

@@ -1,4 +1,4 @@
-"""The queue in a real Valkey."""
+"""The queue, in a real Valkey."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
@@ -38,7 +38,7 @@ async def job_ids(queue: Queue) -> list[str]:
     return [raw.decode() for raw in await queue.client.zrange(queue.name, 0, -1)]
 
 
-def test_a_run_that_waits_is_not_queued_again(redis_url: str) -> None:
+def test_a_waiting_run_is_not_queued_again(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             await queue.put("run1")
@@ -62,7 +62,7 @@ def test_the_message_is_json_with_the_run_id_only(redis_url: str) -> None:
     run(scenario())
 
 
-def test_a_run_whose_job_is_taken_gets_another_job(redis_url: str) -> None:
+def test_a_run_with_a_taken_job_gets_another_job(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             await queue.put("run1")
@@ -77,14 +77,14 @@ def test_a_run_whose_job_is_taken_gets_another_job(redis_url: str) -> None:
     run(scenario())
 
 
-def test_only_a_run_that_the_queue_lost_is_restored(redis_url: str) -> None:
+def test_only_a_run_without_a_job_is_restored(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             await queue.put("run1")
             (job_id,) = await job_ids(queue)
-            await queue.restore("run1")  # it waits
+            await queue.restore("run1")  # its job is waiting
             assert await queue.take(job_id, "w1") is not None
-            await queue.restore("run1")  # a worker has it
+            await queue.restore("run1")  # a worker has taken its job
             assert await job_ids(queue) == [job_id]
             await queue.client.flushdb()
             await queue.restore("run1")
@@ -93,7 +93,7 @@ def test_only_a_run_that_the_queue_lost_is_restored(redis_url: str) -> None:
     run(scenario())
 
 
-def test_a_job_is_taken_once_and_its_holder_may_ask_again(redis_url: str) -> None:
+def test_a_job_is_taken_once_and_its_holder_may_repeat_the_request(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             await queue.put("run1")
@@ -105,7 +105,7 @@ def test_a_job_is_taken_once_and_its_holder_may_ask_again(redis_url: str) -> Non
     run(scenario())
 
 
-def test_a_job_whose_worker_is_silent_comes_due_by_itself(redis_url: str) -> None:
+def test_the_job_of_a_silent_worker_becomes_due_by_itself(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             await queue.put("run1")
@@ -116,7 +116,7 @@ def test_a_job_whose_worker_is_silent_comes_due_by_itself(redis_url: str) -> Non
             assert due is not None
             assert score is not None
             assert 0 < held <= HOLD * 1000 <= score - due
-            # What time does, done at once.
+            # The effect of the elapsed time, applied at once.
             await queue.client.delete(in_progress_key_prefix + job_id)
             await queue.client.zadd(queue.name, {job_id: due})
             assert await queue.take(job_id, "w2") is not None
@@ -132,7 +132,7 @@ def test_hundreds_of_jobs_in_progress_do_not_hide_the_waiting_one(redis_url: str
             for job_id in await job_ids(queue):
                 await queue.take(job_id, "w1")
             await queue.put("last")
-            # What arq reads of the queue: the first hundred that are due.
+            # What arq reads from the queue: the first hundred jobs that are due.
             now = timestamp_ms()
             due = await queue.client.zrangebyscore(queue.name, "-inf", now, start=0, num=100)
             assert due == [b"paceline:arq:q:last:1"]
@@ -140,13 +140,13 @@ def test_hundreds_of_jobs_in_progress_do_not_hide_the_waiting_one(redis_url: str
     run(scenario())
 
 
-def test_a_waiting_run_can_be_taken_back(redis_url: str) -> None:
+def test_a_waiting_run_can_be_withdrawn(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             await queue.put("run1")
-            await queue.take_back("run1")
-            await queue.take_back("run1")
-            await queue.take_back("never")
+            await queue.withdraw("run1")
+            await queue.withdraw("run1")
+            await queue.withdraw("never")
             assert await job_ids(queue) == []
             assert await queue.client.exists(job_key_prefix + "paceline:arq:q:run1:1") == 0
             await queue.put("run1")
@@ -155,7 +155,7 @@ def test_a_waiting_run_can_be_taken_back(redis_url: str) -> None:
     run(scenario())
 
 
-def test_prefixes_and_queues_keep_two_users_of_one_database_apart(redis_url: str) -> None:
+def test_prefixes_and_queue_names_separate_two_users_of_one_database(redis_url: str) -> None:
     async def scenario() -> None:
         async with (
             opened(redis_url) as ours,
@@ -172,7 +172,7 @@ def test_prefixes_and_queues_keep_two_users_of_one_database_apart(redis_url: str
     run(scenario())
 
 
-def test_workers_are_listed_with_what_they_hold_until_they_leave(redis_url: str) -> None:
+def test_workers_are_listed_with_their_load_until_they_leave(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             load = WorkerLoad(name="w1", active=("run1",), reserved=(), concurrency=2)
@@ -185,17 +185,17 @@ def test_workers_are_listed_with_what_they_hold_until_they_leave(redis_url: str)
                 load,
                 WorkerLoad(name="w2", active=(), reserved=(), concurrency=2),
             ]
-            # A job that is done is not brought back by a beat that comes late.
+            # A late heartbeat does not restore a finished job.
             assert await job_ids(queue) == [job_id]
             await queue.unlist("w1")
-            await queue.client.delete("paceline:arq:q:worker:w2")  # it has been silent
+            await queue.client.delete("paceline:arq:q:worker:w2")  # its listing has expired
             assert await queue.loads() == []
             assert not await queue.client.exists("paceline:arq:q:workers")
 
     run(scenario())
 
 
-def test_one_worker_is_the_first(redis_url: str) -> None:
+def test_only_one_worker_is_first(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url) as queue:
             asked = [await queue.is_first("compared", f"w{n}", 60.0) for n in range(3)]
@@ -206,7 +206,7 @@ def test_one_worker_is_the_first(redis_url: str) -> None:
     run(scenario())
 
 
-def test_every_key_of_ours_begins_with_the_prefix(redis_url: str) -> None:
+def test_every_key_starts_with_the_prefix(redis_url: str) -> None:
     async def scenario() -> None:
         async with opened(redis_url, prefix="mine") as queue:
             await queue.put("run1")
@@ -219,13 +219,13 @@ def test_every_key_of_ours_begins_with_the_prefix(redis_url: str) -> None:
     run(scenario())
 
 
-def test_a_dead_redis_is_told_in_one_line_without_the_password() -> None:
+def test_an_unreachable_redis_is_reported_in_one_line_without_the_password() -> None:
     async def scenario() -> None:
         with Valkey(password="s3cret/word") as server:
             async with opened(server.url) as queue:
                 await queue.put("run1")
                 server.kill()
-                for call in (queue.put("run2"), queue.take_back("run1"), queue.waiting()):
+                for call in (queue.put("run2"), queue.withdraw("run1"), queue.waiting()):
                     with pytest.raises(PartUnavailable) as raised:
                         await call
                     text = str(raised.value)
@@ -236,7 +236,7 @@ def test_a_dead_redis_is_told_in_one_line_without_the_password() -> None:
     run(scenario())
 
 
-def test_a_redis_that_never_answers_is_given_up() -> None:
+def test_a_redis_that_never_answers_times_out() -> None:
     async def scenario() -> None:
         with Valkey() as server:
             async with opened(server.url, timeout=0.3) as queue:
@@ -249,7 +249,7 @@ def test_a_redis_that_never_answers_is_given_up() -> None:
     run(scenario())
 
 
-def test_a_wrong_password_is_told_without_it() -> None:
+def test_a_wrong_password_is_reported_without_the_password() -> None:
     async def scenario() -> None:
         with Valkey(password="right") as server:
             wrong = server.url.replace(":right@", ":wr0ng@")

@@ -1,4 +1,4 @@
-"""arq workers as processes, and what happens to them."""
+"""Real arq worker processes, and their faults."""
 
 import asyncio
 import signal
@@ -17,12 +17,12 @@ from tests.arq.conftest import World
 from tests.eventually import eventually
 
 T = TypeVar("T")
-#: Seconds that a worker may need on a machine that has much else to do.
+#: Maximum number of seconds that a worker needs on a busy machine.
 PATIENCE = 60.0
 
 
 def ask(redis_url: str, question: Callable[[Queue], Awaitable[T]]) -> T:
-    """Ask the queue one thing."""
+    """Ask the queue one question."""
 
     async def scenario() -> T:
         queue = Queue(RedisSettings(url=SecretStr(redis_url)), "content_generation")
@@ -34,7 +34,7 @@ def ask(redis_url: str, question: Callable[[Queue], Awaitable[T]]) -> T:
     return asyncio.run(scenario())
 
 
-def test_a_worker_has_as_many_roadmaps_at_once_as_it_is_told(world: World, redis_url: str) -> None:
+def test_a_worker_runs_at_most_max_jobs_roadmaps_at_once(world: World, redis_url: str) -> None:
     world.submit("one", "two", "three")
     assert ask(redis_url, Queue.waiting) == 3
     with world.home.started("worker", "--set", "executors.arq.max_jobs=2") as worker:
@@ -47,14 +47,14 @@ def test_a_worker_has_as_many_roadmaps_at_once_as_it_is_told(world: World, redis
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 143
     figures = world.llm.figures()
-    # Two roadmaps with two concepts each.
+    # Two roadmaps at once, each with two concepts at once.
     assert (figures["in_flight_peak"], figures["paid"]) == (4, 3 * 4 * 3)
     assert ask(redis_url, Queue.loads) == []
     assert ask(redis_url, lambda queue: queue.client.zcard(queue.name)) == 0
     assert world.count("workers") == 0
 
 
-def test_a_run_that_is_delivered_twice_is_worked_on_once(world: World, redis_url: str) -> None:
+def test_a_run_delivered_many_times_is_generated_once(world: World, redis_url: str) -> None:
     (run_id,) = world.submit("one")
 
     async def deliver_again(queue: Queue) -> None:
@@ -71,7 +71,7 @@ def test_a_run_that_is_delivered_twice_is_worked_on_once(world: World, redis_url
     assert world.sql("SELECT fence FROM runs") == "1"
 
 
-def test_a_drained_worker_leaves_its_runs_to_the_others_at_once(world: World) -> None:
+def test_a_drained_worker_hands_its_runs_to_other_workers_at_once(world: World) -> None:
     with world.home.workers(count=2) as workers:
         world.submit("one", concepts=8)
         eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
@@ -83,7 +83,7 @@ def test_a_drained_worker_leaves_its_runs_to_the_others_at_once(world: World) ->
         assert left < 8 * 3
         eventually(lambda: world.completed() == 1, within=PATIENCE)
     figures = world.llm.figures()
-    # What was in flight was waited for and saved.
+    # Calls in flight were finished and their artifacts saved.
     assert (figures["paid"], figures["prompts_paid_twice"]) == (8 * 3, 0)
 
 
@@ -101,8 +101,8 @@ def test_a_second_signal_stops_at_once_and_the_run_is_resumed(world: World, redi
         eventually(lambda: world.completed() == 1, within=PATIENCE)
 
 
-def test_a_killed_workers_run_is_taken_over_when_another_starts(world: World) -> None:
-    world.home.environment["PACELINE_RUN__LEASE"] = "600"  # nobody waits for its end
+def test_the_run_of_a_killed_worker_is_recovered_when_another_starts(world: World) -> None:
+    world.home.environment["PACELINE_RUN__LEASE"] = "600"  # recovery must not wait until it expires
     world.submit("one", concepts=8)
     with world.home.started("worker") as worker:
         eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
@@ -114,20 +114,20 @@ def test_a_killed_workers_run_is_taken_over_when_another_starts(world: World) ->
     assert world.llm.figures()["paid_again"] <= 2
 
 
-def test_local_workers_end_with_the_command_that_was_killed(world: World) -> None:
+def test_local_workers_end_when_their_command_is_killed(world: World) -> None:
     file = str(world.roadmap("one", concepts=60))
     with world.home.started("run", file, "--workers", "2") as command:
         eventually(lambda: world.count("workers") == 2, within=PATIENCE)
         eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
         command.kill()
         command.wait()
-        # They hand back what they work on, and sign off.
+        # They hand their runs back and deregister.
         eventually(lambda: world.count("workers") == 0, within=PATIENCE)
     assert world.sql("SELECT status FROM runs") == "queued"
     assert world.llm.figures()["prompts_paid_twice"] == 0
 
 
-def test_a_worker_outlives_a_redis_that_forgets_everything(world: World) -> None:
+def test_a_worker_survives_a_redis_that_loses_all_data(world: World) -> None:
     with Valkey() as server:
         world.home.environment["PACELINE_REDIS__URL"] = server.url
         world.submit("one", "two", concepts=6)
@@ -135,22 +135,21 @@ def test_a_worker_outlives_a_redis_that_forgets_everything(world: World) -> None
             eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
             server.kill()
             before = world.count("artifacts")
-            eventually(
-                lambda: world.count("artifacts") > before, within=PATIENCE
-            )  # runs in work go on
+            # Runs in work continue.
+            eventually(lambda: world.count("artifacts") > before, within=PATIENCE)
             server.restart()
-            # The second was in Redis only; the store knows of it.
+            # Redis has lost the message of the second run, but the store still has the run.
             eventually(lambda: world.completed() == 2, within=PATIENCE)
             assert worker.poll() is None
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(PATIENCE) == 143
     log = world.home.log("process")
-    assert log.count("is away") <= 2
+    assert log.count("is unreachable") <= 2
     assert "Traceback" not in log
     assert world.llm.figures()["prompts_paid_twice"] == 0
 
 
-def test_a_dead_redis_is_one_line(world: World) -> None:
+def test_an_unreachable_redis_is_reported_in_one_line(world: World) -> None:
     world.home.environment["PACELINE_REDIS__URL"] = "redis://:hidden@127.0.0.1:1/0"
     for command in (("submit", str(world.roadmap("one"))), ("worker",)):
         done = world.home.run(*command, code=1)
@@ -159,14 +158,14 @@ def test_a_dead_redis_is_one_line(world: World) -> None:
         assert "hidden" not in line
 
 
-def test_a_strangers_message_is_dropped_and_the_worker_goes_on(
+def test_a_foreign_message_is_dropped_and_the_worker_continues(
     world: World, redis_url: str
 ) -> None:
     async def put_messages(queue: Queue) -> None:
         for name, raw in {
             "pickled": b"\x80\x04\x95\x01",
             "function": b'{"t":null,"f":"os.system","a":["ls"],"k":{},"et":0}',
-            "unknown": b'{"t":null,"f":"paceline_run","a":["nobody"],"k":{},"et":0}',
+            "unknown": b'{"t":null,"f":"paceline_run","a":["no-such-run"],"k":{},"et":0}',
         }.items():
             await queue.client.set(f"{job_key_prefix}{name}", raw)
             await queue.client.zadd(queue.name, {name: timestamp_ms()})
@@ -179,13 +178,13 @@ def test_a_strangers_message_is_dropped_and_the_worker_goes_on(
         eventually(lambda: world.completed() == 1, within=PATIENCE)
         eventually(lambda: ask(redis_url, lambda queue: queue.client.zcard(queue.name)) == 0)
     log = world.home.log("process")
-    assert log.count("is dropped") == 2
+    assert log.count("dropped a message") == 2
     assert "Traceback" not in log
     warned = [line for line in log.splitlines() if "DeprecationWarning" in line]
     assert not [line for line in warned if "arq" in line or "redis" in line]
 
 
-def test_a_waiting_run_that_is_cancelled_leaves_the_queue(world: World, redis_url: str) -> None:
+def test_cancelling_a_waiting_run_removes_it_from_the_queue(world: World, redis_url: str) -> None:
     (run_id,) = world.submit("one")
     world.home.run("cancel", run_id)
     assert world.sql("SELECT status FROM runs") == "cancelled"

@@ -1,6 +1,5 @@
 """The hand-written contestants do the whole work: every concept is asked for, and saved."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from paceline.errors import PartUnavailable
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.bench.contests import contestants, prepare_contestants
 from paceline_adapters.bench.measure import Contest
 from paceline_adapters.bench.places import Provider, provider
@@ -63,35 +63,29 @@ async def waiting_for_go(
             yield contender, llm
 
 
-def calls_of(name: str, folder: Path, store_url: str, *, redis_url: str | None = None) -> int:
+@real_time
+async def calls_of(name: str, folder: Path, store_url: str, *, redis_url: str | None = None) -> int:
     """Let a contestant do the work; how often it asked for it."""
-
-    async def work() -> int:
-        async with waiting_for_go(name, folder, store_url, redis_url=redis_url) as (contender, llm):
-            began = time.time()
-            contender.go()
-            await contender.hear("done", within=END)
-            await contender.end()
-            return len(read_calls(llm.log, since=began))
-
-    return asyncio.run(work())
+    async with waiting_for_go(name, folder, store_url, redis_url=redis_url) as (contender, llm):
+        began = time.time()
+        contender.go()
+        await contender.hear("done", within=END)
+        await contender.end()
+        return len(read_calls(llm.log, since=began))
 
 
-def saved(url: str) -> tuple[int, int]:
+@real_time
+async def saved(url: str) -> tuple[int, int]:
     """Concepts with artifacts, and artifacts, of the measured roadmaps."""
-
-    async def count() -> tuple[int, int]:
-        engine = create_async_engine(url)
-        query = select(
-            func.count(func.distinct(artifacts.c.roadmap_id + "/" + artifacts.c.concept_id)),
-            func.count(),
-        ).where(artifacts.c.roadmap_id != warm_up().roadmap_id)
-        async with engine.connect() as connection:
-            concepts, everything = (await connection.execute(query)).one()
-        await engine.dispose()
-        return concepts, everything
-
-    return asyncio.run(count())
+    engine = create_async_engine(url)
+    query = select(
+        func.count(func.distinct(artifacts.c.roadmap_id + "/" + artifacts.c.concept_id)),
+        func.count(),
+    ).where(artifacts.c.roadmap_id != warm_up().roadmap_id)
+    async with engine.connect() as connection:
+        concepts, everything = (await connection.execute(query)).one()
+    await engine.dispose()
+    return concepts, everything
 
 
 def test_programs_are_contestants_and_what_they_share_is_none() -> None:
@@ -126,24 +120,19 @@ def test_the_yardstick_asks_as_often_and_saves_nothing(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_one_that_fails_says_why(tmp_path: Path) -> None:
+@real_time
+async def test_one_that_fails_says_why(tmp_path: Path) -> None:
     """Instead of a figure."""
-
-    async def asks_for_a_model_that_is_not_there() -> None:
+    with pytest.raises(PartUnavailable, match="another"):
         async with waiting_for_go("gather-unsaved", tmp_path, "unused", model="another"):
             pass
 
-    with pytest.raises(PartUnavailable, match="another"):
-        asyncio.run(asks_for_a_model_that_is_not_there())
 
-
-def test_it_exits_when_its_input_ends_before_go(tmp_path: Path) -> None:
+@real_time
+async def test_it_exits_when_its_input_ends_before_go(tmp_path: Path) -> None:
     """A driver that is killed leaves nobody behind, and nobody worked."""
-
-    async def ended() -> int:
-        async with waiting_for_go("gather-unsaved", tmp_path, "unused") as (contender, llm):
-            began = time.time()
-            await contender.end()
-            return len(read_calls(llm.log, since=began))
-
-    assert asyncio.run(ended()) == 0
+    async with waiting_for_go("gather-unsaved", tmp_path, "unused") as (contender, llm):
+        began = time.time()
+        await contender.end()
+        calls = len(read_calls(llm.log, since=began))
+    assert calls == 0

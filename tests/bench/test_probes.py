@@ -12,6 +12,7 @@ import pytest
 from paceline.contracts.wait_histogram import quantile, since, step_of, total
 from paceline.settings.model import StoreSettings
 from paceline.testing.servers import Postgres
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.bench.probes.postgres import SETTINGS, DatabaseProbe
 from paceline_adapters.bench.probes.processes import TreeProbe
 from paceline_adapters.sql.engine import Database
@@ -35,31 +36,31 @@ async def connected(server: Postgres, database: str) -> Any:
     return await asyncpg.connect(server.url_of(database, scheme="postgresql"))
 
 
-def test_transactions_statements_commits_and_lock_waits_are_the_servers(server: Postgres) -> None:
+@real_time
+async def test_transactions_statements_commits_and_lock_waits_are_the_servers(
+    server: Postgres,
+) -> None:
     server.create_database("counted")
     server.create_database("another")
 
-    async def scenario() -> DatabaseProbe:
-        one, other = await connected(server, "counted"), await connected(server, "counted")
-        elsewhere = await connected(server, "another")
-        await one.execute("CREATE TABLE t (x int)")
-        async with DatabaseProbe(server, "counted") as probe:
-            for number in range(7):
-                async with one.transaction():
-                    await one.execute("INSERT INTO t VALUES ($1)", number)
-            for _ in range(5):
-                await one.fetchval("SELECT 1")
-            await elsewhere.fetchval("SELECT 2")
+    one, other = await connected(server, "counted"), await connected(server, "counted")
+    elsewhere = await connected(server, "another")
+    await one.execute("CREATE TABLE t (x int)")
+    async with DatabaseProbe(server, "counted") as probe:
+        for number in range(7):
             async with one.transaction():
-                await one.execute("LOCK TABLE t")
-                waiting = asyncio.create_task(other.execute("INSERT INTO t VALUES (1)"))
-                await eventually_async(lambda: "still waiting" in server.log)
-            await waiting
-        for connection in (one, other, elsewhere):
-            await connection.close()
-        return probe
-
-    figures = asyncio.run(scenario()).figures
+                await one.execute("INSERT INTO t VALUES ($1)", number)
+        for _ in range(5):
+            await one.fetchval("SELECT 1")
+        await elsewhere.fetchval("SELECT 2")
+        async with one.transaction():
+            await one.execute("LOCK TABLE t")
+            waiting = asyncio.create_task(other.execute("INSERT INTO t VALUES (1)"))
+            await eventually_async(lambda: "still waiting" in server.log)
+        await waiting
+    for connection in (one, other, elsewhere):
+        await connection.close()
+    figures = probe.figures
     assert figures.transactions == 7 + 5 + 1 + 1
     assert len(figures.commits) == 7 + 1
     assert all(0 < duration < 5 for duration in figures.commits)
@@ -68,15 +69,13 @@ def test_transactions_statements_commits_and_lock_waits_are_the_servers(server: 
     assert {sample.connections for sample in figures.samples} == {2}
 
 
-def test_the_probes_own_connection_is_not_among_what_it_counts(server: Postgres) -> None:
+@real_time
+async def test_the_probes_own_connection_is_not_among_what_it_counts(server: Postgres) -> None:
     server.create_database("quiet")
 
-    async def scenario() -> DatabaseProbe:
-        async with DatabaseProbe(server, "quiet") as probe:
-            await eventually_async(lambda: len(probe.figures.samples) > 3)
-        return probe
-
-    figures = asyncio.run(scenario()).figures
+    async with DatabaseProbe(server, "quiet") as probe:
+        await eventually_async(lambda: len(probe.figures.samples) > 3)
+    figures = probe.figures
     assert {sample.connections for sample in figures.samples} == {0}
     assert (figures.transactions, figures.statements) == (0, 0)
 
@@ -94,68 +93,63 @@ else:
 """
 
 
-def test_memory_and_processor_time_of_children_count(tmp_path: Any) -> None:
+@real_time
+async def test_memory_and_processor_time_of_children_count(tmp_path: Any) -> None:
     program = tmp_path / "busy.py"
     program.write_text(BUSY)
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
 
-    async def scenario() -> TreeProbe:
+    with process:
         assert process.stdout is not None
         async with TreeProbe(process.pid) as probe:
             await asyncio.to_thread(process.stdout.readline)
             await eventually_async(
                 lambda: probe.figures.rss_peak > probe.figures.rss_start + 70 * 2**20
             )
-        return probe
-
-    with process:
-        probe = asyncio.run(scenario())
     assert 0.05 < probe.figures.cpu < 20
 
 
-def test_waits_for_a_connection_and_those_given_up_are_counted(postgres_url: str) -> None:
+@real_time
+async def test_waits_for_a_connection_and_those_given_up_are_counted(postgres_url: str) -> None:
     settings = StoreSettings(url=SecretStr(postgres_url), pool_timeout=0.2)
 
-    async def scenario() -> Database:
-        database = Database(parse_url(settings.url), settings, lease=30, size=1, overflow=0)
-        read = text("SELECT 1")
-        for _ in range(3):
-            await database.read(lambda connection: connection.execute(read))
-        async with database._engine.connect():
-            with pytest.raises(PoolTimeout):
-                await database.transaction(lambda connection: connection.execute(read))
-        await database.dispose()
-        return database
-
-    figures = asyncio.run(scenario()).figures()
+    database = Database(parse_url(settings.url), settings, lease=30, size=1, overflow=0)
+    read = text("SELECT 1")
+    for _ in range(3):
+        await database.read(lambda connection: connection.execute(read))
+    async with database._engine.connect():
+        with pytest.raises(PoolTimeout):
+            await database.transaction(lambda connection: connection.execute(read))
+    await database.dispose()
+    figures = database.figures()
     assert sum(figures.waits.values()) == 3
     assert figures.timeouts == 1
 
 
-def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(tmp_path: Any) -> None:
+@real_time
+async def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(
+    tmp_path: Any,
+) -> None:
     file = tmp_path / "a.db"
     settings = StoreSettings(url=SecretStr(f"sqlite:///{file}"))
 
-    async def scenario() -> Database:
-        database = Database(parse_url(settings.url), settings, lease=30, size=2, overflow=0)
-        write = text("CREATE TABLE IF NOT EXISTS t (x)")
-        await database.write(lambda connection: connection.execute(write))
-        assert database.figures().busy == 0
-        other = sqlite3.connect(file, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.create_task(database.write(lambda connection: connection.execute(write)))
-        await eventually_async(lambda: database.figures().busy == 1)
-        assert not waiting.done()
-        other.execute("COMMIT")
-        other.close()
-        await waiting
-        await database.write(lambda connection: connection.execute(write))
-        await database.dispose()
-        return database
-
-    assert asyncio.run(scenario()).figures().busy == 1
+    database = Database(parse_url(settings.url), settings, lease=30, size=2, overflow=0)
+    write = text("CREATE TABLE IF NOT EXISTS t (x)")
+    await database.write(lambda connection: connection.execute(write))
+    assert database.figures().busy == 0
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(database.write(lambda connection: connection.execute(write)))
+    await eventually_async(lambda: database.figures().busy == 1)
+    assert not waiting.done()
+    other.execute("COMMIT")
+    other.close()
+    await waiting
+    await database.write(lambda connection: connection.execute(write))
+    await database.dispose()
+    assert database.figures().busy == 1
 
 
 def test_waits_add_up_over_processes_and_keep_their_quantiles() -> None:

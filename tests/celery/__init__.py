@@ -1,1 +1,1 @@
-"""The Celery executor: its options, its app, and real worker processes on real servers."""
+"""The Celery executor: options, app, and real worker processes with real servers."""

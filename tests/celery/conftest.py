@@ -1,4 +1,4 @@
-"""PostgreSQL, Valkey, a simulated LLM, and a home whose executor is Celery."""
+"""PostgreSQL, Valkey, a simulated LLM, and a home with the executor ``celery``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +13,14 @@ from tests.processes import Home, Simulator, simulator
 
 @pytest.fixture
 def llm() -> Iterator[Simulator]:
-    """A simulated LLM whose concepts take about a second."""
+    """A simulated LLM that takes about a second per concept."""
     with simulator("--speed", "50") as server:
         yield server
 
 
 @pytest.fixture
 def rig(tmp_path: Path, postgres_url: str, redis_url: str, llm: Simulator) -> Iterator[Rig]:
-    """A folder whose settings reach the servers; the database is upgraded."""
+    """A folder with settings for the servers. The database is upgraded."""
     upgrade(SecretStr(postgres_url))
     home = Home(
         tmp_path,

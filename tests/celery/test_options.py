@@ -1,19 +1,17 @@
-"""What is refused before anything is begun, and what the app is set to."""
+"""Options and messages that are rejected, and the settings of the app."""
 
 import asyncio
 
 import celery
 import pytest
+from paceline import App
 from paceline.errors import PacelineError, PartUnavailable, SettingsError
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_executor
-from paceline.settings.load import load_settings
 from paceline.settings.model import RedisSettings, Settings
-from paceline_adapters.celery import app as app_module
 from paceline_adapters.celery import install
 from paceline_adapters.celery.broker_url import broker_url
 from paceline_adapters.celery.executor import CeleryExecutor
-from paceline_adapters.celery.plugin import CeleryOptions
+from paceline_adapters.celery.options import CeleryOptions
+from paceline_adapters.celery.runtime import runtime
 from paceline_adapters.celery.task import TASK, generate
 from pydantic import SecretStr, ValidationError
 
@@ -22,17 +20,17 @@ REDIS = RedisSettings(url=SecretStr("redis://:hidden@127.0.0.1:1/2"), prefix="mi
 
 def executor(**options: object) -> CeleryExecutor:
     settings = Settings(executor="celery", redis=REDIS, executors={"celery": options})
-    made = make_executor(settings, Plugins())
+    made = App(settings).factory.executor()
     assert isinstance(made, CeleryExecutor)
     return made
 
 
 def test_redis_is_required() -> None:
     with pytest.raises(SettingsError, match=r"redis\.url.*PACELINE_REDIS__URL"):
-        make_executor(Settings(executor="celery"), Plugins())
+        App(Settings(executor="celery")).factory.executor()
 
 
-def test_the_app_is_set_as_long_tasks_want_it() -> None:
+def test_the_app_has_the_settings_for_long_tasks() -> None:
     conf = executor(concurrency=3).app.conf
     assert conf.task_routes == {TASK: {"queue": "content_generation"}}
     assert conf.worker_concurrency == 3
@@ -43,13 +41,15 @@ def test_the_app_is_set_as_long_tasks_want_it() -> None:
     assert conf.broker_transport_options["global_keyprefix"] == "mine:celery:"
 
 
-def test_messages_are_json_and_nothing_else() -> None:
+def test_messages_are_json_only() -> None:
     conf = executor().app.conf
     assert (conf.task_serializer, conf.result_serializer) == ("json", "json")
     assert conf.accept_content == ["json"]
 
 
-def test_the_environment_of_another_celery_app_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celerys_environment_variables_do_not_change_our_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://elsewhere:6379/0")
     assert "127.0.0.1:1" in executor().app.connection_for_write().as_uri()
 
@@ -74,7 +74,7 @@ def test_options_are_validated(options: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "spelt"),
+    ("given", "expected"),
     [
         ("redis://localhost", "redis://localhost/0"),
         ("redis://u:p@h:1/3", "redis://u:p@h:1/3"),
@@ -84,30 +84,30 @@ def test_options_are_validated(options: dict[str, object]) -> None:
         ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
     ],
 )
-def test_the_broker_is_the_redis_of_the_settings(given: str, spelt: str) -> None:
-    assert broker_url(RedisSettings(url=SecretStr(given))) == spelt
+def test_the_broker_url_is_derived_from_redis_url(given: str, expected: str) -> None:
+    assert broker_url(RedisSettings(url=SecretStr(given))) == expected
 
 
 @pytest.mark.parametrize(
     "url", ["", "localhost:6379", "http://:hidden@localhost", "redis://u:hidden@host:hidden/0"]
 )
-def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_quoting_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^redis\.url is not valid") as raised:
         broker_url(RedisSettings(url=SecretStr(url)))
     assert "hidden" not in str(raised.value)
 
 
-def test_a_dead_broker_is_named_without_its_password() -> None:
+def test_an_unreachable_broker_is_named_without_its_password() -> None:
     client = executor()
-    for question in (client.submit("run"), client.queued(), client.inspect()):
+    for call in (client.submit("run"), client.queued(), client.inspect()):
         with pytest.raises(PartUnavailable, match=r"127\.0\.0\.1:1/2 cannot be reached") as raised:
-            asyncio.run(question)
+            asyncio.run(call)
         assert "hidden" not in str(raised.value)
     asyncio.run(client.close())
 
 
 @pytest.mark.parametrize("app", ["no_such_module:app", "json:no_such_name", "json:dumps"])
-def test_an_app_that_is_none_is_named(app: str) -> None:
+def test_an_app_that_does_not_exist_is_named(app: str) -> None:
     with pytest.raises(SettingsError, match=rf"executors\.celery\.app='{app}'"):
         executor(app=app)
 
@@ -120,7 +120,7 @@ def test_an_app_that_is_none_is_named(app: str) -> None:
         ("amqp://localhost", {"visibility_timeout": 600}, "ok", "time_limit 1800 s"),
     ],
 )
-def test_times_are_held_against_the_broker_that_is_in_use(
+def test_time_limits_are_checked_against_the_broker_in_use(
     monkeypatch: pytest.MonkeyPatch,
     broker: str,
     transport: dict[str, object],
@@ -129,12 +129,12 @@ def test_times_are_held_against_the_broker_that_is_in_use(
 ) -> None:
     app = celery.Celery("theirs", broker=broker, set_as_current=False)
     app.conf.broker_transport_options = transport
-    monkeypatch.setattr(app_module, "_installed", app)
+    monkeypatch.setattr(runtime, "installed_app", app)
     (found,) = executor().findings()
     assert (found.level, last in found.text) == (level, True)
 
 
-def test_installing_needs_redis_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install_requires_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PACELINE_REDIS__URL", raising=False)
     app = celery.Celery("theirs", set_as_current=False)
     with pytest.raises(SettingsError, match=r"redis\.url"):
@@ -150,10 +150,10 @@ def test_a_message_that_names_no_run_is_dropped(
     arguments: tuple[object, ...], named: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert generate(*arguments, **named) is None
-    assert "a message was dropped" in caplog.text
+    assert "dropped a message" in caplog.text
 
 
-def test_a_worker_that_was_not_started_for_roadmaps_refuses_them() -> None:
+def test_a_worker_not_started_for_roadmaps_rejects_them() -> None:
     with pytest.raises(PacelineError, match="-Q"):
         generate("01kb0000000000000000000000")
 
@@ -164,5 +164,5 @@ def test_options_in_the_environment_reach_the_executor() -> None:
         "PACELINE_REDIS__URL": "redis://localhost",
         "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "4",
     }
-    made = make_executor(load_settings(Plugins(), environ=environ).settings, Plugins())
+    made = App.load(environ=environ).factory.executor()
     assert made.concurrency == 4

@@ -1,4 +1,4 @@
-"""An existing Celery app, started by its owner, works on roadmaps and on its own tasks."""
+"""A worker of an existing Celery app runs roadmaps and its own tasks."""
 
 import signal
 import subprocess
@@ -34,7 +34,7 @@ install(app)
 
 @contextmanager
 def their_worker(rig: Rig, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """``celery -A theirs worker …``; logs to ``theirs.log``."""
+    """``celery -A theirs worker …``, logging to ``theirs.log``."""
     log = rig.home.folder / "theirs.log"
     command = [sys.executable, "-m", "celery", "-A", "theirs", "worker", *arguments]
     with log.open("w") as output:
@@ -56,20 +56,20 @@ def their_worker(rig: Rig, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def their_broker(rig: Rig) -> str:
-    """Another database than paceline's; the fixtures use those from 1 on."""
+    """A database that paceline does not use: the fixtures number theirs from 1."""
     return f"{rig.redis_url.rpartition('/')[0]}/0"
 
 
 @pytest.fixture
 def theirs(rig: Rig) -> Path:
-    """The folder of their app."""
+    """The folder with the module of the app."""
     (rig.home.folder / "theirs.py").write_text(THEIRS.format(broker=their_broker(rig)))
     rig.home.environment["PACELINE_EXECUTORS__CELERY__APP"] = "theirs:app"
     return rig.home.folder
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_their_worker_takes_roadmaps_and_their_own_tasks(
+def test_the_apps_worker_runs_roadmaps_and_its_own_tasks(
     rig: Rig, llm: Simulator, theirs: Path, pool: str
 ) -> None:
     files = [str(rig.write(a_roadmap(*given))) for given in (("small", 2), ("large", 60))]
@@ -89,7 +89,7 @@ def test_their_worker_takes_roadmaps_and_their_own_tasks(
     assert llm.figures()["prompts_paid_twice"] == 0
 
 
-def test_their_worker_of_other_queues_is_left_alone(rig: Rig, theirs: Path) -> None:
+def test_the_apps_worker_of_other_queues_is_unaffected(rig: Rig, theirs: Path) -> None:
     with their_worker(rig, "-Q", "celery", "-P", "threads", "-l", "INFO") as process:
         eventually(lambda: "ready." in (theirs / "theirs.log").read_text(), 30)
         assert rig.workers() == []
@@ -97,7 +97,7 @@ def test_their_worker_of_other_queues_is_left_alone(rig: Rig, theirs: Path) -> N
         assert process.wait(30) == 0
 
 
-def test_a_pool_that_cannot_run_roadmaps_is_refused_in_one_line(rig: Rig, theirs: Path) -> None:
+def test_a_pool_that_cannot_run_roadmaps_is_rejected_in_one_line(rig: Rig, theirs: Path) -> None:
     with their_worker(rig, "-Q", "content_generation", "-P", "solo") as process:
         assert process.wait(30) == 1
     lines = (theirs / "theirs.log").read_text().splitlines()

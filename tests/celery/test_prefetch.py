@@ -1,4 +1,4 @@
-"""Who holds what, by the prefetch multiplier, while one task takes long."""
+"""How the prefetch multiplier distributes messages while the first tasks run."""
 
 from contextlib import ExitStack
 
@@ -15,13 +15,13 @@ Table = list[tuple[int, int]]
 @pytest.mark.parametrize(
     ("multiplier", "table", "waiting"),
     [
-        # Eight tasks: two workers hold them all, six of them for nothing; the third has none.
+        # Eight tasks: two workers reserve them all, and the third worker is idle.
         pytest.param(4, [(0, 0), (1, 3), (1, 3)], 0, marks=pytest.mark.soak),
-        # Each takes one, and whoever is done first takes the next.
+        # Each worker takes one task. The first one to finish takes the next.
         (1, [(1, 0), (1, 0), (1, 0)], 5),
     ],
 )
-def test_a_multiplier_above_one_reserves_what_idle_workers_could_do(
+def test_a_multiplier_above_one_reserves_tasks_that_idle_workers_could_run(
     rig: Rig, multiplier: int, table: Table, waiting: int
 ) -> None:
     rig.home.environment["PACELINE_RUN__GRACE"] = "0.1"

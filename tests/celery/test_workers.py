@@ -1,4 +1,4 @@
-"""Worker processes on both pools: they finish runs, share them, stop and die."""
+"""Worker processes on both pools: they finish runs, share them, stop, and get killed."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
 
 @contextmanager
 def a_worker(rig: Rig, name: str = "worker", **options: object) -> Iterator[subprocess.Popen[str]]:
-    """A worker process that takes messages."""
+    """A worker process that is ready for messages."""
     more = {
         f"PACELINE_EXECUTORS__CELERY__{key.upper()}": str(value) for key, value in options.items()
     }
@@ -31,14 +31,14 @@ def a_worker(rig: Rig, name: str = "worker", **options: object) -> Iterator[subp
 
 
 @POOLS
-def test_workers_finish_what_is_submitted_and_generate_nothing_twice(
+def test_workers_finish_all_runs_and_generate_nothing_twice(
     rig: Rig, llm: Simulator, pool: str
 ) -> None:
     runs = rig.submit(*(a_roadmap(name, 3) for name in "abc"))
-    rig.send(runs[0])  # delivered twice, one right after the other
+    rig.send(runs[0])  # delivered twice in a row
     with a_worker(rig, pool=pool):
         eventually(lambda: rig.statuses(runs) == {"completed"}, 60)
-        rig.send(runs[0])  # over by now
+        rig.send(runs[0])  # it has ended
         eventually(lambda: rig.queued() == 0)
     figures = llm.figures()
     assert (figures["paid"], figures["prompts_paid_twice"]) == (27, 0)
@@ -53,7 +53,7 @@ def test_workers_finish_what_is_submitted_and_generate_nothing_twice(
         pytest.param("threads", signal.SIGINT, 130, marks=pytest.mark.soak),
     ],
 )
-def test_a_stopped_worker_hands_its_runs_back_and_the_next_one_goes_on(
+def test_a_stopped_worker_hands_its_runs_back_and_the_next_worker_resumes_them(
     rig: Rig, llm: Simulator, pool: str, number: int, code: int
 ) -> None:
     runs = rig.submit(a_roadmap("a", 12), a_roadmap("b", 12))
@@ -84,7 +84,7 @@ def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator) -> None:
     assert rig.workers() == []
 
 
-def test_whoever_is_killed_is_taken_over_at_once(rig: Rig, llm: Simulator) -> None:
+def test_the_run_of_a_killed_process_is_recovered_at_once(rig: Rig, llm: Simulator) -> None:
     rig.home.environment["PACELINE_RUN__LEASE"] = "600"
     (run,) = rig.submit(a_roadmap("a", 24))
     with a_worker(rig, pool="prefork") as process:
@@ -98,11 +98,11 @@ def test_whoever_is_killed_is_taken_over_at_once(rig: Rig, llm: Simulator) -> No
         process.wait(30)
     with a_worker(rig, "second", pool="threads"):
         eventually(lambda: rig.run(run).status == "completed", 60)
-    # Two owners were lost, with at most five calls in flight each.
+    # Two owners were killed, each with at most five calls in flight.
     assert llm.figures()["paid_again"] <= 10
 
 
-def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
+def test_the_soft_time_limit_stops_a_run_and_does_not_affect_the_next_task(
     rig: Rig, llm: Simulator
 ) -> None:
     runs = rig.submit(a_roadmap("long", 24), a_roadmap("short", 2))
@@ -112,11 +112,11 @@ def test_the_soft_time_limit_stops_a_run_and_leaves_the_next_task_clean(
     long, short = (rig.run(run) for run in runs)
     assert long.fence > 1
     assert short.fence == 1
-    # Had the stopped run gone on inside the next task, there would have been both's calls.
+    # If the stopped run had continued beside the next task, more calls would be in flight.
     assert llm.figures()["in_flight_peak"] <= 5
 
 
-def test_the_hard_time_limit_kills_what_cannot_be_stopped_and_the_run_goes_on(
+def test_the_hard_time_limit_kills_a_frozen_process_and_the_run_is_resumed(
     rig: Rig, llm: Simulator
 ) -> None:
     rig.home.environment["PACELINE_RUN__LEASE"] = "600"
@@ -124,39 +124,39 @@ def test_the_hard_time_limit_kills_what_cannot_be_stopped_and_the_run_goes_on(
     with a_worker(rig, pool="prefork", concurrency=1, soft_time_limit=6, time_limit=7):
         eventually(lambda: llm.figures()["in_flight"], 30)
         frozen = rig.owner_pid(run)
-        os.kill(frozen, signal.SIGSTOP)  # it can neither hear the soft limit nor hand back
+        os.kill(frozen, signal.SIGSTOP)  # it can neither react to the soft limit nor hand back
         fence = rig.run(run).fence
         eventually(lambda: rig.run(run).fence > fence, 60)
         assert not psutil.pid_exists(frozen)
         assert "Hard time limit (7s) exceeded" in rig.home.log("worker")
-        # The process in its place works.
+        # The process that replaces it generates concepts.
         eventually(lambda: rig.run(run).completed, 60)
 
 
-def test_what_a_flushed_broker_forgot_is_submitted_again(rig: Rig, llm: Simulator) -> None:
+def test_runs_lost_by_a_flushed_broker_are_submitted_again(rig: Rig, llm: Simulator) -> None:
     rig.home.environment["PACELINE_RUN__GRACE"] = "0.1"
     rig.submit(a_roadmap("long", 500))
     broker = redis.Redis.from_url(rig.redis_url)
     with a_worker(rig, pool="threads", concurrency=1), broker:
         eventually(lambda: llm.figures()["in_flight"] and broker.keys("*was-here"), 30)
-        rig.submit(a_roadmap("waits", 1))
+        rig.submit(a_roadmap("queued", 1))
         assert rig.queued() == 1
         broker.flushdb()
         eventually(lambda: rig.queued() == 1, 30)
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "address"),
     [
         ("redis://:hidden@127.0.0.1:1/0", "127.0.0.1:1"),
         ("redis://:hidden@paceline.invalid/0", "paceline.invalid"),
     ],
 )
-def test_a_broker_that_is_away_is_one_clear_line(rig: Rig, url: str, place: str) -> None:
+def test_an_unreachable_broker_is_reported_in_one_line(rig: Rig, url: str, address: str) -> None:
     rig.home.environment["PACELINE_REDIS__URL"] = url
     roadmap = rig.write(a_roadmap("a", 1))
     for command in (["submit", str(roadmap)], ["worker"]):
         done = rig.home.run(*command, code=1)
         (line,) = done.stderr.splitlines()
-        assert place in line
+        assert address in line
         assert "hidden" not in done.stderr + done.stdout

@@ -1,6 +1,5 @@
 """Commands called in this process, in a folder and an environment of their own."""
 
-import asyncio
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 from paceline.runtime.parts import open_store
 from paceline.settings.load import load_settings
+from paceline.testing.virtual_time import real_time
 
 T = TypeVar("T")
 
@@ -103,15 +103,12 @@ class Terminal:
         assert "\x1b" not in both, "a pipe gets no escape sequence"
         return said
 
-    def store(self, visit: Callable[[Store], Awaitable[T]]) -> T:
+    @real_time
+    async def store(self, visit: Callable[[Store], Awaitable[T]]) -> T:
         """Do something with the store that the commands use."""
-
-        async def opened() -> T:
-            plugins = Plugins()
-            async with open_store(load_settings(plugins).settings, plugins) as store:
-                return await visit(store)
-
-        return asyncio.run(opened())
+        plugins = Plugins()
+        async with open_store(load_settings(plugins).settings, plugins) as store:
+            return await visit(store)
 
     def setenv(self, **values: str) -> None:
         """Set environment variables."""

@@ -16,7 +16,7 @@ IDS = ("../../etc/passwd", "a/b", "a-b", "A-B", "CON", "..", "机器学习", "x"
 def run_id(paceline: Terminal) -> str:
     """A complete run whose concepts have ids that no file system would like."""
     roadmap = a_roadmap("wild", *IDS)
-    return paceline.store(lambda store: a_run(store, roadmap, "completed")).run_id
+    return paceline.contracts.store(lambda store: a_run(store, roadmap, "completed")).run_id
 
 
 def test_each_concept_becomes_one_file_within_the_folder(paceline: Terminal, run_id: str) -> None:
@@ -79,7 +79,9 @@ def test_json_is_one_document_with_everything(paceline: Terminal, run_id: str) -
 
 
 def test_of_an_unfinished_run_what_exists_is_written(paceline: Terminal) -> None:
-    paceline.store(lambda store: a_run(store, a_roadmap("half", "good", "bad"), "partial"))
+    paceline.contracts.store(
+        lambda store: a_run(store, a_roadmap("half", "good", "bad"), "partial")
+    )
     said = paceline("export", "half", "--to", "book")
     assert "1 of 2 concepts are complete" in said.err
     assert "About bad (not generated)" in Path("book/index.md").read_text()

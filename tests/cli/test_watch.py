@@ -9,7 +9,7 @@ from paceline.client.totals import Totals
 from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 
 from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
 
@@ -37,13 +37,13 @@ def test_the_exit_code_is_that_of_the_worst_run(
             for n, status in enumerate(statuses)
         ]
 
-    ids = paceline.store(fill)
+    ids = paceline.contracts.store(fill)
     said = paceline("watch", *ids, code=code)
     assert len(said.out.splitlines()) == len(ids)
 
 
 def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
-    run = paceline.store(
+    run = paceline.contracts.store(
         lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial", reason=HOSTILE)
     )
     said = paceline("watch", "r", "--json", code=3)
@@ -55,14 +55,15 @@ def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
 
 
 def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Terminal) -> None:
-    paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
+    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
     paceline("watch", "r", "--after", "0-0")
     for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):
         assert "--after takes EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
     assert "'nothing'" in paceline("watch", "nothing", code=2).err
 
 
-def test_a_store_that_is_away_while_it_is_watched_is_told_once(
+@virtual_time
+async def test_a_store_that_is_away_while_it_is_watched_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     shown: list[float] = []
@@ -76,11 +77,8 @@ def test_a_store_that_is_away_while_it_is_watched_is_told_once(
             raise PartUnavailable("the database is away")
         return Totals()
 
-    async def scenario() -> None:
-        looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
-        await asyncio.sleep(70)
-        looking.cancel()
-
-    run_virtual(scenario())
+    looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
+    await asyncio.sleep(70)
+    looking.cancel()
     assert caplog.messages.count("the database is away; it is asked again") == 1
     assert len(shown) == 11 + 10, "and it looks on"

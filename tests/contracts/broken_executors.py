@@ -12,9 +12,8 @@ from pathlib import Path
 from paceline import Context, Options, Register, hookimpl
 from paceline.contracts.executor import Executor
 from paceline.contracts.records import Claim
+from paceline.contracts.worker import RunWorker
 from paceline.errors import PacelineError
-from paceline.runtime.open_worker import open_worker, worker_records
-from paceline.runtime.shutdown import serve_until_signalled
 from paceline.runtime.worker import Worker
 
 #: Seconds between two looks at the folder.
@@ -50,13 +49,11 @@ class Right(Executor):
         return asyncio.run(self.work(concurrency or self.concurrency))
 
     async def work(self, concurrency: int) -> int:
-        settings, plugins = self.context.settings, self.context.plugins
-        (record,) = worker_records(settings, executor=self.name, concurrency=concurrency)
-        async with open_worker(settings, plugins, record, pool_limit=None) as worker:
+        async with self.context.host().worker(concurrency=concurrency) as worker:
             serving = asyncio.create_task(self.take(worker, concurrency))
-            return await serve_until_signalled(worker, serving)
+            return await worker.serve_until_signalled(serving)
 
-    async def take(self, worker: Worker, concurrency: int) -> None:
+    async def take(self, worker: RunWorker, concurrency: int) -> None:
         async with asyncio.TaskGroup() as tasks:
             working: set[asyncio.Task[None]] = set()
             while not worker.draining:
@@ -70,7 +67,7 @@ class Right(Executor):
                     async with asyncio.timeout(LOOK):
                         await worker.until_draining()
 
-    async def run(self, worker: Worker, run_id: str) -> None:
+    async def run(self, worker: RunWorker, run_id: str) -> None:
         try:
             status = await worker.run(run_id)
         except PacelineError:
@@ -90,8 +87,9 @@ class RunsTwice(Right):
         super().__init__(options, context)
         self.claims: dict[str, Claim] = {}
 
-    async def run(self, worker: Worker, run_id: str) -> None:
-        claim = self.claims.get(run_id) or await worker.parts.store.claim(
+    async def run(self, worker: RunWorker, run_id: str) -> None:
+        assert isinstance(worker, Worker)
+        claim = self.claims.get(run_id) or await worker.store.claim(
             run_id, worker.record.worker_id, lease=600.0
         )
         if claim is not None:
@@ -105,7 +103,7 @@ class ForgetsTheEarly(Right):
 
     name = "forgets-the-early"
 
-    async def take(self, worker: Worker, concurrency: int) -> None:
+    async def take(self, worker: RunWorker, concurrency: int) -> None:
         for message in self.folder.iterdir():
             message.unlink()
         await super().take(worker, concurrency)
@@ -116,7 +114,7 @@ class Exceeds(Right):
 
     name = "exceeds"
 
-    async def take(self, worker: Worker, concurrency: int) -> None:
+    async def take(self, worker: RunWorker, concurrency: int) -> None:
         await super().take(worker, concurrency=1000)
 
 
@@ -125,7 +123,7 @@ class DiesOfErrors(Right):
 
     name = "dies-of-errors"
 
-    async def run(self, worker: Worker, run_id: str) -> None:
+    async def run(self, worker: RunWorker, run_id: str) -> None:
         await worker.run(run_id)
 
 
@@ -134,7 +132,7 @@ class KeepsWhatItTook(Right):
 
     name = "keeps-what-it-took"
 
-    async def take(self, worker: Worker, concurrency: int) -> None:
+    async def take(self, worker: RunWorker, concurrency: int) -> None:
         room = asyncio.Semaphore(concurrency)
 
         async def one(run_id: str) -> None:
@@ -157,7 +155,7 @@ class NeverStops(Right):
 
     name = "never-stops"
 
-    async def take(self, worker: Worker, concurrency: int) -> None:
+    async def take(self, worker: RunWorker, concurrency: int) -> None:
         await super().take(worker, concurrency)
         await asyncio.Event().wait()
 

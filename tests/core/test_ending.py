@@ -4,10 +4,11 @@ import asyncio
 from contextlib import suppress
 
 from paceline.tasks import cancel_and_wait
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 
 
-def test_a_task_that_forgets_a_cancellation_is_told_again() -> None:
+@virtual_time
+async def test_a_task_that_forgets_a_cancellation_is_told_again() -> None:
     forgotten = 0
 
     async def forgetful() -> None:
@@ -18,11 +19,8 @@ def test_a_task_that_forgets_a_cancellation_is_told_again() -> None:
             forgotten += 1
         await asyncio.sleep(3600)
 
-    async def scenario() -> None:
-        tasks = [asyncio.create_task(forgetful()), asyncio.create_task(asyncio.sleep(0))]
-        await asyncio.sleep(1)
-        await cancel_and_wait(*tasks)
-        assert tasks[0].cancelled()
-
-    run_virtual(scenario())
+    tasks = [asyncio.create_task(forgetful()), asyncio.create_task(asyncio.sleep(0))]
+    await asyncio.sleep(1)
+    await cancel_and_wait(*tasks)
+    assert tasks[0].cancelled()
     assert forgotten == 3

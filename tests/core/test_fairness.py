@@ -9,7 +9,7 @@ from paceline.contracts.share import EQUAL, Share
 from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.scripted import ScriptedProvider, plain_answer
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
 from paceline_strategies.over_all_workers import GlobalLimit
 
@@ -35,7 +35,7 @@ async def office(stack: AsyncExitStack, quota: Quota) -> list[Rig]:
         for number in range(WORKERS)
     ]
     for one in rigs:
-        serving = asyncio.create_task(one.worker.serve("in-process"))
+        serving = asyncio.create_task(one.worker.serve())
         stack.callback(serving.cancel)
     return rigs
 
@@ -45,26 +45,23 @@ def limit_over(ledger: Ledger, quota: Quota, holder: str) -> GlobalLimit:
     return GlobalLimit(quota, ledger, holder=holder)
 
 
-def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) -> float:
+@virtual_time
+async def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) -> float:
     """How long a run of five concepts takes, submitted a minute after large ones."""
-
-    async def scenario() -> float:
-        async with AsyncExitStack() as stack:
-            rigs = await office(stack, quota)
-            service = rigs[0].service
-            for number, share in enumerate(behind):
-                await service.submit(a_roadmap(300, f"large-{number}"), share=share)
-            await asyncio.sleep(60)
-            since = asyncio.get_running_loop().time()
-            small, _ = await service.submit(a_roadmap(SMALL, "small"))
-            while (await rigs[0].store.run(small.run_id)).status != "completed":  # noqa: ASYNC110
-                await asyncio.sleep(0.25)
-            lasted = asyncio.get_running_loop().time() - since
-            for one in rigs:
-                await one.worker.stop()
-            return lasted
-
-    return run_virtual(scenario())
+    async with AsyncExitStack() as stack:
+        rigs = await office(stack, quota)
+        service = rigs[0].client
+        for number, share in enumerate(behind):
+            await service.submit(a_roadmap(300, f"large-{number}"), share=share)
+        await asyncio.sleep(60)
+        since = asyncio.get_running_loop().time()
+        small, _ = await service.submit(a_roadmap(SMALL, "small"))
+        while (await rigs[0].store.run(small.run_id)).status != "completed":  # noqa: ASYNC110
+            await asyncio.sleep(0.25)
+        lasted = asyncio.get_running_loop().time() - since
+        for one in rigs:
+            await one.worker.stop()
+        return lasted
 
 
 def test_a_small_run_behind_ten_large_ones_takes_as_long_as_with_its_share_alone() -> None:

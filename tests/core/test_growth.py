@@ -9,10 +9,10 @@ from paceline.contracts.records import Artifact, Claim, ConceptState
 from paceline.errors import ProviderUnusable
 from paceline.runtime.gc_frozen import LARGE, gc_frozen
 from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
-from paceline.runtime.save_backlog import UNSAVED
+from paceline.runtime.save_backlog import MAX_UNSAVED
 from paceline.settings.model import RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
 
 from tests.core.rig import Rig, a_roadmap, rig
@@ -52,13 +52,11 @@ def steady() -> ScriptedProvider:
 
 
 @pytest.mark.parametrize("concepts", [100, 1000, pytest.param(20_000, marks=pytest.mark.soak)])
-def test_only_concepts_in_a_call_and_those_next_in_line_are_begun(concepts: int) -> None:
-    async def scenario() -> None:
-        async with rig(steady(), settings=call_limited()) as it:
-            assert await most_begun(it, concepts, every=0.5) == LIMIT + WAITING_FOR_FIRST_CALL
-            assert it.provider.peak == LIMIT
-
-    run_virtual(scenario())
+@virtual_time
+async def test_only_concepts_in_a_call_and_those_next_in_line_are_begun(concepts: int) -> None:
+    async with rig(steady(), settings=call_limited()) as it:
+        assert await most_begun(it, concepts, every=0.5) == LIMIT + WAITING_FOR_FIRST_CALL
+        assert it.provider.peak == LIMIT
 
 
 class SlowStore(MemoryStore):
@@ -74,35 +72,31 @@ class SlowStore(MemoryStore):
             await super().save(claim, artifact, concept=concept)
 
 
-def test_a_store_slower_than_the_provider_holds_up_new_concepts() -> None:
-    async def scenario() -> None:
-        provider = ScriptedProvider(lambda request, _: (0.01, plain_answer(request.step)))
-        async with rig(provider, settings=call_limited(), store=SlowStore()) as it:
-            most = await most_begun(it, 2 * UNSAVED, every=1.0)
-            assert UNSAVED <= most <= UNSAVED + LIMIT + WAITING_FOR_FIRST_CALL
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_store_slower_than_the_provider_holds_up_new_concepts() -> None:
+    provider = ScriptedProvider(lambda request, _: (0.01, plain_answer(request.step)))
+    async with rig(provider, settings=call_limited(), store=SlowStore()) as it:
+        most = await most_begun(it, 2 * MAX_UNSAVED, every=1.0)
+        assert MAX_UNSAVED <= most <= MAX_UNSAVED + LIMIT + WAITING_FOR_FIRST_CALL
 
 
-def test_a_concept_leaves_nothing_for_the_garbage_collector() -> None:
+@virtual_time
+async def test_a_concept_leaves_nothing_for_the_garbage_collector() -> None:
     """Cycles would lie about until a collection, and the larger the heap the rarer they are."""
-
-    async def scenario() -> None:
-        async with rig(steady(), settings=call_limited()) as it:
-            await it.generate(a_roadmap(10, "warm"))
-            gc.collect()
-            gc.disable()
-            try:
-                await it.generate(a_roadmap(200))
-                assert gc.collect() < 200
-            finally:
-                gc.enable()
-
-    run_virtual(scenario())
+    async with rig(steady(), settings=call_limited()) as it:
+        await it.generate(a_roadmap(10, "warm"))
+        gc.collect()
+        gc.disable()
+        try:
+            await it.generate(a_roadmap(200))
+            assert gc.collect() < 200
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize(("concepts", "left_out"), [(LARGE - 1, False), (LARGE, True)])
-def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_on(
+@virtual_time
+async def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_on(
     concepts: int, left_out: bool
 ) -> None:
     seen: list[bool] = []
@@ -111,11 +105,8 @@ def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_o
         seen.append(gc.get_freeze_count() > 0)
         return 1.0, ProviderUnusable("enough")
 
-    async def scenario() -> None:
-        async with rig(ScriptedProvider(script), settings=call_limited()) as it:
-            assert (await it.generate(a_roadmap(concepts))).status == "failed"
-
-    run_virtual(scenario())
+    async with rig(ScriptedProvider(script), settings=call_limited()) as it:
+        assert (await it.generate(a_roadmap(concepts))).status == "failed"
     assert set(seen) == {left_out}
     assert gc.get_freeze_count() == 0
 

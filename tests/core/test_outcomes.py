@@ -10,7 +10,7 @@ from paceline.contracts.work import RateLimited as WasRefused
 from paceline.errors import Refused, Transient, Unreachable
 from paceline.settings.model import ProviderSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import run_virtual, virtual_time
 
 from tests.core.rig import a_roadmap, rig
 
@@ -33,19 +33,16 @@ class Notes(Strategy):
         return Permit(lambda outcome: self.told.append((work, outcome)))
 
 
-def outcomes(first: Reply) -> tuple[Work, Outcome, CompletionRequest]:
+@virtual_time
+async def outcomes(first: Reply) -> tuple[Work, Outcome, CompletionRequest]:
     """What the first call's strategy is told, when the provider replies so to it."""
-
-    async def scenario() -> tuple[Work, Outcome, CompletionRequest]:
-        notes = Notes()
-        provider = ScriptedProvider(
-            lambda request, n: first if n == 1 else (1.0, plain_answer(request.step))
-        )
-        async with rig(provider, strategies=[("notes", notes)]) as it:
-            assert (await it.generate(a_roadmap(1))).status == "completed"
-        return (*notes.told[0], provider.requests[0])
-
-    return run_virtual(scenario())
+    notes = Notes()
+    provider = ScriptedProvider(
+        lambda request, n: first if n == 1 else (1.0, plain_answer(request.step))
+    )
+    async with rig(provider, strategies=[("notes", notes)]) as it:
+        assert (await it.generate(a_roadmap(1))).status == "completed"
+    return (*notes.told[0], provider.requests[0])
 
 
 def test_a_call_that_ends_well_tells_what_the_provider_counted() -> None:
@@ -88,26 +85,22 @@ def test_where_the_strategy_holds_back_everybody_the_call_does_not_pause_as_well
     assert run_virtual(gaps(holds=False)) >= 20
 
 
-def test_refusals_end_with_patience_also_where_the_strategy_holds() -> None:
-    async def scenario() -> None:
-        patient = Settings(strategy=["unbounded"], provider=ProviderSettings(patience=100.0))
-        provider = ScriptedProvider(lambda *_: (0.0, Refused("full", 30.0)))
-        strategies = [("notes", Notes(holds=True))]
-        async with rig(provider, settings=patient, strategies=strategies) as it:
-            run = await it.generate(a_roadmap(1))
-            [state] = await it.store.concepts(run.run_id)
-            assert "longer than provider.patience" in (state.reason or "")
-            assert len(provider.requests) == 4
-
-    run_virtual(scenario())
+@virtual_time
+async def test_refusals_end_with_patience_also_where_the_strategy_holds() -> None:
+    patient = Settings(strategy=["unbounded"], provider=ProviderSettings(patience=100.0))
+    provider = ScriptedProvider(lambda *_: (0.0, Refused("full", 30.0)))
+    strategies = [("notes", Notes(holds=True))]
+    async with rig(provider, settings=patient, strategies=strategies) as it:
+        run = await it.generate(a_roadmap(1))
+        [state] = await it.store.concepts(run.run_id)
+        assert "longer than provider.patience" in (state.reason or "")
+        assert len(provider.requests) == 4
 
 
-def test_a_call_tells_whose_it_is() -> None:
-    async def scenario() -> None:
-        notes = Notes()
-        async with rig(strategies=[("notes", notes)]) as it:
-            run, _ = await it.service.submit(a_roadmap(1), share=Share("acme", 2.0))
-            await it.worker.run(run.run_id)
-        assert {(work.tenant, work.weight) for work, _ in notes.told} == {("acme", 2.0)}
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_call_tells_whose_it_is() -> None:
+    notes = Notes()
+    async with rig(strategies=[("notes", notes)]) as it:
+        run, _ = await it.client.submit(a_roadmap(1), share=Share("acme", 2.0))
+        await it.worker.run(run.run_id)
+    assert {(work.tenant, work.weight) for work, _ in notes.told} == {("acme", 2.0)}

@@ -12,7 +12,7 @@ from paceline.contracts.records import Artifact, Beat, Claim, ConceptState, Figu
 from paceline.errors import PartUnavailable, Unreachable
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
 
 from tests.core.rig import a_roadmap, rig
@@ -83,21 +83,18 @@ class Brokerless(Executor):
         raise PartUnavailable("the broker is away")
 
 
-def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, float, int]:
+@virtual_time
+async def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, float, int]:
     """Serve one run of three concepts to its end: status, reason, seconds, calls."""
-
-    async def scenario() -> tuple[str, str | None, float, int]:
-        async with rig(ScriptedProvider(steady), store=store, beating=True, **given) as it:
-            run, _ = await it.service.submit(a_roadmap(3))
-            serving = asyncio.create_task(it.worker.serve("in-process"))
-            await it.events(run.run_id)  # the last comes when it is over
-            now = await store.run(run.run_id)
-            seconds = asyncio.get_running_loop().time()
-            await it.worker.stop()
-            await serving
-            return now.status, now.reason, seconds, len(it.provider.requests)
-
-    return run_virtual(scenario())
+    async with rig(ScriptedProvider(steady), store=store, **given) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        serving = asyncio.create_task(it.worker.serve())
+        await it.events(run.run_id)  # the last comes when it is over
+        now = await store.run(run.run_id)
+        seconds = asyncio.get_running_loop().time()
+        await it.worker.stop()
+        await serving
+        return now.status, now.reason, seconds, len(it.provider.requests)
 
 
 def test_a_fault_while_a_run_is_loaded_hands_it_back_before_its_lease_ends() -> None:
@@ -122,7 +119,8 @@ def test_a_part_that_returns_is_waited_for() -> None:
     assert calls <= 9 + 3
 
 
-def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_is_over(
+@virtual_time
+async def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_is_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="paceline")
@@ -130,99 +128,90 @@ def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_is_ove
     def told() -> list[str]:
         return [one.getMessage() for one in caplog.records if "the disk is full;" in one.message]
 
-    async def scenario() -> None:
-        store = Faulty()
-        async with rig(ScriptedProvider(steady), store=store, beating=True) as it:
-            run, _ = await it.service.submit(a_roadmap(3))
-            serving = asyncio.create_task(it.worker.serve("in-process"))
-            await asyncio.sleep(CALL / 2)
-            store.full = True
-            await asyncio.sleep(2.0)
-            assert told() == ["the disk is full; it is tried again, and runs wait"]
-            await asyncio.sleep(600.0)
-            assert len(told()) == 1
-            assert not [one for one in caplog.messages if one.startswith("it is over")]
-            store.full = False
-            await it.events(run.run_id)
-            assert (await store.run(run.run_id)).status == "completed"
-            assert len(told()) == 1
-            assert caplog.messages.count("it is over: the disk is full") == 1
-            await it.worker.stop()
-            await serving
-
-    run_virtual(scenario())
+    store = Faulty()
+    async with rig(ScriptedProvider(steady), store=store) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        serving = asyncio.create_task(it.worker.serve())
+        await asyncio.sleep(CALL / 2)
+        store.full = True
+        await asyncio.sleep(2.0)
+        assert told() == ["the disk is full; it is tried again, and runs wait"]
+        await asyncio.sleep(600.0)
+        assert len(told()) == 1
+        assert not [one for one in caplog.messages if one.startswith("it is over")]
+        store.full = False
+        await it.events(run.run_id)
+        assert (await store.run(run.run_id)).status == "completed"
+        assert len(told()) == 1
+        assert caplog.messages.count("it is over: the disk is full") == 1
+        await it.worker.stop()
+        await serving
 
 
-def test_a_run_whose_queue_is_away_waits_in_the_store(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        async with rig(ScriptedProvider(steady)) as it:
-            run, _ = await it.service.submit(a_roadmap(3))
-            working = asyncio.create_task(it.worker.run(run.run_id))
-            await asyncio.sleep(CALL / 2)
-            it.worker.parts = replace(it.worker.parts, executor=Brokerless())
-            await it.worker.stop()
-            assert await working == "queued"
-            assert (await it.store.run(run.run_id)).status == "queued"
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_run_whose_queue_is_away_waits_in_the_store(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with rig(ScriptedProvider(steady)) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        working = asyncio.create_task(it.worker.run(run.run_id))
+        await asyncio.sleep(CALL / 2)
+        it.worker.parts = replace(it.worker.parts, executor=Brokerless())
+        await it.worker.stop()
+        assert await working == "queued"
+        assert (await it.store.run(run.run_id)).status == "queued"
     [told] = [one for one in caplog.messages if "the broker is away" in one]
     assert "waits in the store" in told
 
 
-def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> None:
-    async def scenario() -> None:
-        store = Faulty(slow_claims=1.0)
-        async with rig(ScriptedProvider(steady), store=store) as it:
-            run, _ = await it.service.submit(a_roadmap(3))
-            taking = asyncio.create_task(it.worker.run(run.run_id))
-            await asyncio.sleep(0.5)
-            taking.cancel()
-            await asyncio.wait({taking})
-            assert taking.cancelled()
-            assert (await store.run(run.run_id)).status == "queued"
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> None:
+    store = Faulty(slow_claims=1.0)
+    async with rig(ScriptedProvider(steady), store=store) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        taking = asyncio.create_task(it.worker.run(run.run_id))
+        await asyncio.sleep(0.5)
+        taking.cancel()
+        await asyncio.wait({taking})
+        assert taking.cancelled()
+        assert (await store.run(run.run_id)).status == "queued"
 
 
-def test_a_worker_told_to_drain_while_it_claims_begins_nothing() -> None:
-    async def scenario() -> None:
-        store = Faulty(slow_claims=1.0)
-        async with rig(ScriptedProvider(steady), store=store) as it:
-            run, _ = await it.service.submit(a_roadmap(3))
-            serving = asyncio.create_task(it.worker.serve("in-process"))
-            await asyncio.sleep(0.5)
-            await it.worker.drain(grace=5.0)
-            await serving
-            assert (await store.run(run.run_id)).status == "queued"
-            assert it.provider.requests == []
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_worker_told_to_drain_while_it_claims_begins_nothing() -> None:
+    store = Faulty(slow_claims=1.0)
+    async with rig(ScriptedProvider(steady), store=store) as it:
+        run, _ = await it.client.submit(a_roadmap(3))
+        serving = asyncio.create_task(it.worker.serve())
+        await asyncio.sleep(0.5)
+        await it.worker.drain(grace=5.0)
+        await serving
+        assert (await store.run(run.run_id)).status == "queued"
+        assert it.provider.requests == []
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(1, "completed"), (60, "failed")])
-def test_a_provider_that_is_down_is_waited_for_as_long_as_its_patience(
+@virtual_time
+async def test_a_provider_that_is_down_is_waited_for_as_long_as_its_patience(
     minutes: int, status: str
 ) -> None:
-    async def scenario() -> None:
-        def down(request: CompletionRequest, ordinal: int) -> Reply:
-            if asyncio.get_running_loop().time() < minutes * 60:
-                return 0.0, Unreachable("the provider cannot be reached")
-            return steady(request, ordinal)
+    def down(request: CompletionRequest, ordinal: int) -> Reply:
+        if asyncio.get_running_loop().time() < minutes * 60:
+            return 0.0, Unreachable("the provider cannot be reached")
+        return steady(request, ordinal)
 
-        chosen = Settings(
-            provider=ProviderSettings(patience=600.0, max_backoff=20.0),
-            run=RunSettings(deadline=86_400.0),
-        )
-        async with rig(ScriptedProvider(down), settings=chosen) as it:
-            run = await it.generate(a_roadmap(60))
-            assert run.status == status
-            if status == "failed":
-                # All share the outage: sixty concepts do not wait one after the other.
-                assert asyncio.get_running_loop().time() < 600 + 60
-                [state, *_] = await it.store.concepts(run.run_id)
-                assert "the provider cannot be reached" in (state.reason or "")
-            # Jittered and bounded: each of the five at work asks a few times a minute.
-            asked = len(it.provider.requests) - 180 * (status == "completed")
-            assert asked < 5 * 12 * 10 + 60
-
-    run_virtual(scenario())
+    chosen = Settings(
+        provider=ProviderSettings(patience=600.0, max_backoff=20.0),
+        run=RunSettings(deadline=86_400.0),
+    )
+    async with rig(ScriptedProvider(down), settings=chosen) as it:
+        run = await it.generate(a_roadmap(60))
+        assert run.status == status
+        if status == "failed":
+            # All share the outage: sixty concepts do not wait one after the other.
+            assert asyncio.get_running_loop().time() < 600 + 60
+            [state, *_] = await it.store.concepts(run.run_id)
+            assert "the provider cannot be reached" in (state.reason or "")
+        # Jittered and bounded: each of the five at work asks a few times a minute.
+        asked = len(it.provider.requests) - 180 * (status == "completed")
+        assert asked < 5 * 12 * 10 + 60

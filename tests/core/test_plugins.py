@@ -98,4 +98,4 @@ def test_a_context_without_a_worker_has_no_ledger() -> None:
     from paceline.settings.model import Settings
 
     with pytest.raises(PluginError):
-        Context(settings=Settings(), plugins=Plugins()).ledger()
+        Context(settings=Settings()).ledger()

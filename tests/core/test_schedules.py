@@ -130,14 +130,12 @@ def losses_cost_what_was_in_flight(seed: int) -> None:
         seats = [Seat(shared), Seat(shared)]
         async with AsyncExitStack() as stack:
             workers = [
-                await stack.enter_async_context(
-                    rig(provider, store=seat, settings=chosen, beating=True)
-                )
+                await stack.enter_async_context(rig(provider, store=seat, settings=chosen))
                 for seat in seats
             ]
-            serving = [asyncio.create_task(one.worker.serve("in-process")) for one in workers]
+            serving = [asyncio.create_task(one.worker.serve()) for one in workers]
             runs = [
-                (await workers[0].service.submit(a_roadmap(CONCEPTS, f"r{n}")))[0]
+                (await workers[0].client.submit(a_roadmap(CONCEPTS, f"r{n}")))[0]
                 for n in range(RUNS)
             ]
             losses = chance.randrange(1, 6)

@@ -3,37 +3,32 @@
 import asyncio
 
 from paceline.testing.contracts.event_bus import event, hear, numbers
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.bus import MemoryBus
 
 
-def test_runs_that_are_silent_for_long_are_forgotten() -> None:
+@virtual_time
+async def test_runs_that_are_silent_for_long_are_forgotten() -> None:
     now = 1_000_000.0
 
-    async def scenario() -> None:
-        nonlocal now
-        bus = MemoryBus(keep=60.0, clock=lambda: now)
-        await bus.publish([event(0, run="old")])
-        now += 50
-        await bus.publish([event(0, run="young")])
-        position = (await hear(bus, 1, run="old"))[0].position
-        now += 20
-        await bus.publish([event(1, run="young")])
-        assert numbers(await hear(bus, 1, position, run="old")) == [-1]
-        assert numbers(await hear(bus, 2, run="young")) == [0, 1]
-
-    run_virtual(scenario())
+    bus = MemoryBus(keep=60.0, clock=lambda: now)
+    await bus.publish([event(0, run="old")])
+    now += 50
+    await bus.publish([event(0, run="young")])
+    position = (await hear(bus, 1, run="old"))[0].position
+    now += 20
+    await bus.publish([event(1, run="young")])
+    assert numbers(await hear(bus, 1, position, run="old")) == [-1]
+    assert numbers(await hear(bus, 2, run="young")) == [0, 1]
 
 
-def test_a_subscriber_that_is_gone_leaves_nothing_behind() -> None:
-    async def scenario() -> None:
-        bus = MemoryBus()
-        tasks = [asyncio.create_task(hear(bus, 1)) for _ in range(5)]
-        await asyncio.sleep(0)
-        assert len(bus._waiting["r"]) == 5
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        assert not bus._waiting
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_subscriber_that_is_gone_leaves_nothing_behind() -> None:
+    bus = MemoryBus()
+    tasks = [asyncio.create_task(hear(bus, 1)) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert len(bus._waiting["r"]) == 5
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert not bus._waiting

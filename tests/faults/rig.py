@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paceline import App
 from paceline.client.client import Client
 from paceline.contracts.records import ENDED, Run
-from paceline.plugins.registry import Plugins
-from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
 from paceline.runtime.worker import Worker
-from paceline.settings.load import load_settings
 from paceline_adapters.simulator.figures import Figures
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import SimulatorServer, running
@@ -38,12 +36,12 @@ class Working:
     Attributes:
         worker: the worker.
         llm: the LLM, in this process.
-        service: how runs are submitted.
+        client: submits runs.
     """
 
     worker: Worker
     llm: SimulatorServer
-    service: Client
+    client: Client
 
     @property
     def paid(self) -> Figures:
@@ -52,7 +50,7 @@ class Working:
 
     async def submit(self, concepts: int) -> str:
         """Submit a roadmap of so many concepts; the id of its run."""
-        run, _ = await self.service.submit(a_roadmap(concepts))
+        run, _ = await self.client.submit(a_roadmap(concepts))
         return run.run_id
 
     async def asked(self, calls: int) -> None:
@@ -67,7 +65,7 @@ class Working:
         """Wait until a run has ended."""
 
         async def over() -> Run | None:
-            run = await self.service.store.run(run_id)
+            run = await self.client.store.run(run_id)
             return run if run.status in ENDED else None
 
         run = await eventually_async(over, PATIENCE)
@@ -90,21 +88,15 @@ async def working(
         way: turns the LLM's URL into the one that is used.
     """
     async with running(SimulatorOptions.model_validate({"speed": 200.0, **(llm or {})})) as server:
-        plugins = Plugins()
         given = {
             "PACELINE_PROVIDER__BASE_URL": way(server.base_url),
             "PACELINE_PROVIDER__API_KEY": "sk-test",
             **environ,
         }
-        settings = load_settings(plugins, environ=given).settings
-        records = worker_records(settings, executor="in-process", concurrency=8)
-        limit, _ = await reserve_connections(settings, plugins, records)
-        async with open_worker(settings, plugins, records[0], pool_limit=limit) as worker:
-            serving = asyncio.create_task(worker.serve("in-process"))
+        async with App.load(environ=given).worker() as worker:
+            serving = asyncio.create_task(worker.serve())
             try:
-                yield Working(
-                    worker, server, Client(settings, worker.parts.store, worker.parts.executor)
-                )
+                yield Working(worker, server, Client(worker.parts))
             finally:
                 await worker.stop()
                 await serving

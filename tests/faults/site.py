@@ -14,11 +14,7 @@ from typing import Any
 
 import pytest
 import redis
-from paceline import Event, Roadmap
-from paceline.client.client import Client
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import open_executor, open_store
-from paceline.settings.load import load_settings
+from paceline import App, Event, Roadmap
 from paceline.testing.servers import Postgres, Valkey
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
@@ -90,16 +86,10 @@ class Site:
         """Submit roadmaps, each message ``times`` times; ids of their runs."""
 
         async def go() -> list[str]:
-            plugins = Plugins()
-            settings = load_settings(plugins, environ=self.home.environment).settings
-            async with (
-                open_store(settings, plugins) as store,
-                open_executor(settings, plugins) as executor,
-            ):
-                service = Client(settings, store, executor)
-                runs = [(await service.submit(one, new=new))[0] for one in roadmaps]
+            async with App.load(environ=self.home.environment).client() as client:
+                runs = [(await client.submit(one, new=new))[0] for one in roadmaps]
                 for run in runs * (times - 1):
-                    await executor.submit(run.run_id)
+                    await client.executor.submit(run.run_id)
                 return [run.run_id for run in runs]
 
         return asyncio.run(go())

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from paceline.testing.proxy import Proxy
 from paceline.testing.servers import Postgres
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
@@ -117,72 +118,66 @@ def through(place: Place) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_an_outage_shorter_than_the_lease_loses_no_answer_that_was_paid(
+@real_time(limit=None)
+async def test_an_outage_shorter_than_the_lease_loses_no_answer_that_was_paid(
     name: str, place: Place
 ) -> None:
     harm, heal = FAULTS[name]
 
-    async def scenario() -> None:
-        async with saving(through(place)) as it:
-            run_id = await it.submit(CONCEPTS)
-            await it.asked(3)
-            await harm(place)
-            await it.at_rest()  # each concept has an answer that cannot be saved
-            await heal(place)
-            run = await it.ended(run_id)
-            assert (run.status, run.fence) == ("completed", 1), run.reason
-            assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)
-
-    asyncio.run(scenario())
+    async with saving(through(place)) as it:
+        run_id = await it.submit(CONCEPTS)
+        await it.asked(3)
+        await harm(place)
+        await it.at_rest()  # each concept has an answer that cannot be saved
+        await heal(place)
+        run = await it.ended(run_id)
+        assert (run.status, run.fence) == ("completed", 1), run.reason
+        assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)
 
 
-def test_a_slow_database_is_only_slow(place: Place) -> None:
-    async def scenario() -> None:
-        async with saving(through(place)) as it:
-            place.proxy.delay(0.02)
-            run = await it.ended(await it.submit(CONCEPTS))
-            assert (run.status, run.fence) == ("completed", 1)
-            assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)
-
-    asyncio.run(scenario())
+@real_time(limit=None)
+async def test_a_slow_database_is_only_slow(place: Place) -> None:
+    async with saving(through(place)) as it:
+        place.proxy.delay(0.02)
+        run = await it.ended(await it.submit(CONCEPTS))
+        assert (run.status, run.fence) == ("completed", 1)
+        assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)
 
 
-def test_a_hundred_and_eighty_concepts_share_a_pool_of_two(
+@real_time(limit=None)
+async def test_a_hundred_and_eighty_concepts_share_a_pool_of_two(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario() -> None:
-        more = through(place) | {
-            "PACELINE_STORE__POOL_SIZE": "2",
-            # Far longer than the work takes: any wait in vain would be seen.
-            "PACELINE_STORE__POOL_TIMEOUT": "5",
-        }
-        async with saving(more, speed=8.0) as it:  # all are out long before the first ends
-            run = await it.ended(await it.submit(180))
-            assert (run.status, run.completed, run.fence) == ("completed", 180, 1)
-            assert it.paid.in_flight_peak == 180
-            pool = it.worker.parts.store.pool()
-            assert (pool.limit, pool.peak <= 2) == (2, True)
-            assert it.paid.paid_again == 0
-
-    asyncio.run(scenario())
+    more = through(place) | {
+        "PACELINE_STORE__POOL_SIZE": "2",
+        # Far longer than the work takes: any wait in vain would be seen.
+        "PACELINE_STORE__POOL_TIMEOUT": "5",
+    }
+    async with saving(more, speed=8.0) as it:  # all are out long before the first ends
+        run = await it.ended(await it.submit(180))
+        assert (run.status, run.completed, run.fence) == ("completed", 180, 1)
+        assert it.paid.in_flight_peak == 180
+        pool = it.worker.parts.store.pool()
+        assert (pool.limit, pool.peak <= 2) == (2, True)
+        assert it.paid.paid_again == 0
     timeouts = [one for one in caplog.messages if "stayed in use" in one]
     assert timeouts == []
 
 
-def test_an_sqlite_file_that_another_process_keeps_locked_is_waited_for(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with saving(sqlite(tmp_path)) as it:
-            run_id = await it.submit(CONCEPTS)
-            await it.asked(3)
-            other = sqlite3.connect(
-                tmp_path / "paceline.db", isolation_level=None, check_same_thread=False
-            )
-            await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
-            await it.at_rest()
-            other.execute("ROLLBACK")
-            other.close()
-            run = await it.ended(run_id)
-            assert (run.status, run.fence) == ("completed", 1)
-            assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)
-
-    asyncio.run(scenario())
+@real_time(limit=None)
+async def test_an_sqlite_file_that_another_process_keeps_locked_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    async with saving(sqlite(tmp_path)) as it:
+        run_id = await it.submit(CONCEPTS)
+        await it.asked(3)
+        other = sqlite3.connect(
+            tmp_path / "paceline.db", isolation_level=None, check_same_thread=False
+        )
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
+        await it.at_rest()
+        other.execute("ROLLBACK")
+        other.close()
+        run = await it.ended(run_id)
+        assert (run.status, run.fence) == ("completed", 1)
+        assert (it.paid.paid, it.paid.paid_again) == (3 * CONCEPTS, 0)

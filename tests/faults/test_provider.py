@@ -1,6 +1,5 @@
 """A provider that is down, refuses, cuts and drips: calls wait, and are paid once."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from paceline.testing.proxy import Proxy
+from paceline.testing.virtual_time import real_time
 
 from tests.eventually import eventually_async
 from tests.faults.rig import IMPATIENT, PATIENCE, Working, sqlite, working
@@ -33,78 +33,68 @@ async def behind_a_proxy(
             proxy.stop()
 
 
-def test_a_provider_that_is_down_for_a_while_costs_time_only(
+@real_time(limit=None)
+async def test_a_provider_that_is_down_for_a_while_costs_time_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario() -> None:
-        # One attempt, and yet no concept fails: an attempt that never arrives is none.
-        more = {"PACELINE_PROVIDER__ATTEMPTS": "1"}
-        async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
-            proxy.refuse()
-            run_id = await it.submit(6)
-            await eventually_async(lambda: "it is asked again" in caplog.text, PATIENCE)
-            proxy.heal()
-            run = await it.ended(run_id)
-            assert (run.status, run.fence) == ("completed", 1)
-            assert (it.paid.paid, it.paid.paid_again) == (18, 0)
-        assert caplog.text.count("it is asked again") == 1, "one line for one outage"
-
-    asyncio.run(scenario())
+    # One attempt, and yet no concept fails: an attempt that never arrives is none.
+    more = {"PACELINE_PROVIDER__ATTEMPTS": "1"}
+    async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
+        proxy.refuse()
+        run_id = await it.submit(6)
+        await eventually_async(lambda: "it is asked again" in caplog.text, PATIENCE)
+        proxy.heal()
+        run = await it.ended(run_id)
+        assert (run.status, run.fence) == ("completed", 1)
+        assert (it.paid.paid, it.paid.paid_again) == (18, 0)
+    assert caplog.text.count("it is asked again") == 1, "one line for one outage"
 
 
-def test_a_storm_of_refusals_is_waited_out(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        more = {"PACELINE_STRATEGY": "unbounded"}
-        async with behind_a_proxy(tmp_path, more=more, max_concurrency=2) as (it, _):
-            run = await it.ended(await it.submit(12))
-            assert (run.status, run.failed) == ("completed", 0)
-            assert it.paid.refused > 12
-            assert (it.paid.paid, it.paid.paid_again) == (36, 0)
-
-    asyncio.run(scenario())
+@real_time(limit=None)
+async def test_a_storm_of_refusals_is_waited_out(tmp_path: Path) -> None:
+    more = {"PACELINE_STRATEGY": "unbounded"}
+    async with behind_a_proxy(tmp_path, more=more, max_concurrency=2) as (it, _):
+        run = await it.ended(await it.submit(12))
+        assert (run.status, run.failed) == ("completed", 0)
+        assert it.paid.refused > 12
+        assert (it.paid.paid, it.paid.paid_again) == (36, 0)
 
 
-def test_answers_that_are_cut_are_asked_for_again_and_no_more_of_them(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with behind_a_proxy(tmp_path) as (it, proxy):
-            run_id = await it.submit(6)
-            await it.asked(2)
-            proxy.cut_answers(after=300)
-            cut = proxy.cuts
-            await eventually_async(lambda: proxy.cuts >= cut + 5, PATIENCE)
-            proxy.heal()
-            run = await it.ended(run_id)
-            assert (run.status, run.failed) == ("completed", 0)
-            assert it.paid.paid_again <= proxy.cuts
-
-    asyncio.run(scenario())
+@real_time(limit=None)
+async def test_answers_that_are_cut_are_asked_for_again_and_no_more_of_them(tmp_path: Path) -> None:
+    async with behind_a_proxy(tmp_path) as (it, proxy):
+        run_id = await it.submit(6)
+        await it.asked(2)
+        proxy.cut_answers(after=300)
+        cut = proxy.cuts
+        await eventually_async(lambda: proxy.cuts >= cut + 5, PATIENCE)
+        proxy.heal()
+        run = await it.ended(run_id)
+        assert (run.status, run.failed) == ("completed", 0)
+        assert it.paid.paid_again <= proxy.cuts
 
 
-def test_answers_that_drip_are_given_up_in_time_and_asked_for_again(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        more = {"PACELINE_PROVIDER__TIMEOUT": "0.5"}
-        async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
-            run_id = await it.submit(4)
-            await it.asked(2)
-            proxy.throttle(100)
-            before = it.paid.requests
-            await eventually_async(lambda: it.paid.requests >= before + 6, PATIENCE)
-            proxy.heal()
-            run = await it.ended(run_id)
-            assert (run.status, run.failed) == ("completed", 0)
-
-    asyncio.run(scenario())
+@real_time(limit=None)
+async def test_answers_that_drip_are_given_up_in_time_and_asked_for_again(tmp_path: Path) -> None:
+    more = {"PACELINE_PROVIDER__TIMEOUT": "0.5"}
+    async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
+        run_id = await it.submit(4)
+        await it.asked(2)
+        proxy.throttle(100)
+        before = it.paid.requests
+        await eventually_async(lambda: it.paid.requests >= before + 6, PATIENCE)
+        proxy.heal()
+        run = await it.ended(run_id)
+        assert (run.status, run.failed) == ("completed", 0)
 
 
-def test_a_provider_that_never_returns_fails_the_run_with_the_reason(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        more = {"PACELINE_PROVIDER__PATIENCE": "1"}
-        async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
-            proxy.refuse()
-            run_id = await it.submit(12)
-            run = await it.ended(run_id)
-            assert (run.status, run.reason) == ("failed", "12 of 12 concepts failed")
-            states = await it.service.store.concepts(run_id)
-            assert all("cannot be reached" in (state.reason or "") for state in states)
-
-    asyncio.run(scenario())
+@real_time(limit=None)
+async def test_a_provider_that_never_returns_fails_the_run_with_the_reason(tmp_path: Path) -> None:
+    more = {"PACELINE_PROVIDER__PATIENCE": "1"}
+    async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
+        proxy.refuse()
+        run_id = await it.submit(12)
+        run = await it.ended(run_id)
+        assert (run.status, run.reason) == ("failed", "12 of 12 concepts failed")
+        states = await it.client.store.concepts(run_id)
+        assert all("cannot be reached" in (state.reason or "") for state in states)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from paceline.testing.proxy import Proxy
 from paceline.testing.servers import Valkey
+from paceline.testing.virtual_time import real_time
 
 from tests.eventually import eventually_async
 from tests.faults.rig import PATIENCE, Working, sqlite, working
@@ -64,12 +65,14 @@ _LESS_TELLING = ("slow", "cut")
     "name",
     [pytest.param(it, marks=[pytest.mark.soak] * (it in _LESS_TELLING)) for it in FAULTS],
 )
-def test_a_run_goes_on_when_redis_returns_and_never_passes_its_limit(
+@real_time(limit=None)
+async def test_a_run_goes_on_when_redis_returns_and_never_passes_its_limit(
     name: str, own_valkey: Valkey, tmp_path: Path
 ) -> None:
     harm, heal = FAULTS[name]
 
-    async def scenario(proxy: Proxy) -> None:
+    with Proxy.to(own_valkey.url) as proxy:
+        own_valkey.command("FLUSHALL")
         async with sharing(tmp_path, proxy.through(own_valkey.url)) as it:
             run_id = await it.submit(CONCEPTS)
             await it.asked(4)
@@ -85,18 +88,14 @@ def test_a_run_goes_on_when_redis_returns_and_never_passes_its_limit(
             assert it.paid.in_flight_peak <= LIMIT
             await eventually_async(lambda: not it.worker.parts.gauges.calls, PATIENCE)
 
-    with Proxy.to(own_valkey.url) as proxy:
-        own_valkey.command("FLUSHALL")
-        asyncio.run(scenario(proxy))
 
-
-def test_permits_of_a_run_are_back_when_it_has_ended(own_valkey: Valkey, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with sharing(tmp_path, own_valkey.url) as it:
-            await it.ended(await it.submit(2))
-            # The counts of leases by holder, as any tool reads them.
-            keys = "return #redis.call('KEYS', '*:leases')"
-            assert own_valkey.command("EVAL", keys, "0") == "0"
-
+@real_time(limit=None)
+async def test_permits_of_a_run_are_back_when_it_has_ended(
+    own_valkey: Valkey, tmp_path: Path
+) -> None:
     own_valkey.command("FLUSHALL")
-    asyncio.run(scenario())
+    async with sharing(tmp_path, own_valkey.url) as it:
+        await it.ended(await it.submit(2))
+        # The counts of leases by holder, as any tool reads them.
+        keys = "return #redis.call('KEYS', '*:leases')"
+        assert own_valkey.command("EVAL", keys, "0") == "0"

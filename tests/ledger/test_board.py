@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from paceline.admission.shared_counters import InProcessBoard
 from paceline.contracts.ledger import Board
 from paceline.testing.servers import Valkey
+from paceline.testing.virtual_time import real_time
 
 from tests.ledger.places import redis_ledger, redis_ledgers
 
@@ -48,35 +49,31 @@ def test_redis_and_the_board_of_a_process_say_the_same(redis_url: str) -> None:
     same()
 
 
-def test_of_many_who_conclude_at_once_one_does(redis_url: str) -> None:
-    async def scenario() -> None:
-        async with redis_ledgers(redis_url, 4) as ledgers:
-            for serial in range(5):
-                boards = [await one.note("at once", {"calls": 1.0}) for one in ledgers]
-                assert {board.serial for board in boards} == {serial}
-                written = await asyncio.gather(
-                    *(
-                        one.conclude("at once", serial=serial, state=f"{serial} {number}")
-                        for number, one in enumerate(ledgers)
-                    )
+@real_time
+async def test_of_many_who_conclude_at_once_one_does(redis_url: str) -> None:
+    async with redis_ledgers(redis_url, 4) as ledgers:
+        for serial in range(5):
+            boards = [await one.note("at once", {"calls": 1.0}) for one in ledgers]
+            assert {board.serial for board in boards} == {serial}
+            written = await asyncio.gather(
+                *(
+                    one.conclude("at once", serial=serial, state=f"{serial} {number}")
+                    for number, one in enumerate(ledgers)
                 )
-                assert sum(written) == 1
-                board = await ledgers[0].note("at once", {})
-                assert board.state == f"{serial} {written.index(True)}"
+            )
+            assert sum(written) == 1
+            board = await ledgers[0].note("at once", {})
+            assert board.state == f"{serial} {written.index(True)}"
 
-    asyncio.run(scenario())
 
-
-def test_a_board_is_lost_with_its_server_and_begun_anew(
+@real_time
+async def test_a_board_is_lost_with_its_server_and_begun_anew(
     redis_url: str, valkey_server: Valkey
 ) -> None:
-    async def scenario() -> None:
-        ledger = redis_ledger(redis_url)
-        await ledger.note("lost", {"calls": 1.0})
-        assert await ledger.conclude("lost", serial=0, state="found")
-        valkey_server.command("FLUSHDB", database=int(redis_url.rpartition("/")[2]))
-        board = await ledger.note("lost", {"calls": 2.0})
-        assert (board.serial, board.state, board.totals) == (0, "", {"calls": 2.0})
-        await ledger.close()
-
-    asyncio.run(scenario())
+    ledger = redis_ledger(redis_url)
+    await ledger.note("lost", {"calls": 1.0})
+    assert await ledger.conclude("lost", serial=0, state="found")
+    valkey_server.command("FLUSHDB", database=int(redis_url.rpartition("/")[2]))
+    board = await ledger.note("lost", {"calls": 2.0})
+    assert (board.serial, board.state, board.totals) == (0, "", {"calls": 2.0})
+    await ledger.close()

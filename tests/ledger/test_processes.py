@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from paceline import Done
+from paceline.testing.virtual_time import real_time
 
 from tests.ledger import holder_process
 from tests.ledger.places import WORK, limiter_over, redis_ledgers
@@ -54,29 +55,30 @@ def test_two_processes_together_fill_the_limit_and_never_pass_it(redis_url: str)
     assert 12 <= peak(lines) <= 16
 
 
-def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: str) -> None:
+@real_time
+async def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: str) -> None:
     lease = 3.0
-
-    async def take_over() -> None:
-        async with redis_ledgers(redis_url, 1, lease=lease) as (ledger,):
-            limiter = limiter_over(ledger, 8)
-            for permit in await asyncio.gather(*(limiter.admit(WORK) for _ in range(8))):
-                permit.release(Done())
-            await limiter.close()
-            assert await ledger.held("limit") == {}
 
     with holder(redis_url, limit=8, calls=0, lease=lease) as victim:
         assert victim.stdout is not None
         assert [victim.stdout.readline() for _ in range(8)] == ["held\n"] * 8
         since = time.monotonic()
         victim.kill()
-        asyncio.run(take_over())
+        async with redis_ledgers(redis_url, 1, lease=lease) as (ledger,):
+            limiter = limiter_over(ledger, 8)
+            for permit in await asyncio.gather(*(limiter.admit(WORK) for _ in range(8))):
+                permit.release(Done())
+            await limiter.close()
+            assert await ledger.held("limit") == {}
         # Not before the leases ended; the rest is what a busy machine needs.
         assert 0.2 * lease < time.monotonic() - since < lease + 20
 
 
-def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str) -> None:
-    async def wait_beyond_the_lease() -> None:
+@real_time
+async def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str) -> None:
+    with holder(redis_url, limit=8, calls=0, lease=3.0) as keeper:
+        assert keeper.stdout is not None
+        assert [keeper.stdout.readline() for _ in range(8)] == ["held\n"] * 8
         async with redis_ledgers(redis_url, 1) as (ledger,):
             late = limiter_over(ledger, 8)
             waits = asyncio.create_task(late.admit(WORK))
@@ -85,8 +87,3 @@ def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str)
             waits.cancel()
             await late.close()
             assert sum((await ledger.held("limit")).values()) == 8
-
-    with holder(redis_url, limit=8, calls=0, lease=3.0) as keeper:
-        assert keeper.stdout is not None
-        assert [keeper.stdout.readline() for _ in range(8)] == ["held\n"] * 8
-        asyncio.run(wait_beyond_the_lease())

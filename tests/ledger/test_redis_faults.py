@@ -14,6 +14,7 @@ from paceline.contracts.ledger import LeaseRequest, Quota
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.redis.connection import Link
 from paceline_strategies.shared import SharedLimiter
 from pydantic import SecretStr
@@ -24,59 +25,54 @@ from tests.ledger.places import WORK, limiter_over, link_to, redis_ledger, redis
 # -- a server that lost its data ---------------------------------------------------------
 
 
-def test_the_first_use_ever_need_not_wait(redis_url: str) -> None:
-    async def scenario() -> None:
-        async with redis_ledgers(redis_url, 2) as ledgers:
-            both = await asyncio.gather(*(take(one, "ab"[n], 2) for n, one in enumerate(ledgers)))
-            assert [len(leases) for leases in both] == [2, 2]
-
-    asyncio.run(scenario())
+@real_time
+async def test_the_first_use_ever_need_not_wait(redis_url: str) -> None:
+    async with redis_ledgers(redis_url, 2) as ledgers:
+        both = await asyncio.gather(*(take(one, "ab"[n], 2) for n, one in enumerate(ledgers)))
+        assert [len(leases) for leases in both] == [2, 2]
 
 
-def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_known_or_over(
+@real_time
+async def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_known_or_over(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     database = int(redis_url.rpartition("/")[2])
 
-    async def scenario() -> None:
-        async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
-            held = await take(old, "old", 3)
-            assert len(held) == 3
-            valkey_server.command("FLUSHDB", database=database)
-            # Neither who was there nor who comes new gets the place of a lease that lives on.
-            assert await take(old, "old", 4) == []
-            assert await take(new, "new", 4) == []
-            assert await old.renew("limit", holder="old", leases=held) == held
-            assert await new.held("limit") == {"old": 3}
+    async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
+        held = await take(old, "old", 3)
+        assert len(held) == 3
+        valkey_server.command("FLUSHDB", database=database)
+        # Neither who was there nor who comes new gets the place of a lease that lives on.
+        assert await take(old, "old", 4) == []
+        assert await take(new, "new", 4) == []
+        assert await old.renew("limit", holder="old", leases=held) == held
+        assert await new.held("limit") == {"old": 3}
 
-            async def granted() -> list[str]:
-                assert await old.renew("limit", holder="old", leases=held) == []
-                return await take(new, "new", 4)
+        async def granted() -> list[str]:
+            assert await old.renew("limit", holder="old", leases=held) == []
+            return await take(new, "new", 4)
 
-            assert len(await eventually_async(granted)) == 1
-
-    asyncio.run(scenario())
+        assert len(await eventually_async(granted)) == 1
 
 
-def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
+@real_time
+async def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     database = int(redis_url.rpartition("/")[2])
 
-    async def scenario() -> None:
-        async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
-            held = await take(old, "old", 4)
-            valkey_server.command("FLUSHDB", database=database)
-            assert await take(new, "new", 4) == []
-            assert await old.renew("limit", holder="old", leases=held) == held
-            assert await new.held("limit") == {"old": 4}
-
-    asyncio.run(scenario())
+    async with redis_ledgers(redis_url, 2, lease=1.0) as (old, new):
+        held = await take(old, "old", 4)
+        valkey_server.command("FLUSHDB", database=database)
+        assert await take(new, "new", 4) == []
+        assert await old.renew("limit", holder="old", leases=held) == held
+        assert await new.held("limit") == {"old": 4}
 
 
-def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
-    async def scenario(url: str) -> None:
-        ledger = redis_ledger(url, settle_in=60.0)
+@real_time
+async def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
+    with Valkey() as server:
+        ledger = redis_ledger(server.url, settle_in=60.0)
         grant = await ledger.sync(
             "limit", quota=Quota(concurrency=4), holder="a", asks=[LeaseRequest("run", [0])]
         )
@@ -85,47 +81,42 @@ def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
         assert 30 < grant.expires_in <= 60
         await ledger.close()
 
-    with Valkey() as server:
-        asyncio.run(scenario(server.url))
 
-
-def test_work_goes_on_through_flushes_and_never_passes_the_limit(
+@real_time
+async def test_work_goes_on_through_flushes_and_never_passes_the_limit(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     database = int(redis_url.rpartition("/")[2])
     out, peak, done = 0, 0, 0
 
-    async def scenario() -> None:
-        nonlocal out, peak, done
-        async with redis_ledgers(redis_url, 2, lease=1.0) as ledgers:
-            limiters = [limiter_over(one, 4) for one in ledgers]
+    async with redis_ledgers(redis_url, 2, lease=1.0) as ledgers:
+        limiters = [limiter_over(one, 4) for one in ledgers]
 
-            async def call(limiter: SharedLimiter) -> None:
-                nonlocal out, peak, done
-                permit = await limiter.admit(WORK)
-                out += 1
-                peak = max(peak, out)
-                await asyncio.sleep(0.01)
-                out -= 1
-                done += 1
-                permit.release(Done())
+        async def call(limiter: SharedLimiter) -> None:
+            nonlocal out, peak, done
+            permit = await limiter.admit(WORK)
+            out += 1
+            peak = max(peak, out)
+            await asyncio.sleep(0.01)
+            out -= 1
+            done += 1
+            permit.release(Done())
 
-            calls = [call(limiter) for limiter in limiters for _ in range(100)]
-            work = asyncio.gather(*calls)
-            for part in (30, 60):
-                await eventually_async(lambda part=part: done >= part)  # type: ignore[misc]
-                valkey_server.command("FLUSHDB", database=database)
-            await work
-            for limiter in limiters:
-                await limiter.close()
-            assert await ledgers[0].held("limit") == {}
-
-    asyncio.run(scenario())
+        calls = [call(limiter) for limiter in limiters for _ in range(100)]
+        work = asyncio.gather(*calls)
+        for part in (30, 60):
+            await eventually_async(lambda part=part: done >= part)  # type: ignore[misc]
+            valkey_server.command("FLUSHDB", database=database)
+        await work
+        for limiter in limiters:
+            await limiter.close()
+        assert await ledgers[0].held("limit") == {}
     assert (done, peak) == (200, 4)
 
 
-def test_waiters_are_served_after_the_server_was_away() -> None:
-    async def scenario(server: Valkey) -> None:
+@real_time
+async def test_waiters_are_served_after_the_server_was_away() -> None:
+    with Valkey() as server:
         async with redis_ledgers(server.url, 2, lease=1.0) as ledgers:
             limiters = [limiter_over(one, 1) for one in ledgers]
             permit = await limiters[0].admit(WORK)
@@ -143,9 +134,6 @@ def test_waiters_are_served_after_the_server_was_away() -> None:
             assert await eventually_async(all_back)
             for limiter in limiters:
                 await limiter.close()
-
-    with Valkey() as server:
-        asyncio.run(scenario(server))
 
 
 # -- the way to the server ---------------------------------------------------------------
@@ -188,62 +176,57 @@ class Gate:
         server.close()
 
 
-def test_an_answer_that_got_lost_costs_no_lease(redis_url: str) -> None:
-    async def scenario() -> None:
-        gate = Gate()
-        async with gate.before(redis_url) as url:
-            ledger = redis_ledger(url)
-            assert len(await take(ledger, "limiter", 1)) == 1
-            gate.swallows = 1
-            # The second try asks the same question, and gets the same answer.
-            assert len(await take(ledger, "limiter", 2)) == 2
-            assert gate.swallows == 0
-            assert await ledger.held("limit") == {"limiter": 3}
-            await ledger.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_question_without_any_answer_is_asked_again_later(redis_url: str) -> None:
-    async def scenario() -> None:
-        gate = Gate()
-        async with gate.before(redis_url) as url:
-            ledger = redis_ledger(url)
-            assert len(await take(ledger, "limiter", 1)) == 1
-            gate.swallows = 100
-            with pytest.raises(PartUnavailable):
-                await take(ledger, "limiter", 3)
-            gate.swallows = 0
-            # What was granted unheard is told now, whatever is wanted by now.
-            assert len(await take(ledger, "limiter", 1)) == 3
-            assert await take(ledger, "limiter", 0) == []
-            assert await ledger.held("limit") == {"limiter": 4}
-            await ledger.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_message_that_is_read_after_its_leases_ended_brings_none(redis_url: str) -> None:
-    async def scenario() -> None:
-        ledger = redis_ledger(redis_url, lease=10.0)
-        await take(ledger, "b", 1)
-
-        async def told(age: int) -> list[str]:
-            seconds, _ = await ledger._link.ask("TIME")
-            name = f"{9_000_000_000_000_000 - age}.{1000 * (int(seconds) - age)}.0:b|run"
-            message = json.dumps(["b", "limit", [name]])
-            await ledger._link.ask("PUBLISH", ledger._channel, message)
-            return [one.name for one in await ledger.changed("limit", holder="b", seconds=60)]
-
-        # A process that was frozen reads what was sent meanwhile; who lives is told again.
-        assert await told(age=8) == []
-        assert len(await told(age=0)) == 1
+@real_time
+async def test_an_answer_that_got_lost_costs_no_lease(redis_url: str) -> None:
+    gate = Gate()
+    async with gate.before(redis_url) as url:
+        ledger = redis_ledger(url)
+        assert len(await take(ledger, "limiter", 1)) == 1
+        gate.swallows = 1
+        # The second try asks the same question, and gets the same answer.
+        assert len(await take(ledger, "limiter", 2)) == 2
+        assert gate.swallows == 0
+        assert await ledger.held("limit") == {"limiter": 3}
         await ledger.close()
 
-    asyncio.run(scenario())
+
+@real_time
+async def test_a_question_without_any_answer_is_asked_again_later(redis_url: str) -> None:
+    gate = Gate()
+    async with gate.before(redis_url) as url:
+        ledger = redis_ledger(url)
+        assert len(await take(ledger, "limiter", 1)) == 1
+        gate.swallows = 100
+        with pytest.raises(PartUnavailable):
+            await take(ledger, "limiter", 3)
+        gate.swallows = 0
+        # What was granted unheard is told now, whatever is wanted by now.
+        assert len(await take(ledger, "limiter", 1)) == 3
+        assert await take(ledger, "limiter", 0) == []
+        assert await ledger.held("limit") == {"limiter": 4}
+        await ledger.close()
 
 
-def test_an_error_names_the_place_and_no_secret() -> None:
+@real_time
+async def test_a_message_that_is_read_after_its_leases_ended_brings_none(redis_url: str) -> None:
+    ledger = redis_ledger(redis_url, lease=10.0)
+    await take(ledger, "b", 1)
+
+    async def told(age: int) -> list[str]:
+        seconds, _ = await ledger._link.ask("TIME")
+        name = f"{9_000_000_000_000_000 - age}.{1000 * (int(seconds) - age)}.0:b|run"
+        message = json.dumps(["b", "limit", [name]])
+        await ledger._link.ask("PUBLISH", ledger._channel, message)
+        return [one.name for one in await ledger.changed("limit", holder="b", seconds=60)]
+
+    # A process that was frozen reads what was sent meanwhile; who lives is told again.
+    assert await told(age=8) == []
+    assert len(await told(age=0)) == 1
+    await ledger.close()
+
+
+@real_time
+async def test_an_error_names_the_place_and_no_secret() -> None:
     async def refused(url: str) -> str:
         link = link_to(url, timeout=0.5)
         try:
@@ -255,11 +238,11 @@ def test_an_error_names_the_place_and_no_secret() -> None:
 
     with Valkey(password="s3cret/word") as server:
         place = f"127.0.0.1:{server.port}/3"
-        wrong = asyncio.run(refused(f"redis://:wr0ng@{place}"))
-        none = asyncio.run(refused(f"redis://{place}"))
-        no_such = asyncio.run(refused(server.url_of(99)))
+        wrong = await refused(f"redis://:wr0ng@{place}")
+        none = await refused(f"redis://{place}")
+        no_such = await refused(server.url_of(99))
         server.kill()
-        away = asyncio.run(refused(server.url_of(3)))
+        away = await refused(server.url_of(3))
     for text in (wrong, none, away):
         assert place in text
     for text in (wrong, none, no_such, away):
@@ -276,7 +259,8 @@ def test_a_url_that_cannot_be_is_refused_and_not_repeated(url: str) -> None:
     assert "s3cret" not in str(raised.value)
 
 
-def test_says_which_server_answers_and_whether_it_may_forget() -> None:
+@real_time
+async def test_says_which_server_answers_and_whether_it_may_forget() -> None:
     async def said(url: str) -> str:
         ledger = redis_ledger(url)
         try:
@@ -285,40 +269,34 @@ def test_says_which_server_answers_and_whether_it_may_forget() -> None:
             await ledger.close()
 
     with Valkey() as server:
-        assert re.fullmatch(
-            r"127.0.0.1:\d+/0 is Valkey \d+\.\d+\.\d+", asyncio.run(said(server.url))
-        )
+        assert re.fullmatch(r"127.0.0.1:\d+/0 is Valkey \d+\.\d+\.\d+", await said(server.url))
         server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        assert "set noeviction" in asyncio.run(said(server.url))
+        assert "set noeviction" in await said(server.url)
 
 
 # -- what it costs -----------------------------------------------------------------------
 
 
-def commands_run(server: Valkey) -> tuple[int, int]:
+async def commands_run(server: Valkey) -> tuple[int, int]:
     """How many scripts the server ran, and how many commands in all, those of scripts too."""
-
-    async def ask_it() -> tuple[int, int]:
-        link = Link(RedisSettings(url=SecretStr(server.url)), connections=1)
-        text = str(await link.ask("INFO", "commandstats"))
-        await link.close()
-        counts = {
-            name: int(calls) for name, calls in re.findall(r"cmdstat_(\S+):calls=(\d+)", text)
-        }
-        scripts = sum(calls for name, calls in counts.items() if name.startswith("eval"))
-        return scripts, sum(counts.values())
-
-    return asyncio.run(ask_it())
+    link = Link(RedisSettings(url=SecretStr(server.url)), connections=1)
+    text = str(await link.ask("INFO", "commandstats"))
+    await link.close()
+    counts = {name: int(calls) for name, calls in re.findall(r"cmdstat_(\S+):calls=(\d+)", text)}
+    scripts = sum(calls for name, calls in counts.items() if name.startswith("eval"))
+    return scripts, sum(counts.values())
 
 
-def scripts_run(server: Valkey) -> int:
+async def scripts_run(server: Valkey) -> int:
     """How many scripts the server ran."""
-    return commands_run(server)[0]
+    return (await commands_run(server))[0]
 
 
-def test_waiters_wait_without_asking_again_and_again() -> None:
-    async def scenario(url: str) -> None:
-        async with redis_ledgers(url, 2) as ledgers:
+@real_time
+async def test_waiters_wait_without_asking_again_and_again() -> None:
+    with Valkey() as server:
+        before = await scripts_run(server)
+        async with redis_ledgers(server.url, 2) as ledgers:
             one, other = (limiter_over(each, 4) for each in ledgers)
             held = [await one.admit(WORK) for _ in range(4)]
             waits = [asyncio.create_task(other.admit(WORK)) for _ in range(500)]
@@ -332,15 +310,12 @@ def test_waiters_wait_without_asking_again_and_again() -> None:
             await asyncio.wait(waits)
             for limiter in (one, other):
                 await limiter.close()
+        assert await scripts_run(server) - before < 40
 
+
+@real_time
+async def test_many_at_once_share_few_connections() -> None:
     with Valkey() as server:
-        before = scripts_run(server)
-        asyncio.run(scenario(server.url))
-        assert scripts_run(server) - before < 40
-
-
-def test_many_at_once_share_few_connections() -> None:
-    async def scenario(server: Valkey) -> None:
         ledger = redis_ledger(server.url)
         await asyncio.gather(
             *(ledger.sync(f"limit-{n}", quota=Quota(concurrency=4), holder="a") for n in range(227))
@@ -350,14 +325,12 @@ def test_many_at_once_share_few_connections() -> None:
         assert int(connected[1]) <= 4
         await ledger.close()
 
-    with Valkey() as server:
-        asyncio.run(scenario(server))
 
-
-def test_an_admission_costs_one_script_and_the_same_commands_whatever_waits() -> None:
+@real_time
+async def test_an_admission_costs_one_script_and_the_same_commands_whatever_waits() -> None:
     admitted = 0
 
-    async def scenario(url: str, waiters: int, calls: int) -> None:
+    async def admissions(url: str, waiters: int, calls: int) -> None:
         nonlocal admitted
         async with redis_ledgers(url, 2) as ledgers:
             limiters = [limiter_over(each, 4) for each in ledgers]
@@ -385,9 +358,9 @@ def test_an_admission_costs_one_script_and_the_same_commands_whatever_waits() ->
     costs: list[float] = []
     for waiters in (8, 1000):
         with Valkey() as server:
-            scripts, commands = commands_run(server)
-            asyncio.run(scenario(server.url, waiters, 400))
-            now_scripts, now_commands = commands_run(server)
+            scripts, commands = await commands_run(server)
+            await admissions(server.url, waiters, 400)
+            now_scripts, now_commands = await commands_run(server)
             assert now_scripts - scripts <= 1.2 * admitted + 20
             costs.append((now_commands - commands) / admitted)
     assert costs[1] <= 1.15 * costs[0] + 1

@@ -1,6 +1,5 @@
 """What the provider makes of the answers of a server."""
 
-import asyncio
 import gzip
 import json
 import random
@@ -9,17 +8,16 @@ from dataclasses import replace
 import pytest
 from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.errors import PacelineError, Refused, Transient, UnusableAnswer
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.client import MAX_BODY, MAX_COMPRESSED
 
 from tests.openai.scripted import ANSWER, Handler, asked, asking, completion, reply
 
 
-def complete(*script: Handler, request: CompletionRequest | None = None) -> Completion:
-    async def go() -> Completion:
-        async with asked(*script) as (provider, _):
-            return await provider.complete(request or asking())
-
-    return asyncio.run(go())
+@real_time
+async def complete(*script: Handler, request: CompletionRequest | None = None) -> Completion:
+    async with asked(*script) as (provider, _):
+        return await provider.complete(request or asking())
 
 
 def failure(*script: Handler) -> PacelineError:
@@ -157,38 +155,34 @@ def test_the_longest_error_text_is_cut() -> None:
     assert len(str(error)) < 1000
 
 
-def test_a_request_holds_what_was_asked_and_nothing_that_servers_refuse() -> None:
-    async def go() -> None:
-        async with asked(reply(completion()), temperature=0.5, extra={"seed": 3}) as (
-            provider,
-            server,
-        ):
-            await provider.complete(asking())
-        (body,) = server.bodies
-        form = body.pop("response_format")
-        assert body == {
-            "model": "test-model",
-            "messages": [
-                {"role": "system", "content": "Be brief."},
-                {"role": "user", "content": "Say yes."},
-            ],
-            "max_tokens": 77,
-            "temperature": 0.5,
-            "seed": 3,
-        }
-        assert form["type"] == "json_schema"
-        assert form["json_schema"]["name"] == "quiz"
-        assert form["json_schema"]["strict"] is True
-
-    asyncio.run(go())
+@real_time
+async def test_a_request_holds_what_was_asked_and_nothing_that_servers_refuse() -> None:
+    async with asked(reply(completion()), temperature=0.5, extra={"seed": 3}) as (
+        provider,
+        server,
+    ):
+        await provider.complete(asking())
+    (body,) = server.bodies
+    form = body.pop("response_format")
+    assert body == {
+        "model": "test-model",
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Say yes."},
+        ],
+        "max_tokens": 77,
+        "temperature": 0.5,
+        "seed": 3,
+    }
+    assert form["type"] == "json_schema"
+    assert form["json_schema"]["name"] == "quiz"
+    assert form["json_schema"]["strict"] is True
 
 
-def test_a_step_of_any_name_gets_a_name_that_servers_take() -> None:
-    async def go() -> None:
-        async with asked(reply(completion())) as (provider, server):
-            await provider.complete(replace(asking(), step="mind map/ü" * 20))
-        name = server.bodies[0]["response_format"]["json_schema"]["name"]
-        assert name.isascii()
-        assert len(name) == 64
-
-    asyncio.run(go())
+@real_time
+async def test_a_step_of_any_name_gets_a_name_that_servers_take() -> None:
+    async with asked(reply(completion())) as (provider, server):
+        await provider.complete(replace(asking(), step="mind map/ü" * 20))
+    name = server.bodies[0]["response_format"]["json_schema"]["name"]
+    assert name.isascii()
+    assert len(name) == 64

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from paceline.errors import Fatal, ProviderError
+from paceline.testing.virtual_time import real_time
 
 from tests.openai.scripted import (
     ANSWER,
@@ -23,16 +24,13 @@ NO_SCHEMA = fault(
 )
 
 
-def ask(times: int, *script: Handler, **changes: object) -> Scripted:
+@real_time
+async def ask(times: int, *script: Handler, **changes: object) -> Scripted:
     """Ask a scripted server so many times, one call after the other."""
-
-    async def go() -> Scripted:
-        async with asked(*script, **changes) as (provider, server):
-            for _ in range(times):
-                assert (await provider.complete(asking())).text == ANSWER
-            return server
-
-    return asyncio.run(go())
+    async with asked(*script, **changes) as (provider, server):
+        for _ in range(times):
+            assert (await provider.complete(asking())).text == ANSWER
+        return server
 
 
 def form(body: dict[str, Any]) -> str:
@@ -116,35 +114,31 @@ def test_both_refusals_are_learned_within_one_attempt() -> None:
     assert "max_completion_tokens" in server.bodies[-1]
 
 
-def test_a_server_that_refuses_everything_is_asked_a_few_times_only() -> None:
-    async def go() -> int:
-        refusal = fault(400, "unsupported: max_tokens, max_completion_tokens, response_format")
-        async with asked(refusal) as (provider, server):
-            with pytest.raises(ProviderError):
-                await provider.complete(asking())
-            return len(server.bodies)
+@real_time
+async def test_a_server_that_refuses_everything_is_asked_a_few_times_only() -> None:
+    refusal = fault(400, "unsupported: max_tokens, max_completion_tokens, response_format")
+    async with asked(refusal) as (provider, server):
+        with pytest.raises(ProviderError):
+            await provider.complete(asking())
+        requests = len(server.bodies)
+    assert requests <= 6
 
-    assert asyncio.run(go()) <= 6
 
-
-def test_calls_that_are_refused_side_by_side_learn_one_lesson() -> None:
-    async def go() -> Scripted:
-        async with asked(*[NO_SCHEMA] * 20, GOOD) as (provider, server):
-            await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
-            return server
-
-    forms = [form(body) for body in asyncio.run(go()).bodies]
+@real_time
+async def test_calls_that_are_refused_side_by_side_learn_one_lesson() -> None:
+    async with asked(*[NO_SCHEMA] * 20, GOOD) as (provider, server):
+        await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
+    forms = [form(body) for body in server.bodies]
     assert forms == ["json_schema"] * 20 + ["json_object"] * 20
 
 
-def test_one_steps_refused_schema_leaves_the_other_steps_alone() -> None:
-    async def go() -> list[str]:
-        async with asked(NO_SCHEMA, GOOD) as (provider, server):
-            await provider.complete(asking(step="quiz"))
-            await provider.complete(asking(step="tutorial"))
-            return [form(body) for body in server.bodies]
-
-    assert asyncio.run(go()) == ["json_schema", "json_object", "json_schema"]
+@real_time
+async def test_one_steps_refused_schema_leaves_the_other_steps_alone() -> None:
+    async with asked(NO_SCHEMA, GOOD) as (provider, server):
+        await provider.complete(asking(step="quiz"))
+        await provider.complete(asking(step="tutorial"))
+        forms = [form(body) for body in server.bodies]
+    assert forms == ["json_schema", "json_object", "json_schema"]
 
 
 def test_a_server_that_ignores_the_schema_finds_it_in_the_next_prompt() -> None:
@@ -154,14 +148,13 @@ def test_a_server_that_ignores_the_schema_finds_it_in_the_next_prompt() -> None:
     assert [is_told(body) for body in server.bodies] == [False, True]
 
 
-def test_other_fields_than_the_schemas_count_as_ignoring_it() -> None:
-    async def go() -> list[bool]:
-        async with asked(reply(completion('{"answer": "yes"}')), GOOD) as (provider, server):
-            await provider.complete(asking())
-            await provider.complete(asking())
-            return [is_told(body) for body in server.bodies]
-
-    assert asyncio.run(go()) == [False, True]
+@real_time
+async def test_other_fields_than_the_schemas_count_as_ignoring_it() -> None:
+    async with asked(reply(completion('{"answer": "yes"}')), GOOD) as (provider, server):
+        await provider.complete(asking())
+        await provider.complete(asking())
+        told = [is_told(body) for body in server.bodies]
+    assert told == [False, True]
 
 
 def test_one_odd_answer_among_good_ones_changes_no_prompt() -> None:
@@ -169,22 +162,19 @@ def test_one_odd_answer_among_good_ones_changes_no_prompt() -> None:
     assert not any(is_told(body) for body in server.bodies)
 
 
-def test_plain_text_is_asked_for_without_any_format() -> None:
-    async def go() -> dict[str, Any]:
-        async with asked(reply(completion("yes"))) as (provider, server):
-            await provider.complete(asking(None))
-            return server.bodies[0]
+@real_time
+async def test_plain_text_is_asked_for_without_any_format() -> None:
+    async with asked(reply(completion("yes"))) as (provider, server):
+        await provider.complete(asking(None))
+        body = server.bodies[0]
+    assert "response_format" not in body
 
-    assert "response_format" not in asyncio.run(go())
 
-
-def test_a_schema_that_cannot_be_strict_is_told_in_the_prompt() -> None:
-    async def go() -> dict[str, Any]:
-        schema = {"type": "object", "additionalProperties": {"type": "string"}}
-        async with asked(GOOD) as (provider, server):
-            await provider.complete(asking(schema))
-            return server.bodies[0]
-
-    body = asyncio.run(go())
+@real_time
+async def test_a_schema_that_cannot_be_strict_is_told_in_the_prompt() -> None:
+    schema = {"type": "object", "additionalProperties": {"type": "string"}}
+    async with asked(GOOD) as (provider, server):
+        await provider.complete(asking(schema))
+        body = server.bodies[0]
     assert form(body) == "json_object"
     assert is_told(body)

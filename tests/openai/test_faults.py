@@ -15,18 +15,17 @@ from paceline.errors import (
     Unreachable,
     UnusableAnswer,
 )
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.faults import MAX_RETRY_AFTER, retry_after
 
 from tests.openai.scripted import KEY, Handler, Scripted, asked, asking, fault, reply
 
 
-def failure(*script: Handler, **changes: object) -> ProviderError:
-    async def go() -> None:
-        async with asked(*script, **changes) as (provider, _):
+@real_time
+async def failure(*script: Handler, **changes: object) -> ProviderError:
+    async with asked(*script, **changes) as (provider, _):
+        with pytest.raises(ProviderError) as caught:
             await provider.complete(asking())
-
-    with pytest.raises(ProviderError) as caught:
-        asyncio.run(go())
     return caught.value
 
 
@@ -154,20 +153,16 @@ def test_a_refusal_carries_the_servers_wish() -> None:
     assert silent.retry_after is None
 
 
-def test_a_closed_port_is_named_with_its_address() -> None:
+@real_time
+async def test_a_closed_port_is_named_with_its_address() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
-        async def go() -> None:
-            provider = Scripted([], url).provider()
-            try:
-                await provider.complete(asking())
-            finally:
-                await provider.close()
-
+        provider = Scripted([], url).provider()
         with pytest.raises(Unreachable) as caught:
-            asyncio.run(go())
+            await provider.complete(asking())
+        await provider.close()
     assert f"{url} cannot be reached" in str(caught.value)
 
 
@@ -206,23 +201,19 @@ def test_a_server_that_drips_is_given_up_too() -> None:
         b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 100_000 + b"\r\n\r\n",
     ],
 )
-def test_a_connection_that_breaks_is_worth_another_attempt(raw: bytes) -> None:
+@real_time
+async def test_a_connection_that_breaks_is_worth_another_attempt(raw: bytes) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(raw)
         writer.close()
 
-    async def go() -> None:
-        async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            provider = Scripted([], f"http://127.0.0.1:{port}/v1").provider()
-            try:
-                await provider.complete(asking())
-            finally:
-                await provider.close()
-
-    with pytest.raises(PacelineError) as caught:
-        asyncio.run(go())
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        provider = Scripted([], f"http://127.0.0.1:{port}/v1").provider()
+        with pytest.raises(PacelineError) as caught:
+            await provider.complete(asking())
+        await provider.close()
     assert type(caught.value) is Transient
     assert "127.0.0.1" in str(caught.value)
 

@@ -11,6 +11,7 @@ from paceline.errors import ProviderUnusable, SettingsError, Transient
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import ProviderSettings, Settings
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.provider import OpenAIProvider
 from psutil import Process
 from pydantic import SecretStr
@@ -26,7 +27,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(settings: dict[str, object], options: dict[str, object] | None = None) -> OpenAIProvider:
     plugins = Plugins()
-    context = Context(settings=Settings.model_validate({"provider": settings}), plugins=plugins)
+    context = Context(settings=Settings.model_validate({"provider": settings}))
     made = plugins.provider("openai").make(options or {}, context, "providers.openai")
     assert isinstance(made, OpenAIProvider)
     return made
@@ -41,26 +42,26 @@ def test_openai_itself_without_a_key_is_refused_before_any_call() -> None:
         make({})
 
 
-def test_key_and_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def go() -> str:
-        async with asked(reply(completion())) as (_, server):
-            monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
-            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-            provider = OpenAIProvider(ProviderSettings())
-            await provider.complete(asking())
-            await provider.close()
-            return server.headers[0]["authorization"]
+@real_time
+async def test_key_and_address_may_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with asked(reply(completion())) as (_, server):
+        monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        provider = OpenAIProvider(ProviderSettings())
+        await provider.complete(asking())
+        await provider.close()
+        sent = server.headers[0]["authorization"]
+    assert sent == "Bearer from-the-environment"
 
-    assert asyncio.run(go()) == "Bearer from-the-environment"
 
-
-def test_a_server_of_ones_own_needs_no_key() -> None:
-    async def go() -> str:
-        async with asked(reply(completion()), api_key=None) as (provider, server):
-            await provider.complete(asking())
-            return server.headers[0]["authorization"]
-
-    assert asyncio.run(go()) == "Bearer no-key"
+@real_time
+async def test_a_server_of_ones_own_needs_no_key() -> None:
+    async with asked(reply(completion()), api_key=None) as (provider, server):
+        await provider.complete(asking())
+        sent = server.headers[0]["authorization"]
+    assert sent == "Bearer no-key"
 
 
 @pytest.mark.parametrize(
@@ -79,27 +80,23 @@ def test_fields_that_paceline_decides_cannot_be_replaced() -> None:
         make({"api_key": KEY}, {"body": {"messages": [], "seed": 1}})
 
 
-def test_a_provider_that_is_never_asked_opens_nothing() -> None:
-    async def go() -> None:
-        before = Process().num_fds()
-        provider = make({"api_key": KEY})
-        assert Process().num_fds() == before
+@real_time
+async def test_a_provider_that_is_never_asked_opens_nothing() -> None:
+    before = Process().num_fds()
+    provider = make({"api_key": KEY})
+    assert Process().num_fds() == before
+    await provider.close()
+    await provider.close()
+
+
+@real_time
+async def test_a_closed_provider_asks_nobody() -> None:
+    async with asked(reply(completion())) as (provider, server):
+        await provider.complete(asking())
         await provider.close()
-        await provider.close()
-
-    asyncio.run(go())
-
-
-def test_a_closed_provider_asks_nobody() -> None:
-    async def go() -> None:
-        async with asked(reply(completion())) as (provider, server):
+        with pytest.raises(Transient, match="closed"):
             await provider.complete(asking())
-            await provider.close()
-            with pytest.raises(Transient, match="closed"):
-                await provider.complete(asking())
-            assert len(server.bodies) == 1
-
-    asyncio.run(go())
+        assert len(server.bodies) == 1
 
 
 def test_connections_are_used_again_and_nothing_is_left_behind() -> None:
@@ -110,17 +107,19 @@ def test_connections_are_used_again_and_nothing_is_left_behind() -> None:
         peers.add(request.transport.get_extra_info("peername"))
         return web.json_response(completion())
 
-    async def go() -> None:
+    @real_time
+    async def ask() -> None:
         async with asked(note) as (provider, _):
             for _ in range(5):
                 await provider.complete(asking())
 
-    asyncio.run(go())
-    gc.collect()  # a leaked socket would warn, and a warning fails the test
+    ask()
+    gc.collect()  # without its loop, a leaked socket would warn, and a warning fails the test
     assert len(peers) == 1
 
 
-def test_a_cancelled_call_closes_its_connection() -> None:
+@real_time
+async def test_a_cancelled_call_closes_its_connection() -> None:
     arrived, gone = asyncio.Event(), asyncio.Event()
 
     async def hang(_: web.Request) -> web.StreamResponse:
@@ -132,22 +131,20 @@ def test_a_cancelled_call_closes_its_connection() -> None:
             raise
         raise AssertionError
 
-    async def go() -> None:
-        async with asked(hang, max_connections=1) as (provider, server):
-            call = asyncio.create_task(provider.complete(asking()))
-            await arrived.wait()
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            await asyncio.wait_for(gone.wait(), 5)
-            # The only connection is free again.
-            server.script[:] = [reply(completion())]
-            await asyncio.wait_for(provider.complete(asking()), 5)
-
-    asyncio.run(go())
+    async with asked(hang, max_connections=1) as (provider, server):
+        call = asyncio.create_task(provider.complete(asking()))
+        await arrived.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.wait_for(gone.wait(), 5)
+        # The only connection is free again.
+        server.script[:] = [reply(completion())]
+        await asyncio.wait_for(provider.complete(asking()), 5)
 
 
-def test_a_call_cancelled_in_the_middle_of_the_answer_closes_its_connection() -> None:
+@real_time
+async def test_a_call_cancelled_in_the_middle_of_the_answer_closes_its_connection() -> None:
     begun, gone = asyncio.Event(), asyncio.Event()
 
     async def half(request: web.Request) -> web.StreamResponse:
@@ -161,19 +158,17 @@ def test_a_call_cancelled_in_the_middle_of_the_answer_closes_its_connection() ->
             gone.set()
         raise AssertionError
 
-    async def go() -> None:
-        async with asked(half) as (provider, _):
-            call = asyncio.create_task(provider.complete(asking()))
-            await begun.wait()
-            call.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await call
-            await asyncio.wait_for(gone.wait(), 5)
-
-    asyncio.run(go())
+    async with asked(half) as (provider, _):
+        call = asyncio.create_task(provider.complete(asking()))
+        await begun.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.wait_for(gone.wait(), 5)
 
 
-def test_calls_beyond_the_connections_wait_without_using_up_their_time() -> None:
+@real_time
+async def test_calls_beyond_the_connections_wait_without_using_up_their_time() -> None:
     running = peak = 0
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -186,16 +181,14 @@ def test_calls_beyond_the_connections_wait_without_using_up_their_time() -> None
         running -= 1
         return web.json_response(completion())
 
-    async def go() -> None:
-        async with asked(slow, max_connections=2, timeout=0.5) as (provider, _):
-            # Sixteen calls, two at a time, take 0.8 s: longer than each may.
-            await asyncio.gather(*(provider.complete(asking()) for _ in range(16)))
-
-    asyncio.run(go())
+    async with asked(slow, max_connections=2, timeout=0.5) as (provider, _):
+        # Sixteen calls, two at a time, take 0.8 s: longer than each may.
+        await asyncio.gather(*(provider.complete(asking()) for _ in range(16)))
     assert peak == 2
 
 
-def test_closing_ends_the_calls_in_flight() -> None:
+@real_time
+async def test_closing_ends_the_calls_in_flight() -> None:
     arrived = asyncio.Event()
 
     async def hang(_: web.Request) -> web.StreamResponse:
@@ -203,23 +196,18 @@ def test_closing_ends_the_calls_in_flight() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def go() -> None:
-        async with asked(hang) as (provider, _):
-            call = asyncio.create_task(provider.complete(asking()))
-            await arrived.wait()
-            await provider.close()
-            with pytest.raises(Transient):
-                await asyncio.wait_for(call, 5)
-
-    asyncio.run(go())
+    async with asked(hang) as (provider, _):
+        call = asyncio.create_task(provider.complete(asking()))
+        await arrived.wait()
+        await provider.close()
+        with pytest.raises(Transient):
+            await asyncio.wait_for(call, 5)
 
 
-def check(*script: Handler, **changes: object) -> str | Finding:
-    async def go() -> str | Finding:
-        async with asked(*script, **changes) as (provider, _):
-            return await provider.check()
-
-    return asyncio.run(go())
+@real_time
+async def check(*script: Handler, **changes: object) -> str | Finding:
+    async with asked(*script, **changes) as (provider, _):
+        return await provider.check()
 
 
 MODELS = reply({"object": "list", "data": [{"id": "test-model"}, {"id": "other"}]})

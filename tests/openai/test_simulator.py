@@ -1,7 +1,5 @@
 """The real steps through the real client against the simulator."""
 
-import asyncio
-
 import pytest
 from paceline.contracts.provider import CompletionRequest
 from paceline.contracts.step import Subject
@@ -11,6 +9,7 @@ from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Concept
 from paceline.settings.model import Settings
 from paceline.steps.answers import parse_answer
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import running
 from pydantic import BaseModel
@@ -18,43 +17,40 @@ from pydantic import BaseModel
 STEPS = ["tutorial", "resources", "quiz"]
 
 
-def generate(
+@real_time
+async def generate(
     options: SimulatorOptions, steps: list[str], *, timeout: float = 30
 ) -> dict[str, BaseModel]:
     """Make the steps of one concept, one attempt each."""
-
-    async def go() -> dict[str, BaseModel]:
-        async with running(options) as simulator:
-            given = {"provider": {"base_url": simulator.base_url, "timeout": timeout}}
-            plugins = Plugins()
-            context = Context(settings=Settings.model_validate(given), plugins=plugins)
-            provider = plugins.provider("openai").make({}, context, "providers.openai")
-            made: dict[str, BaseModel] = {}
-            try:
-                for name in steps:
-                    step = plugins.step(name).make({}, context, name)
-                    subject = Subject(
-                        roadmap_id="r1",
-                        roadmap_title="Python",
-                        stage="Basics",
-                        module="Types",
-                        concept=Concept(concept_id="c1", name="Lists"),
-                        earlier=made,
-                    )
-                    request = CompletionRequest(
-                        messages=tuple(step.prompt(subject)),
-                        step=name,
-                        schema=step.answer.model_json_schema(),
-                        max_tokens=step.max_tokens,
-                    )
-                    completion = await provider.complete(request)
-                    assert completion.completion_tokens > 0
-                    made[name] = parse_answer(step, completion.text)
-            finally:
-                await provider.close()
-            return made
-
-    return asyncio.run(go())
+    async with running(options) as simulator:
+        given = {"provider": {"base_url": simulator.base_url, "timeout": timeout}}
+        plugins = Plugins()
+        context = Context(settings=Settings.model_validate(given))
+        provider = plugins.provider("openai").make({}, context, "providers.openai")
+        made: dict[str, BaseModel] = {}
+        try:
+            for name in steps:
+                step = plugins.step(name).make({}, context, name)
+                subject = Subject(
+                    roadmap_id="r1",
+                    roadmap_title="Python",
+                    stage="Basics",
+                    module="Types",
+                    concept=Concept(concept_id="c1", name="Lists"),
+                    earlier=made,
+                )
+                request = CompletionRequest(
+                    messages=tuple(step.prompt(subject)),
+                    step=name,
+                    schema=step.answer.model_json_schema(),
+                    max_tokens=step.max_tokens,
+                )
+                completion = await provider.complete(request)
+                assert completion.completion_tokens > 0
+                made[name] = parse_answer(step, completion.text)
+        finally:
+            await provider.close()
+        return made
 
 
 @pytest.mark.parametrize("schema_support", [True, False])

@@ -1,1 +1,1 @@
-"""Traces, metrics, and the log as JSON."""
+"""Traces, metrics, and the JSON log."""

@@ -1,4 +1,4 @@
-"""A collector on the loopback: takes OTLP over HTTP and decodes it."""
+"""A collector on the loopback interface: receives OTLP over HTTP and decodes it."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 @dataclass(slots=True)
 class Collector:
-    """What was sent to it.
+    """What the collector received.
 
     Attributes:
-        address: what ``otel.endpoint`` is to be.
+        address: the value for ``otel.endpoint``.
         bodies: every request's body.
         spans: every span.
         metrics: names of the metrics.
-        services: ``service.name`` of whoever sent spans.
+        services: ``service.name`` of each sender of spans.
     """
 
     address: str = ""
@@ -33,7 +33,7 @@ class Collector:
     services: set[str] = field(default_factory=set[str])
 
     def take(self, path: str, body: bytes) -> None:
-        """A request came."""
+        """Handle a request."""
         self.bodies.append(body)
         if path == "/v1/traces":
             for sent in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -46,7 +46,7 @@ class Collector:
                     self.metrics |= {metric.name for metric in scoped.metrics}
 
     def named(self, name: str) -> list[Span]:
-        """The spans of that name."""
+        """The spans with this name."""
         return [span for span in self.spans if span.name == name]
 
 
@@ -72,7 +72,7 @@ def collecting() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -11,21 +11,21 @@ from tests.processes import Home, Simulator, simulator
 
 @pytest.fixture
 def llm() -> Iterator[Simulator]:
-    """A simulated LLM that answers fast."""
+    """A fast simulated LLM."""
     with simulator("--speed", "60") as server:
         yield server
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    """A collector that takes what is sent."""
+    """A running collector."""
     with collecting() as it:
         yield it
 
 
 @pytest.fixture
 def home(tmp_path: Path, llm: Simulator) -> Home:
-    """A folder on SQLite, with a key and a password that nobody may see."""
+    """A folder on SQLite, with an API key that must stay secret."""
     return Home(
         tmp_path,
         {

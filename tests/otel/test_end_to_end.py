@@ -1,4 +1,4 @@
-"""One trace from submit to attempt, through each executor, as processes and over real HTTP."""
+"""One trace from submit to attempt, with each executor, real processes and real HTTP."""
 
 import re
 from pathlib import Path
@@ -15,13 +15,13 @@ STEPS = ("tutorial", "resources", "quiz")
 
 @pytest.fixture
 def observed(home: Home, collector: Collector) -> Home:
-    """A home whose processes send to the collector."""
+    """A home with processes that send to the collector."""
     home.environment["PACELINE_OTEL__ENDPOINT"] = collector.address
     return home
 
 
 def ancestry(span: Span, spans: list[Span]) -> list[str]:
-    """Names from the span up to the root."""
+    """Names of the spans from this one up to the root."""
     by_id = {one.span_id: one for one in spans}
     names = [span.name]
     while span.parent_span_id:
@@ -54,7 +54,7 @@ def test_a_run_in_this_process_is_one_trace(
     check_one_trace(collector, report["runs"][0]["run_id"])
 
 
-def test_a_collector_may_be_sent_traces_alone_or_metrics_alone(
+def test_traces_and_metrics_can_be_switched_off_separately(
     observed: Home, collector: Collector, roadmap: str
 ) -> None:
     observed.environment["OTEL_METRICS_EXPORTER"] = "none"
@@ -69,7 +69,7 @@ def test_a_collector_may_be_sent_traces_alone_or_metrics_alone(
     assert len(collector.spans) == sent
 
 
-def test_what_is_sent_is_what_the_documentation_lists(
+def test_the_documentation_lists_all_metrics_and_attributes(
     observed: Home, collector: Collector, roadmap: str
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "observe.md").read_text()
@@ -93,7 +93,7 @@ def test_what_is_sent_is_what_the_documentation_lists(
         ),
     ],
 )
-def test_the_trace_goes_on_in_a_worker_process(
+def test_the_trace_continues_in_a_worker_process(
     observed: Home,
     collector: Collector,
     roadmap: str,
@@ -111,7 +111,7 @@ def test_the_trace_goes_on_in_a_worker_process(
     check_one_trace(collector, report["runs"][0]["run_id"])
 
 
-def test_opentelemetrys_own_variable_switches_it_on(
+def test_opentelemetrys_own_variable_switches_telemetry_on(
     home: Home, collector: Collector, roadmap: str
 ) -> None:
     home.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.address
@@ -119,7 +119,7 @@ def test_opentelemetrys_own_variable_switches_it_on(
     assert len(collector.named("run")) == 1
 
 
-def test_prompts_and_answers_are_sent_only_when_asked_for(
+def test_prompts_and_answers_are_sent_only_if_content_is_enabled(
     observed: Home, collector: Collector, roadmap: str
 ) -> None:
     observed.run("run", roadmap)
@@ -135,15 +135,15 @@ def test_prompts_and_answers_are_sent_only_when_asked_for(
     assert b"sk-very-secret-key" not in sent
 
 
-def test_a_collector_that_is_away_costs_the_run_nothing(home: Home, roadmap: str) -> None:
+def test_an_unreachable_collector_does_not_affect_the_run(home: Home, roadmap: str) -> None:
     home.environment["PACELINE_OTEL__ENDPOINT"] = "http://127.0.0.1:9"
     report = home.json("run", roadmap)
     assert report["runs"][0]["status"] == "completed"
 
 
-def test_nothing_of_opentelemetry_is_imported_where_it_is_off(home: Home, roadmap: str) -> None:
+def test_opentelemetry_is_not_imported_if_telemetry_is_off(home: Home, roadmap: str) -> None:
     home.environment["PYTHONPROFILEIMPORTTIME"] = "1"
-    told = home.run("run", roadmap).stderr
-    assert "paceline.telemetry" in told
-    assert "opentelemetry" not in told
-    assert "structlog" not in told
+    imports = home.run("run", roadmap).stderr
+    assert "paceline.telemetry" in imports
+    assert "opentelemetry" not in imports
+    assert "structlog" not in imports

@@ -1,4 +1,4 @@
-"""The log as JSON: each line an object with the ids of what it concerns, and no secret."""
+"""The JSON log: each line is an object with the ids of its subject, and without secrets."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from tests.processes import Home
 
 
 def lines(text: str) -> list[dict[str, Any]]:
-    """Each line, decoded."""
+    """Decode each line."""
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -24,8 +24,8 @@ def test_every_line_of_a_run_carries_its_id(home: Home, roadmap: str) -> None:
     with home.workers("--log-format", "json"):
         run = home.json("submit", roadmap)["runs"][0]["run_id"]
         home.run("watch", run)
-    said = lines(home.log("worker1"))
-    about = [line for line in said if run in line["event"]]
+    logged = lines(home.log("worker1"))
+    about = [line for line in logged if run in line["event"]]
     assert len(about) >= 2
     assert {line["run_id"] for line in about} == {run}
     assert len({line["worker_id"] for line in about}) == 1
@@ -33,7 +33,7 @@ def test_every_line_of_a_run_carries_its_id(home: Home, roadmap: str) -> None:
     assert "sk-very-secret-key" not in home.log("worker1")
 
 
-def test_a_failed_concepts_line_names_concept_and_trace(home: Home, roadmap: str) -> None:
+def test_the_line_of_a_failed_concept_has_its_id_and_trace(home: Home, roadmap: str) -> None:
     home.environment |= {
         "PACELINE_PROVIDER__BASE_URL": "http://127.0.0.1:9/v1",
         "PACELINE_PROVIDER__PATIENCE": "0.1",
@@ -50,7 +50,7 @@ def test_a_failed_concepts_line_names_concept_and_trace(home: Home, roadmap: str
     assert all(len(line["trace_id"]) == 32 for line in failed)
 
 
-def test_remarks_and_errors_of_a_command_are_json_too(home: Home, roadmap: str) -> None:
+def test_notes_and_errors_of_a_command_are_json_too(home: Home, roadmap: str) -> None:
     home.run("run", roadmap)
     (again,) = lines(home.run("run", roadmap, "--log-format", "json").stderr)
     assert again["run_id"] in again["event"]
@@ -58,14 +58,14 @@ def test_remarks_and_errors_of_a_command_are_json_too(home: Home, roadmap: str) 
     assert [line["level"] for line in lines(wrong.stderr)] == ["error"]
 
 
-def test_a_librarys_line_has_the_ids_of_the_task_that_it_was_said_in() -> None:
+def test_the_line_of_a_library_has_the_ids_of_the_current_task() -> None:
     record = logging.LogRecord("library", logging.WARNING, "f", 1, "slow", (), None)
     log_context.bind(run_id="r", concept_id="c")
     try:
-        said = json.loads(json_lines(Settings()).format(record))
+        line = json.loads(json_lines(Settings()).format(record))
     finally:
         log_context.bind(run_id="", concept_id="")
-    assert (said["logger"], said["run_id"], said["concept_id"]) == ("library", "r", "c")
+    assert (line["logger"], line["run_id"], line["concept_id"]) == ("library", "r", "c")
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=4, max_size=30)
@@ -73,7 +73,7 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=4
 
 @pytest.mark.parametrize("place", ["message", "argument", "error", "extra"])
 @given(key=words, before=st.text(max_size=20), after=st.text(max_size=20))
-def test_a_secret_is_in_no_line_wherever_it_comes_from(
+def test_no_line_contains_the_secret_wherever_it_was_logged(
     place: str, key: str, before: str, after: str
 ) -> None:
     assume(key not in str(Settings()) and key not in f"{before}{after}")
@@ -85,19 +85,19 @@ def test_a_secret_is_in_no_line_wherever_it_comes_from(
         logging.ERROR,
         "f",
         1,
-        text.replace("%", "%%") if place == "message" else "said %s",
+        text.replace("%", "%%") if place == "message" else "text %s",
         () if place == "message" else (text if place == "argument" else "",),
         (ValueError, error, None) if place == "error" else None,
     )
     if place == "extra":
         record.concept_id = text
-    said = json.loads(json_lines(settings).format(record))
+    line = json.loads(json_lines(settings).format(record))
     ours = {"timestamp", "level", "logger"}
-    assert [value for name, value in said.items() if name not in ours and key in value] == []
+    assert [value for name, value in line.items() if name not in ours and key in value] == []
 
 
 @given(password=st.from_regex(r"[A-Za-z0-9]{8,20}", fullmatch=True))
-def test_the_password_of_a_url_is_in_no_line(password: str) -> None:
+def test_no_line_contains_the_password_of_a_url(password: str) -> None:
     url = f"redis://user:{password}@host/0"
     settings = Settings(redis=RedisSettings(url=SecretStr(url)))
     for text in (f"cannot reach {url}", f"password {password} is wrong"):

@@ -1,4 +1,4 @@
-"""What switches OpenTelemetry on, and what is refused."""
+"""Settings that switch OpenTelemetry on, and settings that are rejected."""
 
 from pathlib import Path
 
@@ -12,24 +12,24 @@ OURS = "PACELINE_OTEL__ENDPOINT"
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_is_off_unless_there_is_where_to_send_it() -> None:
+def test_telemetry_is_off_without_an_endpoint() -> None:
     assert load_settings(Plugins(), environ={}).settings.telemetry_kind is None
     for name in (OURS, THEIRS):
         loaded = load_settings(Plugins(), environ={name: "http://collector:4318"})
         assert loaded.settings.telemetry_kind == "otel"
 
 
-def test_our_setting_wins_over_opentelemetrys_variable() -> None:
+def test_our_setting_overrides_opentelemetrys_variable() -> None:
     loaded = load_settings(Plugins(), environ={THEIRS: "http://a:1", OURS: "http://b:2"})
     assert loaded.settings.otel.endpoint == "http://b:2"
 
 
 @pytest.mark.parametrize("url", ["http://me:hunter22@host:1", "hunter22:4318", "https:///", "x"])
-def test_a_wrong_endpoint_is_refused_without_being_quoted(url: str) -> None:
+def test_an_invalid_endpoint_is_rejected_without_quoting_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"otel\.endpoint: must be http") as refused:
         load_settings(Plugins(), environ={OURS: url})
     assert "hunter22" not in str(refused.value)

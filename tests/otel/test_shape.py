@@ -1,4 +1,4 @@
-"""What spans and metrics say of a run: the real pipeline in virtual time, the real SDK."""
+"""Spans and metrics of a run, with the real pipeline in virtual time and the real SDK."""
 
 import asyncio
 import json
@@ -30,14 +30,14 @@ from tests.core.rig import Rig, a_roadmap, rig
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A worker, and what it told.
+class Observed:
+    """A worker and its telemetry.
 
     Attributes:
         it: the worker.
-        exporter: has its spans.
-        reader: has its metrics.
-        tracers: where a caller makes spans of its own.
+        exporter: holds its spans.
+        reader: holds its metrics.
+        tracers: lets a caller create its own spans.
     """
 
     it: Rig
@@ -46,11 +46,11 @@ class Seen:
     tracers: TracerProvider
 
     def spans(self, name: str) -> list[ReadableSpan]:
-        """Ended spans of a name."""
+        """Ended spans with this name."""
         return [span for span in self.exporter.get_finished_spans() if span.name == name]
 
     def metrics(self) -> dict[str, float]:
-        """Every metric: its value, or how often something was recorded; in all."""
+        """Every metric by name: its value, or its number of recordings, summed over attributes."""
         found: dict[str, float] = {}
         data = self.reader.get_metrics_data()
         assert data is not None
@@ -65,12 +65,12 @@ class Seen:
 
 
 @asynccontextmanager
-async def seen(
+async def observed(
     script: Callable[[CompletionRequest, int], Reply] | None = None,
     *,
     settings: Settings | None = None,
     content: bool = False,
-) -> AsyncGenerator[Seen]:
+) -> AsyncGenerator[Observed]:
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracers = TracerProvider(id_generator=RunIds(), shutdown_on_exit=False)
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
@@ -80,41 +80,41 @@ async def seen(
     async with rig(provider, settings=settings) as it:
         it.worker.parts = replace(it.worker.parts, telemetry=telemetry)
         telemetry.watch(it.worker.parts.gauges, it.store.pool)
-        told = replace(it, service=replace(it.service, telemetry=telemetry))
-        yield Seen(told, exporter, reader, tracers)
+        it.client.telemetry = telemetry
+        yield Observed(it, exporter, reader, tracers)
 
 
-def said(span: ReadableSpan, key: str) -> object:
+def attribute(span: ReadableSpan, key: str) -> object:
     return (span.attributes or {}).get(key)
 
 
-def above(span: ReadableSpan) -> int:
-    """The id of the span's parent."""
+def parent(span: ReadableSpan) -> int:
+    """The span id of the parent."""
     assert span.parent is not None
     return span.parent.span_id
 
 
-def own(span: ReadableSpan) -> trace.SpanContext:
+def context(span: ReadableSpan) -> trace.SpanContext:
     context = span.get_span_context()
     assert context is not None
     return context
 
 
-def test_a_refused_attempt_is_a_span_with_its_error_and_is_counted() -> None:
+def test_a_refused_attempt_has_a_span_with_its_error_and_is_counted() -> None:
     def script(request: CompletionRequest, number: int) -> Reply:
         if number == 1:
             return 0.0, Refused("no", retry_after=1)
         return 1.0, plain_answer(request.step)
 
     async def scenario() -> None:
-        async with seen(script) as it:
+        async with observed(script) as it:
             await it.it.generate(a_roadmap(1))
             attempts = [
                 span
                 for span in it.exporter.get_finished_spans()
-                if said(span, "gen_ai.operation.name") == "chat"
+                if attribute(span, "gen_ai.operation.name") == "chat"
             ]
-            errors = [said(span, "error.type") for span in attempts]
+            errors = [attribute(span, "error.type") for span in attempts]
             assert errors == ["Refused", None, None, None]
             assert attempts[0].status.status_code is StatusCode.ERROR
             figures = it.metrics()
@@ -126,65 +126,64 @@ def test_a_refused_attempt_is_a_span_with_its_error_and_is_counted() -> None:
     run_virtual(scenario())
 
 
-def test_each_wait_for_admission_is_a_span_and_counted_while_it_lasts() -> None:
+def test_each_wait_for_admission_has_a_span_and_is_counted_while_it_lasts() -> None:
     async def scenario() -> None:
         settings = Settings(strategy=["global"], strategies={"global": {"concurrency": 2}})
-        async with seen(settings=settings) as it:
+        async with observed(settings=settings) as it:
             working = asyncio.create_task(it.it.generate(a_roadmap(5)))
             await asyncio.sleep(0.5)
             amid = it.metrics()
-            assert (
-                amid["paceline.calls.active"],
-                amid["paceline.admission.waiting"],
-            ) == (2, 3)
+            assert (amid["paceline.calls.active"], amid["paceline.admission.waiting"]) == (2, 3)
             assert (amid["paceline.runs.active"], amid["paceline.concepts.active"]) == (1, 5)
             await working
             after = it.metrics()
             assert after["paceline.admission.waiting"] == after["paceline.calls.active"] == 0
-            waits = [said(span, "paceline.work.level") for span in it.spans("admit")]
+            waits = [attribute(span, "paceline.work.level") for span in it.spans("admit")]
             assert (waits.count("concept"), waits.count("call")) == (5, 15)
             assert after["paceline.admission.wait"] == 20
 
     run_virtual(scenario())
 
 
-def test_a_resumed_run_goes_on_in_its_trace_and_links_to_the_claim_before() -> None:
+def test_a_resumed_run_continues_its_trace_and_links_to_the_previous_claim() -> None:
     def script(request: CompletionRequest, number: int) -> Reply:
         return (0.0, Fatal("no")) if number == 1 else (1.0, plain_answer(request.step))
 
     async def scenario() -> None:
-        async with seen(script) as it:
+        async with observed(script) as it:
             run = await it.it.generate(a_roadmap(2))
             assert run.status == "partial"
             await it.it.generate(a_roadmap(2))
             first, again = it.spans("run")
-            assert [link.context.span_id for link in again.links] == [own(first).span_id]
+            assert [link.context.span_id for link in again.links] == [context(first).span_id]
             created, resumed = it.spans("submit")
-            assert said(resumed, "paceline.submitted") == "resumed"
+            assert attribute(resumed, "paceline.submitted") == "resumed"
             assert created.parent is None
-            assert {above(span) for span in (first, again, resumed)} == {own(created).span_id}
-            traces = {own(span).trace_id for span in it.exporter.get_finished_spans()}
+            assert {parent(span) for span in (first, again, resumed)} == {context(created).span_id}
+            traces = {context(span).trace_id for span in it.exporter.get_finished_spans()}
             assert traces == {int(trace_id_of(run.run_id), 16)}
             (failed,) = [
                 span for span in it.spans("concept") if span.status.status_code is StatusCode.ERROR
             ]
-            assert said(failed, "paceline.concept.id") == "c0"
+            assert attribute(failed, "paceline.concept.id") == "c0"
 
     run_virtual(scenario())
 
 
-def test_concepts_at_once_keep_their_spans_apart() -> None:
+def test_concurrent_concepts_have_separate_spans() -> None:
     async def scenario() -> None:
-        async with seen() as it:
+        async with observed() as it:
             await asyncio.gather(*(it.it.generate(a_roadmap(6, name)) for name in ("a", "b")))
-            concepts = {own(span).span_id: span for span in it.spans("concept")}
+            concepts = {context(span).span_id: span for span in it.spans("concept")}
             for step in ("tutorial", "resources", "quiz"):
                 spans = it.spans(step)
-                assert {above(span) for span in spans} == set(concepts)
+                assert {parent(span) for span in spans} == set(concepts)
                 for span in spans:
-                    assert own(span).trace_id == own(concepts[above(span)]).trace_id
+                    assert context(span).trace_id == context(concepts[parent(span)]).trace_id
             for run in it.spans("run"):
-                children = [span for span in concepts.values() if above(span) == own(run).span_id]
+                children = [
+                    span for span in concepts.values() if parent(span) == context(run).span_id
+                ]
                 assert len(children) == 6
 
     run_virtual(scenario())
@@ -192,32 +191,32 @@ def test_concepts_at_once_keep_their_spans_apart() -> None:
 
 def test_a_callers_trace_and_the_runs_link_to_each_other() -> None:
     async def scenario() -> None:
-        async with seen() as it:
+        async with observed() as it:
             with it.tracers.get_tracer("theirs").start_as_current_span("request") as request:
-                run, _ = await it.it.service.submit(a_roadmap(1))
+                run, _ = await it.it.client.submit(a_roadmap(1))
             (submitted,) = it.spans("submit")
             (theirs,) = it.spans("request")
             assert [link.context for link in submitted.links] == [request.get_span_context()]
-            assert [link.context for link in theirs.links] == [own(submitted)]
-            assert own(submitted).trace_id == int(trace_id_of(run.run_id), 16)
+            assert [link.context for link in theirs.links] == [context(submitted)]
+            assert context(submitted).trace_id == int(trace_id_of(run.run_id), 16)
 
     run_virtual(scenario())
 
 
-def test_errors_and_answers_are_not_quoted_unless_content_is_asked_for() -> None:
+def test_errors_and_answers_are_recorded_only_if_content_is_enabled() -> None:
     def script(request: CompletionRequest, number: int) -> Reply:
         return 1.0, '{"whisper": "a secret of the model"}'
 
-    async def told(*, content: bool) -> str:
-        async with seen(script, content=content) as it:
+    async def exported(*, content: bool) -> str:
+        async with observed(script, content=content) as it:
             await it.it.generate(a_roadmap(1))
             return json.dumps([span.to_json() for span in it.exporter.get_finished_spans()])
 
-    assert "whisper" not in run_virtual(told(content=False))
-    assert "whisper" in run_virtual(told(content=True))
+    assert "whisper" not in run_virtual(exported(content=False))
+    assert "whisper" in run_virtual(exported(content=True))
 
 
-def test_every_process_samples_a_run_alike() -> None:
+def test_every_process_makes_the_same_sampling_decision() -> None:
     ratio: Sampler = ParentBased(TraceIdRatioBased(0.5))
     kept = 0
     for _ in range(100):
@@ -234,7 +233,7 @@ def test_every_process_samples_a_run_alike() -> None:
     assert 20 < kept < 80
 
 
-def test_a_trace_id_is_the_run_ids_bits_and_never_nothing() -> None:
+def test_a_trace_id_is_the_bits_of_the_run_id_and_never_zero() -> None:
     assert trace_id_of("7" + "z" * 25) == "f" * 32
     assert trace_id_of("00000000000000000000000010") == f"{32:032x}"
     strange = [trace_id_of(name) for name in ("0" * 26, "mine", "z" * 26, "")]
@@ -242,11 +241,11 @@ def test_a_trace_id_is_the_run_ids_bits_and_never_nothing() -> None:
     assert all(len(one) == 32 and int(one, 16) for one in strange)
 
 
-def test_a_provider_that_is_waited_for_in_vain_leaves_nothing_in_flight() -> None:
+def test_failed_calls_leave_nothing_in_flight() -> None:
     settings = Settings(strategy=["unbounded"], provider=ProviderSettings(attempts=1))
 
     async def scenario() -> None:
-        async with seen(lambda request, number: (0.0, Fatal("no")), settings=settings) as it:
+        async with observed(lambda request, number: (0.0, Fatal("no")), settings=settings) as it:
             await it.it.generate(a_roadmap(3))
             figures = it.metrics()
             assert {

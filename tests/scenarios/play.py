@@ -160,9 +160,7 @@ class Play:
 
     def _context(self, worker: str, line: Line | None = None) -> Context:
         ledger = line or Line(self.ledger)
-        return Context(
-            settings=self.settings, plugins=self.plugins, worker_id=worker, ledger=lambda: ledger
-        )
+        return Context(settings=self.settings, worker_id=worker, ledger=lambda: ledger)
 
     def _worker(self, number: int) -> SimulatedWorker:
         line = Line(self.ledger)

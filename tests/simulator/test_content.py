@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.content import Writer
 from paceline_adapters.simulator.prose import Prose
 
@@ -103,12 +104,10 @@ def test_random_schemas_are_followed_over_http_too() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("concept", ["Go channels", "递归与动态规划", '{braces} & "quotes"'])
-def test_a_step_is_answered_with_sense(step: str, concept: str) -> None:
-    async def scenario() -> Any:
-        async with simulator() as clients:
-            return await clients.document(f"Write.\nConcept: {concept}\nThanks.", **wants(step))
-
-    document = asyncio.run(scenario())
+@real_time
+async def test_a_step_is_answered_with_sense(step: str, concept: str) -> None:
+    async with simulator() as clients:
+        document = await clients.document(f"Write.\nConcept: {concept}\nThanks.", **wants(step))
     jsonschema.validate(document, STEPS[step])
     assert concept in json.loads(json.dumps(str(document))) or concept in _texts(document)
     match step:
@@ -150,35 +149,29 @@ def test_an_answer_may_point_at_several_options_or_name_one() -> None:
     assert written["correct_answer"] in written["options"]
 
 
-def test_a_chinese_concept_is_written_about_in_chinese() -> None:
-    async def scenario() -> str:
-        async with simulator() as clients:
-            return content(await clients.ask("Concept: 动态规划"))
-
-    text = asyncio.run(scenario())
+@real_time
+async def test_a_chinese_concept_is_written_about_in_chinese() -> None:
+    async with simulator() as clients:
+        text = content(await clients.ask("Concept: 动态规划"))
     assert "理解" in text
     assert "easiest" not in text
 
 
-def test_prose_is_markdown_of_the_size_of_a_tutorial() -> None:
-    async def scenario() -> list[str]:
-        async with simulator() as clients:
-            return [content(await clients.ask(f"Concept: Topic {n}")) for n in range(20)]
-
-    texts = asyncio.run(scenario())
+@real_time
+async def test_prose_is_markdown_of_the_size_of_a_tutorial() -> None:
+    async with simulator() as clients:
+        texts = [content(await clients.ask(f"Concept: Topic {n}")) for n in range(20)]
     assert all(text.startswith("# ") and "\n## " in text for text in texts)
     assert all(2_000 <= len(text.encode()) <= 8_000 for text in texts)
     assert len({len(text) for text in texts}) > 10
 
 
-def test_an_answer_ends_where_the_client_wants_no_more_tokens() -> None:
-    async def scenario() -> None:
-        async with simulator(speed=FAST) as clients:
-            answer = await clients.ask(max_completion_tokens=10)
-            assert answer.choices[0].finish_reason == "length"
-            assert answer.usage is not None
-            assert answer.usage.completion_tokens == 10
-            assert len(content(answer)) == 40
-            assert clients.server.figures().unusable == 1
-
-    asyncio.run(scenario())
+@real_time
+async def test_an_answer_ends_where_the_client_wants_no_more_tokens() -> None:
+    async with simulator(speed=FAST) as clients:
+        answer = await clients.ask(max_completion_tokens=10)
+        assert answer.choices[0].finish_reason == "length"
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == 10
+        assert len(content(answer)) == 40
+        assert clients.server.figures().unusable == 1

@@ -2,29 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import jsonschema
 import openai
 import pytest
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.faults import FAULTS, pick
 
 from tests.eventually import eventually_async
 from tests.simulator.support import QUIZ, RESOURCES, Clients, body, content, simulator, wants
 
 
-def meets(fault: str, scenario: Callable[[Clients], Awaitable[None]], **options: Any) -> None:
-    """Let every call meet the fault."""
-
-    async def play() -> None:
-        async with simulator(faults={fault: 1}, **options) as clients:
-            await scenario(clients)
-            await eventually_async(lambda: clients.server.figures().in_flight == 0)
-            assert set(clients.server.figures().faults) == {fault}
-
-    asyncio.run(play())
+@asynccontextmanager
+async def every_call_meets(fault: str, **options: Any) -> AsyncGenerator[Clients]:
+    """A simulator where every call meets the fault."""
+    async with simulator(faults={fault: 1}, **options) as clients:
+        yield clients
+        await eventually_async(lambda: clients.server.figures().in_flight == 0)
+        assert set(clients.server.figures().faults) == {fault}
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,12 @@ def meets(fault: str, scenario: Callable[[Clients], Awaitable[None]], **options:
         ("503", openai.InternalServerError),
     ],
 )
-def test_errors_are_answered_at_once_and_cost_nothing(fault: str, error: type[Exception]) -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_errors_are_answered_at_once_and_cost_nothing(
+    fault: str, error: type[Exception]
+) -> None:
+    # At speed 1 an answer would take seconds: none is waited for.
+    async with every_call_meets(fault, speed=1) as clients:
         with pytest.raises(error) as caught:
             await clients.ask()
         assert isinstance(caught.value, openai.APIStatusError)
@@ -46,13 +49,11 @@ def test_errors_are_answered_at_once_and_cost_nothing(fault: str, error: type[Ex
         assert (figures.requests, figures.paid, figures.in_flight_peak) == (1, 0, 0)
         assert figures.refused == (fault == "429")
 
-    # At speed 1 an answer would take seconds: none is waited for.
-    meets(fault, scenario, speed=1)
-
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_cut_connection_is_cut_in_the_middle_and_paid(streamed: bool) -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_a_cut_connection_is_cut_in_the_middle_and_paid(streamed: bool) -> None:
+    async with every_call_meets("disconnect") as clients:
         async with clients.post(body(stream=streamed)) as response:
             assert response.status == 200
             assert await response.content.readany()
@@ -61,19 +62,17 @@ def test_a_cut_connection_is_cut_in_the_middle_and_paid(streamed: bool) -> None:
         figures = clients.server.figures()
         assert (figures.paid, figures.unusable, figures.completed) == (1, 1, 0)
 
-    meets("disconnect", scenario)
 
-
-def test_the_real_client_calls_a_cut_connection_a_connection_error() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_the_real_client_calls_a_cut_connection_a_connection_error() -> None:
+    async with every_call_meets("disconnect") as clients:
         with pytest.raises(openai.APIConnectionError):
             await clients.ask()
 
-    meets("disconnect", scenario)
 
-
-def test_a_call_that_hangs_is_paid_once_the_client_goes() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_a_call_that_hangs_is_paid_once_the_client_goes() -> None:
+    async with every_call_meets("hang") as clients:
         task = asyncio.create_task(clients.ask())
         await eventually_async(lambda: clients.server.figures().in_flight == 1)
         assert clients.server.figures().paid == 0
@@ -82,11 +81,10 @@ def test_a_call_that_hangs_is_paid_once_the_client_goes() -> None:
         figures = clients.server.figures()
         assert (figures.abandoned, figures.paid, figures.unusable) == (1, 1, 1)
 
-    meets("hang", scenario)
 
-
-def test_a_slow_answer_drips_and_is_whole() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_a_slow_answer_drips_and_is_whole() -> None:
+    async with every_call_meets("slow", speed=50) as clients:
         async with clients.post(body()) as response:
             parts = [part async for part in response.content.iter_any()]
         assert len(parts) > 5
@@ -96,11 +94,10 @@ def test_a_slow_answer_drips_and_is_whole() -> None:
         stream = await clients.openai.chat.completions.create(**body(stream=True))
         assert [c async for c in stream][-1].choices[0].finish_reason == "stop"
 
-    meets("slow", scenario, speed=50)
 
-
-def test_a_broken_body_is_no_json() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_a_broken_body_is_no_json() -> None:
+    async with every_call_meets("bad-json-body") as clients:
         async with clients.post(body()) as response:
             assert response.status == 200
             with pytest.raises(json.JSONDecodeError):
@@ -110,30 +107,27 @@ def test_a_broken_body_is_no_json() -> None:
             _ = [chunk async for chunk in stream]
         assert clients.server.figures().unusable == 2
 
-    meets("bad-json-body", scenario)
-
 
 @pytest.mark.parametrize("fault", ["garbage", "ignore-schema"])
-def test_content_may_be_no_json(fault: str) -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_content_may_be_no_json(fault: str) -> None:
+    async with every_call_meets(fault) as clients:
         text = content(await clients.ask(**wants("quiz")))
         with pytest.raises(json.JSONDecodeError):
             json.loads(text)
 
-    meets(fault, scenario)
 
-
-def test_content_may_miss_what_the_schema_requires() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_content_may_miss_what_the_schema_requires() -> None:
+    async with every_call_meets("schema-invalid") as clients:
         document = await clients.document(**wants("quiz"))
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(document, QUIZ)
 
-    meets("schema-invalid", scenario)
 
-
-def test_content_may_fit_the_schema_and_make_no_sense() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_content_may_fit_the_schema_and_make_no_sense() -> None:
+    async with every_call_meets("wrong") as clients:
         quiz = await clients.document(**wants("quiz"))
         jsonschema.validate(quiz, QUIZ)
         assert all(q["answer"] >= len(q["options"]) for q in quiz["questions"])
@@ -142,12 +136,11 @@ def test_content_may_fit_the_schema_and_make_no_sense() -> None:
         jsonschema.validate(found, RESOURCES)
         assert all(resource["url"] == "not a url" for resource in found["resources"])
 
-    meets("wrong", scenario)
-
 
 @pytest.mark.parametrize(("fault", "finish"), [("truncated", "length"), ("no-finish", None)])
-def test_content_may_end_in_the_middle(fault: str, finish: str | None) -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_content_may_end_in_the_middle(fault: str, finish: str | None) -> None:
+    async with every_call_meets(fault) as clients:
         answer = await clients.ask(**wants("quiz"))
         assert answer.choices[0].finish_reason == finish
         with pytest.raises(json.JSONDecodeError):
@@ -156,18 +149,16 @@ def test_content_may_end_in_the_middle(fault: str, finish: str | None) -> None:
         chunks = [chunk async for chunk in stream]
         assert chunks[-1].choices[0].finish_reason == finish
 
-    meets(fault, scenario)
 
-
-def test_content_may_be_empty() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_content_may_be_empty() -> None:
+    async with every_call_meets("empty") as clients:
         assert content(await clients.ask()) == ""
 
-    meets("empty", scenario)
 
-
-def test_a_refusal_stands_where_the_content_would() -> None:
-    async def scenario(clients: Clients) -> None:
+@real_time
+async def test_a_refusal_stands_where_the_content_would() -> None:
+    async with every_call_meets("refusal") as clients:
         answer = await clients.ask("Concept: Locks")
         assert answer.choices[0].message.content is None
         assert answer.choices[0].message.refusal == "I'm sorry, but I can't help with Locks."
@@ -175,40 +166,34 @@ def test_a_refusal_stands_where_the_content_would() -> None:
         deltas = [chunk.choices[0].delta async for chunk in stream]
         assert "".join(delta.refusal or "" for delta in deltas).startswith("I'm sorry")
 
-    meets("refusal", scenario)
 
-
-def test_a_fault_may_hit_the_first_attempts_only() -> None:
-    async def scenario() -> None:
-        async with simulator(faults={"503": 1}, fault_first=2) as clients:
-            for _ in range(2):
-                with pytest.raises(openai.InternalServerError):
-                    await clients.ask()
-            await clients.ask()
-            with pytest.raises(openai.InternalServerError):
-                await clients.ask("Concept: another")
-            clients.server.reset()
+@real_time
+async def test_a_fault_may_hit_the_first_attempts_only() -> None:
+    async with simulator(faults={"503": 1}, fault_first=2) as clients:
+        for _ in range(2):
             with pytest.raises(openai.InternalServerError):
                 await clients.ask()
-
-    asyncio.run(scenario())
+        await clients.ask()
+        with pytest.raises(openai.InternalServerError):
+            await clients.ask("Concept: another")
+        clients.server.reset()
+        with pytest.raises(openai.InternalServerError):
+            await clients.ask()
 
 
 @pytest.mark.parametrize("fault", ["garbage", "empty"])
-def test_a_repair_counts_as_a_further_attempt(fault: str) -> None:
-    async def scenario() -> None:
-        async with simulator(faults={fault: 1}, fault_first=1) as clients:
-            asked = body(**wants("quiz"))
-            first = content(await clients.openai.chat.completions.create(**asked))
-            if first:
-                asked["messages"].append({"role": "assistant", "content": first})
-            asked["messages"].append({"role": "user", "content": "That was no JSON."})
-            second = await clients.openai.chat.completions.create(**asked)
-            jsonschema.validate(json.loads(content(second)), QUIZ)
-            figures = clients.server.figures()
-            assert (figures.prompts_distinct, figures.paid_again) == (2, 0)
-
-    asyncio.run(scenario())
+@real_time
+async def test_a_repair_counts_as_a_further_attempt(fault: str) -> None:
+    async with simulator(faults={fault: 1}, fault_first=1) as clients:
+        asked = body(**wants("quiz"))
+        first = content(await clients.openai.chat.completions.create(**asked))
+        if first:
+            asked["messages"].append({"role": "assistant", "content": first})
+        asked["messages"].append({"role": "user", "content": "That was no JSON."})
+        second = await clients.openai.chat.completions.create(**asked)
+        jsonschema.validate(json.loads(content(second)), QUIZ)
+        figures = clients.server.figures()
+        assert (figures.prompts_distinct, figures.paid_again) == (2, 0)
 
 
 def test_faults_hit_their_share_and_the_same_prompts_in_any_order() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator import Figures, SimulatorOptions
 from paceline_adapters.simulator.engine import Engine
 from paceline_adapters.simulator.wire import read_request
@@ -51,118 +52,104 @@ def test_each_step_takes_its_time(step: str, low: float, high: float) -> None:
     assert all(1 <= taken <= 2 for taken in seconds(0, prompts).values())
 
 
-def test_a_call_takes_as_long_as_was_drawn() -> None:
-    async def scenario() -> None:
-        async with simulator(speed=10, latency={"default": "2-3"}) as clients:
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            await clients.ask()
-            assert 0.2 <= loop.time() - started < 5
-
-    asyncio.run(scenario())
+@real_time
+async def test_a_call_takes_as_long_as_was_drawn() -> None:
+    async with simulator(speed=10, latency={"default": "2-3"}) as clients:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await clients.ask()
+        assert 0.2 <= loop.time() - started < 5
 
 
-def test_what_is_asked_twice_is_paid_twice() -> None:
-    async def scenario() -> None:
-        async with simulator() as clients:
-            for text in "aaabbc":
-                await clients.ask(text)
-            figures = await stats(clients)
-            assert figures == clients.server.figures()
-            assert (figures.paid, figures.completed, figures.requests) == (6, 6, 6)
-            assert figures.prompts_distinct == 3
-            assert figures.prompts_paid_twice == 2
-            assert figures.paid_again == 3
-            assert figures.prompt_tokens == 6
-            assert figures.completion_tokens > 1_000
-
-    asyncio.run(scenario())
+@real_time
+async def test_what_is_asked_twice_is_paid_twice() -> None:
+    async with simulator() as clients:
+        for text in "aaabbc":
+            await clients.ask(text)
+        figures = await stats(clients)
+        assert figures == clients.server.figures()
+        assert (figures.paid, figures.completed, figures.requests) == (6, 6, 6)
+        assert figures.prompts_distinct == 3
+        assert figures.prompts_paid_twice == 2
+        assert figures.paid_again == 3
+        assert figures.prompt_tokens == 6
+        assert figures.completion_tokens > 1_000
 
 
-def test_the_same_words_to_another_model_are_another_prompt() -> None:
-    async def scenario() -> None:
-        async with simulator() as clients:
-            await clients.ask("a")
-            await clients.ask("a", model="gpt-4o")
-            assert clients.server.figures().prompts_distinct == 2
-
-    asyncio.run(scenario())
+@real_time
+async def test_the_same_words_to_another_model_are_another_prompt() -> None:
+    async with simulator() as clients:
+        await clients.ask("a")
+        await clients.ask("a", model="gpt-4o")
+        assert clients.server.figures().prompts_distinct == 2
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_call_whose_client_goes_is_abandoned_and_paid(streamed: bool) -> None:
-    async def scenario() -> None:
-        async with simulator(speed=1) as clients:
-            task = asyncio.create_task(
-                clients.openai.chat.completions.create(**body(stream=streamed, **wants("quiz")))
-            )
-            await eventually_async(lambda: clients.server.figures().in_flight == 1)
-            task.cancel()
-            await eventually_async(lambda: clients.server.figures().in_flight == 0)
-            figures = clients.server.figures()
-            assert (figures.abandoned, figures.paid, figures.completed) == (1, 1, 0)
-            assert figures.by_step["quiz"].paid == 1
-
-    asyncio.run(scenario())
+@real_time
+async def test_a_call_whose_client_goes_is_abandoned_and_paid(streamed: bool) -> None:
+    async with simulator(speed=1) as clients:
+        task = asyncio.create_task(
+            clients.openai.chat.completions.create(**body(stream=streamed, **wants("quiz")))
+        )
+        await eventually_async(lambda: clients.server.figures().in_flight == 1)
+        task.cancel()
+        await eventually_async(lambda: clients.server.figures().in_flight == 0)
+        figures = clients.server.figures()
+        assert (figures.abandoned, figures.paid, figures.completed) == (1, 1, 0)
+        assert figures.by_step["quiz"].paid == 1
 
 
-def test_everything_asked_is_accounted_for() -> None:
+@real_time
+async def test_everything_asked_is_accounted_for() -> None:
     faults = {
         "429": 0.1, "500": 0.1, "disconnect": 0.1, "garbage": 0.1, "bad-json-body": 0.1,
         "hang": 0.1,
     }  # fmt: skip
 
-    async def scenario() -> None:
-        async with simulator(faults=faults, max_concurrency=60) as clients:
-            tasks = [asyncio.create_task(clients.ask(f"Concept: {n % 90}")) for n in range(120)]
-            await eventually_async(lambda: sum(t.done() for t in tasks) + _hanging(clients) == 120)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await eventually_async(lambda: clients.server.figures().in_flight == 0)
-            figures = clients.server.figures()
-            hit = figures.faults
-            assert figures.requests == 120
-            assert figures.in_flight_peak <= 60
-            assert figures.paid == figures.completed + figures.abandoned + hit["disconnect"]
-            assert figures.requests == figures.paid + figures.refused + hit["500"]
-            assert figures.unusable == sum(
-                hit[name] for name in ("disconnect", "garbage", "bad-json-body", "hang")
-            )
-            assert figures.paid == figures.prompts_distinct + figures.paid_again
-            assert figures.by_step["default"].requests == 120
-
-    def _hanging(clients: Clients) -> int:
+    def hanging(clients: Clients) -> int:
         return clients.server.figures().in_flight
 
-    asyncio.run(scenario())
-
-
-def test_reset_counts_from_zero_and_draws_the_same_again() -> None:
-    async def scenario() -> None:
-        async with simulator() as clients:
-            first = content(await clients.ask())
-            assert content(await clients.ask()) != first
-            async with clients.http.post(f"{clients.server.root_url}/__paceline/reset") as done:
-                assert done.status == 200
-            assert await stats(clients) == Figures()
-            assert content(await clients.ask()) == first
-
-    asyncio.run(scenario())
-
-
-def test_a_call_that_was_in_flight_at_a_reset_ends_uncounted() -> None:
-    async def scenario() -> None:
-        async with simulator(faults={"hang": 1}) as clients:
-            task = asyncio.create_task(clients.ask())
-            await eventually_async(lambda: clients.server.figures().in_flight == 1)
-            clients.server.reset()
-            assert clients.server.figures().in_flight_peak == 1
+    async with simulator(faults=faults, max_concurrency=60) as clients:
+        tasks = [asyncio.create_task(clients.ask(f"Concept: {n % 90}")) for n in range(120)]
+        await eventually_async(lambda: sum(t.done() for t in tasks) + hanging(clients) == 120)
+        for task in tasks:
             task.cancel()
-            await eventually_async(lambda: clients.server.figures().in_flight == 0)
-            assert (clients.server.figures().paid, clients.server.figures().abandoned) == (0, 0)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await eventually_async(lambda: clients.server.figures().in_flight == 0)
+        figures = clients.server.figures()
+        hit = figures.faults
+        assert figures.requests == 120
+        assert figures.in_flight_peak <= 60
+        assert figures.paid == figures.completed + figures.abandoned + hit["disconnect"]
+        assert figures.requests == figures.paid + figures.refused + hit["500"]
+        assert figures.unusable == sum(
+            hit[name] for name in ("disconnect", "garbage", "bad-json-body", "hang")
+        )
+        assert figures.paid == figures.prompts_distinct + figures.paid_again
+        assert figures.by_step["default"].requests == 120
 
-    asyncio.run(scenario())
+
+@real_time
+async def test_reset_counts_from_zero_and_draws_the_same_again() -> None:
+    async with simulator() as clients:
+        first = content(await clients.ask())
+        assert content(await clients.ask()) != first
+        async with clients.http.post(f"{clients.server.root_url}/__paceline/reset") as done:
+            assert done.status == 200
+        assert await stats(clients) == Figures()
+        assert content(await clients.ask()) == first
+
+
+@real_time
+async def test_a_call_that_was_in_flight_at_a_reset_ends_uncounted() -> None:
+    async with simulator(faults={"hang": 1}) as clients:
+        task = asyncio.create_task(clients.ask())
+        await eventually_async(lambda: clients.server.figures().in_flight == 1)
+        clients.server.reset()
+        assert clients.server.figures().in_flight_peak == 1
+        task.cancel()
+        await eventually_async(lambda: clients.server.figures().in_flight == 0)
+        assert (clients.server.figures().paid, clients.server.figures().abandoned) == (0, 0)
 
 
 def test_the_log_has_one_line_for_each_request(tmp_path: Path) -> None:
@@ -186,20 +173,18 @@ def test_the_log_has_one_line_for_each_request(tmp_path: Path) -> None:
     assert all(line["started"] <= line["ended"] for line in lines)
 
 
-def test_a_thousand_calls_are_in_flight_at_once() -> None:
-    async def scenario() -> None:
-        async with simulator(faults={"hang": 1}, fault_first=1, speed=FAST) as clients:
+@real_time
+async def test_a_thousand_calls_are_in_flight_at_once() -> None:
+    async with simulator(faults={"hang": 1}, fault_first=1, speed=FAST) as clients:
 
-            async def ask(number: int) -> None:
-                async with clients.post(body(f"Concept: {number}")):
-                    pass
+        async def ask(number: int) -> None:
+            async with clients.post(body(f"Concept: {number}")):
+                pass
 
-            tasks = [asyncio.create_task(ask(number)) for number in range(1_000)]
-            await eventually_async(lambda: clients.server.figures().in_flight == 1_000)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await eventually_async(lambda: clients.server.figures().in_flight == 0)
-            assert clients.server.figures().abandoned == 1_000
-
-    asyncio.run(scenario())
+        tasks = [asyncio.create_task(ask(number)) for number in range(1_000)]
+        await eventually_async(lambda: clients.server.figures().in_flight == 1_000)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await eventually_async(lambda: clients.server.figures().in_flight == 0)
+        assert clients.server.figures().abandoned == 1_000

@@ -6,6 +6,7 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.quota import Quota, duration
 
 from tests.eventually import eventually_async
@@ -70,96 +71,86 @@ def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None
     assert duration(seconds) == text
 
 
-def test_requests_beyond_the_limit_are_refused_with_the_time_to_wait() -> None:
-    async def scenario() -> None:
-        async with simulator(rpm=2, tpm=100_000) as clients:
-            raw = await clients.openai.chat.completions.with_raw_response.create(
-                **body(max_tokens=1_000)
-            )
-            assert raw.headers["x-ratelimit-limit-requests"] == "2"
-            assert raw.headers["x-ratelimit-remaining-requests"] == "1"
-            assert raw.headers["x-ratelimit-reset-requests"] == "1m0s"
-            assert raw.headers["x-ratelimit-limit-tokens"] == "100000"
-            assert raw.headers["x-ratelimit-remaining-tokens"] == str(100_000 - 1_005)
+@real_time
+async def test_requests_beyond_the_limit_are_refused_with_the_time_to_wait() -> None:
+    async with simulator(rpm=2, tpm=100_000) as clients:
+        raw = await clients.openai.chat.completions.with_raw_response.create(
+            **body(max_tokens=1_000)
+        )
+        assert raw.headers["x-ratelimit-limit-requests"] == "2"
+        assert raw.headers["x-ratelimit-remaining-requests"] == "1"
+        assert raw.headers["x-ratelimit-reset-requests"] == "1m0s"
+        assert raw.headers["x-ratelimit-limit-tokens"] == "100000"
+        assert raw.headers["x-ratelimit-remaining-tokens"] == str(100_000 - 1_005)
+        await clients.ask()
+        with pytest.raises(openai.RateLimitError) as caught:
             await clients.ask()
-            with pytest.raises(openai.RateLimitError) as caught:
-                await clients.ask()
-            headers = caught.value.response.headers
-            assert caught.value.code == "rate_limit_exceeded"
-            assert 0 < int(headers["retry-after"]) <= 60
-            assert 0 < int(headers["retry-after-ms"]) <= 60_000
-            assert headers["x-ratelimit-remaining-requests"] == "0"
-            figures = clients.server.figures()
-            assert (figures.requests, figures.refused, figures.paid) == (3, 1, 2)
-            assert figures.requests_last_minute_peak == 2
-            assert figures.tokens_last_minute_peak == 1_005 + 5 + 4_096
-
-    asyncio.run(scenario())
+        headers = caught.value.response.headers
+        assert caught.value.code == "rate_limit_exceeded"
+        assert 0 < int(headers["retry-after"]) <= 60
+        assert 0 < int(headers["retry-after-ms"]) <= 60_000
+        assert headers["x-ratelimit-remaining-requests"] == "0"
+        figures = clients.server.figures()
+        assert (figures.requests, figures.refused, figures.paid) == (3, 1, 2)
+        assert figures.requests_last_minute_peak == 2
+        assert figures.tokens_last_minute_peak == 1_005 + 5 + 4_096
 
 
-def test_tokens_are_charged_at_admission_whatever_the_answer_needs() -> None:
-    async def scenario() -> None:
-        async with simulator(tpm=10_000) as clients:
-            await clients.ask(max_completion_tokens=9_000)
-            with pytest.raises(openai.RateLimitError, match="tokens per min"):
-                await clients.ask(max_completion_tokens=1_000)
-            await clients.ask(max_completion_tokens=900)
-
-    asyncio.run(scenario())
+@real_time
+async def test_tokens_are_charged_at_admission_whatever_the_answer_needs() -> None:
+    async with simulator(tpm=10_000) as clients:
+        await clients.ask(max_completion_tokens=9_000)
+        with pytest.raises(openai.RateLimitError, match="tokens per min"):
+            await clients.ask(max_completion_tokens=1_000)
+        await clients.ask(max_completion_tokens=900)
 
 
-def test_the_quotas_minute_is_real_time_unless_it_is_set() -> None:
-    async def scenario() -> None:
-        async with simulator(rpm=1, quota_window=0.05) as clients:
-            refused = 0
-            for _ in range(4):
-                while True:
-                    try:
-                        await clients.ask()
-                        break
-                    except openai.RateLimitError:
-                        refused += 1
-            assert refused > 0
-            assert clients.server.figures().requests_last_minute_peak == 1
-
-    asyncio.run(scenario())
+@real_time
+async def test_the_quotas_minute_is_real_time_unless_it_is_set() -> None:
+    async with simulator(rpm=1, quota_window=0.05) as clients:
+        refused = 0
+        for _ in range(4):
+            while True:
+                try:
+                    await clients.ask()
+                    break
+                except openai.RateLimitError:
+                    refused += 1
+        assert refused > 0
+        assert clients.server.figures().requests_last_minute_peak == 1
 
 
-def test_no_more_calls_are_in_flight_than_allowed() -> None:
-    async def scenario() -> None:
-        async with simulator(max_concurrency=3, faults={"hang": 1}, fault_first=1) as clients:
-            tasks = [asyncio.create_task(clients.ask(f"Concept: {n}")) for n in range(5)]
-            await eventually_async(lambda: sum(task.done() for task in tasks) == 2)
-            refused = [task.exception() for task in tasks if task.done()]
-            assert all(isinstance(error, openai.RateLimitError) for error in refused)
-            figures = clients.server.figures()
-            assert (figures.in_flight, figures.in_flight_peak, figures.refused) == (3, 3, 2)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    asyncio.run(scenario())
+@real_time
+async def test_no_more_calls_are_in_flight_than_allowed() -> None:
+    async with simulator(max_concurrency=3, faults={"hang": 1}, fault_first=1) as clients:
+        tasks = [asyncio.create_task(clients.ask(f"Concept: {n}")) for n in range(5)]
+        await eventually_async(lambda: sum(task.done() for task in tasks) == 2)
+        refused = [task.exception() for task in tasks if task.done()]
+        assert all(isinstance(error, openai.RateLimitError) for error in refused)
+        figures = clients.server.figures()
+        assert (figures.in_flight, figures.in_flight_peak, figures.refused) == (3, 3, 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_limits_change_in_mid_run_and_what_was_used_stays_used() -> None:
-    async def scenario() -> None:
-        async with simulator(rpm=5) as clients:
+@real_time
+async def test_limits_change_in_mid_run_and_what_was_used_stays_used() -> None:
+    async with simulator(rpm=5) as clients:
 
-            async def change(words: str) -> int:
-                url = f"{clients.server.root_url}/__paceline/limits?{words}"
-                async with clients.http.post(url) as answer:
-                    return answer.status
+        async def change(words: str) -> int:
+            url = f"{clients.server.root_url}/__paceline/limits?{words}"
+            async with clients.http.post(url) as answer:
+                return answer.status
 
-            for _ in range(3):
-                await clients.ask()
-            assert await change("rpm=3") == 200
-            with pytest.raises(openai.RateLimitError):
-                await clients.ask()
-            assert await change("rpm=4&max_concurrency=7") == 200
+        for _ in range(3):
             await clients.ask()
-            for wrong in ("", "rpm=0", "rpm=-1", "rpm=many", "speed=3", "rpm=9&x=1"):
-                assert await change(wrong) == 400
-            with pytest.raises(openai.RateLimitError):
-                await clients.ask()
-
-    asyncio.run(scenario())
+        assert await change("rpm=3") == 200
+        with pytest.raises(openai.RateLimitError):
+            await clients.ask()
+        assert await change("rpm=4&max_concurrency=7") == 200
+        await clients.ask()
+        for wrong in ("", "rpm=0", "rpm=-1", "rpm=many", "speed=3", "rpm=9&x=1"):
+            assert await change(wrong) == 400
+        with pytest.raises(openai.RateLimitError):
+            await clients.ask()

@@ -1,6 +1,5 @@
 """The answers as our own steps judge them."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
 from paceline.steps.templates import load_template
 from paceline.steps.tutorial import Tutorial
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.schema import strict_schema
 
 from tests.simulator.support import simulator, wants
@@ -28,16 +28,14 @@ SPOILING = (
 )
 
 
-def answers(step: Step, name: str, *, concepts: list[str], **options: Any) -> list[str]:
+@real_time
+async def answers(step: Step, name: str, *, concepts: list[str], **options: Any) -> list[str]:
     """What the simulator says to the step's schema."""
     schema = strict_schema(step.answer.model_json_schema())
 
-    async def scenario() -> list[str]:
-        async with simulator(**options) as clients:
-            found = [await clients.ask(f"Concept: {c}", **wants(name, schema)) for c in concepts]
-            return [answer.choices[0].message.content or "" for answer in found]
-
-    return asyncio.run(scenario())
+    async with simulator(**options) as clients:
+        found = [await clients.ask(f"Concept: {c}", **wants(name, schema)) for c in concepts]
+        return [answer.choices[0].message.content or "" for answer in found]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)

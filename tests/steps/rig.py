@@ -16,7 +16,7 @@ def step(name: str, own: Path | None = None) -> PromptedStep:
     """The step that a plugin offers under the name, with a template of the user's."""
     plugins = Plugins()
     prompts = {} if own is None else {name: own}
-    context = Context(settings=Settings(prompts=prompts), plugins=plugins)
+    context = Context(settings=Settings(prompts=prompts))
     made: Step = plugins.step(name).make({}, context, f"steps.{name}")
     assert isinstance(made, PromptedStep)
     return made

@@ -1,35 +1,21 @@
 """Where stores under test keep their data, and small inputs for them."""
 
 import asyncio
-import functools
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from paceline.contracts.store import Store
 from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
 from paceline.settings.model import RunSettings, Settings, StoreSettings
 from paceline.testing.contracts.store.inputs import LEASE
 from paceline.testing.servers import Postgres
 from paceline_adapters.memory.store import MemoryStore
 from paceline_adapters.sql.store import SqlStore
 from pydantic import SecretStr
-
-P = ParamSpec("P")
-
-
-def on_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test on an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 class Place(ABC):
@@ -92,7 +78,6 @@ class SqlPlace(Place):
     def make(self, context_settings: Settings, worker_id: str, pool_limit: int | None) -> SqlStore:
         return SqlStore(
             Context(
-                plugins=Plugins(),
                 settings=context_settings,
                 worker_id=worker_id,
                 pool_limit=pool_limit,

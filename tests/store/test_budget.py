@@ -10,11 +10,12 @@ from paceline.contracts.records import WorkerRecord
 from paceline.errors import BudgetError
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.servers import Postgres
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.budget import PoolShape, pool_shape
 from paceline_adapters.sql.store import SqlStore
 
-from tests.store.places import Place, PostgresPlace, SqlPlace, on_loop
+from tests.store.places import Place, PostgresPlace, SqlPlace
 
 ELSEWHERE = ProcessIdentity("elsewhere/1", 1, 1.0)
 
@@ -25,7 +26,7 @@ def workers(
     return [worker(f"{name}{n}", identity=identity, pool_max=0) for n in range(count)]
 
 
-@on_loop
+@real_time
 async def test_workers_that_fit_get_the_ceiling(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store(pool_size=4, max_overflow=6) as store:
         assert await store.admit_workers(workers(8)) == (10, None)
@@ -39,7 +40,7 @@ async def test_workers_that_fit_get_the_ceiling(postgres_place: PostgresPlace) -
         )
 
 
-@on_loop
+@real_time
 async def test_pools_that_do_not_fit_are_sized_down_with_the_sum(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -56,7 +57,7 @@ async def test_pools_that_do_not_fit_are_sized_down_with_the_sum(
         assert "3 processes × (10 + 20) + 10 reserved + 40 already registered = 140" in warning
 
 
-@on_loop
+@real_time
 async def test_workers_with_the_usual_pools_start_one_after_the_other(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -65,7 +66,7 @@ async def test_workers_with_the_usual_pools_start_one_after_the_other(
         assert shares == [30, 30, 13, 7, 3, 2, 1, 1]
 
 
-@on_loop
+@real_time
 async def test_refuse_stops_the_start_and_registers_nobody(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store(budget="refuse") as store:
         with pytest.raises(BudgetError) as refused:
@@ -80,7 +81,7 @@ async def test_refuse_stops_the_start_and_registers_nobody(postgres_place: Postg
         assert await store.admit_workers(workers(2)) == (30, None)
 
 
-@on_loop
+@real_time
 async def test_what_cannot_even_have_one_connection_does_not_start(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -92,7 +93,7 @@ async def test_what_cannot_even_have_one_connection_does_not_start(
             await store.admit_workers(workers(1, "late"))
 
 
-@on_loop
+@real_time
 async def test_a_worker_that_is_admitted_again_gives_back_its_old_share(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -102,7 +103,7 @@ async def test_a_worker_that_is_admitted_again_gives_back_its_old_share(
         assert len(await store.workers()) == 8
 
 
-@on_loop
+@real_time
 async def test_the_dead_do_not_count(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store() as store:
         gone = replace(worker().identity, started=1.0)  # this pid, long ago
@@ -114,7 +115,7 @@ async def test_the_dead_do_not_count(postgres_place: PostgresPlace) -> None:
         assert await store.admit_workers(workers(2)) == (30, None)
 
 
-@on_loop
+@real_time
 async def test_processes_that_start_at_once_do_not_get_the_same_connections(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -135,7 +136,7 @@ def small_server() -> Iterator[Postgres]:
         yield server
 
 
-@on_loop
+@real_time
 async def test_what_the_server_keeps_for_others_is_not_ours(
     small_server: Postgres,
 ) -> None:
@@ -148,7 +149,7 @@ async def test_what_the_server_keeps_for_others_is_not_ours(
             assert (await store.budget()).server_max == limit
 
 
-@on_loop
+@real_time
 async def test_an_embedded_database_has_no_bound(embedded_place: Place) -> None:
     async with embedded_place.store() as store:
         each, warning = await store.admit_workers(workers(100))
@@ -180,7 +181,7 @@ def test_a_pool_is_bounded_by_its_settings_its_share_and_its_use(sqlite_place: S
     assert shape(embedded=True) == PoolShape(5, 0)
 
 
-@on_loop
+@real_time
 async def test_the_pool_counts_what_is_checked_out(sql_place: SqlPlace) -> None:
     def counted(store: SqlStore) -> tuple[int, int, int, int]:
         pool = store.pool()
@@ -199,7 +200,7 @@ async def test_the_pool_counts_what_is_checked_out(sql_place: SqlPlace) -> None:
         assert counted(store) == (3, 0, 3, opened + 4)
 
 
-@on_loop
+@real_time
 async def test_who_only_looks_takes_two_connections(sql_place: SqlPlace) -> None:
     async with sql_place.store("") as store:
         await asyncio.gather(*(store.runs() for _ in range(20)))

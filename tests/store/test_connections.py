@@ -2,19 +2,14 @@
 
 import asyncio
 
+from paceline import App
 from paceline.contracts.provider import CompletionRequest
-from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
-from paceline.runtime.open_worker import worker_records
-from paceline.runtime.parts import Parts, make_executor
-from paceline.runtime.strategy_stack import StrategyStack
-from paceline.runtime.worker import Worker
 from paceline.settings.model import Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
-from paceline_adapters.memory.bus import MemoryBus
+from paceline.testing.virtual_time import real_time
 
 from tests.core.rig import a_roadmap
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 CONCEPTS = 40
 
@@ -32,31 +27,21 @@ class Counting(ScriptedProvider):
         return (0.5 if ordinal <= CONCEPTS else 0.0), plain_answer(request.step)
 
 
-@on_loop
+@real_time
 async def test_forty_calls_in_flight_use_no_connection(sql_place: SqlPlace) -> None:
-    settings, plugins = Settings(store=sql_place.settings()), Plugins()
+    settings = Settings(store=sql_place.settings(), strategy=["unbounded"])
     store = sql_place.make(settings, "w", 2)
     await store.open()
-    provider, context = Counting(), Context(settings=settings, plugins=plugins)
-    parts = Parts(
-        settings=settings,
-        store=store,
-        bus=MemoryBus(max_length=1000, keep=60.0),
-        provider=provider,
-        strategy=StrategyStack([]),
-        steps=[(name, plugins.step(name).make({}, context, "")) for name in settings.run.steps],
-        executor=make_executor(settings, plugins),
-    )
-    [record] = worker_records(settings, executor="in-process", concurrency=1)
-    await store.register(record)
+    provider = Counting()
+    app = App(settings, store=store, provider=provider)
     run, _ = await store.create_run(a_roadmap(CONCEPTS), executor="in-process")
-    worker = Worker(parts, record)
-    working = asyncio.create_task(worker.run(run.run_id))
-    await provider.everybody.wait()
-    before = store.pool().checkouts
-    assert store.pool().in_use == 0
-    assert await working == "completed"
-    # Forty concepts of three artifacts on two connections, in far fewer transactions.
-    assert store.pool().checkouts - before < CONCEPTS * 3
-    assert store.pool().peak <= 2
+    async with app.worker() as worker:
+        working = asyncio.create_task(worker.run(run.run_id))
+        await provider.everybody.wait()
+        before = store.pool().checkouts
+        assert store.pool().in_use == 0
+        assert await working == "completed"
+        # Forty concepts of three artifacts on two connections, in far fewer transactions.
+        assert store.pool().checkouts - before < CONCEPTS * 3
+        assert store.pool().peak <= 2
     await store.close()

@@ -18,6 +18,7 @@ from paceline.testing.contracts.store.inputs import (
 )
 from paceline.testing.server_process import free_port
 from paceline.testing.servers import Postgres
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.store import SqlStore
 from paceline_adapters.sql.url import parse_url
@@ -25,7 +26,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from tests.eventually import eventually_async
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace, on_loop
+from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
 
 PASSWORD = "s3cret/ünd%mehr"
 QUOTED = "s3cret%2F%C3%BCnd%25mehr"
@@ -62,7 +63,7 @@ async def opening_fails(url: str) -> str:
     return str(failed.value)
 
 
-@on_loop
+@real_time
 async def test_a_wrong_password_is_said_without_showing_it(postgres_server: Postgres) -> None:
     address = f"127.0.0.1:{postgres_server.port}"
     url = f"postgresql://paceline:{QUOTED}@{address}/postgres"
@@ -71,7 +72,7 @@ async def test_a_wrong_password_is_said_without_showing_it(postgres_server: Post
     )
 
 
-@on_loop
+@real_time
 async def test_a_missing_database_is_named(postgres_server: Postgres) -> None:
     url = postgres_server.url_of("nowhere")
     assert (await opening_fails(url)).endswith(
@@ -79,7 +80,7 @@ async def test_a_missing_database_is_named(postgres_server: Postgres) -> None:
     )
 
 
-@on_loop
+@real_time
 async def test_a_server_that_is_not_there_is_named() -> None:
     port = free_port()
     said = await opening_fails(f"postgresql://me:{QUOTED}@127.0.0.1:{port}/db")
@@ -88,7 +89,7 @@ async def test_a_server_that_is_not_there_is_named() -> None:
     assert said == "database 'db' at no-such-host.invalid: its host name is not known"
 
 
-@on_loop
+@real_time
 async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -101,7 +102,7 @@ async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None
     server.close()
 
 
-@on_loop
+@real_time
 async def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 100)
@@ -109,7 +110,7 @@ async def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
     assert said == f"database file {path}: it is not an SQLite database"
 
 
-@on_loop
+@real_time
 async def test_a_file_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     said = await opening_fails(f"sqlite:///{tmp_path}/missing/paceline.db")
     assert said.endswith(
@@ -117,7 +118,7 @@ async def test_a_file_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     )
 
 
-@on_loop
+@real_time
 async def test_a_full_disk_is_said_so_and_what_was_saved_stays(sqlite_place: SqlitePlace) -> None:
     async with sqlite_place.store(pool_limit=1) as store:
         claim = await claimed(store)
@@ -164,7 +165,7 @@ def test_a_url_is_brought_into_the_drivers_form() -> None:
 # -- passing faults ----------------------------------------------------------------------
 
 
-@on_loop
+@real_time
 async def test_a_server_that_crashes_and_returns_costs_nobody_anything(
     own_place: PostgresPlace,
 ) -> None:
@@ -185,7 +186,7 @@ async def test_a_server_that_crashes_and_returns_costs_nobody_anything(
         assert (await store.run(claim.run_id)).status == "completed"
 
 
-@on_loop
+@real_time
 async def test_connections_that_the_server_cut_are_replaced(own_place: PostgresPlace) -> None:
     async with own_place.store() as store:
         claim = await claimed(store)
@@ -200,7 +201,7 @@ async def test_connections_that_the_server_cut_are_replaced(own_place: PostgresP
             await use()
 
 
-@on_loop
+@real_time
 async def test_a_process_that_stops_in_a_transaction_cannot_keep_its_run(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -221,7 +222,7 @@ async def test_a_process_that_stops_in_a_transaction_cannot_keep_its_run(
             await connection.invalidate()
 
 
-@on_loop
+@real_time
 async def test_our_connections_are_known_by_name_and_bounded_in_time(
     postgres_place: PostgresPlace,
 ) -> None:
@@ -237,7 +238,7 @@ async def test_our_connections_are_known_by_name_and_bounded_in_time(
         assert await setting("idle_in_transaction_session_timeout") == "15s"
 
 
-@on_loop
+@real_time
 async def test_no_connection_is_held_between_two_calls(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store() as store:
         claim = await claimed(store)
@@ -250,7 +251,7 @@ async def test_no_connection_is_held_between_two_calls(postgres_place: PostgresP
         assert store.pool().in_use == 0
 
 
-@on_loop
+@real_time
 async def test_a_pool_that_stays_empty_is_said_so(sql_place: SqlPlace) -> None:
     async with sql_place.store(pool_limit=1, pool_timeout=0.05) as store:
         assert isinstance(store, SqlStore)
@@ -259,7 +260,7 @@ async def test_a_pool_that_stays_empty_is_said_so(sql_place: SqlPlace) -> None:
                 await store.runs()
 
 
-@on_loop
+@real_time
 async def test_cancelling_any_call_leaves_the_store_usable(sql_place: SqlPlace) -> None:
     async with sql_place.store(pool_limit=2) as store:
         claim = await claimed(store)
@@ -282,7 +283,7 @@ async def test_cancelling_any_call_leaves_the_store_usable(sql_place: SqlPlace) 
         assert store.pool().in_use == 0
 
 
-@on_loop
+@real_time
 async def test_a_closed_store_takes_no_more_saves(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
@@ -304,7 +305,7 @@ from paceline.testing.contracts.store.inputs import artifact
 url, run_id = sys.argv[1:]
 async def main():
     settings = Settings(store=StoreSettings(url=SecretStr(url)))
-    store = SqlStore(Context(plugins=Plugins(), settings=settings))
+    store = SqlStore(Context(settings=settings))
     await store.open()
     claim = Claim(run_id=run_id, roadmap_id="r", worker_id="worker", fence=1)
     async def save(n):
@@ -318,7 +319,7 @@ asyncio.run(main())
 """
 
 
-@on_loop
+@real_time
 async def test_what_was_acknowledged_outlives_a_killed_process(sql_place: SqlPlace) -> None:
     import sys
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 from paceline.errors import PartUnavailable
 from paceline.testing.contracts.store.inputs import artifact, claimed, done
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import real_time, virtual_time
 from paceline_adapters.sql.group_commit import BATCH, GroupCommitter
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 
 class Table:
@@ -42,161 +42,137 @@ class Table:
         )
 
 
-def test_a_lone_writer_is_written_at_once() -> None:
-    async def scenario() -> None:
-        table = Table()
-        assert await table.committer().submit(1)
-        assert asyncio.get_running_loop().time() == pytest.approx(1)
-        assert table.batches == [[1]]
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_lone_writer_is_written_at_once() -> None:
+    table = Table()
+    assert await table.committer().submit(1)
+    assert asyncio.get_running_loop().time() == pytest.approx(1)
+    assert table.batches == [[1]]
 
 
-def test_who_comes_during_a_transaction_shares_the_next_one() -> None:
-    async def scenario() -> None:
-        table = Table()
-        committer = table.committer()
+@virtual_time
+async def test_who_comes_during_a_transaction_shares_the_next_one() -> None:
+    table = Table()
+    committer = table.committer()
 
-        async def later(member: int) -> None:
-            await asyncio.sleep(member / 10)
-            assert await committer.submit(member)
+    async def later(member: int) -> None:
+        await asyncio.sleep(member / 10)
+        assert await committer.submit(member)
 
-        await asyncio.gather(*(later(n) for n in range(10)))
-        assert table.batches == [[0], [1, 2, 3, 4, 5, 6, 7, 8, 9]]
-        assert asyncio.get_running_loop().time() == pytest.approx(2)
-
-    run_virtual(scenario())
+    await asyncio.gather(*(later(n) for n in range(10)))
+    assert table.batches == [[0], [1, 2, 3, 4, 5, 6, 7, 8, 9]]
+    assert asyncio.get_running_loop().time() == pytest.approx(2)
 
 
-def test_a_batch_is_bounded() -> None:
-    async def scenario() -> None:
-        table = Table()
-        committer = table.committer()
-        await asyncio.gather(*(committer.submit(n) for n in range(BATCH + 1)))
-        assert [len(batch) for batch in table.batches] == [BATCH, 1]
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_batch_is_bounded() -> None:
+    table = Table()
+    committer = table.committer()
+    await asyncio.gather(*(committer.submit(n) for n in range(BATCH + 1)))
+    assert [len(batch) for batch in table.batches] == [BATCH, 1]
 
 
-def test_members_left_out_are_told_so_and_no_other() -> None:
-    async def scenario() -> None:
-        committer = Table().committer()
-        assert await asyncio.gather(*(committer.submit(n) for n in (1, -1, 2))) == [
-            True,
-            False,
-            True,
-        ]
-
-    run_virtual(scenario())
+@virtual_time
+async def test_members_left_out_are_told_so_and_no_other() -> None:
+    committer = Table().committer()
+    assert await asyncio.gather(*(committer.submit(n) for n in (1, -1, 2))) == [
+        True,
+        False,
+        True,
+    ]
 
 
-def test_a_passing_fault_is_tried_again_until_patience_ends() -> None:
-    async def scenario() -> None:
-        table = Table(seconds=0.0)
-        table.failures = [OSError("cut")] * 5
-        committer = table.committer()
-        assert await committer.submit(1)
-        table.failures = [OSError("cut")] * 1000
-        began = asyncio.get_running_loop().time()
-        answers = await asyncio.gather(
-            *(committer.submit(n) for n in (2, 3)), return_exceptions=True
-        )
-        assert [str(answer) for answer in answers] == ["gone: cut", "gone: cut"]
-        assert 20 < asyncio.get_running_loop().time() - began <= 30
-        table.failures = []
-        assert await committer.submit(4)
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_passing_fault_is_tried_again_until_patience_ends() -> None:
+    table = Table(seconds=0.0)
+    table.failures = [OSError("cut")] * 5
+    committer = table.committer()
+    assert await committer.submit(1)
+    table.failures = [OSError("cut")] * 1000
+    began = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(*(committer.submit(n) for n in (2, 3)), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["gone: cut", "gone: cut"]
+    assert 20 < asyncio.get_running_loop().time() - began <= 30
+    table.failures = []
+    assert await committer.submit(4)
 
 
-def test_a_refused_member_fails_alone() -> None:
-    async def scenario() -> None:
-        table = Table()
-        table.refused = {2}
-        committer = table.committer()
-        answers = await asyncio.gather(
-            *(committer.submit(n) for n in (1, 2, 3)), return_exceptions=True
-        )
-        assert answers[0] is answers[2] is True
-        assert isinstance(answers[1], PartUnavailable)
-        assert table.batches == [[1], [3]]
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_refused_member_fails_alone() -> None:
+    table = Table()
+    table.refused = {2}
+    committer = table.committer()
+    answers = await asyncio.gather(
+        *(committer.submit(n) for n in (1, 2, 3)), return_exceptions=True
+    )
+    assert answers[0] is answers[2] is True
+    assert isinstance(answers[1], PartUnavailable)
+    assert table.batches == [[1], [3]]
 
 
-def test_a_cancelled_writer_waits_for_its_commit() -> None:
-    async def scenario() -> None:
-        table = Table()
-        task = asyncio.create_task(table.committer().submit(1))
-        await asyncio.sleep(0.5)
-        for _ in range(3):
-            task.cancel()
-            await asyncio.sleep(0.1)
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert table.batches == [[1]]
-        assert asyncio.get_running_loop().time() == pytest.approx(1)
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_cancelled_writer_waits_for_its_commit() -> None:
+    table = Table()
+    task = asyncio.create_task(table.committer().submit(1))
+    await asyncio.sleep(0.5)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.1)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert table.batches == [[1]]
+    assert asyncio.get_running_loop().time() == pytest.approx(1)
 
 
-def test_a_timeout_around_a_save_still_saves() -> None:
-    async def scenario() -> None:
-        table = Table()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await table.committer().submit(1)
-        assert table.batches == [[1]]
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_timeout_around_a_save_still_saves() -> None:
+    table = Table()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await table.committer().submit(1)
+    assert table.batches == [[1]]
 
 
-def test_closing_waits_for_what_was_begun_and_takes_no_more() -> None:
-    async def scenario() -> None:
-        table = Table()
-        committer = table.committer()
-        tasks = [asyncio.create_task(committer.submit(n)) for n in range(BATCH * 2)]
-        await asyncio.sleep(0.5)
-        await committer.close()
-        assert sum(len(batch) for batch in table.batches) == BATCH * 2
-        assert all(await asyncio.gather(*tasks))
-        with pytest.raises(PartUnavailable, match="closed"):
-            await committer.submit(1)
-
-    run_virtual(scenario())
+@virtual_time
+async def test_closing_waits_for_what_was_begun_and_takes_no_more() -> None:
+    table = Table()
+    committer = table.committer()
+    tasks = [asyncio.create_task(committer.submit(n)) for n in range(BATCH * 2)]
+    await asyncio.sleep(0.5)
+    await committer.close()
+    assert sum(len(batch) for batch in table.batches) == BATCH * 2
+    assert all(await asyncio.gather(*tasks))
+    with pytest.raises(PartUnavailable, match="closed"):
+        await committer.submit(1)
 
 
-def test_nobody_waits_for_what_was_cancelled_before_it_began() -> None:
-    async def scenario() -> None:
-        committer = Table().committer()
-        task = asyncio.create_task(committer.submit(1))
-        await asyncio.sleep(0)
-        assert committer._pump is not None
-        committer._pump.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await committer.submit(2)
-
-    run_virtual(scenario())
+@virtual_time
+async def test_nobody_waits_for_what_was_cancelled_before_it_began() -> None:
+    committer = Table().committer()
+    task = asyncio.create_task(committer.submit(1))
+    await asyncio.sleep(0)
+    assert committer._pump is not None
+    committer._pump.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await committer.submit(2)
 
 
-def test_nobody_waits_for_a_refused_batch_that_was_cancelled_member_by_member() -> None:
-    async def scenario() -> None:
-        table = Table()
-        table.refused = {2}
-        committer = table.committer()
-        tasks = [asyncio.create_task(committer.submit(n)) for n in (1, 2, 3)]
-        await asyncio.sleep(1.5)  # the batch was refused; its first member is being written
-        assert committer._pump is not None
-        committer._pump.cancel()
-        _, waiting = await asyncio.wait(tasks, timeout=60)
-        assert not waiting, f"{len(waiting)} wait for ever"
-        assert await committer.submit(4)
-
-    run_virtual(scenario())
+@virtual_time
+async def test_nobody_waits_for_a_refused_batch_that_was_cancelled_member_by_member() -> None:
+    table = Table()
+    table.refused = {2}
+    committer = table.committer()
+    tasks = [asyncio.create_task(committer.submit(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(1.5)  # the batch was refused; its first member is being written
+    assert committer._pump is not None
+    committer._pump.cancel()
+    _, waiting = await asyncio.wait(tasks, timeout=60)
+    assert not waiting, f"{len(waiting)} wait for ever"
+    assert await committer.submit(4)
 
 
-@on_loop
+@real_time
 async def test_saves_that_wait_together_cost_few_transactions(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claims = [await claimed(store, f"r{n}", concepts=30) for n in range(6)]

@@ -8,10 +8,11 @@ import pytest
 from paceline.contracts.records import Claim
 from paceline.contracts.store import Store
 from paceline.testing.contracts.store.inputs import artifact, done, must_claim, submitted
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 SIZES = (30, 3000)
 
@@ -33,7 +34,7 @@ def statements(store: Store) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", remember)
 
 
-@on_loop
+@real_time
 async def test_taking_up_a_run_asks_as_much_whatever_its_size(sql_place: SqlPlace) -> None:
     asked: list[list[str]] = []
     async with sql_place.store() as store:
@@ -48,7 +49,7 @@ async def test_taking_up_a_run_asks_as_much_whatever_its_size(sql_place: SqlPlac
     assert asked[0] == asked[1]
 
 
-@on_loop
+@real_time
 async def test_saving_together_takes_as_many_statements_whatever_the_run(
     sql_place: SqlPlace,
 ) -> None:
@@ -67,7 +68,7 @@ async def test_saving_together_takes_as_many_statements_whatever_the_run(
 
 
 @pytest.mark.parametrize("concepts", [2000, 6000])
-@on_loop
+@real_time
 async def test_creating_a_run_writes_its_concepts_by_the_thousand(
     sql_place: SqlPlace, concepts: int
 ) -> None:

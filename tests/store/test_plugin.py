@@ -9,15 +9,16 @@ from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline.testing.contracts.store.inputs import submitted
+from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 
-@on_loop
+@real_time
 async def test_the_scheme_of_the_url_chooses_the_store(sql_place: SqlPlace) -> None:
     settings = Settings(store=sql_place.settings())
     offer = Plugins().store(settings.store_kind)
-    store = offer.make({}, Context(plugins=Plugins(), settings=settings, worker_id="w"), "store")
+    store = offer.make({}, Context(settings=settings, worker_id="w"), "store")
     assert store.shared
     await store.open()
     assert (await submitted(store)).status == "queued"
@@ -27,7 +28,7 @@ async def test_the_scheme_of_the_url_chooses_the_store(sql_place: SqlPlace) -> N
 def test_a_wrong_url_stops_the_start(sqlite_place: SqlPlace) -> None:
     settings = Settings(store=SqlPlace("sqlite://").settings())
     with pytest.raises(SettingsError, match=r"store\.url: sqlite needs a file"):
-        Plugins().store("sqlite").make({}, Context(plugins=Plugins(), settings=settings), "store")
+        Plugins().store("sqlite").make({}, Context(settings=settings), "store")
 
 
 def test_offering_the_stores_loads_no_database_library() -> None:
@@ -52,7 +53,7 @@ from paceline.settings.model import Settings, StoreSettings
 sys.modules["asyncpg"] = None  # as if it were not installed
 settings = Settings(store=StoreSettings(url=SecretStr("postgresql://u:p@h/d")))
 try:
-    Plugins().store("postgresql").make({}, Context(plugins=Plugins(), settings=settings), "store")
+    Plugins().store("postgresql").make({}, Context(settings=settings), "store")
 except PluginError as error:
     print(error)
 """

@@ -15,15 +15,16 @@ from paceline.testing.contracts.store.inputs import (
     submitted,
     worker,
 )
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlitePlace, on_loop
+from tests.store.places import SqlitePlace
 
 GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
 
 
-@on_loop
+@real_time
 async def test_every_statement_finds_its_rows_by_an_index(sqlite_place: SqlitePlace) -> None:
     asked: dict[str, Any] = {}
 

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from paceline.contracts.records import ConceptState
 from paceline.testing.contracts.store.inputs import artifact, claimed, done
+from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace, on_loop
+from tests.store.places import SqlPlace
 
 
-@on_loop
+@real_time
 async def test_text_that_no_database_takes_is_mended(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
@@ -25,7 +26,7 @@ async def test_text_that_no_database_takes_is_mended(sql_place: SqlPlace) -> Non
         assert (await store.run(claim.run_id)).reason == mended
 
 
-@on_loop
+@real_time
 async def test_a_value_that_is_refused_harms_no_other(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
@@ -40,7 +41,7 @@ async def test_a_value_that_is_refused_harms_no_other(sql_place: SqlPlace) -> No
         assert set(await store.artifact_steps(claim.run_id)) == {"c0", "c2"}
 
 
-@on_loop
+@real_time
 async def test_closing_writes_what_waits(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
@@ -53,7 +54,7 @@ async def test_closing_writes_what_waits(sql_place: SqlPlace) -> None:
 
 
 @pytest.mark.parametrize("pool_limit", [1, 2])
-@on_loop
+@real_time
 async def test_180_saves_at_once_need_no_more_than_the_pool(
     sql_place: SqlPlace, pool_limit: int
 ) -> None:

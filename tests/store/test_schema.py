@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from paceline.contracts.share import Share
 from paceline.errors import PartUnavailable, SchemaVersionError
 from paceline.testing.contracts.store.inputs import claimed, roadmap
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
 from paceline_adapters.sql.tables import metadata
@@ -22,7 +23,7 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace, on_loop
+from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
 
 
 def test_every_version_is_known_and_has_its_migration() -> None:
@@ -31,7 +32,7 @@ def test_every_version_is_known_and_has_its_migration() -> None:
     assert tuple(reversed(revisions)) == schema.VERSIONS
 
 
-@on_loop
+@real_time
 async def test_the_migrations_make_the_tables_that_the_code_uses(sql_place: SqlPlace) -> None:
     def differences(connection: Connection) -> list[Any]:
         found: list[Any] = compare_metadata(MigrationContext.configure(connection), metadata)
@@ -43,7 +44,7 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(sql_place: SqlP
     await engine.dispose()
 
 
-@on_loop
+@real_time
 async def test_an_sqlite_file_is_made_and_upgraded_by_opening_it(tmp_path: Path) -> None:
     place = SqlitePlace(tmp_path / "new.db")
     async with place.store() as store:
@@ -52,7 +53,7 @@ async def test_an_sqlite_file_is_made_and_upgraded_by_opening_it(tmp_path: Path)
     assert await asyncio.to_thread(version, place.settings().url) == schema.NEWEST
 
 
-@on_loop
+@real_time
 async def test_opening_the_right_version_does_not_load_alembic(sql_place: SqlPlace) -> None:
     program = f"""
 import asyncio, sys
@@ -63,7 +64,7 @@ from paceline.settings.model import Settings, StoreSettings
 from paceline_adapters.sql.store import SqlStore
 async def main():
     settings = Settings(store=StoreSettings(url=SecretStr({sql_place.url!r})))
-    store = SqlStore(Context(plugins=Plugins(), settings=settings))
+    store = SqlStore(Context(settings=settings))
     await store.open()
     await store.close()
 asyncio.run(main())
@@ -96,7 +97,7 @@ print(schema.upgrade(SecretStr({postgres_url!r}))[1])
     assert [process.communicate()[0] for process in processes] == [f"{schema.NEWEST}\n"] * 2
 
 
-@on_loop
+@real_time
 async def test_a_server_without_a_schema_asks_for_the_upgrade(postgres_url: str) -> None:
     place = SqlPlace(postgres_url)
     assert await asyncio.to_thread(schema.current, place.settings().url) is None
@@ -112,7 +113,7 @@ async def test_a_server_without_a_schema_asks_for_the_upgrade(postgres_url: str)
         await claimed(store)
 
 
-@on_loop
+@real_time
 async def test_runs_of_before_shares_are_nobodys_with_the_usual_weight(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         run, _ = await store.create_run(roadmap(), executor="x", share=Share("acme", 2.0))
@@ -133,7 +134,7 @@ async def test_runs_of_before_shares_are_nobodys_with_the_usual_weight(sql_place
         assert (await store.run(run.run_id)).share == Share()
 
 
-@on_loop
+@real_time
 async def test_an_old_schema_on_a_server_asks_for_the_upgrade(
     postgres_place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +146,7 @@ async def test_an_old_schema_on_a_server_asks_for_the_upgrade(
             pass
 
 
-@on_loop
+@real_time
 async def test_a_newer_schema_is_left_alone(
     sqlite_place: SqlitePlace, postgres_place: PostgresPlace
 ) -> None:

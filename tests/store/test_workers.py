@@ -2,11 +2,12 @@
 
 from paceline.contracts.records import Figures
 from paceline.testing.contracts.store.inputs import worker
+from paceline.testing.virtual_time import real_time
 
-from tests.store.places import PostgresPlace, SqlPlace, on_loop
+from tests.store.places import PostgresPlace, SqlPlace
 
 
-@on_loop
+@real_time
 async def test_long_gone_workers_are_forgotten_and_come_back_with_a_beat(
     sql_place: SqlPlace,
 ) -> None:
@@ -19,7 +20,7 @@ async def test_long_gone_workers_are_forgotten_and_come_back_with_a_beat(
         assert {found.worker_id for found in await other.workers()} == {"a", "b"}
 
 
-@on_loop
+@real_time
 async def test_figures_of_another_version_are_no_error(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store() as store:
         await store.register(worker("newer"))

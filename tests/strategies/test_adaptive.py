@@ -15,7 +15,7 @@ from paceline.settings.model import Settings
 from paceline.testing.demand import demand
 from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
 from paceline.testing.models import ModelProvider, Steps, always
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
 from paceline_strategies.per_roadmap import PerRoadmap
@@ -58,7 +58,8 @@ def limit_in(said: str) -> int:
     return int(said.partition(": ")[2].partition(" calls")[0])
 
 
-def after(
+@virtual_time(seed=1)
+async def after(
     provider: ModelProvider,
     seconds: float,
     *,
@@ -67,14 +68,10 @@ def after(
     stack: Callable[[AdaptiveLimit], Strategy] = lambda one: one,
 ) -> list[str]:
     """Let workers want more than there is for so long; returns what each says then."""
-
-    async def scenario() -> list[str]:
-        ledger = LeaseLedger()
-        made = [worker(ledger, f"w{n}") for n in range(workers)]
-        await demand(list(map(stack, made)), provider, callers=callers, seconds=seconds)
-        return [one.explain() for one in made]
-
-    return run_virtual(scenario(), seed=1)
+    ledger = LeaseLedger()
+    made = [worker(ledger, f"w{n}") for n in range(workers)]
+    await demand(list(map(stack, made)), provider, callers=callers, seconds=seconds)
+    return [one.explain() for one in made]
 
 
 def answered(provider: ModelProvider, since: float, until: float) -> int:
@@ -130,152 +127,136 @@ def test_a_limit_that_is_not_used_stays() -> None:
     assert max(map(limit_in, said)) <= 8
 
 
-def test_never_leaves_its_bounds() -> None:
-    async def scenario() -> None:
-        provider = ModelProvider(seconds=1.0, concurrency=always(2))
-        ledger = LeaseLedger()
-        made = [worker(ledger, name, min=4, start=5, max=6) for name in "ab"]
-        watch: set[int] = set()
+@virtual_time
+async def test_never_leaves_its_bounds() -> None:
+    provider = ModelProvider(seconds=1.0, concurrency=always(2))
+    ledger = LeaseLedger()
+    made = [worker(ledger, name, min=4, start=5, max=6) for name in "ab"]
+    watch: set[int] = set()
 
-        async def look() -> None:
-            while True:
-                watch.update(limits(made) if made[0]._models and made[1]._models else ())
-                await asyncio.sleep(0.1)
+    async def look() -> None:
+        while True:
+            watch.update(limits(made) if made[0]._models and made[1]._models else ())
+            await asyncio.sleep(0.1)
 
-        looking = asyncio.create_task(look())
-        await demand(made, provider, callers=20, seconds=60)
-        looking.cancel()
-        assert watch <= {4, 5, 6}
-        assert 4 in watch
-
-    run_virtual(scenario())
+    looking = asyncio.create_task(look())
+    await demand(made, provider, callers=20, seconds=60)
+    looking.cancel()
+    assert watch <= {4, 5, 6}
+    assert 4 in watch
 
 
-def test_all_workers_use_the_same_limit_and_say_why_it_is_that() -> None:
-    async def scenario() -> None:
-        provider = ModelProvider(seconds=4.0, concurrency=always(20))
-        ledger = LeaseLedger()
-        made = [worker(ledger, f"w{n}") for n in range(4)]
-        work = asyncio.create_task(demand(made, provider, callers=20, seconds=200))
-        await asyncio.sleep(100)
-        said = made[0].explain()
-        assert len(set(limits(made))) == 1
-        assert "over all workers" in said
-        assert "refused with" in said
-        assert " s ago" in said
-        assert "\n" not in said
-        await work
-
-    run_virtual(scenario())
+@virtual_time
+async def test_all_workers_use_the_same_limit_and_say_why_it_is_that() -> None:
+    provider = ModelProvider(seconds=4.0, concurrency=always(20))
+    ledger = LeaseLedger()
+    made = [worker(ledger, f"w{n}") for n in range(4)]
+    work = asyncio.create_task(demand(made, provider, callers=20, seconds=200))
+    await asyncio.sleep(100)
+    said = made[0].explain()
+    assert len(set(limits(made))) == 1
+    assert "over all workers" in said
+    assert "refused with" in said
+    assert " s ago" in said
+    assert "\n" not in said
+    await work
 
 
-def test_a_late_worker_begins_with_what_the_others_found() -> None:
-    async def scenario() -> None:
-        ledger = LeaseLedger()
-        provider = ModelProvider(seconds=2.0, concurrency=always(30))
-        first = worker(ledger, "first")
-        work = asyncio.create_task(demand([first], provider, callers=50, seconds=120))
-        await asyncio.sleep(100)
-        late = worker(ledger, "late")
-        waits = asyncio.create_task(
-            late.admit(Work(level="call", run_id="r", roadmap_id="r", concept_id="c", key="model"))
-        )
-        permit = await waits
-        await asyncio.sleep(2)
-        assert limits([late]) == limits([first])
-        assert limits([late])[0] > 20
-        permit.release(Done())
-        await work
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_late_worker_begins_with_what_the_others_found() -> None:
+    ledger = LeaseLedger()
+    provider = ModelProvider(seconds=2.0, concurrency=always(30))
+    first = worker(ledger, "first")
+    work = asyncio.create_task(demand([first], provider, callers=50, seconds=120))
+    await asyncio.sleep(100)
+    late = worker(ledger, "late")
+    waits = asyncio.create_task(
+        late.admit(Work(level="call", run_id="r", roadmap_id="r", concept_id="c", key="model"))
+    )
+    permit = await waits
+    await asyncio.sleep(2)
+    assert limits([late]) == limits([first])
+    assert limits([late])[0] > 20
+    permit.release(Done())
+    await work
 
 
-def test_who_dies_between_reading_and_writing_takes_nothing_along() -> None:
-    async def scenario() -> None:
-        ledger = LeaseLedger()
-        provider = ModelProvider(seconds=2.0, concurrency=always(30))
-        lines = [LedgerLine(ledger) for _ in range(3)]
-        made = [worker(line, f"w{n}") for n, line in enumerate(lines)]
-        work = asyncio.create_task(demand(made, provider, callers=30, seconds=300))
-        await asyncio.sleep(100)
-        board = await ledger.note("adaptive:model", {})
-        lines[0].cut()
-        await asyncio.sleep(100)
-        later = await ledger.note("adaptive:model", {})
-        assert later.serial > board.serial, "the others go on"
-        assert limits(made[1:])[0] > 20
-        work.cancel()
-        await asyncio.wait({work})
-
-    run_virtual(scenario())
+@virtual_time
+async def test_who_dies_between_reading_and_writing_takes_nothing_along() -> None:
+    ledger = LeaseLedger()
+    provider = ModelProvider(seconds=2.0, concurrency=always(30))
+    lines = [LedgerLine(ledger) for _ in range(3)]
+    made = [worker(line, f"w{n}") for n, line in enumerate(lines)]
+    work = asyncio.create_task(demand(made, provider, callers=30, seconds=300))
+    await asyncio.sleep(100)
+    board = await ledger.note("adaptive:model", {})
+    lines[0].cut()
+    await asyncio.sleep(100)
+    later = await ledger.note("adaptive:model", {})
+    assert later.serial > board.serial, "the others go on"
+    assert limits(made[1:])[0] > 20
+    work.cancel()
+    await asyncio.wait({work})
 
 
-def test_while_the_ledger_is_away_nothing_is_forgotten() -> None:
-    async def scenario() -> None:
-        ledger = Watched()
-        one = worker(ledger)
-        ledger.away = True
-        permits = [await one.admit(WORK) for _ in range(8)]
-        for permit in permits[:4]:
-            permit.release(Done(seconds=1.0))
-        await asyncio.sleep(60)
-        assert 20 < ledger.notes < 100
-        ledger.away = False
-        await asyncio.sleep(1.5)
-        assert ledger.sums["taken"] == 8
-        assert ledger.sums["0 answers quiz"] == 4
-        for permit in permits[4:]:
-            permit.release(Done(seconds=1.0))
-        await one.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_while_the_ledger_is_away_nothing_is_forgotten() -> None:
+    ledger = Watched()
+    one = worker(ledger)
+    ledger.away = True
+    permits = [await one.admit(WORK) for _ in range(8)]
+    for permit in permits[:4]:
+        permit.release(Done(seconds=1.0))
+    await asyncio.sleep(60)
+    assert 20 < ledger.notes < 100
+    ledger.away = False
+    await asyncio.sleep(1.5)
+    assert ledger.sums["taken"] == 8
+    assert ledger.sums["0 answers quiz"] == 4
+    for permit in permits[4:]:
+        permit.release(Done(seconds=1.0))
+    await one.close()
 
 
-def test_a_state_that_cannot_be_read_is_replaced() -> None:
-    async def scenario() -> None:
-        ledger = Watched()
-        assert await ledger.conclude("adaptive:m", serial=0, state="{")
-        one = worker(ledger)
-        permit = await one.admit(WORK)
-        await asyncio.sleep(10)
-        assert (await ledger.note("adaptive:m", {})).state != "{"
-        permit.release(Done())
-        await one.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_state_that_cannot_be_read_is_replaced() -> None:
+    ledger = Watched()
+    assert await ledger.conclude("adaptive:m", serial=0, state="{")
+    one = worker(ledger)
+    permit = await one.admit(WORK)
+    await asyncio.sleep(10)
+    assert (await ledger.note("adaptive:m", {})).state != "{"
+    permit.release(Done())
+    await one.close()
 
 
-def test_nothing_runs_on_when_nothing_is_wanted() -> None:
-    async def scenario() -> None:
-        ledger = Watched()
-        one = worker(ledger)
-        (await one.admit(WORK)).release(Done(seconds=1.0))
-        await asyncio.sleep(10)
-        before = ledger.notes
-        await asyncio.sleep(600)
-        assert ledger.notes == before
-        await one.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_nothing_runs_on_when_nothing_is_wanted() -> None:
+    ledger = Watched()
+    one = worker(ledger)
+    (await one.admit(WORK)).release(Done(seconds=1.0))
+    await asyncio.sleep(10)
+    before = ledger.notes
+    await asyncio.sleep(600)
+    assert ledger.notes == before
+    await one.close()
 
 
-def test_a_burst_of_refusals_is_one_cut() -> None:
-    async def scenario() -> None:
-        one = worker(LeaseLedger(), start=40)
-        permits = [await one.admit(WORK) for _ in range(40)]
-        for permit in permits[:20]:
-            permit.release(RateLimited())
-        await asyncio.sleep(0.1)
-        for permit in permits[20:24]:
-            permit.release(RateLimited())
-        await asyncio.sleep(10)
-        # 16 of 40 were taken; a cut takes half at most.
-        assert limits([one]) == [20]
-        for permit in permits[24:]:
-            permit.release(Done(seconds=10.0))
-        await one.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_burst_of_refusals_is_one_cut() -> None:
+    one = worker(LeaseLedger(), start=40)
+    permits = [await one.admit(WORK) for _ in range(40)]
+    for permit in permits[:20]:
+        permit.release(RateLimited())
+    await asyncio.sleep(0.1)
+    for permit in permits[20:24]:
+        permit.release(RateLimited())
+    await asyncio.sleep(10)
+    # 16 of 40 were taken; a cut takes half at most.
+    assert limits([one]) == [20]
+    for permit in permits[24:]:
+        permit.release(Done(seconds=10.0))
+    await one.close()
 
 
 def test_stacks_inside_a_limit_of_concepts() -> None:
@@ -288,25 +269,21 @@ def test_stacks_inside_a_limit_of_concepts() -> None:
     assert answered(provider, 60, 200) > 0.8 * 140 * 5
 
 
-def test_is_made_of_the_settings_and_stands_last() -> None:
-    async def scenario() -> None:
-        ledger, plugins = MemoryLedger(), Plugins()
-        context = Context(
-            settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger
-        )
-        offer = plugins.strategy("adaptive")
-        made = offer.make({"start": 3}, context, "strategies.adaptive")
-        assert made.explain() == "3 calls to begin with"
-        with pytest.raises(SettingsError, match="must stand last"):
-            StrategyStack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
-        permit = await made.admit(WORK)
-        (holder,) = await ledger.held("adaptive:m")
-        assert holder.startswith("w1-")
-        assert made.explain() == "m: 3 calls in this process, 1 held here, 0 waiting"
-        permit.release(Done())
-        await made.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_is_made_of_the_settings_and_stands_last() -> None:
+    ledger, plugins = MemoryLedger(), Plugins()
+    context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
+    offer = plugins.strategy("adaptive")
+    made = offer.make({"start": 3}, context, "strategies.adaptive")
+    assert made.explain() == "3 calls to begin with"
+    with pytest.raises(SettingsError, match="must stand last"):
+        StrategyStack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
+    permit = await made.admit(WORK)
+    (holder,) = await ledger.held("adaptive:m")
+    assert holder.startswith("w1-")
+    assert made.explain() == "m: 3 calls in this process, 1 held here, 0 waiting"
+    permit.release(Done())
+    await made.close()
 
 
 @pytest.mark.parametrize(

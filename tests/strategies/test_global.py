@@ -16,7 +16,7 @@ from paceline.plugins.registry import Plugins
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.over_all_workers import GlobalLimit
 from paceline_strategies.shared import SharedLimiter
@@ -85,60 +85,52 @@ def calls(limit: int) -> Quota:
     return Quota(concurrency=limit)
 
 
-def test_holds_so_many_calls_over_all_workers() -> None:
-    async def scenario() -> float:
-        ledger = MemoryLedger()
-        workers = [GlobalLimit(calls(8), ledger, holder=f"w{n}") for n in range(4)]
+@virtual_time
+async def test_holds_so_many_calls_over_all_workers() -> None:
+    ledger = MemoryLedger()
+    workers = [GlobalLimit(calls(8), ledger, holder=f"w{n}") for n in range(4)]
 
-        async def call(worker: GlobalLimit) -> None:
-            permit = await worker.admit(work())
-            await asyncio.sleep(1)
-            permit.release(Done())
-
-        await asyncio.gather(*(call(worker) for worker in workers for _ in range(20)))
-        return asyncio.get_running_loop().time()
-
-    assert run_virtual(scenario()) == 10.0
-
-
-def test_each_model_has_its_own_limit_and_concepts_pass() -> None:
-    async def scenario() -> None:
-        worker = GlobalLimit(calls(1), MemoryLedger(), holder="w")
-        assert worker.levels == {"call"}
-        permits = [await worker.admit(work(key)) for key in ("a", "b", "c")]
-        permits += [await worker.admit(work(level="concept")) for _ in range(5)]
-        assert worker.explain() == "1 calls in this process, 3 held here, 0 waiting"
-        for permit in permits:
-            permit.release(Done())
-        await worker.close()
-
-    run_virtual(scenario())
-
-
-def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
-    async def scenario() -> None:
-        ledger, plugins = MemoryLedger(), Plugins()
-        context = Context(
-            settings=Settings(), plugins=plugins, worker_id="w1", ledger=lambda: ledger
-        )
-        strategy = plugins.strategy("global").make({"concurrency": 2}, context, "strategies.global")
-        stack = StrategyStack([("global", strategy)])
-        permits = [await stack.admit(work()) for _ in range(2)]
-        (holder,) = await ledger.held("global:openai:gpt")
-        assert holder.startswith("w1-")
-        waits = asyncio.create_task(stack.admit(work()))
+    async def call(worker: GlobalLimit) -> None:
+        permit = await worker.admit(work())
         await asyncio.sleep(1)
-        assert stack.explain() == (
-            "global (2 calls in this process, 2 held here, 1 waiting; "
-            "openai:gpt: all calls that may be out are)"
-        )
-        permits[0].release(Done())
-        (await waits).release(Done())
-        permits[1].release(Done())
-        await stack.close()
-        assert await ledger.held("global:openai:gpt") == {}
+        permit.release(Done())
 
-    run_virtual(scenario())
+    await asyncio.gather(*(call(worker) for worker in workers for _ in range(20)))
+    assert asyncio.get_running_loop().time() == 10.0
+
+
+@virtual_time
+async def test_each_model_has_its_own_limit_and_concepts_pass() -> None:
+    worker = GlobalLimit(calls(1), MemoryLedger(), holder="w")
+    assert worker.levels == {"call"}
+    permits = [await worker.admit(work(key)) for key in ("a", "b", "c")]
+    permits += [await worker.admit(work(level="concept")) for _ in range(5)]
+    assert worker.explain() == "1 calls in this process, 3 held here, 0 waiting"
+    for permit in permits:
+        permit.release(Done())
+    await worker.close()
+
+
+@virtual_time
+async def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
+    ledger, plugins = MemoryLedger(), Plugins()
+    context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
+    strategy = plugins.strategy("global").make({"concurrency": 2}, context, "strategies.global")
+    stack = StrategyStack([("global", strategy)])
+    permits = [await stack.admit(work()) for _ in range(2)]
+    (holder,) = await ledger.held("global:openai:gpt")
+    assert holder.startswith("w1-")
+    waits = asyncio.create_task(stack.admit(work()))
+    await asyncio.sleep(1)
+    assert stack.explain() == (
+        "global (2 calls in this process, 2 held here, 1 waiting; "
+        "openai:gpt: all calls that may be out are)"
+    )
+    permits[0].release(Done())
+    (await waits).release(Done())
+    permits[1].release(Done())
+    await stack.close()
+    assert await ledger.held("global:openai:gpt") == {}
 
 
 @given(crowd=crowds, limit=st.integers(1, 4), seed=st.integers(0, 3))
@@ -173,298 +165,274 @@ def test_cancelling_at_any_moment_leaks_nothing_and_passes_no_limit(
 
 
 @given(crowd=crowds, limit=st.integers(1, 4))
-def test_those_of_one_process_are_served_in_their_order(crowd: list[Member], limit: int) -> None:
+@virtual_time(limit=1000.0)
+async def test_those_of_one_process_are_served_in_their_order(
+    crowd: list[Member], limit: int
+) -> None:
     patient = [Member(m.comes, m.works, None, m.gate) for m in crowd]
 
-    async def scenario() -> None:
-        ledger = MemoryLedger()
-        processes = [limiter_over(ledger, limit) for _ in range(3)]
-        seen = await let_in(patient, lambda member: processes[member.gate].admit(work()))
-        assert_first_come_first_served(patient, seen)
-
-    run_virtual(scenario(), limit=1000.0)
+    ledger = MemoryLedger()
+    processes = [limiter_over(ledger, limit) for _ in range(3)]
+    seen = await let_in(patient, lambda member: processes[member.gate].admit(work()))
+    assert_first_come_first_served(patient, seen)
 
 
-def test_a_process_that_came_later_soon_has_its_share() -> None:
-    async def scenario() -> None:
-        ledger = MemoryLedger()
-        early, late = limiter_over(ledger, 20), limiter_over(ledger, 20)
-        started = {early: 0, late: 0}
+@virtual_time
+async def test_a_process_that_came_later_soon_has_its_share() -> None:
+    ledger = MemoryLedger()
+    early, late = limiter_over(ledger, 20), limiter_over(ledger, 20)
+    started = {early: 0, late: 0}
 
-        async def calls(limiter: SharedLimiter, seconds: float) -> None:
-            while True:
-                permit = await limiter.admit(work())
-                started[limiter] += 1
-                await asyncio.sleep(seconds)
-                permit.release(Done())
+    async def calls(limiter: SharedLimiter, seconds: float) -> None:
+        while True:
+            permit = await limiter.admit(work())
+            started[limiter] += 1
+            await asyncio.sleep(seconds)
+            permit.release(Done())
 
-        spread = [20 + number / 4 for number in range(40)]
-        tasks = [asyncio.create_task(calls(early, seconds)) for seconds in spread]
-        await asyncio.sleep(5)
-        assert early.held == 20
-        tasks += [asyncio.create_task(calls(late, seconds)) for seconds in spread]
-        before = started[early]
-        await asyncio.sleep(30.1)
-        for _ in range(20):
-            await asyncio.sleep(7)
-            assert early.held + late.held == 20
-            assert abs(started[early] - before - started[late]) <= 1
-            assert abs(early.held - late.held) <= 6  # some calls are longer than others
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-    run_virtual(scenario())
+    spread = [20 + number / 4 for number in range(40)]
+    tasks = [asyncio.create_task(calls(early, seconds)) for seconds in spread]
+    await asyncio.sleep(5)
+    assert early.held == 20
+    tasks += [asyncio.create_task(calls(late, seconds)) for seconds in spread]
+    before = started[early]
+    await asyncio.sleep(30.1)
+    for _ in range(20):
+        await asyncio.sleep(7)
+        assert early.held + late.held == 20
+        assert abs(started[early] - before - started[late]) <= 1
+        assert abs(early.held - late.held) <= 6  # some calls are longer than others
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
-def test_many_at_once_take_few_questions() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 100)
-        waits = [asyncio.create_task(limiter.admit(work())) for _ in range(5000)]
-        for batch in range(0, 5000, 100):
-            permits = await asyncio.gather(*waits[batch : batch + 100])
-            for permit in permits:
-                permit.release(Done())
-        await limiter.close()
-        assert ledger.exchanges < 70
-
-    run_virtual(scenario())
+@virtual_time
+async def test_many_at_once_take_few_questions() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 100)
+    waits = [asyncio.create_task(limiter.admit(work())) for _ in range(5000)]
+    for batch in range(0, 5000, 100):
+        permits = await asyncio.gather(*waits[batch : batch + 100])
+        for permit in permits:
+            permit.release(Done())
+    await limiter.close()
+    assert ledger.exchanges < 70
 
 
 @pytest.mark.parametrize("waiters", [1, 64, 1000])
-def test_one_exchange_takes_a_permit_back_and_gives_it_on_whatever_waits(waiters: int) -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        one, other = limiter_over(ledger, 4), limiter_over(ledger, 4)
+@virtual_time(seed=1)
+async def test_one_exchange_takes_a_permit_back_and_gives_it_on_whatever_waits(
+    waiters: int,
+) -> None:
+    ledger = Unreliable()
+    one, other = limiter_over(ledger, 4), limiter_over(ledger, 4)
 
-        async def busy(limiter: SharedLimiter) -> None:
-            while True:
-                permit = await limiter.admit(work())
-                await asyncio.sleep(random.uniform(1, 3))
-                permit.release(Done())
-
-        callers = [asyncio.create_task(busy(each)) for each in (one, other) for _ in range(waiters)]
-        await asyncio.sleep(20)
-        before, since = ledger.exchanges, ledger.granted
-        await asyncio.sleep(400)
-        admitted = ledger.granted - since
-        assert admitted > 300
-        # Beside it: what the ledger knows of those who wait is renewed three times a lease.
-        assert ledger.exchanges - before <= 1.1 * admitted + 2 * 40
-        for caller in callers:
-            caller.cancel()
-        await asyncio.wait(callers)
-        for each in (one, other):
-            await each.close()
-
-    run_virtual(scenario(), seed=1)
-
-
-def test_while_the_ledger_is_away_permits_are_given_on_until_their_leases_end() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 5)
-        out = peak = done = 0
-
-        async def call() -> None:
-            nonlocal out, peak, done
+    async def busy(limiter: SharedLimiter) -> None:
+        while True:
             permit = await limiter.admit(work())
-            out += 1
-            peak = max(peak, out)
-            await asyncio.sleep(random.uniform(0.5, 1.5))
-            out -= 1
-            done += 1
+            await asyncio.sleep(random.uniform(1, 3))
             permit.release(Done())
 
-        calls = [asyncio.create_task(call()) for _ in range(500)]
-        await asyncio.sleep(0.5)
-        ledger.away = True
-        await asyncio.sleep(20)
-        # The first that came back may have been told of; the others go from hand to hand.
-        assert 40 <= done <= 100
-        await asyncio.sleep(30)  # more than a lease
-        over = done
-        await asyncio.sleep(60)
-        assert done == over, "a permit was given on after its lease ended"
-        ledger.away = False
-        await asyncio.sleep(10)
-        assert done > over + 20
-        assert peak <= 5
-        for one in calls:
-            one.cancel()
-        await asyncio.wait(calls)
-        await limiter.close()
-        assert await ledger.held("limit") == {}
-
-    run_virtual(scenario(), seed=1)
+    callers = [asyncio.create_task(busy(each)) for each in (one, other) for _ in range(waiters)]
+    await asyncio.sleep(20)
+    before, since = ledger.exchanges, ledger.granted
+    await asyncio.sleep(400)
+    admitted = ledger.granted - since
+    assert admitted > 300
+    # Beside it: what the ledger knows of those who wait is renewed three times a lease.
+    assert ledger.exchanges - before <= 1.1 * admitted + 2 * 40
+    for caller in callers:
+        caller.cancel()
+    await asyncio.wait(callers)
+    for each in (one, other):
+        await each.close()
 
 
-def test_where_a_rate_is_limited_no_permit_is_given_on() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        quota = Quota(concurrency=5, requests=6_000)
-        limiter = SharedLimiter(ledger, name="limit", quota=lambda: quota)
-        permits = [await limiter.admit(work()) for _ in range(5)]
-        waits = [asyncio.create_task(limiter.admit(work())) for _ in range(5)]
-        await asyncio.sleep(1)
-        ledger.away = True
-        for permit in permits:
-            permit.release(Done())
-        await asyncio.sleep(20)
-        assert not any(wait.done() for wait in waits)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
-        await limiter.close()
+@virtual_time(seed=1)
+async def test_while_the_ledger_is_away_permits_are_given_on_until_their_leases_end() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 5)
+    out = peak = done = 0
 
-    run_virtual(scenario())
-
-
-def test_while_the_ledger_is_away_it_is_not_stormed_and_afterwards_all_goes_on() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 10)
-        permits = [await limiter.admit(work()) for _ in range(10)]
-        for permit in permits[5:]:
-            permit.release(RateLimited())
-        await asyncio.sleep(10)
-        ledger.away = True
-        waits = [asyncio.create_task(limiter.admit(work())) for _ in range(200)]
-        await asyncio.sleep(600)
-        assert not any(wait.done() for wait in waits)
-        assert 100 < ledger.in_vain < 2000
-        ledger.away = False
-        done, _ = await asyncio.wait(waits, timeout=10)
-        assert len(done) == 5
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
-        await limiter.close()
-
-    run_virtual(scenario(), seed=1)
-
-
-def test_leases_are_renewed_while_they_are_held_and_only_then() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 10)
+    async def call() -> None:
+        nonlocal out, peak, done
         permit = await limiter.admit(work())
-        await asyncio.sleep(95)
-        assert [round(at) for at in ledger.renewals] == [10 * n for n in range(1, 10)]
+        out += 1
+        peak = max(peak, out)
+        await asyncio.sleep(random.uniform(0.5, 1.5))
+        out -= 1
+        done += 1
         permit.release(Done())
-        await asyncio.sleep(100)
-        assert len(ledger.renewals) == 9
-        assert limiter._pump is None
 
-    run_virtual(scenario())
-
-
-def test_leases_are_renewed_however_much_else_there_is_to_tell_the_ledger() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        ledger.takes = 0.5
-        limiter = limiter_over(ledger, 50)
-        long = await limiter.admit(work())
-
-        async def busy() -> None:
-            while True:
-                permit = await limiter.admit(work())
-                await asyncio.sleep(random.uniform(0.1, 1))
-                permit.release(Done())
-
-        callers = [asyncio.create_task(busy()) for _ in range(60)]
-        await asyncio.sleep(95)
-        assert len(ledger.renewals) >= 9
-        for caller in callers:
-            caller.cancel()
-        await asyncio.wait(callers)
-        long.release(Done())
-        await limiter.close()
-
-    run_virtual(scenario(), seed=1)
+    calls = [asyncio.create_task(call()) for _ in range(500)]
+    await asyncio.sleep(0.5)
+    ledger.away = True
+    await asyncio.sleep(20)
+    # The first that came back may have been told of; the others go from hand to hand.
+    assert 40 <= done <= 100
+    await asyncio.sleep(30)  # more than a lease
+    over = done
+    await asyncio.sleep(60)
+    assert done == over, "a permit was given on after its lease ended"
+    ledger.away = False
+    await asyncio.sleep(10)
+    assert done > over + 20
+    assert peak <= 5
+    for one in calls:
+        one.cancel()
+    await asyncio.wait(calls)
+    await limiter.close()
+    assert await ledger.held("limit") == {}
 
 
-def test_leases_that_ended_too_early_are_told_and_their_release_does_no_harm() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        worker = GlobalLimit(calls(3), ledger, holder="w")
-        permits = [await worker.admit(work()) for _ in range(3)]
-        ledger.forgets = True
-        await asyncio.sleep(15)
-        assert worker.explain() == (
-            "3 calls in this process, 3 held here, 0 waiting, 3 leases ended too early"
-        )
-        for permit in permits:
-            permit.release(Done())
-        await worker.close()
-
-    run_virtual(scenario())
-
-
-def test_an_answer_that_comes_after_its_leases_ended_starts_nothing() -> None:
-    async def scenario() -> None:
-        ledger = LeaseLedger()
-        ledger.answer_takes = 40.0  # the process was frozen before it read the answer
-        frozen, other = (limiter_over(ledger, 2, holder=name) for name in "ab")
-        waits = [asyncio.create_task(frozen.admit(work())) for _ in range(2)]
-        await asyncio.sleep(1)
-        ledger.answer_takes = 0.0
-        await asyncio.sleep(34)
-        permits = [await other.admit(work()) for _ in range(2)]
-        await asyncio.sleep(30)
-        assert not any(wait.done() for wait in waits)
-        for permit in permits:
-            permit.release(Done())
-        for wait in waits:
-            (await wait).release(Done())
-        for limiter in (frozen, other):
-            await limiter.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_where_a_rate_is_limited_no_permit_is_given_on() -> None:
+    ledger = Unreliable()
+    quota = Quota(concurrency=5, requests=6_000)
+    limiter = SharedLimiter(ledger, name="limit", quota=lambda: quota)
+    permits = [await limiter.admit(work()) for _ in range(5)]
+    waits = [asyncio.create_task(limiter.admit(work())) for _ in range(5)]
+    await asyncio.sleep(1)
+    ledger.away = True
+    for permit in permits:
+        permit.release(Done())
+    await asyncio.sleep(20)
+    assert not any(wait.done() for wait in waits)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.wait(waits)
+    await limiter.close()
 
 
-def test_a_ledger_that_breaks_lets_nobody_wait_for_ever() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 1)
-        ledger.broken = True
-        with pytest.raises(ZeroDivisionError):
-            await limiter.admit(work())
-        ledger.broken = False
-        (await limiter.admit(work())).release(Done())
-        await limiter.close()
+@virtual_time(seed=1)
+async def test_while_the_ledger_is_away_it_is_not_stormed_and_afterwards_all_goes_on() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 10)
+    permits = [await limiter.admit(work()) for _ in range(10)]
+    for permit in permits[5:]:
+        permit.release(RateLimited())
+    await asyncio.sleep(10)
+    ledger.away = True
+    waits = [asyncio.create_task(limiter.admit(work())) for _ in range(200)]
+    await asyncio.sleep(600)
+    assert not any(wait.done() for wait in waits)
+    assert 100 < ledger.in_vain < 2000
+    ledger.away = False
+    done, _ = await asyncio.wait(waits, timeout=10)
+    assert len(done) == 5
+    for wait in waits:
+        wait.cancel()
+    await asyncio.wait(waits)
+    await limiter.close()
 
-    run_virtual(scenario())
+
+@virtual_time
+async def test_leases_are_renewed_while_they_are_held_and_only_then() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 10)
+    permit = await limiter.admit(work())
+    await asyncio.sleep(95)
+    assert [round(at) for at in ledger.renewals] == [10 * n for n in range(1, 10)]
+    permit.release(Done())
+    await asyncio.sleep(100)
+    assert len(ledger.renewals) == 9
+    assert limiter._pump is None
 
 
-def test_closing_gives_everything_back_and_ends_all_waits() -> None:
-    async def scenario() -> None:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 2)
-        permits = [await limiter.admit(work()) for _ in range(2)]
-        waits = asyncio.create_task(limiter.admit(work()))
-        await asyncio.sleep(1)
-        await limiter.close()
-        assert await ledger.held("limit") == {}
-        assert (await asyncio.wait({waits}))[0].pop().cancelled()
-        for permit in permits:
+@virtual_time(seed=1)
+async def test_leases_are_renewed_however_much_else_there_is_to_tell_the_ledger() -> None:
+    ledger = Unreliable()
+    ledger.takes = 0.5
+    limiter = limiter_over(ledger, 50)
+    long = await limiter.admit(work())
+
+    async def busy() -> None:
+        while True:
+            permit = await limiter.admit(work())
+            await asyncio.sleep(random.uniform(0.1, 1))
             permit.release(Done())
 
-    run_virtual(scenario())
+    callers = [asyncio.create_task(busy()) for _ in range(60)]
+    await asyncio.sleep(95)
+    assert len(ledger.renewals) >= 9
+    for caller in callers:
+        caller.cancel()
+    await asyncio.wait(callers)
+    long.release(Done())
+    await limiter.close()
 
 
-def test_closing_takes_seconds_though_the_ledger_is_away() -> None:
-    async def scenario() -> float:
-        ledger = Unreliable()
-        limiter = limiter_over(ledger, 2)
+@virtual_time
+async def test_leases_that_ended_too_early_are_told_and_their_release_does_no_harm() -> None:
+    ledger = Unreliable()
+    worker = GlobalLimit(calls(3), ledger, holder="w")
+    permits = [await worker.admit(work()) for _ in range(3)]
+    ledger.forgets = True
+    await asyncio.sleep(15)
+    assert worker.explain() == (
+        "3 calls in this process, 3 held here, 0 waiting, 3 leases ended too early"
+    )
+    for permit in permits:
+        permit.release(Done())
+    await worker.close()
+
+
+@virtual_time
+async def test_an_answer_that_comes_after_its_leases_ended_starts_nothing() -> None:
+    ledger = LeaseLedger()
+    ledger.answer_takes = 40.0  # the process was frozen before it read the answer
+    frozen, other = (limiter_over(ledger, 2, holder=name) for name in "ab")
+    waits = [asyncio.create_task(frozen.admit(work())) for _ in range(2)]
+    await asyncio.sleep(1)
+    ledger.answer_takes = 0.0
+    await asyncio.sleep(34)
+    permits = [await other.admit(work()) for _ in range(2)]
+    await asyncio.sleep(30)
+    assert not any(wait.done() for wait in waits)
+    for permit in permits:
+        permit.release(Done())
+    for wait in waits:
+        (await wait).release(Done())
+    for limiter in (frozen, other):
+        await limiter.close()
+
+
+@virtual_time
+async def test_a_ledger_that_breaks_lets_nobody_wait_for_ever() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 1)
+    ledger.broken = True
+    with pytest.raises(ZeroDivisionError):
         await limiter.admit(work())
-        ledger.away = True
-        wait = asyncio.create_task(limiter.admit(work()))
-        await asyncio.sleep(100)
-        since = asyncio.get_running_loop().time()
-        await limiter.close()
-        await asyncio.wait({wait})
-        return asyncio.get_running_loop().time() - since
+    ledger.broken = False
+    (await limiter.admit(work())).release(Done())
+    await limiter.close()
 
-    assert run_virtual(scenario()) < 6
+
+@virtual_time
+async def test_closing_gives_everything_back_and_ends_all_waits() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 2)
+    permits = [await limiter.admit(work()) for _ in range(2)]
+    waits = asyncio.create_task(limiter.admit(work()))
+    await asyncio.sleep(1)
+    await limiter.close()
+    assert await ledger.held("limit") == {}
+    assert (await asyncio.wait({waits}))[0].pop().cancelled()
+    for permit in permits:
+        permit.release(Done())
+
+
+@virtual_time
+async def test_closing_takes_seconds_though_the_ledger_is_away() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 2)
+    await limiter.admit(work())
+    ledger.away = True
+    wait = asyncio.create_task(limiter.admit(work()))
+    await asyncio.sleep(100)
+    since = asyncio.get_running_loop().time()
+    await limiter.close()
+    await asyncio.wait({wait})
+    assert (asyncio.get_running_loop().time() - since) < 6

@@ -20,6 +20,7 @@ from paceline.testing import server_process
 from paceline.testing.server_process import Server
 from paceline.testing.servers import Postgres, Valkey
 from paceline.testing.spawn import Identity
+from paceline.testing.virtual_time import real_time
 
 from tests.eventually import eventually
 
@@ -38,15 +39,13 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-def ask_postgres(url: str, query: str) -> Any:
-    async def ask() -> Any:
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
-
-    return asyncio.run(ask())
+@real_time
+async def ask_postgres(url: str, query: str) -> Any:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
 
 
 def ask_valkey(url: str, ask: Callable[["redis.Redis"], Any]) -> Any:
@@ -143,18 +142,17 @@ def test_text_is_utf8_and_knows_its_letters(postgres: Postgres) -> None:
     assert ask_postgres(postgres.url, "SELECT upper('äöü 学习')") == "ÄÖÜ 学习"
 
 
-def test_the_superuser_gets_in_when_clients_took_every_connection(postgres: Postgres) -> None:
-    async def take_all() -> str:
-        url = postgres.url.replace("+asyncpg", "")
-        pool = await asyncpg.create_pool(url, min_size=7, max_size=7)  # 3 of 10 are reserved
-        try:
-            with pytest.raises(asyncpg.TooManyConnectionsError):
-                await asyncpg.connect(url)
-            return await asyncio.to_thread(postgres.execute, "SELECT 'in'")
-        finally:
-            await pool.close()
-
-    assert asyncio.run(take_all()) == "in"
+@real_time
+async def test_the_superuser_gets_in_when_clients_took_every_connection(postgres: Postgres) -> None:
+    url = postgres.url.replace("+asyncpg", "")
+    pool = await asyncpg.create_pool(url, min_size=7, max_size=7)  # 3 of 10 are reserved
+    try:
+        with pytest.raises(asyncpg.TooManyConnectionsError):
+            await asyncpg.connect(url)
+        answer = await asyncio.to_thread(postgres.execute, "SELECT 'in'")
+    finally:
+        await pool.close()
+    assert answer == "in"
 
 
 def test_statements_that_fail_are_an_error_in_the_server_s_words(postgres: Postgres) -> None:

@@ -2,20 +2,26 @@
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from paceline.testing.virtual_time import (
     Deadlock,
     LeftVirtualTime,
     OutOfTime,
     VirtualLoop,
+    real_time,
     run_virtual,
+    virtual_time,
 )
 
 
@@ -310,3 +316,116 @@ def test_the_loop_may_be_used_without_run_virtual() -> None:
         assert loop.time() == 3
     finally:
         loop.close()
+
+
+# -- the decorators ----------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_decorated_test_begins_at_zero_and_waits_for_nothing() -> None:
+    before = time.monotonic()
+    assert now() == 0
+    await asyncio.sleep(86_400)
+    assert now() == 86_400
+    assert time.monotonic() - before < 5
+
+
+@virtual_time
+async def sleep_an_hour() -> str:
+    """Sleep."""
+    await asyncio.sleep(3600)
+    return "rested"
+
+
+def test_a_decorated_function_is_a_plain_one_that_returns_the_result() -> None:
+    assert sleep_an_hour() == "rested"
+    assert sleep_an_hour.__doc__ == "Sleep."
+    assert not inspect.iscoroutinefunction(sleep_an_hour)
+
+
+def test_a_decorated_test_fails_as_its_body_does() -> None:
+    @virtual_time
+    async def fails() -> None:
+        await asyncio.sleep(1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        fails()
+
+
+def test_a_decorated_test_beyond_its_limit_is_out_of_time() -> None:
+    @virtual_time(limit=60)
+    async def sleeps(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    sleeps(60)
+    with pytest.raises(OutOfTime, match="not over after 60 virtual seconds"):
+        sleeps(61)
+
+
+def test_a_seed_of_the_decorator_decides_the_order() -> None:
+    @virtual_time(seed=5)
+    async def seeded() -> list[int]:
+        return await order_of_ten()
+
+    assert seeded() == run_virtual(order_of_ten(), seed=5) != list(range(10))
+
+
+def test_a_socket_is_refused_in_a_decorated_test() -> None:
+    with pytest.raises(LeftVirtualTime, match="a socket"):
+        virtual_time(make_a_socket)()
+
+
+@pytest.fixture
+def seconds() -> float:
+    return 7.0
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@virtual_time
+async def test_a_decorated_test_takes_fixtures_and_parameters(
+    seconds: float, tmp_path: Path, *, times: int
+) -> None:
+    for _ in range(times):
+        await asyncio.sleep(seconds)
+    assert now() == times * seconds
+    assert tmp_path.name.startswith("test_a_decorated_test")
+
+
+@settings(max_examples=20)
+@given(pause=st.integers(0, 1000))
+@virtual_time(limit=1000)
+async def test_each_example_of_hypothesis_begins_at_zero(pause: int) -> None:
+    assert now() == 0
+    await asyncio.sleep(pause)
+    assert now() == pause
+
+
+class TestMethods:
+    seconds = 7.0
+
+    @virtual_time
+    async def test_a_method_may_be_decorated(self) -> None:
+        await asyncio.sleep(self.seconds)
+        assert now() == self.seconds
+
+    @real_time
+    async def test_a_method_may_run_in_real_time(self) -> None:
+        assert await asyncio.to_thread(lambda: self.seconds) == 7.0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@real_time
+async def test_real_time_has_sockets_and_threads(seconds: float, number: int) -> None:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    server.close()
+    assert await asyncio.to_thread(lambda: number * seconds) == 7.0 * number
+
+
+def test_real_time_beyond_its_limit_is_a_timeout() -> None:
+    @real_time(limit=0.01)
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        hangs()

@@ -1,11 +1,11 @@
 """A real server on a real socket, in the test's process: its store and bus are at hand."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from paceline import Roadmap
@@ -16,8 +16,6 @@ from paceline.runtime.progress import Progress
 from paceline.settings.model import Settings, WebSettings
 from paceline_adapters.web import Backend, create_app
 from paceline_adapters.web.server import Server, config_of, listen
-
-T = TypeVar("T")
 
 WRITER, READER = "writes-0123456789", "reads-0123456789ab"
 
@@ -146,13 +144,3 @@ class Working:
         self.progress.ended(status, None)
         await self.outbox.flush()
         return await self.backend.store.run(self.claim.run_id)
-
-
-def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run a scenario; one that hangs fails."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(120):
-            return await scenario
-
-    return asyncio.run(bounded())

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.web.access import TICKET_SECONDS, Access
 from paceline_adapters.web.problems import Problem
 from paceline_adapters.web.server import listen
@@ -16,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.cli.conftest import a_roadmap
-from tests.web.conftest import READER, WRITER, Site, run, site, tokens
+from tests.web.conftest import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
 
@@ -34,154 +35,140 @@ async def refused_socket(here: Site, path: str, **asked: Any) -> int:
     return response.status_code
 
 
-def test_with_tokens_nothing_is_said_without_one(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path, web=tokens()) as here:
-            for method, path in (
-                ("GET", "/api/runs"),
-                ("POST", "/api/runs"),
-                ("GET", "/api/runs/x/events"),
-                ("GET", "/api/live"),
-                ("GET", "/metrics"),
-                ("POST", "/api/tickets"),
-            ):
-                for headers in ({}, bearer("wrong"), {"Authorization": "Basic Zm9v"}):
-                    answer = await here.client.request(method, path, headers=headers)
-                    problem(answer, 401, "unauthorized")
-                    assert answer.headers["www-authenticate"].startswith("Bearer")
-            assert (await here.client.get("/health")).status_code == 200
-            assert (await here.client.get("/")).status_code == 200, "the page asks for the token"
-            assert await refused_socket(here, "/ws/runs") == 401
-            assert await refused_socket(here, "/ws/runs?ticket=wrong") == 401
-            wrong = bearer("wrong")
-            assert await refused_socket(here, "/ws/runs", additional_headers=wrong) == 401
-
-    run(scenario())
+@real_time
+async def test_with_tokens_nothing_is_said_without_one(tmp_path: Path) -> None:
+    async with site(tmp_path, web=tokens()) as here:
+        for method, path in (
+            ("GET", "/api/runs"),
+            ("POST", "/api/runs"),
+            ("GET", "/api/runs/x/events"),
+            ("GET", "/api/live"),
+            ("GET", "/metrics"),
+            ("POST", "/api/tickets"),
+        ):
+            for headers in ({}, bearer("wrong"), {"Authorization": "Basic Zm9v"}):
+                answer = await here.client.request(method, path, headers=headers)
+                problem(answer, 401, "unauthorized")
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert (await here.client.get("/health")).status_code == 200
+        assert (await here.client.get("/")).status_code == 200, "the page asks for the token"
+        assert await refused_socket(here, "/ws/runs") == 401
+        assert await refused_socket(here, "/ws/runs?ticket=wrong") == 401
+        wrong = bearer("wrong")
+        assert await refused_socket(here, "/ws/runs", additional_headers=wrong) == 401
 
 
-def test_a_token_that_may_read_changes_nothing(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path, web=tokens(), token=WRITER) as here:
-            run_id = await here.submitted(a_roadmap("r", "c"))
-            reads = bearer(READER)
-            assert (await here.client.get("/api/runs", headers=reads)).status_code == 200
-            session = (await here.client.get("/api/session", headers=reads)).json()
-            assert (session["scope"], session["token_required"]) == ("read", True)
-            for path in ("", f"/{run_id}/cancel", f"/{run_id}/resume", f"/{run_id}/retry"):
-                answer = await here.client.post(f"/api/runs{path}", headers=reads)
-                problem(answer, 403, "read-only-token")
-            status = (await here.client.get(f"/api/runs/{run_id}")).json()["status"]
-            assert status == "queued"
-
-    run(scenario())
+@real_time
+async def test_a_token_that_may_read_changes_nothing(tmp_path: Path) -> None:
+    async with site(tmp_path, web=tokens(), token=WRITER) as here:
+        run_id = await here.submitted(a_roadmap("r", "c"))
+        reads = bearer(READER)
+        assert (await here.client.get("/api/runs", headers=reads)).status_code == 200
+        session = (await here.client.get("/api/session", headers=reads)).json()
+        assert (session["scope"], session["token_required"]) == ("read", True)
+        for path in ("", f"/{run_id}/cancel", f"/{run_id}/resume", f"/{run_id}/retry"):
+            answer = await here.client.post(f"/api/runs{path}", headers=reads)
+            problem(answer, 403, "read-only-token")
+        status = (await here.client.get(f"/api/runs/{run_id}")).json()["status"]
+        assert status == "queued"
 
 
-def test_a_ticket_opens_one_stream_once(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path, web=tokens(), token=WRITER) as here:
-            run_id = await here.submitted(a_roadmap("r", "c"))
+@real_time
+async def test_a_ticket_opens_one_stream_once(tmp_path: Path) -> None:
+    async with site(tmp_path, web=tokens(), token=WRITER) as here:
+        run_id = await here.submitted(a_roadmap("r", "c"))
 
-            async def ticket() -> str:
-                made = await here.client.post("/api/tickets", headers=bearer(READER))
-                assert made.status_code == 201
-                return str(made.json()["ticket"])
+        async def ticket() -> str:
+            made = await here.client.post("/api/tickets", headers=bearer(READER))
+            assert made.status_code == 201
+            return str(made.json()["ticket"])
 
-            one = await ticket()
-            async with connect(f"{here.ws}/ws/runs?ticket={one}") as client:
-                assert "hello" in str(await client.recv())
-            assert await refused_socket(here, f"/ws/runs?ticket={one}") == 401
-            async with httpx2.AsyncClient(base_url=here.url) as browser:
-                path = f"/api/runs/{run_id}/events"
-                two = {"ticket": await ticket()}
-                async with browser.stream("GET", path, params=two) as answer:
-                    assert answer.status_code == 200
-                again = await browser.get(path, params=two)
-                problem(again, 401, "unauthorized")
-            async with connect(f"{here.ws}/ws/runs", additional_headers=bearer(READER)) as client:
-                assert "hello" in str(await client.recv())
-
-    run(scenario())
-
-
-def test_a_page_of_another_origin_changes_nothing_and_opens_no_socket(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        web = WebSettings.model_validate({"origins": ["https://friend.example"]})
-        async with site(tmp_path, web=web) as here:
-            run_id = await here.submitted(a_roadmap("r", "c"))
-            cancel = f"/api/runs/{run_id}/cancel"
-            for headers in (
-                {"Origin": "https://evil.example"},
-                {"Origin": "null"},
-                {"Origin": "http://127.0.0.1:1"},
-                {"Sec-Fetch-Site": "cross-site"},
-            ):
-                answer = await here.client.post(cancel, headers=headers)
-                problem(answer, 403, "foreign-origin")
-            assert await refused_socket(here, "/ws/runs", origin="https://evil.example") == 403
-            for origin in (here.url, "https://friend.example"):
-                async with connect(f"{here.ws}/ws/runs", origin=origin) as client:  # type: ignore[arg-type]
-                    assert "hello" in str(await client.recv())
-                answer = await here.client.post(cancel, headers={"Origin": origin})
+        one = await ticket()
+        async with connect(f"{here.ws}/ws/runs?ticket={one}") as client:
+            assert "hello" in str(await client.recv())
+        assert await refused_socket(here, f"/ws/runs?ticket={one}") == 401
+        async with httpx2.AsyncClient(base_url=here.url) as browser:
+            path = f"/api/runs/{run_id}/events"
+            two = {"ticket": await ticket()}
+            async with browser.stream("GET", path, params=two) as answer:
                 assert answer.status_code == 200
-
-    run(scenario())
-
-
-def test_a_name_that_is_not_ours_is_not_answered(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        web = WebSettings.model_validate({"hosts": ["paceline.example"]})
-        async with site(tmp_path, web=web) as here:
-
-            async def asked(host: str) -> httpx2.Response:
-                return await here.client.get("/api/runs", headers={"Host": host})
-
-            for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]", "["):
-                problem(await asked(host), 400, "unknown-host")
-            for host in ("localhost", "127.0.0.1:99", "[::1]:8080", "paceline.example"):
-                assert (await asked(host)).status_code == 200
-            port = int(here.url.rpartition(":")[2])
-            evil = replace(here, url="http://evil.example")
-            assert await refused_socket(evil, "/ws/runs", host="127.0.0.1", port=port) == 400
-
-    run(scenario())
+            again = await browser.get(path, params=two)
+            problem(again, 401, "unauthorized")
+        async with connect(f"{here.ws}/ws/runs", additional_headers=bearer(READER)) as client:
+            assert "hello" in str(await client.recv())
 
 
-def test_who_asks_too_often_has_to_wait(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path, web=WebSettings(rate=5)) as here:
-            answers = await asyncio.gather(*(here.client.get("/health") for _ in range(60)))
-            refused = [one for one in answers if one.status_code == 429]
-            assert 10 <= 60 - len(refused) < 60
-            problem(refused[0], 429, "too-many-requests")
-            assert int(refused[0].headers["retry-after"]) >= 1
+@real_time
+async def test_a_page_of_another_origin_changes_nothing_and_opens_no_socket(tmp_path: Path) -> None:
+    web = WebSettings.model_validate({"origins": ["https://friend.example"]})
+    async with site(tmp_path, web=web) as here:
+        run_id = await here.submitted(a_roadmap("r", "c"))
+        cancel = f"/api/runs/{run_id}/cancel"
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Origin": "http://127.0.0.1:1"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
+            answer = await here.client.post(cancel, headers=headers)
+            problem(answer, 403, "foreign-origin")
+        assert await refused_socket(here, "/ws/runs", origin="https://evil.example") == 403
+        for origin in (here.url, "https://friend.example"):
+            async with connect(f"{here.ws}/ws/runs", origin=origin) as client:  # type: ignore[arg-type]
+                assert "hello" in str(await client.recv())
+            answer = await here.client.post(cancel, headers={"Origin": origin})
+            assert answer.status_code == 200
 
-    run(scenario())
+
+@real_time
+async def test_a_name_that_is_not_ours_is_not_answered(tmp_path: Path) -> None:
+    web = WebSettings.model_validate({"hosts": ["paceline.example"]})
+    async with site(tmp_path, web=web) as here:
+
+        async def asked(host: str) -> httpx2.Response:
+            return await here.client.get("/api/runs", headers={"Host": host})
+
+        for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]", "["):
+            problem(await asked(host), 400, "unknown-host")
+        for host in ("localhost", "127.0.0.1:99", "[::1]:8080", "paceline.example"):
+            assert (await asked(host)).status_code == 200
+        port = int(here.url.rpartition(":")[2])
+        evil = replace(here, url="http://evil.example")
+        assert await refused_socket(evil, "/ws/runs", host="127.0.0.1", port=port) == 400
 
 
-def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        web = WebSettings(max_streams=3, max_streams_per_client=2)
-        web = web.model_copy(update={"tokens": tokens().tokens})
-        async with site(tmp_path, web=web, token=WRITER) as here:
-            path = f"{here.ws}/ws/runs"
-            reads, writes = bearer(READER), bearer(WRITER)
-            async with connect(path, additional_headers=reads) as one:
-                async with connect(path, additional_headers=reads) as two:
-                    await asyncio.gather(one.recv(), two.recv())
-                    more = await refused_socket(here, "/ws/runs", additional_headers=reads)
-                    assert more == 429
-                    run_id = await here.submitted(a_roadmap("r", "c"))
-                    stream = f"/api/runs/{run_id}/events"
-                    told = await here.client.get(stream, headers=reads)
-                    problem(told, 429, "too-many-streams")
-                    assert int(told.headers["retry-after"]) > 0
-                    async with connect(path, additional_headers=writes) as three:
-                        await three.recv()
-                        full = await refused_socket(here, "/ws/runs", additional_headers=writes)
-                        assert full == 503
-                assert here.backend.ready
+@real_time
+async def test_who_asks_too_often_has_to_wait(tmp_path: Path) -> None:
+    async with site(tmp_path, web=WebSettings(rate=5)) as here:
+        answers = await asyncio.gather(*(here.client.get("/health") for _ in range(60)))
+        refused = [one for one in answers if one.status_code == 429]
+        assert 10 <= 60 - len(refused) < 60
+        problem(refused[0], 429, "too-many-requests")
+        assert int(refused[0].headers["retry-after"]) >= 1
 
-    run(scenario())
+
+@real_time
+async def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -> None:
+    web = WebSettings(max_streams=3, max_streams_per_client=2)
+    web = web.model_copy(update={"tokens": tokens().tokens})
+    async with site(tmp_path, web=web, token=WRITER) as here:
+        path = f"{here.ws}/ws/runs"
+        reads, writes = bearer(READER), bearer(WRITER)
+        async with connect(path, additional_headers=reads) as one:
+            async with connect(path, additional_headers=reads) as two:
+                await asyncio.gather(one.recv(), two.recv())
+                more = await refused_socket(here, "/ws/runs", additional_headers=reads)
+                assert more == 429
+                run_id = await here.submitted(a_roadmap("r", "c"))
+                stream = f"/api/runs/{run_id}/events"
+                told = await here.client.get(stream, headers=reads)
+                problem(told, 429, "too-many-streams")
+                assert int(told.headers["retry-after"]) > 0
+                async with connect(path, additional_headers=writes) as three:
+                    await three.recv()
+                    full = await refused_socket(here, "/ws/runs", additional_headers=writes)
+                    assert full == 503
+            assert here.backend.ready
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "paceline.example"])
@@ -190,27 +177,25 @@ def test_beyond_loopback_nothing_is_served_without_a_token(host: str) -> None:
         listen(WebSettings(), host, 0)
 
 
-def test_a_tenant_sees_and_steers_its_own_runs_alone(tmp_path: Path) -> None:
+@real_time
+async def test_a_tenant_sees_and_steers_its_own_runs_alone(tmp_path: Path) -> None:
     web = WebSettings.model_validate(
         {"tokens": [{"token": WRITER, "tenant": "acme"}, {"token": READER, "tenant": "other"}]}
     )
 
-    async def scenario() -> None:
-        async with site(tmp_path, web=web) as here:
-            acme, other = bearer(WRITER), bearer(READER)
-            made = await here.client.post(
-                "/api/runs", content=a_roadmap("r", "c").to_json(), headers=acme
-            )
-            run_id = made.json()["run"]["run_id"]
-            assert (made.status_code, made.json()["run"]["tenant"]) == (201, "acme")
-            assert (await here.client.get(f"/api/runs/{run_id}", headers=acme)).status_code == 200
-            assert (await here.client.get(f"/api/runs/{run_id}", headers=other)).status_code == 404
-            answer = await here.client.post(f"/api/runs/{run_id}/cancel", headers=other)
-            assert answer.status_code == 404
-            seen = [await here.client.get("/api/runs", headers=who) for who in (acme, other)]
-            assert [len(page.json()["runs"]) for page in seen] == [1, 0]
-
-    run(scenario())
+    async with site(tmp_path, web=web) as here:
+        acme, other = bearer(WRITER), bearer(READER)
+        made = await here.client.post(
+            "/api/runs", content=a_roadmap("r", "c").to_json(), headers=acme
+        )
+        run_id = made.json()["run"]["run_id"]
+        assert (made.status_code, made.json()["run"]["tenant"]) == (201, "acme")
+        assert (await here.client.get(f"/api/runs/{run_id}", headers=acme)).status_code == 200
+        assert (await here.client.get(f"/api/runs/{run_id}", headers=other)).status_code == 404
+        answer = await here.client.post(f"/api/runs/{run_id}/cancel", headers=other)
+        assert answer.status_code == 404
+        seen = [await here.client.get("/api/runs", headers=who) for who in (acme, other)]
+        assert [len(page.json()["runs"]) for page in seen] == [1, 0]
 
 
 def test_beyond_loopback_a_token_is_enough() -> None:
@@ -218,39 +203,35 @@ def test_beyond_loopback_a_token_is_enough() -> None:
         assert listening.getsockname()[1] > 0
 
 
-def test_a_page_of_a_friends_origin_may_read_what_is_answered(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        friend = {"Origin": "https://friend.example"}
-        asks = {
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
-        }
-        web = WebSettings.model_validate({"origins": ["https://Friend.example/"]})
-        async with site(tmp_path, web=web) as here:
-            client = here.client
-            asked = await client.options("/api/runs", headers={**friend, **asks})
-            assert asked.status_code == 200
-            assert asked.headers["access-control-allow-origin"] == "https://friend.example"
-            assert "POST" in asked.headers["access-control-allow-methods"]
-            made = await client.post(
-                "/api/runs", content=a_roadmap("r", "c").to_json(), headers=friend
-            )
-            assert made.status_code == 201
-            assert made.headers["access-control-allow-origin"] == "https://friend.example"
-            assert "access-control-allow-credentials" not in made.headers
-            for stranger in ("https://evil.example", "null"):
-                evil = {"Origin": stranger}
-                asked = await client.options("/api/runs", headers={**evil, **asks})
-                assert asked.status_code == 400
-                seen = await client.get("/api/runs", headers=evil)
-                for answer in (asked, seen):
-                    assert "access-control-allow-origin" not in answer.headers
-        async with site(tmp_path) as here:
-            answer = await here.client.options("/api/runs", headers={**friend, **asks})
-            problem(answer, 405, "method-not-allowed")
-            assert "access-control-allow-origin" not in answer.headers
-
-    run(scenario())
+@real_time
+async def test_a_page_of_a_friends_origin_may_read_what_is_answered(tmp_path: Path) -> None:
+    friend = {"Origin": "https://friend.example"}
+    asks = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+    }
+    web = WebSettings.model_validate({"origins": ["https://Friend.example/"]})
+    async with site(tmp_path, web=web) as here:
+        client = here.client
+        asked = await client.options("/api/runs", headers={**friend, **asks})
+        assert asked.status_code == 200
+        assert asked.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "POST" in asked.headers["access-control-allow-methods"]
+        made = await client.post("/api/runs", content=a_roadmap("r", "c").to_json(), headers=friend)
+        assert made.status_code == 201
+        assert made.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "access-control-allow-credentials" not in made.headers
+        for stranger in ("https://evil.example", "null"):
+            evil = {"Origin": stranger}
+            asked = await client.options("/api/runs", headers={**evil, **asks})
+            assert asked.status_code == 400
+            seen = await client.get("/api/runs", headers=evil)
+            for answer in (asked, seen):
+                assert "access-control-allow-origin" not in answer.headers
+    async with site(tmp_path) as here:
+        answer = await here.client.options("/api/runs", headers={**friend, **asks})
+        problem(answer, 405, "method-not-allowed")
+        assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -268,42 +249,38 @@ def test_a_page_of_a_friends_origin_may_read_what_is_answered(tmp_path: Path) ->
         [b"X-Token: " + WRITER.encode()],
     ],
 )
-def test_a_token_is_in_one_header_whole_or_nowhere(tmp_path: Path, sent: list[bytes]) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path, web=tokens()) as here:
+@real_time
+async def test_a_token_is_in_one_header_whole_or_nowhere(tmp_path: Path, sent: list[bytes]) -> None:
+    async with site(tmp_path, web=tokens()) as here:
 
-            async def status(*headers: bytes) -> bytes:
-                host, port = here.url.removeprefix("http://").split(":")
-                reader, writer = await asyncio.open_connection(host, int(port))
-                lines = [b"GET /api/runs?token=" + WRITER.encode() + b" HTTP/1.0", *headers]
-                writer.write(b"\r\n".join([*lines, b"", b""]))
-                answer = await reader.read()
-                writer.close()
-                assert WRITER.encode() not in answer
-                return answer.split()[1]
+        async def status(*headers: bytes) -> bytes:
+            host, port = here.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            lines = [b"GET /api/runs?token=" + WRITER.encode() + b" HTTP/1.0", *headers]
+            writer.write(b"\r\n".join([*lines, b"", b""]))
+            answer = await reader.read()
+            writer.close()
+            assert WRITER.encode() not in answer
+            return answer.split()[1]
 
-            assert await status(*sent) == b"401"
-            assert await status(b"aUTHORIZATION:  bearer   " + WRITER.encode()) == b"200"
-
-    run(scenario())
+        assert await status(*sent) == b"401"
+        assert await status(b"aUTHORIZATION:  bearer   " + WRITER.encode()) == b"200"
 
 
-def test_a_ticket_is_good_on_every_server_that_has_the_tokens(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with (
-            site(tmp_path, web=tokens(), token=READER) as one,
-            site(tmp_path, web=tokens(), token=READER) as two,
-            site(tmp_path, web=_other_tokens(), token=WRITER) as stranger,
-        ):
-            for _ in range(2):
-                ticket = (await one.client.post("/api/tickets")).json()["ticket"]
-                path = f"/ws/runs?ticket={ticket}"
-                async with connect(f"{two.ws}{path}") as client:
-                    assert "hello" in str(await client.recv())
-                assert await refused_socket(two, path) == 401
-                assert await refused_socket(stranger, path) == 401
-
-    run(scenario())
+@real_time
+async def test_a_ticket_is_good_on_every_server_that_has_the_tokens(tmp_path: Path) -> None:
+    async with (
+        site(tmp_path, web=tokens(), token=READER) as one,
+        site(tmp_path, web=tokens(), token=READER) as two,
+        site(tmp_path, web=_other_tokens(), token=WRITER) as stranger,
+    ):
+        for _ in range(2):
+            ticket = (await one.client.post("/api/tickets")).json()["ticket"]
+            path = f"/ws/runs?ticket={ticket}"
+            async with connect(f"{two.ws}{path}") as client:
+                assert "hello" in str(await client.recv())
+            assert await refused_socket(two, path) == 401
+            assert await refused_socket(stranger, path) == 401
 
 
 def _other_tokens() -> WebSettings:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from paceline.settings.model import Settings
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.web import Backend, create_app, router
 from paceline_adapters.web.server import Server, config_of, listen
 from starlette.requests import HTTPConnection
@@ -19,7 +20,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.cli.conftest import a_roadmap
 from tests.eventually import eventually_async
-from tests.web.conftest import Working, run
+from tests.web.conftest import Working
 
 PAGE = Path(__file__).parents[2] / "docs" / "embed.md"
 
@@ -91,56 +92,52 @@ def documented(number: int) -> dict[str, Any]:
     return names
 
 
-def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
+@real_time
+async def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
     app = documented(0)["app"]
 
-    async def scenario() -> None:
-        async with serving(app) as place:
-            await submit_and_hear(f"{place}/content")
-
-    run(scenario())
+    async with serving(app) as place:
+        await submit_and_hear(f"{place}/content")
 
 
-def test_the_whole_application_can_be_mounted(folder: Path) -> None:
+@real_time
+async def test_the_whole_application_can_be_mounted(folder: Path) -> None:
     backend, app = theirs(folder)
     app.mount("/paceline", create_app(backend))
 
-    async def scenario() -> None:
-        async with serving(app) as place:
-            await submit_and_hear(f"{place}/paceline")
-            async with httpx2.AsyncClient() as client:
-                page = await client.get(f"http://{place}/paceline/")
-                assert page.headers["content-type"].startswith("text/html")
-                assert (await client.get(f"http://{place}/api/runs")).status_code == 404
-
-    run(scenario())
+    async with serving(app) as place:
+        await submit_and_hear(f"{place}/paceline")
+        async with httpx2.AsyncClient() as client:
+            page = await client.get(f"http://{place}/paceline/")
+            assert page.headers["content-type"].startswith("text/html")
+            assert (await client.get(f"http://{place}/api/runs")).status_code == 404
 
 
-def test_the_documented_objects_serve_without_our_routes(
+@real_time
+async def test_the_documented_objects_serve_without_our_routes(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generate = documented(1)["generate"]
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
 
-    async def scenario() -> None:
-        async with Backend(settings, work=False) as backend:
-            generating = asyncio.create_task(generate(backend, a_roadmap("r", "c")))
+    async with Backend(settings, work=False) as backend:
+        generating = asyncio.create_task(generate(backend, a_roadmap("r", "c")))
 
-            async def submitted() -> str:
-                return "".join(one.run_id for one in await backend.store.runs())
+        async def submitted() -> str:
+            return "".join(one.run_id for one in await backend.store.runs())
 
-            work = await Working.on(backend, await eventually_async(submitted))
-            await work.complete("c")
-            await work.end()
-            await generating
+        work = await Working.on(backend, await eventually_async(submitted))
+        await work.complete("c")
+        await work.end()
+        await generating
 
-    run(scenario())
     told = capsys.readouterr().out.splitlines()
     assert "content_generation_finished" in told[-1]
     assert re.match(r"\d+-\d+ \{", told[-1])
 
 
-def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
+@real_time
+async def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
     backend, app = theirs(folder)
 
     def login(connection: HTTPConnection) -> None:
@@ -149,24 +146,21 @@ def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
 
     app.include_router(router(backend), prefix="/content", dependencies=[Depends(login)])
 
-    async def scenario() -> None:
-        async with serving(app) as place, httpx2.AsyncClient(timeout=60) as client:
-            me = {"x-user": "me"}
-            runs = f"http://{place}/content/api/runs"
-            assert (await client.get(runs, headers=me)).status_code == 200
-            for answer in (
-                await client.get(runs),
-                await client.post(runs, content=a_roadmap("r", "c").to_json()),
-            ):
-                assert answer.status_code == 401
-                assert answer.headers["content-type"] == "application/problem+json"
-            url = f"ws://{place}/content/ws/runs"
-            async with connect(url, open_timeout=60, additional_headers=me) as socket:
-                assert "hello" in str(await socket.recv())
-            with pytest.raises(InvalidStatus) as refused:
-                async with connect(url, open_timeout=60):
-                    pass
-            assert refused.value.response.status_code in {401, 403}
-            assert not (await client.get(runs, headers=me)).json()["runs"]
-
-    run(scenario())
+    async with serving(app) as place, httpx2.AsyncClient(timeout=60) as client:
+        me = {"x-user": "me"}
+        runs = f"http://{place}/content/api/runs"
+        assert (await client.get(runs, headers=me)).status_code == 200
+        for answer in (
+            await client.get(runs),
+            await client.post(runs, content=a_roadmap("r", "c").to_json()),
+        ):
+            assert answer.status_code == 401
+            assert answer.headers["content-type"] == "application/problem+json"
+        url = f"ws://{place}/content/ws/runs"
+        async with connect(url, open_timeout=60, additional_headers=me) as socket:
+            assert "hello" in str(await socket.recv())
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(url, open_timeout=60):
+                pass
+        assert refused.value.response.status_code in {401, 403}
+        assert not (await client.get(runs, headers=me)).json()["runs"]

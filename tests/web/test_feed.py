@@ -6,50 +6,44 @@ from paceline.contracts.events import StreamPosition
 from paceline.contracts.share import Share
 from paceline.live.feed import PATIENCE, Feed
 from paceline.live.hub import Hub
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
 
 from tests.core.rig import a_roadmap
 
 
-def test_places_that_the_bus_forgot_are_waited_for_all_at_once() -> None:
-    async def scenario() -> None:
-        store, bus = MemoryStore(), MemoryBus(max_length=10)
-        hub = Hub(store, bus, kept=10)
-        runs = [
-            (await store.create_run(a_roadmap(1), executor="x", new=True))[0] for _ in range(50)
-        ]
-        future = StreamPosition(9_999_999_999_999_999, 1)
-        begun = asyncio.get_running_loop().time()
-        async with Feed(hub) as feed:
-            await feed.follow_all({run.run_id: future for run in runs})
-            assert feed.runs == 50
-            assert asyncio.get_running_loop().time() - begun <= 2 * PATIENCE
-        await hub.close()
-        await bus.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_places_that_the_bus_forgot_are_waited_for_all_at_once() -> None:
+    store, bus = MemoryStore(), MemoryBus(max_length=10)
+    hub = Hub(store, bus, kept=10)
+    runs = [(await store.create_run(a_roadmap(1), executor="x", new=True))[0] for _ in range(50)]
+    future = StreamPosition(9_999_999_999_999_999, 1)
+    begun = asyncio.get_running_loop().time()
+    async with Feed(hub) as feed:
+        await feed.follow_all({run.run_id: future for run in runs})
+        assert feed.runs == 50
+        assert asyncio.get_running_loop().time() - begun <= 2 * PATIENCE
+    await hub.close()
+    await bus.close()
 
 
-def test_places_of_others_runs_are_not_followed() -> None:
-    async def scenario() -> None:
-        store, bus = MemoryStore(), MemoryBus(max_length=10)
-        hub = Hub(store, bus, kept=10)
-        made = {
-            tenant: (
-                await store.create_run(a_roadmap(1), executor="x", new=True, share=Share(tenant))
-            )[0].run_id
-            for tenant in ("", "a", "b")
-        }
-        places = dict.fromkeys([*made.values(), "of nothing"], StreamPosition(1, 1))
-        async with Feed(hub) as feed:
-            await feed.follow_all(places, tenants=["a"])
-            told = await feed.next()
-            assert feed.runs == 1
-            assert all(made["a"] in one.text for one in told)
-            assert hub.known(made["b"]) is None, "nor is it read on their behalf"
-        await hub.close()
-        await bus.close()
-
-    run_virtual(scenario())
+@virtual_time
+async def test_places_of_others_runs_are_not_followed() -> None:
+    store, bus = MemoryStore(), MemoryBus(max_length=10)
+    hub = Hub(store, bus, kept=10)
+    made = {
+        tenant: (await store.create_run(a_roadmap(1), executor="x", new=True, share=Share(tenant)))[
+            0
+        ].run_id
+        for tenant in ("", "a", "b")
+    }
+    places = dict.fromkeys([*made.values(), "of nothing"], StreamPosition(1, 1))
+    async with Feed(hub) as feed:
+        await feed.follow_all(places, tenants=["a"])
+        told = await feed.next()
+        assert feed.runs == 1
+        assert all(made["a"] in one.text for one in told)
+        assert hub.known(made["b"]) is None, "nor is it read on their behalf"
+    await hub.close()
+    await bus.close()

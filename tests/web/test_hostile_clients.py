@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from paceline.settings.model import WebSettings
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.web import bodies, connections, sockets
 from pydantic import SecretStr
@@ -19,7 +20,7 @@ from websockets.typing import Subprotocol
 
 from tests.cli.conftest import a_roadmap, a_run
 from tests.eventually import eventually_async
-from tests.web.conftest import READER, WRITER, Site, run, site, tokens
+from tests.web.conftest import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
 _TEXT, _CONTINUED, _PING, _LAST = 0x01, 0x00, 0x09, 0x80
@@ -71,56 +72,52 @@ async def is_cut_off(here: Site, writer: asyncio.StreamWriter, more: bytes) -> N
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: loc"])
-def test_a_request_that_does_not_come_is_not_waited_for_for_ever(
+@real_time
+async def test_a_request_that_does_not_come_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     monkeypatch.setattr(connections, "HEAD", 0.2)
 
-    async def scenario() -> None:
-        async with site(tmp_path) as here:
-            host, port = here.url.removeprefix("http://").split(":")
-            reader, writer = await asyncio.open_connection(host, int(port))
-            writer.write(sent)
-            assert await reader.read() == b""
-            writer.close()
-            async with connect(f"{here.ws}/ws/runs") as client:
-                assert "hello" in str(await client.recv())
-                for _ in range(2):
-                    assert "live" in str(await client.recv()), "it lives longer than that"
-
-    run(scenario())
+    async with site(tmp_path) as here:
+        host, port = here.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        assert await reader.read() == b""
+        writer.close()
+        async with connect(f"{here.ws}/ws/runs") as client:
+            assert "hello" in str(await client.recv())
+            for _ in range(2):
+                assert "live" in str(await client.recv()), "it lives longer than that"
 
 
-def test_the_rest_of_a_head_is_waited_for_on_a_connection_in_use_too(
+@real_time
+async def test_the_rest_of_a_head_is_waited_for_on_a_connection_in_use_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "HEAD", 0.5)
 
-    async def scenario() -> None:
-        async with site(tmp_path) as here:
-            host, port = here.url.removeprefix("http://").split(":")
-            reader, writer = await asyncio.open_connection(host, int(port))
-            whole = f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-            for _ in range(2):
-                writer.write(whole)
-                assert b"200 OK" in await reader.readuntil(b"}")
-            writer.write(whole[:-3])
-            assert await reader.read() == b""
-            writer.close()
-
-    run(scenario())
+    async with site(tmp_path) as here:
+        host, port = here.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        whole = f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        for _ in range(2):
+            writer.write(whole)
+            assert b"200 OK" in await reader.readuntil(b"}")
+        writer.write(whole[:-3])
+        assert await reader.read() == b""
+        writer.close()
 
 
-def test_a_body_that_does_not_come_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@real_time
+async def test_a_body_that_does_not_come_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bodies, "_HALT", 0.2)
 
-    async def scenario() -> None:
-        async with site(tmp_path) as here:
-            answer = await _raw_post(here, b"{", length=100)
-            assert b" 408 " in answer
-            assert b"application/problem+json" in answer
-
-    run(scenario())
+    async with site(tmp_path) as here:
+        answer = await _raw_post(here, b"{", length=100)
+        assert b" 408 " in answer
+        assert b"application/problem+json" in answer
 
 
 async def _raw_post(here: Site, body: bytes, *, length: int) -> bytes:
@@ -133,22 +130,18 @@ async def _raw_post(here: Site, body: bytes, *, length: int) -> bytes:
     return answer
 
 
-def test_who_floods_with_pings_and_takes_no_pong_is_cut_off(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here, opened(here, "/ws/runs") as (_, writer):
-            await is_cut_off(here, writer, frame(_LAST | _PING, b"p" * 125) * 500)
-            assert (await here.client.get("/health")).status_code == 200
-
-    run(scenario())
+@real_time
+async def test_who_floods_with_pings_and_takes_no_pong_is_cut_off(tmp_path: Path) -> None:
+    async with site(tmp_path) as here, opened(here, "/ws/runs") as (_, writer):
+        await is_cut_off(here, writer, frame(_LAST | _PING, b"p" * 125) * 500)
+        assert (await here.client.get("/health")).status_code == 200
 
 
-def test_a_message_of_endless_empty_parts_is_cut_off(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here, opened(here, "/ws/runs") as (_, writer):
-            writer.write(frame(_TEXT, b""))
-            await is_cut_off(here, writer, frame(_CONTINUED, b"") * 100)
-
-    run(scenario())
+@real_time
+async def test_a_message_of_endless_empty_parts_is_cut_off(tmp_path: Path) -> None:
+    async with site(tmp_path) as here, opened(here, "/ws/runs") as (_, writer):
+        writer.write(frame(_TEXT, b""))
+        await is_cut_off(here, writer, frame(_CONTINUED, b"") * 100)
 
 
 @pytest.mark.parametrize(
@@ -164,16 +157,16 @@ def test_a_message_of_endless_empty_parts_is_cut_off(tmp_path: Path) -> None:
     ],
     ids=["large", "too large", "no text", "reserved", "continued", "ping in parts", "not masked"],
 )
-def test_a_message_that_may_not_be_ends_the_socket_with_its_code(
+@real_time
+async def test_a_message_that_may_not_be_ends_the_socket_with_its_code(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, message: bytes, code: int | None
 ) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here, opened(here, "/ws/runs") as (reader, writer):
-            writer.write(message)
-            if code is None:
-                writer.write(frame(_LAST | _PING, b"still there?"))
-                assert await reader.readuntil(b"still there?")
-                return
+    async with site(tmp_path) as here, opened(here, "/ws/runs") as (reader, writer):
+        writer.write(message)
+        if code is None:
+            writer.write(frame(_LAST | _PING, b"still there?"))
+            assert await reader.readuntil(b"still there?")
+        else:
             answer = b""
             with suppress(ConnectionResetError):  # after what was not read
                 while more := await reader.read(1000):
@@ -181,8 +174,6 @@ def test_a_message_that_may_not_be_ends_the_socket_with_its_code(
             assert bytes([_LAST | 0x08]) in answer
             assert struct.pack(">H", code) in answer
             await eventually_async(lambda: not streams(here))
-
-    run(scenario())
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
 
@@ -195,141 +186,128 @@ async def _until_closed(client: ClientConnection, sent: str) -> ConnectionClosed
         return closed
 
 
-def test_a_frame_of_ten_megabytes_is_refused_before_it_is_there(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs") as client:
-            closed = await _until_closed(client, "x" * 10_000_000)
-            # The server reads no more: its last word may be lost with what was under way.
-            assert closed.rcvd is None or closed.rcvd.code == 1009
-
-    run(scenario())
+@real_time
+async def test_a_frame_of_ten_megabytes_is_refused_before_it_is_there(tmp_path: Path) -> None:
+    async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs") as client:
+        closed = await _until_closed(client, "x" * 10_000_000)
+        # The server reads no more: its last word may be lost with what was under way.
+        assert closed.rcvd is None or closed.rcvd.code == 1009
 
 
-def test_who_says_nothing_where_a_word_is_expected_is_told(
+@real_time
+async def test_who_says_nothing_where_a_word_is_expected_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "_FIRST_WORD", 0.2)
 
-    async def scenario() -> None:
-        async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs?wait=true") as client:
-            with pytest.raises(ConnectionClosed) as closed:
-                await client.recv()
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1008
-
-    run(scenario())
+    async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs?wait=true") as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
 
 
-def test_a_protocol_that_nobody_speaks_is_not_agreed_to(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here:
-            asked = [Subprotocol("mqtt"), Subprotocol("bearer, secret")]
-            async with connect(f"{here.ws}/ws/runs", subprotocols=asked[:1]) as client:
-                assert client.subprotocol is None
-                assert "hello" in str(await client.recv())
-            plain = await here.client.get("/ws/runs")
-            problem(plain, 404, "not-found")
-
-    run(scenario())
+@real_time
+async def test_a_protocol_that_nobody_speaks_is_not_agreed_to(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        asked = [Subprotocol("mqtt"), Subprotocol("bearer, secret")]
+        async with connect(f"{here.ws}/ws/runs", subprotocols=asked[:1]) as client:
+            assert client.subprotocol is None
+            assert "hello" in str(await client.recv())
+        plain = await here.client.get("/ws/runs")
+        problem(plain, 404, "not-found")
 
 
-def test_a_thousand_places_of_runs_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here:
-            run_id = await here.submitted(a_roadmap("r", "c"))
-            odd = ["\x00", "\ud7ff", "'; DROP TABLE runs", "x" * 5000, "../../etc/passwd"]
-            places = {f"no-run-{n}": "9999999999999-1" for n in range(900)}
-            places |= dict.fromkeys(odd, "9" * 40)
-            says = {"type": "follow", "level": "concept", "after": places}
-            async with connect(f"{here.ws}/ws/runs?wait=true") as client:
-                await client.send(json.dumps(says))
-                while run_id not in str(await client.recv()):
-                    pass
-
-    run(scenario())
+@real_time
+async def test_a_thousand_places_of_runs_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        run_id = await here.submitted(a_roadmap("r", "c"))
+        odd = ["\x00", "\ud7ff", "'; DROP TABLE runs", "x" * 5000, "../../etc/passwd"]
+        places = {f"no-run-{n}": "9999999999999-1" for n in range(900)}
+        places |= dict.fromkeys(odd, "9" * 40)
+        says = {"type": "follow", "level": "concept", "after": places}
+        async with connect(f"{here.ws}/ws/runs?wait=true") as client:
+            await client.send(json.dumps(says))
+            while run_id not in str(await client.recv()):
+                pass
 
 
-def test_odd_names_are_of_nothing_whatever_the_database(tmp_path: Path, postgres_url: str) -> None:
-    schema.upgrade(SecretStr(postgres_url))
+@real_time
+async def test_odd_names_are_of_nothing_whatever_the_database(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    await asyncio.to_thread(schema.upgrade, SecretStr(postgres_url))
 
-    async def scenario() -> None:
-        async with site(tmp_path, store=postgres_url) as here:
-            ours = (await a_run(here.backend.store, a_roadmap("r", "c"), "partial")).run_id
-            for odd in ("%00", "%ff", "a%00b", "%0d%0aX: y", "%F0%9F%92%A9", "%u0000", "'--", "*"):
-                for path in (
-                    f"/api/runs/{odd}",
-                    f"/api/runs/{odd}/events",
-                    f"/api/runs/{odd}/concepts/{odd}",
-                    f"/api/runs/{ours}/concepts/{odd}",
-                    f"/api/runs/{ours}/concepts/{odd}/artifacts",
-                    f"/api/runs/{ours}/concepts/c/artifacts/{odd}",
-                    f"/api/runs/{ours}/concepts?after={odd}",
-                    f"/api/runs?before={odd}",
-                    f"/page/{odd}",
-                    f"/{odd}",
-                ):
-                    answer = await here.client.get(path)
-                    assert answer.status_code == 404, (path, answer.text)
-                    assert answer.headers["content-type"] == "application/problem+json"
-                listed = await here.client.get(f"/api/runs?roadmap_id={odd}")
-                assert listed.json()["runs"] == [], odd
-                cancelled = await here.client.post(f"/api/runs/{odd}/cancel")
-                problem(cancelled, 404, "run-not-found")
-
-    run(scenario())
+    async with site(tmp_path, store=postgres_url) as here:
+        ours = (await a_run(here.backend.store, a_roadmap("r", "c"), "partial")).run_id
+        for odd in ("%00", "%ff", "a%00b", "%0d%0aX: y", "%F0%9F%92%A9", "%u0000", "'--", "*"):
+            for path in (
+                f"/api/runs/{odd}",
+                f"/api/runs/{odd}/events",
+                f"/api/runs/{odd}/concepts/{odd}",
+                f"/api/runs/{ours}/concepts/{odd}",
+                f"/api/runs/{ours}/concepts/{odd}/artifacts",
+                f"/api/runs/{ours}/concepts/c/artifacts/{odd}",
+                f"/api/runs/{ours}/concepts?after={odd}",
+                f"/api/runs?before={odd}",
+                f"/page/{odd}",
+                f"/{odd}",
+            ):
+                answer = await here.client.get(path)
+                assert answer.status_code == 404, (path, answer.text)
+                assert answer.headers["content-type"] == "application/problem+json"
+            listed = await here.client.get(f"/api/runs?roadmap_id={odd}")
+            assert listed.json()["runs"] == [], odd
+            cancelled = await here.client.post(f"/api/runs/{odd}/cancel")
+            problem(cancelled, 404, "run-not-found")
 
 
-def test_no_token_and_no_ticket_is_in_the_log(
+@real_time
+async def test_no_token_and_no_ticket_is_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     for name in ("httpx2", "httpcore2", "websockets", "asyncio"):  # the client's own
         caplog.set_level("ERROR", name)
 
-    async def scenario() -> list[str]:
-        async with site(tmp_path, web=tokens(), token=WRITER) as here:
-            made = await here.client.post("/api/tickets")
-            ticket = str(made.json()["ticket"])
-            async with connect(f"{here.ws}/ws/runs?ticket={ticket}") as client:
-                await client.recv()
-            await here.client.get(f"/api/runs?token={WRITER}")
-            await here.client.get("/api/live", headers={"Authorization": f"Bearer {READER}x"})
-            return [ticket, WRITER, READER]
-
-    for secret in run(scenario()):
+    async with site(tmp_path, web=tokens(), token=WRITER) as here:
+        made = await here.client.post("/api/tickets")
+        ticket = str(made.json()["ticket"])
+        async with connect(f"{here.ws}/ws/runs?ticket={ticket}") as client:
+            await client.recv()
+        await here.client.get(f"/api/runs?token={WRITER}")
+        await here.client.get("/api/live", headers={"Authorization": f"Bearer {READER}x"})
+        secrets = [ticket, WRITER, READER]
+    for secret in secrets:
         assert secret not in caplog.text
 
 
-def test_what_nobody_expected_is_told_without_its_place(
+@real_time
+async def test_what_nobody_expected_is_told_without_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path) as here:
+    async with site(tmp_path) as here:
 
-            async def breaks(*_: object, **__: object) -> None:
-                raise ZeroDivisionError("hunter2")
+        async def breaks(*_: object, **__: object) -> None:
+            raise ZeroDivisionError("hunter2")
 
-            monkeypatch.setattr(here.backend.store, "runs", breaks)
-            for path in ("/api/runs", "/metrics"):
-                answer = await here.client.get(path)
-                detail = problem(answer, 500, "internal-error")
-                assert "hunter2" not in detail
-                assert os.sep + "web" + os.sep not in answer.text
-            assert "ZeroDivisionError: hunter2" in caplog.text, "the log says what"
-
-    run(scenario())
+        monkeypatch.setattr(here.backend.store, "runs", breaks)
+        for path in ("/api/runs", "/metrics"):
+            answer = await here.client.get(path)
+            detail = problem(answer, 500, "internal-error")
+            assert "hunter2" not in detail
+            assert os.sep + "web" + os.sep not in answer.text
+        assert "ZeroDivisionError: hunter2" in caplog.text, "the log says what"
 
 
-def test_while_a_large_body_is_looked_at_others_are_answered(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with site(tmp_path, web=WebSettings(rate=100_000)) as here:
-            much = b"[" + b'{"a":1.5},' * 300_000 + b"1]"
-            refused = asyncio.create_task(here.client.post("/api/runs", content=much))
-            looks = 0
-            while not refused.done():
-                assert (await here.client.get("/health")).status_code == 200
-                looks += 1
-            problem(await refused, 422, "roadmap-error")
-            assert looks > 5
-
-    run(scenario())
+@real_time
+async def test_while_a_large_body_is_looked_at_others_are_answered(tmp_path: Path) -> None:
+    async with site(tmp_path, web=WebSettings(rate=100_000)) as here:
+        much = b"[" + b'{"a":1.5},' * 300_000 + b"1]"
+        refused = asyncio.create_task(here.client.post("/api/runs", content=much))
+        looks = 0
+        while not refused.done():
+            assert (await here.client.get("/health")).status_code == 200
+            looks += 1
+        problem(await refused, 422, "roadmap-error")
+        assert looks > 5

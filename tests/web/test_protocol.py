@@ -62,7 +62,7 @@ class View:
     over: bool = False
 
     async def hear(self, text: str, store: Loads) -> None:
-        """Take one message in, as docs/reference/events.md says."""
+        """Take one message in, as docs/events.md says."""
         event: Mapping[str, Any] = json.loads(text)
         if event["type"] == "resync_required":
             self.must_load = True
@@ -189,7 +189,7 @@ class World:
                 self.hub = Hub(self.store, self.bus, kept=KEPT)
                 self.outbox = EventPublisher(self.bus, Gauges())
                 if self.progress is not None:
-                    self.progress.outbox = self.outbox
+                    self.progress.publisher = self.outbox
 
     async def come(self) -> None:
         """Connect with the last place."""

@@ -16,11 +16,12 @@ from paceline.contracts.records import ConceptState, ConceptStatus
 from paceline.contracts.telemetry import Gauges
 from paceline.live.feed import Level
 from paceline.runtime.event_publisher import EventPublisher
+from paceline.testing.virtual_time import real_time
 from websockets.asyncio.client import connect
 
 from tests.cli.conftest import a_roadmap
 from tests.eventually import eventually_async
-from tests.web.conftest import Site, Working, run, site
+from tests.web.conftest import Site, Working, site
 from tests.web.test_protocol import View
 
 CONCEPTS = [f"c{number}" for number in range(6)]
@@ -127,7 +128,7 @@ class World:
         if self._work is not None:
             self._work.backend = self.here.backend
             self._work.outbox = EventPublisher(self.here.backend.bus, Gauges())
-            self._work.progress.outbox = self._work.outbox
+            self._work.progress.publisher = self._work.outbox
 
     def come(self) -> None:
         """Connect with the last place."""
@@ -232,10 +233,11 @@ _TRANSPORTS: list[Transport] = ["ws", "sse"]
     level=st.sampled_from(_LEVELS),
     actions=st.lists(st.sampled_from(ACTIONS), min_size=4, max_size=12),
 )
-def test_a_clients_view_is_the_stores_in_the_end(
+@real_time
+async def test_a_clients_view_is_the_stores_in_the_end(
     transport: Transport, level: Level, actions: list[Does]
 ) -> None:
-    run(_whatever(transport, level, actions, told=True))
+    await _whatever(transport, level, actions, told=True)
 
 
 @pytest.mark.soak
@@ -247,7 +249,8 @@ def test_a_clients_view_is_the_stores_in_the_end(
     actions=st.lists(st.sampled_from(ACTIONS), max_size=30),
     told=st.booleans(),
 )
-def test_it_is_after_many_schedules_and_an_end_that_nobody_told(
+@real_time
+async def test_it_is_after_many_schedules_and_an_end_that_nobody_told(
     transport: Transport, level: Level, actions: list[Does], *, told: bool
 ) -> None:
-    run(_whatever(transport, level, actions, told=told))
+    await _whatever(transport, level, actions, told=told)

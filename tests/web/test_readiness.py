@@ -1,5 +1,6 @@
 """A part that is away: the server lives, says that it is not ready, and comes back by itself."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 import httpx2
 import pytest
 from paceline.testing.servers import Postgres, Valkey
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
 from tests.cli.conftest import a_roadmap
 from tests.eventually import eventually_async
-from tests.web.conftest import Site, run, site
+from tests.web.conftest import Site, site
 from tests.web.test_api import problem
 
 PATIENCE = 60.0
@@ -33,8 +35,13 @@ def told_without_secrets(answer: httpx2.Response) -> None:
 
 
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "dead"])
-def test_without_its_database_it_lives_and_is_not_ready(tmp_path: Path, *, frozen: bool) -> None:
-    async def scenario(postgres: Postgres, url: str) -> None:
+@real_time(limit=180)
+async def test_without_its_database_it_lives_and_is_not_ready(
+    tmp_path: Path, *, frozen: bool
+) -> None:
+    with Postgres() as postgres:
+        url = postgres.create_database("web")
+        await asyncio.to_thread(schema.upgrade, SecretStr(url))
         async with site(tmp_path, store=url) as here:
             assert await ready(here)
             if frozen:
@@ -60,11 +67,6 @@ def test_without_its_database_it_lives_and_is_not_ready(tmp_path: Path, *, froze
             await eventually_async(lambda: ready(here), PATIENCE)
             await here.submitted(a_roadmap("r", "c"))
 
-    with Postgres() as postgres:
-        url = postgres.create_database("web")
-        schema.upgrade(SecretStr(url))
-        run(scenario(postgres, url))
-
 
 def _signal_children(pid: int, number: int) -> None:
     for task in Path(f"/proc/{pid}/task").iterdir():
@@ -73,8 +75,9 @@ def _signal_children(pid: int, number: int) -> None:
 
 
 @pytest.mark.parametrize("executor", ["arq", "celery"])
-def test_without_its_broker_it_lives_and_is_not_ready(tmp_path: Path, executor: str) -> None:
-    async def scenario(valkey: Valkey) -> None:
+@real_time(limit=180)
+async def test_without_its_broker_it_lives_and_is_not_ready(tmp_path: Path, executor: str) -> None:
+    with Valkey() as valkey:
         async with site(tmp_path, executor=executor, redis={"url": valkey.url}) as here:
             run_id = await here.submitted(a_roadmap("r", "c"))
             assert await ready(here)
@@ -87,6 +90,3 @@ def test_without_its_broker_it_lives_and_is_not_ready(tmp_path: Path, executor: 
             told_without_secrets(refused)
             valkey.restart()
             await eventually_async(lambda: ready(here), PATIENCE)
-
-    with Valkey() as valkey:
-        run(scenario(valkey))

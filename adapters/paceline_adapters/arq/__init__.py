@@ -1,1 +1,1 @@
-"""Runs in arq workers: one event loop per process, a Redis queue between them."""
+"""Runs in arq workers: one event loop per process, and a queue in Redis."""

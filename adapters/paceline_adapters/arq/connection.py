@@ -1,4 +1,4 @@
-"""The connection to Redis that arq is given, and its errors in our words."""
+"""arq's connection to Redis, and its errors turned into ours."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -17,22 +17,22 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from paceline_adapters.arq.message import decode, encode
 
-#: What a Redis that is away, restarting or full is seen by.
+#: Errors that mean that Redis is unreachable, restarting or full.
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 
-#: Seconds that connecting may take: a server that answers at all does so at once.
+#: Maximum number of seconds to connect: a healthy server accepts at once.
 _CONNECT = 5.0
-#: Milliseconds that a run may lie in the queue. Nothing in it is ever too old for us.
+#: Milliseconds until a queued run expires. None is ever too old, so this is very long.
 _KEEP_QUEUED = 60 * 24 * 3600 * 1000
 
 
 def connect(settings: RedisSettings, queue: str) -> ArqRedis:
-    """A client for a queue; it connects when it is used. To be closed with ``aclose``.
+    """Create a client for a queue. It connects on first use; close it with ``aclose``.
 
-    A command that meets a restarting server is tried again for about a second.
+    While the server restarts, a command is retried for about a second.
 
     Raises:
-        SettingsError: ``redis.url`` is no Redis URL.
+        SettingsError: ``redis.url`` is not a Redis URL.
     """
     url = "" if settings.url is None else settings.url.get_secret_value()
     try:
@@ -49,12 +49,12 @@ def connect(settings: RedisSettings, queue: str) -> ArqRedis:
             client_name="paceline",
             **settings.tls_options(),
         )
-        pool.connection_class(**pool.connection_kwargs)  # finds options that there are not
+        pool.connection_class(**pool.connection_kwargs)  # raises if an option does not exist
     except (ValueError, TypeError, RedisError):
-        # Its text may quote the URL, password and all.
+        # The text of the error may contain the URL with its password.
         raise SettingsError(
-            "redis.url is not valid: allowed is redis://[user:password@]host:port/db, "
-            "rediss:// for TLS, unix:///path?db=0; special characters as %XX"
+            "redis.url is not valid: write it as redis://[user:password@]host:port/db, "
+            "rediss:// for TLS, or unix:///path?db=0; write special characters as %XX"
         ) from None
     return ArqRedis(
         pool,
@@ -65,33 +65,33 @@ def connect(settings: RedisSettings, queue: str) -> ArqRedis:
     )
 
 
-def place(settings: RedisSettings) -> str:
-    """Where Redis is, in words, without user and password."""
+def address(settings: RedisSettings) -> str:
+    """The address of Redis in words, without user and password."""
     url = urlsplit("" if settings.url is None else settings.url.get_secret_value())
     if url.scheme == "unix":
         return f"Redis at {url.path}"
     return f"Redis at {url.hostname or 'localhost'}:{url.port or 6379}"
 
 
-def why(error: BaseException) -> str:
-    """The first line of an error, or its name where it says nothing."""
+def reason(error: BaseException) -> str:
+    """The first line of an error, or its type if it has no text."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 @asynccontextmanager
 async def answering(settings: RedisSettings) -> AsyncGenerator[None, None]:
-    """Bound what happens within to ``redis.timeout`` seconds and put its errors in words.
+    """Limit the block to ``redis.timeout`` seconds, and turn its errors into ours.
 
     Raises:
-        PartUnavailable: Redis does not answer, or refuses us.
+        PartUnavailable: Redis does not answer, or rejects a command.
     """
     try:
         async with asyncio.timeout(settings.timeout):
             yield
     except TimeoutError:
         raise PartUnavailable(
-            f"{place(settings)} cannot be reached: no answer within {settings.timeout:g} s"
+            f"{address(settings)} cannot be reached: no answer within {settings.timeout:g} s"
         ) from None
     except UNREACHABLE as error:
-        raise PartUnavailable(f"{place(settings)} cannot be reached: {why(error)}") from None
+        raise PartUnavailable(f"{address(settings)} cannot be reached: {reason(error)}") from None

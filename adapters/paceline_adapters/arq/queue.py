@@ -1,9 +1,9 @@
-"""The queue as both sides see it: submitting runs, taking them back, counting.
+"""The queue, for clients and for workers: submit runs, withdraw them, take them, count them.
 
-arq keeps a sorted set of job ids by the time they are due, and beside it a key per job with
-its message and one per job in progress. While a run is worked on, its job is due in the
-future: a worker that looks for work reads waiting jobs only, and the job of a worker that
-died comes due by itself.
+arq keeps a sorted set of job ids, ordered by the time at which they are due. Beside it, there
+is one key per job with its message, and one key per job in progress. While a run is in work,
+its job is due in the future. A worker that polls therefore reads waiting jobs only, and the
+job of a dead worker becomes due by itself.
 """
 
 import json
@@ -19,19 +19,19 @@ from pydantic import TypeAdapter, ValidationError
 from paceline_adapters.arq.connection import answering, connect
 from paceline_adapters.arq.message import RUN
 
-#: Seconds until a job in progress, whose worker says nothing more of it, is due again.
+#: Seconds after which a job in progress is due again if its worker stops renewing its hold.
 HOLD = 30.0
-#: Seconds that a worker is listed after it was last heard of.
+#: Seconds that a worker is listed after its last heartbeat.
 LISTED = 15.0
-#: Seconds that a run's count of jobs is kept: longer than any of its jobs.
+#: Seconds until the counter of a run's jobs expires: longer than any of its jobs.
 _COUNTED = 90 * 24 * 3600
-#: A job due within these is waiting; one in progress is due much later.
+#: A job that is due within this many seconds is waiting. A job in progress is due much later.
 _WAITING_WITHIN = 5.0
 
 _load = TypeAdapter(WorkerLoad)
 
-# One step, so that a job is never in progress and due at once. A holder that asks again
-# (the answer was lost on the way) gets it again.
+# One atomic step, so that a job is never both in progress and due. If the reply is lost and
+# the holder repeats its request, it gets the job again.
 _TAKE = """
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not score or tonumber(score) > tonumber(ARGV[3]) then return false end
@@ -44,7 +44,7 @@ return score
 
 
 class _Job(NamedTuple):
-    """The newest job of a run, and whether a worker has it."""
+    """The newest job of a run, and whether a worker has taken it."""
 
     job_id: str
     state: Literal["missing", "waiting", "taken"]
@@ -54,7 +54,7 @@ class Queue:
     """One queue in Redis.
 
     Args:
-        settings: where Redis is.
+        settings: the address of Redis.
         name: the queue's name in the settings.
     """
 
@@ -62,7 +62,7 @@ class Queue:
         self.settings = settings
         self.name = f"{settings.prefix}:arq:{name}"
         self.client: ArqRedis = connect(settings, self.name)
-        # redis-py types its commands for both worlds at once, awaitable or not.
+        # redis-py gives its commands one type for sync and async use.
         self._redis: Any = self.client
         self._take = self._redis.register_script(_TAKE)
 
@@ -78,15 +78,15 @@ class Queue:
     # -- submitting ----------------------------------------------------------------------
 
     async def put(self, run_id: str, *, delay: float = 0.0) -> None:
-        """Queue a run, unless a job of it is waiting.
+        """Queue a run, unless one of its jobs is waiting.
 
-        Each time under a new job id: arq ignores a job whose id is known, and that of a
-        killed worker stays known. A job in progress does not count: it may be about to end,
-        and the run it handed back to go on elsewhere.
+        Each job gets a new id. arq ignores a job with an id that it knows already, and the id
+        of a killed worker's job stays known. A job in progress does not prevent a new one: it
+        may be about to end after handing its run back.
 
         Args:
             run_id: the run.
-            delay: seconds until it is due.
+            delay: seconds until the job is due.
 
         Raises:
             PartUnavailable: Redis cannot be reached.
@@ -96,17 +96,17 @@ class Queue:
                 await self._enqueue(run_id, delay)
 
     async def restore(self, run_id: str) -> None:
-        """Queue a run that the queue knows nothing of. Raises as ``put``.
+        """Queue a run that has no job in the queue. Raises as ``put``.
 
-        A job in progress counts here: its worker is about to claim the run, and where that
-        worker died the job comes due again by itself.
+        A job in progress prevents a new one here: its worker is about to claim the run. If
+        that worker died, the job becomes due again by itself.
         """
         async with answering(self.settings):
             if (await self._newest_job(run_id)).state == "missing":
                 await self._enqueue(run_id, 0.0)
 
-    async def take_back(self, run_id: str) -> None:
-        """Remove a waiting job of a run. Raises as ``put``."""
+    async def withdraw(self, run_id: str) -> None:
+        """Remove the waiting job of a run, if there is one. Raises as ``put``."""
         async with answering(self.settings):
             job = await self._newest_job(run_id)
             if job.state == "waiting":
@@ -146,11 +146,11 @@ class Queue:
         return f"{self.name}:jobs-of:{run_id}"
 
     def _job_id(self, run_id: str, number: int) -> str:
-        # arq's keys of a job begin with `arq:`; in the id the prefix keeps two users apart.
+        # arq's keys begin with `arq:`. The prefix in the id separates two users of one Redis.
         return f"{self.name}:{run_id}:{number}"
 
     def run_of(self, job_id: str) -> str:
-        """The run that a job is of."""
+        """The run that a job is for."""
         return job_id.removeprefix(f"{self.name}:").rpartition(":")[0]
 
     # -- taking --------------------------------------------------------------------------
@@ -159,7 +159,8 @@ class Queue:
         """Take a waiting job for a worker, for ``HOLD`` seconds.
 
         Returns:
-            The time it was due, in milliseconds as arq counts; ``None`` if another has it.
+            The time at which it was due, in milliseconds since 1970, or ``None`` if another
+            worker has it.
         """
         score = await self._take(
             keys=[self.name, in_progress_key_prefix + job_id],
@@ -168,7 +169,7 @@ class Queue:
         return None if score is None else int(float(score))
 
     async def hold(self, job_ids: Iterable[str], load: WorkerLoad) -> None:
-        """Keep jobs for ``HOLD`` seconds more, and list the worker with what it holds."""
+        """Renew the hold on jobs for ``HOLD`` seconds, and list the worker with its load."""
         due = timestamp_ms() + int(HOLD * 1000)
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
@@ -179,30 +180,30 @@ class Queue:
             await pipe.execute()
 
     async def unlist(self, worker_id: str) -> None:
-        """Take a worker that leaves off the list."""
+        """Remove a worker from the list."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.srem(self._listed, worker_id)
             pipe.delete(self._listing(worker_id))
             await pipe.execute()
 
     async def is_first(self, what: str, worker_id: str, seconds: float) -> bool:
-        """Whether a worker is the first of all in these seconds to ask for ``what``.
+        """Whether no worker has called this for ``what`` within these seconds.
 
-        A Redis that lost its data knows of nobody who asked.
+        After a flush of Redis, the next caller is the first again.
         """
         key = f"{self.name}:{what}"
         return bool(await self._redis.set(key, worker_id, nx=True, px=int(seconds * 1000)))
 
-    # -- looking -------------------------------------------------------------------------
+    # -- inspecting ----------------------------------------------------------------------
 
     async def waiting(self) -> int:
-        """How many jobs no worker has taken. Raises as ``put``."""
+        """Number of jobs that no worker has taken. Raises as ``put``."""
         async with answering(self.settings):
             latest = timestamp_ms() + int(_WAITING_WITHIN * 1000)
             return int(await self._redis.zcount(self.name, "-inf", latest))
 
     async def loads(self) -> list[WorkerLoad]:
-        """What each worker holds, by its last word. Raises as ``put``."""
+        """What each worker holds, by its last heartbeat. Raises as ``put``."""
         async with answering(self.settings):
             names = sorted(raw.decode() for raw in await self._redis.smembers(self._listed))
             if not names:

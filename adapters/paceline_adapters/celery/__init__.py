@@ -1,6 +1,6 @@
 """Runs in Celery workers, with Redis as the broker.
 
-A Celery app of your own works on roadmaps too, after two lines beside its definition::
+Two lines beside the definition of your own Celery app make it generate roadmaps too::
 
     from paceline_adapters.celery import install
 
@@ -15,20 +15,20 @@ from typing import Any
 
 
 def install(app: Any, config: Path | None = None) -> None:
-    """Teach an existing Celery app to work on roadmaps, and submit through it from now on.
+    """Add roadmap generation to an existing Celery app and submit runs through that app.
 
-    It adds one task, ``paceline.generate``, with limits and acknowledgement of its own. The
-    app's settings and its other tasks stay as they are: so the prefetch multiplier, which
-    Celery knows per worker only, is the app's (1 is what long tasks want).
+    This adds one task, ``paceline.generate``, with its own time limits and acknowledgement.
+    The app's settings and its other tasks do not change. Celery has one prefetch multiplier
+    per worker, so set it to 1 for the workers of this queue: roadmaps are long tasks.
 
     Args:
         app: the ``celery.Celery``.
-        config: paceline's settings file, instead of ``paceline.toml`` of the folder. The
-            environment counts as everywhere; the executor is ``celery``, whatever is set.
+        config: paceline's settings file, instead of ``paceline.toml`` in the current folder.
+            Environment variables apply as usual. The executor is always ``celery``.
 
     Raises:
-        SettingsError: a setting is wrong, or ``redis.url`` is missing.
+        SettingsError: a setting is invalid, or ``redis.url`` is missing.
     """
-    from paceline_adapters.celery.app import install_with_settings
+    from paceline_adapters.celery.existing_app import install_with_settings
 
     install_with_settings(app, config)

@@ -1,4 +1,4 @@
-"""The broker's address: what ``redis.url`` says, as Celery spells it."""
+"""The URL of the broker: ``redis.url``, written as Celery expects it."""
 
 import importlib
 from typing import Any
@@ -8,10 +8,10 @@ from paceline import RedisSettings, SettingsError
 
 
 def broker_url(settings: RedisSettings) -> str:
-    """The URL for Celery.
+    """Return the URL for Celery.
 
     Raises:
-        SettingsError: ``redis.url`` is not set, or is none.
+        SettingsError: ``redis.url`` is not set or not valid.
     """
     if settings.url is None:
         raise SettingsError(
@@ -22,7 +22,7 @@ def broker_url(settings: RedisSettings) -> str:
     try:
         return _translated(url)
     except (ValueError, TypeError):
-        # Its text may quote the URL, password and all.
+        # The text of the error may contain the URL with its password.
         raise SettingsError(
             "redis.url is not valid: write it as redis://user:password@host:6379/0, "
             "rediss:// for TLS, or unix:///path"
@@ -31,14 +31,14 @@ def broker_url(settings: RedisSettings) -> str:
 
 def _translated(url: str) -> str:
     connection: Any = importlib.import_module("redis.connection")
-    # What redis-py, which everything else goes through, makes of it is what it means.
-    meant: dict[str, Any] = dict(connection.parse_url(url))
-    database = int(meant.get("db") or 0)
+    # All other parts connect through redis-py, so its reading of the URL is the right one.
+    parsed: dict[str, Any] = dict(connection.parse_url(url))
+    database = int(parsed.get("db") or 0)
     parts = urlsplit(url)
     if parts.scheme == "unix":
         user, at, _ = parts.netloc.rpartition("@")
         return f"redis+socket://{user}{at}{parts.path}?virtual_host={database}"
-    # Celery checks no certificates unless it is told to.
+    # Celery checks certificates only if the URL requires it.
     query = {"ssl_cert_reqs": "required"} if parts.scheme == "rediss" else {}
     query |= {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
     return urlunsplit((parts.scheme, parts.netloc, f"/{database}", urlencode(query), ""))

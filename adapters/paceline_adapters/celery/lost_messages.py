@@ -1,55 +1,69 @@
-"""Runs that wait in the store while the broker knows nothing of them are submitted again."""
+"""Submits runs again that are queued in the store but have no message in the broker."""
 
 import asyncio
 import logging
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from paceline import PacelineError, Store
-
-from paceline_adapters.celery.executor import CeleryExecutor
-from paceline_adapters.celery.plugin import NAME
+from paceline import PacelineError
+from paceline.contracts.worker import RunWorker
 
 log = logging.getLogger("paceline.recovery")
 
-#: Seconds between two looks.
-EVERY = 5.0
-_PAGE = 100
+#: Seconds between two checks.
+INTERVAL = 5.0
 
 
-async def look_for_lost_messages(executor: CeleryExecutor, store: Store) -> None:
-    """Look at the broker for ever.
+class BrokerState(NamedTuple):
+    """What one check of the broker found.
 
-    Messages are lost when the broker was flushed (a mark that we leave there is gone), and
-    when it was away while a run was handed back: the run waits, and nothing that could be
-    it is in the queue or in any worker's hands, at two looks in a row.
+    Attributes:
+        flushed: whether the broker was flushed since the last check by any worker.
+        empty: whether no message is queued, and none is unacknowledged anywhere.
     """
-    waiting: set[str] = set()
-    # Where no worker was before us there is no mark, and nothing was lost.
+
+    flushed: bool
+    empty: bool
+
+
+@runtime_checkable
+class Broker(Protocol):
+    """An executor with a broker that can lose messages."""
+
+    async def broker_state(self) -> BrokerState:
+        """Check whether the broker was flushed or is empty."""
+        ...
+
+    async def submit(self, run_id: str) -> None:
+        """Send a message for a run."""
+        ...
+
+
+async def resubmit_lost_messages(broker: Broker, worker: RunWorker) -> None:
+    """Check the broker for ever, and submit the runs again that have lost their message.
+
+    There are two ways to lose a message. If the broker is flushed, the mark that we left in
+    it is gone. If the broker was unreachable when a run was handed back, then the run is
+    queued while no message is in the queue or with any worker, in two checks in a row.
+    """
+    without_message: set[str] = set()
+    # Before the first worker ever starts, there is no mark and nothing can be lost.
     first = True
     while True:
         try:
-            flushed, empty = await executor.look_at_broker()
+            flushed, empty = await broker.broker_state()
             flushed, first = flushed and not first, False
-            queued = await _queued(store) if flushed or empty else set[str]()
-            lost = queued if flushed else queued & waiting
+            queued = set[str]()
+            if flushed or empty:
+                queued = {run_id async for run_id in worker.queued_runs()}
+            lost = queued if flushed else queued & without_message
             for run_id in sorted(lost):
                 log.info(
-                    "run %s waits, but not in the broker: submitted again",
+                    "run %s is queued but has no message in the broker: submitting it again",
                     run_id,
                     extra={"run_id": run_id},
                 )
-                await executor.submit(run_id)
-            waiting = queued - lost
+                await broker.submit(run_id)
+            without_message = queued - lost
         except PacelineError as error:
-            log.debug("no look at the broker: %s", error)
-        await asyncio.sleep(EVERY)
-
-
-async def _queued(store: Store) -> set[str]:
-    found: set[str] = set()
-    before = None
-    while True:
-        page = await store.runs(status=("queued",), limit=_PAGE, before=before)
-        found.update(run.run_id for run in page if run.executor == NAME)
-        if len(page) < _PAGE:
-            return found
-        before = page[-1].run_id
+            log.debug("cannot check the broker for lost messages: %s", error)
+        await asyncio.sleep(INTERVAL)

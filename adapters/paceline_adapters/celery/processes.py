@@ -1,22 +1,18 @@
-"""What happens when a Celery worker begins, forks and ends; the same however it was started."""
+"""What happens when a Celery worker starts, forks and ends, however it was started."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from paceline import Context, Executor, SettingsError
-from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
-from paceline.runtime.parts import open_executor, open_parts
-from paceline.runtime.recovery import recover
-from paceline.runtime.worker import Worker
+from paceline import Context, SettingsError
+from paceline.contracts.worker import RunWorker
 
-from paceline_adapters.celery.bell import Bell
-from paceline_adapters.celery.executor import CeleryExecutor
 from paceline_adapters.celery.loop import LoopThread
-from paceline_adapters.celery.lost_messages import look_for_lost_messages
-from paceline_adapters.celery.plugin import NAME
-from paceline_adapters.celery.slots import Place, Slots
+from paceline_adapters.celery.lost_messages import Broker, resubmit_lost_messages
+from paceline_adapters.celery.runtime import runtime
+from paceline_adapters.celery.shutdown_pipes import ShutdownPipes
+from paceline_adapters.celery.slots import Slot, WorkerSlots
 
 log = logging.getLogger("paceline.worker")
 
@@ -24,23 +20,22 @@ log = logging.getLogger("paceline.worker")
 class Processes:
     """The processes of one Celery worker.
 
-    Made in the main process; with the pool ``prefork`` each child has the fork's copy of it.
+    Created in the main process. On the pool ``prefork``, each child gets a copy by the fork.
 
     Args:
         context: settings and plugins.
 
     Attributes:
-        bell: reaches every process.
-        told: whether it told them to drain.
-        thread: the loop of this process, if it runs tasks.
+        pipes: reach every process.
+        drain_requested: whether the main process has asked all processes to drain.
     """
 
     def __init__(self, context: Context) -> None:
-        self._settings, self._plugins = context.settings, context.plugins
-        self.bell = Bell()
-        self.told = False
-        self.thread: LoopThread | None = None
-        self._slots: Slots | None = None
+        self._host = context.host()
+        self._grace = context.settings.run.grace
+        self.pipes = ShutdownPipes()
+        self.drain_requested = False
+        self._slots: WorkerSlots | None = None
 
     # -- main process --------------------------------------------------------------------
 
@@ -58,80 +53,68 @@ class Processes:
         """
         if pool not in ("prefork", "thread"):
             raise SettingsError(
-                f"Celery's pool {pool!r} cannot run roadmaps: prefork and threads can"
+                f"Celery's pool {pool!r} cannot run roadmaps: use prefork or threads"
             )
         processes = concurrency if pool == "prefork" else 1
         self._slots = asyncio.run(self._reserve(processes, concurrency // processes))
         if pool == "thread":
             self.begin(0)
 
-    def drain(self) -> None:
-        """Tell every process to hand its runs back; safe in a signal handler."""
-        self.told = True
-        self.bell.drain()
+    def request_drain(self) -> None:
+        """Ask every process to hand its runs back. Safe in a signal handler."""
+        self.drain_requested = True
+        self.pipes.request_drain()
 
-    async def _reserve(self, processes: int, concurrency: int) -> Slots:
-        # A part that cannot be made is found here, once; and what it imports, children share.
-        async with open_parts(self._settings, self._plugins, worker_id="", pool_limit=1):
-            pass
-        records = worker_records(
-            self._settings, executor=NAME, concurrency=concurrency, processes=processes
-        )
-        limit, warning = await reserve_connections(self._settings, self._plugins, records)
-        if warning:
-            log.warning(warning)
-        return Slots(records, limit)
+    async def _reserve(self, processes: int, concurrency: int) -> WorkerSlots:
+        # Opening the parts here reports a bad one once, and children share what it imports.
+        await self._host.try_parts()
+        return WorkerSlots(await self._host.reserve(concurrency=concurrency, processes=processes))
 
     # -- each process that runs tasks ----------------------------------------------------
 
     def begin(self, index: int) -> None:
-        """Start this process's loop, and its worker on it.
+        """Start the loop of this process, and its worker on it.
 
         Args:
-            index: which of the pool's processes it is.
+            index: position of this process in the pool.
         """
 
-        def opened() -> AbstractAsyncContextManager[Worker]:
+        def worker() -> AbstractAsyncContextManager[RunWorker]:
             return self._open(index)
 
-        def executor() -> AbstractAsyncContextManager[Executor]:
-            return open_executor(self._settings, self._plugins)
-
-        self.thread = LoopThread(opened, executor, self.bell)
-        self.thread.start()
+        runtime.loop_thread = LoopThread(
+            worker, self._host.open_executor, self.pipes, grace=self._grace
+        )
+        runtime.loop_thread.start()
 
     def end(self) -> None:
-        """Hand back what is in work here, sign the worker off, and end the loop."""
-        if self.thread is not None:
-            self.thread.close()
-            self.thread = None
+        """Hand this process's runs back, deregister its worker, and end its loop."""
+        if runtime.loop_thread is not None:
+            runtime.loop_thread.close()
+            runtime.loop_thread = None
 
     @asynccontextmanager
-    async def _open(self, index: int) -> AsyncGenerator[Worker]:
+    async def _open(self, index: int) -> AsyncGenerator[RunWorker]:
         slots = self._slots
         if slots is None or index >= len(slots):
-            # The pool was told to grow: the newcomer asks for connections of its own.
+            # The pool has grown: the new process reserves connections for itself.
             slots = await self._reserve(1, 1)
-            place = slots.take(0)
+            slot = slots.take(0)
         else:
-            place = slots.take(index)
-        async with open_worker(
-            self._settings, self._plugins, place.record, pool_limit=slots.pool_limit
-        ) as worker:
-            await self._succeed(place, worker)
-            looking = None
-            if index == 0 and isinstance(worker.parts.executor, CeleryExecutor):
-                looking = asyncio.create_task(
-                    look_for_lost_messages(worker.parts.executor, worker.parts.store)
-                )
+            slot = slots.take(index)
+        async with self._host.worker(record=slot.record, pool_limit=slots.pool_limit) as worker:
+            await self._release_predecessor(slot, worker)
+            checking = None
+            if index == 0 and isinstance(worker.executor, Broker):
+                checking = asyncio.create_task(resubmit_lost_messages(worker.executor, worker))
             try:
                 yield worker
             finally:
-                if looking is not None:
-                    looking.cancel()
+                if checking is not None:
+                    checking.cancel()
 
-    async def _succeed(self, place: Place, worker: Worker) -> None:
-        """Free the runs of the process that this one replaces, at once."""
-        if place.predecessor is not None:
-            await worker.parts.store.deregister(place.predecessor)
-            await recover(worker.parts.store, self._settings, worker.parts.executor)
+    async def _release_predecessor(self, slot: Slot, worker: RunWorker) -> None:
+        """Recover the runs of the process that this one replaces, at once."""
+        if slot.predecessor is not None:
+            await worker.store.deregister(slot.predecessor)
+            await worker.recover()

@@ -1,47 +1,49 @@
-"""The places of a worker's processes: connections are reserved for all before the fork."""
+"""The slots of a worker's processes: connections are reserved for all of them before the fork."""
 
 import mmap
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paceline.contracts.identity import this_process
 from paceline.contracts.records import WorkerRecord
+from paceline.contracts.worker import Reservation
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What one process takes its worker's record from.
+class Slot:
+    """What one process registers with.
 
     Attributes:
-        record: its record.
-        predecessor: id of the worker whose process this one replaces, if it does.
+        record: the record of its worker.
+        predecessor: id of the worker in the process that this one replaces, if any.
     """
 
     record: WorkerRecord
     predecessor: str | None = None
 
 
-class Slots:
+class WorkerSlots:
     """One reserved record per process of the pool, and how often each was taken.
 
-    The counts lie in memory that all processes share. A process that replaces a dead one
-    takes over its connections, not its id: the dead one's runs must be seen to be orphans.
+    The counters are in memory that all processes share. A process that replaces a dead one
+    inherits its connections but not its id, so that recovery finds the dead worker's runs.
 
     Args:
-        records: the reserved records, one per process.
-        pool_limit: database connections that each of them may open.
+        reservation: the reserved records, one per process.
+
+    Attributes:
+        pool_limit: maximum number of database connections of each process.
     """
 
-    def __init__(self, records: Sequence[WorkerRecord], pool_limit: int) -> None:
-        self._records = records
-        self.pool_limit = pool_limit
-        self._taken = memoryview(mmap.mmap(-1, 4 * len(records))).cast("I")
+    def __init__(self, reservation: Reservation) -> None:
+        self._records = reservation.records
+        self.pool_limit = reservation.pool_limit
+        self._taken = memoryview(mmap.mmap(-1, 4 * len(self._records))).cast("I")
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def take(self, index: int) -> Place:
-        """The place of the process with that index, which is the one that calls."""
+    def take(self, index: int) -> Slot:
+        """Take the slot with this index for the calling process."""
         reserved = self._records[index]
         earlier = self._taken[index]
         self._taken[index] = earlier + 1
@@ -51,8 +53,8 @@ class Slots:
             worker_id=_generation(reserved.worker_id, earlier),
         )
         if not earlier:
-            return Place(record)
-        return Place(record, predecessor=_generation(reserved.worker_id, earlier - 1))
+            return Slot(record)
+        return Slot(record, predecessor=_generation(reserved.worker_id, earlier - 1))
 
 
 def _generation(worker_id: str, number: int) -> str:

@@ -1,11 +1,14 @@
-"""The one task: a message names a run, and this process's worker works on it."""
+"""The only task: its message names a run, and the worker of this process generates it."""
 
 import logging
 import re
 
 from paceline import PacelineError
 
-#: The task's name; messages carry it.
+from paceline_adapters.celery.runtime import runtime
+from paceline_adapters.celery.sigterm import ignore_sigterm
+
+#: The task's name in messages.
 TASK = "paceline.generate"
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
@@ -13,22 +16,21 @@ log = logging.getLogger("paceline.worker")
 
 
 def generate(*arguments: object, **named: object) -> str | None:
-    """Work on the run that a message names; returns its status then.
+    """Generate the run that a message names, and return its status afterwards.
 
-    A message that names no run is dropped. On the pool ``prefork`` the soft time limit is
-    raised here: the run is stopped as its deadline would, and the next task begins clean.
+    A message that names no run is dropped. On the pool ``prefork``, Celery raises the soft
+    time limit here: the run is stopped like by its deadline, and the next task starts clean.
 
     Raises:
-        PacelineError: no worker of this process takes runs.
+        PacelineError: this process has no worker.
     """
-    from paceline_adapters.celery.hooks import hear_no_more, loop_thread
     from paceline_adapters.celery.untyped import exceptions
 
     run_id = arguments[0] if len(arguments) == 1 and not named else None
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
-        log.error("a message was dropped: %s wants one argument, the id of a run", TASK)
+        log.error("dropped a message: %s expects one argument, the id of a run", TASK)
         return None
-    thread = loop_thread()
+    thread = runtime.loop_thread
     if thread is None:
         raise PacelineError(
             "this Celery worker was not started for roadmaps: name their queue with -Q"
@@ -40,7 +42,7 @@ def generate(*arguments: object, **named: object) -> str | None:
         thread.expire(run_id)
         return None
     except SystemExit:
-        # Somebody sent SIGTERM to this very process (a whole process group gets it).
-        hear_no_more()
+        # This process got SIGTERM, alone or with its whole process group.
+        ignore_sigterm()
         thread.drain()
         raise

@@ -1,4 +1,4 @@
-"""The in-process executor: the store is the queue, any process may claim from it."""
+"""The in-process executor: the store is the queue, and any process may claim runs from it."""
 
 import asyncio
 import logging
@@ -9,10 +9,10 @@ log = logging.getLogger("paceline.worker")
 
 
 class InProcess(Executor):
-    """Works on queued runs on the event loop of one process.
+    """Generates queued runs on the event loop of one process.
 
     Args:
-        concurrency: roadmaps at once.
+        concurrency: maximum number of roadmaps at once.
         context: the process's context.
     """
 
@@ -23,10 +23,10 @@ class InProcess(Executor):
         self._context = context
 
     async def submit(self, run_id: str) -> None:
-        """Nothing to do: a queued run's row is its place in the queue."""
+        """Do nothing: the row of a queued run in the store is its message."""
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Claim and work on queued runs until SIGINT or SIGTERM."""
+        """Claim and generate queued runs until SIGINT or SIGTERM."""
         return asyncio.run(self._serve(concurrency or self.concurrency))
 
     async def _serve(self, concurrency: int) -> int:

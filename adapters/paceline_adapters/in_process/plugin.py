@@ -1,4 +1,4 @@
-"""Offers the executor ``in-process``."""
+"""Registers the executor ``in-process``."""
 
 from paceline import Context, Executor, Options, Register, hookimpl
 from pydantic import Field
@@ -8,7 +8,7 @@ class InProcessOptions(Options):
     """Options of the in-process executor."""
 
     concurrency: int = Field(default=8, ge=1, le=10_000)
-    """Roadmaps worked on at once by one process."""
+    """Maximum number of roadmaps that one process generates at once."""
 
 
 def _make(options: InProcessOptions, context: Context) -> Executor:
@@ -19,10 +19,10 @@ def _make(options: InProcessOptions, context: Context) -> Executor:
 
 @hookimpl
 def paceline_register_executors(register: Register[Executor]) -> None:
-    """Offer it."""
+    """Register the executor."""
     register(
         "in-process",
         _make,
         options=InProcessOptions,
-        summary="Runs in the process that asks, or in `paceline worker`; needs no broker.",
+        summary="Runs in the calling process, or in `paceline worker`; needs no broker.",
     )

@@ -1,4 +1,4 @@
-"""Sending over OTLP/HTTP, in threads of the SDK's own."""
+"""Sends spans and metrics over OTLP/HTTP, in threads of the SDK."""
 
 import asyncio
 import logging
@@ -22,83 +22,88 @@ from paceline_adapters.otel.telemetry import OpenTelemetry
 
 log = logging.getLogger("paceline.otel")
 
-#: Seconds that a process waits in the end for what is still to be sent.
-FAREWELL = 5.0
-#: Seconds between two lines about a collector that takes nothing.
-SAY_AGAIN = 60.0
+#: Maximum number of seconds that an exiting process takes to send the rest.
+EXIT_TIMEOUT = 5.0
+#: Seconds between two log lines about a collector that accepts nothing.
+REPEAT = 60.0
 
 
 def make(context: Context) -> OpenTelemetry:
-    """Telemetry to the endpoint of the settings; the rest by OpenTelemetry's own variables."""
+    """Create telemetry for the endpoint of the settings.
+
+    Everything else is configured by OpenTelemetry's own environment variables.
+    """
     settings = context.settings.otel
     endpoint = (settings.endpoint or "").rstrip("/")
-    named = {"service.version": version("paceline")}
+    attributes = {"service.version": version("paceline")}
     if "OTEL_SERVICE_NAME" not in os.environ:
-        named["service.name"] = "paceline"
+        attributes["service.name"] = "paceline"
     if context.worker_id:
-        named["service.instance.id"] = context.worker_id
-    resource = Resource.create(named)
-    _speak_for_the_sdk()
+        attributes["service.instance.id"] = context.worker_id
+    resource = Resource.create(attributes)
+    _redirect_sdk_log()
     tracers = TracerProvider(resource=resource, id_generator=RunIds(), shutdown_on_exit=False)
-    if _wanted("TRACES"):
-        tracers.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(endpoint=_place("TRACES", f"{endpoint}/v1/traces")))
-        )
+    if _is_exported("TRACES"):
+        exporter = OTLPSpanExporter(endpoint=_endpoint("TRACES", f"{endpoint}/v1/traces"))
+        tracers.add_span_processor(BatchSpanProcessor(exporter))
     readers = (
         [
             PeriodicExportingMetricReader(
-                OTLPMetricExporter(endpoint=_place("METRICS", f"{endpoint}/v1/metrics"))
+                OTLPMetricExporter(endpoint=_endpoint("METRICS", f"{endpoint}/v1/metrics"))
             )
         ]
-        if _wanted("METRICS")
+        if _is_exported("METRICS")
         else []
     )
     meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
 
     def shut_down() -> None:
         tracers.shutdown()
-        meters.shutdown(FAREWELL * 1000)
+        meters.shutdown(EXIT_TIMEOUT * 1000)
 
-    return OpenTelemetry(tracers, meters, content=settings.content, shut_down=shut_down)
+    async def close() -> None:
+        await _run_at_most(EXIT_TIMEOUT, shut_down)
+
+    return OpenTelemetry(tracers, meters, content=settings.content, close=close)
 
 
-def _wanted(signal: str) -> bool:
-    """Whether a signal is sent: a collector may take one of the two alone."""
+def _is_exported(signal: str) -> bool:
+    """Whether a signal is sent. A collector may accept only one of the two."""
     return os.environ.get(f"OTEL_{signal}_EXPORTER") != "none"
 
 
-def _place(signal: str, default: str) -> str:
-    """Where a signal is sent to."""
+def _endpoint(signal: str, default: str) -> str:
+    """The URL that a signal is sent to."""
     return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or default
 
 
-async def finish(shut_down: Callable[[], object]) -> None:
-    """Let the SDK send what it holds, without holding up the end of the process for long."""
-    # A daemon: where the collector hangs, nobody waits for this thread.
+async def _run_at_most(seconds: float, shut_down: Callable[[], object]) -> None:
+    """Let the SDK send what it holds, but do not delay the exit of the process for long."""
+    # A daemon thread does not block the exit if the collector hangs.
     thread = threading.Thread(target=shut_down, name="paceline-otel", daemon=True)
     thread.start()
-    await asyncio.to_thread(thread.join, FAREWELL)
+    await asyncio.to_thread(thread.join, seconds)
     if thread.is_alive():
-        log.warning("the last spans and metrics were not sent within %g s", FAREWELL)
+        log.warning("the last spans and metrics were not sent within %g s", seconds)
 
 
-class _Said(logging.Handler):
-    """The SDK's complaints as ours, now and then: one comes with each batch that is lost."""
+class _Redirected(logging.Handler):
+    """Logs the SDK's warnings as ours, but rarely: the SDK logs one per lost batch."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._said_at = -SAY_AGAIN
+        self._logged_at = -REPEAT
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        if now - self._said_at >= SAY_AGAIN:
-            self._said_at = now
+        if now - self._logged_at >= REPEAT:
+            self._logged_at = now
             first = (record.getMessage().splitlines() or [""])[0]
             log.warning("spans or metrics are lost: %s", first)
 
 
-def _speak_for_the_sdk() -> None:
+def _redirect_sdk_log() -> None:
     theirs = logging.getLogger("opentelemetry")
     theirs.propagate = False
-    if not any(isinstance(handler, _Said) for handler in theirs.handlers):
-        theirs.addHandler(_Said())
+    if not any(isinstance(handler, _Redirected) for handler in theirs.handlers):
+        theirs.addHandler(_Redirected())

@@ -1,4 +1,4 @@
-"""Which trace a run is, and which span its submission and each claim of it are."""
+"""The ids of a run's trace, and of the spans of its submission and of each claim."""
 
 import hashlib
 from collections.abc import Generator
@@ -13,7 +13,7 @@ _chosen: ContextVar[SpanContext | None] = ContextVar("paceline_chosen_span", def
 
 
 class RunIds(RandomIdGenerator):
-    """Random ids, but those of a span that was chosen beforehand."""
+    """Generates random ids, except for a span with ids that were chosen before."""
 
     def generate_trace_id(self) -> int:
         """The chosen trace, or a random one."""
@@ -28,7 +28,7 @@ class RunIds(RandomIdGenerator):
 
 @contextmanager
 def choosing(chosen: SpanContext) -> Generator[None]:
-    """The one span that is made within gets these ids."""
+    """Give these ids to the one span that is started in the block."""
     token = _chosen.set(chosen)
     try:
         yield
@@ -37,9 +37,9 @@ def choosing(chosen: SpanContext) -> Generator[None]:
 
 
 def span_of(run_id: str, claim: int, *, sampled: bool) -> SpanContext:
-    """The span of a run's submission (claim 0), or of one claim of it by its fence.
+    """The span of a run's submission (claim 0), or of the claim with this fence.
 
-    Every process finds it without being told, so that the message carries the run's id only.
+    Every process computes the same ids, so a message needs no more than the run's id.
     """
     name = f"{run_id}/{claim}".encode()
     return SpanContext(

@@ -1,4 +1,4 @@
-"""The metrics, by their names in OpenTelemetry."""
+"""The metrics, under their names in OpenTelemetry."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,20 +6,20 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from paceline.contracts.records import PoolFigures
 from paceline.contracts.telemetry import Gauges
 
-#: What the GenAI conventions want durations and tokens counted in.
+#: Buckets that the GenAI conventions require for durations and tokens.
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(float(4**power) for power in range(14))
-#: Seconds that admission is waited for: from at once to hours.
+#: Buckets for the seconds of a wait for admission: from none to an hour.
 _WAITS = (0.0, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
 Observe = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class Instruments:
-    """What is measured.
+    """All metrics of one process.
 
     Args:
-        meter: makes the instruments.
+        meter: creates the instruments.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -39,12 +39,12 @@ class Instruments:
         self.wait = meter.create_histogram(
             "paceline.admission.wait",
             unit="s",
-            description="From asking the strategy to being admitted.",
+            description="Time from the request to the strategy until the work was admitted.",
             explicit_bucket_boundaries_advisory=_WAITS,
         )
 
     def watch(self, gauges: Gauges, pool: Callable[[], PoolFigures]) -> None:
-        """Observe the figures of a process each time that metrics are sent."""
+        """Read the gauges of a process each time that metrics are sent."""
 
         def now(name: str, unit: str, text: str, read: Callable[[], int]) -> None:
             self._meter.create_observable_up_down_counter(
@@ -57,17 +57,12 @@ class Instruments:
             )
 
         now("paceline.runs.active", "{run}", "Runs in work.", lambda: len(gauges.runs))
-        now("paceline.concepts.active", "{concept}", "In flight.", lambda: gauges.concepts)
-        now(
-            "paceline.calls.active",
-            "{call}",
-            "LLM calls in flight.",
-            lambda: gauges.calls,
-        )
-        now("paceline.admission.waiting", "{work}", "Unadmitted.", lambda: gauges.waiting)
+        now("paceline.concepts.active", "{concept}", "Concepts in flight.", lambda: gauges.concepts)
+        now("paceline.calls.active", "{call}", "LLM calls in flight.", lambda: gauges.calls)
+        now("paceline.admission.waiting", "{work}", "Work that waits.", lambda: gauges.waiting)
         so_far("paceline.refusals", "{call}", "Refused attempts.", lambda: gauges.refusals)
-        so_far("paceline.artifacts.saved", "{artifact}", "Saved.", lambda: gauges.saved)
-        so_far("paceline.events.published", "{event}", "Published.", lambda: gauges.events)
+        so_far("paceline.artifacts.saved", "{artifact}", "Artifacts saved.", lambda: gauges.saved)
+        so_far("paceline.events.published", "{event}", "Events sent.", lambda: gauges.events)
         self._meter.create_observable_up_down_counter(
             "db.client.connection.count",
             [_reading(lambda: pool().in_use, {"db.client.connection.state": "used"})],

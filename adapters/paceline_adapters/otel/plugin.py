@@ -1,4 +1,4 @@
-"""Offers the telemetry ``otel``, which ``otel.endpoint`` switches on."""
+"""Registers the telemetry ``otel``, which ``otel.endpoint`` switches on."""
 
 from paceline import Context, NoOptions, Register, Telemetry, hookimpl
 
@@ -11,7 +11,7 @@ def _make(_options: NoOptions, context: Context) -> Telemetry:
 
 @hookimpl
 def paceline_register_telemetry(register: Register[Telemetry]) -> None:
-    """Offer it."""
+    """Register the telemetry."""
     register(
         "otel",
         _make,

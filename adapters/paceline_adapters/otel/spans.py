@@ -1,4 +1,4 @@
-"""Our spans as those of OpenTelemetry."""
+"""Our spans, implemented with OpenTelemetry."""
 
 import json
 import time
@@ -20,13 +20,13 @@ Attributes = dict[str, AttributeValue]
 Start = Callable[[], trace.Span]
 
 
-class Live(Span):
-    """A span that is the current one of its task while it lasts.
+class CurrentSpan(Span):
+    """A span that is current in its task until it ends.
 
-    What an error says is not recorded, only its type: it may quote a model's answer.
+    Of an error, only the type is recorded, because its text may contain a model's answer.
 
     Args:
-        start: starts it.
+        start: starts the span.
     """
 
     __slots__ = ("_began", "_start", "_token", "span")
@@ -35,47 +35,47 @@ class Live(Span):
         self._start = start
         self._began = 0.0
 
-    def __enter__(self) -> "Live":
-        """Start it and make it current."""
+    def __enter__(self) -> "CurrentSpan":
+        """Start the span and make it current."""
         self.span = self._start()
         self._token: Token[Context] = otel_context.attach(trace.set_span_in_context(self.span))
         self._began = time.perf_counter()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> None:
-        """End it."""
+        """End the span."""
         otel_context.detach(self._token)
         if error is not None:
             self._raised(error)
-        self.over(time.perf_counter() - self._began, error)
+        self.record(time.perf_counter() - self._began, error)
         self.span.end()
 
     def _raised(self, error: BaseException) -> None:
         self.span.set_attribute("error.type", type(error).__name__)
-        if isinstance(error, Exception):  # being cancelled is no error
+        if isinstance(error, Exception):  # a cancellation is not an error
             self.span.set_status(StatusCode.ERROR)
 
-    def over(self, seconds: float, error: BaseException | None) -> None:
-        """It lasted so long; for those that measure."""
+    def record(self, seconds: float, error: BaseException | None) -> None:
+        """Record the duration, in subclasses that have a metric for it."""
 
     def failed(self) -> None:
-        """Mark it as failed."""
+        """Mark the span as failed."""
         self.span.set_status(StatusCode.ERROR)
 
     def ended(self, status: RunStatus) -> None:
-        """Say how the run ended."""
+        """Record the final status of the run."""
         self.span.set_attribute("paceline.run.status", status)
         if status == "failed":
             self.span.set_status(StatusCode.ERROR)
 
 
-class Admit(Live):
+class Admit(CurrentSpan):
     """A wait for admission.
 
     Args:
-        start: starts it.
-        instruments: where the wait is counted.
-        level: of the work that waits.
+        start: starts the span.
+        instruments: records the wait.
+        level: level of the work that waits.
     """
 
     __slots__ = ("_instruments", "_level")
@@ -84,21 +84,21 @@ class Admit(Live):
         super().__init__(start)
         self._instruments, self._level = instruments, level
 
-    def over(self, seconds: float, error: BaseException | None) -> None:
-        """Count it, unless it was in vain."""
+    def record(self, seconds: float, error: BaseException | None) -> None:
+        """Record the wait, unless it ended without admission."""
         if error is None:
             self._instruments.wait.record(seconds, {"paceline.work.level": self._level})
 
 
-class Attempt(Live):
-    """One attempt, as the conventions for generative AI describe it.
+class Attempt(CurrentSpan):
+    """One attempt, as the GenAI conventions describe it.
 
     Args:
-        tracer: starts it.
-        instruments: where duration and tokens are counted.
-        work: what was admitted.
-        request: what is asked.
-        content: whether prompts and answers may be recorded.
+        tracer: starts the span.
+        instruments: records the duration and the tokens.
+        work: the admitted work.
+        request: the request to the provider.
+        content: whether prompts and answers are recorded.
     """
 
     __slots__ = ("_content", "_instruments", "_known")
@@ -135,7 +135,7 @@ class Attempt(Live):
         )
 
     def answered(self, completion: Completion) -> None:
-        """Say who answered, and what it cost."""
+        """Record the model that answered, and the tokens used."""
         self._known["gen_ai.response.model"] = completion.model
         self.span.set_attribute("gen_ai.response.model", completion.model)
         if completion.request_id:
@@ -145,11 +145,11 @@ class Attempt(Live):
             self.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
             self._instruments.tokens.record(tokens, {**self._known, "gen_ai.token.type": kind})
         if self._content:
-            said = json.dumps([_message("assistant", completion.text)], ensure_ascii=False)
-            self.span.set_attribute("gen_ai.output.messages", said)
+            answer = json.dumps([_message("assistant", completion.text)], ensure_ascii=False)
+            self.span.set_attribute("gen_ai.output.messages", answer)
 
-    def over(self, seconds: float, error: BaseException | None) -> None:
-        """Count how long it was in flight."""
+    def record(self, seconds: float, error: BaseException | None) -> None:
+        """Record how long the attempt was in flight."""
         if error is not None:
             self._known["error.type"] = type(error).__name__
         self._instruments.duration.record(seconds, self._known)
@@ -160,10 +160,11 @@ def _message(role: str, text: str) -> Mapping[str, object]:
 
 
 class Submission(Span):
-    """A submission: its trace is known once its run is, so the span is made in the end.
+    """A submission. Its trace id depends on the run, so the span is created at the end.
 
     Args:
-        make: makes the span of a run with an outcome, or of none; gets the start in ns.
+        make: creates the span. It gets the start time in nanoseconds, the run if there is
+            one, and the outcome.
     """
 
     __slots__ = ("_began", "_make", "_run")
@@ -173,16 +174,16 @@ class Submission(Span):
         self._run: tuple[Run | None, str] = (None, "failed")
 
     def __enter__(self) -> "Submission":
-        """Note when it began."""
+        """Note the start time."""
         self._began = time.time_ns()
         return self
 
     def submitted(self, run: Run, outcome: str) -> None:
-        """Note what it came to."""
+        """Note the run and the outcome."""
         self._run = (run, outcome)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> None:
-        """Make its span."""
+        """Create the span."""
         span = self._make(self._began, *self._run)
         if error is not None:
             span.set_attribute("error.type", type(error).__name__)

@@ -1,6 +1,6 @@
-"""``Telemetry`` that speaks OpenTelemetry."""
+"""``Telemetry`` for OpenTelemetry."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 from opentelemetry import trace
@@ -15,7 +15,7 @@ from paceline.contracts.telemetry import Gauges, trace_id_of
 
 from paceline_adapters.otel.ids import choosing, span_of
 from paceline_adapters.otel.instruments import Instruments
-from paceline_adapters.otel.spans import Admit, Attempt, Attributes, Live, Submission
+from paceline_adapters.otel.spans import Admit, Attempt, Attributes, CurrentSpan, Submission
 
 NAME = "paceline"
 
@@ -24,10 +24,10 @@ class OpenTelemetry(Telemetry):
     """Traces and metrics of one process.
 
     Args:
-        tracers: where spans go; its ids are those of ``RunIds``.
-        meters: where metrics go.
+        tracers: receives the spans. It must use ``RunIds`` to generate ids.
+        meters: receives the metrics.
         content: whether prompts and answers are recorded.
-        shut_down: called in the end, to send what is left.
+        close: called before the process exits, to send the rest.
     """
 
     def __init__(
@@ -36,20 +36,20 @@ class OpenTelemetry(Telemetry):
         meters: MeterProvider,
         *,
         content: bool = False,
-        shut_down: Callable[[], object] | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._sampler = tracers.sampler
         self._tracer = tracers.get_tracer(NAME)
         self._instruments = Instruments(meters.get_meter(NAME))
         self._content = content
-        self._shut_down = shut_down
+        self._close = close
 
     def watch(self, gauges: Gauges, pool: Callable[[], PoolFigures]) -> None:
-        """Observe a process's figures."""
+        """Observe the gauges of a process."""
         self._instruments.watch(gauges, pool)
 
     def submit(self) -> Span:
-        """The root of a run's trace, or a span below it when the run is continued."""
+        """The root span of a run's trace, or a span below the root if the run is resumed."""
         return Submission(self._submission)
 
     def _submission(self, began: int, run: Run | None, outcome: str) -> trace.Span:
@@ -71,12 +71,12 @@ class OpenTelemetry(Telemetry):
                 "submit", context, start_time=began, attributes=attributes, links=links
             )
         if known.is_valid:
-            # Both ways: from the caller's trace to the run's, and back.
+            # Link in both directions: from the caller's trace to the run's, and back.
             caller.add_link(span.get_span_context())
         return span
 
     def run(self, claim: Claim) -> Span:
-        """Below the submission; linked to the claim before, if there was one."""
+        """A span below the submission, linked to the previous claim if there was one."""
         run_id, fence = claim.run_id, claim.fence
         sampled = self._sampled(run_id)
         earlier = [Link(span_of(run_id, fence - 1, sampled=sampled))] if fence > 1 else []
@@ -96,18 +96,18 @@ class OpenTelemetry(Telemetry):
                     links=earlier,
                 )
 
-        return Live(start)
+        return CurrentSpan(start)
 
     def concept(self, claim: Claim, concept_id: str) -> Span:
-        """Below its run."""
+        """A span below its run."""
         return self._span("concept", run_id=claim.run_id, concept_id=concept_id)
 
     def step(self, step: str) -> Span:
-        """Below its concept."""
+        """A span below its concept."""
         return self._span(step, step=step)
 
     def admit(self, work: Work) -> Span:
-        """How long work waits: a span, and a histogram."""
+        """A span for the wait for admission, which is also recorded in a histogram."""
 
         def start() -> trace.Span:
             attributes: Attributes = {
@@ -119,28 +119,26 @@ class OpenTelemetry(Telemetry):
         return Admit(start, self._instruments, work.level)
 
     def attempt(self, work: Work, request: CompletionRequest) -> Span:
-        """One call, by the conventions."""
+        """A span for one call, as the GenAI conventions require."""
         return Attempt(self._tracer, self._instruments, work, request, content=self._content)
 
     def save(self, step: str) -> Span:
-        """Until it is committed."""
+        """A span that lasts until the artifact is committed."""
         return self._span("save", step=step)
 
     async def close(self) -> None:
-        """Send what is left; a collector that is away is not waited for long."""
-        if self._shut_down is not None:
-            from paceline_adapters.otel.exporting import finish
+        """Send the rest. An unreachable collector delays this by a few seconds at most."""
+        if self._close is not None:
+            await self._close()
 
-            await finish(self._shut_down)
-
-    def _span(self, name: str, **ids: str) -> Live:
+    def _span(self, name: str, **ids: str) -> CurrentSpan:
         attributes: Attributes = {f"paceline.{key.replace('_', '.')}": ids[key] for key in ids}
-        return Live(lambda: self._tracer.start_span(name, attributes=attributes))
+        return CurrentSpan(lambda: self._tracer.start_span(name, attributes=attributes))
 
     def _sampled(self, run_id: str) -> bool:
-        """What the sampler says of the run's trace: the same in each process."""
-        asked = self._sampler.should_sample(None, int(trace_id_of(run_id), 16), "submit")
-        return asked.decision is Decision.RECORD_AND_SAMPLE
+        """Whether the run's trace is sampled. Every process gets the same answer."""
+        result = self._sampler.should_sample(None, int(trace_id_of(run_id), 16), "submit")
+        return result.decision is Decision.RECORD_AND_SAMPLE
 
 
 def _below(parent: trace.SpanContext) -> Context:

@@ -1,7 +1,15 @@
-"""An event loop in virtual time: a scenario of hours runs in milliseconds.
+"""An event loop in virtual time: a test of hours runs in milliseconds.
 
-Nothing waits: when no callback is ready, the clock jumps to the next timer. So a test
-states times exactly, and a run that would hang ends with a `Deadlock` instead.
+Nothing waits: if no callback is ready, the clock jumps to the next timer. So a test states
+times exactly, and a test that would hang ends with a `Deadlock` instead::
+
+    @virtual_time
+    async def test_a_call_takes_a_second() -> None:
+        await client.call()
+        assert asyncio.get_running_loop().time() == 1.0
+
+`virtual_time` and `real_time` turn an `async def` test into a plain function. `run_virtual`
+runs one coroutine and returns its result.
 """
 
 import asyncio
@@ -13,8 +21,9 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, NoReturn, TypeVar, TypeVarTuple
+from typing import Any, NoReturn, ParamSpec, TypeVar, TypeVarTuple, overload
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -64,6 +73,76 @@ def run_virtual(
             # Code that guards itself with `except Exception` must not hide it.
             if loop.left is not None:
                 raise loop.left
+
+
+@overload
+def virtual_time(test: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, T]: ...
+@overload
+def virtual_time(
+    *, limit: float | None = None, seed: int | None = None
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
+def virtual_time(
+    test: Callable[P, Coroutine[Any, Any, T]] | None = None,
+    /,
+    *,
+    limit: float | None = None,
+    seed: int | None = None,
+) -> Callable[P, T] | Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]:
+    """Make an `async def` test a plain function that runs in virtual time.
+
+    Use it with or without arguments. The test keeps its parameters, so fixtures and
+    `pytest.mark.parametrize` work. Put Hypothesis' `@given` above it: each example then runs
+    on a loop of its own, from time 0.
+
+    Args:
+        test: the test.
+        limit: as of `run_virtual`.
+        seed: as of `run_virtual`.
+    """
+
+    def decorate(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+        @functools.wraps(test)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            return run_virtual(test(*args, **kwargs), limit=limit, seed=seed)
+
+        return run
+
+    return decorate if test is None else decorate(test)
+
+
+@overload
+def real_time(test: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, T]: ...
+@overload
+def real_time(
+    *, limit: float | None = 120.0
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
+def real_time(
+    test: Callable[P, Coroutine[Any, Any, T]] | None = None,
+    /,
+    *,
+    limit: float | None = 120.0,
+) -> Callable[P, T] | Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]:
+    """Make an `async def` test a plain function that runs on an ordinary event loop.
+
+    Use it as `virtual_time`, for a test with sockets, threads or subprocesses.
+
+    Args:
+        test: the test.
+        limit: seconds after which the test fails with `TimeoutError`.
+    """
+
+    def decorate(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+        @functools.wraps(test)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            async def bounded() -> T:
+                async with asyncio.timeout(limit):
+                    return await test(*args, **kwargs)
+
+            return asyncio.run(bounded())
+
+        return run
+
+    return decorate if test is None else decorate(test)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

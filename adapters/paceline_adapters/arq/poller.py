@@ -1,4 +1,4 @@
-"""arq's worker, with a grip that outlasts what Redis may do meanwhile."""
+"""arq's worker, with another way to take jobs, which survives an outage of Redis."""
 
 import asyncio
 import logging
@@ -10,28 +10,29 @@ from arq.worker import Function, Worker
 from paceline_adapters.arq.message import decode, encode
 from paceline_adapters.arq.queue import HOLD, Queue
 
-#: Deliveries of one job. It comes again only where a worker died before it claimed the run;
-#: how often a run may lose its owner is counted by the store.
+#: Maximum deliveries of one job. A job is redelivered only if a worker died before it claimed
+#: the run. The store limits how often a run may lose its owner.
 _DELIVERIES = 5
 
 
 class Drained(Exception):
-    """No more jobs are looked for."""
+    """The poller stops because the worker drains."""
 
 
-class Taker(Worker):
-    """Looks for jobs, takes as many as it may work on, and starts them.
+class JobPoller(Worker):
+    """Polls the queue, takes as many jobs as it may run at once, and starts them.
 
-    Ours is how a job is taken. arq's way costs three round trips, reads past every job in
-    progress (with a few hundred of them an idle worker finds nothing), keeps a dead worker's
-    job for the whole of ``job_timeout``, and loses a slot for good at each error of Redis.
+    arq's own way to take a job has four faults. It costs three round trips. It reads past
+    every job in progress, so that an idle worker finds no job behind a few hundred of them. It
+    keeps the job of a dead worker for the whole ``job_timeout``. And each Redis error costs it
+    a slot for good.
 
     Args:
-        queue: where jobs lie.
-        functions: what jobs may ask for.
-        worker_id: who takes them.
-        max_jobs: jobs at once.
-        poll_delay: seconds between two looks.
+        queue: the queue to poll.
+        functions: the functions that a job may call.
+        worker_id: id of the worker that takes the jobs.
+        max_jobs: maximum number of jobs at once.
+        poll_delay: seconds between two polls.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Taker(Worker):
         poll_delay: float,
     ) -> None:
         with warnings.catch_warnings():
-            # Older arq asks asyncio what newer Pythons want to be asked elsewhere.
+            # Older arq calls a function of asyncio that newer Python versions deprecate.
             warnings.simplefilter("ignore", DeprecationWarning)
             super().__init__(
                 functions,
@@ -64,17 +65,17 @@ class Taker(Worker):
         self._queue = queue
         self._worker_id = worker_id
         self.in_progress_timeout_s = HOLD
-        #: Set whenever a job begins or ends.
+        #: Set whenever a job starts or ends.
         self.changed = asyncio.Event()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start those of the waiting jobs that no other worker takes, up to ``max_jobs``."""
+        """Start waiting jobs that no other worker has taken, up to ``max_jobs``."""
         for raw in job_ids:
             if self.job_counter >= self.max_jobs:
                 return
             job_id = raw.decode()
             if job_id in self.tasks:
-                continue  # ours, and due again while Redis was away
+                continue  # our own job: its hold expired while Redis was unreachable
             due = await self._queue.take(job_id, self._worker_id)
             if due is None:
                 continue
@@ -89,16 +90,16 @@ class Taker(Worker):
         self.changed.set()
 
     async def heart_beat(self) -> None:
-        """Called by arq after each look."""
+        """Called by arq after each poll."""
         if not self.allow_pick_jobs:
             raise Drained
         await super().heart_beat()
 
 
 def quiet_arq() -> None:
-    """Leave the log to us: arq's own lines say the same of each job again.
+    """Hide arq's log lines about each job, which repeat ours.
 
-    Errors still show, and whoever sets a level for the logger ``arq`` gets it.
+    Errors are still logged. If the logger ``arq`` has a level already, that level stays.
     """
     log = logging.getLogger("arq")
     if log.level == logging.NOTSET:
