@@ -91,7 +91,7 @@ class Said:
         form: the format.
         told: whether the prompt contains the schema.
         system: whether a message has the role ``system``.
-        temperature: whether a temperature was sent.
+        fields: names of the other fields.
     """
 
     step: str
@@ -100,7 +100,7 @@ class Said:
     form: Format | None
     told: bool
     system: bool
-    temperature: bool
+    fields: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -175,7 +175,7 @@ class Dialect:
             form=None if step is None else step.form,
             told=step is not None and step.told,
             system=any(message["role"] == "system" for message in messages),
-            temperature="temperature" in body,
+            fields=frozenset(body),
         )
         text = _encoded(body)
         form = None if step is None else step.formats[step.form]
@@ -261,14 +261,11 @@ class Dialect:
         if said.system and _SYSTEM.search(text):
             self._system = False
             return True
-        if "enable_thinking" in text and "false" in text and "enable_thinking" not in self._fixed:
+        if "enable_thinking" in text and "false" in text and "enable_thinking" not in said.fields:
             self._fixed["enable_thinking"] = False
             return True
-        if (
-            said.temperature
-            and "temperature" in text
-            and (_NOT_KNOWN.search(text) or "only" in text or "default" in text)
-        ):
+        refused = _NOT_KNOWN.search(text) or "only" in text or "default" in text
+        if "temperature" in said.fields and "temperature" in text and refused:
             if self._fixed.pop("temperature", None) is not None:
                 log.warning(
                     "the model %s refuses provider.temperature: paceline leaves it out",

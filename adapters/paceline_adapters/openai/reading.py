@@ -157,7 +157,9 @@ class AnswerReader:
         if full:
             self.dialect.note_window(usage.prompt + usage.answer)
         highest = self.dialect.highest(usage.prompt)
-        if full or (self.dialect.window is not None and bound < self.request.max_tokens):
+        if len(text) > 1000 and len(text.split()) * 20 < len(text):
+            advice = f"{self.server.model} writes blanks without end: use another model"
+        elif full or (self.dialect.window is not None and bound < self.request.max_tokens):
             advice = (
                 f"prompt and answer fill the context of {self.dialect.window} tokens: use a model "
                 "or server with a larger one"

@@ -240,7 +240,7 @@ class _Call:
         pauses = _Pauses(
             caller.settings, caller.chance, caller.strategy.holds_refusals, health=health
         )
-        bound = max(self.first.max_tokens, health.bounds.get(self.first.step, 0))
+        bound = max(self.first.max_tokens, health.bound)
         request = self.first = replace(self.first, max_tokens=bound)
         answers = health.answers
         while True:
@@ -290,7 +290,7 @@ class _Call:
             else:
                 health.usable += 1
                 if request.max_tokens > bound and self.thought:
-                    health.bounds[self.first.step] = request.max_tokens
+                    health.bound = max(health.bound, request.max_tokens)
                 seconds = asyncio.get_running_loop().time() - started
                 return Answer(value, completion.model, self.tally, seconds)
 
@@ -362,7 +362,7 @@ class _Pauses:
         pause = self._jitter()
         # Half a second more than the patience: the last attempt is then one beyond it.
         left = self.settings.patience - self.health.unreachable(error, pause)
-        await asyncio.sleep(min(pause, left + 0.5))
+        await self.health.until_back(min(pause, left + 0.5))
 
     async def after_refusal(self, refusal: Refused, tally: Tally) -> None:
         now = asyncio.get_running_loop().time()

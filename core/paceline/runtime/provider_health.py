@@ -18,6 +18,7 @@ A run that ends so lets calls in flight finish, saves their answers, and can be 
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from paceline.errors import (
@@ -69,15 +70,16 @@ class ProviderHealth:
         settings: patience and attempts.
         answers: number of calls that the model answered.
         usable: number of answers that could be used.
-        bounds: larger bounds of answers that thinking models needed, by step.
+        bound: the bound of an answer that a thinking model needed, of any step.
     """
 
     settings: ProviderSettings
     answers: int = 0
     usable: int = 0
-    bounds: dict[str, int] = field(default_factory=dict[str, int])
+    bound: int = 0
     _refusals: _Trouble = field(default_factory=_Trouble)
     _outage: _Trouble = field(default_factory=_Trouble)
+    _back: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def trouble(self) -> str | None:
@@ -87,12 +89,20 @@ class ProviderHealth:
     def reached(self) -> None:
         """The provider was reached, whatever it answered."""
         self._outage.ends()
+        self._back.set()
+
+    async def until_back(self, seconds: float) -> None:
+        """Wait during an outage, at most until another call arrives."""
+        self._back.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._back.wait()
 
     def answered(self) -> None:
         """The model answered, and that was paid."""
         self.answers += 1
         self._refusals.ends()
-        self._outage.ends()
+        self.reached()
 
     def refused(self, error: ProviderError, wait: float) -> None:
         """A call was refused, and waits.

@@ -65,9 +65,12 @@ def _letter(error: ErrorDetails, root: Any) -> object | None:
     if found is None or texts is None:
         return None
     index = ord(found[1].upper()) - ord("A")
-    # An option that is a letter itself may be meant by its text.
-    if any(isinstance(one, str) and len(one.strip()) == 1 for one in texts):
-        return None
+    # An option that is a letter itself may be meant by its text: both must be the same one.
+    for place, option in enumerate(texts):
+        if isinstance(option, str) and len(option.strip()) == 1:
+            by_text = option.strip().upper() == found[1].upper()
+            if by_text != (place == index):
+                return None
     return index if index < len(texts) else None
 
 
@@ -122,7 +125,7 @@ NORMALISATIONS: tuple[Normalisation, ...] = (
         _number,
     ),
     Normalisation(
-        "a quiz answer as a letter, if no option is a letter itself",
+        "a quiz answer as a letter, unless an option with that letter is at another position",
         frozenset({"int_type", "int_parsing"}),
         _letter,
     ),
