@@ -66,10 +66,10 @@ def _letter(error: ErrorDetails, root: Any) -> object | None:
         return None
     index = ord(found[1].upper()) - ord("A")
     # An option that is a letter itself may be meant by its text: both must be the same one.
-    for place, option in enumerate(texts):
+    for number, option in enumerate(texts):
         if isinstance(option, str) and len(option.strip()) == 1:
             by_text = option.strip().upper() == found[1].upper()
-            if by_text != (place == index):
+            if by_text != (number == index):
                 return None
     return index if index < len(texts) else None
 
