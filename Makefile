@@ -45,6 +45,7 @@ lint: .venv/.dev ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m docs.tables --check
+	$(BIN)/python -m docs.wording
 
 types: .venv/.page ## Check types with mypy and pyright
 	$(BIN)/mypy

@@ -31,7 +31,7 @@ from paceline.testing.models import ModelProvider, Steps, always
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.bench.spread import told
 from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
-from paceline_strategies.over_all_workers import GlobalLimit
+from paceline_strategies.global_limit import GlobalLimit
 from paceline_strategies.unbounded import Unbounded
 
 from benchmarks.targets import Target, conclude, table

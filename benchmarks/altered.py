@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from paceline import Context, Options, Permit, Register, Strategy, Work, hookimpl
-from paceline_strategies import over_all_workers
+from paceline_strategies import global_limit
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 Change = Callable[[Work], Work]
@@ -74,7 +74,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
             told = f"{name}, altered: {summary}"
             register(mine, altered(change), options=options, summary=told, advice=advice)
 
-    over_all_workers.paceline_register_strategies(offer)
+    global_limit.paceline_register_strategies(offer)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _SETTINGS = {
 }
 _SIMULATOR = ["--speed", "3", "--fault", "500=0.15"]
 #: Seconds between two submissions: real roadmaps do not arrive at the same moment.
-_APART = 5
+_PAUSE = 5
 
 
 def main() -> None:
@@ -42,8 +42,8 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        _started(folder, "simulator", *_SIMULATOR) as llm,
-        _started(folder, "serve", PACELINE_PROVIDER__BASE_URL=llm["base_url"]) as server,
+        _running(folder, "simulator", *_SIMULATOR) as llm,
+        _running(folder, "serve", PACELINE_PROVIDER__BASE_URL=llm["base_url"]) as server,
         sync_playwright() as playwright,
     ):
         chromium = next(
@@ -52,44 +52,44 @@ def main() -> None:
             if name and (path := shutil.which(name))
         )
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        _take(browser, server["url"])
+        _take_all(browser, server["url"])
         browser.close()
 
 
-def _take(browser: Browser, url: str) -> None:
+def _take_all(browser: Browser, url: str) -> None:
     tabs = {(size, theme): _tab(browser, url, size, theme) for size in SIZES for theme in THEMES}
     for roadmap in _roadmaps():
-        _ask(f"{url}/api/runs", roadmap)
-        time.sleep(_APART)
+        _request(f"{url}/api/runs", roadmap)
+        time.sleep(_PAUSE)
 
     def runs() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = _ask(f"{url}/api/runs")["runs"]
+        found: list[dict[str, Any]] = _request(f"{url}/api/runs")["runs"]
         return found
 
-    _until(lambda: _share(runs()) >= 0.6 and any(map(_telling, runs())))
+    _wait_until(lambda: _finished_share(runs()) >= 0.6 and any(map(_shows_failures, runs())))
     for (size, theme), page in tabs.items():
-        _shoot(page.screenshot, page, f"overview-{size[0]}-{theme}")
-    run = next(filter(_telling, runs()))
-    place = f"#/runs/{run['run_id']}"
+        _save(page.screenshot, page, f"overview-{size[0]}-{theme}")
+    run = next(filter(_shows_failures, runs()))
+    address = f"#/runs/{run['run_id']}"
     for size, theme in ((SIZES[0], "light"), (SIZES[2], "dark")):
         page = tabs[size, theme]
-        page.goto(f"{url}/{place}")
+        page.goto(f"{url}/{address}")
         page.wait_for_selector("[data-status=failed] .reason")
-        _shoot(page.screenshot, page, f"run-{size[0]}-{theme}")
-    concepts = _ask(f"{url}/api/runs/{run['run_id']}/concepts?status=completed")["concepts"]
+        _save(page.screenshot, page, f"run-{size[0]}-{theme}")
+    concepts = _request(f"{url}/api/runs/{run['run_id']}/concepts?status=completed")["concepts"]
     for (size, theme), step in (((SIZES[0], "dark"), "tutorial"), ((SIZES[0], "light"), "quiz")):
         page = tabs[size, theme]
-        page.goto(f"{url}/{place}/{concepts[0]['concept_id']}")
+        page.goto(f"{url}/{address}/{concepts[0]['concept_id']}")
         page.get_by_role("tab", name=step).click()
-        _shoot(page.locator("#concept").screenshot, page, f"{step}-{theme}")
+        _save(page.locator("#concept").screenshot, page, f"{step}-{theme}")
 
 
-def _share(runs: Sequence[dict[str, Any]]) -> float:
+def _finished_share(runs: Sequence[dict[str, Any]]) -> float:
     """The share of all concepts that are finished."""
     return sum(run["completed"] + run["failed"] for run in runs) / sum(run["total"] for run in runs)
 
 
-def _telling(run: dict[str, Any]) -> bool:
+def _shows_failures(run: dict[str, Any]) -> bool:
     """Whether a run is a good example: running, with failures, and with an English title."""
     return bool(run["failed"] and run["status"] == "running" and str(run["title"]).isascii())
 
@@ -104,7 +104,7 @@ def _tab(browser: Browser, url: str, size: tuple[int, int], theme: str) -> Page:
     return page
 
 
-def _shoot(take: Callable[..., bytes], page: Page, name: str) -> None:
+def _save(take: Callable[..., bytes], page: Page, name: str) -> None:
     page.wait_for_timeout(1000)  # until a frame or two have shown the newest figures
     take(path=FOLDER / f"{name}.png", animations="disabled")
     print(FOLDER / f"{name}.png")  # noqa: T201
@@ -119,7 +119,7 @@ def _roadmaps() -> Sequence[bytes]:
 
 
 @contextmanager
-def _started(folder: str, *arguments: str, **settings: str) -> Generator[dict[str, str]]:
+def _running(folder: str, *arguments: str, **settings: str) -> Generator[dict[str, str]]:
     """Run a command that prints its address; stop it at the end."""
     process = subprocess.Popen(  # noqa: S603
         [*_PACELINE, arguments[0], "--port", "0", "--json", *arguments[1:]],
@@ -136,14 +136,14 @@ def _started(folder: str, *arguments: str, **settings: str) -> Generator[dict[st
             process.kill()
 
 
-def _ask(url: str, body: bytes | None = None) -> Any:
+def _request(url: str, body: bytes | None = None) -> Any:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return json.load(answer)
 
 
-def _until(reached: Callable[[], bool]) -> None:
+def _wait_until(reached: Callable[[], bool]) -> None:
     while not reached():
         time.sleep(0.2)
 

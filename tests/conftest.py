@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["paceline.testing.plugin", "tests.faults.site"]
+# Asserts of the helpers show their values, as those of the tests do.
+pytest.register_assert_rewrite("tests.support")
+
+pytest_plugins = ["paceline.testing.plugin", "tests.support.worker_processes"]
 
 # What a test may depend on is a count, never how busy the machine is.
 settings.register_profile("paceline", deadline=None, suppress_health_check=[HealthCheck.too_slow])

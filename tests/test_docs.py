@@ -15,8 +15,8 @@ from paceline.testing.contracts import Contract, ExecutorContract
 from paceline_adapters.web.metrics import Metrics
 
 from docs import tables
-from tests.contracts.suites import names_of
-from tests.processes import Simulator, simulator
+from tests.support.cli_processes import Simulator, simulator
+from tests.support.suite_runs import names_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

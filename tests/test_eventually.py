@@ -3,7 +3,7 @@
 import pytest
 from paceline.testing.virtual_time import real_time
 
-from tests.eventually import eventually, eventually_async
+from tests.support.eventually import eventually, eventually_async
 
 
 def test_the_true_answer_is_returned() -> None:

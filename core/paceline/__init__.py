@@ -5,6 +5,7 @@ imports no adapter.
 """
 
 from paceline.app import App
+from paceline.client.client import Client
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.finding import Finding
@@ -67,6 +68,7 @@ from paceline.roadmaps.model import (
     load_roadmap,
     parse_roadmap,
 )
+from paceline.runtime.worker import Worker
 from paceline.settings.model import (
     ProviderSettings,
     RedisSettings,
@@ -81,6 +83,7 @@ __all__ = [
     "Artifact",
     "BudgetError",
     "Claim",
+    "Client",
     "Completion",
     "CompletionRequest",
     "Concept",
@@ -145,6 +148,7 @@ __all__ = [
     "UsageError",
     "WebSettings",
     "Work",
+    "Worker",
     "WorkerLoad",
     "hookimpl",
     "load_roadmap",

@@ -1,8 +1,7 @@
 """Every error that paceline raises on purpose.
 
-An error's text is one or two plain sentences that name the place, the value and what is
-allowed; it never holds a secret. The command line prints it as one line and exits with
-``exit_code``.
+The text of an error names the place, the value and what is allowed. It never contains a
+secret. The command line prints it and exits with ``exit_code``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,22 +9,22 @@ from typing import Self
 
 
 class PacelineError(Exception):
-    """The common base. Its text may be shown to a user as it is."""
+    """The common base class. The text may be shown to a user unchanged."""
 
     exit_code = 1
 
 
-# -- what the user gave us ---------------------------------------------------------------
+# -- wrong input -------------------------------------------------------------------------
 
 
 class UsageError(PacelineError):
-    """A command was asked for something that cannot be."""
+    """A command, an argument or a request is wrong."""
 
     exit_code = 2
 
 
 class SettingsError(UsageError):
-    """A key or a value of the settings is wrong."""
+    """A key or a value in the settings is wrong."""
 
 
 class PluginError(UsageError):
@@ -36,8 +35,8 @@ class RoadmapError(UsageError):
     """A roadmap is invalid.
 
     Args:
-        source: the file or request that held it.
-        faults: every fault found, each beginning with its path.
+        source: name of the file or request.
+        faults: all faults found; each begins with its path.
     """
 
     SHOWN = 50
@@ -53,41 +52,41 @@ class RoadmapError(UsageError):
 
 
 class RunConflict(UsageError):
-    """A roadmap id is known with other content."""
+    """The roadmap id already has a run with other content."""
 
 
 class KeyReused(UsageError):
-    """A submission's key was used before, with another roadmap."""
+    """The idempotency key belongs to a run with other content or another share."""
 
 
 class RunNotFound(UsageError):
     """No run has that id."""
 
 
-# -- parts that do not answer ------------------------------------------------------------
+# -- parts that cannot be reached --------------------------------------------------------
 
 
 class PartUnavailable(PacelineError):
-    """A part (database, Redis, broker, provider) cannot be reached or refuses us."""
+    """A part (database, Redis, broker, server) cannot be reached or refuses the connection."""
 
 
 class SchemaVersionError(PartUnavailable):
-    """The database's schema is older or newer than this paceline."""
+    """The database schema is older or newer than this version of paceline needs."""
 
 
 class BudgetError(PartUnavailable):
-    """The database connections of all processes together do not fit the server."""
+    """The database server allows too few connections for all processes together."""
 
 
 class StaleFence(PacelineError):
-    """The run has another owner by now: nothing was written."""
+    """Another worker owns the run now. Nothing was written."""
 
 
 # -- one call to a provider --------------------------------------------------------------
 
 
 class ProviderError(PacelineError):
-    """An attempt at a provider brought no usable answer.
+    """An attempt at a provider gave no usable answer.
 
     Attributes:
         prompt_tokens: tokens of the prompt that the provider charged all the same.
@@ -107,35 +106,35 @@ class ProviderError(PacelineError):
 
 
 class Refused(ProviderError):
-    """The provider takes no call now (429, quota, overload); it may be asked again.
+    """The provider refuses calls for now (429, quota, overload). The call is retried.
 
     Args:
-        message: what it said.
-        retry_after: seconds until it wants to be asked again, when it said so.
-        ratelimits: its rate-limit headers, lower case.
+        message: the provider's message.
+        retry_after: seconds to wait before the next attempt, if the provider named them.
+        rate_limit_headers: rate-limit headers of the response, with lower-case names.
     """
 
     def __init__(
         self,
-        message: str,
+        message: str = "the provider refuses calls for now",
         retry_after: float | None = None,
-        ratelimits: Mapping[str, str] | None = None,
+        rate_limit_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        self.ratelimits = ratelimits or {}
+        self.rate_limit_headers = rate_limit_headers or {}
 
 
 class Transient(ProviderError):
-    """The attempt failed in a way that another may not: a timeout, a cut connection, a 5xx."""
+    """The attempt failed, but another one may succeed: a timeout, a lost connection, a 5xx."""
 
 
 class Unreachable(Transient):
-    """The attempt never reached the provider, which is down or restarts: nothing was paid."""
+    """The attempt did not reach the provider (it is down or restarting). It cost nothing."""
 
 
 class Fatal(ProviderError):
-    """No further attempt of this call can succeed."""
+    """No further attempt of this call can succeed. The concept fails."""
 
 
 class RequestTooLong(Fatal):
@@ -143,7 +142,7 @@ class RequestTooLong(Fatal):
 
 
 class ProviderUnusable(Fatal):
-    """No call of any concept can succeed: a wrong key, an unknown model, no such address."""
+    """No call of any concept can succeed: a wrong key, an unknown model, a wrong address."""
 
 
 class AccountExhausted(ProviderUnusable):
@@ -160,7 +159,7 @@ class AccountExhausted(ProviderUnusable):
 
 
 class UnusableAnswer(ProviderError):
-    """The provider answered, and was paid, but the answer cannot be used.
+    """The provider answered and charged for it, but the answer cannot be used.
 
     Args:
         kind: the fault's name: ``refusal``, ``truncated``, ``empty``, ``malformed``, or
@@ -190,6 +189,6 @@ class UnusableAnswer(ProviderError):
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """The first error in a group of groups that is no group itself: what made the others stop."""
+    """The first error in nested exception groups: the one that stopped the others."""
     inner: Sequence[BaseException] = getattr(error, "exceptions", ())
     return first_cause(inner[0]) if inner else error

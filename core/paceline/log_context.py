@@ -1,20 +1,20 @@
-"""What the lines of the log are about: kept per task, so that libraries' lines have it too."""
+"""Ids that every log line of a task carries, including the lines of libraries."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
 
-_concerned: ContextVar[Mapping[str, str]] = ContextVar("paceline_concerned", default={})  # noqa: B039
+_ids: ContextVar[Mapping[str, str]] = ContextVar("paceline_log_ids", default={})  # noqa: B039
 
 
 def bind(**ids: str) -> None:
-    """From here on, in this task and those it makes, the log is about these.
+    """Add ids to the log lines of this task and of the tasks that it creates.
 
     Args:
-        ids: of ``run_id``, ``worker_id``, ``concept_id`` and ``step``; others stay.
+        ids: any of ``run_id``, ``worker_id``, ``concept_id`` and ``step``; others stay.
     """
-    _concerned.set({**_concerned.get(), **ids})
+    _ids.set({**_ids.get(), **ids})
 
 
 def current() -> Mapping[str, str]:
-    """What the running task is about."""
-    return _concerned.get()
+    """The ids of the running task."""
+    return _ids.get()

@@ -1,4 +1,4 @@
-"""Ending tasks, whatever a client within does to a cancellation."""
+"""Cancelling tasks reliably, and starting tasks that belong to no run."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,26 +7,25 @@ from typing import Any
 
 from paceline import log_context
 
-_AGAIN = 0.01
+_REPEAT = 0.01
 
 
 async def cancel_and_wait(*tasks: "asyncio.Task[object]") -> None:
-    """Cancel tasks, again and again, until all have ended.
+    """Cancel tasks until all of them have ended.
 
-    Clients that use ``asyncio.wait_for`` forget, before Python 3.12, a cancellation that comes
-    in the moment when what they wait for is done. A task that asks one of them for ever would
-    then go on for ever. Not for a task that does something after it was cancelled and must not
-    be cancelled in that.
+    Before Python 3.12, ``asyncio.wait_for`` loses a cancellation that arrives at the moment
+    when its result is ready, so one cancellation may not end a task that loops. Do not use
+    this for a task that must finish its clean-up undisturbed.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_AGAIN)
+        _, pending = await asyncio.wait(pending, timeout=_REPEAT)
 
 
 def start_background(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-    """A task that works for all, though one run happened to need it first: about none of them."""
+    """Start a task that serves all runs: its log lines carry the worker's id and no run's."""
     context, worker_id = Context(), log_context.current().get("worker_id")
     if worker_id is not None:
         context.run(log_context.bind, worker_id=worker_id)

@@ -10,12 +10,12 @@ _DEEPEST = 6
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """``1 roadmap``, ``2 roadmaps``; where an ``s`` does not make it, the plural is given."""
+    """``1 roadmap``, ``2 roadmaps``. Give the plural if it is not the noun plus ``s``."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """``unknown WHAT`` with the nearest right name and all that are allowed."""
+    """``unknown WHAT``, with the nearest known name and all allowed names."""
     return f"unknown {what}{nearest(name, known)}"
 
 
@@ -28,10 +28,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that is no Markdown, so that ``List<String>`` does not vanish as a tag.
-
-    Code between backticks stays as it is: models write it everywhere.
-    """
+    """Escape ``<`` outside of code, so that ``List<String>`` does not vanish as a tag."""
     parts = text.split("`")
     return "`".join(
         part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts)
@@ -39,12 +36,12 @@ def plain(text: str) -> str:
 
 
 def link_text(text: str) -> str:
-    """Text that can stand between the brackets of a link."""
+    """Escape text for use between the brackets of a link."""
     return plain(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
 
 
 def item(text: str, marker: str = "-") -> str:
-    """A list's item; further lines of it are indented, so they stay within."""
+    """An item of a list; its further lines are indented so that they belong to it."""
     return f"{marker} " + text.replace("\n", "\n" + " " * (len(marker) + 1))
 
 
@@ -53,7 +50,7 @@ def outline(value: object, *, level: int = 2) -> str:
 
     Args:
         value: decoded JSON.
-        level: of the first heading.
+        level: level of the first heading.
     """
     return "\n\n".join(_outlined(value, level))
 
@@ -84,5 +81,5 @@ def _is_flat(value: object) -> bool:
 
 
 def _flat(value: object) -> str:
-    # Text may be Markdown already: whoever wrote the step knows better than we do.
+    # Text may be Markdown already.
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,39 +1,83 @@
-"""Pydantic's findings in one line each: the place, the value and what is allowed."""
+"""Faults that pydantic finds, one line each: the place, the rule and the value."""
 
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import get_args
 
 from pydantic import ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-#: Path of a fault that no field alone has.
-WHOLE = "the whole"
-#: Faults of our own whose text says all; the value would only repeat it, or hold a secret.
-OURS = frozenset({"twice", "credentials"})
-_SHOWN = 60
+from paceline.text import count
+
+#: Path of a fault that concerns the input as a whole.
+WHOLE = "the input"
+#: Types of our own faults that already name the value, or must not show it.
+_COMPLETE = frozenset({"twice", "credentials"})
+_MAX_SHOWN = 60
+#: Rules by pydantic's fault type, with the names of pydantic's context.
+_RULES: Mapping[str, str] = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+    "string_pattern_mismatch": "must match {pattern}",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "missing": "is missing",
+    "extra_forbidden": "is not a known field",
+}
+#: Bounds of a length: the words before the number, and what is counted.
+_LENGTHS: Mapping[str, tuple[str, str, str]] = {
+    "string_too_short": ("at least", "min_length", "character"),
+    "string_too_long": ("at most", "max_length", "character"),
+    "too_short": ("at least", "min_length", "item"),
+    "too_long": ("at most", "max_length", "item"),
+}
 
 
 def describe(error: ValidationError) -> list[str]:
-    """One line per fault, each beginning with its path."""
-    lines: list[str] = []
-    for fault in error.errors(include_url=False, include_context=True):
-        path = dotted(fault["loc"]) or WHOLE
-        if fault["type"] == "missing":
-            lines.append(f"{path}: missing")
-        elif fault["type"] == "extra_forbidden":
-            lines.append(f"{path}: unknown field")
-        else:
-            # What fields are together is said in the text, if it was us who checked it.
-            ours = fault["type"] in OURS or (fault["type"] == "value_error" and not fault["loc"])
-            message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}: {message}{'' if ours else _given(fault['input'])}")
-    return lines
+    """One line per fault; see ``describe_fault``."""
+    return [describe_fault(fault) for fault in error.errors()]
+
+
+def describe_fault(fault: ErrorDetails, *, secret: bool = False) -> str:
+    """The path, the rule and the value: ``run.lease must be at least 1, got 0``.
+
+    Args:
+        fault: as pydantic describes it.
+        secret: leave the value out.
+    """
+    path, rule = dotted(fault["loc"]) or WHOLE, _rule(fault)
+    colon = "" if rule.startswith(("must ", "is ", "names ", "has ")) else ":"
+    return f"{path}{colon} {rule}{'' if secret else _value(fault)}"
+
+
+def _rule(fault: ErrorDetails) -> str:
+    kind, context = fault["type"], fault.get("ctx", {})
+    if kind in _LENGTHS:
+        words, bound, noun = _LENGTHS[kind]
+        return f"must have {words} {count(context[bound], noun)}"
+    if kind in _RULES:
+        return _RULES[kind].format_map(context)
+    message = fault["msg"].removeprefix("Value error, ")
+    return message.replace("Input should", "must", 1)
 
 
 def no_truth_value(value: object) -> object:
-    """A validator before one for a number: pydantic takes ``true`` for 1."""
+    """A validator to run before that of a number, because pydantic accepts ``true`` as 1."""
     if isinstance(value, bool):
-        raise PydanticCustomError("number", "Input should be a number")
+        raise PydanticCustomError("number", "must be a number")
     return value
 
 
@@ -54,14 +98,18 @@ def dotted(location: Sequence[int | str]) -> str:
     return text
 
 
-def _given(value: object) -> str:
-    """The value itself where it is short and plain, else its size or type."""
-    if value is None or isinstance(value, bool | int | float):
-        return f", not {value!r}" if value is not None else ", not null"
+def _value(fault: ErrorDetails) -> str:
+    """``, got`` and the value if it is short and plain, else its size or type."""
+    kind, value = fault["type"], fault["input"]
+    if kind in _COMPLETE or kind in {"missing", "extra_forbidden"}:
+        return ""
+    if kind == "value_error" and not fault["loc"]:
+        return ""  # a check over several fields, which names their values itself
+    if value is None:
+        return ", got null"
+    if isinstance(value, bool | int | float):
+        return f", got {value!r}"
     if isinstance(value, str):
-        if len(value) <= _SHOWN:
-            return f", not {value!r}"
-        return f" (it has {len(value)})"
-    if isinstance(value, Sized):
-        return f" ({type(value).__name__} of {len(value)})"
-    return f" ({type(value).__name__})"
+        return f", got {value!r}" if len(value) <= _MAX_SHOWN else f", got {len(value)} characters"
+    size = f" of {len(value)}" if isinstance(value, Sized) else ""
+    return f", got {type(value).__name__}{size}"

@@ -1,4 +1,4 @@
-"""Finds how many calls the provider takes, over all workers."""
+"""The strategy ``adaptive``: finds how many calls the provider can take, over all workers."""
 
 import secrets
 from typing import Self
@@ -19,73 +19,72 @@ from paceline import (
 )
 from pydantic import Field, model_validator
 
-from paceline_strategies.estimates import Estimates
-from paceline_strategies.learner import Learner
+from paceline_strategies.limit_learner import LimitLearner
 from paceline_strategies.limits import Aimd
-from paceline_strategies.shared import SharedLimiter
+from paceline_strategies.shared_limiter import SharedLimiter
+from paceline_strategies.token_estimates import TokenEstimates
 
 
 class AdaptiveOptions(Options):
-    """Options of ``adaptive``, for each model and all workers together."""
+    """Options of ``adaptive``. They apply per model, to all workers together."""
 
     start: int = Field(default=8, ge=1, le=100_000)
-    """Calls at once before anything is known of the provider; within the bounds, if not set."""
+    """Calls in flight at the start. The default is adjusted to lie between min and max."""
     min: int = Field(default=1, ge=1, le=100_000)
-    """Calls at once that it never falls below."""
+    """Lower bound of the calls in flight."""
     max: int = Field(default=1000, ge=1, le=100_000)
-    """Calls at once that it never rises above."""
+    """Upper bound of the calls in flight."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.min <= self.first() <= self.max:
             raise ValueError(
-                f"min = {self.min}, start = {self.start}, max = {self.max} must rise in this order"
+                "must be min <= start <= max, got "
+                f"min = {self.min}, start = {self.start}, max = {self.max}"
             )
         return self
 
     def first(self) -> int:
-        """Calls at once to begin with."""
+        """Calls in flight at the start, within the bounds."""
         if "start" in self.model_fields_set:
             return self.start
         return max(self.min, min(self.start, self.max))
 
 
 class AdaptiveLimit(Strategy):
-    """Holds what it found that the provider takes, by leases in the ledger.
+    """Holds the limit that it found for each model, by leases in the ledger.
 
     Args:
         options: start and bounds.
-        ledger: what the workers share.
-        holder: this process's name in the ledger; must be its own.
+        ledger: the ledger that the workers share.
+        holder: name of this process in the ledger; must be unique.
     """
 
     levels: frozenset[Level] = frozenset({"call"})
     shared: bool = True
-    rate_limited = True  # it may find a rate
+    rate_limited = True  # it may find that the provider limits a rate
     holds_refusals = True
 
     def __init__(self, options: AdaptiveOptions, ledger: Ledger, *, holder: str) -> None:
         self._options = options
         self._ledger = ledger
         self._holder = holder
-        self._estimates = Estimates()
-        self._models: dict[str, _Model] = {}
+        self._estimates = TokenEstimates()
+        self._models: dict[str, _ModelLimit] = {}
 
     async def admit(self, work: Work) -> Permit:
-        """Wait until the work's model has room, as far as is known."""
-        if work.level != "call":
-            return Permit()
+        """Wait until the limit of the work's model has room."""
         model = self._models.get(work.key)
         if model is None:
-            model = self._models[work.key] = _Model(
+            model = self._models[work.key] = _ModelLimit(
                 self._options, self._ledger, key=work.key, holder=self._holder
             )
         cost = self._estimates.reserve(work.key, work.step, work.tokens)
         permit = await model.limiter.admit(work, cost)
-        ended = model.learner.admitted(work.step or "")
+        call_ended = model.learner.call_started(work.step or "")
 
         def release(outcome: Outcome) -> None:
-            ended(outcome)
+            call_ended(outcome)
             permit.release(outcome)
             if isinstance(outcome, Done):
                 self._estimates.observe(
@@ -95,36 +94,36 @@ class AdaptiveLimit(Strategy):
         return Permit(release)
 
     def explain(self) -> str:
-        """Say the limit of each model now, and why it is that."""
+        """Describe the limit of each model, and its latest changes with their reasons."""
         if not self._models:
-            return f"{self._options.first()} calls to begin with"
+            return f"starting with {self._options.first()} calls"
         where = "over all workers" if self._ledger.shared else "in this process"
         return "; ".join(f"{key}: {model.explain(where)}" for key, model in self._models.items())
 
     async def close(self) -> None:
-        """Give back all leases."""
+        """Release all leases."""
         for model in self._models.values():
             await model.learner.close()
             await model.limiter.close()
 
 
-class _Model:
-    """One model's limit, as this process sees it."""
+class _ModelLimit:
+    """The limit of one model in this process."""
 
     def __init__(self, options: AdaptiveOptions, ledger: Ledger, *, key: str, holder: str) -> None:
         name = f"adaptive:{key}"
         self.limiter = SharedLimiter(ledger, name=name, quota=self._quota, holder=holder)
-        self.learner = Learner(
+        self.learner = LimitLearner(
             ledger,
             name=name,
             start=Aimd(least=options.min, most=options.max, size=float(options.first())),
-            out=lambda: self.limiter.last.use.out,
-            busy=lambda: not self.limiter.idle,
+            permits_out=lambda: self.limiter.last.use.out,
+            active=lambda: not self.limiter.idle,
         )
 
     def _quota(self) -> Quota:
         limit = self.learner.limit
-        # What the provider's headers say holds as well.
+        # The quota in the provider's headers applies too.
         return Quota(concurrency=limit.limit, requests=limit.rate.limit, follow=True)
 
     def explain(self, where: str) -> str:
@@ -134,24 +133,24 @@ class _Model:
             if quota is not None:
                 parts.append(f"{quota} {what} a minute")
         parts += [f"{self.limiter.held} held here", f"{self.limiter.waiting} waiting"]
-        told = self.learner.told()
-        return ", ".join(parts) + (f" ({told})" if told else "")
+        reasons = self.learner.reasons()
+        return ", ".join(parts) + (f" ({reasons})" if reasons else "")
 
 
 def _make(options: AdaptiveOptions, context: Context) -> Strategy:
-    # Not the worker's id alone: a worker that came back must not be taken for the one it was.
+    # Not the worker's id alone: a restarted worker must not be taken for the previous one.
     holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
     return AdaptiveLimit(options, context.ledger(), holder=holder)
 
 
 @hookimpl
 def paceline_register_strategies(register: Register[Strategy]) -> None:
-    """Offer the strategy."""
+    """Register the strategy."""
     register(
         "adaptive",
         _make,
         options=AdaptiveOptions,
-        summary="Finds how many calls the provider takes, over all workers.",
-        advice="leave the options alone, and read in `paceline status` what it finds and why; "
-        "set max where you pay for what runs at once.",
+        summary="Finds how many calls the provider can take, over all workers.",
+        advice="Keep the defaults; `paceline status` shows the limit it found and why. Set max if "
+        "you pay for concurrency.",
     )

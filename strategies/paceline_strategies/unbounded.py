@@ -1,19 +1,19 @@
-"""No limit: everything starts at once."""
+"""The strategy ``unbounded``: no limit, everything starts at once."""
 
 from paceline import Context, Level, NoOptions, Permit, Register, Strategy, Work, hookimpl
 
 
 class Unbounded(Strategy):
-    """Admits all work at once."""
+    """Limits neither concepts nor calls."""
 
     levels: frozenset[Level] = frozenset()
 
     async def admit(self, work: Work) -> Permit:  # noqa: ARG002
-        """Admit."""
+        """Admit at once."""
         return Permit()
 
     def explain(self) -> str:
-        """Say that there is no limit."""
+        """Report that there is no limit."""
         return "no limit"
 
 
@@ -23,12 +23,12 @@ def _make(_: NoOptions, __: Context) -> Strategy:
 
 @hookimpl
 def paceline_register_strategies(register: Register[Strategy]) -> None:
-    """Offer the strategy."""
+    """Register the strategy."""
     register(
         "unbounded",
         _make,
         options=NoOptions,
-        summary="Starts everything at once: the fastest until a quota or the memory ends.",
-        advice="for a load that fits your provider whatever comes; nothing holds calls back "
-        "but `provider.max_connections`.",
+        summary="Starts everything at once: the fastest, until a quota or memory is exhausted.",
+        advice="Use it if your provider can take any load you send. Only "
+        "`provider.max_connections` limits the calls.",
     )

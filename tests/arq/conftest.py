@@ -14,7 +14,7 @@ from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.processes import Home, Simulator, simulator
+from tests.support.cli_processes import Home, Simulator, simulator
 
 _numbers = itertools.count(1)
 

@@ -14,7 +14,7 @@ from paceline_adapters.arq.queue import Queue
 from pydantic import SecretStr
 
 from tests.arq.conftest import World
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 T = TypeVar("T")
 #: Maximum number of seconds that a worker needs on a busy machine.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from paceline_adapters.bench.engine import load
 
-from tests.eventually import eventually
-from tests.processes import Home
+from tests.support.cli_processes import Home
+from tests.support.eventually import eventually
 
 LITTLE = ("--roadmaps", "2", "--concepts", "2", "--speed", "200", "--warm-up", "0")
 HERE = ("--executor", "in-process", "--store", "sqlite")

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from paceline.contracts.wait_histogram import quantile, since, step_of, total
+from paceline.contracts.wait_histogram import bucket_of, quantile, since, total
 from paceline.settings.model import StoreSettings
 from paceline.testing.servers import Postgres
 from paceline.testing.virtual_time import real_time
@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tests.eventually import eventually_async
+from tests.support.eventually import eventually_async
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ async def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(
 
 
 def test_waits_add_up_over_processes_and_keep_their_quantiles() -> None:
-    short, long = {step_of(0.001): 98}, {step_of(2.0): 2}
+    short, long = {bucket_of(0.001): 98}, {bucket_of(2.0): 2}
     both = total([short, long])
     assert quantile(both, 0.5) == pytest.approx(0.001, rel=0.06)
     assert quantile(both, 0.99) == pytest.approx(2.0, rel=0.06)

@@ -9,7 +9,7 @@ from paceline.errors import UsageError
 from paceline_adapters.bench.report.ranking import Constraints, is_tie, pareto, rank, unjudged
 from paceline_adapters.bench.results import CellResults, Results
 
-from tests.bench.sample import cell_of, results_of, workload
+from tests.support.bench_results import cell_of, results_of, workload
 
 
 def _names(cells: Sequence[CellResults]) -> list[str]:

@@ -18,7 +18,7 @@ from paceline_adapters.bench.report.snippet import snippet
 from paceline_adapters.bench.report.words import short
 from paceline_adapters.bench.results import CellResults, Results
 
-from tests.bench.sample import cell_of, results_of, sample_results
+from tests.support.bench_results import cell_of, results_of, sample_results
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='a()'>\"&\u202e\x00${body}"
 _VOID = {"meta", "link", "br", "wbr", "hr", "input"}

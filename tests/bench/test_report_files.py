@@ -8,7 +8,7 @@ from paceline.errors import UsageError
 from paceline_adapters.bench.report import Constraints, render, write_report
 from paceline_adapters.bench.results import Results
 
-from tests.bench.sample import cell_of, results_of, sample_results
+from tests.support.bench_results import cell_of, results_of, sample_results
 
 
 def _lines(path: Path) -> list[dict[str, str]]:

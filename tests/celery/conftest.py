@@ -7,8 +7,8 @@ import pytest
 from paceline_adapters.sql.schema import upgrade
 from pydantic import SecretStr
 
-from tests.celery.rig import Rig, a_rig
-from tests.processes import Home, Simulator, simulator
+from tests.support.celery_home import Rig, a_rig
+from tests.support.cli_processes import Home, Simulator, simulator
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from paceline_adapters.celery import loop
 from paceline_adapters.celery.loop import LoopThread
 from paceline_adapters.celery.shutdown_pipes import ShutdownPipes
 
-from tests.celery.rig import a_roadmap
-from tests.core.rig import Rig, rig
-from tests.eventually import eventually
+from tests.support.celery_home import a_roadmap
+from tests.support.eventually import eventually
+from tests.support.memory_worker import Rig, rig
 
 
 class Submissions(Executor):

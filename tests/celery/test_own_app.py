@@ -10,9 +10,10 @@ from pathlib import Path
 import celery
 import pytest
 
-from tests.celery.rig import Rig, a_roadmap
-from tests.eventually import eventually
-from tests.processes import Simulator
+from tests.celery.test_workers import a_worker
+from tests.support.celery_home import Rig, a_roadmap
+from tests.support.cli_processes import Simulator
+from tests.support.eventually import eventually
 
 THEIRS = """
 import celery
@@ -87,6 +88,16 @@ def test_the_apps_worker_runs_roadmaps_and_its_own_tasks(
     assert rig.run(large).status == "queued"
     assert rig.workers() == []
     assert llm.figures()["prompts_paid_twice"] == 0
+
+
+def test_a_paceline_worker_uses_the_app_of_the_options(rig: Rig, theirs: Path) -> None:
+    del theirs
+    with a_worker(rig, pool="prefork", concurrency=1) as process:
+        (run,) = rig.submit(a_roadmap("small", 2))
+        eventually(lambda: rig.run(run).status == "completed", 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    assert rig.workers() == []
 
 
 def test_the_apps_worker_of_other_queues_is_unaffected(rig: Rig, theirs: Path) -> None:

@@ -4,10 +4,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.celery.rig import Rig, a_roadmap
 from tests.celery.test_workers import a_worker
-from tests.eventually import eventually
-from tests.processes import simulator
+from tests.support.celery_home import Rig, a_roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
 
 Table = list[tuple[int, int]]
 

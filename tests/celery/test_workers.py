@@ -10,9 +10,9 @@ import psutil
 import pytest
 import redis
 
-from tests.celery.rig import Rig, a_roadmap
-from tests.eventually import eventually
-from tests.processes import Simulator
+from tests.support.celery_home import Rig, a_roadmap
+from tests.support.cli_processes import Simulator
+from tests.support.eventually import eventually
 
 POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
 

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.cli.conftest import Terminal
+from tests.support.cli_terminal import Terminal
 
 
 def test_an_embedded_database_is_made_by_upgrading(paceline: Terminal) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import Terminal
 from tests.cli.test_plugins_command import install
 from tests.cli.test_status import a_worker
-from tests.processes import Simulator, simulator
+from tests.support.cli_processes import Simulator, simulator
+from tests.support.cli_terminal import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def paceline_register_executors(register):
 
 FINDER = """
 from paceline import Executor, NoOptions, hookimpl
-from paceline.doctor import ascending
+from paceline.contracts.finding import ascending
 
 class Finder(Executor):
     distributed = False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from paceline.cli.file_names import numbered_name, safe_name
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
 
 IDS = ("../../etc/passwd", "a/b", "a-b", "A-B", "CON", "..", "机器学习", "x" * 200, "last")
 
@@ -16,7 +16,7 @@ IDS = ("../../etc/passwd", "a/b", "a-b", "A-B", "CON", "..", "机器学习", "x"
 def run_id(paceline: Terminal) -> str:
     """A complete run whose concepts have ids that no file system would like."""
     roadmap = a_roadmap("wild", *IDS)
-    return paceline.contracts.store(lambda store: a_run(store, roadmap, "completed")).run_id
+    return paceline.store(lambda store: a_run(store, roadmap, "completed")).run_id
 
 
 def test_each_concept_becomes_one_file_within_the_folder(paceline: Terminal, run_id: str) -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_replaced_unless_forced(paceline: Terminal, run_id: str) -> N
     mine = Path("book/3-a-b.md")
     mine.write_text("mine")
     said = paceline("export", run_id, "--to", "book", code=2)
-    assert "book/3-a-b.md is there already; --force" in said.err
+    assert "book/3-a-b.md exists already; --force" in said.err
     assert [path.name for path in Path("book").iterdir()] == ["3-a-b.md"], "and nothing begun"
     paceline("export", run_id, "--to", "book", "--force")
     assert "## Quiz" in mine.read_text()
@@ -62,7 +62,8 @@ def test_a_symbolic_link_is_replaced_and_not_written_through(
 def test_what_cannot_be_written_is_one_line(paceline: Terminal, run_id: str) -> None:
     Path("file").write_text("")
     assert (
-        "file/book: cannot be made" in paceline("export", run_id, "--to", "file/book", code=2).err
+        "file/book: cannot be created"
+        in paceline("export", run_id, "--to", "file/book", code=2).err
     )
     assert "--to" in paceline("export", run_id, code=2).err
 
@@ -79,9 +80,7 @@ def test_json_is_one_document_with_everything(paceline: Terminal, run_id: str) -
 
 
 def test_of_an_unfinished_run_what_exists_is_written(paceline: Terminal) -> None:
-    paceline.contracts.store(
-        lambda store: a_run(store, a_roadmap("half", "good", "bad"), "partial")
-    )
+    paceline.store(lambda store: a_run(store, a_roadmap("half", "good", "bad"), "partial"))
     said = paceline("export", "half", "--to", "book")
     assert "1 of 2 concepts are complete" in said.err
     assert "About bad (not generated)" in Path("book/index.md").read_text()

@@ -6,16 +6,16 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import paceline.cli
 import pytest
-from paceline.cli.commands import init
 from paceline.plugins.built_ins import Kind
 from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import load_roadmap
 from paceline.settings.load import load_settings
 
-from tests.cli.conftest import Terminal
+from tests.support.cli_terminal import Terminal
 
-TEMPLATE = Path(init.__file__).with_name("templates") / "paceline.toml"
+TEMPLATE = Path(paceline.cli.__file__).with_name("templates") / "paceline.toml"
 
 
 def test_what_init_writes_is_valid_and_tells_the_next_steps(paceline: Terminal) -> None:
@@ -59,7 +59,7 @@ def test_the_template_changes_nothing_but_what_is_the_default(paceline: Terminal
 def test_init_replaces_nothing_unless_forced(paceline: Terminal) -> None:
     (paceline.folder / "roadmap.json").write_text("mine")
     said = paceline("init", code=2)
-    assert "roadmap.json is there already; --force" in said.err
+    assert "roadmap.json exists already; --force" in said.err
     assert (paceline.folder / "roadmap.json").read_text() == "mine"
     assert not (paceline.folder / "paceline.toml").exists(), "all or nothing"
     paceline("init", "--force")
@@ -96,9 +96,23 @@ def test_config_show_masks_every_secret(paceline: Terminal, setting: str) -> Non
     assert "********" in paceline("config", "show", "--set", setting, "--json").out
 
 
-def test_config_show_can_leave_the_defaults_out(paceline: Terminal) -> None:
+def test_config_shows_only_what_was_set_if_asked(paceline: Terminal) -> None:
     lines = paceline("config", "show", "--changed").out.splitlines()
     assert [line.split()[0] for line in lines] == ["setting", "provider.api_key"]
+    set_to_default = paceline("config", "--changed", "--set", "store.pool_size=10").out
+    assert "store.pool_size" in set_to_default
+
+
+@pytest.mark.parametrize("group", ["config", "plugins"])
+def test_a_group_alone_lists_as_its_commands_show_and_list_do(
+    paceline: Terminal, group: str
+) -> None:
+    shown = paceline(group, "show")
+    assert len(shown.out.splitlines()) > 20
+    assert paceline(group) == paceline(group, "list") == shown
+    assert paceline(group, "--json").json == paceline(group, "list", "--json").json
+    for option in ("-h", "--help"):
+        assert "  show  " in paceline(group, option).out
 
 
 def test_a_wrong_setting_ends_with_code_two_and_one_line(paceline: Terminal) -> None:

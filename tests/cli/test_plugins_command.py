@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Terminal
+from tests.support.cli_terminal import Terminal
 
 PLUGIN = '''
 from typing import Literal

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paceline import App
 from paceline.contracts.events import Event
 from paceline.contracts.records import Run
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import open_bus
-from paceline.settings.load import load_settings
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
-from tests.eventually import eventually
-from tests.processes import PACELINE, Home, simulator
+from tests.support.cli_processes import PACELINE, Home, simulator
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
+from tests.support.eventually import eventually
 
 _MODULES = """
 import json, sys
@@ -66,7 +64,7 @@ def home(paceline: Terminal) -> Home:
 def test_a_watch_that_is_interrupted_ends_tidily(
     paceline: Terminal, home: Home, number: signal.Signals, code: int
 ) -> None:
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
     with home.started("watch", "--json", name="watch") as process:
         eventually(lambda: "content_generation_snapshot" in home.log("watch"))
         process.send_signal(number)
@@ -75,7 +73,7 @@ def test_a_watch_that_is_interrupted_ends_tidily(
 
 
 def test_a_watch_ends_when_the_run_does(paceline: Terminal, home: Home) -> None:
-    run = paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "a")))
+    run = paceline.store(lambda store: a_run(store, a_roadmap("r", "a")))
     with home.started("watch", "r", "--json", name="watch") as process:
         eventually(lambda: "content_generation_snapshot" in home.log("watch"))
         paceline("cancel", "r")
@@ -93,14 +91,13 @@ def test_events_are_heard_over_redis_and_gone_on_with_after_a_position(
 ) -> None:
     paceline.setenv(PACELINE_REDIS__URL=redis_url)
     home.environment["PACELINE_REDIS__URL"] = redis_url
-    run = paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "running"))
+    run = paceline.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "running"))
 
     def publish(*statuses: str) -> None:
         """Tell of concepts, or of the run's end."""
-        settings = load_settings(Plugins()).settings
 
         async def tell() -> None:
-            async with open_bus(settings, Plugins()) as bus:
+            async with App.load().factory.open_bus() as bus:
                 await bus.publish([an_event(run, status) for status in statuses])
 
         asyncio.run(tell())
@@ -137,7 +134,7 @@ def piped(home: Home, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_reader_who_leaves_changes_no_exit_code(paceline: Terminal, home: Home) -> None:
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
     (home.folder / "bad.json").write_text("[]")
     for command, code in (
         ("$P show --json | true", 0),
@@ -166,7 +163,7 @@ def test_output_may_be_closed(home: Home) -> None:
 
 
 def test_a_watch_ends_when_nobody_reads(paceline: Terminal, home: Home) -> None:
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
     assert piped(home, "$P watch r --json | true").returncode == 0
 
 
@@ -193,7 +190,7 @@ def an_event(run: Run, status: str) -> Event:
 
 def test_whoever_reads_a_part_only_brings_no_traceback(paceline: Terminal, home: Home) -> None:
     roadmap = a_roadmap("r", *(f"concept-{number}" for number in range(40)))
-    paceline.contracts.store(lambda store: a_run(store, roadmap, "completed"))
+    paceline.store(lambda store: a_run(store, roadmap, "completed"))
     with subprocess.Popen(
         [*PACELINE, "export", "r", "--format", "json"],
         cwd=home.folder,
@@ -211,7 +208,7 @@ def test_whoever_reads_a_part_only_brings_no_traceback(paceline: Terminal, home:
 def test_a_terminal_gets_rendered_text_and_nothing_that_steers_it(
     paceline: Terminal, home: Home
 ) -> None:
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "completed"))
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "completed"))
     shown = on_a_terminal(home, "show", "r", "a")
     assert "\x1b[" in shown, "bold and colours"
     assert "not markup" in shown

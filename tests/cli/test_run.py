@@ -5,14 +5,14 @@ from pathlib import Path
 from paceline.client.totals import Totals
 from paceline.text import count
 
-from tests.cli.conftest import Terminal, a_roadmap
-from tests.processes import simulator
+from tests.support.cli_processes import simulator
+from tests.support.cli_terminal import Terminal, a_roadmap
 
 
 def test_workers_are_refused_where_there_is_no_queue(paceline: Terminal) -> None:
     Path("r.json").write_text(a_roadmap("r", "c").to_json())
     said = paceline("run", "r.json", "--workers", "2", code=2)
-    assert "executor in-process works in this process" in said.err
+    assert "in-process works in this process" in said.err
     assert not Path("paceline.db").exists(), "nothing is begun"
 
 
@@ -22,11 +22,18 @@ def test_one_roadmap_of_one_concept_is_told_in_the_singular(paceline: Terminal) 
         paceline.setenv(OPENAI_BASE_URL=llm.base_url)
         said = paceline("run", "r.json").out
     assert "Title of r: completed, 1/1 concept\n" in said
-    assert "At the peak 1 roadmap was active at once, and 1 concept was in flight within it" in said
+    assert "Peak: 1 roadmap active at once, 1 concept in flight." in said
 
 
 def test_figures_count_their_nouns() -> None:
-    one = Totals(roadmaps=1, concepts=1, calls=1, connections=1, limit=1, events=1)
+    one = Totals(
+        roadmaps_active=1,
+        concepts=1,
+        calls=1,
+        connections=1,
+        connections_max=1,
+        events_per_second=1,
+    )
     assert one.sentence() == (
         "1 roadmap running · 1 concept in flight · 1 LLM call · 1 of 1 DB connection · 1 event/s"
     )

@@ -3,7 +3,7 @@
 import pytest
 from paceline.contracts.share import Share
 
-from tests.cli.conftest import Terminal, a_roadmap
+from tests.support.cli_terminal import Terminal, a_roadmap
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_run_that_is_there_keeps_its_share_and_that_is_said(
 ) -> None:
     paceline("submit", roadmap, "--tenant", "acme")
     said = paceline("submit", roadmap, "--tenant", "other").err
-    assert "keeps what it was submitted with: tenant acme" in said
+    assert "keeps its own tenant and weight: tenant acme" in said
     assert paceline("show", "learn-x", "--json").json["tenant"] == "acme"
     assert "keeps" not in paceline("submit", roadmap, "--tenant", "acme").err
 
@@ -45,11 +45,11 @@ def test_a_run_that_is_there_keeps_its_share_and_that_is_said(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--weight", "0"), "allowed is 0.01 to 100"),
-        (("--weight", "nan"), "allowed is 0.01 to 100"),
+        (("--weight", "0"), "weight must be between 0.01 and 100, got "),
+        (("--weight", "nan"), "weight must be between 0.01 and 100, got "),
         (("--tenant", "a\nb"), "printable characters"),
         (("--tenant", " a"), "no space at either end"),
-        (("--tenant", "x" * 101), "up to 100"),
+        (("--tenant", "x" * 101), "at most 100"),
     ],
 )
 def test_a_share_that_cannot_be_is_refused_before_anything_is_done(
@@ -61,7 +61,9 @@ def test_a_share_that_cannot_be_is_refused_before_anything_is_done(
 
 
 def test_a_share_says_in_words_what_is_set_of_it() -> None:
-    assert [str(share) for share in (Share(), Share("a"), Share("", 2.0), Share("a", 0.5))] == [
+    assert [
+        share.describe() for share in (Share(), Share("a"), Share("", 2.0), Share("a", 0.5))
+    ] == [
         "",
         "tenant a",
         "weight 2",

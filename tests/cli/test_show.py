@@ -3,14 +3,14 @@
 import pytest
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run, save
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run, save
 
 
 @pytest.fixture
 def partial(paceline: Terminal) -> str:
     """A run of three concepts, the last of which failed."""
     roadmap = a_roadmap("learn-x", "one", "two/../three", "bad")
-    return paceline.contracts.store(
+    return paceline.store(
         lambda store: a_run(store, roadmap, "partial", reason="1 of 3 concepts failed")
     ).run_id
 
@@ -29,7 +29,7 @@ def test_runs_are_listed_newest_first_page_by_page(paceline: Terminal) -> None:
             for number in range(5)
         ]
 
-    ids = paceline.contracts.store(fill)
+    ids = paceline.store(fill)
     first = paceline("show", "--limit", "3", "--json").json
     assert [one["run_id"] for one in first["runs"]] == ids[:1:-1]
     rest = paceline("show", "--limit", "3", "--before", first["before"], "--json").json
@@ -41,7 +41,7 @@ def test_runs_are_listed_newest_first_page_by_page(paceline: Terminal) -> None:
 
 
 def test_the_list_can_be_narrowed_to_a_status(paceline: Terminal, partial: str) -> None:
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("other", "c")))
+    paceline.store(lambda store: a_run(store, a_roadmap("other", "c")))
     queued = paceline("show", "--status", "queued", "--json").json["runs"]
     assert [one["roadmap_id"] for one in queued] == ["other"]
     both = paceline("show", "--status", "queued", "--status", "partial", "--json").json["runs"]
@@ -60,7 +60,7 @@ def test_a_run_shows_its_concepts_failures_tokens_and_cost(
         assert "tutorial, resources, quiz" in said
         assert "Dead letters:\n  bad: malformed answer" in said
         assert "last answer: ``` " in said
-        assert f"paceline retry {partial}" in said
+        assert f"paceline resume {partial} --failed-only" in said
     shown = paceline("show", partial, "--json").json
     assert shown["concepts"][2]["last_answer"] == f"``` {HOSTILE}"
     assert [one["status"] for one in shown["concepts"]] == ["completed", "completed", "failed"]
@@ -110,7 +110,7 @@ def test_an_artifact_of_a_step_that_is_no_more_is_shown_as_it_was_kept(
         await save(store, claim, "c", "summary")
         return run.run_id
 
-    said = paceline("show", paceline.contracts.store(fill), "c").out
+    said = paceline("show", paceline.store(fill), "c").out
     assert "## summary" in said
     assert "**Note:** kept as it is" in said
 

@@ -4,7 +4,7 @@ from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Figures, WorkerRecord
 from paceline.contracts.store import Store
 
-from tests.cli.conftest import Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 
 
 def a_worker(name: str, *runs: str, identity: ProcessIdentity | None = None) -> WorkerRecord:
@@ -39,18 +39,18 @@ async def busy(store: Store) -> None:
 
 
 def test_without_workers_it_says_what_waits_and_how_to_begin(paceline: Terminal) -> None:
-    assert "No worker runs and no roadmap waits." in paceline("status").out
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("one", "a")))
-    assert "1 roadmap waiting. Start one: paceline worker" in paceline("status").out
+    assert "No worker is running, and no roadmap is waiting." in paceline("status").out
+    paceline.store(lambda store: a_run(store, a_roadmap("one", "a")))
+    assert "1 roadmap waiting. To start a worker: paceline worker" in paceline("status").out
 
 
 def test_it_explains_why_so_many_concepts_are_in_flight(paceline: Terminal) -> None:
-    paceline.contracts.store(busy)
+    paceline.store(busy)
     said = paceline("status").out
     assert (
-        "2 roadmaps active (concurrency 8 counts roadmaps) × their concepts (unbounded (no limit))"
-        " = 56 concepts in flight, 40 of them in an LLM call; this is not prefetching: 0 roadmaps"
-        " reserved." in said
+        "2 roadmaps active (concurrency 8 counts roadmaps, not concepts). The strategy (unbounded"
+        " (no limit)) decides how many of their concepts start: 56 concepts in flight, 40 of them"
+        " in an LLM call. This is not prefetching: workers have reserved 0 roadmaps." in said
     )
     assert "runs: 2 running, 1 queued" in said
     assert "2 of 8" in said
@@ -59,7 +59,7 @@ def test_it_explains_why_so_many_concepts_are_in_flight(paceline: Terminal) -> N
 
 
 def test_json_gives_every_figure_under_a_stable_name(paceline: Terminal) -> None:
-    paceline.contracts.store(busy)
+    paceline.store(busy)
     status = paceline("status", "--json").json
     [worker] = status["workers"]
     assert worker["worker_id"] == "alive", "whose process is gone is none"
@@ -95,7 +95,7 @@ def test_a_store_that_is_away_is_one_line_and_code_one(
 def test_a_queue_that_is_away_is_named_and_the_stores_part_shown(
     paceline: Terminal, closed_port: int
 ) -> None:
-    paceline.contracts.store(busy)
+    paceline.store(busy)
     paceline.setenv(
         PACELINE_REDIS__URL=f"redis://:hidden-password@127.0.0.1:{closed_port}/0",
         PACELINE_EXECUTOR="celery",
@@ -113,10 +113,10 @@ def test_the_sum_of_connections_is_shown_against_the_servers(
 ) -> None:
     paceline.setenv(PACELINE_STORE__URL=postgres_url)
     paceline("db", "upgrade")
-    paceline.contracts.store(busy)
+    paceline.store(busy)
     assert "pools may open 5 + 10 reserved = 15 ≤ " in paceline("status").out
     [allowed] = {
-        paceline.contracts.store(_max),
+        paceline.store(_max),
         paceline("status", "--json").json["database"]["max_connections"],
     }
     assert allowed is not None

@@ -4,14 +4,14 @@ import asyncio
 import json
 
 import pytest
-from paceline.client.terminal.progress_display import Board, look_for_ever
+from paceline.client.terminal.progress_display import Display, refresh_figures
 from paceline.client.totals import Totals
 from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
 from paceline.testing.virtual_time import virtual_time
 
-from tests.cli.conftest import HOSTILE, Terminal, a_roadmap, a_run
+from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
 
 
 def test_without_unfinished_runs_there_is_nothing_to_watch(paceline: Terminal) -> None:
@@ -37,13 +37,13 @@ def test_the_exit_code_is_that_of_the_worst_run(
             for n, status in enumerate(statuses)
         ]
 
-    ids = paceline.contracts.store(fill)
+    ids = paceline.store(fill)
     said = paceline("watch", *ids, code=code)
     assert len(said.out.splitlines()) == len(ids)
 
 
 def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
-    run = paceline.contracts.store(
+    run = paceline.store(
         lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial", reason=HOSTILE)
     )
     said = paceline("watch", "r", "--json", code=3)
@@ -55,30 +55,31 @@ def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
 
 
 def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Terminal) -> None:
-    paceline.contracts.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
     paceline("watch", "r", "--after", "0-0")
     for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):
-        assert "--after takes EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
+        assert "--after needs EPOCH-OFFSET" in paceline("watch", *wrong, code=2).err
     assert "'nothing'" in paceline("watch", "nothing", code=2).err
 
 
 @virtual_time
-async def test_a_store_that_is_away_while_it_is_watched_is_told_once(
+async def test_an_unreachable_store_is_logged_once_while_it_is_watched(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     shown: list[float] = []
 
-    class Shown(Board):
+    class Shown(Display):
         def figures(self, totals: Totals) -> None:
             shown.append(asyncio.get_running_loop().time())
 
     async def figures() -> Totals:
         if 10 < asyncio.get_running_loop().time() < 60:
-            raise PartUnavailable("the database is away")
+            raise PartUnavailable("the database cannot be reached")
         return Totals()
 
-    looking = asyncio.create_task(look_for_ever(figures, Shown(), 1.0))
+    refreshing = asyncio.create_task(refresh_figures(figures, Shown(), 1.0))
     await asyncio.sleep(70)
-    looking.cancel()
-    assert caplog.messages.count("the database is away; it is asked again") == 1
-    assert len(shown) == 11 + 10, "and it looks on"
+    refreshing.cancel()
+    warnings = [one for one in caplog.messages if "the database cannot be reached" in one]
+    assert len([one for one in warnings if "trying again" in one]) == 1
+    assert len(shown) == 11 + 10, "and the figures are shown again afterwards"

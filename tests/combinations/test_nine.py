@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.combinations.conftest import ROADMAPS
-from tests.processes import Home, Simulator
+from tests.support.cli_processes import Home, Simulator
+from tests.support.demo_roadmaps import ROADMAPS
 
 STRATEGIES = ["unbounded", "per-roadmap", "global"]
 #: Of the two pools, prefork has processes of its own, so that one is tried with all strategies.

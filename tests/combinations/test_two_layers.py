@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.combinations.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.processes import Home, Simulator, simulator
+from tests.support.cli_processes import Home, Simulator, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
 
 FILES = [str(path) for path in ROADMAPS]
 

@@ -1,19 +1,18 @@
-"""Strategies as an author might get them wrong, one fault each, and the right one."""
+"""Strategies with one typical fault each, and a correct one."""
 
 import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 
-from paceline import Outcome, Permit, Strategy, Work
+from paceline import Outcome, Permit, RateLimited, Strategy, Work
 
 LIMIT = 2
 Wait = asyncio.Future[None]
 
 
 class Right(Strategy):
-    """Two calls per run, first come, first served; the others change a line of it."""
+    """Two calls per run, first come, first served. The others change a line of it."""
 
     levels = frozenset({"call"})
 
@@ -25,8 +24,6 @@ class Right(Strategy):
         return work.run_id
 
     async def admit(self, work: Work) -> Permit:
-        if work.level not in self.levels:
-            return Permit()
         run = self.of(work)
         if self.out[run] < LIMIT and not self.waits[run]:
             self.out[run] += 1
@@ -65,7 +62,7 @@ class Right(Strategy):
 
 
 class LeaksOnCancel(Right):
-    """Who is cancelled in the moment of its turn keeps the permit."""
+    """A waiter cancelled when it is served keeps the permit."""
 
     def cancelled(self, run: str, turn: Wait) -> None:
         if turn in self.waits[run]:
@@ -73,7 +70,7 @@ class LeaksOnCancel(Right):
 
 
 class RaisesOnCancel(Right):
-    """Who is cancelled in its turn passes it on, also to one that was cancelled as well."""
+    """A waiter cancelled when it is served passes the permit on, even to a cancelled one."""
 
     def leave(self, run: str) -> None:
         self.out[run] -= 1
@@ -83,7 +80,7 @@ class RaisesOnCancel(Right):
 
 
 class IgnoresCancel(Right):
-    """Waits on, whoever cancels it."""
+    """Ignores cancellation."""
 
     async def wait(self, run: str) -> None:
         turn: Wait = asyncio.get_running_loop().create_future()
@@ -94,7 +91,7 @@ class IgnoresCancel(Right):
 
 
 class Overruns(Right):
-    """Looks, waits a moment, and counts without looking again."""
+    """Checks the limit, awaits, and counts without checking again."""
 
     async def admit(self, work: Work) -> Permit:
         run = self.of(work)
@@ -107,7 +104,7 @@ class Overruns(Right):
 
 
 class LosesWakeUps(Right):
-    """Who is cancelled in its turn gives the permit back and wakes nobody."""
+    """A waiter cancelled when it is served frees the permit and wakes no other."""
 
     def cancelled(self, run: str, turn: Wait) -> None:
         if turn in self.waits[run]:
@@ -128,7 +125,7 @@ class _EveryTime(Permit):
 
 
 class ReleasesTwice(Right):
-    """Each release of a permit gives one back."""
+    """Each release of a permit frees one."""
 
     def permit(self, on_release: Callable[[Outcome], None]) -> Permit:
         return _EveryTime(on_release)
@@ -160,29 +157,25 @@ class SharesBetweenStrategies(Right):
 
 
 class ForgetsRefusals(Right):
-    """A permit of refused work is gone."""
+    """The permit of refused work is lost."""
 
     async def admit(self, work: Work) -> Permit:
         permit = await super().admit(work)
 
         def unless_refused(outcome: Outcome) -> None:
-            if type(outcome).__name__ != "Refused":
+            if not isinstance(outcome, RateLimited):
                 permit.release(outcome)
 
         return Permit(unless_refused)
 
 
-class LimitsWhatItDoesNotSay(Right):
-    """Says that it limits concepts, limits calls."""
+class DeclaresWrongLevels(Right):
+    """Declares that it limits concepts, but limits calls."""
 
     levels = frozenset({"concept"})
 
-    async def admit(self, work: Work) -> Permit:
-        return Permit() if work.level == "concept" else await super().admit(work)
 
+class SharesBetweenLevels(Right):
+    """Keeps the default `levels`, and counts concepts and calls together."""
 
-class HoldsUpTheOtherLevel(Right):
-    """Counts concepts among its calls."""
-
-    async def admit(self, work: Work) -> Permit:
-        return await super().admit(replace(work, level="call"))
+    levels = Strategy.levels

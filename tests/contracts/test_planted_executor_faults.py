@@ -8,7 +8,7 @@ import pytest
 from paceline.testing.contracts import ExecutorContract
 
 from tests.contracts import broken_executors as broken
-from tests.contracts.suites import complaint, names_of
+from tests.support.suite_runs import complaint, names_of
 
 
 def suite_of(made: type[broken.Right], queue: Path, seconds: float = 60) -> type[ExecutorContract]:

@@ -15,7 +15,7 @@ from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.contracts.suites import complaint, names_of
+from tests.support.suite_runs import complaint, names_of
 
 
 class Loses(MemoryBus):
@@ -86,19 +86,19 @@ class AlwaysReloads(MemoryBus):
                 yield event
 
 
-ANY_ORDER = "test_any_order_of_steps_leaves_nobody_with_a_gap_untold"
+ANY_ORDER = "test_any_order_of_steps_leaves_no_silent_gap"
 
 
 @pytest.mark.parametrize(
     ("made", "test", "says"),
     [
-        (SkipsAfterATrim, ANY_ORDER, "lost event, untold"),
-        (RepeatsTheLast, ANY_ORDER, "heard twice"),
-        (TrimsUnseen, ANY_ORDER, "lost event, untold"),
-        (AlwaysReloads, ANY_ORDER, "though nothing after it is lost"),
+        (SkipsAfterATrim, ANY_ORDER, "event lost silently"),
+        (RepeatsTheLast, ANY_ORDER, "received twice"),
+        (TrimsUnseen, ANY_ORDER, "event lost silently"),
+        (AlwaysReloads, ANY_ORDER, "no later event is lost"),
         (Loses, ANY_ORDER, "lost event: "),
-        (Reorders, "test_runs_are_apart_though_published_together", "[2, 1, 0]"),
-        (Loses, "test_who_reads_slowly_misses_nothing_that_is_kept", "lost event"),
+        (Reorders, "test_runs_published_together_stay_separate", "[2, 1, 0]"),
+        (Loses, "test_a_slow_reader_misses_no_retained_event", "lost event"),
         (GoesOn, "test_nothing_follows_the_last_event", "[0, 2] == [0, 1]"),
     ],
 )
@@ -119,11 +119,13 @@ class Generous(MemoryLedger):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
         more = replace(quota, concurrency=(quota.concurrency or 0) + 1)
-        return await super().sync(limit, quota=more, holder=holder, asks=asks, settled=settled)
+        return await super().sync(
+            limit, quota=more, holder=holder, requests=requests, releases=releases
+        )
 
 
 class Stingy(MemoryLedger):
@@ -135,19 +137,25 @@ class Stingy(MemoryLedger):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
-        few = [replace(ask, costs=ask.costs[:1]) for ask in asks]
-        return await super().sync(limit, quota=quota, holder=holder, asks=few, settled=settled)
+        few = [replace(one, costs=one.costs[:1]) for one in requests]
+        return await super().sync(
+            limit, quota=quota, holder=holder, requests=few, releases=releases
+        )
 
 
 @pytest.mark.parametrize(
     ("made", "test", "says"),
     [
-        (MemoryLedger, "test_leases_that_nobody_renews_end", "say when to ask again"),
-        (Generous, "test_grants_what_is_wanted_up_to_the_capacity", "(3, 1)"),
-        (Stingy, "test_grants_what_is_wanted_up_to_the_capacity", "(3, 1)"),
+        (
+            MemoryLedger,
+            "test_leases_that_are_not_renewed_expire",
+            "must name the time of the next sync",
+        ),
+        (Generous, "test_grants_requests_up_to_the_capacity", "(3, 1)"),
+        (Stingy, "test_grants_requests_up_to_the_capacity", "(3, 1)"),
     ],
 )
 def test_a_ledger_with_a_fault_is_caught(made: type[MemoryLedger], test: str, says: str) -> None:
@@ -161,16 +169,16 @@ def test_a_ledger_with_a_fault_is_caught(made: type[MemoryLedger], test: str, sa
 class ForgetsTheFence(MemoryStore):
     """Whoever once owned a running run writes."""
 
-    def _held(self, claim: Claim) -> Row:
+    def _owned(self, claim: Claim) -> Row:
         row = self._row(claim.run_id)
-        return super()._held(replace(claim, fence=row.fence, worker_id=row.owner or ""))
+        return super()._owned(replace(claim, fence=row.fence, worker_id=row.owner or ""))
 
 
 class SavesTwice(MemoryStore):
     """The last artifact of a concept and step stays, not the first."""
 
     async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
-        self._held(claim).artifacts.pop((artifact.concept_id, artifact.step), None)
+        self._owned(claim).artifacts.pop((artifact.concept_id, artifact.step), None)
         await super().save(claim, artifact, concept=concept)
 
 

@@ -6,7 +6,7 @@ from paceline.errors import Fatal, PacelineError, ProviderUnusable, Refused, Tra
 from paceline.testing.contracts import ProviderContract
 from paceline.testing.contracts.provider import Behaviour
 
-from tests.contracts.suites import complaint
+from tests.support.suite_runs import complaint
 from tests.testing.test_scripted import TestScripted
 
 KEY = "sk-planted-0123456789"

@@ -8,11 +8,11 @@ from paceline.contracts.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
-from paceline_strategies.over_all_workers import GlobalLimit
+from paceline_strategies.global_limit import GlobalLimit
 from paceline_strategies.per_roadmap import PerRoadmap
 from paceline_strategies.unbounded import Unbounded
 
-from tests.ledger.places import redis_ledger
+from tests.support.redis_ledgers import redis_ledger
 
 
 class TestUnbounded(StrategyContract):

@@ -116,7 +116,7 @@ def test_a_store_must_be_where_the_workers_are(url: str, level: str) -> None:
         (2, "refuse", "ok", "2 processes × (10 + 20) + 10 reserved = 70 ≤ 100"),
         (3, "refuse", "ok", "3 processes × (10 + 20) + 10 reserved = 100 ≤ 100"),
         (21, "refuse", "wrong", "21 processes × (10 + 20) + 10 reserved = 640 > 100"),
-        (21, "shrink", "warning", "each pool is sized down to 2"),
+        (21, "shrink", "warning", "each pool shrinks to 2"),
         (91, "shrink", "wrong", "> 100 that the server allows"),
         (1, "refuse", "ok", "1 process × (10 + 20) + 10 reserved = 40 ≤ 100"),
     ],

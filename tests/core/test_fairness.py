@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from paceline.contracts.ledger import Ledger, Quota
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.scripted import ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
-from paceline_strategies.over_all_workers import GlobalLimit
+from paceline_strategies.global_limit import GlobalLimit
 
-from tests.core.rig import Rig, a_roadmap, rig
+from tests.support.memory_worker import Rig, a_roadmap, rig
 
 WORKERS = 3
 SMALL = 5
@@ -65,7 +65,7 @@ async def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) 
 
 
 def test_a_small_run_behind_ten_large_ones_takes_as_long_as_with_its_share_alone() -> None:
-    shared = seconds_of_a_small_run(Quota(requests=330), behind=[EQUAL] * 10)
+    shared = seconds_of_a_small_run(Quota(requests=330), behind=[DEFAULT_SHARE] * 10)
     alone = seconds_of_a_small_run(Quota(requests=30))
     assert shared <= 1.2 * alone + 2
 

@@ -15,7 +15,7 @@ from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import Rig, a_roadmap, rig
+from tests.support.memory_worker import Rig, a_roadmap, rig
 
 LIMIT = 8
 

@@ -12,7 +12,7 @@ from paceline.settings.model import ProviderSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual, virtual_time
 
-from tests.core.rig import a_roadmap, rig
+from tests.support.memory_worker import a_roadmap, rig
 
 HEADERS = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "7"}
 SAID = RateLimitInfo(requests=60, requests_left=7)

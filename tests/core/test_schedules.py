@@ -24,7 +24,7 @@ from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import a_roadmap, rig
+from tests.support.memory_worker import a_roadmap, rig
 
 RUNS, CONCEPTS, LIMIT = 3, 6, 2
 LEASE = 10.0

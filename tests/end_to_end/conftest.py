@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Home, Simulator, simulator
-
-ROADMAPS = sorted(
-    (Path(__file__).parents[2] / "adapters/paceline_adapters/demo/roadmaps").glob("*.json")
-)
+from tests.support.cli_processes import Home, Simulator, simulator
 
 
 @pytest.fixture

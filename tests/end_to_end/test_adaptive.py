@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.processes import Home, simulator
+from tests.support.cli_processes import Home, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
 
 #: "adaptive (openai:gpt-4o-mini: 4 calls in this process, 4 held here, 41 waiting (cut to …))"
 LIMIT = r"adaptive \(openai:gpt-4o-mini: (\d+) calls in this process, \d+ held here, \d+ waiting \("

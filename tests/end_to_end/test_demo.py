@@ -9,7 +9,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 DEMO = [sys.executable, "-m", "paceline", "demo", "--speed", "50"]
 

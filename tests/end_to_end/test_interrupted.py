@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.processes import Home, Simulator, simulator
+from tests.support.cli_processes import Home, Simulator, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
 
 FILE = str(ROADMAPS[1])  # 25 concepts
 CONCEPTS = 25

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.processes import Home, Simulator
+from tests.support.cli_processes import Home, Simulator
+from tests.support.demo_roadmaps import ROADMAPS
 
 MODULE = '''
-"""One call at a time, and a queue that is a folder of the store."""
+"""A few calls at a time, and an executor that serves runs from the store."""
 import asyncio
 
 from pydantic import Field
@@ -19,7 +19,6 @@ from pydantic import Field
 from paceline import (
     Context, Executor, NoOptions, Options, Permit, Register, Strategy, Work, hookimpl
 )
-from paceline.runtime.serving import serve_from_store
 
 
 class SlowOptions(Options):
@@ -49,7 +48,11 @@ class Steady(Executor):
         pass
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        return asyncio.run(serve_from_store(self._context, "steady", concurrency or 2))
+        return asyncio.run(self._serve(concurrency or 2))
+
+    async def _serve(self, concurrency: int) -> int:
+        async with self._context.host().worker(concurrency=concurrency) as worker:
+            return await worker.serve_until_signalled(asyncio.create_task(worker.serve()))
 
 
 @hookimpl

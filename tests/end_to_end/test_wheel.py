@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Home, Simulator
+from tests.support.cli_processes import Home, Simulator
 
 ROOT = Path(__file__).parents[2]
 ROADMAP = {

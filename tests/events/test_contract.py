@@ -6,7 +6,7 @@ from paceline.testing.contracts import EventBusContract
 from paceline.testing.servers import Valkey
 from paceline_adapters.memory.bus import MemoryBus
 
-from tests.events.places import KEPT, redis_bus
+from tests.support.redis_buses import KEPT, redis_bus
 
 
 class TestMemoryBus(EventBusContract):

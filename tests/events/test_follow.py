@@ -7,7 +7,7 @@ from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import a_roadmap
+from tests.support.memory_worker import a_roadmap
 
 
 @virtual_time

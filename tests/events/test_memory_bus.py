@@ -2,7 +2,7 @@
 
 import asyncio
 
-from paceline.testing.contracts.event_bus import event, hear, numbers
+from paceline.testing.contracts.event_bus import event, numbers, receive
 from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.bus import MemoryBus
 
@@ -15,17 +15,17 @@ async def test_runs_that_are_silent_for_long_are_forgotten() -> None:
     await bus.publish([event(0, run="old")])
     now += 50
     await bus.publish([event(0, run="young")])
-    position = (await hear(bus, 1, run="old"))[0].position
+    position = (await receive(bus, 1, run="old"))[0].position
     now += 20
     await bus.publish([event(1, run="young")])
-    assert numbers(await hear(bus, 1, position, run="old")) == [-1]
-    assert numbers(await hear(bus, 2, run="young")) == [0, 1]
+    assert numbers(await receive(bus, 1, position, run="old")) == [-1]
+    assert numbers(await receive(bus, 2, run="young")) == [0, 1]
 
 
 @virtual_time
 async def test_a_subscriber_that_is_gone_leaves_nothing_behind() -> None:
     bus = MemoryBus()
-    tasks = [asyncio.create_task(hear(bus, 1)) for _ in range(5)]
+    tasks = [asyncio.create_task(receive(bus, 1)) for _ in range(5)]
     await asyncio.sleep(0)
     assert len(bus._waiting["r"]) == 5
     for task in tasks:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.processes import Simulator, simulator
+from tests.support.cli_processes import Simulator, simulator
 
 #: Seconds of a lease, concepts of a run, and how many of them may be at work.
 LEASE, CONCEPTS, LIMIT = 2.0, 12, 3

@@ -6,10 +6,10 @@ import pytest
 from paceline.testing.proxy import Proxy
 from paceline.testing.servers import Valkey
 
-from tests.core.rig import a_roadmap
-from tests.eventually import eventually
 from tests.faults.conftest import CONCEPTS, LIMIT
-from tests.faults.site import PATIENCE, Site
+from tests.support.eventually import eventually
+from tests.support.memory_worker import a_roadmap
+from tests.support.worker_processes import PATIENCE, Site
 
 #: What is done to the broker or the way to it, and how it is undone.
 FAULTS: dict[str, tuple[Callable[[Valkey, Proxy], None], Callable[[Valkey, Proxy], None]]] = {

@@ -16,7 +16,7 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.faults.rig import Working, sqlite, working
+from tests.support.real_worker import Working, sqlite, working
 
 CONCEPTS = 12
 

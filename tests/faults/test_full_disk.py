@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.faults.site import PATIENCE
-from tests.processes import PACELINE, Home, simulator
+from tests.support.cli_processes import PACELINE, Home, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
+from tests.support.worker_processes import PATIENCE
 
 #: Runs a command in a folder on a disk of one megabyte, which grows when `more-space` appears.
 SCRIPT = """

@@ -4,10 +4,10 @@ import os
 import signal
 import time
 
-from tests.core.rig import a_roadmap
-from tests.eventually import eventually
 from tests.faults.conftest import CONCEPTS, LEASE, LIMIT, combinations
-from tests.faults.site import PATIENCE, Site, in_order
+from tests.support.eventually import eventually
+from tests.support.memory_worker import a_roadmap
+from tests.support.worker_processes import PATIENCE, Site, in_order
 
 
 def complete(site: Site, run_id: str, *, owners: int) -> None:

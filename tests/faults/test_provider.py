@@ -9,8 +9,8 @@ import pytest
 from paceline.testing.proxy import Proxy
 from paceline.testing.virtual_time import real_time
 
-from tests.eventually import eventually_async
-from tests.faults.rig import IMPATIENT, PATIENCE, Working, sqlite, working
+from tests.support.eventually import eventually_async
+from tests.support.real_worker import IMPATIENT, PATIENCE, Working, sqlite, working
 
 
 @asynccontextmanager

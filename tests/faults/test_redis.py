@@ -10,8 +10,8 @@ from paceline.testing.proxy import Proxy
 from paceline.testing.servers import Valkey
 from paceline.testing.virtual_time import real_time
 
-from tests.eventually import eventually_async
-from tests.faults.rig import PATIENCE, Working, sqlite, working
+from tests.support.eventually import eventually_async
+from tests.support.real_worker import PATIENCE, Working, sqlite, working
 
 LIMIT = 3
 #: More than can be made with permits that are given on until their leases end.

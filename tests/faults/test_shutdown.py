@@ -1,18 +1,20 @@
-"""Workers that are told to stop: in time, by any number of signals, with the right exit code."""
+"""Workers that are asked to stop: in time, by any number of signals, with the right exit code."""
 
 import os
 import signal
 import time
 
-from tests.core.rig import a_roadmap
-from tests.eventually import eventually
+import pytest
+
 from tests.faults.conftest import CONCEPTS, LIMIT, combinations
-from tests.faults.site import PATIENCE, Site
-from tests.processes import simulator
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.memory_worker import a_roadmap
+from tests.support.worker_processes import PATIENCE, Site
 
 
-@combinations("celery-postgresql")
-def test_a_storm_of_signals_on_all_its_processes_leaves_the_run_resumable(site: Site) -> None:
+def check_storm_of_signals(site: Site) -> None:
+    """Send 20 SIGTERMs to all processes of a worker: it hands its run back before it exits."""
     with site.worker() as worker:
         site.submit(a_roadmap(CONCEPTS))
         eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
@@ -25,12 +27,24 @@ def test_a_storm_of_signals_on_all_its_processes_leaves_the_run_resumable(site: 
     with site.worker():
         eventually(lambda: site.sql("SELECT status FROM runs") == "completed", PATIENCE)
     assert site.count("artifacts") == 3 * CONCEPTS
-    # The second signal stopped what was in flight.
+    # The second signal stopped the calls in flight.
     assert site.llm.figures()["paid_again"] <= LIMIT
 
 
+@combinations("celery-postgresql")
+def test_a_storm_of_signals_on_all_its_processes_leaves_the_run_resumable(site: Site) -> None:
+    check_storm_of_signals(site)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("executor", "store"), [("celery", "postgresql")])
+def test_a_storm_of_signals_on_a_pool_of_threads_leaves_the_run_resumable(site: Site) -> None:
+    site.home.environment["PACELINE_EXECUTORS__CELERY__POOL"] = "threads"
+    check_storm_of_signals(site)
+
+
 @combinations("in-process-sqlite")
-def test_calls_that_do_not_end_are_given_up_when_the_grace_is_over(site: Site) -> None:
+def test_calls_that_do_not_end_are_stopped_after_the_grace_period(site: Site) -> None:
     with simulator("--latency", "tutorial=600-601") as endless:
         site.home.environment |= {
             "PACELINE_PROVIDER__BASE_URL": endless.base_url,
@@ -39,10 +53,10 @@ def test_calls_that_do_not_end_are_given_up_when_the_grace_is_over(site: Site) -
         with site.worker() as worker:
             site.submit(a_roadmap(CONCEPTS))
             eventually(lambda: endless.figures()["in_flight"] == LIMIT, PATIENCE)
-            told = time.monotonic()
+            signalled = time.monotonic()
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(PATIENCE) == 143
-            # Without the setting it would be 25 seconds; with none at all, ten minutes.
-            assert 1 <= time.monotonic() - told < 20
+            # The default grace is 25 seconds. Without any, the calls would take ten minutes.
+            assert 1 <= time.monotonic() - signalled < 20
         assert site.sql("SELECT status FROM runs") == "queued"
         assert eventually(lambda: endless.figures()["in_flight"] == 0, PATIENCE)

@@ -6,7 +6,7 @@ from paceline.testing.contracts import LedgerContract
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline_adapters.memory.ledger import MemoryLedger
 
-from tests.ledger.places import redis_ledger
+from tests.support.redis_ledgers import redis_ledger
 
 
 class TestMemoryLedger(LedgerContract):

@@ -11,15 +11,15 @@ import pytest
 from paceline import Done
 from paceline.testing.virtual_time import real_time
 
-from tests.ledger import holder_process
-from tests.ledger.places import WORK, limiter_over, redis_ledgers
+from tests.support import permit_holder_process as holder_process
+from tests.support.redis_ledgers import WORK, limiter_over, redis_ledgers
 
 
 @contextmanager
 def holder(
     url: str, *, limit: int, calls: int, seconds: float = 0.0, lease: float = 30.0
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that uses the limit; killed in the end."""
+    """Another process that uses the limit; killed at the end."""
     words = [str(word) for word in (limit, calls, seconds, lease)]
     process = subprocess.Popen(
         [sys.executable, holder_process.__file__, url, *words], stdout=subprocess.PIPE, text=True
@@ -32,7 +32,7 @@ def holder(
 
 
 def peak(lines: list[str]) -> int:
-    """Most permits that were out at once."""
+    """Highest number of permits out at once."""
     moments: list[tuple[float, int]] = []
     for line in lines:
         since, until = map(float, line.split())
@@ -44,7 +44,7 @@ def peak(lines: list[str]) -> int:
     return most
 
 
-def test_two_processes_together_fill_the_limit_and_never_pass_it(redis_url: str) -> None:
+def test_two_processes_together_reach_the_limit_and_never_exceed_it(redis_url: str) -> None:
     with (
         holder(redis_url, limit=16, calls=300, seconds=0.01) as one,
         holder(redis_url, limit=16, calls=300, seconds=0.01) as other,
@@ -56,7 +56,7 @@ def test_two_processes_together_fill_the_limit_and_never_pass_it(redis_url: str)
 
 
 @real_time
-async def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis_url: str) -> None:
+async def test_permits_of_a_killed_process_are_free_after_the_lease_time(redis_url: str) -> None:
     lease = 3.0
 
     with holder(redis_url, limit=8, calls=0, lease=lease) as victim:
@@ -70,12 +70,12 @@ async def test_what_a_killed_process_held_can_be_had_again_after_the_lease(redis
                 permit.release(Done())
             await limiter.close()
             assert await ledger.held("limit") == {}
-        # Not before the leases ended; the rest is what a busy machine needs.
+        # Not before the leases expired. The rest is tolerance for a busy machine.
         assert 0.2 * lease < time.monotonic() - since < lease + 20
 
 
 @real_time
-async def test_a_process_that_lives_keeps_its_leases_beyond_their_time(redis_url: str) -> None:
+async def test_a_living_process_keeps_its_leases_beyond_the_lease_time(redis_url: str) -> None:
     with holder(redis_url, limit=8, calls=0, lease=3.0) as keeper:
         assert keeper.stdout is not None
         assert [keeper.stdout.readline() for _ in range(8)] == ["held\n"] * 8

@@ -16,24 +16,31 @@ from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.redis.connection import Link
-from paceline_strategies.shared import SharedLimiter
+from paceline_strategies.shared_limiter import SharedLimiter
 from pydantic import SecretStr
 
-from tests.eventually import eventually_async
-from tests.ledger.places import WORK, limiter_over, link_to, redis_ledger, redis_ledgers, take
+from tests.support.eventually import eventually_async
+from tests.support.redis_ledgers import (
+    WORK,
+    limiter_over,
+    link_to,
+    redis_ledger,
+    redis_ledgers,
+    take,
+)
 
 # -- a server that lost its data ---------------------------------------------------------
 
 
 @real_time
-async def test_the_first_use_ever_need_not_wait(redis_url: str) -> None:
+async def test_the_first_use_of_a_limit_does_not_wait(redis_url: str) -> None:
     async with redis_ledgers(redis_url, 2) as ledgers:
         both = await asyncio.gather(*(take(one, "ab"[n], 2) for n, one in enumerate(ledgers)))
         assert [len(leases) for leases in both] == [2, 2]
 
 
 @real_time
-async def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_known_or_over(
+async def test_after_a_flush_nothing_is_granted_until_earlier_leases_are_renewed_or_expired(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     database = int(redis_url.rpartition("/")[2])
@@ -42,7 +49,7 @@ async def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_k
         held = await take(old, "old", 3)
         assert len(held) == 3
         valkey_server.command("FLUSHDB", database=database)
-        # Neither who was there nor who comes new gets the place of a lease that lives on.
+        # Neither the old nor the new process gets the permit of a lease that is still in use.
         assert await take(old, "old", 4) == []
         assert await take(new, "new", 4) == []
         assert await old.renew("limit", holder="old", leases=held) == held
@@ -56,7 +63,7 @@ async def test_after_a_flush_nothing_is_granted_until_the_leases_of_before_are_k
 
 
 @real_time
-async def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
+async def test_a_new_process_waits_if_another_living_one_may_hold_leases(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     database = int(redis_url.rpartition("/")[2])
@@ -70,20 +77,20 @@ async def test_a_new_process_waits_when_another_one_lives_that_may_hold_leases(
 
 
 @real_time
-async def test_a_new_process_waits_while_the_server_itself_is_new() -> None:
+async def test_a_new_process_waits_shortly_after_the_server_started() -> None:
     with Valkey() as server:
         ledger = redis_ledger(server.url, settle_in=60.0)
         grant = await ledger.sync(
-            "limit", quota=Quota(concurrency=4), holder="a", asks=[LeaseRequest("run", [0])]
+            "limit", quota=Quota(concurrency=4), holder="a", requests=[LeaseRequest("run", [0])]
         )
         assert not grant.leases
-        assert grant.expires_in is not None
-        assert 30 < grant.expires_in <= 60
+        assert grant.retry_in is not None
+        assert 30 < grant.retry_in <= 60
         await ledger.close()
 
 
 @real_time
-async def test_work_goes_on_through_flushes_and_never_passes_the_limit(
+async def test_work_continues_through_flushes_and_never_exceeds_the_limit(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     database = int(redis_url.rpartition("/")[2])
@@ -115,7 +122,7 @@ async def test_work_goes_on_through_flushes_and_never_passes_the_limit(
 
 
 @real_time
-async def test_waiters_are_served_after_the_server_was_away() -> None:
+async def test_waiters_are_served_after_a_restart_of_the_server() -> None:
     with Valkey() as server:
         async with redis_ledgers(server.url, 2, lease=1.0) as ledgers:
             limiters = [limiter_over(one, 1) for one in ledgers]
@@ -136,11 +143,11 @@ async def test_waiters_are_served_after_the_server_was_away() -> None:
                 await limiter.close()
 
 
-# -- the way to the server ---------------------------------------------------------------
+# -- the connection to the server ---------------------------------------------------------------
 
 
 class Gate:
-    """Lies between client and server; may swallow answers and cut the line."""
+    """A proxy between client and server that can drop answers and close connections."""
 
     def __init__(self) -> None:
         self.swallows = 0
@@ -177,13 +184,13 @@ class Gate:
 
 
 @real_time
-async def test_an_answer_that_got_lost_costs_no_lease(redis_url: str) -> None:
+async def test_a_lost_answer_loses_no_lease(redis_url: str) -> None:
     gate = Gate()
     async with gate.before(redis_url) as url:
         ledger = redis_ledger(url)
         assert len(await take(ledger, "limiter", 1)) == 1
         gate.swallows = 1
-        # The second try asks the same question, and gets the same answer.
+        # The retry sends the same sync, and gets the same answer.
         assert len(await take(ledger, "limiter", 2)) == 2
         assert gate.swallows == 0
         assert await ledger.held("limit") == {"limiter": 3}
@@ -191,7 +198,7 @@ async def test_an_answer_that_got_lost_costs_no_lease(redis_url: str) -> None:
 
 
 @real_time
-async def test_a_question_without_any_answer_is_asked_again_later(redis_url: str) -> None:
+async def test_a_sync_without_any_answer_can_be_repeated_later(redis_url: str) -> None:
     gate = Gate()
     async with gate.before(redis_url) as url:
         ledger = redis_ledger(url)
@@ -200,7 +207,7 @@ async def test_a_question_without_any_answer_is_asked_again_later(redis_url: str
         with pytest.raises(PartUnavailable):
             await take(ledger, "limiter", 3)
         gate.swallows = 0
-        # What was granted unheard is told now, whatever is wanted by now.
+        # The reply contains all leases that were granted without an answer.
         assert len(await take(ledger, "limiter", 1)) == 3
         assert await take(ledger, "limiter", 0) == []
         assert await ledger.held("limit") == {"limiter": 4}
@@ -208,30 +215,30 @@ async def test_a_question_without_any_answer_is_asked_again_later(redis_url: str
 
 
 @real_time
-async def test_a_message_that_is_read_after_its_leases_ended_brings_none(redis_url: str) -> None:
+async def test_a_notification_read_after_its_leases_expired_is_ignored(redis_url: str) -> None:
     ledger = redis_ledger(redis_url, lease=10.0)
     await take(ledger, "b", 1)
 
-    async def told(age: int) -> list[str]:
-        seconds, _ = await ledger._link.ask("TIME")
+    async def notified(age: int) -> list[str]:
+        seconds, _ = await ledger._link.execute("TIME")
         name = f"{9_000_000_000_000_000 - age}.{1000 * (int(seconds) - age)}.0:b|run"
         message = json.dumps(["b", "limit", [name]])
-        await ledger._link.ask("PUBLISH", ledger._channel, message)
-        return [one.name for one in await ledger.changed("limit", holder="b", seconds=60)]
+        await ledger._link.execute("PUBLISH", ledger._channel, message)
+        return [one.name for one in await ledger.wait_for_grants("limit", holder="b", seconds=60)]
 
-    # A process that was frozen reads what was sent meanwhile; who lives is told again.
-    assert await told(age=8) == []
-    assert len(await told(age=0)) == 1
+    # A process that was frozen reads old notifications. The reply to its next sync is complete.
+    assert await notified(age=8) == []
+    assert len(await notified(age=0)) == 1
     await ledger.close()
 
 
 @real_time
-async def test_an_error_names_the_place_and_no_secret() -> None:
+async def test_an_error_names_the_address_and_no_secret() -> None:
     async def refused(url: str) -> str:
         link = link_to(url, timeout=0.5)
         try:
             with pytest.raises(PartUnavailable) as raised:
-                await link.ask("PING")
+                await link.execute("PING")
         finally:
             await link.close()
         return str(raised.value)
@@ -253,14 +260,14 @@ async def test_an_error_names_the_place_and_no_secret() -> None:
 @pytest.mark.parametrize(
     "url", ["http://h", "redis://u:s3cret@h:port/0", "redis://h?s3cret=1", "redis://h/0?protocol=x"]
 )
-def test_a_url_that_cannot_be_is_refused_and_not_repeated(url: str) -> None:
+def test_an_invalid_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(SettingsError, match=r"redis\.url") as raised:
         link_to(url)
     assert "s3cret" not in str(raised.value)
 
 
 @real_time
-async def test_says_which_server_answers_and_whether_it_may_forget() -> None:
+async def test_check_describes_the_server_and_warns_of_eviction() -> None:
     async def said(url: str) -> str:
         ledger = redis_ledger(url)
         try:
@@ -271,16 +278,16 @@ async def test_says_which_server_answers_and_whether_it_may_forget() -> None:
     with Valkey() as server:
         assert re.fullmatch(r"127.0.0.1:\d+/0 is Valkey \d+\.\d+\.\d+", await said(server.url))
         server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        assert "set noeviction" in await said(server.url)
+        assert "set it to noeviction" in await said(server.url)
 
 
 # -- what it costs -----------------------------------------------------------------------
 
 
 async def commands_run(server: Valkey) -> tuple[int, int]:
-    """How many scripts the server ran, and how many commands in all, those of scripts too."""
+    """Number of scripts that the server ran, and of all commands, including those of scripts."""
     link = Link(RedisSettings(url=SecretStr(server.url)), connections=1)
-    text = str(await link.ask("INFO", "commandstats"))
+    text = str(await link.execute("INFO", "commandstats"))
     await link.close()
     counts = {name: int(calls) for name, calls in re.findall(r"cmdstat_(\S+):calls=(\d+)", text)}
     scripts = sum(calls for name, calls in counts.items() if name.startswith("eval"))
@@ -288,12 +295,12 @@ async def commands_run(server: Valkey) -> tuple[int, int]:
 
 
 async def scripts_run(server: Valkey) -> int:
-    """How many scripts the server ran."""
+    """Number of scripts that the server ran."""
     return (await commands_run(server))[0]
 
 
 @real_time
-async def test_waiters_wait_without_asking_again_and_again() -> None:
+async def test_waiters_wait_without_repeated_syncs() -> None:
     with Valkey() as server:
         before = await scripts_run(server)
         async with redis_ledgers(server.url, 2) as ledgers:
@@ -320,14 +327,16 @@ async def test_many_at_once_share_few_connections() -> None:
         await asyncio.gather(
             *(ledger.sync(f"limit-{n}", quota=Quota(concurrency=4), holder="a") for n in range(227))
         )
-        connected = re.search(r"connected_clients:(\d+)", str(await ledger._link.ask("INFO")))
+        connected = re.search(r"connected_clients:(\d+)", str(await ledger._link.execute("INFO")))
         assert connected is not None
         assert int(connected[1]) <= 4
         await ledger.close()
 
 
 @real_time
-async def test_an_admission_costs_one_script_and_the_same_commands_whatever_waits() -> None:
+async def test_an_admission_costs_one_script_and_the_same_commands_for_any_number_of_waiters() -> (
+    None
+):
     admitted = 0
 
     async def admissions(url: str, waiters: int, calls: int) -> None:

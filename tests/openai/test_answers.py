@@ -11,7 +11,7 @@ from paceline.errors import PacelineError, Refused, Transient, UnusableAnswer
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.client import MAX_BODY, MAX_COMPRESSED
 
-from tests.openai.scripted import ANSWER, Handler, asked, asking, completion, reply
+from tests.support.scripted_llm import ANSWER, Handler, asked, asking, completion, reply
 
 
 @real_time
@@ -39,7 +39,10 @@ def test_an_answer_brings_text_model_usage_request_id_and_rate_limits() -> None:
         prompt_tokens=11,
         completion_tokens=7,
         request_id="req-7",
-        ratelimits={"x-ratelimit-remaining-requests": "41", "x-ratelimit-reset-tokens": "6ms"},
+        rate_limit_headers={
+            "x-ratelimit-remaining-requests": "41",
+            "x-ratelimit-reset-tokens": "6ms",
+        },
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from paceline.errors import Fatal, ProviderError
 from paceline.testing.virtual_time import real_time
 
-from tests.openai.scripted import (
+from tests.support.scripted_llm import (
     ANSWER,
     Handler,
     Scripted,

@@ -18,7 +18,7 @@ from paceline.errors import (
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.faults import MAX_RETRY_AFTER, retry_after
 
-from tests.openai.scripted import KEY, Handler, Scripted, asked, asking, fault, reply
+from tests.support.scripted_llm import KEY, Handler, Scripted, asked, asking, fault, reply
 
 
 @real_time
@@ -222,4 +222,4 @@ def test_a_refusal_brings_the_rate_limit_headers() -> None:
     headers = {"x-ratelimit-limit-requests": "5", "x-other": "1", "retry-after": "3"}
     refused = failure(fault(429, "slow down", headers=headers))
     assert isinstance(refused, Refused)
-    assert refused.ratelimits == {"x-ratelimit-limit-requests": "5", "retry-after": "3"}
+    assert refused.rate_limit_headers == {"x-ratelimit-limit-requests": "5", "retry-after": "3"}

@@ -16,7 +16,7 @@ from paceline_adapters.openai.provider import OpenAIProvider
 from psutil import Process
 from pydantic import SecretStr
 
-from tests.openai.scripted import KEY, Handler, asked, asking, completion, fault, reply
+from tests.support.scripted_llm import KEY, Handler, asked, asking, completion, fault, reply
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.processes import Simulator, simulator
+from tests.support.cli_processes import Simulator, simulator
 
 #: Long enough for most calls to be in flight together.
 LATENCY = ("--latency", "default=2")
@@ -11,7 +11,7 @@ LATENCY = ("--latency", "default=2")
 
 def make_calls(llm: Simulator, *, soft: int, hard: int, calls: int) -> str:
     """Let a process with these limits make calls at once; returns what it printed."""
-    command = [sys.executable, "-m", "tests.openai.many_calls", llm.base_url]
+    command = [sys.executable, "-m", "tests.support.many_calls_process", llm.base_url]
     done = subprocess.run(
         [*command, str(soft), str(hard), str(calls)], capture_output=True, text=True, check=False
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.otel.collector import Collector, collecting
-from tests.processes import Home, Simulator, simulator
+from tests.support.cli_processes import Home, Simulator, simulator
+from tests.support.otlp_collector import Collector, collecting
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def home(tmp_path: Path, llm: Simulator) -> Home:
 @pytest.fixture
 def roadmap(home: Home) -> str:
     """A roadmap of four concepts, as a file."""
-    from tests.core.rig import a_roadmap
+    from tests.support.memory_worker import a_roadmap
 
     path = home.folder / "roadmap.json"
     path.write_text(a_roadmap(4).to_json())

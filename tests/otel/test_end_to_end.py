@@ -7,8 +7,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from paceline.contracts.telemetry import trace_id_of
 
-from tests.otel.collector import Collector, attributes_of
-from tests.processes import Home
+from tests.support.cli_processes import Home
+from tests.support.otlp_collector import Collector, attributes_of
 
 STEPS = ("tutorial", "resources", "quiz")
 

@@ -12,7 +12,7 @@ from paceline.client.terminal.json_log import json_lines
 from paceline.settings.model import ProviderSettings, RedisSettings, Settings
 from pydantic import SecretStr
 
-from tests.processes import Home
+from tests.support.cli_processes import Home
 
 
 def lines(text: str) -> list[dict[str, Any]]:

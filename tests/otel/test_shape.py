@@ -26,7 +26,7 @@ from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.otel.ids import RunIds
 from paceline_adapters.otel.telemetry import OpenTelemetry
 
-from tests.core.rig import Rig, a_roadmap, rig
+from tests.support.memory_worker import Rig, a_roadmap, rig
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What axe finds against WCAG 2.2 AA, in every state of the page; and motion only where liked."""
+"""Checks of axe against WCAG 2.2 AA in every state of the page, and reduced motion."""
 
 import json
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 _RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
@@ -20,7 +20,7 @@ _RULES = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with a run some of whose concepts failed, and one that goes on."""
+    """A server with a run that has failed concepts, and a run in progress."""
     folder = tmp_path_factory.mktemp("server")
     slow = ("--latency", "resources=90000-90000", "--fault", "500=0.4", "--seed", "3")
     with (
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def faults(tab: Tab) -> list[tuple[str, Any]]:
-    """What keeps people out of the page as it is now."""
+    """Accessibility violations of the page in its current state."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(tab.page, options=_RULES).response["violations"]
@@ -53,7 +53,7 @@ def faults(tab: Tab) -> list[tuple[str, Any]]:
         pytest.param("dark", 1440, marks=pytest.mark.soak),
     ],
 )
-def test_nothing_keeps_anybody_out(tab: Tab, server: Served, theme: Any, width: int) -> None:
+def test_axe_finds_no_barrier(tab: Tab, server: Served, theme: Any, width: int) -> None:
     tab.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     tab.page.set_viewport_size({"width": width, "height": 900})
     tab.page.goto(server.url)
@@ -76,12 +76,12 @@ def test_nothing_keeps_anybody_out(tab: Tab, server: Served, theme: Any, width: 
     broken = roadmap("broken", 1)
     del broken["title"]
     tab.submit(broken)
-    tab.says(".submission.problem", "was not taken")
+    tab.says(".submission.problem", "was not submitted")
     assert faults(tab) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_page_that_is_cut_off_or_asks_for_a_token_keeps_nobody_out(
+def test_axe_finds_no_barrier_when_disconnected_or_asking_for_a_token(
     tab: Tab, tmp_path: Path, theme: Any
 ) -> None:
     tab.page.emulate_media(color_scheme=theme)
@@ -89,7 +89,7 @@ def test_a_page_that_is_cut_off_or_asks_for_a_token_keeps_nobody_out(
         tab.page.goto(server.url)
         tab.page.fill("#token-value", "wrong-0123456789")
         tab.page.keyboard.press("Enter")
-        tab.says("#token-error", "No such token")
+        tab.says("#token-error", "The token is not valid")
         assert faults(tab) == []
         tab.page.fill("#token-value", TOKEN)
         tab.page.keyboard.press("Enter")
@@ -99,7 +99,7 @@ def test_a_page_that_is_cut_off_or_asks_for_a_token_keeps_nobody_out(
     assert faults(tab) == []
 
 
-def test_nothing_moves_for_who_likes_no_motion(tab: Tab, server: Served) -> None:
+def test_reduced_motion_is_respected(tab: Tab, server: Served) -> None:
     moving = """[...document.querySelectorAll("*")].filter((one) => {
       const style = getComputedStyle(one);
       return style.animationName !== "none" || style.transitionDuration !== "0s"; }).length"""
@@ -111,7 +111,7 @@ def test_nothing_moves_for_who_likes_no_motion(tab: Tab, server: Served) -> None
     assert tab.page.evaluate(moving) == 0
 
 
-def test_whether_it_is_live_is_seen_wherever_one_has_scrolled_to(tab: Tab, server: Served) -> None:
+def test_the_connection_state_stays_visible_when_scrolling(tab: Tab, server: Served) -> None:
     tab.page.set_viewport_size({"width": 390, "height": 500})
     tab.page.goto(server.url)
     tab.get(".run").first.click()

@@ -1,4 +1,4 @@
-"""Servers die while somebody looks: the page says so, catches up, and ends right."""
+"""Servers die while the page is open: the page says so, catches up, and is correct in the end."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from paceline.testing.servers import Postgres, Valkey
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import Home, simulator
-from tests.web.serving import Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import Home, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
+from tests.support.serve_process import Served, served
 
 
 def shown(tab: Tab) -> dict[str, list[str]]:
-    """The concepts on the page by their state, in the page's order."""
+    """The concepts on the page with their states, in the order of the page."""
     rows: list[list[str]] = tab.page.evaluate(
         """[...document.querySelectorAll("[data-concept]")]
            .map((row) => [row.dataset.concept, row.dataset.status])"""
@@ -32,7 +32,7 @@ def shown(tab: Tab) -> dict[str, list[str]]:
     return states
 
 
-def test_after_a_kill_in_mid_run_nothing_is_missing_or_twice(tab: Tab, tmp_path: Path) -> None:
+def test_after_a_kill_in_mid_run_nothing_is_missing_or_duplicated(tab: Tab, tmp_path: Path) -> None:
     concepts = [f"c{n}" for n in range(12)]
     with simulator("--speed", "8") as llm:
         settings = {
@@ -63,7 +63,7 @@ def test_after_a_kill_in_mid_run_nothing_is_missing_or_twice(tab: Tab, tmp_path:
 
 
 @pytest.mark.timeout(600)
-def test_the_page_ends_right_when_worker_broker_and_server_are_killed(
+def test_the_page_is_correct_after_worker_broker_and_server_are_killed(
     tab: Tab, tmp_path: Path, postgres_server: Postgres
 ) -> None:
     few = [roadmap(f"r{n}", 12) for n in range(3)]
@@ -74,7 +74,7 @@ def test_the_page_ends_right_when_worker_broker_and_server_are_killed(
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("executor", ["arq", "celery"])
-def test_the_page_ends_right_whatever_dies_during_227_concepts(
+def test_the_page_is_correct_after_kills_during_227_concepts(
     tab: Tab, tmp_path: Path, postgres_server: Postgres, executor: str
 ) -> None:
     all_of_them = [json.loads(file.read_bytes()) for file in ROADMAPS]
@@ -99,7 +99,7 @@ class Kills:
     stack: ExitStack
 
     def of(self, tab: Tab, roadmaps: list[dict[str, Any]], *, at: tuple[int, int, int]) -> None:
-        """Submit roadmaps by the page, and look at one while everything dies once.
+        """Submit roadmaps on the page, and watch one while every process is killed once.
 
         Args:
             tab: where somebody looks.
@@ -148,7 +148,7 @@ class Kills:
 
 @contextmanager
 def kills(folder: Path, postgres_server: Postgres, *, executor: str, speed: int) -> Iterator[Kills]:
-    """PostgreSQL, Valkey and a simulated LLM, so many times faster than a real one."""
+    """PostgreSQL, Valkey and a simulated LLM that is faster than a real one."""
     with ExitStack() as stack:
         database = postgres_server.create_database("page_faults")
         stack.callback(postgres_server.drop_database, "page_faults")

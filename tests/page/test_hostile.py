@@ -1,13 +1,13 @@
-"""Whatever a roadmap or a model says, it is text: nothing of it runs, nothing of it is fetched."""
+"""Text of roadmaps and models never runs and never loads anything."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import Served, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -20,7 +20,7 @@ HOSTILE = (
 )
 
 
-def test_names_and_what_models_make_of_them_are_shown_as_text(tab: Tab, tmp_path: Path) -> None:
+def test_names_and_model_output_are_shown_as_text(tab: Tab, tmp_path: Path) -> None:
     asked: list[str] = []
     tab.page.on("request", lambda request: asked.append(request.url))
     hostile = roadmap("hostile", 2, name=HOSTILE, description=HOSTILE)
@@ -51,7 +51,7 @@ def test_names_and_what_models_make_of_them_are_shown_as_text(tab: Tab, tmp_path
         tab.quiet()
 
 
-def test_the_page_holds_even_if_the_server_let_everything_through(tab: Tab, tmp_path: Path) -> None:
+def test_the_page_is_safe_even_if_the_server_cleans_nothing(tab: Tab, tmp_path: Path) -> None:
     def unclean(route: "Route") -> None:
         if route.request.url.endswith(".html"):
             route.fulfill(body=HOSTILE + "<b>kept</b><iframe src=/></iframe>")
@@ -91,9 +91,7 @@ def test_the_page_holds_even_if_the_server_let_everything_through(tab: Tab, tmp_
         assert not tab.errors + tab.dialogs
 
 
-def test_script_that_comes_in_by_another_way_is_stopped_by_the_policy(
-    tab: Tab, idle: Served
-) -> None:
+def test_the_policy_stops_injected_scripts(tab: Tab, idle: Served) -> None:
     tab.page.goto(idle.url)
     tab.says("#connection", "live")
     tab.page.evaluate(

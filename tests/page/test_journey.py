@@ -1,4 +1,4 @@
-"""From a file to what can be read; and what happens when something is not right."""
+"""From a file to its artifacts, and what the page shows if something is wrong."""
 
 import json
 import re
@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 
-def test_a_submitted_roadmap_is_followed_to_artifacts_that_can_be_read(
-    tab: Tab, tmp_path: Path
-) -> None:
+def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Path) -> None:
     with (
         simulator("--speed", "20") as llm,
         served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
@@ -65,9 +63,7 @@ def test_a_file_may_be_dropped_anywhere(tab: Tab, tmp_path: Path) -> None:
         tab.quiet()
 
 
-def test_faults_of_a_roadmap_are_told_beside_its_file_until_dismissed(
-    tab: Tab, tmp_path: Path
-) -> None:
+def test_faults_of_a_roadmap_are_shown_until_dismissed(tab: Tab, tmp_path: Path) -> None:
     broken = roadmap("broken", 2)
     broken["stages"][0]["modules"][0]["concepts"] = []
     del broken["title"]
@@ -75,7 +71,7 @@ def test_faults_of_a_roadmap_are_told_beside_its_file_until_dismissed(
         tab.page.goto(server.url)
         tab.says("#connection", "live")
         tab.submit(broken)
-        tab.says(".submission.problem", "broken.json was not taken")
+        tab.says(".submission.problem", "broken.json was not submitted")
         assert tab.get(".submission li").count() == 2
         assert "title" in tab.get(".submission").inner_text()
         tab.page.get_by_role("button", name="Dismiss broken.json").click()
@@ -129,12 +125,12 @@ def test_a_run_can_be_cancelled_resumed_and_its_failures_retried(tab: Tab, tmp_p
         assert not tab.errors
 
 
-def test_where_a_token_is_required_it_is_asked_for_once(tab: Tab, tmp_path: Path) -> None:
+def test_the_page_asks_once_for_a_required_token(tab: Tab, tmp_path: Path) -> None:
     with served(tmp_path, "--no-worker", token=TOKEN) as server:
         tab.page.goto(server.url)
         tab.page.fill("#token-value", "wrong-0123456789")
         tab.page.keyboard.press("Enter")
-        tab.says("#token-error", "No such token")
+        tab.says("#token-error", "The token is not valid")
         tab.page.fill("#token-value", TOKEN)
         tab.page.keyboard.press("Enter")
         tab.says("#connection", "live")

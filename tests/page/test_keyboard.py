@@ -1,20 +1,20 @@
-"""Without a mouse, and by ear."""
+"""The page with a keyboard and a screen reader."""
 
 import json
 from pathlib import Path
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import served
 
 
 def focused(tab: Tab, what: str = "textContent") -> str:
-    """What has the focus."""
+    """The element with the focus."""
     return str(tab.page.evaluate(f"document.activeElement.{what} ?? ''"))
 
 
-def test_everything_is_reached_and_left_by_keys_alone(tab: Tab, tmp_path: Path) -> None:
+def test_everything_works_with_the_keyboard_alone(tab: Tab, tmp_path: Path) -> None:
     press = tab.page.keyboard.press
     with (
         simulator("--speed", "100") as llm,
@@ -58,7 +58,7 @@ def test_everything_is_reached_and_left_by_keys_alone(tab: Tab, tmp_path: Path) 
         tab.quiet()
 
 
-def test_a_reader_hears_what_ended_in_few_words_and_no_figures(tab: Tab, tmp_path: Path) -> None:
+def test_a_screen_reader_announces_what_ended_and_no_figures(tab: Tab, tmp_path: Path) -> None:
     with (
         simulator("--speed", "100") as llm,
         served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,

@@ -1,4 +1,4 @@
-"""Many runs and many concepts, all at work: what the page costs is bounded."""
+"""Many runs and concepts in progress: the cost of the page is bounded."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import Served, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -43,7 +43,7 @@ Object.defineProperty(Node.prototype, "textContent", {...text, set(value) {
 
 
 def work(tab: Tab, folder: Path, *, runs: int, concepts: int, speed: int) -> None:
-    """Generate so many, all at once, before the eyes of who looks at one of them."""
+    """Generate many roadmaps at the same time while the page shows one of them."""
     with (
         simulator("--speed", str(speed)) as llm,
         served(
@@ -68,16 +68,14 @@ def work(tab: Tab, folder: Path, *, runs: int, concepts: int, speed: int) -> Non
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_fifty_runs_of_thirty_concepts_do_not_hold_the_browser(tab: Tab, tmp_path: Path) -> None:
+def test_fifty_runs_of_thirty_concepts_do_not_block_the_browser(tab: Tab, tmp_path: Path) -> None:
     work(tab, tmp_path, runs=RUNS, concepts=CONCEPTS, speed=60)
     long = sorted(tab.seen()["long"])
     assert len(long) <= MOST_LONG, long
     assert max(long, default=0) <= LONGEST, long
 
 
-def test_what_many_runs_tell_is_gathered_into_frames_and_rows_are_made_once(
-    tab: Tab, tmp_path: Path
-) -> None:
+def test_updates_of_many_runs_are_applied_once_per_frame(tab: Tab, tmp_path: Path) -> None:
     tab.page.add_init_script(_COUNT)
     work(tab, tmp_path, runs=20, concepts=12, speed=60)
     counted = tab.page.evaluate("counted")
@@ -87,9 +85,7 @@ def test_what_many_runs_tell_is_gathered_into_frames_and_rows_are_made_once(
     assert nodes <= 20 * 14 + 12 * 8 + 20
 
 
-def test_what_is_at_work_comes_first_then_what_waits_then_what_ended(
-    tab: Tab, tmp_path: Path
-) -> None:
+def test_running_runs_come_first_then_queued_then_ended_ones(tab: Tab, tmp_path: Path) -> None:
     slow = simulator("--latency", "tutorial=600-600")
     with (
         slow as llm,
@@ -111,7 +107,7 @@ def test_what_is_at_work_comes_first_then_what_waits_then_what_ended(
         eventually(lambda: tab.get(".run-title").all_text_contents() == titles, 60)
 
 
-def test_a_run_of_five_thousand_concepts_can_be_looked_at(tab: Tab, idle: Served) -> None:
+def test_a_run_of_five_thousand_concepts_can_be_shown(tab: Tab, idle: Served) -> None:
     big = roadmap("big", 5_000)
     run_id = idle.ask("/api/runs", body=json.dumps(big).encode())["run"]["run_id"]
     tab.page.goto(f"{idle.url}/#/runs/{run_id}")

@@ -1,24 +1,22 @@
-"""The page in an application of somebody else's, below a path of theirs."""
+"""The page in another application, under a path of that application."""
 
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import Home
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import Home
+from tests.support.eventually import eventually
 
 _APPLICATION = """
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import load_settings
+from paceline import App
 from paceline_adapters.web import Backend, create_app
 
-plugins = Plugins()
-backend = Backend(load_settings(plugins).settings, plugins, work=False)
+backend = Backend(App.load(), work=False)
 
 
 @asynccontextmanager
@@ -32,7 +30,7 @@ app.mount("/shop/content", create_app(backend))
 """
 
 
-def test_it_works_below_any_path(tab: Tab, tmp_path: Path) -> None:
+def test_the_page_works_under_any_path(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text(_APPLICATION)
     home = Home(tmp_path, {"PACELINE_PROVIDER__API_KEY": "none"})
     with socket.create_server(("127.0.0.1", 0)) as listening:

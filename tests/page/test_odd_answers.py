@@ -1,4 +1,4 @@
-"""A server that answers what it should not, or loses what it should tell: the page recovers."""
+"""A server sends invalid answers or loses events: the page recovers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route, WebSocketRoute
@@ -32,9 +32,7 @@ _TELLING = ("too many requests", "nothing")
 @pytest.mark.parametrize(
     "odd", [pytest.param(it, marks=[pytest.mark.soak] * (it not in _TELLING)) for it in ODD]
 )
-def test_a_page_that_was_answered_nonsense_says_so_and_asks_again(
-    tab: Tab, idle: Served, odd: str
-) -> None:
+def test_the_page_reports_invalid_answers_and_retries(tab: Tab, idle: Served, odd: str) -> None:
     answer, said = ODD[odd]
     run_id = idle.ask("/api/runs", body=json.dumps(roadmap("one", 2)).encode())["run"]["run_id"]
 
@@ -58,7 +56,7 @@ def test_a_page_that_was_answered_nonsense_says_so_and_asks_again(
     tab.quiet()
 
 
-def test_a_server_that_never_answers_is_given_up_and_asked_again(tab: Tab, idle: Served) -> None:
+def test_a_request_without_an_answer_times_out_and_is_retried(tab: Tab, idle: Served) -> None:
     tab.page.clock.install()
     tab.page.route("**/api/session", lambda _: None)
     with tab.page.expect_request("**/api/session"):
@@ -72,14 +70,14 @@ def test_a_server_that_never_answers_is_given_up_and_asked_again(tab: Tab, idle:
     tab.quiet()
 
 
-def test_a_token_that_no_header_carries_is_refused_and_asked_for_again(
+def test_a_token_that_no_header_can_carry_is_rejected_and_asked_for_again(
     tab: Tab, tmp_path: Path
 ) -> None:
     with served(tmp_path, "--no-worker", token=TOKEN) as server:
         tab.page.goto(server.url)
         tab.page.fill("#token-value", "“никто”-0123456789")
         tab.page.keyboard.press("Enter")
-        tab.says("#token-error", "No such token")
+        tab.says("#token-error", "The token is not valid")
         tab.page.fill("#token-value", f"\u201c{TOKEN}\u201d ")
         tab.page.keyboard.press("Enter")
         tab.says("#connection", "live")
@@ -103,7 +101,7 @@ def test_runs_that_the_server_no_longer_has_leave_the_list(tab: Tab, tmp_path: P
         assert not tab.errors
 
 
-def test_all_runs_that_came_and_ended_while_it_was_away_are_listed(
+def test_runs_that_started_and_ended_while_disconnected_are_listed(
     tab: Tab, tmp_path: Path
 ) -> None:
     with served(tmp_path, "--no-worker") as server:
@@ -112,7 +110,7 @@ def test_all_runs_that_came_and_ended_while_it_was_away_are_listed(
         tab.says(".run-title", "Roadmap known")
 
         def page_of(route: "Route") -> None:
-            """Three pages: two of runs that ended meanwhile, then the one that is known."""
+            """Three pages: two with runs that ended meanwhile, then the known one."""
             _, _, before = route.request.url.partition("before=")
             start = {"": 0, "z100": 100, "z200": 200}[before]
             ended = {"status": "completed", "completed": 2}
@@ -129,8 +127,8 @@ def test_all_runs_that_came_and_ended_while_it_was_away_are_listed(
         assert not tab.errors
 
 
-def test_what_was_lost_on_its_way_is_asked_for(tab: Tab, tmp_path: Path) -> None:
-    """A stream that loses an event, without an offset that is missing: later ones tell."""
+def test_a_lost_event_leads_to_a_reload(tab: Tab, tmp_path: Path) -> None:
+    """A stream that loses an event without a gap in the offsets; later events reveal it."""
 
     def lossy(socket: "WebSocketRoute") -> None:
         server = socket.connect_to_server()
@@ -158,10 +156,10 @@ def test_what_was_lost_on_its_way_is_asked_for(tab: Tab, tmp_path: Path) -> None
         assert not tab.errors
 
 
-def test_a_run_that_went_on_and_ended_unseen_is_shown_as_it_is_now(
+def test_a_run_that_was_resumed_and_ended_unseen_is_shown_as_it_is_now(
     tab: Tab, tmp_path: Path
 ) -> None:
-    """All that happened between two moments comes as one state: the last."""
+    """All changes between two moments arrive as one state: the last."""
     unseen = {"on": False}
 
     def coalesced(socket: "WebSocketRoute") -> None:
@@ -202,9 +200,7 @@ def test_a_run_that_went_on_and_ended_unseen_is_shown_as_it_is_now(
         assert not tab.errors
 
 
-def test_charts_stay_in_their_frame_after_a_gap_and_a_clock_that_was_set(
-    tab: Tab, idle: Served
-) -> None:
+def test_charts_stay_in_their_frame_after_a_gap_and_a_changed_clock(tab: Tab, idle: Served) -> None:
     now = datetime.now(UTC)
 
     def history(route: "Route") -> None:
@@ -236,7 +232,7 @@ _DROP = """([kinds, names]) => {
 }"""
 
 
-def test_a_dropped_folder_is_told_and_what_was_dropped_with_it_is_taken(
+def test_a_dropped_folder_is_reported_and_files_next_to_it_are_submitted(
     tab: Tab, idle: Served
 ) -> None:
     tab.page.goto(idle.url)
@@ -250,13 +246,13 @@ def test_a_dropped_folder_is_told_and_what_was_dropped_with_it_is_taken(
     )
     dropped = tab.page.evaluate_handle(_DROP, [["folder", "a.json"], roadmap("after", 2)])
     tab.page.dispatch_event("body", "drop", {"dataTransfer": dropped})
-    tab.says(".submission.problem", "folder was not taken")
-    tab.says(".submission.problem", "is it a folder?")
+    tab.says(".submission.problem", "folder was not submitted")
+    tab.says(".submission.problem", "Is it a folder?")
     tab.says(".run-title", "Roadmap after")
     tab.quiet()
 
 
-def test_a_dragged_word_is_no_file_to_be_dropped(tab: Tab, idle: Served) -> None:
+def test_dragged_text_is_not_a_file(tab: Tab, idle: Served) -> None:
     tab.page.goto(idle.url)
     tab.says("#connection", "live")
 
@@ -271,7 +267,7 @@ def test_a_dragged_word_is_no_file_to_be_dropped(tab: Tab, idle: Served) -> None
     assert enter("it.items.add(new File(['{}'], 'a.json'))")
 
 
-def test_coming_online_while_a_line_is_being_opened_opens_no_second_one(
+def test_coming_online_while_connecting_opens_no_second_connection(
     tab: Tab, tmp_path: Path
 ) -> None:
     sockets: list[str] = []

@@ -1,14 +1,14 @@
-"""Every place has an address: to go back from, to reload, to send to somebody else."""
+"""Every view has an address, for going back, reloading and sharing."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.eventually import eventually
-from tests.page.conftest import Tab, roadmap
-from tests.processes import simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.browser_tab import Tab, roadmap
+from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 
 def made(server: Served, name: str, *ids: str) -> str:
@@ -45,7 +45,7 @@ def test_back_and_forward_lead_through_runs_and_concepts(tab: Tab, idle: Served)
     tab.quiet()
 
 
-def test_a_place_may_be_reloaded_and_opened_by_another(tab: Tab, tmp_path: Path) -> None:
+def test_an_address_can_be_reloaded_and_opened_in_another_tab(tab: Tab, tmp_path: Path) -> None:
     slow = simulator("--latency", "tutorial=600-600")
     with slow as llm, served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server:
         run_id = made(server, "shared", "a", "b")
@@ -69,7 +69,7 @@ def test_a_place_may_be_reloaded_and_opened_by_another(tab: Tab, tmp_path: Path)
 
 
 @pytest.mark.parametrize("concept_id", ["a/b", "a?b#c", "a b", "%2F", "тест 🙂", "'\"<>&#x2f;"])
-def test_any_id_has_a_place(tab: Tab, idle: Served, concept_id: str) -> None:
+def test_any_id_has_an_address(tab: Tab, idle: Served, concept_id: str) -> None:
     made(idle, "ids", concept_id)
     tab.page.goto(idle.url)
     tab.get(".run").last.click()
@@ -81,15 +81,15 @@ def test_any_id_has_a_place(tab: Tab, idle: Served, concept_id: str) -> None:
     tab.quiet()
 
 
-def test_an_id_that_no_path_can_name_is_told(tab: Tab, idle: Served) -> None:
+def test_an_id_that_no_path_can_name_is_reported(tab: Tab, idle: Served) -> None:
     run_id = made(idle, "dots", "..", "a")
     tab.page.goto(f"{idle.url}/#/runs/{run_id}")
     tab.get(".concept").first.click()
-    tab.says("#concept .problem", "No address leads to a concept with this id")
+    tab.says("#concept .problem", "The API has no address for the concept id")
     tab.quiet()
 
 
-def test_who_may_only_read_is_offered_nothing_else(tab: Tab, tmp_path: Path) -> None:
+def test_a_read_only_token_gets_no_buttons(tab: Tab, tmp_path: Path) -> None:
     tokens = f'[{{token = "reads-0123456789", scope = "read"}}, {{token = "{TOKEN}"}}]'
     with served(tmp_path, "--no-worker", PACELINE_WEB__TOKENS=tokens) as server:
         writer = Served(server.url, server.process, TOKEN)
@@ -98,7 +98,7 @@ def test_who_may_only_read_is_offered_nothing_else(tab: Tab, tmp_path: Path) -> 
         tab.page.fill("#token-value", "reads-0123456789")
         tab.page.keyboard.press("Enter")
         tab.says("#detail-title", "Roadmap looked-at")
-        tab.says(".submit", "This token may only read.")
+        tab.says(".submit", "This token is read-only.")
         assert tab.get("input[type=file]").count() == 0
         assert tab.get(".actions button").count() == 0
         tab.quiet()

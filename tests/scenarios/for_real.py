@@ -21,12 +21,12 @@ from paceline.testing.servers import Valkey
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.core.rig import a_roadmap
-from tests.eventually import eventually
-from tests.faults.site import PATIENCE, Site
-from tests.processes import Home, Simulator, simulator
 from tests.scenarios.play import Seen
 from tests.scenarios.scenario import Change, Load, Real, Scenario
+from tests.support.cli_processes import Home, Simulator, simulator
+from tests.support.eventually import eventually
+from tests.support.memory_worker import a_roadmap
+from tests.support.worker_processes import PATIENCE, Site
 
 #: Models that the simulator knows: each key is another one, as it has a quota of its own.
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini")

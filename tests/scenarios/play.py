@@ -7,7 +7,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from paceline.contracts.ledger import Board, Grant, Lease, LeaseRelease, LeaseRequest, Quota
+from paceline.contracts.ledger import (
+    Grant,
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Quota,
+    SharedCounters,
+)
 from paceline.contracts.provider import CompletionRequest, Message
 from paceline.contracts.step import Step
 from paceline.contracts.strategy import Strategy
@@ -16,12 +23,13 @@ from paceline.contracts.work import Done, Failed, Outcome, Permit, Work
 from paceline.errors import PartUnavailable
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
-from paceline.runtime.llm_call import Caller, CallFailed, Outage
+from paceline.runtime.llm_call import Caller, CallFailed
+from paceline.runtime.provider_health import ProviderHealth
 from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.runtime.task_state import TaskState
 from paceline.settings.model import Settings
-from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
+from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline.testing.virtual_time import run_virtual
 
 from tests.scenarios.scenario import Event, Load, Scenario
@@ -60,16 +68,18 @@ class JumpingLedger(LeaseLedger):
         return super().now() + self.ahead
 
 
-class Line(LedgerLine):
-    """A worker's line to the ledger, which is away at times."""
+class Connection(LedgerConnection):
+    """A worker's connection to the ledger, which is down at times."""
 
     away = False
 
-    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
-        if self.away:  # nothing is heard, which is no error
+    async def wait_for_grants(
+        self, limit: str, *, holder: str, seconds: float
+    ) -> tuple[Lease, ...]:
+        if self.away:  # no notification arrives, which is no error
             await asyncio.sleep(seconds)
             return ()
-        return await super().changed(limit, holder=holder, seconds=seconds)
+        return await super().wait_for_grants(limit, holder=holder, seconds=seconds)
 
     async def sync(
         self,
@@ -77,19 +87,21 @@ class Line(LedgerLine):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
         await self._reach()
-        return await super().sync(limit, quota=quota, holder=holder, asks=asks, settled=settled)
+        return await super().sync(
+            limit, quota=quota, holder=holder, requests=requests, releases=releases
+        )
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
         await self._reach()
         return await super().renew(limit, holder=holder, leases=leases)
 
-    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
+    async def add_counts(self, limit: str, counts: Mapping[str, float]) -> SharedCounters:
         await self._reach()
-        return await super().note(limit, counted)
+        return await super().add_counts(limit, counts)
 
     async def _reach(self) -> None:
         if self.away:
@@ -101,7 +113,7 @@ class Line(LedgerLine):
 class SimulatedWorker:
     """One worker process."""
 
-    line: Line
+    connection: Connection
     stack: StrategyStack
     tasks: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
 
@@ -110,7 +122,7 @@ class SimulatedWorker:
         task.add_done_callback(self.tasks.discard)
 
     async def die(self) -> None:
-        self.line.cut()
+        self.connection.cut()
         tasks = list(self.tasks)
         for task in tasks:
             task.cancel()
@@ -158,13 +170,13 @@ class Play:
             await worker.stack.close()
         return self.seen
 
-    def _context(self, worker: str, line: Line | None = None) -> Context:
-        ledger = line or Line(self.ledger)
+    def _context(self, worker: str, connection: Connection | None = None) -> Context:
+        ledger = connection or Connection(self.ledger)
         return Context(settings=self.settings, worker_id=worker, ledger=lambda: ledger)
 
     def _worker(self, number: int) -> SimulatedWorker:
-        line = Line(self.ledger)
-        context = self._context(f"w{number}", line)
+        connection = Connection(self.ledger)
+        context = self._context(f"w{number}", connection)
         named: list[tuple[str, Strategy]] = [
             (
                 name,
@@ -174,7 +186,7 @@ class Play:
             )
             for name in self.scenario.strategy
         ]
-        return SimulatedWorker(line, StrategyStack(named))
+        return SimulatedWorker(connection, StrategyStack(named))
 
     async def _load(self, load: Load) -> None:
         await asyncio.sleep(load.at)
@@ -223,7 +235,7 @@ class Play:
             worker.stack,
             self.settings.provider,
             TaskState(Gauges(), queue),
-            Outage(),
+            ProviderHealth(self.settings.provider),
             self.chance,
         )
         try:
@@ -257,12 +269,12 @@ class Play:
             case "clock jumps":
                 self.ledger.ahead += event.seconds
             case "ledger away":
-                lines = [worker.line for worker in self.workers]
-                for line in lines:
-                    line.away = True
+                lines = [worker.connection for worker in self.workers]
+                for connection in lines:
+                    connection.away = True
                 await asyncio.sleep(event.seconds)
-                for line in lines:
-                    line.away = False
+                for connection in lines:
+                    connection.away = False
 
 
 def play(scenario: Scenario, *, seed: int = 1) -> Seen:

@@ -13,7 +13,16 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.content import Writer
 from paceline_adapters.simulator.prose import Prose
 
-from tests.simulator.support import FAST, STEPS, Schema, content, many, record, simulator, wants
+from tests.support.simulator_clients import (
+    FAST,
+    STEPS,
+    Schema,
+    content,
+    many,
+    record,
+    simulator,
+    wants,
+)
 
 
 def schemas() -> st.SearchStrategy[Schema]:

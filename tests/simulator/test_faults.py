@@ -13,8 +13,16 @@ import pytest
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.faults import FAULTS, pick
 
-from tests.eventually import eventually_async
-from tests.simulator.support import QUIZ, RESOURCES, Clients, body, content, simulator, wants
+from tests.support.eventually import eventually_async
+from tests.support.simulator_clients import (
+    QUIZ,
+    RESOURCES,
+    Clients,
+    body,
+    content,
+    simulator,
+    wants,
+)
 
 
 @asynccontextmanager

@@ -12,8 +12,8 @@ from paceline_adapters.simulator import Figures, SimulatorOptions
 from paceline_adapters.simulator.engine import Engine
 from paceline_adapters.simulator.wire import read_request
 
-from tests.eventually import eventually_async
-from tests.simulator.support import FAST, Clients, body, content, simulator, wants
+from tests.support.eventually import eventually_async
+from tests.support.simulator_clients import FAST, Clients, body, content, simulator, wants
 
 
 async def stats(clients: Clients) -> Figures:

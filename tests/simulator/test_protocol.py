@@ -8,7 +8,7 @@ import openai
 import pytest
 from paceline.testing.virtual_time import real_time
 
-from tests.simulator.support import QUIZ, body, content, record, simulator, wants
+from tests.support.simulator_clients import QUIZ, body, content, record, simulator, wants
 
 
 @real_time

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.simulator.quota import Quota, duration
 
-from tests.eventually import eventually_async
-from tests.simulator.support import body, simulator
+from tests.support.eventually import eventually_async
+from tests.support.simulator_clients import body, simulator
 
 
 def admitted(quota: Quota, now: float, tokens: int = 1, in_flight: int = 0) -> bool:

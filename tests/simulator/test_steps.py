@@ -13,7 +13,7 @@ from paceline.steps.tutorial import Tutorial
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.schema import strict_schema
 
-from tests.simulator.support import simulator, wants
+from tests.support.simulator_clients import simulator, wants
 
 STEPS = [kind(load_template(kind.name, None)) for kind in (Tutorial, Resources, Quiz)]
 #: What spoils the text of an answer, whichever way the schema was sent.

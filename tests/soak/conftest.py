@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.report import PROPERTY, Row, table, write
+from tests.support.soak_report import PROPERTY, Row, table, write
 
 
 def pytest_terminal_summary(

@@ -7,12 +7,12 @@ from dataclasses import asdict
 import pytest
 from paceline.roadmaps.model import Roadmap, load_roadmap
 
-from tests.end_to_end.conftest import ROADMAPS
-from tests.eventually import eventually
-from tests.faults.site import PATIENCE, Site
-from tests.processes import Simulator, simulator
-from tests.soak.fleet import FOUR_AT_ONCE, Fleet, a_fleet
-from tests.soak.report import PROPERTY, Row, in_vain, missing, twice
+from tests.support.cli_processes import Simulator, simulator
+from tests.support.demo_roadmaps import ROADMAPS
+from tests.support.eventually import eventually
+from tests.support.soak_report import PROPERTY, Row, in_vain, missing, twice
+from tests.support.worker_pair import FOUR_AT_ONCE, Fleet, a_fleet
+from tests.support.worker_processes import PATIENCE, Site
 
 LEASE = 2.0
 CONCEPTS = 227

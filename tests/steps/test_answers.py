@@ -12,8 +12,8 @@ from paceline.steps.quiz import QuizAnswer
 from paceline.steps.resources import ResourcesAnswer
 from paceline.steps.tutorial import TutorialAnswer
 
-from tests.steps.rig import STEPS, step
-from tests.steps.strategies import ANSWERS
+from tests.support.model_answers import ANSWERS
+from tests.support.shipped_steps import STEPS, step
 
 MADE = {name: step(name) for name in STEPS}
 

@@ -12,7 +12,7 @@ from paceline.steps.facts import PLACEHOLDERS
 from paceline.steps.templates import MAX_BYTES
 from paceline.steps.tutorial import Section, TutorialAnswer
 
-from tests.steps.rig import CONCEPT, STEPS, SUBJECT, step
+from tests.support.shipped_steps import CONCEPT, STEPS, SUBJECT, step
 
 TUTORIAL = TutorialAnswer(
     title="Lists",

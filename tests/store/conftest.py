@@ -10,14 +10,14 @@ from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.store.places import MemoryPlace, Place, PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import MemoryPlace, Place, PostgresPlace, SqlitePlace, SqlPlace
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the schema and nothing in it: copying it is faster than migrating."""
+    """An empty file with the schema. Copying it is faster than migrating."""
     path = tmp_path_factory.mktemp("template") / "empty.db"
     schema.upgrade(SecretStr(f"sqlite:///{path}"))
     return path
@@ -25,7 +25,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: Postgres) -> str:
-    """A database with the schema and nothing in it."""
+    """An empty database with the schema."""
     schema.upgrade(SecretStr(postgres_server.create_database("store_template")))
     return "store_template"
 

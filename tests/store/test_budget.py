@@ -1,4 +1,4 @@
-"""Connections: counted in each process, and added up over all of them before the start."""
+"""Connections: counted in each process, and added up over all processes before the start."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.servers import Postgres
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
-from paceline_adapters.sql.budget import PoolShape, pool_shape
+from paceline_adapters.sql.connections import PoolShape, pool_shape
 from paceline_adapters.sql.store import SqlStore
 
-from tests.store.places import Place, PostgresPlace, SqlPlace
+from tests.support.databases import Place, PostgresPlace, SqlPlace
 
 ELSEWHERE = ProcessIdentity("elsewhere/1", 1, 1.0)
 
@@ -27,7 +27,7 @@ def workers(
 
 
 @real_time
-async def test_workers_that_fit_get_the_ceiling(postgres_place: PostgresPlace) -> None:
+async def test_workers_that_fit_get_full_pools(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store(pool_size=4, max_overflow=6) as store:
         assert await store.admit_workers(workers(8)) == (10, None)
         assert [found.pool_max for found in await store.workers()] == [10] * 8
@@ -58,7 +58,7 @@ async def test_pools_that_do_not_fit_are_sized_down_with_the_sum(
 
 
 @real_time
-async def test_workers_with_the_usual_pools_start_one_after_the_other(
+async def test_workers_with_default_pools_start_one_after_the_other(
     postgres_place: PostgresPlace,
 ) -> None:
     async with postgres_place.store() as store:
@@ -67,7 +67,7 @@ async def test_workers_with_the_usual_pools_start_one_after_the_other(
 
 
 @real_time
-async def test_refuse_stops_the_start_and_registers_nobody(postgres_place: PostgresPlace) -> None:
+async def test_with_budget_refuse_nothing_is_registered(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store(budget="refuse") as store:
         with pytest.raises(BudgetError) as refused:
             await store.admit_workers(workers(8))
@@ -82,7 +82,7 @@ async def test_refuse_stops_the_start_and_registers_nobody(postgres_place: Postg
 
 
 @real_time
-async def test_what_cannot_even_have_one_connection_does_not_start(
+async def test_workers_without_one_connection_each_do_not_start(
     postgres_place: PostgresPlace,
 ) -> None:
     async with postgres_place.store() as store:
@@ -94,7 +94,7 @@ async def test_what_cannot_even_have_one_connection_does_not_start(
 
 
 @real_time
-async def test_a_worker_that_is_admitted_again_gives_back_its_old_share(
+async def test_admitting_a_worker_again_replaces_its_connections(
     postgres_place: PostgresPlace,
 ) -> None:
     async with postgres_place.store() as store:
@@ -104,7 +104,7 @@ async def test_a_worker_that_is_admitted_again_gives_back_its_old_share(
 
 
 @real_time
-async def test_the_dead_do_not_count(postgres_place: PostgresPlace) -> None:
+async def test_connections_of_dead_workers_do_not_count(postgres_place: PostgresPlace) -> None:
     async with postgres_place.store() as store:
         gone = replace(worker().identity, started=1.0)  # this pid, long ago
         await store.admit_workers(workers(2, "killed", identity=gone))
@@ -116,7 +116,7 @@ async def test_the_dead_do_not_count(postgres_place: PostgresPlace) -> None:
 
 
 @real_time
-async def test_processes_that_start_at_once_do_not_get_the_same_connections(
+async def test_processes_that_start_at_once_get_different_connections(
     postgres_place: PostgresPlace,
 ) -> None:
     async with postgres_place.store("a") as one, postgres_place.store("b") as two:
@@ -124,7 +124,7 @@ async def test_processes_that_start_at_once_do_not_get_the_same_connections(
             *(store.admit_workers(workers(1, f"p{n}")) for n in range(3) for store in [one, two]),
             return_exceptions=True,
         )
-        # The last two names are asked for twice: the share of the first asking is given back.
+        # Each name is admitted twice, and the second admission replaces the first.
         assert len(answers) == 6
         assert (await one.budget()).registered <= 87
 
@@ -137,7 +137,7 @@ def small_server() -> Iterator[Postgres]:
 
 
 @real_time
-async def test_what_the_server_keeps_for_others_is_not_ours(
+async def test_connections_reserved_by_the_server_do_not_count(
     small_server: Postgres,
 ) -> None:
     small_server.execute("CREATE DATABASE narrow OWNER paceline CONNECTION LIMIT 7")
@@ -150,7 +150,7 @@ async def test_what_the_server_keeps_for_others_is_not_ours(
 
 
 @real_time
-async def test_an_embedded_database_has_no_bound(embedded_place: Place) -> None:
+async def test_an_embedded_database_has_no_limit(embedded_place: Place) -> None:
     async with embedded_place.store() as store:
         each, warning = await store.admit_workers(workers(100))
         assert each >= 1
@@ -163,7 +163,7 @@ async def test_an_embedded_database_has_no_bound(embedded_place: Place) -> None:
 # -- one process's pool ------------------------------------------------------------------
 
 
-def test_a_pool_is_bounded_by_its_settings_its_share_and_its_use(sqlite_place: SqlPlace) -> None:
+def test_a_pool_is_bounded_by_settings_admission_and_use(sqlite_place: SqlPlace) -> None:
     settings = sqlite_place.settings()
 
     def shape(
@@ -182,26 +182,26 @@ def test_a_pool_is_bounded_by_its_settings_its_share_and_its_use(sqlite_place: S
 
 
 @real_time
-async def test_the_pool_counts_what_is_checked_out(sql_place: SqlPlace) -> None:
+async def test_the_pool_counts_connections_in_use(sql_place: SqlPlace) -> None:
     def counted(store: SqlStore) -> tuple[int, int, int, int]:
         pool = store.pool()
-        return pool.limit, pool.in_use, pool.peak, pool.checkouts
+        return pool.limit, pool.in_use, pool.peak, sum(pool.waits.values())
 
     async with sql_place.store(pool_limit=3) as store:
         assert isinstance(store, SqlStore)
-        opened = store.pool().checkouts
-        assert counted(store) == (3, 0, 1, opened)
+        used = sum(store.pool().waits.values())
+        assert counted(store) == (3, 0, 1, used)
         connect = store._database._reader.connect
         async with connect(), connect():
-            assert counted(store) == (3, 2, 2, opened + 2)
+            assert counted(store) == (3, 2, 2, used)
             async with connect():
                 assert store.pool().in_use == 3
             await store.runs()
-        assert counted(store) == (3, 0, 3, opened + 4)
+        assert counted(store) == (3, 0, 3, used + 1)
 
 
 @real_time
-async def test_who_only_looks_takes_two_connections(sql_place: SqlPlace) -> None:
+async def test_a_client_uses_two_connections(sql_place: SqlPlace) -> None:
     async with sql_place.store("") as store:
         await asyncio.gather(*(store.runs() for _ in range(20)))
         assert store.pool().limit == 2

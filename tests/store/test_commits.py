@@ -1,4 +1,4 @@
-"""Group commit in any order of writers, cancellations, faults and ends of the process."""
+"""Group commit with writers, cancellations, faults and closed stores in any order."""
 
 import itertools
 from typing import cast
@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from paceline_adapters.sql import group_commit
 
-from tests.store.commits import BATCH, Commits
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.commit_machine import BATCH, Commits
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def in_any_order(place: SqlPlace, *, examples: int, steps: int) -> None:
             stateful_step_count=steps,
             deadline=None,
             database=None,
-            # Not shrunk: each try of a writer who waits for ever would take a minute.
+            # No shrinking: each example with a stuck writer would take a minute.
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),

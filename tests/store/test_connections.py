@@ -1,4 +1,4 @@
-"""No database connection is held while an LLM is being waited for."""
+"""No database connection is in use during an LLM call."""
 
 import asyncio
 
@@ -8,22 +8,22 @@ from paceline.settings.model import Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import real_time
 
-from tests.core.rig import a_roadmap
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
+from tests.support.memory_worker import a_roadmap
 
 CONCEPTS = 40
 
 
-class Counting(ScriptedProvider):
-    """Answers when all concepts wait for it, and notes the connections in use meanwhile."""
+class HoldsFirstCalls(ScriptedProvider):
+    """Signals when every concept has its first call in flight."""
 
     def __init__(self) -> None:
         super().__init__(self._script)
-        self.everybody = asyncio.Event()
+        self.all_in_flight = asyncio.Event()
 
     def _script(self, request: CompletionRequest, ordinal: int) -> Reply:
         if ordinal == CONCEPTS:
-            self.everybody.set()
+            self.all_in_flight.set()
         return (0.5 if ordinal <= CONCEPTS else 0.0), plain_answer(request.step)
 
 
@@ -32,16 +32,16 @@ async def test_forty_calls_in_flight_use_no_connection(sql_place: SqlPlace) -> N
     settings = Settings(store=sql_place.settings(), strategy=["unbounded"])
     store = sql_place.make(settings, "w", 2)
     await store.open()
-    provider = Counting()
+    provider = HoldsFirstCalls()
     app = App(settings, store=store, provider=provider)
     run, _ = await store.create_run(a_roadmap(CONCEPTS), executor="in-process")
     async with app.worker() as worker:
         working = asyncio.create_task(worker.run(run.run_id))
-        await provider.everybody.wait()
-        before = store.pool().checkouts
+        await provider.all_in_flight.wait()
+        before = sum(store.pool().waits.values())
         assert store.pool().in_use == 0
         assert await working == "completed"
-        # Forty concepts of three artifacts on two connections, in far fewer transactions.
-        assert store.pool().checkouts - before < CONCEPTS * 3
+        # 120 artifacts on two connections, in far fewer transactions.
+        assert sum(store.pool().waits.values()) - before < CONCEPTS * 3
         assert store.pool().peak <= 2
     await store.close()

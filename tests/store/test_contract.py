@@ -8,7 +8,7 @@ from paceline.settings.model import Settings
 from paceline.testing.contracts import StoreContract
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 
 class TestMemoryStore(StoreContract):

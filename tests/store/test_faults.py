@@ -1,4 +1,4 @@
-"""A database that cannot be reached is one clear line; one that comes back is waited for."""
+"""An unreachable database is one clear line; a short outage is waited for."""
 
 import asyncio
 import os
@@ -25,8 +25,8 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from tests.eventually import eventually_async
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.eventually import eventually_async
 
 PASSWORD = "s3cret/ünd%mehr"
 QUOTED = "s3cret%2F%C3%BCnd%25mehr"
@@ -34,7 +34,7 @@ QUOTED = "s3cret%2F%C3%BCnd%25mehr"
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[Postgres]:
-    """A server that tests may stop and kill, as long as they start it again."""
+    """A server that tests may stop and kill, if they start it again."""
     with Postgres() as server:
         yield server
 
@@ -48,7 +48,7 @@ def own_place(own_server: Postgres) -> Iterator[PostgresPlace]:
 
 
 async def opening_fails(url: str) -> str:
-    """What opening says; it is one line without the password."""
+    """The error of opening: one line without the password."""
     with pytest.raises(PartUnavailable) as failed:
         async with SqlPlace(url).store():
             pass
@@ -64,11 +64,11 @@ async def opening_fails(url: str) -> str:
 
 
 @real_time
-async def test_a_wrong_password_is_said_without_showing_it(postgres_server: Postgres) -> None:
+async def test_a_wrong_password_is_reported_without_showing_it(postgres_server: Postgres) -> None:
     address = f"127.0.0.1:{postgres_server.port}"
     url = f"postgresql://paceline:{QUOTED}@{address}/postgres"
     assert await opening_fails(url) == (
-        f"database 'postgres' at {address}: the user name or the password is not accepted"
+        f"database 'postgres' at {address}: the user name or the password is wrong"
     )
 
 
@@ -76,21 +76,21 @@ async def test_a_wrong_password_is_said_without_showing_it(postgres_server: Post
 async def test_a_missing_database_is_named(postgres_server: Postgres) -> None:
     url = postgres_server.url_of("nowhere")
     assert (await opening_fails(url)).endswith(
-        f"'nowhere' at 127.0.0.1:{postgres_server.port}: there is no such database on the server"
+        f"'nowhere' at 127.0.0.1:{postgres_server.port}: the server has no such database"
     )
 
 
 @real_time
-async def test_a_server_that_is_not_there_is_named() -> None:
+async def test_a_server_that_is_down_is_named() -> None:
     port = free_port()
-    said = await opening_fails(f"postgresql://me:{QUOTED}@127.0.0.1:{port}/db")
-    assert said == f"database 'db' at 127.0.0.1:{port}: nothing answers there (connection refused)"
-    said = await opening_fails(f"postgresql://me:{QUOTED}@no-such-host.invalid/db")
-    assert said == "database 'db' at no-such-host.invalid: its host name is not known"
+    error = await opening_fails(f"postgresql://me:{QUOTED}@127.0.0.1:{port}/db")
+    assert error == f"database 'db' at 127.0.0.1:{port}: connection refused"
+    error = await opening_fails(f"postgresql://me:{QUOTED}@no-such-host.invalid/db")
+    assert error == "database 'db' at no-such-host.invalid: its host name is unknown"
 
 
 @real_time
-async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
+async def test_a_server_that_does_not_answer_times_out(tmp_path: Path) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -103,28 +103,28 @@ async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None
 
 
 @real_time
-async def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no database " * 100)
-    said = await opening_fails(f"sqlite:///{path}")
-    assert said == f"database file {path}: it is not an SQLite database"
+    error = await opening_fails(f"sqlite:///{path}")
+    assert error == f"database file {path}: it is not an SQLite database"
 
 
 @real_time
-async def test_a_file_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
-    said = await opening_fails(f"sqlite:///{tmp_path}/missing/paceline.db")
-    assert said.endswith(
-        "paceline.db: it cannot be opened: does its folder exist, and may we write there?"
+async def test_a_file_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
+    error = await opening_fails(f"sqlite:///{tmp_path}/missing/paceline.db")
+    assert error.endswith(
+        "paceline.db: it cannot be opened: does its folder exist, and is it writable?"
     )
 
 
 @real_time
-async def test_a_full_disk_is_said_so_and_what_was_saved_stays(sqlite_place: SqlitePlace) -> None:
+async def test_a_full_disk_is_reported_and_saved_artifacts_stay(sqlite_place: SqlitePlace) -> None:
     async with sqlite_place.store(pool_limit=1) as store:
         claim = await claimed(store)
         await store.save(claim, artifact("c0"), concept=done("c0"))
         assert isinstance(store, SqlStore)
-        full = text("PRAGMA max_page_count = 1")  # as many as it has: not one more
+        full = text("PRAGMA max_page_count = 1")  # no more pages than it has
         await store._database.read(lambda connection: connection.execute(full))
         with pytest.raises(PartUnavailable, match=r"paceline.db: the disk is full$"):
             await store.save(claim, artifact("c1", content="x" * 10**6), concept=done("c1"))
@@ -136,18 +136,21 @@ async def test_a_full_disk_is_said_so_and_what_was_saved_stays(sqlite_place: Sql
     ("url", "fault"),
     [
         (f"mysql://me:{QUOTED}@host/db", "unknown database 'mysql'"),
-        (f"postgresql+psycopg://me:{QUOTED}@host/db", "is reached by asyncpg, not by psycopg"),
+        (f"postgresql+psycopg://me:{QUOTED}@host/db", "the driver for postgresql must be asyncpg"),
         (f"postgresql://me:{QUOTED}@host:port/db", "not a database URL"),
         (f"postgresql://me:{QUOTED}@host/db?slmode=require", "unknown parameter slmode"),
-        (f"postgresql://me:{QUOTED}@host/db?connect_timeout=soon", "'soon' is not a number"),
-        ("sqlite+pysqlite:///x.db", "is reached by aiosqlite, not by pysqlite"),
+        (
+            f"postgresql://me:{QUOTED}@host/db?connect_timeout=soon",
+            "must be a number of seconds, got 'soon'",
+        ),
+        ("sqlite+pysqlite:///x.db", "the driver for sqlite must be aiosqlite"),
         ("sqlite://", "sqlite needs a file"),
         ("sqlite:///:memory:", "sqlite needs a file"),
-        ("sqlite:///x.db?mode=ro", "holds a path only"),
-        ("sqlite://x.db", "holds a path only"),
+        ("sqlite:///x.db?mode=ro", "must contain only a path"),
+        ("sqlite://x.db", "must contain only a path"),
     ],
 )
-def test_a_wrong_url_is_a_fault_of_the_settings(url: str, fault: str) -> None:
+def test_a_wrong_url_is_an_error_of_the_settings(url: str, fault: str) -> None:
     with pytest.raises(SettingsError, match=r"store\.url: ") as refused:
         parse_url(SecretStr(url))
     assert fault in str(refused.value)
@@ -155,18 +158,18 @@ def test_a_wrong_url_is_a_fault_of_the_settings(url: str, fault: str) -> None:
     assert QUOTED not in str(refused.value)
 
 
-def test_a_url_is_brought_into_the_drivers_form() -> None:
+def test_a_url_is_converted_for_the_driver() -> None:
     address = parse_url(SecretStr("postgresql://u:p@h:1/d?sslmode=require&connect_timeout=3"))
     assert str(address.url) == "postgresql+asyncpg://u:***@h:1/d?ssl=require"
     assert (address.place, address.connect_timeout) == ("database 'd' at h:1", 3.0)
     assert str(parse_url(SecretStr("sqlite:///x.db")).url) == "sqlite+aiosqlite:///x.db"
 
 
-# -- passing faults ----------------------------------------------------------------------
+# -- transient faults ----------------------------------------------------------------------
 
 
 @real_time
-async def test_a_server_that_crashes_and_returns_costs_nobody_anything(
+async def test_a_restarted_server_loses_no_save(
     own_place: PostgresPlace,
 ) -> None:
     async with own_place.store() as store:
@@ -187,22 +190,22 @@ async def test_a_server_that_crashes_and_returns_costs_nobody_anything(
 
 
 @real_time
-async def test_connections_that_the_server_cut_are_replaced(own_place: PostgresPlace) -> None:
+async def test_connections_that_the_server_closed_are_replaced(own_place: PostgresPlace) -> None:
     async with own_place.store() as store:
         claim = await claimed(store)
         ours = f"FROM pg_stat_activity WHERE datname = '{own_place.database}'"
-        cut = f"SELECT count(pg_terminate_backend(pid)) {ours} AND pid <> pg_backend_pid()"
+        close = f"SELECT count(pg_terminate_backend(pid)) {ours} AND pid <> pg_backend_pid()"
         for use in (
             lambda: store.run(claim.run_id),
             lambda: store.save(claim, artifact(), concept=None),
             lambda: store.finish(claim, "completed"),
         ):
-            assert int(own_place.execute(cut)) > 0
+            assert int(own_place.execute(close)) > 0
             await use()
 
 
 @real_time
-async def test_a_process_that_stops_in_a_transaction_cannot_keep_its_run(
+async def test_a_process_suspended_in_a_transaction_cannot_keep_its_run(
     postgres_place: PostgresPlace,
 ) -> None:
     lease = 1.0
@@ -217,13 +220,13 @@ async def test_a_process_that_stops_in_a_transaction_cannot_keep_its_run(
         lock = text(f"SELECT 1 FROM runs WHERE run_id = '{run.run_id}' FOR SHARE")
         async with stopped._database._writer.connect() as connection:
             await connection.execute(lock)
-            # As if SIGSTOP had hit us here, the transaction stays open: nobody waits for ever.
+            # The transaction stays open, as after SIGSTOP. The other worker must not wait for ever.
             assert (await must_claim(heir, run.run_id, "heir")).fence == 2
             await connection.invalidate()
 
 
 @real_time
-async def test_our_connections_are_known_by_name_and_bounded_in_time(
+async def test_our_connections_have_a_name_and_timeouts(
     postgres_place: PostgresPlace,
 ) -> None:
     async with postgres_place.store(lease=30.0) as store:
@@ -252,11 +255,11 @@ async def test_no_connection_is_held_between_two_calls(postgres_place: PostgresP
 
 
 @real_time
-async def test_a_pool_that_stays_empty_is_said_so(sql_place: SqlPlace) -> None:
+async def test_an_exhausted_pool_is_reported(sql_place: SqlPlace) -> None:
     async with sql_place.store(pool_limit=1, pool_timeout=0.05) as store:
         assert isinstance(store, SqlStore)
         async with store._database._reader.connect():
-            with pytest.raises(PartUnavailable, match=r"stayed in use.*store\.pool_size"):
+            with pytest.raises(PartUnavailable, match=r"were in use.*store\.pool_size"):
                 await store.runs()
 
 
@@ -284,7 +287,7 @@ async def test_cancelling_any_call_leaves_the_store_usable(sql_place: SqlPlace) 
 
 
 @real_time
-async def test_a_closed_store_takes_no_more_saves(sql_place: SqlPlace) -> None:
+async def test_a_closed_store_accepts_no_saves(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
     with pytest.raises(PartUnavailable, match="closed"):
@@ -297,7 +300,6 @@ KILLED = """
 import asyncio, os, signal, sys
 from pydantic import SecretStr
 from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings, StoreSettings
 from paceline.contracts.records import Claim
 from paceline_adapters.sql.store import SqlStore
@@ -320,7 +322,7 @@ asyncio.run(main())
 
 
 @real_time
-async def test_what_was_acknowledged_outlives_a_killed_process(sql_place: SqlPlace) -> None:
+async def test_acknowledged_saves_survive_a_killed_process(sql_place: SqlPlace) -> None:
     import sys
 
     async with sql_place.store() as store:

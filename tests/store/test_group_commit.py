@@ -1,4 +1,4 @@
-"""Writers that wait together share a transaction, and nobody waits for a timer."""
+"""Group commit: writers that wait together share a transaction, without a timer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,32 +11,32 @@ from paceline_adapters.sql.group_commit import BATCH, GroupCommitter
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 
 class Table:
-    """Takes batches, each in ``seconds``, and may refuse or break down."""
+    """Writes each batch in ``seconds``, and can reject members or fail."""
 
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
         self.batches: list[list[int]] = []
         self.failures: list[Exception] = []
-        self.refused: set[int] = set()
+        self.rejected: set[int] = set()
 
     async def write(self, batch: Sequence[int]) -> set[int]:
         await asyncio.sleep(self.seconds)
         if self.failures:
             raise self.failures.pop(0)
-        if self.refused & set(batch):
-            raise ValueError("refused")
+        if self.rejected & set(batch):
+            raise ValueError("rejected")
         self.batches.append(list(batch))
-        return {place for place, member in enumerate(batch) if member < 0}
+        return {index for index, member in enumerate(batch) if member < 0}
 
     def committer(self, patience: float = 30.0) -> GroupCommitter[int]:
         return GroupCommitter(
             self.write,
-            passing=lambda error: isinstance(error, OSError),
-            refusal=lambda error: isinstance(error, ValueError),
+            transient=lambda error: isinstance(error, OSError),
+            rejection=lambda error: isinstance(error, ValueError),
             translate=lambda error: PartUnavailable(f"gone: {error}"),
             patience=patience,
         )
@@ -51,7 +51,7 @@ async def test_a_lone_writer_is_written_at_once() -> None:
 
 
 @virtual_time
-async def test_who_comes_during_a_transaction_shares_the_next_one() -> None:
+async def test_writers_during_a_transaction_share_the_next_one() -> None:
     table = Table()
     committer = table.committer()
 
@@ -73,7 +73,7 @@ async def test_a_batch_is_bounded() -> None:
 
 
 @virtual_time
-async def test_members_left_out_are_told_so_and_no_other() -> None:
+async def test_only_stale_members_are_reported_as_left_out() -> None:
     committer = Table().committer()
     assert await asyncio.gather(*(committer.submit(n) for n in (1, -1, 2))) == [
         True,
@@ -83,24 +83,24 @@ async def test_members_left_out_are_told_so_and_no_other() -> None:
 
 
 @virtual_time
-async def test_a_passing_fault_is_tried_again_until_patience_ends() -> None:
+async def test_a_transient_fault_is_retried_until_patience_ends() -> None:
     table = Table(seconds=0.0)
-    table.failures = [OSError("cut")] * 5
+    table.failures = [OSError("closed")] * 5
     committer = table.committer()
     assert await committer.submit(1)
-    table.failures = [OSError("cut")] * 1000
-    began = asyncio.get_running_loop().time()
+    table.failures = [OSError("closed")] * 1000
+    started = asyncio.get_running_loop().time()
     answers = await asyncio.gather(*(committer.submit(n) for n in (2, 3)), return_exceptions=True)
-    assert [str(answer) for answer in answers] == ["gone: cut", "gone: cut"]
-    assert 20 < asyncio.get_running_loop().time() - began <= 30
+    assert [str(answer) for answer in answers] == ["gone: closed", "gone: closed"]
+    assert 20 < asyncio.get_running_loop().time() - started <= 30
     table.failures = []
     assert await committer.submit(4)
 
 
 @virtual_time
-async def test_a_refused_member_fails_alone() -> None:
+async def test_a_rejected_member_fails_alone() -> None:
     table = Table()
-    table.refused = {2}
+    table.rejected = {2}
     committer = table.committer()
     answers = await asyncio.gather(
         *(committer.submit(n) for n in (1, 2, 3)), return_exceptions=True
@@ -134,7 +134,7 @@ async def test_a_timeout_around_a_save_still_saves() -> None:
 
 
 @virtual_time
-async def test_closing_waits_for_what_was_begun_and_takes_no_more() -> None:
+async def test_closing_completes_pending_members_and_accepts_no_more() -> None:
     table = Table()
     committer = table.committer()
     tasks = [asyncio.create_task(committer.submit(n)) for n in range(BATCH * 2)]
@@ -147,7 +147,7 @@ async def test_closing_waits_for_what_was_begun_and_takes_no_more() -> None:
 
 
 @virtual_time
-async def test_nobody_waits_for_what_was_cancelled_before_it_began() -> None:
+async def test_no_writer_waits_for_a_task_cancelled_before_its_start() -> None:
     committer = Table().committer()
     task = asyncio.create_task(committer.submit(1))
     await asyncio.sleep(0)
@@ -159,21 +159,21 @@ async def test_nobody_waits_for_what_was_cancelled_before_it_began() -> None:
 
 
 @virtual_time
-async def test_nobody_waits_for_a_refused_batch_that_was_cancelled_member_by_member() -> None:
+async def test_no_writer_waits_for_a_rejected_batch_whose_task_is_cancelled() -> None:
     table = Table()
-    table.refused = {2}
+    table.rejected = {2}
     committer = table.committer()
     tasks = [asyncio.create_task(committer.submit(n)) for n in (1, 2, 3)]
-    await asyncio.sleep(1.5)  # the batch was refused; its first member is being written
+    await asyncio.sleep(1.5)  # the batch was rejected, and its first member is being written
     assert committer._pump is not None
     committer._pump.cancel()
     _, waiting = await asyncio.wait(tasks, timeout=60)
-    assert not waiting, f"{len(waiting)} wait for ever"
+    assert not waiting, f"{len(waiting)} writers wait for ever"
     assert await committer.submit(4)
 
 
 @real_time
-async def test_saves_that_wait_together_cost_few_transactions(sql_place: SqlPlace) -> None:
+async def test_concurrent_saves_share_few_transactions(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claims = [await claimed(store, f"r{n}", concepts=30) for n in range(6)]
         assert isinstance(store, SqlStore)

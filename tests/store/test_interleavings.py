@@ -1,4 +1,4 @@
-"""Workers in any interleaving share the runs."""
+"""Workers in any interleaving claim different runs."""
 
 import asyncio
 

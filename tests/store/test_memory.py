@@ -17,9 +17,8 @@ from paceline_adapters.memory.store import MemoryStore
 
 
 @virtual_time
-async def test_a_lease_ends_when_nobody_beats() -> None:
+async def test_a_lease_expires_without_beats() -> None:
     store = MemoryStore()
-    assert not store.shared
     await store.open()
     await store.register(worker("me"))
     claim = await claimed(store, worker_id="me")
@@ -36,7 +35,7 @@ async def test_a_lease_ends_when_nobody_beats() -> None:
 
 
 @virtual_time
-async def test_dates_pass_as_the_loops_clock_does() -> None:
+async def test_dates_follow_the_clock_of_the_loop() -> None:
     store = MemoryStore()
     claim = await claimed(store)
     await asyncio.sleep(3600)

@@ -1,4 +1,4 @@
-"""The stores as the settings choose them."""
+"""Choosing a store by the settings."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from paceline.settings.model import Settings
 from paceline.testing.contracts.store.inputs import submitted
 from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 
 @real_time
@@ -19,13 +19,12 @@ async def test_the_scheme_of_the_url_chooses_the_store(sql_place: SqlPlace) -> N
     settings = Settings(store=sql_place.settings())
     offer = Plugins().store(settings.store_kind)
     store = offer.make({}, Context(settings=settings, worker_id="w"), "store")
-    assert store.shared
     await store.open()
     assert (await submitted(store)).status == "queued"
     await store.close()
 
 
-def test_a_wrong_url_stops_the_start(sqlite_place: SqlPlace) -> None:
+def test_a_wrong_url_is_an_error_of_the_settings(sqlite_place: SqlPlace) -> None:
     settings = Settings(store=SqlPlace("sqlite://").settings())
     with pytest.raises(SettingsError, match=r"store\.url: sqlite needs a file"):
         Plugins().store("sqlite").make({}, Context(settings=settings), "store")

@@ -1,4 +1,4 @@
-"""No question becomes slower with the number of runs that have ended."""
+"""No query becomes slower with the number of ended runs."""
 
 import re
 import sqlite3
@@ -19,18 +19,18 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import event
 
-from tests.store.places import SqlitePlace
+from tests.support.databases import SqlitePlace
 
 GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
 
 
 @real_time
 async def test_every_statement_finds_its_rows_by_an_index(sqlite_place: SqlitePlace) -> None:
-    asked: dict[str, Any] = {}
+    statements: dict[str, Any] = {}
 
     def remember(*event_arguments: Any) -> None:
         _connection, _cursor, statement, parameters, _context, many = event_arguments
-        asked[statement] = parameters[0] if many else parameters
+        statements[statement] = parameters[0] if many else parameters
 
     async with sqlite_place.store() as store:
         assert isinstance(store, SqlStore)
@@ -61,21 +61,21 @@ async def test_every_statement_finds_its_rows_by_an_index(sqlite_place: SqlitePl
         await store.claim_next("in-process", "worker", lease=LEASE, only=[claim.run_id])
         await store.request_cancel(claim.run_id)
         await store.hand_back(again)
-        await store.reopen(claim.run_id, executor="x")
+        await store.reopen(claim.run_id, executor="x", only="failed")
         await store.finish(await must_claim(store, claim.run_id), "partial")
         await submitted(store, "other")
         await store.workers()
         await store.budget()
         await store.deregister("worker")
 
-    assert len(asked) > 30
+    assert len(statements) > 30
     connection = sqlite3.connect(sqlite_place.path)
-    for statement, parameters in asked.items():
+    for statement, parameters in statements.items():
         if statement.startswith(("BEGIN", "PRAGMA")):
             continue
         plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
         for *_, step in plan:
-            # Reading a page along an index is no search.
+            # Reading a page along an index is not a full scan.
             paged = step.startswith("SCAN runs USING INDEX") and "LIMIT" in statement
             assert paged or not GROWING.match(step), (statement, step)
     connection.close()

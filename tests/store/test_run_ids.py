@@ -1,4 +1,4 @@
-"""Ids of runs tell their age and never meet."""
+"""Ids of runs rise with time and are unique."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What is saved stays saved, once, whatever happens to those who wait for it."""
+"""Saves with unusual text, rejected values and small pools."""
 
 import asyncio
 
@@ -7,11 +7,11 @@ from paceline.contracts.records import ConceptState
 from paceline.testing.contracts.store.inputs import artifact, claimed, done
 from paceline.testing.virtual_time import real_time
 
-from tests.store.places import SqlPlace
+from tests.support.databases import SqlPlace
 
 
 @real_time
-async def test_text_that_no_database_takes_is_mended(sql_place: SqlPlace) -> None:
+async def test_text_that_databases_reject_is_repaired(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
         reason = "nul \x00, half a pair \ud83d, a whole one 😀"
@@ -20,14 +20,14 @@ async def test_text_that_no_database_takes_is_mended(sql_place: SqlPlace) -> Non
             ConceptState(concept_id="c0", status="failed", reason=reason, last_answer=reason),
         )
         state = (await store.concepts(claim.run_id))[0]
-        mended = "nul \ufffd, half a pair \ufffd, a whole one 😀"
-        assert (state.reason, state.last_answer) == (mended, mended)
+        repaired = "nul \ufffd, half a pair \ufffd, a whole one 😀"
+        assert (state.reason, state.last_answer) == (repaired, repaired)
         await store.finish(claim, "failed", reason)
-        assert (await store.run(claim.run_id)).reason == mended
+        assert (await store.run(claim.run_id)).reason == repaired
 
 
 @real_time
-async def test_a_value_that_is_refused_harms_no_other(sql_place: SqlPlace) -> None:
+async def test_a_rejected_value_does_not_affect_other_saves(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
         answers = await asyncio.gather(
@@ -42,7 +42,7 @@ async def test_a_value_that_is_refused_harms_no_other(sql_place: SqlPlace) -> No
 
 
 @real_time
-async def test_closing_writes_what_waits(sql_place: SqlPlace) -> None:
+async def test_closing_completes_pending_saves(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         claim = await claimed(store)
         save = asyncio.create_task(store.save(claim, artifact(), concept=None))
@@ -55,9 +55,7 @@ async def test_closing_writes_what_waits(sql_place: SqlPlace) -> None:
 
 @pytest.mark.parametrize("pool_limit", [1, 2])
 @real_time
-async def test_180_saves_at_once_need_no_more_than_the_pool(
-    sql_place: SqlPlace, pool_limit: int
-) -> None:
+async def test_180_concurrent_saves_fit_the_pool(sql_place: SqlPlace, pool_limit: int) -> None:
     async with sql_place.store(pool_limit=pool_limit, pool_timeout=5) as store:
         claim = await claimed(store, concepts=180)
 

@@ -1,4 +1,4 @@
-"""The schema's version: made where that is ours to do, asked for where it is not."""
+"""The schema: SQLite is upgraded automatically, PostgreSQL on request."""
 
 import asyncio
 import sqlite3
@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from paceline.contracts.share import Share
 from paceline.errors import PartUnavailable, SchemaVersionError
-from paceline.testing.contracts.store.inputs import claimed, roadmap
+from paceline.testing.contracts.store.inputs import claimed, roadmap, worker
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
@@ -23,7 +23,24 @@ from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
-from tests.store.places import PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
+
+
+async def downgrade(place: SqlPlace, version: str) -> None:
+    """Change the schema to an earlier version, which paceline itself never does."""
+    statements = ["ALTER TABLE workers ADD COLUMN shared_limits BOOLEAN NOT NULL DEFAULT false"]
+    if version < "0004":
+        statements += [
+            f"DROP INDEX ix_runs_tenant{name}_run_id" for name in ("", "_status", "_roadmap_id")
+        ]
+    if version < "0003":
+        statements += [f"ALTER TABLE runs DROP COLUMN {name}" for name in ("tenant", "weight")]
+    statements.append(f"UPDATE alembic_version SET version_num = '{version}'")
+    engine = single_connection(parse_url(place.settings().url), place.settings())
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+    await engine.dispose()
 
 
 def test_every_version_is_known_and_has_its_migration() -> None:
@@ -45,7 +62,7 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(sql_place: SqlP
 
 
 @real_time
-async def test_an_sqlite_file_is_made_and_upgraded_by_opening_it(tmp_path: Path) -> None:
+async def test_opening_an_sqlite_file_creates_its_schema(tmp_path: Path) -> None:
     place = SqlitePlace(tmp_path / "new.db")
     async with place.store() as store:
         await claimed(store)
@@ -74,7 +91,7 @@ sys.exit("alembic" in sys.modules)
     assert await process.wait() == 0
 
 
-def test_processes_that_open_a_new_file_at_once_make_one_schema(tmp_path: Path) -> None:
+def test_concurrent_processes_create_one_schema_in_a_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     program = f"""
 from pydantic import SecretStr
@@ -86,7 +103,7 @@ print(schema.upgrade(SecretStr({url!r}))[1])
     assert [process.communicate()[0] for process in processes] == [f"{schema.NEWEST}\n"] * 2
 
 
-def test_processes_that_upgrade_a_server_at_once_make_one_schema(postgres_url: str) -> None:
+def test_concurrent_processes_create_one_schema_on_a_server(postgres_url: str) -> None:
     program = f"""
 from pydantic import SecretStr
 from paceline_adapters.sql import schema
@@ -114,24 +131,31 @@ async def test_a_server_without_a_schema_asks_for_the_upgrade(postgres_url: str)
 
 
 @real_time
-async def test_runs_of_before_shares_are_nobodys_with_the_usual_weight(sql_place: SqlPlace) -> None:
+async def test_runs_from_before_shares_get_the_default_share(sql_place: SqlPlace) -> None:
     async with sql_place.store() as store:
         run, _ = await store.create_run(roadmap(), executor="x", share=Share("acme", 2.0))
 
-    def back(connection: Connection) -> None:
-        for of_them in ("", "_status", "_roadmap_id"):
-            connection.execute(text(f"DROP INDEX ix_runs_tenant{of_them}_run_id"))
-        connection.execute(text("ALTER TABLE runs DROP COLUMN tenant"))
-        connection.execute(text("ALTER TABLE runs DROP COLUMN weight"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
-
-    engine = single_connection(parse_url(sql_place.settings().url), sql_place.settings())
-    async with engine.begin() as connection:
-        await connection.run_sync(back)
-    await engine.dispose()
+    await downgrade(sql_place, "0002")
     await asyncio.to_thread(schema.upgrade, sql_place.settings().url)
     async with sql_place.store() as store:
         assert (await store.run(run.run_id)).share == Share()
+
+
+@real_time
+async def test_workers_from_before_the_dropped_column_stay_registered(sql_place: SqlPlace) -> None:
+    async with sql_place.store() as store:
+        await store.register(worker("old", pool_max=7))
+    await downgrade(sql_place, "0004")
+    assert await asyncio.to_thread(schema.upgrade, sql_place.settings().url) == (
+        "0004",
+        schema.NEWEST,
+    )
+    async with sql_place.store() as store:
+        await store.register(worker("new"))
+        assert {found.worker_id: found.pool_max for found in await store.workers()} == {
+            "old": 7,
+            "new": 5,
+        }
 
 
 @real_time
@@ -164,12 +188,12 @@ async def test_a_newer_schema_is_left_alone(
         assert await asyncio.to_thread(schema.current, place.settings().url) == "9999"
 
 
-def test_looking_at_the_version_makes_no_file(tmp_path: Path) -> None:
+def test_reading_the_version_creates_no_file(tmp_path: Path) -> None:
     assert schema.current(SecretStr(f"sqlite:///{tmp_path / 'new.db'}")) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tables_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
+def test_tables_of_another_program_are_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "theirs.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE workers (name TEXT)")
@@ -180,11 +204,11 @@ def test_tables_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
     assert tables == [("workers",)]
 
 
-@pytest.mark.parametrize("ask", [schema.upgrade, schema.current])
-def test_a_version_cannot_be_asked_of_what_is_no_database(
-    ask: Callable[[SecretStr], object], tmp_path: Path
+@pytest.mark.parametrize("call", [schema.upgrade, schema.current])
+def test_the_version_of_a_file_that_is_no_database_is_an_error(
+    call: Callable[[SecretStr], object], tmp_path: Path
 ) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("Not a database at all, but long enough to be looked at by SQLite." * 20)
     with pytest.raises(PartUnavailable, match=r"notes.txt: it is not an SQLite database$"):
-        ask(SecretStr(f"sqlite:///{path}"))
+        call(SecretStr(f"sqlite:///{path}"))

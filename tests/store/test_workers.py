@@ -1,14 +1,14 @@
-"""Workers: known while they beat, with what they report, and forgotten when they leave."""
+"""Rows of workers: removed after a long silence, and read from other versions."""
 
 from paceline.contracts.records import Figures
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.virtual_time import real_time
 
-from tests.store.places import PostgresPlace, SqlPlace
+from tests.support.databases import PostgresPlace, SqlPlace
 
 
 @real_time
-async def test_long_gone_workers_are_forgotten_and_come_back_with_a_beat(
+async def test_a_removed_worker_is_added_again_by_its_beat(
     sql_place: SqlPlace,
 ) -> None:
     async with sql_place.store("a") as store, sql_place.store("b") as other:
@@ -21,7 +21,9 @@ async def test_long_gone_workers_are_forgotten_and_come_back_with_a_beat(
 
 
 @real_time
-async def test_figures_of_another_version_are_no_error(postgres_place: PostgresPlace) -> None:
+async def test_figures_of_another_version_are_read_as_far_as_possible(
+    postgres_place: PostgresPlace,
+) -> None:
     async with postgres_place.store() as store:
         await store.register(worker("newer"))
         postgres_place.execute("""UPDATE workers SET figures = '{"concepts": 3, "moons": 2}'""")

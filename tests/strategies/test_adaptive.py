@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from paceline import Done, RateLimited, Strategy, Work
-from paceline.contracts.ledger import Board, Ledger
+from paceline.contracts.ledger import Ledger, SharedCounters
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.testing.demand import demand
-from paceline.testing.lease_ledger import LeaseLedger, LedgerLine
+from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline.testing.models import ModelProvider, Steps, always
 from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.ledger import MemoryLedger
@@ -26,21 +26,21 @@ WORK = Work(
 
 
 class Watched(LeaseLedger):
-    """Says what is on its boards, and can be away."""
+    """Sums up the counts of its holders, and can be unreachable."""
 
     def __init__(self) -> None:
         super().__init__()
         self.away = False
-        self.notes = 0
+        self.updates = 0
         self.sums: Counter[str] = Counter()
 
-    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
-        self.notes += 1
+    async def add_counts(self, limit: str, counts: Mapping[str, float]) -> SharedCounters:
+        self.updates += 1
         if self.away:
             raise PartUnavailable("the ledger is away")
-        for name, amount in counted.items():
+        for name, amount in counts.items():
             self.sums[name] += round(amount)
-        return await super().note(limit, counted)
+        return await super().add_counts(limit, counts)
 
 
 def worker(ledger: Ledger, name: str = "a", **options: int) -> AdaptiveLimit:
@@ -49,13 +49,13 @@ def worker(ledger: Ledger, name: str = "a", **options: int) -> AdaptiveLimit:
 
 
 def limits(workers: Sequence[AdaptiveLimit]) -> list[int]:
-    """What each worker takes for the limit now."""
+    """The limit in each worker."""
     return [limit_in(one.explain()) for one in workers]
 
 
-def limit_in(said: str) -> int:
-    """The limit that a worker tells of."""
-    return int(said.partition(": ")[2].partition(" calls")[0])
+def limit_in(text: str) -> int:
+    """The limit in an explanation."""
+    return int(text.partition(": ")[2].partition(" calls")[0])
 
 
 @virtual_time(seed=1)
@@ -89,18 +89,18 @@ def test_finds_how_many_calls_at_once_are_not_refused() -> None:
 
 def test_finds_how_many_calls_at_once_only_make_all_of_them_slow() -> None:
     provider = ModelProvider(seconds=4.0, knee=40, slope=0.3, waste=0.2)
-    said = after(provider, 600.0)
+    text = after(provider, 600.0)
     assert not provider.refused
     assert provider.peak < 160
-    assert max(map(limit_in, said)) < 100
-    assert "times as long" in said[0]
+    assert max(map(limit_in, text)) < 100
+    assert "times as long" in text[0]
     assert answered(provider, 120, 600) > 0.85 * 480 * 40 / (4 * 1.3)
 
 
 def test_finds_how_many_calls_a_minute_are_not_refused() -> None:
     provider = ModelProvider(seconds=4.0, requests=always(240))
-    said = after(provider, 600.0)
-    assert "requests a minute" in said[0]
+    text = after(provider, 600.0)
+    assert "requests a minute" in text[0]
     assert answered(provider, 120, 600) > 0.9 * 8 * 240
     assert sum(at > 120 for at in provider.refused) < 0.02 * 8 * 240
 
@@ -123,8 +123,8 @@ def test_follows_a_capacity_that_falls_and_rises() -> None:
 
 def test_a_limit_that_is_not_used_stays() -> None:
     provider = ModelProvider(seconds=4.0)
-    said = after(provider, 300.0, callers=1)
-    assert max(map(limit_in, said)) <= 8
+    text = after(provider, 300.0, callers=1)
+    assert max(map(limit_in, text)) <= 8
 
 
 @virtual_time
@@ -153,12 +153,12 @@ async def test_all_workers_use_the_same_limit_and_say_why_it_is_that() -> None:
     made = [worker(ledger, f"w{n}") for n in range(4)]
     work = asyncio.create_task(demand(made, provider, callers=20, seconds=200))
     await asyncio.sleep(100)
-    said = made[0].explain()
+    text = made[0].explain()
     assert len(set(limits(made))) == 1
-    assert "over all workers" in said
-    assert "refused with" in said
-    assert " s ago" in said
-    assert "\n" not in said
+    assert "over all workers" in text
+    assert "refused with" in text
+    assert " s ago" in text
+    assert "\n" not in text
     await work
 
 
@@ -182,25 +182,25 @@ async def test_a_late_worker_begins_with_what_the_others_found() -> None:
 
 
 @virtual_time
-async def test_who_dies_between_reading_and_writing_takes_nothing_along() -> None:
+async def test_a_worker_that_dies_before_its_decision_loses_no_counts() -> None:
     ledger = LeaseLedger()
     provider = ModelProvider(seconds=2.0, concurrency=always(30))
-    lines = [LedgerLine(ledger) for _ in range(3)]
-    made = [worker(line, f"w{n}") for n, line in enumerate(lines)]
+    connections = [LedgerConnection(ledger) for _ in range(3)]
+    made = [worker(connection, f"w{n}") for n, connection in enumerate(connections)]
     work = asyncio.create_task(demand(made, provider, callers=30, seconds=300))
     await asyncio.sleep(100)
-    board = await ledger.note("adaptive:model", {})
-    lines[0].cut()
+    counters = await ledger.add_counts("adaptive:model", {})
+    connections[0].cut()
     await asyncio.sleep(100)
-    later = await ledger.note("adaptive:model", {})
-    assert later.serial > board.serial, "the others go on"
+    later = await ledger.add_counts("adaptive:model", {})
+    assert later.version > counters.version, "the others continue"
     assert limits(made[1:])[0] > 20
     work.cancel()
     await asyncio.wait({work})
 
 
 @virtual_time
-async def test_while_the_ledger_is_away_nothing_is_forgotten() -> None:
+async def test_no_count_is_lost_while_the_ledger_is_unreachable() -> None:
     ledger = Watched()
     one = worker(ledger)
     ledger.away = True
@@ -208,10 +208,10 @@ async def test_while_the_ledger_is_away_nothing_is_forgotten() -> None:
     for permit in permits[:4]:
         permit.release(Done(seconds=1.0))
     await asyncio.sleep(60)
-    assert 20 < ledger.notes < 100
+    assert 20 < ledger.updates < 100
     ledger.away = False
     await asyncio.sleep(1.5)
-    assert ledger.sums["taken"] == 8
+    assert ledger.sums["accepted"] == 8
     assert ledger.sums["0 answers quiz"] == 4
     for permit in permits[4:]:
         permit.release(Done(seconds=1.0))
@@ -219,26 +219,26 @@ async def test_while_the_ledger_is_away_nothing_is_forgotten() -> None:
 
 
 @virtual_time
-async def test_a_state_that_cannot_be_read_is_replaced() -> None:
+async def test_an_invalid_state_is_replaced() -> None:
     ledger = Watched()
-    assert await ledger.conclude("adaptive:m", serial=0, state="{")
+    assert await ledger.commit_decision("adaptive:m", version=0, state="{")
     one = worker(ledger)
     permit = await one.admit(WORK)
     await asyncio.sleep(10)
-    assert (await ledger.note("adaptive:m", {})).state != "{"
+    assert (await ledger.add_counts("adaptive:m", {})).state != "{"
     permit.release(Done())
     await one.close()
 
 
 @virtual_time
-async def test_nothing_runs_on_when_nothing_is_wanted() -> None:
+async def test_no_task_runs_on_an_idle_limit() -> None:
     ledger = Watched()
     one = worker(ledger)
     (await one.admit(WORK)).release(Done(seconds=1.0))
     await asyncio.sleep(10)
-    before = ledger.notes
+    before = ledger.updates
     await asyncio.sleep(600)
-    assert ledger.notes == before
+    assert ledger.updates == before
     await one.close()
 
 
@@ -275,7 +275,7 @@ async def test_is_made_of_the_settings_and_stands_last() -> None:
     context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
     offer = plugins.strategy("adaptive")
     made = offer.make({"start": 3}, context, "strategies.adaptive")
-    assert made.explain() == "3 calls to begin with"
+    assert made.explain() == "starting with 3 calls"
     with pytest.raises(SettingsError, match="must stand last"):
         StrategyStack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
     permit = await made.admit(WORK)
@@ -291,18 +291,18 @@ async def test_is_made_of_the_settings_and_stands_last() -> None:
     [({}, 8), ({"max": 4}, 4), ({"min": 20}, 20), ({"min": 2, "max": 6, "start": 3}, 3)],
 )
 def test_begins_within_its_bounds(options: dict[str, int], start: int) -> None:
-    assert worker(LeaseLedger(), "a", **options).explain() == f"{start} calls to begin with"
+    assert worker(LeaseLedger(), "a", **options).explain() == f"starting with {start} calls"
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "text"),
     [
-        ({"min": 9, "max": 8}, "must rise in this order"),
+        ({"min": 9, "max": 8}, "must be min <= start <= max"),
         ({"start": 5, "max": 4}, "min = 1, start = 5, max = 4"),
         ({"min": 0}, "strategies.adaptive.min"),
         ({"maximum": 4}, "did you mean 'max'?"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, int], said: str) -> None:
-    with pytest.raises(SettingsError, match=said.replace("?", r"\?")):
+def test_options_that_make_no_sense_are_refused(options: dict[str, int], text: str) -> None:
+    with pytest.raises(SettingsError, match=text.replace("?", r"\?")):
         Plugins().strategy("adaptive").check(options, "strategies.adaptive")

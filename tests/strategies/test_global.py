@@ -18,10 +18,10 @@ from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_adapters.memory.ledger import MemoryLedger
-from paceline_strategies.over_all_workers import GlobalLimit
-from paceline_strategies.shared import SharedLimiter
+from paceline_strategies.global_limit import GlobalLimit
+from paceline_strategies.shared_limiter import SharedLimiter
 
-from tests.strategies.crowd import Member, assert_first_come_first_served, crowds, let_in
+from tests.support.permit_requests import Member, assert_first_come_first_served, crowds, let_in
 
 
 def work(key: str = "openai:gpt", level: Level = "call", run: str = "run", tokens: int = 0) -> Work:
@@ -30,23 +30,23 @@ def work(key: str = "openai:gpt", level: Level = "call", run: str = "run", token
 
 
 class Unreliable(MemoryLedger):
-    """Counts questions, and can be away or forget."""
+    """Counts syncs, and can be unreachable or lose leases."""
 
     def __init__(self) -> None:
         super().__init__(lease_seconds=30.0)
-        self.exchanges = 0
-        self.in_vain = 0
+        self.syncs = 0
+        self.failures = 0
         self.granted = 0
         self.renewals: list[float] = []
-        self.away = False
+        self.unreachable = False
         self.forgets = False
         self.broken = False
         self.takes = 0.001
 
     def reach(self) -> None:
-        if self.away:
-            self.in_vain += 1
-            raise PartUnavailable("the ledger is away")
+        if self.unreachable:
+            self.failures += 1
+            raise PartUnavailable("the ledger is unreachable")
 
     async def sync(
         self,
@@ -54,16 +54,18 @@ class Unreliable(MemoryLedger):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
-        self.exchanges += 1
+        self.syncs += 1
         await asyncio.sleep(self.takes)
         self.reach()
         if self.broken:
             raise ZeroDivisionError
-        grant = await super().sync(limit, quota=quota, holder=holder, asks=asks, settled=settled)
-        self.granted = self._books[limit]._number
+        grant = await super().sync(
+            limit, quota=quota, holder=holder, requests=requests, releases=releases
+        )
+        self.granted = self._tables[limit]._number
         return grant
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
@@ -86,7 +88,7 @@ def calls(limit: int) -> Quota:
 
 
 @virtual_time
-async def test_holds_so_many_calls_over_all_workers() -> None:
+async def test_limits_the_calls_of_all_workers() -> None:
     ledger = MemoryLedger()
     workers = [GlobalLimit(calls(8), ledger, holder=f"w{n}") for n in range(4)]
 
@@ -100,11 +102,10 @@ async def test_holds_so_many_calls_over_all_workers() -> None:
 
 
 @virtual_time
-async def test_each_model_has_its_own_limit_and_concepts_pass() -> None:
+async def test_each_model_has_its_own_limit() -> None:
     worker = GlobalLimit(calls(1), MemoryLedger(), holder="w")
     assert worker.levels == {"call"}
     permits = [await worker.admit(work(key)) for key in ("a", "b", "c")]
-    permits += [await worker.admit(work(level="concept")) for _ in range(5)]
     assert worker.explain() == "1 calls in this process, 3 held here, 0 waiting"
     for permit in permits:
         permit.release(Done())
@@ -112,7 +113,7 @@ async def test_each_model_has_its_own_limit_and_concepts_pass() -> None:
 
 
 @virtual_time
-async def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
+async def test_is_made_from_the_settings_with_the_ledger_of_the_process() -> None:
     ledger, plugins = MemoryLedger(), Plugins()
     context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
     strategy = plugins.strategy("global").make({"concurrency": 2}, context, "strategies.global")
@@ -124,7 +125,7 @@ async def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
     await asyncio.sleep(1)
     assert stack.explain() == (
         "global (2 calls in this process, 2 held here, 1 waiting; "
-        "openai:gpt: all calls that may be out are)"
+        "openai:gpt: all permits are in use)"
     )
     permits[0].release(Done())
     (await waits).release(Done())
@@ -134,7 +135,7 @@ async def test_is_made_of_the_settings_over_the_ledger_of_the_process() -> None:
 
 
 @given(crowd=crowds, limit=st.integers(1, 4), seed=st.integers(0, 3))
-def test_cancelling_at_any_moment_leaks_nothing_and_passes_no_limit(
+def test_cancelling_at_any_moment_leaks_nothing_and_exceeds_no_limit(
     crowd: list[Member], limit: int, seed: int
 ) -> None:
     async def scenario() -> None:
@@ -166,7 +167,7 @@ def test_cancelling_at_any_moment_leaks_nothing_and_passes_no_limit(
 
 @given(crowd=crowds, limit=st.integers(1, 4))
 @virtual_time(limit=1000.0)
-async def test_those_of_one_process_are_served_in_their_order(
+async def test_waiters_of_one_process_are_served_in_their_order(
     crowd: list[Member], limit: int
 ) -> None:
     patient = [Member(m.comes, m.works, None, m.gate) for m in crowd]
@@ -178,7 +179,7 @@ async def test_those_of_one_process_are_served_in_their_order(
 
 
 @virtual_time
-async def test_a_process_that_came_later_soon_has_its_share() -> None:
+async def test_a_new_process_soon_gets_its_share() -> None:
     ledger = MemoryLedger()
     early, late = limiter_over(ledger, 20), limiter_over(ledger, 20)
     started = {early: 0, late: 0}
@@ -208,7 +209,7 @@ async def test_a_process_that_came_later_soon_has_its_share() -> None:
 
 
 @virtual_time
-async def test_many_at_once_take_few_questions() -> None:
+async def test_many_waiters_need_few_syncs() -> None:
     ledger = Unreliable()
     limiter = limiter_over(ledger, 100)
     waits = [asyncio.create_task(limiter.admit(work())) for _ in range(5000)]
@@ -217,12 +218,12 @@ async def test_many_at_once_take_few_questions() -> None:
         for permit in permits:
             permit.release(Done())
     await limiter.close()
-    assert ledger.exchanges < 70
+    assert ledger.syncs < 70
 
 
 @pytest.mark.parametrize("waiters", [1, 64, 1000])
 @virtual_time(seed=1)
-async def test_one_exchange_takes_a_permit_back_and_gives_it_on_whatever_waits(
+async def test_one_sync_releases_a_permit_and_grants_it_again_for_any_number_of_waiters(
     waiters: int,
 ) -> None:
     ledger = Unreliable()
@@ -236,12 +237,12 @@ async def test_one_exchange_takes_a_permit_back_and_gives_it_on_whatever_waits(
 
     callers = [asyncio.create_task(busy(each)) for each in (one, other) for _ in range(waiters)]
     await asyncio.sleep(20)
-    before, since = ledger.exchanges, ledger.granted
+    before, since = ledger.syncs, ledger.granted
     await asyncio.sleep(400)
     admitted = ledger.granted - since
     assert admitted > 300
-    # Beside it: what the ledger knows of those who wait is renewed three times a lease.
-    assert ledger.exchanges - before <= 1.1 * admitted + 2 * 40
+    # In addition, the requests of waiters are renewed three times per lease time.
+    assert ledger.syncs - before <= 1.1 * admitted + 2 * 40
     for caller in callers:
         caller.cancel()
     await asyncio.wait(callers)
@@ -250,7 +251,9 @@ async def test_one_exchange_takes_a_permit_back_and_gives_it_on_whatever_waits(
 
 
 @virtual_time(seed=1)
-async def test_while_the_ledger_is_away_permits_are_given_on_until_their_leases_end() -> None:
+async def test_while_the_ledger_is_unreachable_permits_are_reused_until_their_leases_expire() -> (
+    None
+):
     ledger = Unreliable()
     limiter = limiter_over(ledger, 5)
     out = peak = done = 0
@@ -267,15 +270,15 @@ async def test_while_the_ledger_is_away_permits_are_given_on_until_their_leases_
 
     calls = [asyncio.create_task(call()) for _ in range(500)]
     await asyncio.sleep(0.5)
-    ledger.away = True
+    ledger.unreachable = True
     await asyncio.sleep(20)
-    # The first that came back may have been told of; the others go from hand to hand.
+    # The first release may have been sent; the other leases are reused.
     assert 40 <= done <= 100
     await asyncio.sleep(30)  # more than a lease
     over = done
     await asyncio.sleep(60)
-    assert done == over, "a permit was given on after its lease ended"
-    ledger.away = False
+    assert done == over, "a permit was reused after its lease expired"
+    ledger.unreachable = False
     await asyncio.sleep(10)
     assert done > over + 20
     assert peak <= 5
@@ -287,14 +290,14 @@ async def test_while_the_ledger_is_away_permits_are_given_on_until_their_leases_
 
 
 @virtual_time
-async def test_where_a_rate_is_limited_no_permit_is_given_on() -> None:
+async def test_no_permit_is_reused_if_a_rate_is_limited() -> None:
     ledger = Unreliable()
     quota = Quota(concurrency=5, requests=6_000)
     limiter = SharedLimiter(ledger, name="limit", quota=lambda: quota)
     permits = [await limiter.admit(work()) for _ in range(5)]
     waits = [asyncio.create_task(limiter.admit(work())) for _ in range(5)]
     await asyncio.sleep(1)
-    ledger.away = True
+    ledger.unreachable = True
     for permit in permits:
         permit.release(Done())
     await asyncio.sleep(20)
@@ -306,19 +309,19 @@ async def test_where_a_rate_is_limited_no_permit_is_given_on() -> None:
 
 
 @virtual_time(seed=1)
-async def test_while_the_ledger_is_away_it_is_not_stormed_and_afterwards_all_goes_on() -> None:
+async def test_an_unreachable_ledger_is_retried_with_pauses_and_work_resumes() -> None:
     ledger = Unreliable()
     limiter = limiter_over(ledger, 10)
     permits = [await limiter.admit(work()) for _ in range(10)]
     for permit in permits[5:]:
         permit.release(RateLimited())
     await asyncio.sleep(10)
-    ledger.away = True
+    ledger.unreachable = True
     waits = [asyncio.create_task(limiter.admit(work())) for _ in range(200)]
     await asyncio.sleep(600)
     assert not any(wait.done() for wait in waits)
-    assert 100 < ledger.in_vain < 2000
-    ledger.away = False
+    assert 100 < ledger.failures < 2000
+    ledger.unreachable = False
     done, _ = await asyncio.wait(waits, timeout=10)
     assert len(done) == 5
     for wait in waits:
@@ -341,7 +344,7 @@ async def test_leases_are_renewed_while_they_are_held_and_only_then() -> None:
 
 
 @virtual_time(seed=1)
-async def test_leases_are_renewed_however_much_else_there_is_to_tell_the_ledger() -> None:
+async def test_leases_are_renewed_however_many_syncs_there_are() -> None:
     ledger = Unreliable()
     ledger.takes = 0.5
     limiter = limiter_over(ledger, 50)
@@ -364,14 +367,14 @@ async def test_leases_are_renewed_however_much_else_there_is_to_tell_the_ledger(
 
 
 @virtual_time
-async def test_leases_that_ended_too_early_are_told_and_their_release_does_no_harm() -> None:
+async def test_leases_that_expired_too_early_are_reported_and_released_without_harm() -> None:
     ledger = Unreliable()
     worker = GlobalLimit(calls(3), ledger, holder="w")
     permits = [await worker.admit(work()) for _ in range(3)]
     ledger.forgets = True
     await asyncio.sleep(15)
     assert worker.explain() == (
-        "3 calls in this process, 3 held here, 0 waiting, 3 leases ended too early"
+        "3 calls in this process, 3 held here, 0 waiting, 3 leases expired too early"
     )
     for permit in permits:
         permit.release(Done())
@@ -379,13 +382,13 @@ async def test_leases_that_ended_too_early_are_told_and_their_release_does_no_ha
 
 
 @virtual_time
-async def test_an_answer_that_comes_after_its_leases_ended_starts_nothing() -> None:
+async def test_a_reply_that_arrives_after_its_leases_expired_starts_no_call() -> None:
     ledger = LeaseLedger()
-    ledger.answer_takes = 40.0  # the process was frozen before it read the answer
+    ledger.reply_delay = 40.0  # the process was frozen before it read the answer
     frozen, other = (limiter_over(ledger, 2, holder=name) for name in "ab")
     waits = [asyncio.create_task(frozen.admit(work())) for _ in range(2)]
     await asyncio.sleep(1)
-    ledger.answer_takes = 0.0
+    ledger.reply_delay = 0.0
     await asyncio.sleep(34)
     permits = [await other.admit(work()) for _ in range(2)]
     await asyncio.sleep(30)
@@ -399,7 +402,7 @@ async def test_an_answer_that_comes_after_its_leases_ended_starts_nothing() -> N
 
 
 @virtual_time
-async def test_a_ledger_that_breaks_lets_nobody_wait_for_ever() -> None:
+async def test_an_error_of_the_ledger_ends_all_waits() -> None:
     ledger = Unreliable()
     limiter = limiter_over(ledger, 1)
     ledger.broken = True
@@ -411,7 +414,7 @@ async def test_a_ledger_that_breaks_lets_nobody_wait_for_ever() -> None:
 
 
 @virtual_time
-async def test_closing_gives_everything_back_and_ends_all_waits() -> None:
+async def test_closing_releases_all_leases_and_cancels_all_waits() -> None:
     ledger = Unreliable()
     limiter = limiter_over(ledger, 2)
     permits = [await limiter.admit(work()) for _ in range(2)]
@@ -425,11 +428,11 @@ async def test_closing_gives_everything_back_and_ends_all_waits() -> None:
 
 
 @virtual_time
-async def test_closing_takes_seconds_though_the_ledger_is_away() -> None:
+async def test_closing_takes_seconds_even_if_the_ledger_is_unreachable() -> None:
     ledger = Unreliable()
     limiter = limiter_over(ledger, 2)
     await limiter.admit(work())
-    ledger.away = True
+    ledger.unreachable = True
     wait = asyncio.create_task(limiter.admit(work()))
     await asyncio.sleep(100)
     since = asyncio.get_running_loop().time()

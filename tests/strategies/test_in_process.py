@@ -10,13 +10,13 @@ from paceline.contracts.work import Level
 from paceline.errors import SettingsError
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.testing.virtual_time import run_virtual, virtual_time
-from paceline_strategies.limits import Fixed, Sample
-from paceline_strategies.local import LocalLimiter
+from paceline_strategies.local_limiter import LocalLimiter
 from paceline_strategies.per_roadmap import PerRoadmap
 
-from tests.strategies.crowd import Member, assert_first_come_first_served, crowds, let_in
+from tests.support.permit_requests import Member, assert_first_come_first_served, crowds, let_in
 
 
 def work(run: str = "run", level: Level = "concept") -> Work:
@@ -43,7 +43,7 @@ async def test_unbounded_admits_everything_at_once() -> None:
 
 
 @virtual_time
-async def test_per_roadmap_holds_so_many_concepts_of_each_run() -> None:
+async def test_per_roadmap_limits_the_concepts_of_each_run() -> None:
     strategy = made("per-roadmap", limit=3)
 
     async def concept(run: str) -> None:
@@ -57,15 +57,16 @@ async def test_per_roadmap_holds_so_many_concepts_of_each_run() -> None:
 
 
 @virtual_time(limit=1.0)
-async def test_per_roadmap_lets_calls_pass() -> None:
+async def test_per_roadmap_limits_concepts_and_no_calls() -> None:
     strategy = made("per-roadmap", limit=1)
     assert strategy.levels == {"concept"}
+    stack = StrategyStack([("per-roadmap", strategy)])
     for _ in range(9):
-        await strategy.admit(work(level="call"))
+        await stack.admit(work(level="call"))
 
 
 @virtual_time
-async def test_per_roadmap_says_how_full_it_is() -> None:
+async def test_per_roadmap_explains_how_full_it_is() -> None:
     strategy = PerRoadmap(2)
     permits = [await strategy.admit(work(run)) for run in ("a", "a", "b")]
     waits = asyncio.create_task(strategy.admit(work("a")))
@@ -79,21 +80,21 @@ async def test_per_roadmap_says_how_full_it_is() -> None:
 
 
 @pytest.mark.parametrize(("limit", "complaint"), [(0, "limit"), (100_001, "limit"), ("x", "limit")])
-def test_a_limit_that_cannot_be_is_refused(limit: object, complaint: str) -> None:
+def test_an_invalid_limit_is_refused(limit: object, complaint: str) -> None:
     with pytest.raises(SettingsError, match=rf"strategies\.per-roadmap\.{complaint}"):
         made("per-roadmap", limit=limit)
 
 
 @given(crowd=crowds, limit=st.integers(1, 4), seed=st.integers(0, 3))
-def test_cancelling_at_any_moment_leaks_nothing_and_passes_no_limit(
+def test_cancelling_at_any_moment_leaks_nothing_and_exceeds_no_limit(
     crowd: list[Member], limit: int, seed: int
 ) -> None:
     async def scenario() -> None:
         strategy = PerRoadmap(limit)
         seen = await let_in(crowd, lambda member: strategy.admit(work(str(member.gate))))
         assert all(peak <= limit for peak in seen.peak.values())
-        assert not strategy._runs, "a run that is over is forgotten"
-        for member in crowd:  # and all permits can be had again
+        assert not strategy._runs, "a finished run is removed"
+        for member in crowd:  # all permits are free again
             permits = [await strategy.admit(work(str(member.gate))) for _ in range(limit)]
             for permit in permits:
                 permit.release(Done())
@@ -103,17 +104,17 @@ def test_cancelling_at_any_moment_leaks_nothing_and_passes_no_limit(
 
 @given(crowd=crowds, limit=st.integers(1, 4))
 @virtual_time(limit=1000.0)
-async def test_who_comes_first_is_served_first(crowd: list[Member], limit: int) -> None:
+async def test_first_come_first_served(crowd: list[Member], limit: int) -> None:
     patient = [Member(m.comes, m.works, None, 0) for m in crowd]
 
-    limiter = LocalLimiter(Fixed(limit))
+    limiter = LocalLimiter(limit)
     seen = await let_in(patient, lambda _: limiter.admit())
     assert_first_come_first_served(patient, seen)
 
 
 @virtual_time
-async def test_nobody_slips_past_those_who_wait() -> None:
-    limiter = LocalLimiter(Fixed(1))
+async def test_no_caller_overtakes_a_waiter() -> None:
+    limiter = LocalLimiter(1)
     order: list[str] = []
 
     async def come(name: str) -> Permit:
@@ -130,27 +131,3 @@ async def test_nobody_slips_past_those_who_wait() -> None:
     (await waits).release(Done())
     (await third).release(Done())
     assert order == ["first", "second", "third"]
-
-
-@virtual_time
-async def test_a_limit_learns_what_came_of_each_permit() -> None:
-    class Growing:
-        def __init__(self) -> None:
-            self.limit = 1
-            self.samples: list[Sample] = []
-
-        def observe(self, sample: Sample) -> None:
-            self.samples.append(sample)
-            self.limit = 3
-
-    limit = Growing()
-    limiter = LocalLimiter(limit)
-    first = await limiter.admit()
-    waits = [asyncio.create_task(limiter.admit()) for _ in range(4)]
-    await asyncio.sleep(2)
-    first.release(Done(tokens=7))
-    await asyncio.sleep(0)
-    assert limit.samples == [Sample(now=2, seconds=2, in_flight=1, outcome=Done(tokens=7))]
-    assert (limiter.held, limiter.waiting) == (3, 1)
-    for wait in waits:
-        wait.cancel()

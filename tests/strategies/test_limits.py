@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paceline_strategies.limits import Adaptive, Aimd, Gradient, Period, Rate, Times
+from paceline_strategies.limits import Adaptive, Aimd, Gradient, Period, Rate, StepTimes
 from pydantic import TypeAdapter
 
 LEAST, MOST = 2, 60
@@ -25,12 +25,12 @@ def period(
     return Period(
         now=now,
         seconds=seconds,
-        held=round(busy) if held is None else held,
-        busy=busy,
-        taken=answered,
+        in_flight=round(busy) if held is None else held,
+        mean_in_flight=busy,
+        accepted=answered,
         refused=refused,
-        met=busy,
-        done={"quiz": Times(answered, answered * latency)} if answered else {},
+        load=busy,
+        answers={"quiz": StepTimes(answered, answered * latency)} if answered else {},
     )
 
 
@@ -63,12 +63,12 @@ def _at(one: Period, now: float) -> Period:
     return Period(
         now=now,
         seconds=one.seconds,
-        held=one.held,
-        busy=one.busy,
-        taken=one.taken,
+        in_flight=one.in_flight,
+        mean_in_flight=one.mean_in_flight,
+        accepted=one.accepted,
         refused=one.refused,
-        met=one.met,
-        done=one.done,
+        load=one.load,
+        answers=one.answers,
     )
 
 
@@ -213,11 +213,18 @@ def test_steps_of_different_length_are_compared_each_with_itself() -> None:
 
     def mixed(busy: float, quizzes: int, tutorials: int) -> Period:
         done = {
-            "quiz": Times(quizzes, quizzes * 1.0),
-            "tutorial": Times(tutorials, tutorials * 30.0),
+            "quiz": StepTimes(quizzes, quizzes * 1.0),
+            "tutorial": StepTimes(tutorials, tutorials * 30.0),
         }
         return Period(
-            now=0.0, seconds=2.0, held=0, busy=busy, taken=0, refused=0, met=busy, done=done
+            now=0.0,
+            seconds=2.0,
+            in_flight=0,
+            mean_in_flight=busy,
+            accepted=0,
+            refused=0,
+            load=busy,
+            answers=done,
         )
 
     gradient.judge(mixed(10, 60, 4), 10)
@@ -229,7 +236,7 @@ def test_a_rate_is_what_was_taken_in_the_minute_before_it_was_refused() -> None:
     rate, now = Rate(), 0.0
     for _ in range(30):
         now += 2.0
-        rate.note(period(now, answered=8))
+        rate.observe(period(now, answered=8))
     rate.cut(now)
     assert rate.limit == 235
 
@@ -238,12 +245,12 @@ def test_a_rate_that_nothing_objects_to_is_raised_faster_and_faster() -> None:
     rate, now = Rate(), 0.0
     for _ in range(30):
         now += 2.0
-        rate.note(period(now, answered=8))
+        rate.observe(period(now, answered=8))
     rate.cut(now)
     limits: list[int] = []
     for _ in range(300):
         now += 2.0
-        rate.note(period(now, answered=round((rate.limit or 0) / 30)))
+        rate.observe(period(now, answered=round((rate.limit or 0) / 30)))
         limits.append(rate.limit or 0)
     assert limits == sorted(limits)
     assert limits[-1] > 300

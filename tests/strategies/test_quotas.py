@@ -11,9 +11,9 @@ from paceline.contracts.work import Failed, RateLimited, RateLimitInfo
 from paceline.errors import Fatal
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual, virtual_time
-from paceline_strategies.over_all_workers import GlobalLimit, GlobalOptions
+from paceline_strategies.global_limit import GlobalLimit, GlobalOptions
 
-from tests.strategies.workers import KEY, Office, call
+from tests.support.quota_workers import KEY, Office, call
 
 quotas = st.builds(
     Quota,
@@ -275,7 +275,7 @@ async def test_explains_limits_use_and_why_calls_wait() -> None:
     assert worker.explain() == (
         "5 calls, 60 requests a minute, 6000 tokens a minute over all workers, 1 held here, "
         f"1 waiting; {KEY}: 1 of 60 requests used, 4000 of 6000 tokens used, "
-        "the tokens of this minute are used"
+        "the tokens of this minute are used up"
     )
     waits.cancel()
     permit.release(Done())

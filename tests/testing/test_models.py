@@ -127,12 +127,12 @@ async def test_stands_behind_a_pipeline_as_a_provider() -> None:
     answer = await provider.complete(request)
     assert answer.text == plain_answer("quiz")
     assert answer.prompt_tokens + request.max_tokens == 2 * request.estimated_tokens()
-    said = parse_rate_limits(answer.ratelimits)
+    said = parse_rate_limits(answer.rate_limit_headers)
     assert said == RateLimitInfo(tokens=2_000, tokens_left=800)
     with pytest.raises(errors.Refused) as refused:
         await provider.complete(request)
     assert refused.value.retry_after == pytest.approx(50.0)
-    assert parse_rate_limits(refused.value.ratelimits) == said
+    assert parse_rate_limits(refused.value.rate_limit_headers) == said
 
 
 @virtual_time

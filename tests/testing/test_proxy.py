@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from paceline.testing.proxy import Proxy
 
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 HOST = "127.0.0.1"
 

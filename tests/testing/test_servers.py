@@ -22,7 +22,7 @@ from paceline.testing.servers import Postgres, Valkey
 from paceline.testing.spawn import Identity
 from paceline.testing.virtual_time import real_time
 
-from tests.eventually import eventually
+from tests.support.eventually import eventually
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Who may do what, from where, and how often."""
+"""Tokens, tickets, origins and rates: which client may do what."""
 
 import asyncio
 from dataclasses import replace
@@ -10,14 +10,14 @@ import pytest
 from paceline.errors import SettingsError
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
-from paceline_adapters.web.access import TICKET_SECONDS, Access
+from paceline_adapters.web.auth import TICKET_SECONDS, Authenticator
 from paceline_adapters.web.problems import Problem
 from paceline_adapters.web.server import listen
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.cli.conftest import a_roadmap
-from tests.web.conftest import READER, WRITER, Site, site, tokens
+from tests.support.cli_terminal import a_roadmap
+from tests.support.web_site import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
 
@@ -36,7 +36,7 @@ async def refused_socket(here: Site, path: str, **asked: Any) -> int:
 
 
 @real_time
-async def test_with_tokens_nothing_is_said_without_one(tmp_path: Path) -> None:
+async def test_if_tokens_are_set_every_route_requires_one(tmp_path: Path) -> None:
     async with site(tmp_path, web=tokens()) as here:
         for method, path in (
             ("GET", "/api/runs"),
@@ -59,7 +59,7 @@ async def test_with_tokens_nothing_is_said_without_one(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_a_token_that_may_read_changes_nothing(tmp_path: Path) -> None:
+async def test_a_read_only_token_cannot_change_anything(tmp_path: Path) -> None:
     async with site(tmp_path, web=tokens(), token=WRITER) as here:
         run_id = await here.submitted(a_roadmap("r", "c"))
         reads = bearer(READER)
@@ -99,7 +99,7 @@ async def test_a_ticket_opens_one_stream_once(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_a_page_of_another_origin_changes_nothing_and_opens_no_socket(tmp_path: Path) -> None:
+async def test_a_page_of_another_origin_is_rejected(tmp_path: Path) -> None:
     web = WebSettings.model_validate({"origins": ["https://friend.example"]})
     async with site(tmp_path, web=web) as here:
         run_id = await here.submitted(a_roadmap("r", "c"))
@@ -121,7 +121,7 @@ async def test_a_page_of_another_origin_changes_nothing_and_opens_no_socket(tmp_
 
 
 @real_time
-async def test_a_name_that_is_not_ours_is_not_answered(tmp_path: Path) -> None:
+async def test_an_unknown_host_name_is_rejected(tmp_path: Path) -> None:
     web = WebSettings.model_validate({"hosts": ["paceline.example"]})
     async with site(tmp_path, web=web) as here:
 
@@ -138,7 +138,7 @@ async def test_a_name_that_is_not_ours_is_not_answered(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_who_asks_too_often_has_to_wait(tmp_path: Path) -> None:
+async def test_a_client_with_too_many_requests_has_to_wait(tmp_path: Path) -> None:
     async with site(tmp_path, web=WebSettings(rate=5)) as here:
         answers = await asyncio.gather(*(here.client.get("/health") for _ in range(60)))
         refused = [one for one in answers if one.status_code == 429]
@@ -148,7 +148,7 @@ async def test_who_asks_too_often_has_to_wait(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -> None:
+async def test_streams_are_limited_per_client_and_in_total(tmp_path: Path) -> None:
     web = WebSettings(max_streams=3, max_streams_per_client=2)
     web = web.model_copy(update={"tokens": tokens().tokens})
     async with site(tmp_path, web=web, token=WRITER) as here:
@@ -172,13 +172,13 @@ async def test_streams_are_bounded_for_each_client_and_for_all(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "paceline.example"])
-def test_beyond_loopback_nothing_is_served_without_a_token(host: str) -> None:
-    with pytest.raises(SettingsError, match=f"web.host: {host} can be reached by others"):
+def test_other_than_loopback_addresses_require_a_token(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"web.host: other hosts can reach {host}"):
         listen(WebSettings(), host, 0)
 
 
 @real_time
-async def test_a_tenant_sees_and_steers_its_own_runs_alone(tmp_path: Path) -> None:
+async def test_a_tenant_sees_and_steers_only_its_own_runs(tmp_path: Path) -> None:
     web = WebSettings.model_validate(
         {"tokens": [{"token": WRITER, "tenant": "acme"}, {"token": READER, "tenant": "other"}]}
     )
@@ -198,13 +198,13 @@ async def test_a_tenant_sees_and_steers_its_own_runs_alone(tmp_path: Path) -> No
         assert [len(page.json()["runs"]) for page in seen] == [1, 0]
 
 
-def test_beyond_loopback_a_token_is_enough() -> None:
+def test_with_a_token_any_address_is_allowed() -> None:
     with listen(tokens(), "0.0.0.0", 0) as listening:
         assert listening.getsockname()[1] > 0
 
 
 @real_time
-async def test_a_page_of_a_friends_origin_may_read_what_is_answered(tmp_path: Path) -> None:
+async def test_a_page_of_an_allowed_origin_can_read_the_answers(tmp_path: Path) -> None:
     friend = {"Origin": "https://friend.example"}
     asks = {
         "Access-Control-Request-Method": "POST",
@@ -250,7 +250,9 @@ async def test_a_page_of_a_friends_origin_may_read_what_is_answered(tmp_path: Pa
     ],
 )
 @real_time
-async def test_a_token_is_in_one_header_whole_or_nowhere(tmp_path: Path, sent: list[bytes]) -> None:
+async def test_a_token_must_be_complete_and_in_one_header(
+    tmp_path: Path, sent: list[bytes]
+) -> None:
     async with site(tmp_path, web=tokens()) as here:
 
         async def status(*headers: bytes) -> bytes:
@@ -268,7 +270,7 @@ async def test_a_token_is_in_one_header_whole_or_nowhere(tmp_path: Path, sent: l
 
 
 @real_time
-async def test_a_ticket_is_good_on_every_server_that_has_the_tokens(tmp_path: Path) -> None:
+async def test_a_ticket_is_valid_on_every_server_with_the_same_tokens(tmp_path: Path) -> None:
     async with (
         site(tmp_path, web=tokens(), token=READER) as one,
         site(tmp_path, web=tokens(), token=READER) as two,
@@ -287,9 +289,9 @@ def _other_tokens() -> WebSettings:
     return WebSettings.model_validate({"tokens": [{"token": WRITER}]})
 
 
-def test_a_ticket_that_was_changed_or_is_too_old_opens_nothing() -> None:
+def test_a_forged_or_expired_ticket_is_rejected() -> None:
     now = [1_000_000.0]
-    access = Access(tokens(), clock=lambda: now[0])
+    access = Authenticator(tokens(), clock=lambda: now[0])
     reader = access.caller([f"Bearer {READER}"], "here")
     writer = access.caller([f"Bearer {WRITER}"], "here")
 

@@ -1,4 +1,4 @@
-"""What the API answers: runs, concepts, artifacts, and what went wrong."""
+"""The answers of the API: runs, concepts, artifacts and problems."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -10,8 +10,8 @@ from paceline.contracts.records import RunStatus
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 
-from tests.cli.conftest import a_roadmap, a_run, save
-from tests.web.conftest import Site, site
+from tests.support.cli_terminal import a_roadmap, a_run, save
+from tests.support.web_site import Site, site
 
 PROBLEM = "application/problem+json"
 
@@ -29,7 +29,7 @@ def problem(answer: httpx2.Response, status: int, kind: str) -> str:
 
 
 @real_time
-async def test_each_post_without_a_key_is_a_run_of_its_own(tmp_path: Path) -> None:
+async def test_each_post_without_a_key_starts_a_new_run(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         body = a_roadmap("r", "c").to_json()
         first = await here.client.post("/api/runs", content=body)
@@ -43,7 +43,7 @@ async def test_each_post_without_a_key_is_a_run_of_its_own(tmp_path: Path) -> No
 
 
 @real_time
-async def test_a_key_makes_one_run_of_one_roadmap(tmp_path: Path) -> None:
+async def test_an_idempotency_key_stands_for_one_run_of_one_roadmap(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         key = {"Idempotency-Key": "order-1"}
         body = a_roadmap("r", "c").to_json()
@@ -60,7 +60,7 @@ async def test_a_key_makes_one_run_of_one_roadmap(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_a_wrong_roadmap_is_refused_with_every_fault(tmp_path: Path) -> None:
+async def test_an_invalid_roadmap_is_rejected_with_every_fault(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         post = here.client.post
         wrong = json.dumps({"roadmap_id": "r", "title": "", "stages": []})
@@ -78,7 +78,7 @@ async def test_a_wrong_roadmap_is_refused_with_every_fault(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("declared", [True, False])
 @real_time
-async def test_a_body_beyond_the_bound_is_refused(tmp_path: Path, *, declared: bool) -> None:
+async def test_a_body_that_is_too_long_is_rejected(tmp_path: Path, *, declared: bool) -> None:
     async with site(tmp_path, web=WebSettings(max_body=2000)) as here:
 
         async def chunks() -> AsyncGenerator[bytes, None]:
@@ -152,7 +152,7 @@ async def test_a_run_is_shown_with_its_concepts_by_page_and_status(tmp_path: Pat
 
 
 @real_time
-async def test_an_artifact_is_there_as_json_markdown_and_html(tmp_path: Path) -> None:
+async def test_an_artifact_is_available_as_json_markdown_and_html(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await _half_done(here)
         place = f"/api/runs/{run_id}/concepts/c1%2Fwith%20slash"
@@ -185,16 +185,27 @@ async def test_an_artifact_is_there_as_json_markdown_and_html(tmp_path: Path) ->
 
 
 @real_time
-async def test_runs_are_cancelled_resumed_and_retried(tmp_path: Path) -> None:
+async def test_runs_are_cancelled_and_resumed(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         post = here.client.post
         waiting = await here.submitted(a_roadmap("waits", "c"))
-        problem(await post(f"/api/runs/{waiting}/retry"), 409, "nothing-to-retry")
+        problem(await post(f"/api/runs/{waiting}/retry"), 409, "nothing-to-resume")
         cancelled = (await post(f"/api/runs/{waiting}/cancel")).json()["run"]
         assert cancelled["status"] == "cancelled"
         resumed = (await post(f"/api/runs/{waiting}/resume")).json()
         assert (resumed["submitted"], resumed["run"]["status"]) == ("resumed", "queued")
-        partial = await _half_done(here)
+        early = await post(f"/api/runs/{waiting}/resume", params={"only": "failed"})
+        problem(early, 409, "nothing-to-resume")
+        failures = await _half_done(here)
+        none = await post(f"/api/runs/{failures}/resume", params={"only": "missing"})
+        problem(none, 409, "nothing-to-resume")
+        again = (await post(f"/api/runs/{failures}/resume", params={"only": "failed"})).json()
+        assert (again["submitted"], again["run"]["status"]) == ("resumed", "queued")
+        assert [one["concept_id"] for one in again["dead_letters"]] == ["c2"]
+        problem(await post(f"/api/runs/{failures}/resume?only=all"), 422, "invalid-request")
+        partial = (
+            await a_run(here.backend.store, a_roadmap("p", "c0", "c1", "c2"), "partial")
+        ).run_id
         retried = (await post(f"/api/runs/{partial}/retry")).json()
         assert retried["run"]["status"] == "queued"
         [letter] = retried["dead_letters"]
@@ -202,12 +213,12 @@ async def test_runs_are_cancelled_resumed_and_retried(tmp_path: Path) -> None:
         whole = await a_run(here.backend.store, a_roadmap("whole", "c"), "completed")
         done = (await post(f"/api/runs/{whole.run_id}/resume")).json()
         assert done["submitted"] == "complete"
-        problem(await post(f"/api/runs/{whole.run_id}/retry"), 409, "nothing-to-retry")
+        problem(await post(f"/api/runs/{whole.run_id}/retry"), 409, "nothing-to-resume")
         problem(await post("/api/runs/none/cancel"), 404, "run-not-found")
 
 
 @real_time
-async def test_what_is_not_there_is_a_problem_too(tmp_path: Path) -> None:
+async def test_unknown_paths_and_methods_are_answered_with_problems(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         problem(await here.client.get("/nothing"), 404, "not-found")
         wrong = await here.client.put("/api/runs")
@@ -216,7 +227,7 @@ async def test_what_is_not_there_is_a_problem_too(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_both_layers_are_told_with_why(tmp_path: Path) -> None:
+async def test_live_figures_workers_strategy_and_session(tmp_path: Path) -> None:
     async with site(tmp_path, work=True, strategy=["per-roadmap"]) as here:
         live = (await here.client.get("/api/live")).json()
         assert live["sentence"].startswith("0 roadmaps running · 0 concepts in flight")

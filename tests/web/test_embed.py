@@ -1,4 +1,4 @@
-"""Paceline within somebody's application, as the documentation shows it."""
+"""Paceline in another application, as the documentation shows it."""
 
 import asyncio
 import re
@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from paceline import App
 from paceline.settings.model import Settings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.web import Backend, create_app, router
@@ -18,11 +19,11 @@ from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually_async
-from tests.web.conftest import Working
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually_async
+from tests.support.web_site import Working
 
-PAGE = Path(__file__).parents[2] / "docs" / "embed.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "fastapi.md"
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def serving(app: FastAPI) -> AsyncGenerator[str]:
 
 
 async def submit_and_hear(place: str) -> None:
-    """A roadmap submitted under a prefix is told of by the socket beside it."""
+    """A roadmap submitted under a prefix is followed by the socket next to it."""
     async with (
         connect(f"ws://{place}/ws/runs", open_timeout=60) as socket,
         httpx2.AsyncClient(timeout=60) as client,
@@ -72,9 +73,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def theirs(folder: Path) -> tuple[Backend, FastAPI]:
-    """Somebody's application, in whose lifespan our parts are open."""
+    """Another application that opens our parts in its lifespan."""
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
-    backend = Backend(settings, work=False)
+    backend = Backend(App(settings), work=False)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -93,7 +94,7 @@ def documented(number: int) -> dict[str, Any]:
 
 
 @real_time
-async def test_the_documented_application_serves_under_its_prefix(folder: Path) -> None:
+async def test_the_documented_application_works_under_its_prefix(folder: Path) -> None:
     app = documented(0)["app"]
 
     async with serving(app) as place:
@@ -114,13 +115,13 @@ async def test_the_whole_application_can_be_mounted(folder: Path) -> None:
 
 
 @real_time
-async def test_the_documented_objects_serve_without_our_routes(
+async def test_the_documented_objects_work_without_our_routes(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     generate = documented(1)["generate"]
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
 
-    async with Backend(settings, work=False) as backend:
+    async with Backend(App(settings), work=False) as backend:
         generating = asyncio.create_task(generate(backend, a_roadmap("r", "c")))
 
         async def submitted() -> str:
@@ -137,7 +138,7 @@ async def test_the_documented_objects_serve_without_our_routes(
 
 
 @real_time
-async def test_a_login_of_yours_guards_routes_and_sockets(folder: Path) -> None:
+async def test_your_own_login_protects_routes_and_sockets(folder: Path) -> None:
     backend, app = theirs(folder)
 
     def login(connection: HTTPConnection) -> None:

@@ -1,4 +1,4 @@
-"""A client that followed many runs comes again."""
+"""A client that followed many runs reconnects."""
 
 import asyncio
 
@@ -10,11 +10,11 @@ from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import a_roadmap
+from tests.support.memory_worker import a_roadmap
 
 
 @virtual_time
-async def test_places_that_the_bus_forgot_are_waited_for_all_at_once() -> None:
+async def test_the_feed_waits_for_all_unknown_positions_at_the_same_time() -> None:
     store, bus = MemoryStore(), MemoryBus(max_length=10)
     hub = Hub(store, bus, kept=10)
     runs = [(await store.create_run(a_roadmap(1), executor="x", new=True))[0] for _ in range(50)]
@@ -29,7 +29,7 @@ async def test_places_that_the_bus_forgot_are_waited_for_all_at_once() -> None:
 
 
 @virtual_time
-async def test_places_of_others_runs_are_not_followed() -> None:
+async def test_positions_in_runs_of_other_tenants_are_ignored() -> None:
     store, bus = MemoryStore(), MemoryBus(max_length=10)
     hub = Hub(store, bus, kept=10)
     made = {
@@ -44,6 +44,6 @@ async def test_places_of_others_runs_are_not_followed() -> None:
         told = await feed.next()
         assert feed.runs == 1
         assert all(made["a"] in one.text for one in told)
-        assert hub.known(made["b"]) is None, "nor is it read on their behalf"
+        assert hub.channel(made["b"]) is None, "nor is it read on their behalf"
     await hub.close()
     await bus.close()

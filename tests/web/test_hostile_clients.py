@@ -1,4 +1,4 @@
-"""Clients that do what none should: each is cut off or told, and nobody else notices."""
+"""Clients that misbehave are disconnected or get an error; other clients do not notice."""
 
 import asyncio
 import json
@@ -12,15 +12,15 @@ import pytest
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
-from paceline_adapters.web import bodies, connections, sockets
+from paceline_adapters.web import bounded_protocols, request_body, sockets
 from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.cli.conftest import a_roadmap, a_run
-from tests.eventually import eventually_async
-from tests.web.conftest import READER, WRITER, Site, site, tokens
+from tests.support.cli_terminal import a_roadmap, a_run
+from tests.support.eventually import eventually_async
+from tests.support.web_site import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
 _TEXT, _CONTINUED, _PING, _LAST = 0x01, 0x00, 0x09, 0x80
@@ -37,7 +37,7 @@ def frame(head: int, payload: bytes) -> bytes:
 async def opened(
     here: Site, path: str
 ) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A socket by hand, to do with it what no library lets one do."""
+    """A raw socket, to do what no library allows."""
     host, port = here.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -57,7 +57,7 @@ def streams(here: Site) -> int:
 
 
 async def is_cut_off(here: Site, writer: asyncio.StreamWriter, more: bytes) -> None:
-    """Send and send, and take nothing, until the server ends it."""
+    """Send without reading until the server disconnects."""
     await eventually_async(lambda: streams(here))
     assert isinstance(writer.transport, asyncio.Transport)
     writer.transport.pause_reading()
@@ -73,10 +73,10 @@ async def is_cut_off(here: Site, writer: asyncio.StreamWriter, more: bytes) -> N
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: loc"])
 @real_time
-async def test_a_request_that_does_not_come_is_not_waited_for_for_ever(
+async def test_waiting_for_a_request_times_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD", 0.2)
+    monkeypatch.setattr(bounded_protocols, "HEAD_TIMEOUT", 0.2)
 
     async with site(tmp_path) as here:
         host, port = here.url.removeprefix("http://").split(":")
@@ -91,10 +91,10 @@ async def test_a_request_that_does_not_come_is_not_waited_for_for_ever(
 
 
 @real_time
-async def test_the_rest_of_a_head_is_waited_for_on_a_connection_in_use_too(
+async def test_an_incomplete_head_times_out_on_a_used_connection_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD", 0.5)
+    monkeypatch.setattr(bounded_protocols, "HEAD_TIMEOUT", 0.5)
 
     async with site(tmp_path) as here:
         host, port = here.url.removeprefix("http://").split(":")
@@ -109,10 +109,10 @@ async def test_the_rest_of_a_head_is_waited_for_on_a_connection_in_use_too(
 
 
 @real_time
-async def test_a_body_that_does_not_come_is_told(
+async def test_a_body_that_does_not_arrive_is_answered_with_408(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "_HALT", 0.2)
+    monkeypatch.setattr(request_body, "_PART_TIMEOUT", 0.2)
 
     async with site(tmp_path) as here:
         answer = await _raw_post(here, b"{", length=100)
@@ -131,14 +131,14 @@ async def _raw_post(here: Site, body: bytes, *, length: int) -> bytes:
 
 
 @real_time
-async def test_who_floods_with_pings_and_takes_no_pong_is_cut_off(tmp_path: Path) -> None:
+async def test_a_client_that_floods_pings_and_reads_no_pong_is_disconnected(tmp_path: Path) -> None:
     async with site(tmp_path) as here, opened(here, "/ws/runs") as (_, writer):
         await is_cut_off(here, writer, frame(_LAST | _PING, b"p" * 125) * 500)
         assert (await here.client.get("/health")).status_code == 200
 
 
 @real_time
-async def test_a_message_of_endless_empty_parts_is_cut_off(tmp_path: Path) -> None:
+async def test_a_message_of_endless_empty_parts_is_disconnected(tmp_path: Path) -> None:
     async with site(tmp_path) as here, opened(here, "/ws/runs") as (_, writer):
         writer.write(frame(_TEXT, b""))
         await is_cut_off(here, writer, frame(_CONTINUED, b"") * 100)
@@ -158,7 +158,7 @@ async def test_a_message_of_endless_empty_parts_is_cut_off(tmp_path: Path) -> No
     ids=["large", "too large", "no text", "reserved", "continued", "ping in parts", "not masked"],
 )
 @real_time
-async def test_a_message_that_may_not_be_ends_the_socket_with_its_code(
+async def test_an_invalid_message_closes_the_socket_with_a_code(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, message: bytes, code: int | None
 ) -> None:
     async with site(tmp_path) as here, opened(here, "/ws/runs") as (reader, writer):
@@ -187,7 +187,7 @@ async def _until_closed(client: ClientConnection, sent: str) -> ConnectionClosed
 
 
 @real_time
-async def test_a_frame_of_ten_megabytes_is_refused_before_it_is_there(tmp_path: Path) -> None:
+async def test_a_frame_of_ten_megabytes_is_rejected_before_it_arrives(tmp_path: Path) -> None:
     async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs") as client:
         closed = await _until_closed(client, "x" * 10_000_000)
         # The server reads no more: its last word may be lost with what was under way.
@@ -195,10 +195,10 @@ async def test_a_frame_of_ten_megabytes_is_refused_before_it_is_there(tmp_path: 
 
 
 @real_time
-async def test_who_says_nothing_where_a_word_is_expected_is_told(
+async def test_a_client_that_sends_no_follow_message_gets_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "_FIRST_WORD", 0.2)
+    monkeypatch.setattr(sockets, "_FOLLOW_TIMEOUT", 0.2)
 
     async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs?wait=true") as client:
         with pytest.raises(ConnectionClosed) as closed:
@@ -208,7 +208,7 @@ async def test_who_says_nothing_where_a_word_is_expected_is_told(
 
 
 @real_time
-async def test_a_protocol_that_nobody_speaks_is_not_agreed_to(tmp_path: Path) -> None:
+async def test_an_unknown_subprotocol_is_not_accepted(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         asked = [Subprotocol("mqtt"), Subprotocol("bearer, secret")]
         async with connect(f"{here.ws}/ws/runs", subprotocols=asked[:1]) as client:
@@ -219,7 +219,7 @@ async def test_a_protocol_that_nobody_speaks_is_not_agreed_to(tmp_path: Path) ->
 
 
 @real_time
-async def test_a_thousand_places_of_runs_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+async def test_a_thousand_positions_in_unknown_runs_are_ignored(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", "c"))
         odd = ["\x00", "\ud7ff", "'; DROP TABLE runs", "x" * 5000, "../../etc/passwd"]
@@ -233,9 +233,7 @@ async def test_a_thousand_places_of_runs_that_are_not_there_are_passed_over(tmp_
 
 
 @real_time
-async def test_odd_names_are_of_nothing_whatever_the_database(
-    tmp_path: Path, postgres_url: str
-) -> None:
+async def test_odd_ids_are_not_found_in_any_database(tmp_path: Path, postgres_url: str) -> None:
     await asyncio.to_thread(schema.upgrade, SecretStr(postgres_url))
 
     async with site(tmp_path, store=postgres_url) as here:
@@ -263,7 +261,7 @@ async def test_odd_names_are_of_nothing_whatever_the_database(
 
 
 @real_time
-async def test_no_token_and_no_ticket_is_in_the_log(
+async def test_tokens_and_tickets_are_not_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -283,7 +281,7 @@ async def test_no_token_and_no_ticket_is_in_the_log(
 
 
 @real_time
-async def test_what_nobody_expected_is_told_without_its_place(
+async def test_an_unexpected_error_reveals_no_details(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with site(tmp_path) as here:
@@ -301,7 +299,7 @@ async def test_what_nobody_expected_is_told_without_its_place(
 
 
 @real_time
-async def test_while_a_large_body_is_looked_at_others_are_answered(tmp_path: Path) -> None:
+async def test_parsing_a_large_body_does_not_block_other_requests(tmp_path: Path) -> None:
     async with site(tmp_path, web=WebSettings(rate=100_000)) as here:
         much = b"[" + b'{"a":1.5},' * 300_000 + b"1]"
         refused = asyncio.create_task(here.client.post("/api/runs", content=much))

@@ -1,4 +1,4 @@
-"""The OpenAPI document, taken at its word by a fuzzer with all its checks."""
+"""A fuzzer checks the API against its OpenAPI document."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import PACELINE
-from tests.web.serving import Served, served
+from tests.support.cli_processes import PACELINE
+from tests.support.serve_process import Served, served
 
 #: A valid document may still be refused: ids given twice, a key used for another roadmap. No
 #: schema says that, so there 422 is as good as 201.
@@ -33,7 +33,7 @@ TOKENS = {
 
 
 def fuzz(folder: Path, server: Served, callers: list[str], *arguments: str) -> str:
-    """What a fuzzer says of a server that it asks in these callers' names."""
+    """The output of a fuzzer that sends requests as these callers."""
     config, auth = folder / "schemathesis.toml", folder / "auth.json"
     config.write_text(CONFIG)
     bearers = [
@@ -66,14 +66,14 @@ def fuzz(folder: Path, server: Served, callers: list[str], *arguments: str) -> s
 
 @contextmanager
 def guarded(folder: Path) -> Iterator[Served]:
-    """A server that wants a token, and minds no crowd."""
+    """A server that requires a token and has no rate limit."""
     tokens = f"[{', '.join(TOKENS.values())}]"
     environment = {"PACELINE_WEB__RATE": "100000", "PACELINE_WEB__TOKENS": tokens}
     with served(folder, "--no-worker", **environment) as server:
         yield server
 
 
-def test_some_requests_of_every_kind_are_answered_as_the_document_says(tmp_path: Path) -> None:
+def test_a_sample_of_requests_gets_the_documented_answers(tmp_path: Path) -> None:
     with guarded(tmp_path) as server:
         said = fuzz(
             *(tmp_path, server, ["acme", "rival"]),
@@ -87,6 +87,6 @@ def test_some_requests_of_every_kind_are_answered_as_the_document_says(tmp_path:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("callers", [["acme", "rival"], ["reads"]], ids=["writing", "reading"])
-def test_the_api_is_what_its_document_says(tmp_path: Path, callers: list[str]) -> None:
+def test_the_api_follows_its_openapi_document(tmp_path: Path, callers: list[str]) -> None:
     with guarded(tmp_path) as server:
         fuzz(tmp_path, server, callers, "--max-examples", "3", "--generation-database", "none")

@@ -20,7 +20,7 @@ from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
 
-from tests.core.rig import a_roadmap
+from tests.support.memory_worker import a_roadmap
 
 CONCEPTS = 6
 #: Few, so that a client that is away for a while is behind what is kept.
@@ -33,7 +33,7 @@ ACTIONS: list[Does] = list(get_args(Does))
 
 
 class Loads(Protocol):
-    """Where a client loads the concepts of a run."""
+    """The route from which a client loads the concepts of a run."""
 
     async def concepts(self, run_id: str, /) -> Sequence[ConceptState]:
         """All of them."""
@@ -42,7 +42,7 @@ class Loads(Protocol):
 
 @dataclass
 class View:
-    """What a client that follows the protocol knows: it guesses nothing.
+    """What a client that follows the protocol knows.
 
     Attributes:
         level: what it wants to be told.
@@ -62,7 +62,7 @@ class View:
     over: bool = False
 
     async def hear(self, text: str, store: Loads) -> None:
-        """Take one message in, as docs/events.md says."""
+        """Apply one message, as docs/reference/events.md says."""
         event: Mapping[str, Any] = json.loads(text)
         if event["type"] == "resync_required":
             self.must_load = True
@@ -88,7 +88,7 @@ class View:
             self._in_order(event)
 
     def _in_order(self, event: Mapping[str, Any]) -> None:
-        """Nothing twice, nothing missing: but for what ``resync_required`` told of."""
+        """Check that nothing is duplicated or missing, except after ``resync_required``."""
         if self.offsets and self.epoch:
             assert event["epoch"] == self.epoch, "another epoch, untold"
             again = event["concept_id"] is None  # where it stands, told once more
@@ -99,7 +99,7 @@ class View:
 
 
 class World:
-    """A run, the process that serves it, and one client that comes and goes."""
+    """A run, the process that serves it, and one client that connects and disconnects."""
 
     def __init__(self, store: MemoryStore, run: Run, level: Level) -> None:
         self.store = store
@@ -120,7 +120,7 @@ class World:
         return self.now
 
     async def claimed(self) -> Progress:
-        """The run claimed, by us or anew."""
+        """The claimed run; claims it if necessary."""
         if self.progress is None:
             self.claim = await self.store.claim(self.run_id, "w", lease=1e6)
             assert self.claim is not None
@@ -192,7 +192,7 @@ class World:
                     self.progress.publisher = self.outbox
 
     async def come(self) -> None:
-        """Connect with the last place."""
+        """Connect with the last position."""
         if self.feed is not None:
             return
         self.feed = await Feed(self.hub, level=self.view.level, rate=10).__aenter__()
@@ -200,13 +200,13 @@ class World:
         await self.feed.follow(self.run_id, place)
 
     async def go(self) -> None:
-        """Disconnect, in the middle of whatever it is."""
+        """Disconnect at any moment."""
         if self.feed is not None:
             await self.feed.__aexit__()
             self.feed = None
 
     async def listen(self, seconds: float) -> None:
-        """Hear for a while."""
+        """Receive for a while."""
         if self.feed is None:
             return
         with suppress(TimeoutError):
@@ -216,7 +216,7 @@ class World:
                         await self.view.hear(one.text, self.store)
 
     async def to_the_end(self, *, told: bool) -> None:
-        """Finish the run, and let the client hear of it: over the bus, or from the store."""
+        """Finish the run, and let the client receive its end from the bus or the store."""
         while self.pending:
             await self.finish(failed=False)
         progress = await self.claimed()
@@ -241,7 +241,7 @@ class World:
     told=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_the_clients_view_is_the_stores_in_the_end(
+def test_the_view_of_the_client_finally_equals_the_store(
     actions: list[Does], level: Level, told: bool, seed: int
 ) -> None:
     async def scenario() -> None:

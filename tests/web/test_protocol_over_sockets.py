@@ -1,4 +1,4 @@
-"""The protocol over real sockets: whatever happens between, a client ends with the store's view."""
+"""The protocol over real sockets: in the end, a client has the view of the store."""
 
 import asyncio
 import json
@@ -19,9 +19,9 @@ from paceline.runtime.event_publisher import EventPublisher
 from paceline.testing.virtual_time import real_time
 from websockets.asyncio.client import connect
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually_async
-from tests.web.conftest import Site, Working, site
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually_async
+from tests.support.web_site import Site, Working, site
 from tests.web.test_protocol import View
 
 CONCEPTS = [f"c{number}" for number in range(6)]
@@ -52,7 +52,7 @@ class Concepts:
 
 
 class World:
-    """A run, the server that is asked for it, and one client that comes and goes."""
+    """A run, its server, and one client that connects and disconnects."""
 
     def __init__(self, folder: Path, transport: Transport, level: Level) -> None:
         self._folder = folder
@@ -81,7 +81,7 @@ class World:
         return self._work
 
     async def finish(self, how: Literal["complete", "fail", "lose"]) -> None:
-        """Finish a concept, and tell of it or not."""
+        """Finish a concept, and publish it or not."""
         work = await self.work()
         if not self._pending:
             return
@@ -121,7 +121,7 @@ class World:
                 await self.restart()
 
     async def restart(self) -> None:
-        """Serve anew: what the process's memory held is gone."""
+        """Restart the server: what its memory held is lost."""
         await self.go()
         await self._serving.aclose()
         await self._serve()
@@ -131,12 +131,12 @@ class World:
             self._work.progress.publisher = self._work.outbox
 
     def come(self) -> None:
-        """Connect with the last place."""
+        """Connect with the last position."""
         if self._client is None:
             self._client = asyncio.create_task(self._listen())
 
     async def go(self) -> None:
-        """Disconnect, in the middle of whatever it is."""
+        """Disconnect at any moment."""
         if self._client is not None:
             self._client.cancel()
             await asyncio.wait({self._client})
@@ -145,20 +145,20 @@ class World:
             self._client = None
 
     async def hear(self) -> None:
-        """Let the client hear all that there is."""
+        """Let the client receive everything."""
 
         def caught_up() -> bool:
             if self._client is not None and self._client.done():
                 self._client.result()
                 return True
-            channel = self.here.backend.hub.known(self.run_id)
-            return channel is not None and self.view.place == str(channel.place)
+            channel = self.here.backend.hub.channel(self.run_id)
+            return channel is not None and self.view.place == str(channel.position)
 
         if self._client is not None:
             await eventually_async(caught_up, PATIENCE)
 
     async def end(self, *, told: bool) -> None:
-        """Finish the run, and let the client hear of it: over the bus, or from the store."""
+        """Finish the run, and let the client receive its end from the bus or the store."""
         while self._pending:
             await self.finish("complete")
         work = await self.work()
@@ -234,7 +234,7 @@ _TRANSPORTS: list[Transport] = ["ws", "sse"]
     actions=st.lists(st.sampled_from(ACTIONS), min_size=4, max_size=12),
 )
 @real_time
-async def test_a_clients_view_is_the_stores_in_the_end(
+async def test_the_view_of_a_client_finally_equals_the_store(
     transport: Transport, level: Level, actions: list[Does]
 ) -> None:
     await _whatever(transport, level, actions, told=True)
@@ -250,7 +250,7 @@ async def test_a_clients_view_is_the_stores_in_the_end(
     told=st.booleans(),
 )
 @real_time
-async def test_it_is_after_many_schedules_and_an_end_that_nobody_told(
+async def test_it_does_after_many_schedules_and_an_unpublished_end(
     transport: Transport, level: Level, actions: list[Does], *, told: bool
 ) -> None:
     await _whatever(transport, level, actions, told=told)

@@ -1,4 +1,4 @@
-"""A part that is away: the server lives, says that it is not ready, and comes back by itself."""
+"""A part is unreachable: the server lives, reports that it is not ready, and recovers by itself."""
 
 import asyncio
 import os
@@ -12,9 +12,9 @@ from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually_async
-from tests.web.conftest import Site, site
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually_async
+from tests.support.web_site import Site, site
 from tests.web.test_api import problem
 
 PATIENCE = 60.0
@@ -25,7 +25,7 @@ async def ready(here: Site) -> bool:
 
 
 def told_without_secrets(answer: httpx2.Response) -> None:
-    """It is a problem that says what is away, and nothing that nobody should know."""
+    """Check for a problem that names the unreachable part and reveals no secret."""
     # What does not answer in a moment may be on its way to be found away.
     kind = answer.json()["type"].rpartition(":")[2]
     assert kind in {"not-ready", "part-unavailable"}
@@ -36,7 +36,7 @@ def told_without_secrets(answer: httpx2.Response) -> None:
 
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "dead"])
 @real_time(limit=180)
-async def test_without_its_database_it_lives_and_is_not_ready(
+async def test_without_its_database_the_server_lives_and_is_not_ready(
     tmp_path: Path, *, frozen: bool
 ) -> None:
     with Postgres() as postgres:
@@ -76,7 +76,9 @@ def _signal_children(pid: int, number: int) -> None:
 
 @pytest.mark.parametrize("executor", ["arq", "celery"])
 @real_time(limit=180)
-async def test_without_its_broker_it_lives_and_is_not_ready(tmp_path: Path, executor: str) -> None:
+async def test_without_its_broker_the_server_lives_and_is_not_ready(
+    tmp_path: Path, executor: str
+) -> None:
     with Valkey() as valkey:
         async with site(tmp_path, executor=executor, redis={"url": valkey.url}) as here:
             run_id = await here.submitted(a_roadmap("r", "c"))

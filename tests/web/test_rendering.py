@@ -1,4 +1,4 @@
-"""Model output as HTML: hostile text that does nothing."""
+"""Model output as HTML: hostile text is harmless."""
 
 import re
 from html.parser import HTMLParser
@@ -36,7 +36,7 @@ ALLOWED = {
 
 
 class Inspector(HTMLParser):
-    """Reads HTML as a browser does, and refuses what could do anything."""
+    """Reads HTML as a browser does, and rejects active content."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in ALLOWED, tag
@@ -47,16 +47,16 @@ class Inspector(HTMLParser):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_markdown_does_nothing(text: str) -> None:
+def test_hostile_markdown_is_harmless(text: str) -> None:
     Inspector().feed(to_html(text))
 
 
 @given(st.lists(st.sampled_from([*HOSTILE, "\n", "`", "*", "[", "](", "<", "&#", ">", "\\"])))
-def test_no_mixture_of_it_does_anything(parts: list[str]) -> None:
+def test_mixtures_of_hostile_markdown_are_harmless(parts: list[str]) -> None:
     Inspector().feed(to_html("".join(parts)))
 
 
-def test_what_people_write_is_rendered() -> None:
+def test_ordinary_markdown_is_rendered() -> None:
     html = to_html("## Title\n\nSome *text* with `code`.\n\n- one\n- [two](https://example.org)\n")
     assert "<h2>Title</h2>" in html
     assert "<em>text</em>" in html

@@ -1,4 +1,4 @@
-"""The server is killed in mid-run, with real parts: who comes again hears what it missed."""
+"""The server is killed in mid-run: clients that reconnect get what they missed."""
 
 import asyncio
 import json
@@ -16,11 +16,11 @@ import redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually, eventually_async
-from tests.processes import Home, simulator
-from tests.web.listening import Heard, position
-from tests.web.serving import Served, served
+from tests.support.cli_processes import Home, simulator
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually, eventually_async
+from tests.support.serve_process import Served, served
+from tests.support.stream_clients import Heard, position
 
 CONCEPTS = [f"c{number}" for number in range(10)]
 #: Seconds that anything here may take on a machine that has much else to do.
@@ -29,7 +29,7 @@ PATIENCE = 120.0
 
 @dataclass
 class Follower:
-    """A client that comes again and again with its last place, until it has heard the end.
+    """A client that reconnects with its last position until it has received the end.
 
     Attributes:
         address: host and port.
@@ -47,7 +47,7 @@ class Follower:
 
     @property
     def over(self) -> bool:
-        """Whether it has heard the end."""
+        """Whether it has received the end."""
         return bool(self.heard) and self.heard[-1]["type"] == "content_generation_finished"
 
     def rising(self) -> list[Heard]:
@@ -62,7 +62,7 @@ class Follower:
         return found
 
     async def follow(self) -> None:
-        """Hear everything, whatever happens to the server."""
+        """Receive everything, whatever happens to the server."""
         while not self.over:
             await eventually_async(self._there, PATIENCE)
             lost = (OSError, ConnectionClosed, InvalidHandshake, httpx2.HTTPError)
@@ -74,7 +74,7 @@ class Follower:
                         self.heard.append(event)
 
     async def _there(self) -> bool:
-        """Whether somebody listens."""
+        """Whether a connection is open."""
         host, port = self.address.split(":")
         try:
             _, writer = await asyncio.open_connection(host, int(port))
@@ -124,7 +124,7 @@ def stored_events(url: str, run_id: str) -> list[dict[str, Any]]:
 
 
 def kill(server: Served) -> None:
-    """End a server at once, in whatever it is doing."""
+    """Kill a server."""
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait()
 
@@ -137,7 +137,7 @@ def kill(server: Served) -> None:
         "arq",
     ],
 )
-def test_who_comes_again_after_a_kill_hears_exactly_what_it_missed(
+def test_a_client_that_reconnects_after_a_kill_gets_exactly_what_it_missed(
     executor: str, tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:
     with ExitStack() as stack:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import a_roadmap
-from tests.eventually import eventually
-from tests.processes import PACELINE, simulator
-from tests.web.serving import TOKEN, Served, served
+from tests.support.cli_processes import PACELINE, simulator
+from tests.support.cli_terminal import a_roadmap
+from tests.support.eventually import eventually
+from tests.support.serve_process import TOKEN, Served, served
 
 
 def watch(server: Served, *arguments: str, code: int = 0) -> str:
@@ -56,7 +56,7 @@ def test_a_roadmap_goes_from_submission_to_artifacts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM]
 )
-def test_a_signal_hands_runs_back_and_another_server_goes_on(
+def test_a_signal_hands_runs_back_and_another_server_continues_them(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with simulator("--latency", "default=60-60", "--latency", "tutorial=60-60") as llm:
@@ -77,7 +77,7 @@ def test_a_signal_hands_runs_back_and_another_server_goes_on(
         assert server.ask(f"/api/runs/{run_id}")["status"] == "completed"
 
 
-def test_a_follower_goes_on_when_its_server_comes_back(tmp_path: Path) -> None:
+def test_watch_continues_when_its_server_is_reachable_again(tmp_path: Path) -> None:
     settings = {"PACELINE_RUN__LEASE": "2"}
     with simulator("--speed", "12") as llm:
         settings["PACELINE_PROVIDER__BASE_URL"] = llm.base_url
@@ -106,7 +106,9 @@ def test_a_follower_goes_on_when_its_server_comes_back(tmp_path: Path) -> None:
     assert counts == sorted(counts)
 
 
-def test_a_wrong_token_and_a_server_that_is_away_are_told(tmp_path: Path, closed_port: int) -> None:
+def test_watch_reports_a_wrong_token_and_an_unreachable_server(
+    tmp_path: Path, closed_port: int
+) -> None:
     with served(tmp_path, "--no-worker", token=TOKEN) as server:
         wrong = Served(server.url, server.process, "wrong-0123456789")
         assert "PACELINE_TOKEN" in watch(wrong, code=2)
@@ -116,7 +118,7 @@ def test_a_wrong_token_and_a_server_that_is_away_are_told(tmp_path: Path, closed
     assert "write it as http://host:port" in watch(odd, code=2)
 
 
-def test_beyond_loopback_the_command_refuses_to_start(tmp_path: Path) -> None:
+def test_serve_refuses_other_than_loopback_addresses_without_a_token(tmp_path: Path) -> None:
     refused = subprocess.run(
         [*PACELINE, "serve", "--host", "0.0.0.0", "--port", "0"],
         cwd=tmp_path,
@@ -126,11 +128,11 @@ def test_beyond_loopback_the_command_refuses_to_start(tmp_path: Path) -> None:
         timeout=60,
     )
     assert refused.returncode == 2
-    assert "web.host: 0.0.0.0 can be reached by others" in refused.stderr
+    assert "web.host: other hosts can reach 0.0.0.0" in refused.stderr
     assert not list(tmp_path.iterdir()), "nothing was begun"
 
 
-def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> None:
+def test_without_the_extra_serve_says_how_to_install_it(tmp_path: Path) -> None:
     bare = (
         "import sys; sys.modules['uvicorn'] = None; sys.modules['fastapi'] = None\n"
         "from paceline.cli import main\n"
@@ -149,7 +151,7 @@ def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> Non
     assert "pip install 'paceline[web]'" in refused.stderr
 
 
-def test_a_follower_takes_up_a_run_where_it_is_told_to(tmp_path: Path) -> None:
+def test_watch_resumes_a_stream_after_a_position(tmp_path: Path) -> None:
     with (
         simulator("--speed", "100") as llm,
         served(tmp_path, token=TOKEN, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
@@ -169,7 +171,7 @@ def test_a_follower_takes_up_a_run_where_it_is_told_to(tmp_path: Path) -> None:
         assert _events(watch(server, run_id, "--json", "--after", last)) == []
 
 
-def test_a_follower_sees_its_tenants_runs_alone(tmp_path: Path) -> None:
+def test_watch_sees_only_the_runs_of_its_tenant(tmp_path: Path) -> None:
     tokens = (
         '[{token = "acme-0123456789ab", tenant = "acme"}, '
         '{token = "rival-0123456789a", tenant = "rival"}]'

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.cli.conftest import a_roadmap, a_run
-from tests.eventually import eventually_async
-from tests.web.conftest import Working, site
-from tests.web.listening import Heard, event_stream, position, socket
+from tests.support.cli_terminal import a_roadmap, a_run
+from tests.support.eventually import eventually_async
+from tests.support.stream_clients import Heard, event_stream, position, socket
+from tests.support.web_site import Working, site
 
 CONCEPTS = ("c0", "c1", "c2")
 
@@ -25,7 +25,7 @@ def told(events: list[Heard]) -> list[tuple[str | None, str]]:
 
 
 @real_time
-async def test_a_client_hears_a_run_from_its_state_to_its_end(tmp_path: Path) -> None:
+async def test_a_client_receives_a_run_from_its_state_to_its_end(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
         async with socket(here, f"/ws/runs/{run_id}") as client:
@@ -55,7 +55,7 @@ async def test_a_client_hears_a_run_from_its_state_to_its_end(tmp_path: Path) ->
 
 
 @real_time
-async def test_a_client_that_comes_again_gets_exactly_what_it_missed(tmp_path: Path) -> None:
+async def test_a_client_that_reconnects_gets_exactly_what_it_missed(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
         work = await Working.on(here.backend, run_id)
@@ -82,7 +82,7 @@ async def test_a_client_that_comes_again_gets_exactly_what_it_missed(tmp_path: P
 
 
 @real_time
-async def test_who_has_seen_the_end_need_not_come_again(tmp_path: Path) -> None:
+async def test_a_client_that_received_the_end_gets_204(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", "c0"))
         work = await Working.on(here.backend, run_id)
@@ -101,7 +101,7 @@ async def test_who_has_seen_the_end_need_not_come_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["5-5", "9999999999999-1", "no place"])
 @real_time
-async def test_a_place_that_is_not_kept_is_told_and_followed_by_the_state(
+async def test_a_position_that_is_not_retained_leads_to_resync_and_state(
     tmp_path: Path, place: str
 ) -> None:
     async with site(tmp_path) as here:
@@ -120,7 +120,7 @@ async def test_a_place_that_is_not_kept_is_told_and_followed_by_the_state(
 
 
 @real_time
-async def test_a_run_that_ended_before_anybody_watched_is_told_by_its_end(tmp_path: Path) -> None:
+async def test_a_run_that_ended_earlier_is_sent_as_its_end(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         ended = await a_run(here.backend.store, a_roadmap("r", "c", "d"), "partial")
         async with event_stream(here, ended.run_id) as events:
@@ -152,7 +152,7 @@ async def test_roadmap_level_is_coalesced_and_never_loses_the_last_state(tmp_pat
 
 
 @real_time
-async def test_all_runs_are_told_in_one_socket_as_they_come_and_go(tmp_path: Path) -> None:
+async def test_one_socket_sends_all_runs_as_they_start_and_end(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         first = await here.submitted(a_roadmap("first", "c0"))
         async with socket(here, "/ws/runs") as client:
@@ -180,7 +180,9 @@ async def test_all_runs_are_told_in_one_socket_as_they_come_and_go(tmp_path: Pat
 
 
 @real_time
-async def test_who_comes_again_to_all_runs_gets_what_it_missed_of_each(tmp_path: Path) -> None:
+async def test_a_client_of_all_runs_that_reconnects_gets_what_it_missed_of_each(
+    tmp_path: Path,
+) -> None:
     async with site(tmp_path) as here:
         ids = [await here.submitted(a_roadmap(name, *CONCEPTS)) for name in ("a", "b")]
         works = [await Working.on(here.backend, run_id) for run_id in ids]
@@ -209,7 +211,7 @@ async def test_who_comes_again_to_all_runs_gets_what_it_missed_of_each(tmp_path:
     "says", ["no json", '{"type": "hello"}', '{"type": "follow", "more": 1}', b"\x00", "[]"]
 )
 @real_time
-async def test_a_first_word_that_nobody_understands_closes_the_socket(
+async def test_an_invalid_first_message_closes_the_socket(
     tmp_path: Path, says: str | bytes
 ) -> None:
     async with site(tmp_path) as here, connect(f"{here.ws}/ws/runs?wait=true") as client:
@@ -222,7 +224,7 @@ async def test_a_first_word_that_nobody_understands_closes_the_socket(
 
 
 @real_time
-async def test_a_client_that_takes_nothing_is_closed_and_costs_nothing_meanwhile(
+async def test_a_client_that_does_not_read_is_disconnected_and_costs_nothing(
     tmp_path: Path,
 ) -> None:
     web = WebSettings(send_timeout=0.5)
@@ -238,8 +240,8 @@ async def test_a_client_that_takes_nothing_is_closed_and_costs_nothing_meanwhile
         await writer.drain()
 
         def readers() -> int:
-            channel = here.backend.hub.known(run_id)
-            return 0 if channel is None else len(channel.readers)
+            channel = here.backend.hub.channel(run_id)
+            return 0 if channel is None else len(channel.subscribers)
 
         await eventually_async(readers)
         reason = "x" * 900
@@ -258,7 +260,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_costs_nothing_meanwhile
 
 
 @real_time
-async def test_a_client_that_fell_behind_what_is_kept_is_told(tmp_path: Path) -> None:
+async def test_a_client_that_fell_behind_the_retained_events_gets_resync(tmp_path: Path) -> None:
     async with site(tmp_path, events={"max_length": 100}) as here:
         run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
         work = await Working.on(here.backend, run_id)
@@ -269,7 +271,7 @@ async def test_a_client_that_fell_behind_what_is_kept_is_told(tmp_path: Path) ->
             await work.outbox.flush()
             await eventually_async(
                 lambda: (
-                    (channel := here.backend.hub.known(run_id)) is not None
+                    (channel := here.backend.hub.channel(run_id)) is not None
                     and channel.newest.offset == 201
                 )
             )
@@ -295,7 +297,7 @@ async def test_streams_end_tidily_when_the_server_stops(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_a_run_of_another_process_is_told_from_the_store(tmp_path: Path) -> None:
+async def test_a_run_of_another_process_is_read_from_the_store(tmp_path: Path) -> None:
     async with site(tmp_path) as here, site(tmp_path) as elsewhere:
         run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
         async with socket(here, f"/ws/runs/{run_id}") as client:
@@ -311,7 +313,7 @@ async def test_a_run_of_another_process_is_told_from_the_store(tmp_path: Path) -
 
 
 @real_time
-async def test_who_was_told_from_the_store_alone_is_told_what_came_since(tmp_path: Path) -> None:
+async def test_a_client_with_a_position_of_the_store_gets_later_changes(tmp_path: Path) -> None:
     async with site(tmp_path) as here, site(tmp_path) as elsewhere:
         run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
         async with event_stream(here, run_id) as events:
@@ -338,7 +340,7 @@ async def test_who_was_told_from_the_store_alone_is_told_what_came_since(tmp_pat
 
 
 @real_time
-async def test_an_end_that_was_seen_is_no_later_end(tmp_path: Path) -> None:
+async def test_after_a_resume_the_next_end_is_sent_again(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         ended = await a_run(here.backend.store, a_roadmap("r", "c", "d"), "partial")
         async with event_stream(here, ended.run_id) as events:
@@ -354,7 +356,7 @@ async def test_an_end_that_was_seen_is_no_later_end(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_who_leaves_before_the_door_is_open_is_no_fault(
+async def test_a_client_that_leaves_before_it_is_accepted_causes_no_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with site(tmp_path) as here:
@@ -371,14 +373,14 @@ async def test_who_leaves_before_the_door_is_open_is_no_fault(
             )
             writer.write(asked.encode())
             await writer.drain()
-            await eventually_async(lambda: here.backend.hub.known(run_id) is not None)
+            await eventually_async(lambda: here.backend.hub.channel(run_id) is not None)
             writer.transport.abort()
-            await eventually_async(lambda: here.backend.hub.known(run_id) is None)
+            await eventually_async(lambda: here.backend.hub.channel(run_id) is None)
     assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
 
 
 @real_time
-async def test_two_servers_behind_one_store_tell_and_steer_the_same(
+async def test_two_servers_with_one_store_show_and_steer_the_same_runs(
     tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:
     await asyncio.to_thread(schema.upgrade, SecretStr(postgres_url))

@@ -1,4 +1,4 @@
-"""Whoever has a tenant's token sees, follows and steers that tenant's runs, and no others."""
+"""A tenant's token sees, follows and steers that tenant's runs, and no others."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -14,10 +14,10 @@ from paceline.testing.virtual_time import real_time
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.cli.conftest import a_roadmap, a_run
-from tests.eventually import eventually_async
-from tests.web.conftest import Site, Working, site
-from tests.web.listening import Socket, position
+from tests.support.cli_terminal import a_roadmap, a_run
+from tests.support.eventually import eventually_async
+from tests.support.stream_clients import Socket, position
+from tests.support.web_site import Site, Working, site
 from tests.web.test_api import problem
 
 ACME, RIVAL, PLAIN = "acme-0123456789ab", "rival-0123456789a", "plain-0123456789a"
@@ -87,7 +87,7 @@ async def test_a_run_has_the_tenant_of_the_token_that_submits_it(tmp_path: Path)
 
 
 @real_time
-async def test_everything_of_anothers_run_is_not_there(tmp_path: Path) -> None:
+async def test_a_run_of_another_tenant_is_not_found_anywhere(tmp_path: Path) -> None:
     async with shared(tmp_path) as (acme, rival, plain):
         ours = await a_run(
             acme.backend.store, a_roadmap("r", *CONCEPTS), "partial", share=Share("acme")
@@ -126,7 +126,7 @@ async def test_everything_of_anothers_run_is_not_there(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_pages_of_runs_hold_the_tenants_own_and_are_full(tmp_path: Path) -> None:
+async def test_pages_of_runs_are_full_and_hold_only_the_tenants_own(tmp_path: Path) -> None:
     async with shared(tmp_path) as (acme, rival, plain):
         ours, theirs = [], []
         for _ in range(5):
@@ -144,7 +144,7 @@ async def test_pages_of_runs_hold_the_tenants_own_and_are_full(tmp_path: Path) -
 
 
 @real_time
-async def test_runs_that_name_nobody_are_the_default_tenants(tmp_path: Path) -> None:
+async def test_runs_without_a_tenant_belong_to_the_default_tenant(tmp_path: Path) -> None:
     async with shared(tmp_path) as (acme, _, plain):
         for tenant in ("", "default"):
             made, _ = await acme.backend.store.create_run(
@@ -173,7 +173,7 @@ async def test_two_tenants_may_use_the_same_key(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_a_socket_of_all_runs_tells_of_the_tenants_own(tmp_path: Path) -> None:
+async def test_a_socket_of_all_runs_sends_only_the_tenants_own(tmp_path: Path) -> None:
     async with shared(tmp_path) as (acme, rival, _):
         theirs = await rival.submitted(a_roadmap("theirs", *CONCEPTS))
         ours = await acme.submitted(a_roadmap("ours", *CONCEPTS))
@@ -217,7 +217,7 @@ async def test_a_thousand_runs_of_one_tenant_hide_none_of_anothers(tmp_path: Pat
 
 
 @real_time
-async def test_a_ticket_is_its_tenants(tmp_path: Path) -> None:
+async def test_a_ticket_belongs_to_its_tenant(tmp_path: Path) -> None:
     async with shared(tmp_path) as (acme, rival, _):
         ours = await acme.submitted(a_roadmap("ours", "c"))
 
@@ -234,7 +234,7 @@ async def test_a_ticket_is_its_tenants(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_figures_are_of_the_whole_and_name_nothing_of_others(tmp_path: Path) -> None:
+async def test_figures_count_all_tenants_and_name_none(tmp_path: Path) -> None:
     async with shared(tmp_path, work=True) as (acme, rival, plain):
         worker = acme.backend.worker
         assert worker is not None
@@ -262,7 +262,7 @@ async def test_figures_are_of_the_whole_and_name_nothing_of_others(tmp_path: Pat
 
 
 @real_time
-async def test_without_tokens_everybodys_runs_are_seen(tmp_path: Path) -> None:
+async def test_without_tokens_the_runs_of_all_tenants_are_visible(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         made = [
             await a_run(here.backend.store, a_roadmap(f"r{n}", "c"), "queued", share=Share(one))
@@ -313,13 +313,13 @@ async def test_a_roadmap_may_be_submitted_with_a_weight(tmp_path: Path) -> None:
         ('"weight": "2"', "weight: "),
         ('"weight": null', "weight: "),
         ('"weight": [1]', "weight: "),
-        ('"weight": 1, "weight": 2', "weight: given more than once"),
+        ('"weight": 1, "weight": 2', "weight: duplicate key"),
         ('"tenant": "rival"', "tenant: unknown field"),
         ('"weight": 0, "tenant": "rival"', "weight: "),
     ],
 )
 @real_time
-async def test_terms_that_cannot_be_are_refused_with_their_place(
+async def test_invalid_run_settings_are_rejected_with_their_place(
     tmp_path: Path, terms: str, fault: str
 ) -> None:
     async with shared(tmp_path) as (acme, _, _):
@@ -331,7 +331,9 @@ async def test_terms_that_cannot_be_are_refused_with_their_place(
 
 
 @real_time
-async def test_faults_of_a_roadmap_and_of_its_terms_are_told_together(tmp_path: Path) -> None:
+async def test_faults_of_a_roadmap_and_its_run_settings_are_reported_together(
+    tmp_path: Path,
+) -> None:
     async with shared(tmp_path) as (acme, _, _):
         body = {"roadmap": {"roadmap_id": "r", "stages": []}, "weight": 0}
         refused = await acme.client.post("/api/runs", json=body)

@@ -11,7 +11,7 @@ from typing import cast
 
 from paceline import Event, Run
 from paceline.contracts.records import ENDED, RunStatus
-from paceline.live.channel import MOST_KEPT
+from paceline.live.channel import MAX_KEPT
 from paceline.live.feed import Feed
 from paceline.live.hub import SILENCE, Hub
 from paceline.tasks import cancel_and_wait
@@ -74,7 +74,7 @@ class _Past(MemoryStore):
 async def _told(runs: Sequence[Run], events: Sequence[Timed]) -> list[float]:
     store, bus = _Past(runs), MemoryBus()
     loop = asyncio.get_running_loop()
-    hub = Hub(store, bus, kept=MOST_KEPT)
+    hub = Hub(store, bus, kept=MAX_KEPT)
     moments: list[float] = []
     async with Feed(hub) as feed:
         await feed.follow_all({})

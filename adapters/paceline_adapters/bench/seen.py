@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from paceline import Event, Run, Store
 from paceline.contracts.records import Figures
-from paceline.contracts.wait_histogram import Counts, since, total
+from paceline.contracts.wait_histogram import WaitHistogram, since, total
 from pydantic import BaseModel, ConfigDict
 
 
@@ -58,7 +58,7 @@ class Pools(_Part):
     def of(cls, figures: Iterable[Figures]) -> "Pools":
         """Add up what processes report."""
         found = list(figures)
-        waits: Counts = total(one.checkout_waits for one in found)
+        waits: WaitHistogram = total(one.checkout_waits for one in found)
         return cls(
             waits=dict(waits),
             timeouts=sum(one.checkout_timeouts for one in found),

@@ -8,9 +8,9 @@ from paceline import Context, PacelineError
 
 from paceline_adapters.celery.options import CeleryOptions
 from paceline_adapters.celery.processes import Processes
-from paceline_adapters.celery.sigterm import ignore_sigterm
+from paceline_adapters.celery.sigterm import exit_once, ignore_sigterm
 from paceline_adapters.celery.task import TASK
-from paceline_adapters.celery.untyped import child_index, pool_name, signals
+from paceline_adapters.celery.untyped import child_index, pool_name, set_exit_handler, signals
 
 log = logging.getLogger("paceline.worker")
 
@@ -108,6 +108,7 @@ class Hooks:
     def worker_process_init(self, **_: Any) -> None:
         """Start the event loop in a process of the pool that was just forked."""
         if self.processes is not None:
+            set_exit_handler(exit_once)
             self.processes.begin(child_index())
 
     def worker_process_shutdown(self, **_: Any) -> None:

@@ -1,7 +1,7 @@
 """The state that all of this package shares within one process.
 
-Celery calls plain functions: a task, and receivers of its signals. They find the state of their
-process here.
+Celery calls plain functions: a task, receivers of its signals, signal handlers. They find the
+state of their process here.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ class Runtime:
     Attributes:
         installed_app: the app that was passed to ``install``, if any.
         loop_thread: the event loop that generates runs, if this process takes any.
+        exiting: whether this is a pool process that is about to exit.
     """
 
     installed_app: Any = None
     loop_thread: "LoopThread | None" = None
+    exiting: bool = False
 
 
 #: The state of this process. A pool process starts with a copy of its parent's.

@@ -6,7 +6,6 @@ import re
 from paceline import PacelineError
 
 from paceline_adapters.celery.runtime import runtime
-from paceline_adapters.celery.sigterm import ignore_sigterm
 
 #: The task's name in messages.
 TASK = "paceline.generate"
@@ -43,6 +42,5 @@ def generate(*arguments: object, **named: object) -> str | None:
         return None
     except SystemExit:
         # This process got SIGTERM, alone or with its whole process group.
-        ignore_sigterm()
         thread.drain()
         raise

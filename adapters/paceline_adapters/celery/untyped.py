@@ -1,6 +1,8 @@
 """Everything that we use of Celery and its process pool, which have no type annotations."""
 
 import importlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 #: Each raises ``ModuleNotFoundError`` if the extra ``celery`` is not installed.
@@ -31,6 +33,26 @@ def child_index() -> int:
     """Position of this process in the pool. A process inherits it from the one it replaces."""
     process: Any = importlib.import_module("billiard.process").current_process()
     return int(process.index)
+
+
+def set_exit_handler(handler: Callable[[int, object], None]) -> None:
+    """Choose this pool process's handler for the signals that end it.
+
+    Call it while the process starts. The pool installs the handlers right after that, so a
+    handler installed directly would be replaced.
+    """
+    pool: Any = importlib.import_module("billiard.pool")
+    common: Any = importlib.import_module("billiard.common")
+    pool.reset_signals = partial(common.reset_signals, handler)
+
+
+def note_exit() -> None:
+    """Note that a signal ends this pool process, as the pool's own handler does.
+
+    The pool then reports the interrupted task as lost, and not as failed.
+    """
+    common: Any = importlib.import_module("billiard.common")
+    common._should_have_exited[0] = True  # noqa: SLF001
 
 
 def keep_awake(app: Any, interval: float) -> None:

@@ -1,4 +1,4 @@
-"""``paceline demo``: the whole thing on one screen, with no server and no key."""
+"""``paceline demo``: eight roadmaps against a simulated LLM, without server or key."""
 
 import asyncio
 import json
@@ -7,17 +7,14 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 
 import click
-from paceline import PartUnavailable, Roadmap, parse_roadmap
-from paceline.cli.commands.run import generate
-from paceline.client.terminal.app_options import json_option, note
-from paceline.plugins.registry import Plugins
-from paceline.roadmaps.decoding import decode
-from paceline.runtime.parts import open_store
-from paceline.settings.load import Loaded, Value, load_settings
+from paceline import App, PartUnavailable, Roadmap, parse_roadmap
+from paceline.client.terminal.app_options import json_option, load_app, note, settings_options
+from paceline.client.terminal.generate import generate
 
-from paceline_adapters.demo.beside import generate_beside_page, prepare_page
+from paceline_adapters.demo.with_page import generate_with_page, import_page
 from paceline_adapters.web.command import missing
 
 DATABASE = "paceline-demo.db"
@@ -29,92 +26,111 @@ DATABASE = "paceline-demo.db"
     default="unbounded",
     show_default=True,
     metavar="NAME[,NAME]",
-    help="Another one shows what it changes: per-roadmap, global.",
+    help="Strategy to demonstrate, for example per-roadmap or global.",
 )
 @click.option(
     "--speed",
+    metavar="FACTOR",
     type=click.FloatRange(0.1, 1000),
     default=5.0,
     show_default=True,
-    help="How many times faster than a real model the simulated one answers.",
+    help="How many times faster than a real model the simulated LLM answers.",
 )
+@settings_options
 @json_option
-def demo(*, strategy: str, speed: float, as_json: bool) -> int:
-    """Watch eight roadmaps, 227 concepts, being generated.
+def demo(
+    *,
+    strategy: str,
+    speed: float,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Watch eight roadmaps with 227 concepts being generated.
 
-    A simulated LLM answers over real HTTP; artifacts are saved in ./paceline-demo.db. Look at
-    the two layers: eight roadmaps are active, yet every concept within them is in flight.
-    With the extra `web` it serves a page of all this too, and on a terminal stays up with it
+    A simulated LLM answers over real HTTP, and content is saved in ./paceline-demo.db. Look at
+    the two layers: eight roadmaps are active, and every concept of them is in flight. The demo
+    sets the executor, the store and the provider itself.
+
+    With the extra `web` the demo also serves a progress page. On a terminal, the page stays
     until Ctrl-C.
 
     \b
     Examples:
       paceline demo
       paceline demo --strategy per-roadmap
+      paceline demo --strategy per-roadmap --set strategies.per-roadmap.limit=2
     """
     roadmaps = example_roadmaps()
     with_page = not as_json and not missing()
-    with simulated_llm(speed, prepare_page if with_page else _nothing) as base_url:
-        plugins = Plugins()
-        loaded = load_settings(plugins, flags=_settings(strategy, base_url), environ={})
-        new = not asyncio.run(_unfinished(loaded, plugins, roadmaps))
+    with simulated_llm(speed, import_page if with_page else None) as base_url:
+        # Without the environment and with a fixed provider, no real API key is used.
+        app = load_app(
+            config,
+            assignments,
+            {"strategy": strategy},
+            fixed={
+                "executor": "in-process",
+                "store.url": f"sqlite:///{DATABASE}",
+                "provider.base_url": base_url,
+                "provider.api_key": "simulated",
+                "provider.model": "simulated",
+            },
+            environ={},
+        )
+        new = not asyncio.run(_any_unfinished(app, roadmaps))
         if with_page:
-            return generate_beside_page(loaded, plugins, roadmaps, new=new, after=NEXT)
-        code = generate(loaded, plugins, roadmaps, new=new, as_json=as_json)
+            return generate_with_page(app, roadmaps, new=new, next_steps=NEXT)
+        code = generate(app, roadmaps, new=new, as_json=as_json)
     if not as_json:
         if code == 0:
             click.echo(NEXT)
-        note("a page of all this comes with the extra: pip install 'paceline[web]'")
+        note("install the extra to get a progress page: pip install 'paceline[web]'")
     return code
 
 
-def _nothing() -> None:
-    """There is nothing to prepare."""
-
-
 NEXT = f"""
-Look next:
+Next:
   paceline show --set store.url=sqlite:///{DATABASE}
-                                         what was generated
-  paceline demo --strategy per-roadmap   the same work, five concepts of each roadmap at once
-  paceline plugins                       every strategy, executor and other part
-  paceline init                          a settings file for your own roadmaps"""
+                                         shows the generated content
+  paceline demo --strategy per-roadmap   same work, five concepts per roadmap at once
+  paceline plugins                       lists strategies, executors and other parts
+  paceline init                          writes a settings file for your own roadmaps"""
 
 
 def example_roadmaps() -> list[Roadmap]:
-    """The eight roadmaps that the package ships, 227 concepts in all."""
+    """The eight example roadmaps, with 227 concepts in all."""
     folder = resources.files("paceline_adapters.demo") / "roadmaps"
     files = sorted(folder.iterdir(), key=lambda file: file.name)
     return [
-        parse_roadmap(
-            decode(file.read_bytes(), yaml_allowed=False, source=file.name), source=file.name
-        )
+        parse_roadmap(json.loads(file.read_bytes()), source=file.name)
         for file in files
         if file.name.endswith(".json")
     ]
 
 
 @contextmanager
-def simulated_llm(speed: float, meanwhile: Callable[[], None]) -> Generator[str]:
-    """A simulator in a process of its own; gives its base URL.
+def simulated_llm(speed: float, meanwhile: Callable[[], None] | None) -> Generator[str]:
+    """Start a simulator as a process of its own; yields its base URL.
 
     Args:
         speed: how many times faster than a real model it answers.
-        meanwhile: what may be done while it starts.
+        meanwhile: called while the simulator starts.
 
     Raises:
-        PartUnavailable: it did not start.
+        PartUnavailable: the simulator did not start.
     """
     command = [sys.executable, "-m", "paceline", "simulator", "--port", "0", "--json"]
     process = subprocess.Popen(  # noqa: S603
         [*command, "--speed", str(speed)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        # A Ctrl-C at the terminal is for us: the calls in flight still want their answers.
+        # Ctrl-C must not reach the simulator: calls in flight still need their answers.
         start_new_session=True,
     )
     try:
-        meanwhile()
+        if meanwhile is not None:
+            meanwhile()
         assert process.stdout is not None  # noqa: S101
         line = process.stdout.readline()
         if not line:
@@ -125,23 +141,11 @@ def simulated_llm(speed: float, meanwhile: Callable[[], None]) -> Generator[str]
         process.wait()
 
 
-def _settings(strategy: str, base_url: str) -> list[Value]:
-    """What the demo needs, whatever settings lie about: it is no place for a real key."""
-    return [
-        Value(("strategy",), strategy, "--strategy"),
-        Value(("executor",), "in-process", "the demo"),
-        Value(("store", "url"), f"sqlite:///{DATABASE}", "the demo"),
-        Value(("provider", "base_url"), base_url, "the demo"),
-        Value(("provider", "api_key"), "simulated", "the demo"),
-        Value(("provider", "model"), "simulated", "the demo"),
-    ]
-
-
-async def _unfinished(loaded: Loaded, plugins: Plugins, roadmaps: list[Roadmap]) -> bool:
-    """Whether an earlier demo was interrupted: then this one goes on with it."""
-    async with open_store(loaded.settings, plugins) as store:
+async def _any_unfinished(app: App, roadmaps: list[Roadmap]) -> bool:
+    """Whether an earlier demo was interrupted, so that this one resumes it."""
+    async with app.client() as client:
         for roadmap in roadmaps:
-            runs = await store.runs(roadmap_id=roadmap.roadmap_id, limit=1)
+            runs = await client.runs(roadmap_id=roadmap.roadmap_id, limit=1)
             if not runs or runs[0].status != "completed":
                 return bool(runs)
     return False

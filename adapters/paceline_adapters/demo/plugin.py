@@ -12,9 +12,9 @@ def _load() -> click.Command:
 
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
-    """Offer it."""
+    """Offer the command."""
     register(
         "demo",
         _load,
-        summary="Watch eight roadmaps being generated, with no server and no key.",
+        summary="Watch eight roadmaps being generated, without server or key.",
     )

@@ -13,8 +13,8 @@ class MemoryBus(EventBus):
 
     Args:
         max_length: events kept per run.
-        keep: seconds that a run's events are kept after its last one.
-        clock: the time in seconds since 1970, for epochs and for ``keep``.
+        keep: seconds to keep a run's events after the last one.
+        clock: returns seconds since 1970, for epochs and for ``keep``.
     """
 
     shared = False
@@ -29,14 +29,14 @@ class MemoryBus(EventBus):
         self._max_length = max_length
         self._keep = keep
         self._clock = clock
-        self._streams: dict[str, _Stream] = {}  # the one that was silent longest comes first
+        self._streams: dict[str, _Stream] = {}  # the oldest last event comes first
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._closed = False
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events of one or more runs, in order."""
         now = self._clock()
-        self._forget(now)
+        self._drop_expired(now)
         for event in events:
             stream = self._streams.pop(event.task_id, None) or _Stream()
             self._streams[event.task_id] = stream
@@ -45,7 +45,7 @@ class MemoryBus(EventBus):
             self._wake(run_id)
 
     async def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
-        """Events of a run, from ``after`` (exclusive) or from the oldest kept."""
+        """Yield a run's events after the position ``after``, or from the oldest kept."""
         last = StreamPosition.parse(after)
         stream = self._streams.get(run_id)
         if last.epoch and (stream is None or stream.lost(last)):
@@ -53,18 +53,18 @@ class MemoryBus(EventBus):
             yield resync(run_id, last)
         while not self._closed:
             stream = self._streams.get(run_id)
-            event = stream.following(last) if stream is not None else None
+            event = stream.after(last) if stream is not None else None
             if event is None:
-                await self._appended(run_id)
+                await self._wait_for_event(run_id)
                 continue
-            here = StreamPosition(event.epoch, event.offset)
-            if not last.leads_to(here):
-                yield resync(run_id, here.before)
-            last = here
+            position = StreamPosition(event.epoch, event.offset)
+            if not last.leads_to(position):
+                yield resync(run_id, position.before)
+            last = position
             yield event
 
     async def newest(self, run_id: str) -> str:
-        """Position of the run's newest event."""
+        """Return the position of the run's newest event."""
         stream = self._streams.get(run_id)
         return str(START if stream is None else stream.newest)
 
@@ -74,7 +74,7 @@ class MemoryBus(EventBus):
         for run_id in list(self._waiting):
             self._wake(run_id)
 
-    async def _appended(self, run_id: str) -> None:
+    async def _wait_for_event(self, run_id: str) -> None:
         waiter = asyncio.get_running_loop().create_future()
         waiters = self._waiting.setdefault(run_id, set())
         waiters.add(waiter)
@@ -90,7 +90,7 @@ class MemoryBus(EventBus):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _forget(self, now: float) -> None:
+    def _drop_expired(self, now: float) -> None:
         while self._streams:
             run_id = next(iter(self._streams))
             if self._streams[run_id].last_at > now - self._keep:
@@ -99,7 +99,7 @@ class MemoryBus(EventBus):
 
 
 class _Stream:
-    """The events of one run in its present epoch, by offset."""
+    """The events of one run in its current epoch, by offset."""
 
     def __init__(self) -> None:
         self.last_at = 0.0
@@ -107,7 +107,7 @@ class _Stream:
         self._offset = 0
         self._fence = 0
         self._ended = False
-        # As text: a run may keep thousands, and an object has four times the size.
+        # As JSON: a run may keep thousands of events, and an object takes four times the memory.
         self._events: dict[int, bytes] = {}
 
     @property
@@ -138,10 +138,10 @@ class _Stream:
             del self._events[self._offset - max_length]
 
     def lost(self, last: StreamPosition) -> bool:
-        """Whether who stands there is in another epoch, or beyond what was published."""
+        """Whether the position is in another epoch, or after the newest event."""
         return last.epoch != self._epoch or last.offset > self._offset
 
-    def following(self, last: StreamPosition) -> Event | None:
+    def after(self, last: StreamPosition) -> Event | None:
         oldest = self.before_oldest.offset + 1
         offset = oldest if last.epoch != self._epoch else max(oldest, last.offset + 1)
         kept = self._events.get(offset)

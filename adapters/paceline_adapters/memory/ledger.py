@@ -4,10 +4,10 @@ from paceline.admission.in_process import InProcessLedger
 
 
 class MemoryLedger(InProcessLedger):
-    """Leases that do not end by time: nobody can die and leave one behind without the ledger.
+    """Leases that do not expire: if the process ends, the ledger ends with it.
 
     Args:
-        lease_seconds: what holders are told to renew within.
+        lease_seconds: seconds within which holders renew their leases.
     """
 
     shared = False

@@ -1,4 +1,4 @@
-"""Offers the parts that keep everything in this process."""
+"""Offers the ledger, event bus and store that live in one process."""
 
 from paceline import Context, EventBus, Ledger, NoOptions, Register, Store, hookimpl
 
@@ -10,7 +10,7 @@ def paceline_register_ledgers(register: Register[Ledger]) -> None:
         "memory",
         _ledger,
         options=NoOptions,
-        summary="Limits of one process; chosen where no redis.url is set.",
+        summary="Limits of one process. Used if redis.url is not set.",
     )
 
 
@@ -21,18 +21,18 @@ def paceline_register_event_buses(register: Register[EventBus]) -> None:
         "memory",
         _bus,
         options=NoOptions,
-        summary="Events within one process; others watch a run by asking the store.",
+        summary="Events within one process. Other processes follow runs by polling the store.",
     )
 
 
 @hookimpl
 def paceline_register_stores(register: Register[Store]) -> None:
-    """Offer the store that forgets."""
+    """Offer the store of one process."""
     register(
         "memory",
         _store,
         options=NoOptions,
-        summary="Keeps runs in this process and loses them with it: for tests.",
+        summary="Keeps runs in this process and loses them when it ends: for tests.",
     )
 
 

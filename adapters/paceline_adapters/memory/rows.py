@@ -1,4 +1,4 @@
-"""What the memory store keeps of a run, and how to find the queued ones."""
+"""The rows of the memory store, and its queues of runs."""
 
 from bisect import bisect_left, insort
 from collections import defaultdict
@@ -12,7 +12,7 @@ from paceline.contracts.records import RunStatus
 
 @dataclass(slots=True, kw_only=True)
 class Row:
-    """One run. Everything about it changes in place."""
+    """One run, which changes in place."""
 
     run_id: str
     roadmap: Roadmap
@@ -35,16 +35,16 @@ class Row:
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
-    def held_by(self, claim: Claim) -> bool:
-        """Whether the claim still gives the right to write."""
+    def owned_by(self, claim: Claim) -> bool:
+        """Whether the claim still owns the run."""
         return (self.fence, self.owner, self.status) == (claim.fence, claim.worker_id, "running")
 
     def lost_owners(self) -> int:
-        """Owners lost in a row without a new artifact, if the present one is lost too."""
+        """Number of owners lost in a row without a new artifact, if the current one is lost too."""
         return 0 if len(self.artifacts) > self.artifacts_at_claim else self.takeovers + 1
 
-    def shown(self) -> Run:
-        """The run as callers see it."""
+    def as_run(self) -> Run:
+        """The run as a record."""
         states = [concept.status for concept in self.concepts.values()]
         return Run(
             run_id=self.run_id,
@@ -69,7 +69,7 @@ class Row:
 
 
 class Queues:
-    """Ids of queued runs of each executor, oldest first: ids rise with time."""
+    """Ids of the queued runs of each executor, oldest first. Ids rise with time."""
 
     def __init__(self) -> None:
         self._ids: dict[str, list[str]] = defaultdict(list)
@@ -79,14 +79,14 @@ class Queues:
         insort(self._ids[row.executor], row.run_id)
 
     def drop(self, row: Row) -> None:
-        """Remove a run, if it is there."""
+        """Remove a run if it is queued."""
         ids = self._ids[row.executor]
-        place = bisect_left(ids, row.run_id)
-        if ids[place : place + 1] == [row.run_id]:
-            del ids[place]
+        index = bisect_left(ids, row.run_id)
+        if ids[index : index + 1] == [row.run_id]:
+            del ids[index]
 
     def first(self, executor: str, only: Iterable[str] | None) -> str | None:
-        """The oldest, of ``only`` these where given."""
+        """The oldest run; of ``only`` if that is given."""
         ids = self._ids[executor]
         if only is None:
             return ids[0] if ids else None

@@ -1,4 +1,4 @@
-"""Creating, finding and reading runs in memory."""
+"""Runs in memory: submit, find, list, read."""
 
 from abc import ABC
 from collections import defaultdict
@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 from paceline import Artifact, ConceptState, Roadmap, Run, RunNotFound, Share, Store
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.records import ConceptStatus, RunStatus, conflict, key_reused
-from paceline.contracts.share import EQUAL
+from paceline.contracts.records import ConceptStatus, RunStatus
+from paceline.contracts.share import DEFAULT_SHARE
+from paceline.contracts.store_rules import key_reused_error, run_conflict_error
 
 from paceline_adapters.memory.rows import Queues, Row
 
 
 class MemoryRuns(Store, ABC):
-    """The part of the memory store that knows no owners and no workers."""
+    """The part of the memory store without owners and workers."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -25,7 +26,7 @@ class MemoryRuns(Store, ABC):
         self._queues = Queues()
 
     def _now(self) -> datetime:
-        """The clock as a date: it starts at the date of the first question."""
+        """The clock as a date. It starts at the date of the first call."""
         seconds = timedelta(seconds=self._clock())
         if self._origin is None:
             self._origin = datetime.now(UTC) - seconds
@@ -44,20 +45,20 @@ class MemoryRuns(Store, ABC):
         executor: str,
         new: bool = False,
         key: str | None = None,
-        share: Share = EQUAL,
+        share: Share = DEFAULT_SHARE,
     ) -> tuple[Run, bool]:
-        """The roadmap's run, created if need be."""
+        """Return the roadmap's newest run; create a queued run if the roadmap has none."""
         content_hash = roadmap.content_hash()
         known = None if key is None else self._submissions.get(key)
         if known is not None:
             if (known.content_hash, known.share) != (content_hash, share):
-                raise key_reused(known.shown())
-            return known.shown(), False
+                raise key_reused_error(known.as_run())
+            return known.as_run(), False
         newest = self._newest.get(roadmap.roadmap_id)
         if newest is not None and not new:
             if newest.content_hash != content_hash:
-                raise conflict(newest.shown())
-            return newest.shown(), False
+                raise run_conflict_error(newest.as_run())
+            return newest.as_run(), False
         ids = [concept.concept_id for _, _, concept in roadmap.concepts()]
         row = Row(
             run_id=new_run_id(),
@@ -73,11 +74,11 @@ class MemoryRuns(Store, ABC):
         if key is not None:
             self._submissions[key] = row
         self._queues.put(row)
-        return row.shown(), True
+        return row.as_run(), True
 
     async def run(self, run_id: str) -> Run:
-        """One run."""
-        return self._row(run_id).shown()
+        """Return one run."""
+        return self._row(run_id).as_run()
 
     async def runs(
         self,
@@ -88,7 +89,7 @@ class MemoryRuns(Store, ABC):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[Run]:
-        """Runs, newest first."""
+        """List runs, newest first."""
         found: list[Run] = []
         for row in reversed(self._rows.values()):
             if len(found) >= limit:
@@ -99,11 +100,11 @@ class MemoryRuns(Store, ABC):
                 and (not tenants or row.share.tenant in tenants)
                 and (before is None or row.run_id < before)
             ):
-                found.append(row.shown())
+                found.append(row.as_run())
         return found
 
     async def roadmap(self, run_id: str) -> Roadmap:
-        """The roadmap that a run was created with."""
+        """Return the roadmap that a run was created with."""
         return self._row(run_id).roadmap
 
     async def concepts(
@@ -114,7 +115,7 @@ class MemoryRuns(Store, ABC):
         limit: int | None = None,
         after: str | None = None,
     ) -> Sequence[ConceptState]:
-        """Concepts of a run."""
+        """List concepts of a run in the order of the roadmap."""
         states = list(self._row(run_id).concepts.values())
         if after is not None:
             ids = [state.concept_id for state in states]
@@ -123,14 +124,14 @@ class MemoryRuns(Store, ABC):
         return found if limit is None else found[:limit]
 
     async def concept(self, run_id: str, concept_id: str) -> ConceptState | None:
-        """One concept of a run."""
+        """Return one concept of a run; ``None`` if it does not exist."""
         row = self._rows.get(run_id)
         return None if row is None else row.concepts.get(concept_id)
 
     async def artifact_steps(
         self, run_id: str, *, concepts: Sequence[str] | None = None
     ) -> Mapping[str, frozenset[str]]:
-        """Which artifacts exist."""
+        """Return the steps with an artifact by concept id: of ``concepts``, or of all."""
         steps: dict[str, set[str]] = defaultdict(set)
         wanted = None if concepts is None else frozenset(concepts)
         for artifact in await self.artifacts(run_id):
@@ -141,11 +142,11 @@ class MemoryRuns(Store, ABC):
     async def artifacts(
         self, run_id: str, *, concept_id: str | None = None, step: str | None = None
     ) -> Sequence[Artifact]:
-        """Artifacts with their content."""
+        """List artifacts with their content, in the order of the roadmap and of time."""
         row = self._rows.get(run_id)
         if row is None:
             return []
-        order = {id_: place for place, id_ in enumerate(row.concepts)}
+        order = {id_: index for index, id_ in enumerate(row.concepts)}
         return sorted(
             (
                 artifact
@@ -156,7 +157,7 @@ class MemoryRuns(Store, ABC):
         )
 
     async def totals(self, run_id: str) -> tuple[int, int, float | None]:
-        """Prompt tokens, completion tokens and cost."""
+        """Return prompt tokens, completion tokens and cost of a run's artifacts."""
         made = await self.artifacts(run_id)
         costs = [artifact.cost for artifact in made if artifact.cost is not None]
         return (

@@ -1,4 +1,4 @@
-"""``Store`` in the memory of one process, for tests in virtual time and for trying out."""
+"""``Store`` in the memory of one process, for tests in virtual time and for trials."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,25 +15,23 @@ from paceline.contracts.records import (
     ResumeOnly,
     RunStatus,
     WorkerRecord,
-    given_up,
 )
+from paceline.contracts.store_rules import RESUMED, poison_reason
 
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.runs import MemoryRuns
 
 
 class MemoryStore(MemoryRuns):
-    """Keeps the promises of a store for as long as its process lives.
+    """A store that is lost when its process ends.
 
-    No thread and no socket is used, so it runs in virtual time. Every change happens at one
-    instant of the event loop, which is what a transaction is to the others.
+    It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
+    of the event loop, which makes it atomic.
 
     Args:
-        settings: the ceiling and reserve of connections that it reports.
-        clock: seconds that rise steadily; the running loop's when not given.
+        settings: maximum and reserve of connections to report.
+        clock: monotonic seconds; the time of the running loop if ``None``.
     """
-
-    shared = False
 
     def __init__(
         self, settings: StoreSettings | None = None, *, clock: Callable[[], float] | None = None
@@ -45,15 +43,15 @@ class MemoryStore(MemoryRuns):
         self._registered: dict[str, WorkerRecord] = {}
 
     async def open(self) -> None:
-        """Nothing to connect to."""
+        """Do nothing: there is no connection."""
 
     async def close(self) -> None:
-        """Nothing waits to be written."""
+        """Do nothing: no write is pending."""
 
     # -- ownership -----------------------------------------------------------------------
 
     async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
-        """Become the owner of a run."""
+        """Claim a run."""
         row = self._rows.get(run_id)
         if row is None or row.status not in ("queued", "running") or row.cancel_requested:
             return None
@@ -79,22 +77,22 @@ class MemoryStore(MemoryRuns):
     async def claim_next(
         self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
     ) -> Claim | None:
-        """Become the owner of the oldest queued run."""
+        """Claim the oldest queued run."""
         run_id = self._queues.first(executor, only)
         return None if run_id is None else await self.claim(run_id, worker_id, lease=lease)
 
     async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
-        """Save an artifact, and a concept's state with it."""
-        row = self._held(claim)
+        """Save an artifact and its concept."""
+        row = self._owned(claim)
         made = replace(artifact, created_at=self._now())
         row.artifacts.setdefault((artifact.concept_id, artifact.step), made)
         if concept is not None and concept.concept_id in row.concepts:
             row.concepts[concept.concept_id] = concept
-        await asyncio.sleep(0)  # other stores let others run here, so this one does
+        await asyncio.sleep(0)  # other tasks run during a save, as with other stores
 
     async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
-        """Record a concept's state."""
-        row = self._held(claim)
+        """Save the state of a concept."""
+        row = self._owned(claim)
         if concept.concept_id in row.concepts:
             row.concepts[concept.concept_id] = concept
         await asyncio.sleep(0)
@@ -103,19 +101,19 @@ class MemoryStore(MemoryRuns):
         """End a run."""
         if status not in ENDED:
             raise ValueError(f"a run cannot end as {status!r}")
-        self._release(self._held(claim), status, reason)
+        self._release(self._owned(claim), status, reason)
 
     async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
-        """Give up ownership."""
+        """Queue the run again, without an owner, if the claim still owns it."""
         row = self._rows.get(claim.run_id)
-        if row is not None and row.held_by(claim):
+        if row is not None and row.owned_by(claim):
             if len(row.artifacts) > row.artifacts_at_claim:
                 row.takeovers = 0
             self._release(row, "cancelled" if row.cancel_requested else "queued", reason)
 
-    def _held(self, claim: Claim) -> Row:
+    def _owned(self, claim: Claim) -> Row:
         row = self._rows.get(claim.run_id)
-        if row is None or not row.held_by(claim):
+        if row is None or not row.owned_by(claim):
             raise StaleFence(
                 f"run {claim.run_id}: {claim.worker_id} does not own it any more "
                 f"(fence {claim.fence})"
@@ -134,25 +132,25 @@ class MemoryStore(MemoryRuns):
         return row.lease_until < self._clock() or row.owner not in self._workers
 
     async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
-        """Running runs and what is known of their owners."""
+        """List running runs and their owners, oldest lease first."""
         rows = [row for row in self._running.values() if run_id in (None, row.run_id)]
         rows.sort(key=lambda row: (row.lease_until, row.run_id))
         found: list[Orphan] = []
         for row in rows[:limit]:
-            known = self._workers.get(row.owner or "")
+            worker = self._workers.get(row.owner or "")
             found.append(
                 Orphan(
                     run_id=row.run_id,
                     executor=row.executor,
                     fence=row.fence,
-                    owner=None if known is None else known[0].identity,
+                    owner=None if worker is None else worker[0].identity,
                     lapsed=self._lapsed(row),
                 )
             )
         return found
 
     async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
-        """Queue a run whose owner is gone."""
+        """Queue a run that lost its owner."""
         row = self._running.get(orphan.run_id)
         if row is None or row.fence != orphan.fence or (orphan.lapsed and not self._lapsed(row)):
             return None
@@ -160,7 +158,7 @@ class MemoryStore(MemoryRuns):
         if row.cancel_requested:
             self._release(row, "cancelled", None)
         elif row.takeovers >= poison_after:
-            self._release(row, "failed", given_up(row.takeovers))
+            self._release(row, "failed", poison_reason(row.takeovers))
         else:
             self._release(row, "queued", None)
         return row.status
@@ -169,30 +167,26 @@ class MemoryStore(MemoryRuns):
         """Queue an ended run again."""
         row = self._row(run_id)
         if row.status == "queued" or (row.status in ENDED and row.status != "completed"):
-            again = row.status != "queued"
+            if row.status != "queued":
+                row.reason, row.takeovers, row.cancel_requested = None, 0, False
+                resumed = RESUMED[only]
+                for id_, concept in row.concepts.items():
+                    if concept.status in resumed:
+                        status = resumed[concept.status]
+                        row.concepts[id_] = ConceptState(concept_id=id_, status=status)
             self._queues.drop(row)
             row.executor = executor
-            self._release(row, "queued", None if again else row.reason)
-            if again:
-                row.takeovers, row.cancel_requested = 0, False
-                reset = {"failed", "skipped"} - ({"failed"} if only == "missing" else set())
-                for id_, concept in row.concepts.items():
-                    if only == "failed" and concept.status == "pending":
-                        row.concepts[id_] = ConceptState(concept_id=id_, status="skipped")
-                    elif concept.status in reset and not (
-                        only == "failed" and concept.status == "skipped"
-                    ):
-                        row.concepts[id_] = ConceptState(concept_id=id_, status="pending")
-        return row.shown()
+            self._release(row, "queued", row.reason)
+        return row.as_run()
 
     async def request_cancel(self, run_id: str) -> Run:
-        """Cancel a run, or ask its owner to."""
+        """Cancel a run, or ask its owner to cancel it."""
         row = self._row(run_id)
         if row.status not in ENDED:
             row.cancel_requested = True
             if row.status == "queued" or row.lease_until < self._clock():
                 self._release(row, "cancelled", row.reason)
-        return row.shown()
+        return row.as_run()
 
     # -- workers -------------------------------------------------------------------------
 
@@ -202,20 +196,20 @@ class MemoryStore(MemoryRuns):
         self._workers[worker.worker_id] = (worker, self._clock())
 
     async def beat(self, worker_id: str, figures: Figures, *, lease: float) -> Beat:
-        """Report figures, renew leases, learn what changed."""
-        known = self._registered.get(worker_id)
-        if known is not None:
-            self._workers[worker_id] = (replace(known, figures=figures), self._clock())
-        held = [
+        """Report figures and renew leases."""
+        record = self._registered.get(worker_id)
+        if record is not None:
+            self._workers[worker_id] = (replace(record, figures=figures), self._clock())
+        owned = [
             row
             for row in (self._running.get(run_id) for run_id in figures.runs)
             if row is not None and row.owner == worker_id
         ]
-        for row in held:
+        for row in owned:
             row.lease_until = self._clock() + lease
         return Beat(
-            cancelled=frozenset(row.run_id for row in held if row.cancel_requested),
-            lost=frozenset(figures.runs).difference(row.run_id for row in held),
+            cancelled=frozenset(row.run_id for row in owned if row.cancel_requested),
+            lost=frozenset(figures.runs).difference(row.run_id for row in owned),
         )
 
     async def deregister(self, worker_id: str) -> None:
@@ -227,7 +221,7 @@ class MemoryStore(MemoryRuns):
                 row.lease_until = self._clock() - 1.0
 
     async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
-        """Workers that beat lately and live."""
+        """List workers with a recent beat."""
         ages = [(worker, self._clock() - beat_at) for worker, beat_at in self._workers.values()]
         return [
             replace(worker, beat_age=age)
@@ -238,17 +232,17 @@ class MemoryStore(MemoryRuns):
     # -- connections ---------------------------------------------------------------------
 
     def pool(self) -> PoolFigures:
-        """No connections at all."""
+        """Return zeros: there are no connections."""
         return PoolFigures(limit=0)
 
     async def budget(self) -> Budget:
-        """No server that bounds anything."""
+        """Return a budget without a limit."""
         registered = sum(worker.pool_max for worker in await self.workers())
         return Budget(server_max=None, reserve=self._settings.reserve, registered=registered)
 
     async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
-        """Register workers about to start; there is nothing to share out."""
-        ceiling = self._settings.pool_size + self._settings.max_overflow
+        """Register workers that are about to start. Every number of connections fits."""
+        limit = self._settings.pool_size + self._settings.max_overflow
         for worker in workers:
-            await self.register(replace(worker, pool_max=ceiling))
-        return ceiling, None
+            await self.register(replace(worker, pool_max=limit))
+        return limit, None

@@ -89,7 +89,7 @@ class AnswerReader:
             completion_tokens=usage.answer,
             estimated=usage.estimated,
             request_id=request_id[:_SHOWN] if isinstance(request_id, str) else "",
-            ratelimits=ratelimits(headers),
+            rate_limit_headers=ratelimits(headers),
         )
 
     def _decode(self, raw: bytes, headers: Mapping[str, str]) -> Json:

@@ -12,7 +12,7 @@ from paceline.contracts.events import START, StreamPosition, resync
 from pydantic import ValidationError
 
 from paceline_adapters.redis.connection import Backoff, Link, Script, Word
-from paceline_adapters.redis.reader import Entry, Feed, Reader, entry_of
+from paceline_adapters.redis.reader import Entry, Feed, Reader, parse_entry
 
 log = logging.getLogger("paceline.events")
 
@@ -20,8 +20,8 @@ PUBLISH = Script.read("publish")
 CATCH_UP = Script.read("catch_up")
 
 _PAGE = 500
-_LONGEST = 65_536
-_PATIENCE = 5.0
+_MAX_LENGTH = 65_536
+_MAX_BACKOFF = 5.0
 
 
 class RedisBus(EventBus):
@@ -29,9 +29,9 @@ class RedisBus(EventBus):
 
     Args:
         link: connections, at least two; the bus closes them.
-        prefix: what every key begins with.
-        max_length: events kept per run, roughly: the server drops them by the hundred.
-        keep: seconds that a run's events are kept after its last one.
+        prefix: prefix of all keys.
+        max_length: events retained per run, approximately: the server trims them in blocks.
+        keep: seconds for which a run's events are retained after its last one.
     """
 
     shared = True
@@ -46,23 +46,23 @@ class RedisBus(EventBus):
         self._publishing = asyncio.Lock()
         self._reader = Reader(link, prefix=prefix)
         self._closed = False
-        #: Entries that were no events and were passed over.
+        #: Entries that were skipped because they are not valid events.
         self.malformed = 0
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events of one or more runs, in order, in one round trip."""
         calls: dict[str, list[Word]] = {}
         for event in events:
-            words = calls.setdefault(event.task_id, self._opening())
+            words = calls.setdefault(event.task_id, self._header())
             words += [_kind(event), event.fence, event.model_dump_json(exclude=_ASSIGNED)]
         if calls:
-            async with self._publishing:  # in order, whichever connection is taken
+            async with self._publishing:  # keeps the order, whichever connection is used
                 await self._link.run_each(
                     PUBLISH, [(self._keys(run_id), words) for run_id, words in calls.items()]
                 )
 
     async def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
-        """Events of a run, from ``after`` (exclusive) or from the oldest kept."""
+        """Events of a run, after ``after`` or from the oldest retained event."""
         stream = self._keys(run_id)[0]
         last = StreamPosition.parse(after)
         feed = Feed()
@@ -71,21 +71,21 @@ class RedisBus(EventBus):
             while not self._closed:
                 entries: Sequence[Entry]
                 if feed.behind:
-                    feed.catches_up()
+                    feed.start_catching_up()
                     lost, newest, entries = await self._catch_up(run_id, last)
                     self._reader.start(stream, newest)
                     if len(entries) == _PAGE:
-                        feed.cut_off()  # there is more to read before what comes live
+                        feed.fall_behind()  # more pages follow before the live events
                     if lost:
                         last = entries[0][0].before if entries else newest
                         yield resync(run_id, last)
                 else:
                     entry = feed.take()
                     if entry is None:
-                        await feed.news()
+                        await feed.wait()
                         continue
                     if entry[0].epoch < last.epoch:
-                        feed.cut_off()  # read before the stream began anew: see how it stands
+                        feed.fall_behind()  # from before the stream was recreated
                         continue
                     entries = (entry,)
                 for position, event in self._events(entries):
@@ -97,15 +97,15 @@ class RedisBus(EventBus):
                     if event is not None:
                         yield event
         finally:
-            self._reader.leave(stream, feed)
+            self._reader.unfollow(stream, feed)
 
     async def newest(self, run_id: str) -> str:
         """Position of the run's newest event."""
-        epoch, offset = await self._link.ask("HMGET", self._keys(run_id)[1], "epoch", "offset")
+        epoch, offset = await self._link.execute("HMGET", self._keys(run_id)[1], "epoch", "offset")
         return str(StreamPosition(int(epoch or 0), int(offset or 0)))
 
     async def check(self) -> str:
-        """Where it is, and which server answers there."""
+        """The address, and the server that answers there."""
         return await self._link.check()
 
     async def close(self) -> None:
@@ -114,7 +114,7 @@ class RedisBus(EventBus):
         await self._reader.close()
         await self._link.close()
 
-    def _opening(self) -> list[Word]:
+    def _header(self) -> list[Word]:
         nonce = f"{self._name}-{next(self._numbers)}"
         return [self._max_length, max(1, round(self._keep * 1000)), nonce]
 
@@ -125,21 +125,21 @@ class RedisBus(EventBus):
     async def _catch_up(
         self, run_id: str, last: StreamPosition
     ) -> tuple[bool, StreamPosition, list[Entry]]:
-        backoff = Backoff(most=_PATIENCE)
+        backoff = Backoff(most=_MAX_BACKOFF)
         while True:
             try:
                 answer = await self._link.run(CATCH_UP, self._keys(run_id), [*last, _PAGE])
             except PartUnavailable as error:
                 if self._closed:
                     return False, START, []
-                log.debug("run %s cannot be followed yet: %s", run_id, error)
+                log.debug("run %s cannot be followed, retrying: %s", run_id, error)
                 await backoff.pause()
             else:
                 lost, epoch, offset, entries = answer
                 return (
                     bool(lost),
                     StreamPosition(epoch, offset),
-                    [entry_of(entry) for entry in entries],
+                    [parse_entry(entry) for entry in entries],
                 )
 
     def _events(self, entries: Sequence[Entry]) -> Iterator[tuple[StreamPosition, Event | None]]:
@@ -147,7 +147,9 @@ class RedisBus(EventBus):
             event = _event(position, fields)
             if event is None:
                 self.malformed += 1
-                log.warning("entry %s of the event stream is malformed and passed over", position)
+                log.warning(
+                    "skipping entry %s of the event stream: it is not a valid event", position
+                )
             yield position, event
 
 
@@ -161,8 +163,8 @@ def _kind(event: Event) -> str:
 
 
 def _event(position: StreamPosition, fields: Sequence[Any]) -> Event | None:
-    """The event of an entry; ``None`` for what anybody else may have put there."""
-    if len(fields) != 2 or fields[0] != "event" or len(fields[1]) > _LONGEST:
+    """The event of an entry; ``None`` if the entry is not an event of ours."""
+    if len(fields) != 2 or fields[0] != "event" or len(fields[1]) > _MAX_LENGTH:
         return None
     try:
         event = Event.model_validate_json(fields[1])

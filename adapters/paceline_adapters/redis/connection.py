@@ -1,4 +1,4 @@
-"""Connections to Redis: bounded, patient for a while, and never telling the password."""
+"""Connections to Redis: bounded, retried for a limited time, and without secrets in messages."""
 
 import asyncio
 import random
@@ -31,8 +31,8 @@ class Backoff:
     """Pauses between attempts: full jitter below a bound that doubles.
 
     Args:
-        first: seconds that the first pause lasts at most.
-        most: seconds that any pause lasts at most.
+        first: upper bound of the first pause, in seconds.
+        most: upper bound of all pauses, in seconds.
     """
 
     def __init__(self, *, first: float = 0.05, most: float = 1.0) -> None:
@@ -41,31 +41,31 @@ class Backoff:
         self._failures = 0
 
     async def pause(self) -> None:
-        """Wait; the longer, the more failures came in a row."""
+        """Wait. The bound doubles with each pause since the last ``reset``."""
         bound = min(self._most, self._first * 2.0 ** min(self._failures, 30))
         self._failures += 1
         await asyncio.sleep(random.uniform(0, bound))  # noqa: S311
 
     def reset(self) -> None:
-        """Begin anew: it worked."""
+        """Start again with the first bound, because an attempt succeeded."""
         self._failures = 0
 
 
-async def heeding(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await, and end at once when cancelled, which the client alone may not (see ``end``)."""
+async def cancellable(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await the client's coroutine. A cancellation ends it at once, even if the client does not."""
     inner = asyncio.get_running_loop().create_task(coroutine)
     try:
         await asyncio.wait({inner})
     except asyncio.CancelledError:
         await cancel_and_wait(inner)
         if not inner.cancelled():
-            inner.exception()  # seen, and of no interest any more
+            inner.exception()  # retrieved, so that asyncio does not log it
         raise
     return inner.result()
 
 
 class Script:
-    """A Lua script, which the server knows by its digest."""
+    """A Lua script. The server identifies it by its digest."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -73,36 +73,36 @@ class Script:
 
     @classmethod
     def read(cls, *parts: str) -> "Script":
-        """The script that files of the folder ``lua`` are, one after the other."""
+        """The script made of these files of the folder ``lua``, in this order."""
         folder = files("paceline_adapters.redis").joinpath("lua")
         return cls("\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts))
 
 
 class Subscription(Protocol):
-    """What we use of the client's subscriptions."""
+    """The part of the client's subscriptions that we use."""
 
     async def subscribe(self, *channels: str) -> None:
-        """Ask to hear these channels."""
+        """Subscribe to these channels."""
 
     async def get_message(self, *, timeout: float) -> dict[str, Any] | None:
         """Return the next message, or ``None`` after ``timeout`` seconds."""
 
     async def ping(self) -> None:
-        """Ask for a sign of life, which comes as a message."""
+        """Ping the server; its answer arrives as a message."""
 
     async def aclose(self) -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
 
 
 class Link:
     """One part's connections to Redis.
 
     Args:
-        settings: where Redis is, and how long to wait for it.
-        connections: how many may be open at once; who finds none free waits.
+        settings: the URL of Redis, and the timeout.
+        connections: number of connections that may be open at once; more users wait.
 
     Raises:
-        SettingsError: the URL cannot be used.
+        SettingsError: the URL is not valid.
     """
 
     def __init__(self, settings: RedisSettings, *, connections: int) -> None:
@@ -116,51 +116,52 @@ class Link:
                 socket_timeout=settings.timeout,
                 socket_connect_timeout=settings.timeout,
                 socket_keepalive=True,
-                # We retry ourselves: only we know what may be sent twice.
+                # We retry ourselves, because only we know which commands may be sent twice.
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
                 decode_responses=True,
-                # A stranger's bytes must not break the reading of all that follows.
+                # Invalid bytes written by others must not break the connection.
                 encoding_errors="replace",
                 client_name="paceline",
                 **settings.tls_options(),
             )
             options = cast("dict[str, Any]", pool.connection_kwargs)
-            pool.connection_class(**options)  # finds options that there are not
+            pool.connection_class(**options)  # raises for unknown options
         except Exception:  # noqa: BLE001
-            # Whatever the client makes of it, the message may quote the password.
+            # The client's own message may contain the password.
             raise SettingsError(
-                "redis.url is not valid: allowed is redis://[user:password@]host:port/db, "
-                "rediss:// for TLS, unix:///path?db=0; special characters as %XX"
+                "redis.url is not valid: it must be redis://[user:password@]host:port/db, "
+                "rediss://… for TLS or unix:///path?db=0, with special characters as %XX"
             ) from None
-        place = options.get("path") or f"{options.get('host', 'localhost')}"
-        if "path" not in options:
-            place = f"{place}:{options.get('port', 6379)}/{options.get('db') or 0}"
-        self.place = f"Redis at {place}"
-        # Any: what the client's versions say of their types differs.
+        address = options.get("path")
+        if address is None:
+            host, port = options.get("host", "localhost"), options.get("port", 6379)
+            address = f"{host}:{port}/{options.get('db') or 0}"
+        self.place = f"Redis at {address}"
+        # Any: the client's type hints differ between its versions.
         self._client = cast("Any", Redis(connection_pool=pool))
-        # The plain answers, which are the same in all versions of the client.
-        self._client.set_response_callback("XREAD", _as_it_is)
-        self._client.set_response_callback("INFO", _as_it_is)
+        # Raw answers, which are the same in all versions of the client.
+        self._client.set_response_callback("XREAD", _raw)
+        self._client.set_response_callback("INFO", _raw)
 
-    async def ask(self, *words: Word, attempts: int = _ATTEMPTS) -> Any:
-        """Send a command and return the answer.
+    async def execute(self, *words: Word, attempts: int = _ATTEMPTS) -> Any:
+        """Send a command and return its answer.
 
         Args:
-            words: the command; it may reach the server once per attempt.
-            attempts: how often to try while the connection fails, within ``timeout``.
+            words: the command. Each attempt may reach the server.
+            attempts: how often to try while the connection fails, within the timeout.
 
         Raises:
-            PartUnavailable: no attempt was answered, or the server refuses the command.
+            PartUnavailable: no attempt was answered, or the server returned an error.
         """
 
         async def send() -> Any:
             return await self._client.execute_command(*words)
 
-        return await self._trying(send, attempts)
+        return await self._retry(send, attempts)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Word]) -> Any:
-        """Run a script that may run twice; raises as ``ask``."""
+        """Run a script that may safely run twice. Raises like ``execute``."""
         return (await self.run_each(script, [(keys, args)]))[0]
 
     async def run_each(
@@ -179,15 +180,15 @@ class Link:
                     raise answer
             return answers
 
-        return await self._trying(send, _ATTEMPTS)
+        return await self._retry(send, _ATTEMPTS)
 
     def pubsub(self) -> Subscription:
-        """A subscription, which takes one connection of the pool until it is closed."""
+        """A subscription. It occupies one connection of the pool until it is closed."""
         return cast("Subscription", self._client.pubsub())
 
     async def check(self) -> str:
-        """Which server answers there, in one line; raises as ``ask``."""
-        text = str(await self.ask("INFO", attempts=1))
+        """Describe the server in one line. Raises like ``execute``."""
+        text = str(await self.execute("INFO", attempts=1))
         lines = (line.partition(":") for line in text.splitlines())
         facts = {name: value for name, _, value in lines}
         if "valkey_version" in facts:
@@ -196,7 +197,7 @@ class Link:
             server = f"Redis {facts.get('redis_version', 'of unknown version')}"
         policy = facts.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
-            server += f"; its maxmemory-policy {policy} may drop limits: set noeviction"
+            server += f"; its maxmemory-policy {policy} may delete limits: set it to noeviction"
         return f"{self.place.removeprefix('Redis at ')} is {server}"
 
     async def close(self) -> None:
@@ -219,32 +220,32 @@ class Link:
                 pipe.execute_command(command, script, len(keys), *keys, *args)
             return cast("list[Any]", await pipe.execute(raise_on_error=False))
 
-    async def _trying(self, send: Callable[[], Coroutine[Any, Any, T]], attempts: int) -> T:
+    async def _retry(self, send: Callable[[], Coroutine[Any, Any, T]], attempts: int) -> T:
         until = asyncio.get_running_loop().time() + self.timeout
         backoff = Backoff()
         while True:
             attempts -= 1
             try:
-                return await heeding(send())
+                return await cancellable(send())
             except (AuthenticationError, AuthorizationError) as error:
-                raise self.unavailable(error) from None
+                raise self._unavailable(error) from None
             except (LostConnection, NoAnswer, OSError) as error:
                 if attempts <= 0 or asyncio.get_running_loop().time() >= until:
-                    raise self.unavailable(error) from None
+                    raise self._unavailable(error) from None
             except RedisError as error:
-                raise PartUnavailable(f"{self.place} refuses: {_line(error)}") from None
+                raise PartUnavailable(f"{self.place} returned an error: {_line(error)}") from None
             await backoff.pause()
 
-    def unavailable(self, error: Exception) -> PartUnavailable:
-        """What to raise when there is no connection."""
+    def _unavailable(self, error: Exception) -> PartUnavailable:
+        """The error to raise if there is no connection."""
         return PartUnavailable(f"{self.place} cannot be reached: {_line(error)}")
 
 
-#: What a connection raises when it is no good any more.
+#: Errors after which a connection cannot be used any more.
 BROKEN = (RedisError, OSError)
 
 
-def _as_it_is(answer: Any, **_: object) -> Any:
+def _raw(answer: Any, **_: object) -> Any:
     return answer
 
 

@@ -1,14 +1,14 @@
 """The ledger that all workers share: leases in Redis, on the server's clock.
 
-What is here keeps a process's side of it; the arithmetic is in ``lua/ledger``.
+This module is a process's side of it; the arithmetic is in ``lua/ledger``.
 
-A server that lost its data knows of no lease, while processes still live on theirs. Each
-limit's *epoch* key tells: when it is gone, nothing is granted for one lease time, and
-whoever renews a lease in that time has it registered again. A process that is new cannot
-know whether a limit was never used or was lost, so it asks who else listens on the limit's
-channel: everybody who ever could hold a lease of it does. Only where nobody listens does
-the limit begin open. What remains is a server that loses its data *and* all its connections
-at once: for ``settle_in`` seconds after its start, new processes wait for the old ones.
+A server that lost its data knows no leases, but processes still use theirs. Each limit has an
+*epoch* key. If it is missing, nothing is granted for one lease time; each lease renewed within
+that time is registered again. A new process cannot know whether a limit was never used or was
+lost. So it checks whether other processes subscribe to the limit's channel, as every process
+does that may hold a lease of it. Only if there is no subscriber, leases are granted at once.
+One case remains: a server that loses its data *and* all its connections. For ``settle_in``
+seconds after the server's start, new processes wait until the others have reconnected.
 """
 
 import asyncio
@@ -18,41 +18,41 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from paceline import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota, RateLimitInfo
-from paceline.admission.grant_inbox import Inbox
-from paceline.admission.lease_names import read_name
-from paceline.admission.refusal_pause import pause_of
-from paceline.contracts.ledger import Board, Reason, Use
+from paceline import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.admission.grant_inbox import GrantInbox
+from paceline.admission.lease_names import parse_lease_name
+from paceline.admission.refusal_pause import retry_after_ms
+from paceline.contracts.ledger import Reason, SharedCounters, Use
 
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener
 
 LEDGER = Script.read(
     "ledger/state",
-    "ledger/window",
-    "ledger/hold",
-    "ledger/line",
+    "ledger/rate_window",
+    "ledger/refusal_pause",
+    "ledger/fair_queue",
     "ledger/leases",
     "ledger/operations",
 )
-BOARD = Script.read("board")
+COUNTERS = Script.read("shared_counters")
 
-#: Seconds that a board is kept which nobody uses: what was found is old by then.
-_BOARD_KEPT = 3600
+#: Seconds after which counters that are not in use are deleted: their state is outdated by then.
+_COUNTERS_KEPT = 3600
 
 _PARTS = (
     "epoch",
     "leases",
-    "line",
+    "queue",
     "flows",
     "idle",
     "counts",
-    "seen",
-    "mail",
+    "alive",
+    "pending",
     "requests",
     "tokens",
 )
-_AT_ONCE = 1000
+_BATCH = 1000
 
 
 class RedisLedger(Ledger):
@@ -60,10 +60,10 @@ class RedisLedger(Ledger):
 
     Args:
         link: connections, at least two; the ledger closes them.
-        prefix: what every key begins with.
-        lease_seconds: how long a lease lives without renewal.
-        settle_in: seconds after the server's start in which a process that knows no epoch
-            waits for those that do.
+        prefix: prefix of all keys.
+        lease_seconds: time after which a lease expires unless it is renewed.
+        settle_in: seconds after the server's start within which a process that finds no epoch
+            waits for the other processes to reconnect.
         script: the arithmetic.
     """
 
@@ -86,13 +86,13 @@ class RedisLedger(Ledger):
         self._channel = f"{prefix}:ledger:{secrets.token_hex(8)}"
         self._listener = Listener(
             link,
-            heard=self._heard,
-            anew=self._ring_all,
+            on_message=self._notified,
+            on_reconnect=self._wake_all,
             silence=min(link.timeout, lease_seconds / 3),
         )
         self._joined: set[str] = set()
-        self._ahead: dict[str, float] = {}  # limit → its clock before the loop's, at most
-        self._inboxes: defaultdict[tuple[str, str], Inbox] = defaultdict(Inbox)
+        self._clock_offset: dict[str, float] = {}  # limit → its clock minus the loop's, at most
+        self._inboxes: defaultdict[tuple[str, str], GrantInbox] = defaultdict(GrantInbox)
 
     async def sync(
         self,
@@ -100,106 +100,110 @@ class RedisLedger(Ledger):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
-        """Give back and ask, in one step and one round trip."""
+        """Release leases and request new ones, in one step and one round trip."""
         wait = await self._join(limit)
         if wait:
-            return Grant((), wait, "unknown", forgotten=True)
+            return Grant((), wait, "unknown", unknown_holder=True)
         inbox = self._inboxes[limit, holder]
-        heard = inbox.unconfirmed()
-        question = [
+        confirmed = inbox.unconfirmed()
+        message = [
             limit,
             self._channel,
-            [*map(_or_none, (quota.concurrency, quota.requests, quota.tokens)), quota.follow],
-            [[ask.flow, ask.tenant, ask.weight, " ".join(map(str, ask.costs))] for ask in asks],
-            [_words_of(one) for one in settled],
-            heard,
+            [*map(_or_minus_1, (quota.concurrency, quota.requests, quota.tokens)), quota.follow],
+            [[one.flow, one.tenant, one.weight, " ".join(map(str, one.costs))] for one in requests],
+            list(map(_encode, releases)),
+            confirmed,
         ]
-        words = json.dumps(question, separators=(",", ":"))
-        asked = asyncio.get_running_loop().time()
-        answer = await self._run("exchange", limit, holder, words)
-        ends, reason, out, requests, tokens, request_quota, token_quota, forgotten = answer[:8]
-        upto, now = answer[8:10]
-        self._ahead[limit] = int(now) / 1000 - asked
-        leases = _leases(cast("list[str]", answer[10:]))
+        words = json.dumps(message, separators=(",", ":"))
+        since = asyncio.get_running_loop().time()
+        answer = await self._run("sync", limit, holder, words)
+        ends, reason, out, used_requests, used_tokens, request_quota, token_quota = answer[:7]
+        unknown_holder, last_number, now = answer[7:10]
+        self._clock_offset[limit] = int(now) / 1000 - since
+        names = map(parse_lease_name, cast("list[str]", answer[10:]))
+        leases = [name.lease() for name in names if name is not None]
         return Grant(
-            leases=inbox.answered(heard, leases, int(upto)),
-            expires_in=None if ends < 0 else ends / 1000,
+            leases=inbox.merge_reply(confirmed, leases, int(last_number)),
+            retry_in=None if ends < 0 else ends / 1000,
             reason=cast("Reason", reason),
             use=Use(
                 out=out,
-                requests=requests,
-                tokens=tokens,
+                requests=used_requests,
+                tokens=used_tokens,
                 request_quota=None if request_quota < 0 else request_quota,
                 token_quota=None if token_quota < 0 else token_quota,
             ),
-            forgotten=bool(forgotten),
+            unknown_holder=bool(unknown_holder),
         )
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
-        """Prolong leases; returns those that are lost."""
-        lost: list[str] = []
-        for start in range(0, len(leases), _AT_ONCE):
-            some = leases[start : start + _AT_ONCE]
-            lost += cast("list[str]", await self._run("renew", limit, holder, *some))
-        return lost
+        """Extend leases, and return those that had expired."""
+        expired: list[str] = []
+        for start in range(0, len(leases), _BATCH):
+            batch = leases[start : start + _BATCH]
+            expired += cast("list[str]", await self._run("renew", limit, holder, *batch))
+        return expired
 
-    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
-        """Return when that holder was granted something or may be, or after ``seconds``."""
+    async def wait_for_grants(
+        self, limit: str, *, holder: str, seconds: float
+    ) -> tuple[Lease, ...]:
+        """Wait for leases granted by other holders' syncs, or for ``seconds``."""
         return await self._inboxes[limit, holder].wait(seconds)
 
     async def held(self, limit: str) -> Mapping[str, int]:
-        """How many leases each holder has now."""
+        """The number of leases of each holder."""
         flat = cast("list[str]", await self._run("held", limit, ""))
         counts = zip(flat[::2], map(int, flat[1::2]), strict=True)
         return {holder: count for holder, count in counts if count > 0}
 
-    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
-        """Add to everybody's sums, and read them, in one round trip."""
-        words = [str(word) for pair in counted.items() for word in pair]
-        serial, state, since, now, *sums = await self._on_board(limit, "note", *words)
-        names = sums[::2]
-        return Board(
-            serial=int(serial),
+    async def add_counts(self, limit: str, counts: Mapping[str, float]) -> SharedCounters:
+        """Add to the shared sums and return them, in one round trip."""
+        words = [str(word) for pair in counts.items() for word in pair]
+        answer = await self._run_on_counters(limit, "add_counts", *words)
+        version, state, since, now, *sums = answer
+        return SharedCounters(
+            version=int(version),
             state=state,
-            totals=dict(zip(names, map(float, sums[1::2]), strict=True)),
+            totals=dict(zip(sums[::2], map(float, sums[1::2]), strict=True)),
             seconds=max(0, int(now) - int(since)) / 1000,
             now=int(now) / 1000,
         )
 
-    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
-        """Draw a conclusion, unless somebody else was first."""
-        return bool(int(await self._on_board(limit, "conclude", serial, state)))
+    async def commit_decision(self, limit: str, *, version: int, state: str) -> bool:
+        """Write a decision, unless another holder's came first."""
+        return bool(int(await self._run_on_counters(limit, "commit_decision", version, state)))
 
-    async def _on_board(self, limit: str, operation: str, *words: Word) -> Any:
-        key = f"{self._key(limit)}:board"
-        return await self._link.run(BOARD, [key], [operation, _BOARD_KEPT, *words])
+    async def _run_on_counters(self, limit: str, operation: str, *words: Word) -> Any:
+        key = f"{self._key(limit)}:counters"
+        return await self._link.run(COUNTERS, [key], [operation, _COUNTERS_KEPT, *words])
 
     @property
     def lease_seconds(self) -> float:
-        """How long a lease lives without renewal."""
+        """Time after which a lease expires unless it is renewed."""
         return self._lease_seconds
 
     async def check(self) -> str:
-        """Where it is, and which server answers there."""
+        """The address, and the server that answers there."""
         return await self._link.check()
 
     async def close(self) -> None:
-        """Disconnect. Leases stay until they are settled or end."""
+        """Disconnect. Leases stay until they are released or expire."""
         await self._listener.close()
         await self._link.close()
 
     async def _join(self, limit: str) -> float:
-        """Learn the limit's epoch before the first question; returns seconds to wait, or 0."""
+        """Join a limit before the first sync. Returns the seconds to wait before that, or 0."""
         if limit in self._joined:
             return 0.0
         alive = f"{self._key(limit)}:alive"
         wait = await self._run("join", limit, "", alive, round(self._settle_in * 1000))
         if int(wait):
             return int(wait) / 1000
-        # From here on we may hold a lease: whoever comes after the server's loss sees us.
+        # This process may hold leases from now on. The subscription shows that to new processes,
+        # even if the server loses its data.
         await self._listener.join(self._channel, alive)
         self._joined.add(limit)
         return 0.0
@@ -216,48 +220,42 @@ class RedisLedger(Ledger):
     def _key(self, limit: str) -> str:
         return f"{{{self._prefix}:limit:{limit}}}"
 
-    def _heard(self, message: str) -> None:
+    def _notified(self, message: str) -> None:
         try:
-            holder, limit, names = json.loads(message)
+            holder, limit, texts = json.loads(message)
             holder, limit = str(holder), str(limit)
-            leases = [name for name in map(read_name, list(names)) if name is not None]
+            names = [name for name in map(parse_lease_name, list(texts)) if name is not None]
         except (ValueError, TypeError):
-            return  # not ours
-        # Who was frozen reads late: what may end before it is confirmed is left to the answer of
-        # the next exchange, which tells of all that lives.
-        now = asyncio.get_running_loop().time() + self._ahead.get(limit, 0.0)
-        young = [one for one in leases if now - one.granted / 1000 < self.confirm_seconds / 2]
-        self._inboxes[limit, holder].push(one.lease() for one in young)
+            return  # not from a ledger
+        # A process that was frozen reads late. Leases that may expire before they are confirmed
+        # are ignored: the reply to the next sync contains all that are still valid.
+        now = asyncio.get_running_loop().time() + self._clock_offset.get(limit, 0.0)
+        fresh = [one for one in names if now - one.granted / 1000 < self.confirm_seconds / 2]
+        self._inboxes[limit, holder].notify(one.lease() for one in fresh)
 
-    def _ring_all(self) -> None:
-        # What was published while nobody listened is unknown.
+    def _wake_all(self) -> None:
+        # Notifications sent while the subscription was interrupted are lost.
         for inbox in self._inboxes.values():
-            inbox.push(())
+            inbox.notify(())
 
 
-def _leases(names: Sequence[str]) -> list[Lease]:
-    read = map(read_name, names)
-    return [name.lease() for name in read if name is not None]
-
-
-def _words_of(settled: LeaseRelease) -> list[Any]:
-    after = settled.retry_after
-    pause = -1 if after is None else pause_of(after)
-    said = settled.rate_limit_info
+def _encode(release: LeaseRelease) -> list[Any]:
+    after, info = release.retry_after, release.rate_limit_info
+    numbers: list[int] = []
+    if info is not None:
+        numbers = [
+            _or_minus_1(number)
+            for number in (info.requests, info.requests_left, info.tokens, info.tokens_left)
+        ]
     return [
-        settled.lease,
-        _or_none(settled.tokens),
-        settled.refused,
-        pause,
-        [] if said is None else _said(said),
+        release.lease,
+        _or_minus_1(release.tokens),
+        release.refused,
+        -1 if after is None else retry_after_ms(after),
+        numbers,
     ]
 
 
-def _said(said: RateLimitInfo) -> list[int]:
-    numbers = (said.requests, said.requests_left, said.tokens, said.tokens_left)
-    return list(map(_or_none, numbers))
-
-
-def _or_none(number: int | None) -> int:
-    """How the script writes that there is no number."""
+def _or_minus_1(number: int | None) -> int:
+    """The script's way to write that a number is missing."""
     return -1 if number is None else number

@@ -1,4 +1,4 @@
-"""What is published reaches us: one subscription per process, renewed when it breaks."""
+"""Receives published messages: one subscription per process, restored after a disconnect."""
 
 import asyncio
 import logging
@@ -9,32 +9,32 @@ from paceline import PartUnavailable
 from paceline.tasks import start_background
 from redis.exceptions import ConnectionError as LostConnection
 
-from paceline_adapters.redis.connection import BROKEN, Backoff, Link, Subscription, heeding
+from paceline_adapters.redis.connection import BROKEN, Backoff, Link, Subscription, cancellable
 
 log = logging.getLogger("paceline.redis")
 
 
 class Listener:
-    """Hears channels.
+    """Subscribes to channels.
 
     Args:
-        link: the connections; one of them is taken.
-        heard: called with each message.
-        anew: called when channels are heard again after what may have been a gap.
-        silence: seconds without a message after which the server is asked for a sign of life.
+        link: the connections; the listener uses one of them.
+        on_message: called with each message.
+        on_reconnect: called when the subscription is complete again and messages may be lost.
+        silence: seconds without a message after which the server is pinged.
     """
 
     def __init__(
         self,
         link: Link,
         *,
-        heard: Callable[[str], None],
-        anew: Callable[[], None],
+        on_message: Callable[[str], None],
+        on_reconnect: Callable[[], None],
         silence: float,
     ) -> None:
         self._link = link
-        self._heard = heard
-        self._anew = anew
+        self._on_message = on_message
+        self._on_reconnect = on_reconnect
         self._silence = silence
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()
@@ -43,18 +43,18 @@ class Listener:
         self._task: asyncio.Task[None] | None = None
 
     async def join(self, *channels: str) -> None:
-        """Hear these channels from now on; returns when the server said so.
+        """Subscribe to these channels, and wait until the server confirms it.
 
         Raises:
-            PartUnavailable: it did not in time.
+            PartUnavailable: the server did not confirm in time.
         """
         fresh = [channel for channel in channels if channel not in self._wanted]
         self._wanted.update(fresh)
         if self._task is None:
             self._task = start_background(self._listen_for_ever())
         elif self._pubsub is not None and fresh:
-            with suppress(*BROKEN):  # the task notices as well, and subscribes to all anew
-                await heeding(self._pubsub.subscribe(*fresh))
+            with suppress(*BROKEN):  # the task notices it too, and subscribes to all channels again
+                await cancellable(self._pubsub.subscribe(*fresh))
         try:
             async with asyncio.timeout(self._link.timeout):
                 while not self._confirmed.issuperset(channels):
@@ -65,7 +65,7 @@ class Listener:
             raise PartUnavailable(f"{self._link.place} does not confirm a subscription") from None
 
     async def close(self) -> None:
-        """Hear nothing more."""
+        """Unsubscribe from all channels."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -86,33 +86,33 @@ class Listener:
             await backoff.pause()
 
     async def _listen(self, pubsub: Subscription, backoff: Backoff) -> None:
-        asked: set[str] = set()
-        while late := self._wanted - asked:
-            asked |= late
-            await heeding(pubsub.subscribe(*late))
+        requested: set[str] = set()
+        while missing := self._wanted - requested:
+            requested |= missing
+            await cancellable(pubsub.subscribe(*missing))
         self._pubsub = pubsub
-        expected: frozenset[str] = frozenset(asked)
+        expected: frozenset[str] = frozenset(requested)
         loop = asyncio.get_running_loop()
-        last, asked_for_life = loop.time(), False
+        last, pinged = loop.time(), False
         while True:
-            message = await heeding(pubsub.get_message(timeout=self._silence))
+            message = await cancellable(pubsub.get_message(timeout=self._silence))
             if message is None:
                 if loop.time() < last + self._silence:
                     continue
-                if asked_for_life:
-                    raise LostConnection("no sign of life")
-                await heeding(pubsub.ping())
-                last, asked_for_life = loop.time(), True
+                if pinged:
+                    raise LostConnection("the server does not answer a ping")
+                await cancellable(pubsub.ping())
+                last, pinged = loop.time(), True
                 continue
-            last, asked_for_life = loop.time(), False
+            last, pinged = loop.time(), False
             if message["type"] == "subscribe":
                 self._confirm(message["channel"])
                 if expected and self._confirmed >= expected:
                     expected = frozenset()
                     backoff.reset()
-                    self._anew()
+                    self._on_reconnect()
             elif message["type"] == "message":
-                self._heard(message["data"])
+                self._on_message(message["data"])
 
     def _confirm(self, channel: str) -> None:
         self._confirmed.add(channel)

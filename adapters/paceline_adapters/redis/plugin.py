@@ -1,4 +1,4 @@
-"""Offers the ledger and the event bus that all workers share."""
+"""Registers the ledger and the event bus that all workers share."""
 
 from paceline import (
     Context,
@@ -14,23 +14,23 @@ from paceline import (
 
 @hookimpl
 def paceline_register_ledgers(register: Register[Ledger]) -> None:
-    """Offer the ledger."""
+    """Register the ledger."""
     register(
         "redis",
         _ledger,
         options=NoOptions,
-        summary="Limits over all workers; chosen as soon as redis.url is set.",
+        summary="Limits over all workers. Used by default if redis.url is set.",
     )
 
 
 @hookimpl
 def paceline_register_event_buses(register: Register[EventBus]) -> None:
-    """Offer the event bus."""
+    """Register the event bus."""
     register(
         "redis",
         _bus,
         options=NoOptions,
-        summary="Events across processes, kept in Redis Streams for who reconnects.",
+        summary="Events across processes. Redis Streams retain them for reconnecting clients.",
     )
 
 
@@ -54,5 +54,7 @@ def _bus(_: NoOptions, context: Context) -> EventBus:
 
 def _with_url(redis: RedisSettings) -> RedisSettings:
     if redis.url is None:
-        raise SettingsError("redis.url is not set: say where Redis is, as redis://host:6379/0")
+        raise SettingsError(
+            "redis.url is not set: set it to the address of Redis, such as redis://host:6379/0"
+        )
     return redis

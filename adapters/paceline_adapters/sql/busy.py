@@ -1,22 +1,22 @@
-"""Counts how often SQLite's write lock was another process's when we asked for it."""
+"""Counts how often another process held SQLite's write lock when we needed it."""
 
 import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-#: How our writing transactions begin.
+#: The statement that starts a writing transaction.
 BEGIN = "BEGIN IMMEDIATE"
 
 
-def counting(waited: Callable[[], object], *, timeout: float) -> type[sqlite3.Connection]:
-    """A connection class that tells of each transaction that has to wait for another writer.
+def connection_class(on_wait: Callable[[], object], *, timeout: float) -> type[sqlite3.Connection]:
+    """A connection class that reports each transaction that has to wait for another writer.
 
-    SQLite itself does not say: so it is asked once without patience, and if it refuses, with.
-    Both happen in the connection's thread and cost microseconds.
+    SQLite does not report that. The class therefore tries without a timeout first, and with a
+    timeout if the lock is taken. Both happen in the connection's thread and cost microseconds.
 
     Args:
-        waited: called, in the connection's thread, before the wait.
-        timeout: seconds to wait then.
+        on_wait: called in the connection's thread before the wait.
+        timeout: maximum number of seconds to wait.
     """
 
     class Cursor(sqlite3.Cursor):
@@ -30,7 +30,7 @@ def counting(waited: Callable[[], object], *, timeout: float) -> type[sqlite3.Co
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
-                waited()
+                on_wait()
                 super().execute(f"PRAGMA busy_timeout={timeout * 1000:.0f}")
                 super().execute(sql)
             finally:

@@ -1,4 +1,4 @@
-"""Column types and time expressions that read the same on SQLite and PostgreSQL."""
+"""Column types and time expressions for both SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,23 +16,22 @@ _ISO = "'%Y-%m-%dT%H:%M:%fZ'"
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An instant: ``timestamptz`` on PostgreSQL, else text like ``2026-11-24T12:00:00.000Z``.
+    """A time: ``timestamptz`` on PostgreSQL, else text like ``2026-11-24T12:00:00.000Z``.
 
-    The text has a fixed length, so that comparing text compares time, and SQLite's own date
-    functions read it.
+    The text has a fixed length, so that texts sort like times. SQLite's date functions read it.
     """
 
     impl = String
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """The type that the database knows."""
+        """The database's own type."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(TIMESTAMP(timezone=True))
         return dialect.type_descriptor(String(24))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """From Python; a naive time would be a guess and is an error."""
+        """Convert an aware time from Python."""
         if value is None or dialect.name == "postgresql":
             return value
         utc = value.astimezone(UTC).replace(tzinfo=None)
@@ -43,47 +42,47 @@ class UtcTime(TypeDecorator[datetime]):
         value: Any,
         dialect: Dialect,  # noqa: ARG002
     ) -> datetime | None:
-        """To Python, aware and in UTC."""
+        """Convert to an aware time in UTC."""
         if isinstance(value, str):
             return datetime.fromisoformat(value)
         return None if value is None else value.astimezone(UTC)
 
 
 class Words(TypeDecorator[str]):
-    """Text that any database takes.
+    """Text that every database accepts.
 
-    What a model or a user wrote may hold NUL, which PostgreSQL refuses, or half of a
-    surrogate pair, which is not UTF-8. Both become the replacement character.
+    Text of a model or a user may contain NUL, which PostgreSQL rejects, or half of a surrogate
+    pair, which is not valid UTF-8. Both become the replacement character.
     """
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """From Python."""
+        """Convert from Python."""
         if value is None or (value.isascii() and "\x00" not in value):
             return value
-        # UTF-16 pairs what is half, and replaces what stays so.
-        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return whole.replace("\x00", "\ufffd")
+        # UTF-16 joins two halves of a pair, and replaces a single half.
+        paired = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return paired.replace("\x00", "\ufffd")
 
 
 class Now(FunctionElement[datetime]):
-    """The database's clock at this moment, not at the transaction's start."""
+    """The database's clock now, not at the start of the transaction."""
 
     type = UtcTime()
     inherit_cache = True
 
 
 class FromNow(FunctionElement[datetime]):
-    """The database's clock plus so many seconds."""
+    """The database's clock plus a number of seconds."""
 
     type = UtcTime()
     inherit_cache = True
 
 
 class SecondsSince(FunctionElement[float]):
-    """Seconds from an instant until the database's clock now."""
+    """Seconds from a time until now, by the database's clock."""
 
     type = Float()
     inherit_cache = True
@@ -139,5 +138,5 @@ def from_now(seconds: float) -> ColumnElement[datetime]:
 
 
 def seconds_since(instant: ColumnElement[datetime]) -> ColumnElement[float]:
-    """Age of an instant in seconds."""
+    """Age of a time in seconds."""
     return SecondsSince(instant)

@@ -1,8 +1,8 @@
-"""The connections of one process, and the two ways to use them: ``read`` and ``write``.
+"""The database connections of one process, and two ways to use them: ``read`` and ``write``.
 
-SQLite is opened in WAL mode: readers never wait for the writer. ``synchronous=FULL`` makes a
-commit reach the disk before it is acknowledged, so what is saved outlives a killed process
-and a power cut alike; group commits keep that cheap.
+SQLite runs in WAL mode: readers never wait for the writer. With ``synchronous=FULL`` a commit is
+on disk before it is acknowledged, so saved data survives a killed process and a power cut. Group
+commits keep that cheap.
 """
 
 import asyncio
@@ -15,40 +15,40 @@ from typing import Any, TypeVar
 
 from paceline import PartUnavailable, StoreSettings
 from paceline.contracts.records import PoolFigures
-from paceline.contracts.wait_histogram import step_of
+from paceline.contracts.wait_histogram import bucket_of
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 
-from paceline_adapters.sql.busy import BEGIN, counting
-from paceline_adapters.sql.faults import is_database_error, is_passing, unavailable
-from paceline_adapters.sql.retry import patiently, settled
+from paceline_adapters.sql.busy import BEGIN, connection_class
+from paceline_adapters.sql.faults import is_database_error, is_transient, unavailable
+from paceline_adapters.sql.retry import retry, run_to_end
 from paceline_adapters.sql.url import Address, Dialect
 
 T = TypeVar("T")
 
-#: Seconds that an operation is tried again while the database is away for a moment.
+#: Seconds to retry an operation after a transient fault.
 PATIENCE = 10.0
-#: The least of it where giving up loses what was paid for.
+#: Minimum number of seconds to retry a write if its failure would lose paid answers.
 LONG_PATIENCE = 30.0
 
-#: Seconds that one SQLite connection waits for another process's transaction.
+#: Seconds that an SQLite connection waits for a transaction of another process.
 _BUSY_TIMEOUT = 10.0
-#: Seconds that a server may take for one statement.
+#: Maximum number of seconds of one statement on a server.
 _COMMAND_TIMEOUT = 30.0
-#: Seconds after which an idle connection is replaced, before a firewall forgets it.
+#: Seconds after which an idle connection is replaced, before a firewall drops it.
 _RECYCLE = 900
 
 
 class Database:
-    """An engine with its pool. Nothing is checked out between two calls.
+    """An engine with its pool. Between two calls, no connection is in use.
 
     Args:
         address: where the database is.
         settings: pool and timeouts.
-        lease: seconds of a run's lease; no transaction may hold its locks that long.
+        lease: seconds of a run's lease. No transaction holds its locks for that long.
         size: connections to keep.
         overflow: connections to open beyond them.
     """
@@ -57,15 +57,15 @@ class Database:
         self, address: Address, settings: StoreSettings, *, lease: float, size: int, overflow: int
     ) -> None:
         self.address = address
-        #: Seconds to try again where giving up loses what was paid for: an outage shorter
-        #: than the lease costs nothing, as nobody takes the run over.
+        #: Seconds to retry if a failure would lose paid answers. An outage shorter than the
+        #: lease then loses nothing, because no other worker claims the run.
         self.long_patience = max(LONG_PATIENCE, lease)
         self._limit = size + overflow
-        self._peak = self._checkouts = self._timeouts = self._busy = 0
+        self._peak = self._timeouts = self._busy = 0
         self._waits: Counter[int] = Counter()
         options = connect_args(address, settings, lease=lease)
         if address.dialect == "sqlite":
-            options["factory"] = counting(self._count_busy, timeout=_BUSY_TIMEOUT)
+            options["factory"] = connection_class(self._count_busy, timeout=_BUSY_TIMEOUT)
         self._engine = create_async_engine(
             address.url,
             poolclass=AsyncAdaptedQueuePool,
@@ -77,26 +77,26 @@ class Database:
             connect_args=options,
         )
         self._pool = self._engine.sync_engine.pool
-        event.listen(self._pool, "checkout", self._count)
+        event.listen(self._pool, "checkout", self._update_peak)
         self._reader = self._writer = self._engine
-        self._turn: asyncio.Lock | None = None
+        self._write_lock: asyncio.Lock | None = None
         if address.dialect == "sqlite":
             prepare_sqlite(self._engine, foreign_keys=True)
             self._writer = self._engine.execution_options(paceline_write=True)
-            self._turn = asyncio.Lock()
+            self._write_lock = asyncio.Lock()
         else:
             # A single query needs no BEGIN and ROLLBACK around it.
             self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def dialect(self) -> Dialect:
-        """Which database it is."""
+        """The kind of the database."""
         return self.address.dialect
 
     async def read(
-        self, ask: Callable[[AsyncConnection], Awaitable[T]], *, patience: float = PATIENCE
+        self, query: Callable[[AsyncConnection], Awaitable[T]], *, patience: float = PATIENCE
     ) -> T:
-        """Run queries; each sees what is committed when it begins.
+        """Run queries. Each one sees what was committed before it started.
 
         Raises:
             PartUnavailable: the database cannot be reached, or refuses.
@@ -104,56 +104,56 @@ class Database:
 
         async def attempt() -> T:
             async with AsyncExitStack() as stack:
-                return await ask(await self._checked_out(stack, self._reader))
+                return await query(await self._checked_out(stack, self._reader))
 
-        return await self._in_words(attempt, patience)
+        return await self._retried(attempt, patience)
 
     async def write(
         self, change: Callable[[AsyncConnection], Awaitable[T]], *, patience: float = PATIENCE
     ) -> T:
-        """Run one short transaction; what a fault undid is begun anew.
+        """Run one short transaction, and retry it after a transient fault.
 
-        A caller that is cancelled waits until the transaction has ended.
+        If the caller is cancelled, it still waits until the transaction has ended.
 
         Raises:
             PartUnavailable: the database cannot be reached, or refuses.
         """
-        return await self._in_words(lambda: self.transaction(change), patience)
+        return await self._retried(lambda: self.transaction(change), patience)
 
     async def transaction(self, change: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """One attempt of a transaction, with the driver's own errors."""
-        return await settled(self._transaction(change))
+        """Run one attempt of a transaction. Raises the driver's own errors."""
+        return await run_to_end(self._transaction(change))
 
     async def _transaction(self, change: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         async with AsyncExitStack() as stack:
-            if self._turn is not None:
-                # SQLite has one writer: queue for it here, in order and without a connection.
-                await stack.enter_async_context(self._turn)
+            if self._write_lock is not None:
+                # SQLite has one writer. Writers queue here, in order and without a connection.
+                await stack.enter_async_context(self._write_lock)
             connection = await self._checked_out(stack, self._writer)
             await stack.enter_async_context(connection.begin())
             return await change(connection)
 
     async def _checked_out(self, stack: AsyncExitStack, engine: AsyncEngine) -> AsyncConnection:
-        """A connection of the pool until the stack ends; the wait for it is counted."""
-        asked = time.perf_counter()
+        """Take a connection from the pool until the stack ends, and count the wait."""
+        started = time.perf_counter()
         try:
             connection = await stack.enter_async_context(engine.connect())
         except PoolTimeout:
             self._timeouts += 1
             raise
-        self._waits[step_of(time.perf_counter() - asked)] += 1
+        self._waits[bucket_of(time.perf_counter() - started)] += 1
         return connection
 
-    async def _in_words(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
+    async def _retried(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
         try:
-            return await patiently(attempt, patience=patience, passing=is_passing)
+            return await retry(attempt, patience=patience, transient=is_transient)
         except Exception as error:
             if not is_database_error(error):
                 raise
             raise self.unavailable(error) from None
 
     def unavailable(self, error: BaseException) -> PartUnavailable:
-        """What to raise for a driver's error."""
+        """The error to raise for a driver's error."""
         return unavailable(error, self.address)
 
     def figures(self) -> PoolFigures:
@@ -162,14 +162,12 @@ class Database:
             limit=self._limit,
             in_use=_in_use(self._pool),
             peak=self._peak,
-            checkouts=self._checkouts,
             waits=dict(self._waits),
             timeouts=self._timeouts,
             busy=self._busy,
         )
 
-    def _count(self, *_: object) -> None:
-        self._checkouts += 1
+    def _update_peak(self, *_: object) -> None:
         self._peak = max(self._peak, _in_use(self._pool))
 
     def _count_busy(self) -> None:
@@ -181,12 +179,12 @@ class Database:
 
 
 def must_open(address: Address) -> None:
-    """See that SQLite can open its file at all.
+    """Check that SQLite can open its file.
 
-    Where aiosqlite fails to, it leaves a thread that may outlive the event loop and complain.
+    If aiosqlite fails to open it, it leaves a thread that may outlive the event loop.
 
     Raises:
-        PartUnavailable: it cannot.
+        PartUnavailable: SQLite cannot open the file.
     """
     if address.dialect == "sqlite":
         try:
@@ -202,13 +200,13 @@ def _in_use(pool: object) -> int:
 def connect_args(
     address: Address, settings: StoreSettings, *, lease: float | None
 ) -> dict[str, Any]:
-    """What the driver is told. Without a lease (migrations) statements may take their time."""
+    """Arguments of the driver. Without a lease (migrations), statements have no time limit."""
     if address.dialect == "sqlite":
-        # No transaction but those that we begin ourselves.
+        # The driver starts no transaction by itself.
         return {"isolation_level": None, "timeout": _BUSY_TIMEOUT}
     server = {"application_name": address.application_name}
     if lease is not None:
-        # A process that is stopped in a transaction loses it, and its locks, before its lease.
+        # If a process is suspended in a transaction, it loses its locks before its lease.
         server["lock_timeout"] = f"{lease / 3 * 1000:.0f}ms"
         server["idle_in_transaction_session_timeout"] = f"{lease / 2 * 1000:.0f}ms"
     return {
@@ -219,29 +217,29 @@ def connect_args(
 
 
 def prepare_sqlite(engine: AsyncEngine, *, foreign_keys: bool) -> None:
-    """Set up each SQLite connection, and begin writing transactions as such.
+    """Set up each SQLite connection, and start writing transactions with ``BEGIN IMMEDIATE``.
 
-    A transaction that first reads and then writes may find that another process wrote in
-    between, and fails at once whatever the timeout: ``BEGIN IMMEDIATE`` waits instead.
+    If a transaction first reads and then writes, and another process writes in between, SQLite
+    fails at once without waiting. ``BEGIN IMMEDIATE`` waits instead.
     """
 
-    def connected(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    def on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous=FULL")
         if foreign_keys:
             cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
-    def begun(connection: Connection) -> None:
+    def on_begin(connection: Connection) -> None:
         if connection.get_execution_options().get("paceline_write"):
             connection.exec_driver_sql(BEGIN)
 
-    event.listen(engine.sync_engine, "connect", connected)
-    event.listen(engine.sync_engine, "begin", begun)
+    event.listen(engine.sync_engine, "connect", on_connect)
+    event.listen(engine.sync_engine, "begin", on_begin)
 
 
 def single_connection(address: Address, settings: StoreSettings) -> AsyncEngine:
-    """An engine without a pool or a lease, for migrations."""
+    """An engine without a pool and without a lease, for migrations."""
     engine = create_async_engine(
         address.url,
         poolclass=NullPool,
@@ -249,6 +247,6 @@ def single_connection(address: Address, settings: StoreSettings) -> AsyncEngine:
         connect_args=connect_args(address, settings, lease=None),
     )
     if address.dialect == "sqlite":
-        # Changing a table means making a new one, which foreign keys would hinder.
+        # To change a table, Alembic copies it. Foreign keys would prevent that.
         prepare_sqlite(engine, foreign_keys=False)
     return engine

@@ -1,6 +1,6 @@
-"""What goes wrong at a database: what passes by itself, and how to say the rest in words.
+"""Database errors: which are transient, and a text for each.
 
-A driver's own texts hold statements and parameters, so only their first line is ever shown.
+A driver's own text contains statements and parameters, so only its first line is shown.
 """
 
 import socket
@@ -12,59 +12,59 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from paceline_adapters.sql.url import Address
 
-#: SQLSTATEs that another attempt may not meet: serialization, deadlock, lock timeout, a
-#: server that stops or starts or has no connection left, a standby that took over.
-_PASSING = frozenset(
+#: Transient SQLSTATEs: serialization, deadlock, lock timeout, a server that stops, starts or has
+#: no connection left, a failover to a standby.
+_TRANSIENT = frozenset(
     {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25006"}
 )
 _BUSY, _LOCKED = 5, 6
 
 _STATES = {
-    "28P01": "the user name or the password is not accepted",
+    "28P01": "the user name or the password is wrong",
     "28000": "the user may not connect",
-    "3D000": "there is no such database on the server",
+    "3D000": "the server has no such database",
     "53100": "the server's disk is full",
-    "53300": "the server takes no more connections (max_connections)",
+    "53300": "the server accepts no more connections (max_connections)",
     "55P03": "a row stayed locked for too long",
     "57P03": "the server is starting or stopping",
-    "25006": "the server takes reads only",
+    "25006": "the server is read-only",
 }
 _SQLITE = {
     5: "another process kept it locked for too long",
     6: "another process kept it locked for too long",
-    8: "it may not be written",
+    8: "it is read-only",
     10: "its disk cannot be written or read (is it full?)",
     13: "the disk is full",
-    14: "it cannot be opened: does its folder exist, and may we write there?",
-    23: "it may not be accessed",
+    14: "it cannot be opened: does its folder exist, and is it writable?",
+    23: "access to it is denied",
     26: "it is not an SQLite database",
 }
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same statements may go through at another attempt."""
+def is_transient(error: BaseException) -> bool:
+    """Whether the same statements may succeed at another attempt."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(error, (DBAPIError, sqlite3.Error)):
         state = _state(error)
         return (
-            state in _PASSING or state.startswith("08") or _sqlite_code(error) in (_BUSY, _LOCKED)
+            state in _TRANSIENT or state.startswith("08") or _sqlite_code(error) in (_BUSY, _LOCKED)
         )
     return isinstance(error, OSError)
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether a value or a row may be at fault, so that other rows still go through."""
-    return not is_passing(error) and not isinstance(error, PoolTimeout)
+def is_rejection(error: BaseException) -> bool:
+    """Whether a value or a row may have caused the error, so that other rows can be written."""
+    return not is_transient(error) and not isinstance(error, PoolTimeout)
 
 
 def unavailable(error: BaseException, address: Address) -> PartUnavailable:
-    """The error in one line that names the database and never its password."""
+    """The error as one line that names the database, without its password."""
     return PartUnavailable(f"{address.place}: {_reason(error)}")
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether an error comes from the database or the way to it, not from our own code."""
+    """Whether an error comes from the database or the connection, not from our own code."""
     return isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError))
 
 
@@ -76,7 +76,7 @@ def missing_table(error: DBAPIError) -> bool:
 def _reason(error: BaseException) -> str:
     if isinstance(error, PoolTimeout):
         return (
-            "all connections of this process stayed in use for too long "
+            "all connections of this process were in use for too long "
             "(store.pool_size, store.max_overflow, store.pool_timeout)"
         )
     if isinstance(error, (DBAPIError, sqlite3.Error)):
@@ -85,11 +85,11 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, SQLAlchemyError):
         return _first_line(error)
     if isinstance(error, socket.gaierror):
-        return "its host name is not known"
+        return "its host name is unknown"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
-        return "nothing answers there (connection refused)"
+        return "connection refused"
     if isinstance(error, (ConnectionError, FileNotFoundError)):
         return "the connection was cut" if isinstance(error, ConnectionError) else "no such socket"
     return _first_line(error)
@@ -106,7 +106,7 @@ def _state(error: BaseException) -> str:
 
 def _sqlite_code(error: BaseException) -> int:
     code = getattr(_driver_error(error), "sqlite_errorcode", None)
-    # The upper bits tell variants of the same fault apart.
+    # The upper bits distinguish variants of one fault.
     return code & 0xFF if isinstance(code, int) else 0
 
 

@@ -1,15 +1,17 @@
-"""Who may write a run: claims with a fence and a lease, ends, orphans.
+"""Ownership of runs in SQL: claims with a fence and a lease, ends, lost owners.
 
-A fence counts the claims of a run. Every write names the fence of its claim and is refused
-once another claim, or the end of the run, came after it; so an owner that slept through its
-lease can do no harm when it wakes.
+The fence of a run counts its claims. Every write names the fence of its claim. The database
+refuses it after the run has a newer claim or has ended, so an owner that was suspended longer
+than its lease cannot overwrite anything.
 """
 
 from collections.abc import Sequence
 
 from paceline import Claim, Share, StaleFence
 from paceline.contracts.identity import ProcessIdentity
-from paceline.contracts.records import ENDED, Orphan, RunStatus, given_up
+from paceline.contracts.records import ENDED, Orphan, RunStatus
+from paceline.contracts.store import OwnershipStore
+from paceline.contracts.store_rules import poison_reason
 from sqlalchemy import (
     ColumnElement,
     case,
@@ -26,7 +28,7 @@ from paceline_adapters.sql.columns import from_now, now
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.tables import AnyRow, artifacts, runs, workers
 
-#: Ids that one statement names.
+#: Maximum number of run ids in one statement.
 _CHUNK = 1000
 
 _saved = (
@@ -41,15 +43,149 @@ _owner_gone = not_(exists().where(_registered.c.worker_id == runs.c.owner).corre
 _lapsed = (runs.c.lease_until < now()) | _owner_gone
 
 
-def stale(claim: Claim) -> StaleFence:
-    """What to raise for a claim that is over."""
+class SqlOwnership(OwnershipStore):
+    """The claims of an SQL store."""
+
+    _database: Database
+
+    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
+        """Claim a run. If its lease has expired, this counts a lost owner."""
+        free = (runs.c.status == "queued") | (
+            (runs.c.status == "running") & (runs.c.lease_until < now())
+        )
+        which = (runs.c.run_id == run_id) & free
+        return await self._database.write(
+            lambda connection: _claim(connection, which, worker_id, lease)
+        )
+
+    async def claim_next(
+        self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
+    ) -> Claim | None:
+        """Claim the oldest queued run. Concurrent callers do not wait for each other."""
+        queued = (runs.c.status == "queued") & (runs.c.executor == executor)
+        if only is None:
+            return await self._claim_oldest(queued, worker_id, lease)
+        ids = sorted(set(only))  # ids rise with time, so the oldest come first
+        for start in range(0, len(ids), _CHUNK):
+            among = queued & runs.c.run_id.in_(ids[start : start + _CHUNK])
+            claim = await self._claim_oldest(among, worker_id, lease)
+            if claim is not None:
+                return claim
+        return None
+
+    async def _claim_oldest(
+        self, among: ColumnElement[bool], worker_id: str, lease: float
+    ) -> Claim | None:
+        oldest = select(runs.c.run_id).where(among).order_by(runs.c.run_id).limit(1)
+        # Most often no run is queued: find that out without a transaction.
+        if await self._database.read(lambda connection: connection.scalar(oldest)) is None:
+            return None
+        locked = oldest.with_for_update(skip_locked=True, key_share=True)
+
+        async def change(connection: AsyncConnection) -> Claim | None:
+            run_id = await connection.scalar(locked)
+            if run_id is None:
+                return None
+            return await _claim(connection, runs.c.run_id == run_id, worker_id, lease)
+
+        return await self._database.write(change)
+
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
+        """End a run."""
+        if status not in ENDED:
+            raise ValueError(f"a run cannot end as {status!r}")
+
+        async def change(connection: AsyncConnection) -> None:
+            row = await _locked(connection, claim.run_id)
+            if row is not None and (row.fence, row.status) == (claim.fence, status):
+                return  # an earlier attempt was committed and its answer was lost
+            if not owns(row, claim):
+                raise stale_fence(claim)
+            await _release(connection, claim.run_id, status, reason)
+
+        await self._database.write(change, patience=self._database.long_patience)
+
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
+        """Queue the run again. If it has a cancel request, it is cancelled instead."""
+
+        async def change(connection: AsyncConnection) -> None:
+            row = await _locked(connection, claim.run_id)
+            if row is None or not owns(row, claim):
+                return
+            status: RunStatus = "cancelled" if row.cancel_requested else "queued"
+            takeovers = 0 if await _saved_since_claim(connection, row) else row.takeovers
+            await _release(connection, claim.run_id, status, reason, takeovers=takeovers)
+
+        await self._database.write(change, patience=self._database.long_patience)
+
+    async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
+        """List running runs and their owners. An unregistered owner has left."""
+        query = (
+            select(
+                runs.c.run_id,
+                runs.c.executor,
+                runs.c.fence,
+                workers.c.host,
+                workers.c.pid,
+                workers.c.process_started,
+                _lapsed.label("lapsed"),
+            )
+            .outerjoin(workers, workers.c.worker_id == runs.c.owner)
+            .where(
+                runs.c.status == "running", true() if run_id is None else runs.c.run_id == run_id
+            )
+            .order_by(runs.c.lease_until, runs.c.run_id)
+            .limit(limit)
+        )
+        return [
+            Orphan(
+                run_id=row.run_id,
+                executor=row.executor,
+                fence=row.fence,
+                owner=None
+                if row.host is None
+                else ProcessIdentity(row.host, row.pid, row.process_started),
+                lapsed=bool(row.lapsed),
+            )
+            for row in await self._database.read(lambda connection: connection.execute(query))
+        ]
+
+    async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
+        """Queue a run that lost its owner."""
+
+        async def change(connection: AsyncConnection) -> RunStatus | None:
+            row = await _locked(connection, orphan.run_id)
+            if row is None or row.status != "running" or row.fence != orphan.fence:
+                return None
+            if orphan.lapsed and not row.lapsed:
+                return None  # the owner was only slow, and renewed its lease
+            lost = 0 if await _saved_since_claim(connection, row) else row.takeovers + 1
+            status: RunStatus = "queued"
+            reason = None
+            if row.cancel_requested:
+                status = "cancelled"
+            elif lost >= poison_after:
+                status, reason = "failed", poison_reason(lost)
+            await _release(connection, orphan.run_id, status, reason, takeovers=lost)
+            return status
+
+        return await self._database.write(change)
+
+
+def stale_fence(claim: Claim) -> StaleFence:
+    """The error for a claim that does not own its run any more."""
     return StaleFence(
         f"run {claim.run_id}: {claim.worker_id} does not own it any more (fence {claim.fence})"
     )
 
 
-def holds(row: AnyRow | None, claim: Claim) -> bool:
-    """Whether a run's row (fence, owner, status) still is the claim's."""
+def owns(row: AnyRow | None, claim: Claim) -> bool:
+    """Whether a claim owns its run.
+
+    Args:
+        row: fence, owner and status of the run; ``None`` if it does not exist.
+        claim: the claim.
+    """
     return (
         row is not None
         and row.fence == claim.fence
@@ -58,59 +194,7 @@ def holds(row: AnyRow | None, claim: Claim) -> bool:
     )
 
 
-async def claim(database: Database, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
-    """See ``Store.claim``. Taking over a lapsed run counts a lost owner."""
-    free = (runs.c.status == "queued") | (
-        (runs.c.status == "running") & (runs.c.lease_until < now())
-    )
-    return await database.write(
-        lambda connection: _take(connection, (runs.c.run_id == run_id) & free, worker_id, lease)
-    )
-
-
-async def claim_next(
-    database: Database,
-    executor: str,
-    worker_id: str,
-    *,
-    lease: float,
-    only: Sequence[str] | None,
-) -> Claim | None:
-    """See ``Store.claim_next``. Two who ask at once get two runs, and neither waits."""
-    if only is None:
-        return await _next(database, executor, worker_id, lease, true())
-    ids = sorted(set(only))  # ids rise with time, so the oldest come first
-    for start in range(0, len(ids), _CHUNK):
-        among = runs.c.run_id.in_(ids[start : start + _CHUNK])
-        found = await _next(database, executor, worker_id, lease, among)
-        if found is not None:
-            return found
-    return None
-
-
-async def _next(
-    database: Database, executor: str, worker_id: str, lease: float, among: ColumnElement[bool]
-) -> Claim | None:
-    oldest = (
-        select(runs.c.run_id)
-        .where(runs.c.status == "queued", runs.c.executor == executor, among)
-        .order_by(runs.c.run_id)
-        .limit(1)
-    )
-
-    async def change(connection: AsyncConnection) -> Claim | None:
-        run_id = await connection.scalar(oldest.with_for_update(skip_locked=True, key_share=True))
-        if run_id is None:
-            return None
-        return await _take(connection, runs.c.run_id == run_id, worker_id, lease)
-
-    # Most often there is none: find out without a transaction.
-    if await database.read(lambda connection: connection.scalar(oldest)) is None:
-        return None
-    return await database.write(change)
-
-
-async def _take(
+async def _claim(
     connection: AsyncConnection, which: ColumnElement[bool], worker_id: str, lease: float
 ) -> Claim | None:
     takeover = runs.c.status == "running"
@@ -143,99 +227,11 @@ async def _take(
     )
 
 
-async def finish(database: Database, held: Claim, status: RunStatus, reason: str | None) -> None:
-    """See ``Store.finish``."""
-    if status not in ENDED:
-        raise ValueError(f"a run cannot end as {status!r}")
-
-    async def change(connection: AsyncConnection) -> None:
-        row = await _locked(connection, held.run_id)
-        if row is not None and (row.fence, row.status) == (held.fence, status):
-            return  # an attempt before this one was committed and its answer lost
-        if not holds(row, held):
-            raise stale(held)
-        await _release(connection, held.run_id, status, reason)
-
-    await database.write(change, patience=database.long_patience)
-
-
-async def hand_back(database: Database, held: Claim, reason: str | None) -> None:
-    """See ``Store.hand_back``. A run that is to be cancelled ends here."""
-
-    async def change(connection: AsyncConnection) -> None:
-        row = await _locked(connection, held.run_id)
-        if row is None or not holds(row, held):
-            return
-        saved = await connection.scalar(select(_saved).where(runs.c.run_id == held.run_id))
-        await _release(
-            connection,
-            held.run_id,
-            "cancelled" if row.cancel_requested else "queued",
-            reason,
-            takeovers=0 if (saved or 0) > row.artifacts_at_claim else row.takeovers,
-        )
-
-    await database.write(change, patience=database.long_patience)
-
-
-async def orphans(database: Database, *, run_id: str | None, limit: int) -> Sequence[Orphan]:
-    """See ``Store.orphans``. An owner that is registered nowhere has left."""
-    query = (
-        select(
-            runs.c.run_id,
-            runs.c.executor,
-            runs.c.fence,
-            workers.c.host,
-            workers.c.pid,
-            workers.c.process_started,
-            _lapsed.label("lapsed"),
-        )
-        .outerjoin(workers, workers.c.worker_id == runs.c.owner)
-        .where(runs.c.status == "running", true() if run_id is None else runs.c.run_id == run_id)
-        .order_by(runs.c.lease_until, runs.c.run_id)
-        .limit(limit)
-    )
-    return [
-        Orphan(
-            run_id=row.run_id,
-            executor=row.executor,
-            fence=row.fence,
-            owner=None
-            if row.host is None
-            else ProcessIdentity(row.host, row.pid, row.process_started),
-            lapsed=bool(row.lapsed),
-        )
-        for row in await database.read(lambda connection: connection.execute(query))
-    ]
-
-
-async def requeue(database: Database, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
-    """See ``Store.requeue_orphan``."""
-
-    async def change(connection: AsyncConnection) -> RunStatus | None:
-        row = await _locked(connection, orphan.run_id)
-        if row is None or row.status != "running" or row.fence != orphan.fence:
-            return None
-        if orphan.lapsed and not row.lapsed:
-            return None  # the owner was only slow, and renewed its lease
-        saved = await connection.scalar(select(_saved).where(runs.c.run_id == orphan.run_id))
-        lost = 0 if (saved or 0) > row.artifacts_at_claim else row.takeovers + 1
-        status: RunStatus = "queued"
-        reason = None
-        if row.cancel_requested:
-            status = "cancelled"
-        elif lost >= poison_after:
-            status, reason = "failed", given_up(lost)
-        await _release(connection, orphan.run_id, status, reason, takeovers=lost)
-        return status
-
-    return await database.write(change)
-
-
 async def _locked(connection: AsyncConnection, run_id: str) -> AnyRow | None:
-    """What decides about a run's owner; the row stays as it is until we commit."""
+    """Lock a run until the transaction ends, and read what decides about its owner."""
     result = await connection.execute(
         select(
+            runs.c.run_id,
             runs.c.status,
             runs.c.fence,
             runs.c.owner,
@@ -250,6 +246,15 @@ async def _locked(connection: AsyncConnection, run_id: str) -> AnyRow | None:
     return result.one_or_none()
 
 
+async def _saved_since_claim(connection: AsyncConnection, row: AnyRow) -> bool:
+    """Whether the owner saved an artifact.
+
+    This is a statement of its own, because ``_locked`` does not see the saves that it waited for.
+    """
+    saved = await connection.scalar(select(_saved).where(runs.c.run_id == row.run_id))
+    return (saved or 0) > int(row.artifacts_at_claim)
+
+
 async def _release(
     connection: AsyncConnection,
     run_id: str,
@@ -257,7 +262,6 @@ async def _release(
     reason: str | None,
     **values: object,
 ) -> None:
-    ended = now() if status in ENDED else None
     await connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id)
@@ -266,7 +270,7 @@ async def _release(
             reason=reason,
             owner=None,
             lease_until=None,
-            finished_at=ended,
+            finished_at=now() if status in ENDED else None,
             **values,
         )
     )

@@ -1,7 +1,6 @@
-"""Offers the stores ``sqlite`` and ``postgresql``, and the command ``paceline db``."""
+"""Offers the stores ``sqlite`` and ``postgresql``."""
 
-import click
-from paceline import Context, NoOptions, Register, RegisterCommand, Store, hookimpl
+from paceline import Context, NoOptions, Register, Store, hookimpl
 
 
 def _store(_options: NoOptions, context: Context) -> Store:
@@ -12,12 +11,12 @@ def _store(_options: NoOptions, context: Context) -> Store:
 
 @hookimpl
 def paceline_register_stores(register: Register[Store]) -> None:
-    """Offer both databases; one class serves them."""
+    """Offer both databases, which share one class."""
     register(
         "sqlite",
         _store,
         options=NoOptions,
-        summary="One file, no server: for one machine and up to a few workers.",
+        summary="One file, no server: for one machine and a few workers.",
     )
     register(
         "postgresql",
@@ -25,15 +24,3 @@ def paceline_register_stores(register: Register[Store]) -> None:
         options=NoOptions,
         summary="A server: for production, and for workers on several machines.",
     )
-
-
-def _command() -> click.Command:
-    from paceline_adapters.sql.command import db
-
-    return db
-
-
-@hookimpl
-def paceline_register_commands(register: RegisterCommand) -> None:
-    """Offer ``paceline db``."""
-    register("db", _command, summary="Create or upgrade the database's schema.")

@@ -1,4 +1,4 @@
-"""Trying again what fails in passing, and finishing what was begun."""
+"""Retry transient faults, and complete started work although the caller is cancelled."""
 
 import asyncio
 import random
@@ -10,21 +10,21 @@ T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.0
 
 
-async def patiently(
+async def retry(
     attempt: Callable[[], Awaitable[T]],
     *,
     patience: float,
-    passing: Callable[[BaseException], bool],
+    transient: Callable[[BaseException], bool],
 ) -> T:
-    """The result of the first attempt that succeeds.
+    """Return the result of the first attempt that succeeds.
 
     Args:
-        attempt: what to try; called again after a fault.
+        attempt: what to try. It is called again after a transient fault.
         patience: seconds after which a fault is final.
-        passing: whether another attempt may fare better.
+        transient: whether another attempt may succeed after an error.
 
     Raises:
-        Exception: what the last attempt raised.
+        Exception: the error of the last attempt.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
@@ -33,18 +33,18 @@ async def patiently(
         try:
             return await attempt()
         except Exception as error:
-            if not passing(error) or loop.time() + pause > deadline:
+            if not transient(error) or loop.time() + pause > deadline:
                 raise
-        # Full jitter: processes that met the same fault do not come back together.
+        # Full jitter: processes with the same fault do not retry at the same moment.
         await asyncio.sleep(pause * random.random())  # noqa: S311
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-async def settled(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end even if the caller is cancelled meanwhile, and only then say so.
+async def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """Complete the work even if the caller is cancelled meanwhile; then raise the cancellation.
 
-    A transaction whose caller was cancelled may commit or not, depending on the driver and
-    the moment: after this, what was begun is done, and the connection is clean.
+    If a transaction's caller is cancelled, the driver may commit or not. With this function the
+    transaction completes first, and the connection stays usable.
     """
     task = asyncio.ensure_future(work)
     await until_done(task)
@@ -65,5 +65,5 @@ async def until_done(future: asyncio.Future[T]) -> None:
             cancelled = error
     if cancelled is not None:
         if not future.cancelled():
-            future.exception()  # looked at, so that asyncio does not report it as lost
+            future.exception()  # retrieved, so that asyncio does not report it as lost
         raise cancelled

@@ -1,4 +1,4 @@
-"""What a group commit writes: artifacts and the states of concepts, behind fences."""
+"""The transaction of a group commit: artifacts and states of concepts, guarded by fences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
-from paceline_adapters.sql.ownership import holds
+from paceline_adapters.sql.ownership import owns
 from paceline_adapters.sql.tables import artifacts, concepts, runs
 from paceline_adapters.sql.url import Dialect
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """One caller's writes; both or neither happen."""
+    """The writes of one caller. Both happen, or neither."""
 
     claim: Claim
     artifact: Artifact | None
@@ -38,7 +38,7 @@ _set_concept = (
     )
 )
 _add_artifact = {
-    # A second delivery changes nothing: what was paid for first stays.
+    # A second save of an artifact changes nothing: the first one stays.
     "postgresql": postgresql.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
 }
@@ -47,10 +47,14 @@ _add_artifact = {
 async def write_batch(
     connection: AsyncConnection, dialect: Dialect, batch: Sequence[Save]
 ) -> set[int]:
-    """Write a batch but for its stale members; returns their places in it."""
+    """Write a batch without its stale members.
+
+    Returns:
+        Indexes of the stale members.
+    """
     ids = sorted({save.claim.run_id for save in batch})
-    # Every transaction locks runs in this order, so none waits for another in a circle. The
-    # lock is shared: it stops a claim or an end of the run, and not the writers of other runs.
+    # Every transaction locks runs in this order, so they cannot deadlock. The lock is shared: it
+    # delays a claim or the end of the run, but not other writers.
     locked = await connection.execute(
         select(runs.c.run_id, runs.c.fence, runs.c.owner, runs.c.status)
         .where(runs.c.run_id.in_(ids))
@@ -59,11 +63,11 @@ async def write_batch(
     )
     rows = {row.run_id: row for row in locked}
     stale = {
-        place
-        for place, save in enumerate(batch)
-        if not holds(rows.get(save.claim.run_id), save.claim)
+        index
+        for index, save in enumerate(batch)
+        if not owns(rows.get(save.claim.run_id), save.claim)
     }
-    kept = [save for place, save in enumerate(batch) if place not in stale]
+    kept = [save for index, save in enumerate(batch) if index not in stale]
     made = [_artifact(save.claim, save.artifact) for save in kept if save.artifact is not None]
     if made:
         await connection.execute(_add_artifact[dialect], made)

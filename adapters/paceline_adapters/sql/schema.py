@@ -1,8 +1,7 @@
-"""The schema's version: which one the database has, and how to bring it up to date.
+"""Read and upgrade the version of the schema.
 
-A database of the right version costs one query; Alembic is imported only to change one.
-``upgrade`` and ``current`` serve ``paceline db``: they block, and belong on a thread without
-an event loop.
+Alembic is imported only for an upgrade. ``upgrade`` and ``current`` block, so call them on a
+thread without an event loop.
 """
 
 import asyncio
@@ -18,27 +17,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from paceline_adapters.sql.engine import PATIENCE, must_open, single_connection
 from paceline_adapters.sql.faults import (
     is_database_error,
-    is_passing,
+    is_transient,
     missing_table,
     unavailable,
 )
-from paceline_adapters.sql.retry import patiently
+from paceline_adapters.sql.retry import retry
 from paceline_adapters.sql.url import Address, parse_url
 
-#: Versions of the schema, oldest first; each is a file in ``migrations/versions``.
-VERSIONS = ("0001", "0002", "0003", "0004")
+#: Versions of the schema, oldest first. Each has a file in ``migrations/versions``.
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 NEWEST = VERSIONS[-1]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-#: Names our lock among the advisory locks of a PostgreSQL database.
+#: Key of our advisory lock in a PostgreSQL database.
 _LOCK_KEY = 0x7061_6365
-# Alembic keeps the migration that runs in module globals: one at a time in a process.
-_alone = threading.Lock()
+# Alembic keeps the running migration in module globals: one at a time per process.
+_one_at_a_time = threading.Lock()
 
 
 async def version_of(connection: AsyncConnection) -> str | None:
-    """The schema's version, or ``None`` in a database without one."""
+    """Return the version of the schema; ``None`` in a database without one."""
     try:
         result = await connection.execute(text("SELECT version_num FROM alembic_version"))
     except DBAPIError as error:
@@ -48,11 +47,11 @@ async def version_of(connection: AsyncConnection) -> str | None:
     return result.scalar_one_or_none()
 
 
-def check(version: str | None, address: Address) -> bool:
-    """Whether the version is the one we need; ``False`` if it is missing or older.
+def is_current(version: str | None, address: Address) -> bool:
+    """Whether this is the version that we need; ``False`` if it is missing or older.
 
     Raises:
-        SchemaVersionError: it is newer.
+        SchemaVersionError: the version is newer.
     """
     if is_newer(version):
         raise SchemaVersionError(
@@ -63,18 +62,18 @@ def check(version: str | None, address: Address) -> bool:
 
 
 def is_newer(version: str | None) -> bool:
-    """Whether a later paceline made the schema: this one can neither use nor change it."""
+    """Whether a later paceline made the schema, so that this one cannot use or upgrade it."""
     return version is not None and version not in VERSIONS
 
 
 def needs_upgrade(version: str | None, address: Address) -> SchemaVersionError:
-    """What to raise where the schema is missing or old, and is not ours to change unasked."""
+    """The error for a missing or old schema on a server: only the user upgrades it."""
     found = "it has no schema yet" if version is None else f"its schema ({version}) is old"
     return SchemaVersionError(f"{address.place}: {found}; run: paceline db upgrade")
 
 
 def upgrade(url: SecretStr, settings: StoreSettings | None = None) -> tuple[str | None, str]:
-    """Bring the database's schema up to date; of several callers at once, one does it.
+    """Upgrade the schema. If several processes call this at once, one of them upgrades.
 
     Returns:
         The version before and the version now.
@@ -85,27 +84,27 @@ def upgrade(url: SecretStr, settings: StoreSettings | None = None) -> tuple[str 
         PartUnavailable: the database cannot be reached, or refuses.
     """
     address = parse_url(url)
-    with _alone:
-        return asyncio.run(_patient(address, settings or StoreSettings(), change=True))
+    with _one_at_a_time:
+        return asyncio.run(_retried(address, settings or StoreSettings(), change=True))
 
 
 def current(url: SecretStr, settings: StoreSettings | None = None) -> str | None:
-    """The schema's version, or ``None`` in a database without one. Raises as ``upgrade``."""
+    """Return the version of the schema; ``None`` without one. Raises the errors of ``upgrade``."""
     address = parse_url(url)
     if address.dialect == "sqlite" and not Path(address.url.database or "").exists():
-        return None  # looking must not create the file
-    return asyncio.run(_patient(address, settings or StoreSettings(), change=False))[0]
+        return None  # reading the version must not create the file
+    return asyncio.run(_retried(address, settings or StoreSettings(), change=False))[0]
 
 
-async def _patient(
+async def _retried(
     address: Address, settings: StoreSettings, *, change: bool
 ) -> tuple[str | None, str]:
     try:
-        # What passes by itself at this point is another process doing the same.
-        return await patiently(
-            lambda: _visit(address, settings, change=change),
+        # A transient fault here means that another process is upgrading at the same time.
+        return await retry(
+            lambda: _attempt(address, settings, change=change),
             patience=PATIENCE,
-            passing=lambda error: isinstance(error, DBAPIError) and is_passing(error),
+            transient=lambda error: isinstance(error, DBAPIError) and is_transient(error),
         )
     except Exception as error:
         if not is_database_error(error):
@@ -113,7 +112,7 @@ async def _patient(
         raise unavailable(error, address) from None
 
 
-async def _visit(
+async def _attempt(
     address: Address, settings: StoreSettings, *, change: bool
 ) -> tuple[str | None, str]:
     must_open(address)
@@ -121,12 +120,12 @@ async def _visit(
     try:
         async with engine.connect() as connection:
             version = await version_of(connection)
-            # A failed query leaves PostgreSQL's transaction unusable.
+            # In PostgreSQL a failed query makes the transaction unusable.
             await connection.rollback()
-            if not change or check(version, address):
+            if not change or is_current(version, address):
                 return version, version or ""
             if address.dialect == "sqlite":
-                # Kept in the file. Readers do not wait for writers from now on.
+                # Stored in the file: from now on readers do not wait for writers.
                 await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 await connection.rollback()
         async with engine.execution_options(paceline_write=True).begin() as connection:
@@ -145,5 +144,5 @@ def _migrate(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    # It does nothing where somebody else has upgraded while we waited for the lock.
+    # This does nothing if another process upgraded while we waited for the lock.
     command.upgrade(config, "head")

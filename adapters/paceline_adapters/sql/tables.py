@@ -1,6 +1,6 @@
-"""The tables. Outside tools read them; only paceline writes them.
+"""The tables. Other tools may read them; only paceline writes them.
 
-Times are the database's own clock, in UTC (see ``columns.UtcTime``).
+Times are in UTC, by the database's clock (see ``columns.UtcTime``).
 """
 
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from paceline_adapters.sql.columns import UtcTime, Words
 
-#: A row of any columns.
+#: A row with any columns.
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 metadata = MetaData(
@@ -39,9 +39,9 @@ def _of_run() -> "Column[str]":
     return Column("run_id", Words, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False)
 
 
-#: One row a run. ``generation`` counts the runs of one roadmap id, so that two processes that
-#: submit it at once cannot both create the next one. Room is left in PostgreSQL's pages, and
-#: ``lease_until`` has no index, so that renewing a lease touches no index.
+#: One row per run. ``generation`` counts the runs of one roadmap id, so that two processes that
+#: submit the roadmap at once cannot both create the next run. PostgreSQL's pages keep free space
+#: and ``lease_until`` has no index, so that renewing a lease updates no index.
 runs = Table(
     "runs",
     metadata,
@@ -82,8 +82,8 @@ runs = Table(
     postgresql_with={"fillfactor": 70},
 )
 
-#: The roadmap of each run, as canonical JSON. It lies apart because SQLite writes a whole row
-#: anew when one field of it changes, and a roadmap may have 32 MiB.
+#: The roadmap of each run, as canonical JSON. It has a table of its own because SQLite rewrites
+#: the row when one field changes, and a roadmap may have 32 MiB.
 roadmaps = Table(
     "roadmaps",
     metadata,
@@ -92,7 +92,7 @@ roadmaps = Table(
     PrimaryKeyConstraint("run_id"),
 )
 
-#: Runs by the key that they were submitted under.
+#: Runs by the key of their submission.
 submissions = Table(
     "submissions",
     metadata,
@@ -145,7 +145,6 @@ workers = Table(
     Column("executor", Words, nullable=False),
     Column("concurrency", Integer, nullable=False),
     Column("pool_max", Integer, nullable=False),
-    Column("shared_limits", Boolean, nullable=False),
     Column("started_at", UtcTime, nullable=False),
     Column("beat_at", UtcTime, nullable=False),
     Column("figures", Words, nullable=False),

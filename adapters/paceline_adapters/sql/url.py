@@ -1,4 +1,4 @@
-"""``store.url``: what is allowed, what the driver needs, and how to name the database."""
+"""Check ``store.url``, convert it for the driver, and name the database in errors."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,11 +27,11 @@ class Address:
     """Where the database is.
 
     Attributes:
-        url: for the driver; its text form hides the password.
-        dialect: which database.
-        place: what errors call it; never holds the password.
-        application_name: what the server's own views call our connections.
-        connect_timeout: seconds, where the URL sets it.
+        url: URL for the driver. Its text form hides the password.
+        dialect: kind of the database.
+        place: name of the database in errors, without the password.
+        application_name: name of our connections in the server's views.
+        connect_timeout: seconds; ``None`` if the URL does not set it.
     """
 
     url: URL
@@ -42,10 +42,11 @@ class Address:
 
 
 def parse_url(secret: SecretStr) -> Address:
-    """Check ``store.url`` and bring it into the driver's form.
+    """Check ``store.url`` and convert it for the driver.
 
     Raises:
-        SettingsError: it is no URL, or of a database or driver that paceline does not use.
+        SettingsError: it is not a URL, or names a database or driver that paceline does not
+            support.
     """
     try:
         url = make_url(secret.get_secret_value())
@@ -61,7 +62,7 @@ def parse_url(secret: SecretStr) -> Address:
         )
     if driver not in ("", _DRIVERS[name]):
         raise SettingsError(
-            f"store.url: {name} is reached by {_DRIVERS[name]}, not by {driver} "
+            f"store.url: the driver for {name} must be {_DRIVERS[name]}, got {driver} "
             f"(allowed: {name}://, {name}+{_DRIVERS[name]}://)"
         )
     url = url.set(drivername=f"{name}+{_DRIVERS[name]}")
@@ -71,13 +72,13 @@ def parse_url(secret: SecretStr) -> Address:
 def _sqlite(url: URL) -> Address:
     if url.host or url.username or url.query:
         raise SettingsError(
-            "store.url: an sqlite URL holds a path only: sqlite:///relative/path.db or "
+            "store.url: an sqlite URL must contain only a path: sqlite:///relative/path.db or "
             "sqlite:////absolute/path.db"
         )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise SettingsError(
             "store.url: sqlite needs a file (sqlite:///FILE); "
-            "for a store that ends with its process use memory:"
+            "for a store that is lost when its process ends, use memory:"
         )
     return Address(url, "sqlite", f"database file {url.database}")
 
@@ -100,7 +101,7 @@ def _postgresql(url: URL) -> Address:
         seconds = None if timeout is None else float(timeout)
     except ValueError:
         raise SettingsError(
-            f"store.url: connect_timeout {timeout!r} is not a number of seconds"
+            f"store.url: connect_timeout must be a number of seconds, got {timeout!r}"
         ) from None
     url = url.set(query=query)
     host = url.host or query.get("host") or "localhost"

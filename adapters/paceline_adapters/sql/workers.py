@@ -1,9 +1,10 @@
-"""Worker processes as rows: register, beat, leave."""
+"""Worker processes in SQL: register, beat, deregister."""
 
 from collections.abc import Sequence
 
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.records import Beat, Figures, WorkerRecord
+from paceline.contracts.store import WorkerStore
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,28 +13,103 @@ from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.tables import runs, workers
 
-#: Seconds after which a silent worker's row is of no interest.
-_FORGET = 600.0
-#: A beat comes again in a moment: it need not be tried for long.
+#: Seconds since the last beat after which a worker's row is removed.
+_FORGET_AFTER = 600.0
+#: Seconds to retry a beat. The next one follows soon.
 _BEAT_PATIENCE = 2.0
 
 _figures = TypeAdapter(Figures)
 
 
-async def register(database: Database, worker: WorkerRecord, *, lease: float) -> None:
-    """See ``Store.register``. Rows of workers that are long gone are removed."""
+class SqlWorkers(WorkerStore):
+    """The workers of an SQL store."""
 
-    async def change(connection: AsyncConnection) -> None:
-        # A row stays as long as a lease of its worker may be running.
-        age = seconds_since(workers.c.beat_at)
-        await connection.execute(delete(workers).where(age > max(_FORGET, 2 * lease)))
-        await put(connection, worker)
+    _database: Database
+    _lease: float
+    #: Workers that this process registered.
+    _registered: dict[str, WorkerRecord]
 
-    await database.write(change)
+    async def register(self, worker: WorkerRecord) -> None:
+        """Add a worker, and remove rows of workers that ended long ago."""
+        self._registered[worker.worker_id] = worker
+
+        async def change(connection: AsyncConnection) -> None:
+            # A row stays as long as a lease of its worker may be valid.
+            age = seconds_since(workers.c.beat_at)
+            await connection.execute(
+                delete(workers).where(age > max(_FORGET_AFTER, 2 * self._lease))
+            )
+            await put_worker(connection, worker)
+
+        await self._database.write(change)
+
+    async def beat(self, worker_id: str, figures: Figures, *, lease: float) -> Beat:
+        """Report figures and renew leases. If the worker's row was removed, it is added again."""
+        ids = sorted(set(figures.runs))
+        record = self._registered.get(worker_id)
+
+        async def change(connection: AsyncConnection) -> Beat:
+            updated = await connection.execute(
+                update(workers)
+                .where(workers.c.worker_id == worker_id)
+                .values(beat_at=now(), figures=_figures.dump_json(figures).decode())
+                .returning(workers.c.worker_id)
+            )
+            if updated.one_or_none() is None and record is not None:
+                await put_worker(connection, record)
+            if not ids:
+                return Beat()
+            rows = await connection.execute(
+                select(runs.c.run_id, runs.c.cancel_requested)
+                .where(
+                    runs.c.run_id.in_(ids), runs.c.owner == worker_id, runs.c.status == "running"
+                )
+                .order_by(runs.c.run_id)  # the order in which every transaction locks runs
+                .with_for_update(key_share=True)
+            )
+            owned = {row.run_id: bool(row.cancel_requested) for row in rows}
+            if owned:
+                await connection.execute(
+                    update(runs)
+                    .where(runs.c.run_id.in_(list(owned)))
+                    .values(lease_until=from_now(lease))
+                )
+            return Beat(
+                cancelled=frozenset(run_id for run_id, cancel in owned.items() if cancel),
+                lost=frozenset(ids).difference(owned),
+            )
+
+        return await self._database.write(change, patience=_BEAT_PATIENCE)
+
+    async def deregister(self, worker_id: str) -> None:
+        """Remove a worker, and end the leases of its runs."""
+        self._registered.pop(worker_id, None)
+        owned = (
+            select(runs.c.run_id)
+            .where(runs.c.status == "running", runs.c.owner == worker_id)
+            .order_by(runs.c.run_id)
+            .with_for_update(key_share=True)
+        )
+
+        async def change(connection: AsyncConnection) -> None:
+            await connection.execute(delete(workers).where(workers.c.worker_id == worker_id))
+            ids = (await connection.scalars(owned)).all()
+            if ids:
+                await connection.execute(
+                    update(runs).where(runs.c.run_id.in_(ids)).values(lease_until=from_now(-1.0))
+                )
+
+        await self._database.write(change)
+
+    async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
+        """List workers with a recent beat, in the order of their start."""
+        return await self._database.read(
+            lambda connection: live_workers(connection, max_age=max_age)
+        )
 
 
-async def put(connection: AsyncConnection, worker: WorkerRecord) -> None:
-    """Write a worker's row in place of any with its id."""
+async def put_worker(connection: AsyncConnection, worker: WorkerRecord) -> None:
+    """Write a worker's row. It replaces a row with the same id."""
     await connection.execute(delete(workers).where(workers.c.worker_id == worker.worker_id))
     await connection.execute(
         insert(workers).values(
@@ -44,7 +120,6 @@ async def put(connection: AsyncConnection, worker: WorkerRecord) -> None:
             executor=worker.executor,
             concurrency=worker.concurrency,
             pool_max=worker.pool_max,
-            shared_limits=worker.shared_limits,
             started_at=now(),
             beat_at=now(),
             figures=_figures.dump_json(worker.figures).decode(),
@@ -52,67 +127,11 @@ async def put(connection: AsyncConnection, worker: WorkerRecord) -> None:
     )
 
 
-async def beat(
-    database: Database,
-    worker_id: str,
-    figures: Figures,
-    *,
-    lease: float,
-    known: WorkerRecord | None,
-) -> Beat:
-    """See ``Store.beat``. A worker whose row was removed comes back as it is ``known``."""
-    ids = sorted(set(figures.runs))
+async def live_workers(connection: AsyncConnection, *, max_age: float) -> Sequence[WorkerRecord]:
+    """Read the workers with a beat in the last ``max_age`` seconds, in the order of their start.
 
-    async def change(connection: AsyncConnection) -> Beat:
-        beaten = await connection.execute(
-            update(workers)
-            .where(workers.c.worker_id == worker_id)
-            .values(beat_at=now(), figures=_figures.dump_json(figures).decode())
-            .returning(workers.c.worker_id)
-        )
-        if beaten.one_or_none() is None and known is not None:
-            await put(connection, known)
-        if not ids:
-            return Beat()
-        owned = await connection.execute(
-            select(runs.c.run_id, runs.c.cancel_requested)
-            .where(runs.c.run_id.in_(ids), runs.c.owner == worker_id, runs.c.status == "running")
-            .order_by(runs.c.run_id)  # locked in the order that everybody keeps
-            .with_for_update(key_share=True)
-        )
-        held = {row.run_id: bool(row.cancel_requested) for row in owned}
-        if held:
-            await connection.execute(
-                update(runs)
-                .where(runs.c.run_id.in_(list(held)))
-                .values(lease_until=from_now(lease))
-            )
-        return Beat(
-            cancelled=frozenset(run_id for run_id, cancel in held.items() if cancel),
-            lost=frozenset(ids).difference(held),
-        )
-
-    return await database.write(change, patience=_BEAT_PATIENCE)
-
-
-async def deregister(database: Database, worker_id: str) -> None:
-    """See ``Store.deregister``."""
-
-    async def change(connection: AsyncConnection) -> None:
-        await connection.execute(delete(workers).where(workers.c.worker_id == worker_id))
-        left = select(runs.c.run_id).where(runs.c.status == "running", runs.c.owner == worker_id)
-        left = left.order_by(runs.c.run_id).with_for_update(key_share=True)
-        ids = (await connection.scalars(left)).all()
-        if ids:
-            await connection.execute(
-                update(runs).where(runs.c.run_id.in_(ids)).values(lease_until=from_now(-1.0))
-            )
-
-    await database.write(change)
-
-
-async def live(connection: AsyncConnection, *, max_age: float) -> Sequence[WorkerRecord]:
-    """See ``Store.workers``; those that started first come first."""
+    A process of this host that was killed since its last beat is left out.
+    """
     age = seconds_since(workers.c.beat_at)
     rows = await connection.execute(
         select(workers, age.label("age"))
@@ -128,11 +147,9 @@ async def live(connection: AsyncConnection, *, max_age: float) -> Sequence[Worke
             pool_max=row.pool_max,
             beat_age=max(0.0, row.age),
             figures=_decoded(row.figures),
-            shared_limits=row.shared_limits,
         )
         for row in rows
     ]
-    # One that was killed on this machine a moment ago holds nothing any more.
     return [record for record in records if not record.identity.is_gone()]
 
 

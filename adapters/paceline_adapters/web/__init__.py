@@ -1,7 +1,8 @@
-"""An HTTP API, live progress and a page, to serve or to mount into an application of yours.
+"""An HTTP API, live progress and a page, to serve or to mount in your own application.
 
-``Backend`` opens paceline's parts; ``create_app`` makes a whole application of it, ``router`` the
-routes alone. They are imported when they are used: the command's plugin lies in this package too.
+``Backend`` opens paceline's parts. ``create_app`` makes a whole application of it, ``router`` only
+the routes. All three are imported on first use, because ``paceline serve`` is a plugin in this
+package.
 """
 
 from typing import TYPE_CHECKING

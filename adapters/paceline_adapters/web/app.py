@@ -1,4 +1,4 @@
-"""The whole application, and its routes alone for an application of yours."""
+"""The whole application, and its routes for use in another application."""
 
 from http import HTTPStatus
 from importlib import metadata
@@ -16,9 +16,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.gate import Gate
 from paceline_adapters.web.metrics import Metrics
 from paceline_adapters.web.problems import problem_of
+from paceline_adapters.web.request_checks import RequestChecks
 from paceline_adapters.web.routes.concepts import concepts_router
 from paceline_adapters.web.routes.events import events_router
 from paceline_adapters.web.routes.live import live_router
@@ -26,7 +26,7 @@ from paceline_adapters.web.routes.operations import operations_router
 from paceline_adapters.web.routes.runs import runs_router
 from paceline_adapters.web.sockets import sockets_router
 
-#: What the page may do: load its own files, and talk to its own server.
+#: The page may load its own files and connect to its own server, nothing else.
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -42,36 +42,36 @@ _PAGE_HEADERS = {
 
 
 def router(backend: Backend) -> APIRouter:
-    """Every route of the API, and the sockets, for an application of yours.
+    """Every route of the API and the WebSockets, to include in your own application.
 
-    Checks of tokens, origins and limits come with it; so do problem details.
+    The routes check tokens, origins and limits, and answer errors with problem details.
 
     Args:
-        backend: what to serve, to be opened before the first request.
+        backend: what to serve. Open it before the first request.
     """
     metrics = Metrics()
-    gate = Gate(backend.settings.web, metrics)
+    checks = RequestChecks(backend.settings.web, metrics)
     routes = APIRouter()
-    routes.include_router(runs_router(backend, gate))
-    routes.include_router(events_router(backend, gate, metrics))
-    routes.include_router(concepts_router(backend, gate))
-    routes.include_router(live_router(backend, gate))
-    routes.include_router(operations_router(backend, gate, metrics))
-    routes.include_router(sockets_router(backend, gate, metrics))
+    routes.include_router(runs_router(backend, checks))
+    routes.include_router(events_router(backend, checks, metrics))
+    routes.include_router(concepts_router(backend, checks))
+    routes.include_router(live_router(backend, checks))
+    routes.include_router(operations_router(backend, checks, metrics))
+    routes.include_router(sockets_router(backend, checks, metrics))
     return routes
 
 
 def create_app(backend: Backend) -> FastAPI:
-    """The API, the sockets and the page as one application, to serve or to mount.
+    """The API, the WebSockets and the page as one application, to serve or to mount.
 
     Args:
-        backend: what to serve, to be opened before the first request.
+        backend: what to serve. Open it before the first request.
     """
     app = FastAPI(
         title="paceline",
         version=metadata.version("paceline"),
-        summary="Generate learning content for roadmaps, and watch it.",
-        docs_url=None,  # its page loads scripts from elsewhere
+        summary="Generate learning content for roadmaps, and watch the progress.",
+        docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
     )
     app.include_router(router(backend))
@@ -83,7 +83,7 @@ def create_app(backend: Backend) -> FastAPI:
 
     app.mount("/page", StaticFiles(directory=page), name="page")
 
-    async def told(request: Request, error: Exception) -> Response:
+    async def problem(request: Request, error: Exception) -> Response:
         response = problem_of(error).response()
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = _allowed(app, request.scope["path"].removeprefix(request.scope["root_path"]))
@@ -92,7 +92,7 @@ def create_app(backend: Backend) -> FastAPI:
         return response
 
     for kind in (HTTPException, RequestValidationError, Exception):
-        app.add_exception_handler(kind, told)
+        app.add_exception_handler(kind, problem)
 
     app.add_middleware(_PageHeaders)
     if origins := backend.settings.web.origins:
@@ -107,17 +107,17 @@ def create_app(backend: Backend) -> FastAPI:
 
 
 def _allowed(app: FastAPI, path: str) -> list[str]:
-    """What may be done at a path, over all of its routes: each route knows of itself alone."""
-    found: set[str] = set()
+    """All methods of a path. One route knows only its own methods."""
+    methods: set[str] = set()
     for template, operations in app.openapi()["paths"].items():
         pattern, _, _ = compile_path(template)
         if pattern.match(path):
-            found |= {method.upper() for method in operations}
-    return sorted(found)
+            methods |= {method.upper() for method in operations}
+    return sorted(methods)
 
 
 class _PageHeaders:
-    """Adds to every answer what a page of ours may do, where the answer says nothing itself."""
+    """Adds the page's security headers to answers that do not set them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,100 +1,82 @@
-"""What the routes work with: paceline's parts on one event loop, a worker among them or not."""
+"""What the routes work with: a client, and a worker if this process works on runs."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from paceline import EventBus, Executor, Settings, Store, Telemetry
-from paceline.client.client import Client
+from paceline import App, Client, EventBus, Store, Worker
 from paceline.client.render import Reader
 from paceline.live.hub import Hub
-from paceline.plugins.registry import Plugins
-from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
-from paceline.runtime.parts import (
-    make_executor,
-    open_bus,
-    open_executor,
-    open_store,
-    open_telemetry,
-)
-from paceline.runtime.worker import Worker
 from paceline.tasks import cancel_and_wait
 
-from paceline_adapters.web.figures import Figures
-from paceline_adapters.web.names import Names
-
-log = logging.getLogger("paceline.web")
+from paceline_adapters.web.concept_names import ConceptNames
+from paceline_adapters.web.live_figures import LiveFigures
 
 
 class Backend:
-    """Paceline's parts, opened: an asynchronous context manager.
+    """Paceline's parts for a web application, as an asynchronous context manager.
 
     Args:
-        settings: the effective settings.
-        plugins: where parts come from; those installed when not given.
-        work: whether to work on runs here, where the executor lets the process that asks do it.
+        app: the settings and plugins.
+        work: also work on queued runs in this process, if the executor works in-process.
 
     Attributes:
+        app: the settings and plugins.
         settings: the effective settings.
-        plugins: where parts come from.
-        store: where runs stand.
-        bus: who tells of them.
-        executor: where they are handed to.
-        service: submits and steers them.
-        hub: who reads their progress.
+        client: submits, steers and reads runs.
+        store: the store of the runs.
+        bus: the bus of their events.
+        hub: reads the progress of runs for all clients.
         figures: both layers, now and over the last minutes.
-        names: what concepts are called.
-        reader: artifacts fit to be read.
-        worker: the worker of this process, where it works on runs.
-        working: what hands it runs; ends when it drains.
+        names: names of concepts.
+        reader: renders artifacts.
+        worker: the worker of this process, if it works on runs.
+        working: the task in which that worker serves; it ends when the worker drains.
     """
 
+    client: Client
     store: Store
     bus: EventBus
-    executor: Executor
-    service: Client
     hub: Hub
-    figures: Figures
-    names: Names
+    figures: LiveFigures
+    names: ConceptNames
     worker: Worker | None
     working: "asyncio.Task[None] | None"
 
-    def __init__(
-        self, settings: Settings, plugins: Plugins | None = None, *, work: bool = True
-    ) -> None:
-        self.settings = settings
-        self.plugins = plugins or Plugins()
-        self.reader = Reader(settings, self.plugins)
+    def __init__(self, app: App, *, work: bool = True) -> None:
+        self.app = app
+        self.settings = app.settings
+        self.reader = Reader(app.factory)
         self.worker = None
         self.working = None
-        self._work = work and not make_executor(settings, self.plugins).distributed
+        self._work = work and not app.factory.executor().distributed
         self._stack = AsyncExitStack()
         self._open = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._sampling: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether it is open, and takes work if it works."""
+        """Whether the parts are open and the worker, if there is one, accepts runs."""
         return self._open and not (self.worker is not None and self.worker.draining)
 
     async def __aenter__(self) -> "Backend":
         """Open the parts.
 
         Raises:
-            PartUnavailable: the store cannot be reached.
-            SettingsError: options are wrong.
+            BudgetError: the database has too few free connections for a worker.
+            PartUnavailable: a part cannot be reached.
+            SettingsError: an option of a part is wrong.
         """
         try:
-            telemetry = await self._parts()
+            self.client = await self._open_client()
         except BaseException:
             await self._stack.aclose()
             raise
-        self.service = Client(self.settings, self.store, self.executor, telemetry)
-        self.names = Names(self.store)
+        self.store, self.bus = self.client.store, self.client.bus
+        self.names = ConceptNames(self.store)
         self.hub = Hub(self.store, self.bus, kept=self.settings.events.max_length)
-        self.figures = Figures(self.store, self.worker)
-        self._tasks.append(asyncio.get_running_loop().create_task(self.figures.gather_for_ever()))
+        self.figures = LiveFigures(self.store, self.worker)
+        self._sampling = asyncio.get_running_loop().create_task(self.figures.sample_forever())
         self._open = True
         return self
 
@@ -102,40 +84,26 @@ class Backend:
         self._open = False
         await self.drain()
         await self.hub.close()
-        await cancel_and_wait(*self._tasks)
+        if self._sampling is not None:
+            await cancel_and_wait(self._sampling)
         await self._stack.aclose()
 
     async def drain(self) -> None:
-        """Take no more runs; let calls in flight end within ``run.grace`` seconds."""
+        """Accept no more runs; wait up to ``run.grace`` seconds for calls in flight."""
         if self.worker is not None:
             await self.worker.drain(self.settings.run.grace)
 
-    async def _parts(self) -> Telemetry:
-        """Open them; returns who hears of what is done with them."""
-        settings, plugins, stack = self.settings, self.plugins, self._stack
+    async def _open_client(self) -> Client:
         if not self._work:
-            self.store = await stack.enter_async_context(open_store(settings, plugins))
-            self.executor = await stack.enter_async_context(open_executor(settings, plugins))
-            self.bus = await stack.enter_async_context(open_bus(settings, plugins))
-            return await stack.enter_async_context(open_telemetry(settings, plugins))
-        name = settings.executor
-        concurrency = make_executor(settings, plugins).concurrency
-        records = worker_records(settings, executor=name, concurrency=concurrency)
-        limit, warning = await reserve_connections(settings, plugins, records)
-        if warning:
-            log.warning(warning)
-        worker = await stack.enter_async_context(
-            open_worker(settings, plugins, records[0], pool_limit=limit)
-        )
+            return await self._stack.enter_async_context(self.app.client())
+        worker = await self._stack.enter_async_context(self.app.worker())
         self.worker = worker
-        parts = worker.parts
-        self.store, self.bus, self.executor = parts.store, parts.bus, parts.executor
-        self.working = asyncio.get_running_loop().create_task(worker.serve(name))
-        stack.push_async_callback(_served, self.working)
-        return parts.telemetry
+        self.working = asyncio.get_running_loop().create_task(worker.serve())
+        self._stack.push_async_callback(_until_served, self.working)
+        return Client(worker.parts, worker_id=worker.record.worker_id)
 
-    def parts(self) -> Mapping[str, str]:
-        """What it is made of, by kind."""
+    def part_names(self) -> Mapping[str, str]:
+        """The name of each part, by kind."""
         settings = self.settings
         return {
             "strategy": ",".join(settings.strategy),
@@ -146,8 +114,8 @@ class Backend:
         }
 
 
-async def _served(serving: "asyncio.Task[None]") -> None:
-    """A worker that drains serves no more."""
+async def _until_served(serving: "asyncio.Task[None]") -> None:
+    """Wait until the worker has drained."""
     await asyncio.wait({serving})
     if not serving.cancelled():
         serving.result()

@@ -1,6 +1,9 @@
-"""Figures for Prometheus: both layers, and what is served."""
+"""Metrics for Prometheus: both layers, requests and streams."""
+
+from collections.abc import Sequence
 
 from paceline.client.cluster_status import ClusterStatus
+from paceline.live.feed import StreamMessage
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -18,15 +21,19 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"paceline_{name}", text, labels, registry=self._registry)
 
-        self._roadmaps = gauge("roadmaps", "Runs by where they are.", "state")
-        self._concurrency = gauge("roadmaps_limit", "Runs that all workers may work on at once.")
-        self._workers = gauge("workers", "Workers that beat.")
+        self._roadmaps = gauge("roadmaps", "Runs by state.", "state")
+        self._concurrency = gauge(
+            "roadmaps_limit", "Maximum number of runs that all workers work on at once."
+        )
+        self._workers = gauge("workers", "Live workers.")
         self._concepts = gauge("concepts_in_flight", "Concepts in flight.")
         self._calls = gauge("llm_calls_in_flight", "LLM calls in flight.")
         self._connections = gauge("db_connections", "Database connections in use.")
-        self._allowed = gauge("db_connections_limit", "Database connections of all pools.")
-        self._events = gauge("events_per_second", "Progress events published a second.")
-        self._streams = gauge("streams", "Sockets and event streams open.")
+        self._connections_max = gauge(
+            "db_connections_limit", "Maximum number of database connections of all pools."
+        )
+        self._events = gauge("events_per_second", "Progress events published per second.")
+        self._streams = gauge("streams", "Open WebSockets and event streams.")
         self._messages = Counter(
             "paceline_stream_messages",
             "Messages sent to streams.",
@@ -35,12 +42,12 @@ class Metrics:
         )
         self._resyncs = Counter(
             "paceline_stream_resyncs",
-            "Times that a client was told it had missed events.",
+            "Messages that told a client to reload, because it had missed events.",
             registry=self._registry,
         )
         self._slow = Counter(
             "paceline_streams_too_slow",
-            "Streams closed because the client took nothing.",
+            "Streams closed because the client did not read.",
             registry=self._registry,
         )
         self._requests = Histogram(
@@ -51,32 +58,31 @@ class Metrics:
             registry=self._registry,
         )
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
         self._requests.labels(method, route, str(status)).observe(seconds)
 
-    def told(self, transport: str, messages: int, resyncs: int) -> None:
-        """A stream was told something."""
-        self._messages.labels(transport).inc(messages)
-        if resyncs:
-            self._resyncs.inc(resyncs)
+    def messages_sent(self, transport: str, messages: Sequence[StreamMessage]) -> None:
+        """Count messages to a stream."""
+        self._messages.labels(transport).inc(len(messages))
+        self._resyncs.inc(sum(message.resync for message in messages))
 
-    def too_slow(self) -> None:
-        """A stream was closed: its client took nothing."""
+    def client_too_slow(self) -> None:
+        """Count a stream that was closed because its client did not read."""
         self._slow.inc()
 
-    def exposition(self, view: ClusterStatus, *, streams: int) -> bytes:
-        """All of it as text, with the layers as they are now."""
-        totals = view.totals
+    def exposition(self, status: ClusterStatus, *, streams: int) -> bytes:
+        """The metrics as text, with the current status of both layers."""
+        totals = status.totals
         self._roadmaps.labels("active").set(totals.roadmaps_active)
         self._roadmaps.labels("reserved").set(totals.roadmaps_reserved)
         self._roadmaps.labels("queued").set(totals.roadmaps_queued)
         self._concurrency.set(totals.concurrency)
-        self._workers.set(len(view.workers))
+        self._workers.set(len(status.workers))
         self._concepts.set(totals.concepts)
         self._calls.set(totals.calls)
         self._connections.set(totals.connections)
-        self._allowed.set(sum(worker.pool_max for worker in view.workers))
+        self._connections_max.set(totals.connections_max)
         self._events.set(totals.events_per_second)
         self._streams.set(streams)
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The API's answers, as its OpenAPI document shows them."""
+"""The answers of the API, as its OpenAPI document describes them."""
 
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ class RunAnswer(BaseModel):
 
 
 class RunWithTotals(RunAnswer):
-    """A run, and what its artifacts cost."""
+    """A run, and the totals of its artifacts."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -39,21 +39,21 @@ class RunWithTotals(RunAnswer):
 
 
 class RunPage(BaseModel):
-    """Runs, newest first; ``before`` asks for the next page."""
+    """Runs, newest first. Pass ``before`` to get the next page."""
 
     runs: list[RunAnswer]
     before: str | None
 
 
 class SubmittedRun(BaseModel):
-    """A run that was submitted or resumed, and what that came to."""
+    """A run that was submitted or resumed, and what happened to it."""
 
     submitted: Submitted
     run: RunAnswer
 
 
 class DeadLetter(BaseModel):
-    """A concept that failed for good, and what it last heard."""
+    """A concept that failed for good, and the model's last answer."""
 
     concept_id: str
     reason: str | None
@@ -61,10 +61,9 @@ class DeadLetter(BaseModel):
     last_answer: str | None
 
 
-class RetriedRun(BaseModel):
-    """A run that was queued again, and what had failed."""
+class ResumedRun(SubmittedRun):
+    """A resumed run, and the concepts that were failed or missing before."""
 
-    run: RunAnswer
     missing: int
     dead_letters: list[DeadLetter]
 
@@ -84,14 +83,14 @@ class ConceptAnswer(BaseModel):
 
 
 class ConceptPage(BaseModel):
-    """Concepts in the roadmap's order; ``after`` asks for the next page."""
+    """Concepts in the roadmap's order. Pass ``after`` to get the next page."""
 
     concepts: list[ConceptAnswer]
     after: str | None
 
 
 class ArtifactAnswer(BaseModel):
-    """What a step made for one concept."""
+    """What one step made for one concept."""
 
     step: str
     content: Any
@@ -105,14 +104,14 @@ class ArtifactAnswer(BaseModel):
 
 
 class ConceptWithArtifacts(ConceptAnswer):
-    """A concept, its last answer if it failed, and all that was made for it."""
+    """A concept with its artifacts and, if it failed, the model's last answer."""
 
     last_answer: str | None
     artifacts: list[ArtifactAnswer]
 
 
 class ArtifactList(BaseModel):
-    """What was made for one concept, in the order of the steps."""
+    """The artifacts of one concept, in the order of the steps."""
 
     artifacts: list[ArtifactAnswer]
 
@@ -137,7 +136,7 @@ class WorkerAnswer(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """All workers that beat, and parts that did not answer."""
+    """All live workers, and the parts that did not answer."""
 
     workers: list[WorkerAnswer]
     unreachable: list[str]
@@ -157,7 +156,7 @@ class LiveSample(BaseModel):
 
 
 class LiveAnswer(BaseModel):
-    """Both layers now, in one sentence, and over the last minutes."""
+    """Both layers now, also in one sentence, and over the last minutes."""
 
     sentence: str
     now: LiveSample
@@ -165,14 +164,14 @@ class LiveAnswer(BaseModel):
 
 
 class StrategyOfWorker(BaseModel):
-    """What a worker's strategy says of itself: the limits now, and why."""
+    """The current limits of a worker's strategies, and the reasons."""
 
     worker_id: str
     explain: str
 
 
 class StrategyAnswer(BaseModel):
-    """The strategies, outer to inner, and why so many concepts are in flight."""
+    """The strategies, outer first, and why this number of concepts is in flight."""
 
     strategy: list[str]
     options: dict[str, dict[str, Any]]
@@ -181,7 +180,7 @@ class StrategyAnswer(BaseModel):
 
 
 class SessionAnswer(BaseModel):
-    """Who asks, and what paceline is made of here."""
+    """The caller, and the parts of this server."""
 
     tenant: str
     scope: str
@@ -190,13 +189,13 @@ class SessionAnswer(BaseModel):
 
 
 class TicketAnswer(BaseModel):
-    """A ticket that opens one stream, as ``?ticket=``."""
+    """A ticket that opens one stream, passed as ``?ticket=``."""
 
     ticket: str
     expires_in: float
 
 
 class HealthAnswer(BaseModel):
-    """Whether it is well."""
+    """The health of the process."""
 
     status: str

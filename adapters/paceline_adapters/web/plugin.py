@@ -1,4 +1,4 @@
-"""Offers the command ``paceline serve``."""
+"""Registers the command ``paceline serve``."""
 
 import click
 from paceline import RegisterCommand, hookimpl
@@ -12,9 +12,9 @@ def _load() -> click.Command:
 
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
-    """Offer it."""
+    """Register the command."""
     register(
         "serve",
         _load,
-        summary="Serve an HTTP API, live progress and a page to watch, and work on runs.",
+        summary="Serve the HTTP API, live progress and the page, and work on queued runs.",
     )

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): what went wrong, and nothing of where in our code."""
+"""Errors as problem details (RFC 9457); they reveal nothing of the code."""
 
 import logging
 import re
@@ -16,7 +16,8 @@ from paceline import (
     RunNotFound,
     UsageError,
 )
-from paceline.client.client import NothingToRetry
+from paceline.client.client import NothingToResume
+from paceline.client.submission import SubmissionError
 from paceline.text import count
 from paceline.validation import dotted
 from pydantic import BaseModel, Field
@@ -30,47 +31,48 @@ MEDIA_TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[PacelineError], int], ...] = (
     (RunNotFound, 404),
     (RunConflict, 409),
-    (NothingToRetry, 409),
+    (NothingToResume, 409),
     (KeyReused, 422),
     (RoadmapError, 422),
     (UsageError, 400),
     (PartUnavailable, 503),
 )
-#: Seconds after which a client may ask again where a part is away.
+#: Seconds after which a client may retry if a part cannot be reached.
 _RETRY_AFTER = "5"
-#: Faults of one answer.
-_MOST_FAULTS = 50
+#: Maximum number of faults in one answer.
+_MAX_FAULTS = 50
 
 
 class ProblemDetails(BaseModel):
-    """What went wrong.
+    """Why a request failed.
 
     Attributes:
-        type: what kind of problem, as a URI.
-        title: the same in words.
+        type: the kind of problem, as a URI.
+        title: the kind of problem in words.
         status: the HTTP status.
-        detail: what went wrong this time, for a person.
-        faults: each fault of what was sent, with its place.
+        detail: what went wrong in this request.
+        faults: one line per fault of the request, each with its place.
     """
 
-    type: Annotated[str, Field(description="Which kind of problem, as a URI.")]
-    title: Annotated[str, Field(description="The same in words.")]
+    type: Annotated[str, Field(description="The kind of problem, as a URI.")]
+    title: Annotated[str, Field(description="The kind of problem in words.")]
     status: Annotated[int, Field(description="The HTTP status.")]
-    detail: Annotated[str, Field(description="What went wrong this time.")]
+    detail: Annotated[str, Field(description="What went wrong in this request.")]
     faults: Annotated[
-        list[str] | None, Field(description="Each fault of what was sent, with its place.")
+        list[str] | None,
+        Field(description="One line per fault of the request, each with its place."),
     ] = None
 
 
 class Problem(Exception):
-    """An answer that tells what went wrong.
+    """An error that a client receives as problem details.
 
     Args:
-        status: HTTP status.
-        kind: the problem's name, words joined by ``-``.
-        detail: what went wrong, for a person.
-        headers: further headers.
-        faults: each fault of what was sent.
+        status: the HTTP status.
+        kind: the kind of problem, as words joined by ``-``.
+        detail: what went wrong in this request.
+        headers: further headers of the answer.
+        faults: one line per fault of the request.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Problem(Exception):
         self.faults = faults
 
     def response(self) -> Response:
-        """The answer itself."""
+        """The answer."""
         details = ProblemDetails(
             type=f"urn:paceline:{self.kind}",
             title=self.kind.replace("-", " ").capitalize(),
@@ -106,34 +108,31 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem:
-    """What a client is told of an error; what nobody expected is told to the log alone."""
+    """The problem that a client receives for an error. Unexpected errors go only to the log."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        return _invalid(error)
+        return _invalid([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors()])
+    if isinstance(error, SubmissionError):
+        return _invalid(error.faults)
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
         kind = phrase.lower().replace(" ", "-")
         return Problem(error.status_code, kind, f"{error.detail}.", headers=error.headers)
     if isinstance(error, RoadmapError):
         detail = f"The roadmap is not valid: {count(len(error.faults), 'fault')}."
-        return Problem(422, "roadmap-error", detail, faults=error.faults[:_MOST_FAULTS])
+        return Problem(422, "roadmap-error", detail, faults=error.faults[:_MAX_FAULTS])
     if isinstance(error, PacelineError):
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         headers = {"Retry-After": _RETRY_AFTER} if status == 503 else None
         return Problem(status, _words(type(error).__name__), str(error), headers=headers)
-    log.error("an answer failed", exc_info=error)
-    return Problem(500, "internal-error", "Something went wrong here; the log says what.")
+    log.error("a request failed", exc_info=error)
+    return Problem(500, "internal-error", "The server failed; its log has the error.")
 
 
-def _invalid(error: RequestValidationError) -> Problem:
-    return invalid([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors()])
-
-
-def invalid(faults: Sequence[str]) -> Problem:
-    """What was sent is not valid; each fault with its place."""
+def _invalid(faults: Sequence[str]) -> Problem:
     detail = "; ".join(faults[:3])
-    return Problem(422, "invalid-request", detail, faults=tuple(faults[:_MOST_FAULTS]))
+    return Problem(422, "invalid-request", detail, faults=tuple(faults[:_MAX_FAULTS]))
 
 
 def _words(name: str) -> str:
@@ -141,7 +140,7 @@ def _words(name: str) -> str:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """What an OpenAPI document says of these statuses."""
+    """The problem answers of a route, for the OpenAPI document."""
     schema = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
     return {
         status: {

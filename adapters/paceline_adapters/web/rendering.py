@@ -1,9 +1,9 @@
-"""Model output as HTML. It is hostile text: what is left of it is what is allowed."""
+"""Model output as HTML. The output is untrusted, so only an allow-list of markup remains."""
 
 import nh3
 from markdown_it import MarkdownIt
 
-#: No raw HTML is taken from the Markdown at all; what the renderer makes is cleaned once more.
+#: Raw HTML in the Markdown is escaped; the rendered HTML is cleaned once more.
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 _markdown.disable("image")
 
@@ -16,7 +16,7 @@ _SCHEMES = {"http", "https", "mailto"}
 
 
 def to_html(markdown: str) -> str:
-    """Markdown as HTML without scripts, styles, images and addresses that do anything."""
+    """Markdown as HTML without scripts, styles, images and links that run code."""
     return nh3.clean(
         str(_markdown.render(markdown)),
         tags=_TAGS,

@@ -1,8 +1,7 @@
-"""A uvicorn of ours: it listens where it is safe to, and stops as workers do."""
+"""The server of ``paceline serve``: uvicorn with bounds, and with the signals of a worker."""
 
 import asyncio
 import json
-import logging
 import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
@@ -10,50 +9,45 @@ from contextlib import asynccontextmanager, contextmanager
 
 import click
 import uvicorn
-from paceline import PartUnavailable, SettingsError, WebSettings
+from paceline import App, PartUnavailable, SettingsError, WebSettings
 from paceline.client.terminal.local_workers import local_workers
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_executor
-from paceline.settings.load import Loaded
 
 from paceline_adapters.web.app import create_app
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.connections import BoundedHttp, BoundedSocket
-from paceline_adapters.web.origin import is_loopback
-
-log = logging.getLogger("paceline.web")
+from paceline_adapters.web.bounded_protocols import BoundedHttp, BoundedSocket
+from paceline_adapters.web.origin_check import is_loopback
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-#: Seconds that requests in flight may take to end as the server stops.
+#: Maximum number of seconds for requests in flight when the server stops.
 _GRACE = 5
-#: Milliseconds that what was sent may stay untaken before the connection is cut.
-_UNTAKEN = 60_000
-#: Bytes of one message of a client: the longest names a thousand runs.
-_MESSAGE = 256 * 1024
+#: Milliseconds after which the kernel closes a connection if the client does not read.
+_UNREAD_TIMEOUT = 60_000
+#: Maximum number of bytes in one message of a client; the longest one lists a thousand runs.
+_MAX_MESSAGE = 256 * 1024
 
 
 class Server(uvicorn.Server):
-    """A server whose signals are its caller's."""
+    """A uvicorn server that leaves signals to its caller."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals alone."""
+        """Install no signal handlers."""
         yield
 
 
 def config_of(app: object, web: WebSettings) -> uvicorn.Config:
-    """How the server is to serve an application."""
+    """The uvicorn configuration for an application."""
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
-        log_level="warning",  # each socket's address is told below, with the ticket in it
+        log_level="warning",  # the level "info" logs addresses of sockets, with their tickets
         access_log=False,
         server_header=False,
         proxy_headers=False,
         http=BoundedHttp,
         ws=BoundedSocket,
-        ws_max_size=_MESSAGE,
+        ws_max_size=_MAX_MESSAGE,
         ws_per_message_deflate=False,  # its tables are most of an idle socket's memory
         limit_concurrency=web.max_streams + 1000,
         timeout_graceful_shutdown=_GRACE,
@@ -62,15 +56,15 @@ def config_of(app: object, web: WebSettings) -> uvicorn.Config:
 
 
 def listen(web: WebSettings, host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        SettingsError: others could reach it, and no token is required.
-        PartUnavailable: the address is in use or not ours.
+        SettingsError: the address is not loopback, and no token is required.
+        PartUnavailable: the address is in use, or is not one of this host.
     """
     if not is_loopback(host) and not web.tokens:
         raise SettingsError(
-            f"web.host: {host} can be reached by others, so a token is required: set web.tokens, "
+            f"web.host: other hosts can reach {host}, so a token is required. Set web.tokens, "
             "or listen on 127.0.0.1"
         )
     name = host.strip("[]")
@@ -82,34 +76,26 @@ def listen(web: WebSettings, host: str, port: int) -> socket.socket:
     except OSError as error:
         raise PartUnavailable(f"{host}:{port}: {error.strerror or error}") from None
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Connections inherit it: one whose client takes nothing any more ends by itself.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN)
+        # Connections inherit it, so a connection ends if its client no longer reads.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_TIMEOUT)
     return listening
 
 
 async def serve(
-    loaded: Loaded,
-    plugins: Plugins,
-    *,
-    host: str | None,
-    port: int | None,
-    work: bool,
-    as_json: bool = False,
+    app: App, *, host: str | None, port: int | None, work: bool, as_json: bool = False
 ) -> int:
-    """Serve until a signal; returns the process's exit code."""
-    settings = loaded.settings
-    web = settings.web
-    place = web.host if host is None else host
-    listening = listen(web, place, web.port if port is None else port)
-    distributed = make_executor(settings, plugins).distributed
-    with listening:
+    """Serve until a signal; returns the exit code of the process."""
+    web = app.settings.web
+    host = web.host if host is None else host
+    with listen(web, host, web.port if port is None else port) as listening:
+        distributed = app.factory.executor().distributed
         async with (
-            Backend(settings, plugins, work=work) as backend,
-            local_workers(loaded, 1 if work and distributed else 0),
+            Backend(app, work=work) as backend,
+            local_workers(app.loaded, 1 if work and distributed else 0),
         ):
             server = Server(config_of(create_app(backend), web))
-            url = address_of(place, listening)
-            click.echo(json.dumps({"url": url}) if as_json else f"paceline serves {url}")
+            url = address_of(host, listening)
+            click.echo(json.dumps({"url": url}) if as_json else f"Listening on {url}")
             async with _signals(backend, server) as received:
                 await server.serve(sockets=[listening])
     return 128 + received[0] if received else 0
@@ -117,7 +103,7 @@ async def serve(
 
 @asynccontextmanager
 async def _signals(backend: Backend, server: Server) -> AsyncGenerator[list[int]]:
-    """The first signal lets calls in flight end, the second does not."""
+    """Drain at the first signal, stop at the second; gives the list of received signals."""
     loop = asyncio.get_running_loop()
     received: list[int] = []
     stopping: set[asyncio.Task[None]] = set()
@@ -150,6 +136,6 @@ async def _signals(backend: Backend, server: Server) -> AsyncGenerator[list[int]
 
 
 def address_of(host: str, listening: socket.socket) -> str:
-    """The address of what listens, as one types it."""
+    """The URL of a listening socket."""
     port = listening.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host.strip("[]") else f"http://{host}:{port}"

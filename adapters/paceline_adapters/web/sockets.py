@@ -1,45 +1,45 @@
-"""WebSockets: one run, or all runs of a tenant, from the same feed as the event streams."""
+"""WebSockets for one run, or for all runs of a tenant, from the same feed as the event streams."""
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, WebSocket
 from paceline import PacelineError
 from paceline.contracts.events import StreamPosition
-from paceline.live.feed import RATE, Feed, Level, Told
-from paceline.live.hub import MOST_RUNS
+from paceline.live.feed import RATE, Feed, Level
+from paceline.live.hub import MAX_RUNS
 from paceline.tasks import cancel_and_wait
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
-from paceline_adapters.web.access import Caller
+from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.gate import Gate
 from paceline_adapters.web.metrics import Metrics
 from paceline_adapters.web.problems import Problem, problem_of
-from paceline_adapters.web.routes.events import MOST_RATE, AskedLevel, AskedPlace
-from paceline_adapters.web.routes.runs import found
+from paceline_adapters.web.request_checks import RequestChecks
+from paceline_adapters.web.routes.events import MAX_RATE, AfterQuery, LevelQuery
+from paceline_adapters.web.routes.runs import visible_run
 
-#: Seconds that a client which said it would speak first may be silent.
-_FIRST_WORD = 10.0
+#: Seconds in which a client must send its ``follow`` message if it asked for ``wait``.
+_FOLLOW_TIMEOUT = 10.0
 
-#: Codes that a socket is closed with.
-OVER, RESTART, TOO_SLOW, BAD_MESSAGE, AWAY = 1000, 1012, 1013, 1008, 1011
+#: Close codes.
+ENDED, RESTART, TOO_SLOW, BAD_MESSAGE, SERVER_ERROR = 1000, 1012, 1013, 1008, 1011
 
-Rate = Annotated[float, Field(ge=0.1, le=MOST_RATE)]
+Rate = Annotated[float, Field(ge=0.1, le=MAX_RATE)]
 
 
 class Follow(BaseModel):
-    """What a client may say first, where it asked for ``wait``.
+    """The first message of a client that asked for ``wait``.
 
     Attributes:
         type: ``follow``.
-        level: what it wants to be told.
-        rate: messages a second at most, of the level ``roadmap``.
-        after: ``epoch-offset`` of the last event seen of each run it knows.
+        level: what the client receives.
+        rate: maximum number of messages per second, at the level ``roadmap``.
+        after: ``epoch-offset`` of the last event that the client received, by run.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -48,76 +48,76 @@ class Follow(BaseModel):
     level: Level | None = None
     rate: Rate | None = None
     after: dict[str, Annotated[str, Field(max_length=40)]] = Field(
-        default_factory=dict[str, str], max_length=MOST_RUNS
+        default_factory=dict[str, str], max_length=MAX_RUNS
     )
 
 
-def sockets_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
-    """The sockets."""
+def sockets_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> APIRouter:
+    """The WebSockets."""
     router = APIRouter()
-    sockets = _Sockets(backend, gate, metrics)
+    sockets = _Sockets(backend, checks, metrics)
 
     @router.websocket("/ws/runs/{run_id}")
     async def follow_run(
         socket: WebSocket,
         run_id: str,
-        level: AskedLevel = "concept",
-        rate: Annotated[float, Query(ge=0.1, le=MOST_RATE)] = RATE,
-        after: AskedPlace = None,
+        level: LevelQuery = "concept",
+        rate: Annotated[float, Query(ge=0.1, le=MAX_RATE)] = RATE,
+        after: AfterQuery = None,
     ) -> None:
-        async with sockets.entered(socket) as caller:
-            await found(backend, caller, run_id)
+        async with sockets.checked(socket) as caller:
+            await visible_run(backend, caller, run_id)
             async with Feed(backend.hub, level=level, rate=rate) as feed:
                 await feed.follow(run_id, None if after is None else StreamPosition.parse(after))
                 await _accept(socket)
-                await sockets.tell(socket, feed, {"level": level, "rate": rate}, of_all=False)
+                await sockets.send(socket, feed, {"level": level, "rate": rate}, of_all=False)
 
     @router.websocket("/ws/runs")
     async def follow_all(
         socket: WebSocket,
         *,
-        level: AskedLevel = "roadmap",
-        rate: Annotated[float, Query(ge=0.1, le=MOST_RATE)] = RATE,
+        level: LevelQuery = "roadmap",
+        rate: Annotated[float, Query(ge=0.1, le=MAX_RATE)] = RATE,
         wait: bool = False,
     ) -> None:
-        async with sockets.entered(socket) as caller:
+        async with sockets.checked(socket) as caller:
             await _accept(socket)
-            asked = await sockets.first_word(socket) if wait else Follow(type="follow")
-            chosen: Level = asked.level or level
-            pace = asked.rate or rate
+            follow = await sockets.follow_message(socket) if wait else Follow(type="follow")
+            chosen: Level = follow.level or level
+            pace = follow.rate or rate
             async with Feed(backend.hub, level=chosen, rate=pace) as feed:
-                places = {
-                    run_id: StreamPosition.parse(text) for run_id, text in asked.after.items()
+                after = {
+                    run_id: StreamPosition.parse(text) for run_id, text in follow.after.items()
                 }
-                await feed.follow_all(places, tenants=caller.tenants)
-                await sockets.tell(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
+                await feed.follow_all(after, tenants=caller.tenants)
+                await sockets.send(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
 
     return router
 
 
 async def _accept(socket: WebSocket) -> None:
-    """Open a socket whose client may have left meanwhile: the server says that by an OSError."""
+    """Accept a WebSocket. If the client has left meanwhile, the server raises an OSError."""
     try:
         await socket.accept()
     except OSError:
-        raise WebSocketDisconnect(AWAY) from None
+        raise WebSocketDisconnect(SERVER_ERROR) from None
 
 
 class _Sockets:
-    """What both sockets do."""
+    """What both WebSockets share."""
 
-    def __init__(self, backend: Backend, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, checks: RequestChecks, metrics: Metrics) -> None:
         self._backend = backend
-        self._gate = gate
+        self._checks = checks
         self._metrics = metrics
-        self._patience = backend.settings.web.send_timeout
+        self._send_timeout = backend.settings.web.send_timeout
 
     @asynccontextmanager
-    async def entered(self, socket: WebSocket) -> AsyncGenerator[Caller]:
-        """Let a socket in and count it; refuse it with an answer, or close it, on errors."""
+    async def checked(self, socket: WebSocket) -> AsyncGenerator[Caller]:
+        """Check and count a WebSocket; on errors, deny or close it with the reason."""
         try:
-            caller = self._gate.enter_socket(socket)
-            with self._gate.limits.stream(caller.name):
+            caller = self._checks.check_socket(socket)
+            with self._checks.rate_limit.stream(caller.name):
                 yield caller
         except WebSocketDisconnect:
             return
@@ -130,23 +130,23 @@ class _Sockets:
         if socket.application_state.name == "CONNECTING":
             await socket.send_denial_response(problem.response())
         else:
-            code = BAD_MESSAGE if problem.status < 500 else AWAY
+            code = BAD_MESSAGE if problem.status < 500 else SERVER_ERROR
             reason = str(problem) if isinstance(error, PacelineError | Problem) else ""
             await socket.close(code, reason.encode()[:120].decode(errors="ignore"))
 
-    async def first_word(self, socket: WebSocket) -> Follow:
-        """What the client says first.
+    async def follow_message(self, socket: WebSocket) -> Follow:
+        """Receive the client's first message.
 
         Raises:
-            Problem: it says nothing in time, or what nobody understands.
+            Problem: the client sends none in time, or one that is not valid.
         """
         try:
-            async with asyncio.timeout(_FIRST_WORD):
+            async with asyncio.timeout(_FOLLOW_TIMEOUT):
                 text = await socket.receive_text()
         except TimeoutError:
-            raise Problem(400, "silent", "No `follow` message came.") from None
+            raise Problem(400, "silent", "Timed out waiting for the `follow` message.") from None
         except KeyError:
-            raise Problem(400, "bad-message", "Messages are text.") from None
+            raise Problem(400, "bad-message", "Messages must be text.") from None
         try:
             return Follow.model_validate_json(text)
         except ValidationError as error:
@@ -154,70 +154,65 @@ class _Sockets:
             place = ".".join(map(str, first["loc"])) or "the message"
             raise Problem(400, "bad-message", f"{place}: {first['msg']}") from None
 
-    async def tell(
+    async def send(
         self, socket: WebSocket, feed: Feed, chosen: Mapping[str, object], *, of_all: bool
     ) -> None:
-        """Tell the feed's messages until it or the client ends."""
-        gone = asyncio.create_task(_until_gone(socket))
-        telling = asyncio.create_task(self._messages(socket, feed, chosen, of_all=of_all))
+        """Send messages until the feed ends or the client disconnects."""
+        disconnected = asyncio.create_task(_until_disconnected(socket))
+        sending = asyncio.create_task(self._send_messages(socket, feed, chosen, of_all=of_all))
         try:
-            await asyncio.wait({gone, telling}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({disconnected, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancel_and_wait(gone, telling)
-        if not telling.cancelled():
-            telling.result()
+            await cancel_and_wait(disconnected, sending)
+        if not sending.cancelled():
+            sending.result()
 
-    async def _messages(
+    async def _send_messages(
         self, socket: WebSocket, feed: Feed, chosen: Mapping[str, object], *, of_all: bool
     ) -> None:
         await self._send(socket, json.dumps({"type": "hello", **chosen}))
-        figures = asyncio.create_task(self._figures(socket)) if of_all else None
+        figures = asyncio.create_task(self._send_figures(socket)) if of_all else None
         try:
-            while told := await feed.next():
-                self._metrics.told("websocket", len(told), sum(one.resync for one in told))
-                for text in _batched(told) if of_all and feed.level == "roadmap" else _each(told):
+            while messages := await feed.next():
+                self._metrics.messages_sent("websocket", messages)
+                texts = [message.text for message in messages]
+                if of_all and feed.level == "roadmap":
+                    # One message for the states of all runs: the rate limits messages, not runs.
+                    texts = ['{"type":"batch","events":[' + ",".join(texts) + "]}"]
+                for text in texts:
                     await self._send(socket, text)
-            restarts = self._backend.hub.closed
-            await socket.close(
-                RESTART if restarts else OVER,
-                "the server restarts" if restarts else "the run is over",
-            )
+            if self._backend.hub.closed:
+                await socket.close(RESTART, "the server restarts")
+            else:
+                await socket.close(ENDED, "the run has ended")
         except TimeoutError:
-            self._metrics.too_slow()
-            await socket.close(TOO_SLOW, "too slow: come again with the last offset")
+            self._metrics.client_too_slow()
+            await socket.close(TOO_SLOW, "too slow: reconnect with the last position")
         finally:
             if figures is not None:
                 await cancel_and_wait(figures)
 
-    async def _figures(self, socket: WebSocket) -> None:
-        """Both layers, as often as they are sampled."""
+    async def _send_figures(self, socket: WebSocket) -> None:
+        """Send each sample of both layers."""
         with suppress(WebSocketDisconnect, TimeoutError, RuntimeError):
             while True:
-                sample = await self._backend.figures.news()
-                live = {"type": "live", "sentence": sample.sentence, **sample.to_json()}
+                sample = await self._backend.figures.next()
+                sentence = sample.totals.sentence()
+                live = {"type": "live", "sentence": sentence, **sample.to_json()}
                 await self._send(socket, json.dumps(live))
 
     async def _send(self, socket: WebSocket, text: str) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._send_timeout):
                 await socket.send_text(text)
-        except RuntimeError:  # it is being closed, by the client or for want of a pong
-            raise WebSocketDisconnect(AWAY) from None
-        # Sending to a client that keeps up never waits: let reads, pongs and others have a turn.
+        except RuntimeError:  # the client, or a missing pong, is closing it
+            raise WebSocketDisconnect(SERVER_ERROR) from None
+        # Sending to a fast client never blocks, so let other tasks run.
         await asyncio.sleep(0)
 
 
-def _each(told: Sequence[Told]) -> Sequence[str]:
-    return [one.text for one in told]
-
-
-def _batched(told: Sequence[Told]) -> Sequence[str]:
-    """Several runs' states in one message: it is messages that are bounded, not runs."""
-    return ['{"type":"batch","events":[' + ",".join(one.text for one in told) + "]}"]
-
-
-async def _until_gone(socket: WebSocket) -> None:
-    """Read until the client leaves; nothing is expected of it any more."""
+async def _until_disconnected(socket: WebSocket) -> None:
+    """Read and discard messages until the client disconnects."""
     with suppress(WebSocketDisconnect, KeyError):
         while True:
             message = cast("Mapping[str, object]", await socket.receive())

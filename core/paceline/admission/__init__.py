@@ -1,6 +1,6 @@
-"""The arithmetic of limits that several workers share: no clock, no waiting, no state elsewhere.
+"""The arithmetic of limits that several workers share: no clock, no waiting, no global state.
 
-A ``Book`` is what is known of one limit. ``lua/ledger`` of the Redis adapter is the same, step
-by step; a test drives both with the same questions and compares the answers. All times are
-whole milliseconds of a clock that never falls.
+A ``LeaseTable`` holds the state of one limit. The scripts in ``lua/ledger`` of the Redis adapter
+do the same, step by step. A test drives both with the same calls and compares the results. All
+times are whole milliseconds of a clock that never goes backwards.
 """

@@ -1,4 +1,4 @@
-"""What one holder was told of its leases: each once, whichever way it came first."""
+"""Deduplicates the leases that reach a holder by reply and by notification."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -6,71 +6,72 @@ from collections.abc import Iterable, Sequence
 from paceline.contracts.ledger import Lease
 
 
-class Inbox:
+class GrantInbox:
     """Leases on their way to one holder of one limit.
 
-    They come with the answers of its exchanges and, when somebody else's exchange granted
-    them, by message. A ledger tells of a lease until the holder has confirmed it, so a lost
-    answer or message loses no lease; what comes twice is told once. Numbers of leases rise.
+    Leases arrive with the replies to the holder's syncs. Leases granted by another holder's
+    sync arrive as notifications. A ledger repeats a lease until the holder has confirmed it, so
+    a lost reply or notification loses no lease. The inbox returns each lease once. The numbers
+    of leases rise.
     """
 
     def __init__(self) -> None:
         self._arrived: list[Lease] = []
-        self._told: dict[int, None] = {}
-        self._upto = 0
-        self._bell = asyncio.Event()
+        self._unconfirmed: dict[int, None] = {}
+        self._last_number = 0
+        self._notified = asyncio.Event()
 
-    def push(self, leases: Iterable[Lease]) -> None:
-        """A message came."""
+    def notify(self, leases: Iterable[Lease]) -> None:
+        """Add the leases of a notification, and wake the holder."""
         for lease in leases:
-            number = number_of(lease)
-            if number > self._upto and number not in self._told:
-                self._told[number] = None
+            number = lease_number(lease)
+            if number > self._last_number and number not in self._unconfirmed:
+                self._unconfirmed[number] = None
                 self._arrived.append(lease)
-        self._bell.set()
+        self._notified.set()
 
     def unconfirmed(self) -> list[int]:
-        """Numbers of the leases that the next exchange confirms: those that were taken.
+        """Numbers of the leases that the holder took and that its next sync confirms.
 
-        The holder's questions do not count on the others yet.
+        Leases that the holder has not taken yet are left out: its requests still ask for them.
         """
-        arrived = set(map(number_of, self._arrived))
-        return [number for number in self._told if number not in arrived]
+        arrived = set(map(lease_number, self._arrived))
+        return [number for number in self._unconfirmed if number not in arrived]
 
-    def answered(
-        self, confirmed: Iterable[int], leases: Sequence[Lease], upto: int
+    def merge_reply(
+        self, confirmed: Iterable[int], leases: Sequence[Lease], last_number: int
     ) -> tuple[Lease, ...]:
-        """An exchange was answered; returns what the holder has not been told of.
+        """Process the reply to a sync, and return the leases that are new to the holder.
 
         Args:
-            confirmed: what the exchange confirmed.
-            leases: what the holder has not confirmed yet.
-            upto: number of the last lease when the answer was given; ``leases`` is complete
-                up to it.
+            confirmed: numbers of the leases that the sync confirmed.
+            leases: all leases of the holder that are not confirmed.
+            last_number: number of the limit's last lease at the time of the reply; ``leases`` is
+                complete up to it.
         """
         for number in confirmed:
-            self._told.pop(number, None)
-        fresh = [lease for lease in leases if number_of(lease) not in self._told]
-        self._told.update(dict.fromkeys(map(number_of, fresh)))
-        self._upto = upto
+            self._unconfirmed.pop(number, None)
+        fresh = [lease for lease in leases if lease_number(lease) not in self._unconfirmed]
+        self._unconfirmed.update(dict.fromkeys(map(lease_number, fresh)))
+        self._last_number = last_number
         return (*self.take(), *fresh)
 
     def take(self) -> tuple[Lease, ...]:
-        """What came by message."""
-        self._bell.clear()
+        """Remove and return the leases that arrived by notification."""
+        self._notified.clear()
         arrived, self._arrived = tuple(self._arrived), []
         return arrived
 
     async def wait(self, seconds: float) -> tuple[Lease, ...]:
-        """What came by message, when something did, or after that time."""
+        """Wait for a notification, but at most ``seconds``; then take what arrived."""
         try:
             async with asyncio.timeout(seconds):
-                await self._bell.wait()
+                await self._notified.wait()
         except TimeoutError:
             pass
         return self.take()
 
 
-def number_of(lease: Lease) -> int:
-    """The number of a lease, with which its name begins."""
+def lease_number(lease: Lease) -> int:
+    """The number of a lease: the first part of its name."""
     return int(lease.name.partition(".")[0])

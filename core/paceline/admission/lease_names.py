@@ -1,4 +1,4 @@
-"""Names of leases, which say all that a ledger must know of one that it forgot."""
+"""Names of leases. A name contains all that a ledger needs to restore a lost lease."""
 
 import re
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ _NAME = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+):(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """The name of a lease, read.
+class LeaseName:
+    """The parts of a lease's name.
 
     Attributes:
         number: rises with each lease of the limit.
-        granted: when it was granted, in ms.
-        cost: tokens reserved for it.
-        flow: the flow's name within the limit: its holder's, ``|``, and its own.
+        granted: time of the grant, in ms.
+        cost: tokens reserved for the lease.
+        flow: name of the flow within the limit: ``holder|flow``.
     """
 
     number: int
@@ -29,18 +29,18 @@ class Name:
 
     @property
     def holder(self) -> str:
-        """Whose lease it is."""
+        """The holder of the lease."""
         return self.flow.partition("|")[0]
 
     def lease(self) -> Lease:
-        """The lease, as its holder sees it."""
+        """The lease as its holder sees it."""
         return Lease(str(self), self.flow.partition("|")[2], self.cost)
 
 
-def read_name(text: str) -> Name | None:
-    """Read a name; ``None`` where it is none."""
+def parse_lease_name(text: str) -> LeaseName | None:
+    """Read a name; ``None`` if the text is not the name of a lease."""
     match = _NAME.fullmatch(text)
     if match is None:
         return None
     number, granted, cost, flow = match.groups()
-    return Name(int(number), int(granted), int(cost), flow)
+    return LeaseName(int(number), int(granted), int(cost), flow)

@@ -1,76 +1,78 @@
-"""What a refusal does to everybody: one pause for each burst of refusals, then a slow return."""
+"""The effect of refusals: one pause of all calls per burst of refusals, then a slow restart."""
 
 import math
 
-#: First and longest pause where the provider names none, in ms; it doubles from burst to burst.
-FIRST, LONGEST = 1_000, 60_000
-#: Least first pause where it names one; it doubles as long as nothing but refusals comes.
-LEAST = 20
-#: Milliseconds in which calls return after a pause, where only their number is limited.
-RETURN = 5_000
-#: Who returns need not come for one call alone: so much of the return may come at once.
-TOGETHER = 100
+#: First and longest pause if the provider names none, in ms. It doubles with each burst.
+FIRST_PAUSE, LONGEST_PAUSE = 1_000, 60_000
+#: Shortest first pause if the provider names one, in ms. It doubles while every call is refused.
+SHORTEST_PAUSE = 20
+#: Duration of the restart after a pause, in ms. It applies if only the concurrency is limited.
+RESTART = 5_000
+#: Calls that may start together in a restart, in ms of it: saves a sync for each single call.
+RESTART_BURST = 100
 
-#: Longest pause that anybody may ask for, in ms: eleven days.
-_MOST = 1_000_000_000
-
-
-def pause_of(retry_after: float) -> int:
-    """Milliseconds of a pause that a provider asks for."""
-    return round(min(_MOST, max(0.0, retry_after * 1000)))
+#: Longest pause that a provider may ask for, in ms: eleven days.
+_MAX_RETRY_AFTER = 1_000_000_000
 
 
-class Hold:
-    """The present pause, if there is one."""
+def retry_after_ms(retry_after: float) -> int:
+    """The pause that a provider asks for, in milliseconds."""
+    return round(min(_MAX_RETRY_AFTER, max(0.0, retry_after * 1000)))
 
-    __slots__ = ("_began", "_due", "_strikes", "until")
+
+class RefusalPause:
+    """The current pause of a limit, if any."""
+
+    __slots__ = ("_began", "_bursts", "_next_start", "until")
 
     def __init__(self) -> None:
         self.until = 0
         self._began = -1
-        self._strikes = 0
-        self._due = 0.0
+        self._bursts = 0
+        self._next_start = 0.0
 
-    def refuse(self, now: int, granted: int, number: int, retry_after: int | None) -> None:
-        """A call was refused.
+    def call_refused(self, now: int, granted: int, number: int, retry_after: int | None) -> None:
+        """Start or extend the pause, because a call was refused.
 
-        Calls that were admitted before a pause began, and are refused in it, belong to the
-        burst that it is for: they prolong it by what they were told, but do not begin a
-        longer one.
+        Refusals of calls that were admitted before the pause began belong to the same burst.
+        They extend the pause to the time that the provider named, but do not double it.
 
         Args:
-            now: when it was.
-            granted: when the call was admitted.
-            number: the lease's number, which is the lot that spreads pauses.
-            retry_after: milliseconds that the provider asked for, if it did.
+            now: time of the refusal.
+            granted: time when the call was admitted.
+            number: number of the lease; it randomises the length of pauses.
+            retry_after: milliseconds that the provider asked to wait, if any.
         """
         if granted > self._began:
             self._began = now
-            self._strikes = min(self._strikes + 1, 30)
-            doubled = 2 ** (self._strikes - 1)
+            self._bursts = min(self._bursts + 1, 30)
+            doubled = 2 ** (self._bursts - 1)
             if retry_after is None:
-                pause = min(LONGEST, FIRST * doubled)
+                pause = min(LONGEST_PAUSE, FIRST_PAUSE * doubled)
                 retry_after = pause * 3 // 4 + number % 10_007 * 7919 % (pause // 2)
             else:
-                retry_after = max(retry_after, min(LONGEST, LEAST * doubled))
+                retry_after = max(retry_after, min(LONGEST_PAUSE, SHORTEST_PAUSE * doubled))
         if retry_after is not None:
             self.until = max(self.until, now + retry_after)
-            self._due = float(self.until)
+            self._next_start = float(self.until)
 
-    def relent(self, granted: int) -> None:
-        """A call that was admitted after the pause ended well: the next one is a first one."""
+    def call_succeeded(self, granted: int) -> None:
+        """Reset the doubling, if the call was admitted after the last pause."""
         if granted >= self.until:
-            self._strikes = 0
+            self._bursts = 0
 
     def wait(self, now: int, concurrency: int | None) -> int:
         """Milliseconds until a call may start, or 0."""
         if now < self.until:
             return self.until - now
-        if concurrency is not None and now < self.until + RETURN and self._began >= 0:
-            return max(0, math.ceil(self._due - TOGETHER - now))
+        if concurrency is not None and self._restarting(now):
+            return max(0, math.ceil(self._next_start - RESTART_BURST - now))
         return 0
 
-    def grant(self, now: int, concurrency: int | None) -> None:
-        """A call starts."""
-        if concurrency is not None and now < self.until + RETURN and self._began >= 0:
-            self._due = max(self._due, float(now)) + RETURN / concurrency
+    def call_started(self, now: int, concurrency: int | None) -> None:
+        """Count a call that starts during a restart."""
+        if concurrency is not None and self._restarting(now):
+            self._next_start = max(self._next_start, float(now)) + RESTART / concurrency
+
+    def _restarting(self, now: int) -> bool:
+        return now < self.until + RESTART and self._began >= 0

@@ -26,8 +26,8 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 130
-    trouble = Stdout.trouble()
-    if trouble is not None:
-        fault(f"stdout cannot be written: {trouble}")
+    reason = Stdout.lost()
+    if reason is not None:
+        fault(f"stdout cannot be written: {reason}")
         code = code or 1
     sys.exit(code if isinstance(code, int) else 0)

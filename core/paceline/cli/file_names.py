@@ -1,4 +1,4 @@
-"""Safe names and whole files: ids hold anything, and a cut-off export is worse than none."""
+"""Safe file names, and files that are written completely or not at all."""
 
 import os
 import re
@@ -8,39 +8,38 @@ from pathlib import Path
 
 from paceline.errors import UsageError
 
-#: Bytes of a name at most, so that prefix and suffix still fit any file system.
-_LONGEST = 120
+#: Maximum bytes of a name; leaves room for a prefix and a suffix on every file system.
+_MAX_BYTES = 120
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
 def safe_name(text: str) -> str:
     """A file name made of ``text``: letters and digits of any script, ``-``, ``_`` and ``.``.
 
-    Two texts may become the same name: whoever needs different ones adds a number. May be
-    empty.
+    The name may be empty, and two texts may get the same name; see ``numbered_name``.
     """
     name = _UNSAFE.sub("-", unicodedata.normalize("NFC", text)).strip("-.")
-    encoded = name.encode("utf-8", "ignore")[:_LONGEST]
+    encoded = name.encode("utf-8", "ignore")[:_MAX_BYTES]
     return encoded.decode("utf-8", "ignore").strip("-.")
 
 
 def numbered_name(number: int, of: int, text: str) -> str:
-    """``007-text``: different for each number, in their order, on every file system."""
+    """``007-text``: unique per number, and sorted by number on every file system."""
     name = safe_name(text)
     digits = str(number).zfill(len(str(of)))
     return f"{digits}-{name}" if name else digits
 
 
-def write_whole(path: Path, text: str, *, replace: bool) -> None:
-    """Write a file so that it is there as a whole or not at all.
+def write_file(path: Path, text: str, *, replace: bool) -> None:
+    """Write a file completely or not at all.
 
     Args:
-        path: where; its folder exists. A symbolic link is replaced, not followed.
-        text: what.
-        replace: whether a file that is there may be replaced.
+        path: the file; its folder exists. A symbolic link is replaced, not followed.
+        text: the content.
+        replace: whether an existing file may be replaced.
 
     Raises:
-        UsageError: it cannot be written, or is there already.
+        UsageError: the file cannot be written, or it exists already.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -55,36 +54,39 @@ def write_whole(path: Path, text: str, *, replace: bool) -> None:
         finally:
             draft.unlink(missing_ok=True)
     except FileExistsError:
-        raise UsageError(f"{path}: is there already; --force replaces it") from None
+        raise UsageError(f"{path}: exists already; --force replaces it") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def _claim(path: Path) -> None:
-    """Take the name as an empty file: fails if it is taken, which a rename would not."""
+    """Create an empty file, because a rename would replace an existing one silently."""
     path.touch(exist_ok=False)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are missing.
+    """Create a folder and its missing parents.
 
     Raises:
-        UsageError: it cannot be made.
+        UsageError: it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be made: {error.strerror or error}") from None
+        raise UsageError(f"{path}: cannot be created: {error.strerror or error}") from None
 
 
 def refuse_existing(paths: list[Path]) -> None:
-    """Refuse to go on where one of the files is there, before any is written.
+    """Check that none of the files exists, before the first one is written.
 
     Raises:
-        UsageError: naming the first.
+        UsageError: a file exists; the text names the first one.
     """
-    taken = [path for path in paths if os.path.lexists(path)]
-    if taken:
-        more = f" and {len(taken) - 1} more files" if len(taken) > 1 else ""
-        there = "are" if more else "is"
-        raise UsageError(f"{taken[0]}{more} {there} there already; --force replaces them")
+    existing = [path for path in paths if os.path.lexists(path)]
+    if len(existing) == 1:
+        raise UsageError(f"{existing[0]} exists already; --force replaces it")
+    if existing:
+        more = len(existing) - 1
+        raise UsageError(
+            f"{existing[0]} and {more} more files exist already; --force replaces them"
+        )

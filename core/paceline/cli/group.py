@@ -1,4 +1,4 @@
-"""The group of all commands: ours and those of plugins, loaded when they are called."""
+"""The group of all commands, built-in and from plugins; each is loaded when it is called."""
 
 import importlib
 import sys
@@ -9,37 +9,38 @@ from paceline.client.terminal.output import show_log, warn
 from paceline.plugins.registry import Plugins
 from paceline.text import nearest
 
-#: Our commands in the order of a user's first day, with the line that `--help` shows.
+#: Commands of this package in the order in which a new user needs them, with their summaries.
 COMMANDS = {
     "init": "Write a settings file and an example roadmap to start from.",
-    "run": "Generate the content of roadmaps; again to resume what is unfinished.",
-    "submit": "Queue roadmaps for workers and return.",
+    "run": "Generate the content of roadmaps; run it again to resume.",
+    "submit": "Queue roadmaps for workers, and return at once.",
     "worker": "Work on queued runs until stopped.",
-    "status": "Show both layers: roadmaps active, and what each has in flight.",
+    "status": "Show workers, active runs and what they have in flight.",
     "watch": "Follow runs until they end.",
     "cancel": "Cancel runs.",
-    "resume": "Queue runs again to generate failed and missing concepts.",
-    "recover": "Queue again the runs whose worker is gone.",
-    "show": "Show runs, concepts and what was generated.",
-    "export": "Write what was generated to files.",
-    "plugins": "List strategies, executors and all other parts.",
-    "config": "Show the effective settings and where each comes from.",
-    "doctor": "Check every part, and that the settings can hold.",
+    "resume": "Continue runs: generate failed and missing concepts.",
+    "recover": "Queue runs again if their worker has exited.",
+    "show": "Show runs, concepts and generated content.",
+    "export": "Write generated content to files.",
+    "plugins": "List strategies, executors and all other plugins.",
+    "db": "Create or upgrade the database schema.",
+    "config": "Show the effective settings and the origin of each.",
+    "doctor": "Check that parts can be reached and settings fit together.",
 }
 #: Commands that keep their old name for one release.
 OLD_NAMES = ("retry",)
 
 
 class LazyGroup(click.Group):
-    """Knows commands by name and imports one when it is called."""
+    """Imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Ours in their order, then the plugins'."""
-        theirs = [name for name in self._plugins(ctx).names("command") if name not in COMMANDS]
-        return [*COMMANDS, *theirs]
+        """The commands of this package in their order, then those of plugins."""
+        plugins = [name for name in self._plugins(ctx).names("command") if name not in COMMANDS]
+        return [*COMMANDS, *plugins]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command; a plugin's may not replace ours."""
+        """Import the command. A plugin cannot replace a command of this package."""
         if cmd_name in COMMANDS or cmd_name in OLD_NAMES:
             module = importlib.import_module(f"paceline.cli.commands.{cmd_name}")
             command = getattr(module, cmd_name)
@@ -50,14 +51,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but name the nearest command."""
+        """Resolve as click does, but suggest the nearest command."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             known = self.list_commands(ctx)
             ctx.fail(f"No such command {args[0]!r}{nearest(args[0], known)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from their summaries alone."""
+        """List the commands from their summaries, without importing them."""
         plugins = self._plugins(ctx)
         rows = [
             (name, COMMANDS.get(name) or plugins.command_summary(name))
@@ -78,19 +79,19 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Begin with `paceline demo`. Then `paceline init` writes a settings file, and "
-    "`paceline run roadmap.json` does the work.",
+    epilog="Start with `paceline demo`. Then write a settings file with `paceline init` and "
+    "generate content with `paceline run roadmap.json`.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more on stderr.")
 @click.version_option(package_name="paceline")
 def cli(*, verbose: bool) -> None:
-    """Generate learning content for roadmaps, one LLM call at a time or all at once.
+    """Generate tutorials, resources and quizzes for learning roadmaps with an LLM.
 
-    A strategy decides when work may start, an executor where a roadmap runs; every strategy
-    works with every executor, chosen by settings.
+    A strategy decides when work may start. An executor decides where a roadmap runs. Choose
+    both in the settings; every strategy works with every executor.
     """
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
-        # A pipe of an unknown encoding shall not break on a roadmap in Chinese.
+        # The encoding of a pipe may not have the characters of a roadmap in Chinese.
         reconfigure(errors="replace")
     show_log(verbose=verbose)

@@ -1,4 +1,4 @@
-"""A plugin's options in words, from the pydantic model that declares them."""
+"""A plugin's options as text, from the pydantic model that declares them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ class Option:
 
     Attributes:
         name: its key.
-        type: its type in words.
-        default: its default, fit for JSON; ``None`` also where there is none.
-        required: whether it must be given.
-        bounds: what is allowed, in words; empty if all of the type is.
-        description: what it means.
+        type: its type as text.
+        default: its default as a JSON value; ``None`` if it has no default.
+        required: whether it must be set.
+        bounds: the allowed values as text; empty if every value of the type is allowed.
+        description: its meaning.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Option:
 
     @property
     def shown_default(self) -> str:
-        """The default as the settings file would hold it."""
+        """The default as it would be written in the settings file."""
         if self.default is None:
             return "(not set)"
         return json.dumps(self.default, ensure_ascii=False, default=str)
 
 
 def options_of(model: type[BaseModel]) -> Iterator[Option]:
-    """The options of a model, in its order."""
+    """The options of a model, in order."""
     schema = cast("Schema", model.model_json_schema())
     properties = cast("Mapping[str, Schema]", schema.get("properties", {}))
     definitions = cast("Mapping[str, Schema]", schema.get("$defs", {}))
@@ -74,7 +74,7 @@ def options_of(model: type[BaseModel]) -> Iterator[Option]:
 
 
 def _variants(schema: Schema) -> Sequence[Schema]:
-    """The types that a value may have; that it may be left out shows in the default."""
+    """The types that a value may have, without null."""
     variants = cast("Sequence[Schema]", schema.get("anyOf", [schema]))
     return [one for one in variants if one.get("type") != "null"]
 

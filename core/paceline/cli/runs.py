@@ -1,4 +1,4 @@
-"""The runs that a command is given: by run id, or by the roadmap's id for its newest run."""
+"""Finding the runs that a command names by run id or roadmap id."""
 
 from collections.abc import Sequence
 
@@ -7,26 +7,26 @@ from paceline.contracts.store import Store
 from paceline.errors import RunNotFound
 
 
-async def find_run(store: Store, given: str) -> Run:
-    """The run of that id, or the newest run of the roadmap of that id.
+async def find_run(store: Store, name: str) -> Run:
+    """The run with this id, or the newest run of the roadmap with this id.
 
     Raises:
-        RunNotFound: there is neither.
+        RunNotFound: neither exists.
     """
     try:
-        return await store.run(given)
+        return await store.run(name)
     except RunNotFound:
-        newest = await store.runs(roadmap_id=given, limit=1)
+        newest = await store.runs(roadmap_id=name, limit=1)
         if newest:
             return newest[0]
-    raise RunNotFound(f"no run and no roadmap has the id {given!r}; `paceline show` lists the runs")
+    raise RunNotFound(f"no run and no roadmap has the id {name!r}; `paceline show` lists the runs")
 
 
-async def find_runs(store: Store, given: Sequence[str]) -> list[Run]:
-    """All of them, each once, before anything is done with one.
+async def find_runs(store: Store, names: Sequence[str]) -> list[Run]:
+    """Find all runs, each once.
 
     Raises:
-        RunNotFound: one of them is unknown.
+        RunNotFound: one of them does not exist.
     """
-    found = [await find_run(store, one) for one in given]
+    found = [await find_run(store, name) for name in names]
     return list({run.run_id: run for run in found}.values())

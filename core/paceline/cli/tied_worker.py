@@ -1,7 +1,7 @@
-"""``paceline worker``, tied to the command that started it: it ends when that one is gone.
+"""``paceline worker`` that stops when the process that started it ends.
 
-Run as ``python -m paceline.cli.tied_worker PID``, by the process with that id. Linux tells
-the end even of a process that was killed; elsewhere a worker outlives such a one.
+That process runs ``python -m paceline.cli.tied_worker PID`` with its own process id. On Linux
+the worker also stops if that process is killed; on other systems it does not.
 """
 
 import ctypes
@@ -15,13 +15,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tie(parent: int) -> None:
-    """Have SIGTERM sent to this process when its parent ends, however that ends.
+    """Let the kernel send SIGTERM to this process when its parent ends.
 
     Args:
         parent: the parent's process id.
 
     Raises:
-        SystemExit: it has ended already.
+        SystemExit: the parent has ended already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,1 +1,1 @@
-"""Submitting, steering, following, reading and showing runs."""
+"""Submitting, steering, following and reading runs."""

@@ -6,7 +6,7 @@ from typing import Literal
 from paceline.client.follow import follow
 from paceline.contracts.events import Event
 from paceline.contracts.records import ENDED, Artifact, ResumeOnly, Run, RunStatus
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.errors import UsageError
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.parts import ClientParts
@@ -50,7 +50,7 @@ class Client:
         *,
         new: bool = False,
         key: str | None = None,
-        share: Share = EQUAL,
+        share: Share = DEFAULT_SHARE,
     ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or continue an earlier run of the same roadmap.
 
@@ -78,7 +78,7 @@ class Client:
             roadmap, executor=self.settings.executor, new=new, key=key, share=share
         )
         if created or (key is not None and run.status == "queued"):
-            # Again even if it was created before: the broker may not have been told.
+            # Again even if it was created before: the broker may not have the message.
             await self.executor.submit(run.run_id)
         if created:
             return run, "created"
@@ -174,8 +174,8 @@ class Client:
         run = await self.store.run(run_id)
         # A bus in memory carries only the events of this process's own worker.
         elsewhere = run.status == "running" and run.owner != self._worker_id
-        hears = self.bus.shared or (self._worker_id is not None and not elsewhere)
-        bus = self.bus if hears else None
+        carries = self.bus.shared or (self._worker_id is not None and not elsewhere)
+        bus = self.bus if carries else None
         async for event in follow(self.store, bus, run_id, after=after):
             yield event
 

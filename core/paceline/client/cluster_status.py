@@ -1,4 +1,4 @@
-"""Both layers at a glance: what every worker does, what waits, and why the numbers are so."""
+"""Both layers over all workers: running and waiting roadmaps, concepts in flight, and why."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,33 +10,36 @@ from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.records import Budget, Run, WorkerRecord
 from paceline.contracts.store import Store
 from paceline.errors import PacelineError
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import options_for
+from paceline.settings.model import Settings
 from paceline.text import count
 
-#: Unfinished runs that are looked at; beyond them the totals say "at least".
-MOST_RUNS = 1000
-#: Seconds that the queue may take to tell what its workers hold.
+#: Maximum number of unfinished runs to read; ``more_runs`` says whether there are more.
+MAX_RUNS = 1000
+#: Maximum number of seconds to wait for the queue.
 PATIENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """One worker process, from its own last beat and from the queue.
+    """One worker process, as its last beat and the queue describe it.
 
     Attributes:
-        worker_id: its id, or its name in the queue where it is not registered.
-        host: its machine.
-        pid: its process.
-        executor: the executor it serves.
-        active: runs it works on.
-        reserved: runs it took from the queue and has not begun.
-        concurrency: runs it works on at once.
+        worker_id: the worker's id; its name in the queue if it is not registered.
+        host: name of its host.
+        pid: its process id.
+        executor: the executor that it works for.
+        active: ids of the runs that it works on.
+        reserved: ids of the runs that it took from the queue and has not started.
+        concurrency: maximum number of runs at once.
         concepts: concepts in flight.
         calls: LLM calls in flight.
         connections: database connections in use.
-        pool_max: database connections it may open.
-        events_per_second: progress events published.
-        strategy: what its strategy says of itself.
-        beat_age: seconds since its last beat; ``None`` if it never beat.
+        pool_max: maximum number of its database connections.
+        events_per_second: progress events published per second.
+        strategy: its strategies' own description of their limits.
+        beat_age: seconds since its last beat; ``None`` if it is not registered.
     """
 
     worker_id: str
@@ -61,11 +64,11 @@ class ClusterStatus:
 
     Attributes:
         workers: every live worker.
-        totals: their sums.
-        budget: the database's connections.
+        totals: the sums over the workers.
+        budget: the connections of the database.
         runs: unfinished runs, newest first.
-        more_runs: whether there are more of them than were looked at.
-        unreachable: parts that did not answer, in words.
+        more_runs: whether there are more unfinished runs than ``runs`` holds.
+        unreachable: one message per part that did not answer.
     """
 
     workers: Sequence[WorkerStatus]
@@ -76,11 +79,32 @@ class ClusterStatus:
     unreachable: Sequence[str] = field(default_factory=tuple[str, ...])
 
     def why(self) -> str:
-        """One sentence: why so many concepts are in flight."""
-        return _why(self)
+        """Why this number of concepts is in flight, in a few sentences."""
+        totals = self.totals
+        waiting = count(totals.roadmaps_queued, "roadmap")
+        if not self.workers:
+            if not totals.roadmaps_queued:
+                return "No worker is running, and no roadmap is waiting."
+            return f"No worker is running; {waiting} waiting. To start a worker: paceline worker"
+        if not totals.roadmaps_active:
+            return f"{count(len(self.workers), 'worker')} idle; {waiting} waiting."
+        strategies = sorted({worker.strategy for worker in self.workers if worker.active})
+        reserved = totals.roadmaps_reserved
+        prefetched = (
+            f"Workers have prefetched {count(reserved, 'roadmap')} that they have not started."
+            if reserved
+            else "This is not prefetching: workers have reserved 0 roadmaps."
+        )
+        return (
+            f"{count(totals.roadmaps_active, 'roadmap')} active (concurrency {totals.concurrency} "
+            "counts roadmaps, not concepts). The strategy "
+            f"({' | '.join(strategies) or 'not reported yet'}) decides how many of their concepts "
+            f"start: {count(totals.concepts, 'concept')} in flight, {totals.calls} of them in an "
+            f"LLM call. {prefetched}"
+        )
 
     def to_json(self) -> dict[str, object]:
-        """All of it, for machines; the names are stable."""
+        """The status for ``--json``; the names are stable."""
         return {
             "workers": [asdict(worker) for worker in self.workers],
             "totals": asdict(self.totals),
@@ -98,7 +122,7 @@ class ClusterStatus:
 
 
 def run_to_json(run: Run) -> dict[str, object]:
-    """A run for ``--json``; the names are stable, times are ISO 8601 in UTC."""
+    """A run for ``--json``; the names are stable, and times are ISO 8601 in UTC."""
 
     def at(moment: datetime | None) -> str | None:
         return None if moment is None else moment.isoformat()
@@ -124,11 +148,13 @@ def run_to_json(run: Run) -> dict[str, object]:
 
 
 async def cluster_status(store: Store, executor: Executor | None) -> ClusterStatus:
-    """Ask store and queue; a queue that is away is named, and the store's part stands.
+    """Read the status from the store and the queue.
+
+    If the queue cannot be reached, ``unreachable`` says so and the rest comes from the store.
 
     Args:
-        store: where runs and workers are registered.
-        executor: whose queue to ask; ``None`` if it could not be made.
+        store: the store of runs and workers.
+        executor: the executor that reads its queue; ``None`` if it could not be made.
 
     Raises:
         PartUnavailable: the store cannot be reached.
@@ -145,9 +171,9 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
         except TimeoutError:
             unreachable.append(f"the queue did not answer within {PATIENCE:g} s")
     records = await store.workers()
-    runs = await store.runs(status=("queued", "running"), limit=MOST_RUNS + 1)
-    workers = _merged([_view(record) for record in records], loads)
-    waiting = sum(run.status == "queued" for run in runs[:MOST_RUNS])
+    runs = await store.runs(status=("queued", "running"), limit=MAX_RUNS + 1)
+    workers = _merged([_status_of(record) for record in records], loads)
+    waiting = sum(run.status == "queued" for run in runs[:MAX_RUNS])
     reserved = sum(len(worker.reserved) for worker in workers)
     return ClusterStatus(
         workers=workers,
@@ -163,13 +189,13 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
             events_per_second=round(sum(worker.events_per_second for worker in workers), 1),
         ),
         budget=await store.budget(),
-        runs=runs[:MOST_RUNS],
-        more_runs=len(runs) > MOST_RUNS,
+        runs=runs[:MAX_RUNS],
+        more_runs=len(runs) > MAX_RUNS,
         unreachable=tuple(unreachable),
     )
 
 
-def _view(record: WorkerRecord) -> WorkerStatus:
+def _status_of(record: WorkerRecord) -> WorkerStatus:
     figures = record.figures
     return WorkerStatus(
         worker_id=record.worker_id,
@@ -189,21 +215,21 @@ def _view(record: WorkerRecord) -> WorkerStatus:
 
 
 def _merged(workers: list[WorkerStatus], loads: Sequence[WorkerLoad]) -> list[WorkerStatus]:
-    """Put what the queue's workers reserved beside what they do.
+    """Add what the queue knows of its workers: reserved runs, and workers without a beat.
 
-    One worker of the queue may be several of our processes; the runs they work on tell which.
+    One worker of the queue may be several of our processes; their active runs match them.
     """
     for load in loads:
         active = set(load.active)
-        place = next(
+        index = next(
             (i for i, one in enumerate(workers) if active & set(one.active)),
             next((i for i, one in enumerate(workers) if one.worker_id in load.name), None),
         )
-        if place is not None:
-            found = workers[place]
-            workers[place] = replace(found, reserved=(*found.reserved, *load.reserved))
+        if index is not None:
+            worker = workers[index]
+            workers[index] = replace(worker, reserved=(*worker.reserved, *load.reserved))
         elif load.reserved or load.active or not workers:
-            # It works, but its beats do not arrive, or it has just begun.
+            # The worker's beats do not arrive, or it has just started.
             workers.append(
                 WorkerStatus(
                     worker_id=load.name,
@@ -218,26 +244,11 @@ def _merged(workers: list[WorkerStatus], loads: Sequence[WorkerLoad]) -> list[Wo
     return workers
 
 
-def _why(view: ClusterStatus) -> str:
-    totals = view.totals
-    waiting = totals.roadmaps_queued
-    if not view.workers:
-        if not waiting:
-            return "No worker runs and no roadmap waits."
-        return f"No worker runs: {count(waiting, 'roadmap')} waiting. Start one: paceline worker"
-    if not totals.roadmaps_active:
-        return f"{count(len(view.workers), 'worker')} idle; {count(waiting, 'roadmap')} waiting."
-    strategies = sorted({worker.strategy for worker in view.workers if worker.active})
-    said = " | ".join(strategies) or "strategy not known"
-    reserved = totals.roadmaps_reserved
-    prefetch = (
-        f"{count(reserved, 'roadmap')} reserved by workers (prefetched), none of them begun"
-        if reserved
-        else "this is not prefetching: 0 roadmaps reserved"
-    )
-    return (
-        f"{count(totals.roadmaps_active, 'roadmap')} active (concurrency {totals.concurrency} "
-        f"counts roadmaps) × their concepts ({said}) = "
-        f"{count(totals.concepts, 'concept')} in flight, "
-        f"{totals.calls} of them in an LLM call; {prefetch}."
-    )
+def strategy_options(settings: Settings, plugins: Plugins) -> dict[str, dict[str, object]]:
+    """The effective options of each strategy of the settings, defaults included."""
+    return {
+        name: plugins.strategy(name)
+        .check(options_for(settings.strategies, name), f"strategies.{name}")
+        .model_dump(mode="json")
+        for name in settings.strategy
+    }

@@ -1,4 +1,4 @@
-"""Following a run to its end, whatever the bus does."""
+"""Following a run to its end, even if the bus is unreachable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,30 +9,30 @@ from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
 
-#: Seconds of silence after which a follower asks the store.
+#: Seconds without an event after which a follower reads the run from the store.
 SILENCE = 5.0
-#: Seconds between looks at the store where there is no bus to hear.
+#: Seconds between two reads of the store if there is no bus to listen to.
 POLL = 0.5
-#: Seconds that the store may be away before a follower gives up.
-AWAY = 120.0
+#: Seconds that the store may be unreachable before a follower fails.
+MAX_OUTAGE = 120.0
 
 
 async def follow(
     store: Store, bus: EventBus | None, run_id: str, *, after: str | None = None
 ) -> AsyncIterator[Event]:
-    """Events of a run until its last one.
+    """Events of a run until its last one; the first event is a snapshot.
 
-    First comes a snapshot of where the run stands. Where the bus is silent or away, the store
-    is asked, so the end is always heard. A store that is away is waited for.
+    If the bus is silent or unreachable, the follower reads the run from the store, so it
+    always sees the end. It waits for a store that is unreachable for a while.
 
     Args:
-        store: where the run stands.
-        bus: whose events to hear; ``None`` where it reaches only another process.
+        store: keeps the run.
+        bus: the bus to listen to; ``None`` if it does not carry this run's events here.
         run_id: the run.
-        after: position of the last event seen; then no snapshot comes first.
+        after: position of the last event that was seen; then no snapshot comes first.
 
     Raises:
-        RunNotFound: there is no such run.
+        RunNotFound: the run does not exist.
         PartUnavailable: the store cannot be reached, at the start or for two minutes.
     """
     run = await store.run(run_id)
@@ -42,20 +42,20 @@ async def follow(
         if after is not None:
             yield state_of(run)
         return
-    heard: asyncio.Queue[Event] = asyncio.Queue()
-    listener = None if bus is None else asyncio.create_task(_listen(bus, run_id, after, heard))
-    patient = _Patient(store)
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    listener = None if bus is None else asyncio.create_task(_listen(bus, run_id, after, events))
+    reader = _PatientReader(store)
     try:
         while True:
-            event = await _next(heard, SILENCE if listener and not listener.done() else POLL)
+            event = await _next(events, SILENCE if listener and not listener.done() else POLL)
             if event is None:
-                now = await patient.look(run_id) or run
+                now = await reader.read(run_id) or run
                 if (now.status, now.finished) != (run.status, run.finished):
                     run = now
                     event = state_of(now)
             elif event.type == "resync_required":
-                yield event  # some events are lost: what follows is where the run stands
-                run = await patient.look(run_id) or run
+                yield event  # some events are lost; a snapshot follows
+                run = await reader.read(run_id) or run
                 event = state_of(run)
             if event is not None and event.fence >= run.fence:
                 yield event
@@ -68,24 +68,25 @@ async def follow(
                 await listener
 
 
-class _Patient:
-    """Looks at runs in a store that may be away for a while."""
+class _PatientReader:
+    """Reads runs from a store that may be unreachable for a while."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._away_since: float | None = None
+        self._failing_since: float | None = None
 
-    async def look(self, run_id: str) -> Run | None:
-        """The run; ``None`` while the store is away."""
-        asked_at = asyncio.get_running_loop().time()
+    async def read(self, run_id: str) -> Run | None:
+        """The run; ``None`` if the store is unreachable."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             run = await self._store.run(run_id)
         except PartUnavailable:
-            since = self._away_since = self._away_since or asked_at
-            if asyncio.get_running_loop().time() - since > AWAY:
+            since = self._failing_since = self._failing_since or started
+            if loop.time() - since > MAX_OUTAGE:
                 raise
             return None
-        self._away_since = None
+        self._failing_since = None
         return run
 
 
@@ -106,16 +107,16 @@ def state_of(run: Run) -> Event:
     )
 
 
-async def _next(heard: asyncio.Queue[Event], seconds: float) -> Event | None:
+async def _next(events: asyncio.Queue[Event], seconds: float) -> Event | None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            return await heard.get()
+            return await events.get()
     return None
 
 
 async def _listen(
-    bus: EventBus, run_id: str, after: str | None, heard: asyncio.Queue[Event]
+    bus: EventBus, run_id: str, after: str | None, events: asyncio.Queue[Event]
 ) -> None:
     with suppress(PartUnavailable):
         async for event in bus.subscribe(run_id, after):
-            await heard.put(event)
+            await events.put(event)

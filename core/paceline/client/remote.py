@@ -1,4 +1,4 @@
-"""Following runs on a server of ``paceline serve``, over HTTP."""
+"""Following runs of a ``paceline serve`` server over HTTP."""
 
 import asyncio
 import random
@@ -15,20 +15,22 @@ from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PacelineError, PartUnavailable, RunNotFound, UsageError
 
-#: Seconds that the server may be away before a follower gives up.
-AWAY = 120.0
-#: Seconds that a connected server may be silent: it gives a sign of life in less.
+#: Seconds that the server may be unreachable before a follower fails.
+MAX_OUTAGE = 120.0
+#: Seconds that a connected server may be silent; it sends a keep-alive more often.
 SILENCE = 45.0
-#: Seconds to wait for a connection and for an answer.
+#: Seconds to wait for a connection and for a response.
 _TIMEOUT = 15.0
-_LONGEST_PAUSE = 5.0
-_MOST = 8 * 2**20
+#: Maximum seconds between two attempts to reconnect.
+_MAX_PAUSE = 5.0
+#: Maximum bytes of a response.
+_MAX_BODY = 8 * 2**20
 
 _Query = Mapping[str, str | int | Sequence[str]]
 
 
 class RemoteRun(BaseModel):
-    """A run of the server, as far as a follower needs it."""
+    """The fields of a run that a follower needs."""
 
     run_id: Annotated[str, Field(max_length=200)]
     title: Annotated[str, Field(max_length=500)]
@@ -61,40 +63,40 @@ _problem = TypeAdapter(_Problem)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server of ``paceline serve``.
+    """A ``paceline serve`` server.
 
     Attributes:
         url: its address.
-        client: the connections to it.
+        client: the HTTP client.
     """
 
     url: str
     client: httpx2.AsyncClient
 
-    async def unfinished(self, *, most: int) -> Sequence[RemoteRun]:
-        """The newest unfinished runs that the token may see."""
-        parameters: _Query = {"status": ["queued", "running"], "limit": most}
+    async def unfinished(self, *, limit: int) -> Sequence[RemoteRun]:
+        """The newest unfinished runs that the token may see, at most ``limit``."""
+        parameters: _Query = {"status": ["queued", "running"], "limit": limit}
         return _Page.model_validate_json(await self._get("/api/runs", parameters)).runs
 
-    async def find(self, given: str) -> RemoteRun:
-        """The run of that id, or the newest run of the roadmap of that id.
+    async def find(self, name: str) -> RemoteRun:
+        """The run with this id, or the newest run of the roadmap with this id.
 
         Raises:
-            RunNotFound: there is neither.
+            RunNotFound: neither exists.
         """
         with suppress(RunNotFound):
-            return RemoteRun.model_validate_json(await self._get(f"/api/runs/{_quoted(given)}"))
-        page = await self._get("/api/runs", {"roadmap_id": given, "limit": 1})
+            return RemoteRun.model_validate_json(await self._get(f"/api/runs/{_quoted(name)}"))
+        page = await self._get("/api/runs", {"roadmap_id": name, "limit": 1})
         found = _Page.model_validate_json(page).runs
         if not found:
-            raise RunNotFound(f"{self.url} has no run and no roadmap of the id {given!r}")
+            raise RunNotFound(f"{self.url} has no run and no roadmap with the id {name!r}")
         return found[0]
 
     async def totals(self) -> Totals:
-        """Both layers over all workers of the server.
+        """The figures of all workers of the server.
 
         Raises:
-            PartUnavailable: the server is away.
+            PartUnavailable: the server cannot be reached.
         """
         now = _Live.model_validate_json(await self._get("/api/live")).now
         return Totals(
@@ -107,76 +109,79 @@ class Server:
         )
 
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
-        """Events of a run until its last one; goes on where it was when the server returns.
+        """Events of a run until its last one; after a lost connection it resumes the stream.
 
         Args:
             run_id: the run.
-            after: position of the last event seen; else a snapshot comes first.
+            after: position of the last event that was seen; if ``None``, the first event is a
+                snapshot.
 
         Raises:
-            RunNotFound: there is no such run.
-            UsageError: the server refuses.
-            PartUnavailable: the server is away, or was for two minutes.
+            RunNotFound: the run does not exist.
+            UsageError: the server rejects the request.
+            PartUnavailable: the server cannot be reached, at the start or for two minutes.
         """
         loop = asyncio.get_running_loop()
-        heard_at, pause, begun = loop.time(), 0.25, False
+        last_event, pause, connected = loop.time(), 0.25, False
         while True:
             try:
                 async for event in self._events(run_id, after):
-                    heard_at, pause, begun = loop.time(), 0.25, True
+                    last_event, pause, connected = loop.time(), 0.25, True
                     if event is None:
-                        return  # it ended, and we have seen it
+                        return  # the run has ended, and its last event was seen
                     if event.offset:
                         after = event.position
                     yield event
                     if event.terminal:
                         return
             except PartUnavailable:
-                if not begun or loop.time() - heard_at > AWAY:
+                if not connected or loop.time() - last_event > MAX_OUTAGE:
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_MAX_PAUSE, pause * 2)
 
     async def _events(self, run_id: str, after: str | None) -> AsyncIterator[Event | None]:
-        """Events of one connection; ``None`` where the end was seen already."""
+        """Events of one connection; ``None`` if the end was seen already."""
         headers = {} if after is None else {"Last-Event-ID": after}
         timeout = httpx2.Timeout(_TIMEOUT, read=SILENCE)
         path = f"/api/runs/{_quoted(run_id)}/events"
         try:
-            async with self.client.stream("GET", path, headers=headers, timeout=timeout) as answer:
-                if answer.status_code == 204:
+            async with self.client.stream(
+                "GET", path, headers=headers, timeout=timeout
+            ) as response:
+                if response.status_code == 204:
                     yield None
                     return
-                if answer.status_code != 200:
-                    raise self._refusal(answer.status_code, await _bounded(answer))
-                async for message in httpx2.EventSource(answer):
+                if response.status_code != 200:
+                    raise self._error(response.status_code, await _bounded(response))
+                async for message in httpx2.EventSource(response):
                     yield Event.model_validate_json(message.data)
         except ValidationError:
-            raise PartUnavailable(f"{self.url} sends what is no event") from None
+            raise PartUnavailable(f"{self.url} sent an invalid event") from None
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from None
 
     async def _get(self, path: str, parameters: _Query | None = None) -> bytes:
         try:
-            async with self.client.stream("GET", path, params=parameters) as answer:
-                body = await _bounded(answer)
-                if answer.status_code != 200:
-                    raise self._refusal(answer.status_code, body)
+            async with self.client.stream("GET", path, params=parameters) as response:
+                body = await _bounded(response)
+                if response.status_code != 200:
+                    raise self._error(response.status_code, body)
                 return body
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from None
 
-    def _refusal(self, status: int, body: bytes) -> PacelineError:
+    def _error(self, status: int, body: bytes) -> PacelineError:
         try:
             detail = _problem.validate_json(body).detail
         except ValidationError:
             detail = f"HTTP {status}"
-        told = f"{self.url}: {detail}"
+        text = f"{self.url}: {detail}"
         if status == 404:
-            return RunNotFound(told)
+            return RunNotFound(text)
         if status == 401:
-            return UsageError(f"{told} Put it into the environment, as PACELINE_TOKEN.")
-        return UsageError(told) if status < 429 else PartUnavailable(told)
+            return UsageError(f"{text} Set it in the environment as PACELINE_TOKEN.")
+        return UsageError(text) if status < 429 else PartUnavailable(text)
 
     def _unreachable(self, error: httpx2.HTTPError) -> PartUnavailable:
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -185,20 +190,20 @@ class Server:
 
 @asynccontextmanager
 async def open_server(url: str, token: str | None) -> AsyncGenerator[Server]:
-    """Connections to a server, closed in the end.
+    """Open connections to a server; they are closed at the end.
 
     Args:
-        url: its address, as ``http://127.0.0.1:8080``.
-        token: its bearer token, if it wants one.
+        url: its address, for example ``http://127.0.0.1:8080``.
+        token: its bearer token, if it requires one.
 
     Raises:
-        UsageError: this is no address.
+        UsageError: the URL is wrong.
     """
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--url {url!r}: write it as http://host:port")
+        raise UsageError(f"--url must be http://HOST:PORT, got {url!r}")
     url = url.rstrip("/")
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    limits = httpx2.Limits(max_connections=None)  # each run that is followed takes one
+    limits = httpx2.Limits(max_connections=None)  # each followed run needs one
     async with httpx2.AsyncClient(
         base_url=url, headers=headers, timeout=_TIMEOUT, limits=limits
     ) as client:
@@ -209,11 +214,11 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-async def _bounded(answer: httpx2.Response) -> bytes:
-    """An answer's body, as long as one of ours may be."""
+async def _bounded(response: httpx2.Response) -> bytes:
+    """The body of a response, up to ``_MAX_BODY``."""
     body = bytearray()
-    async for chunk in answer.aiter_bytes():
+    async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _MOST:
-            raise PartUnavailable("the server's answer is longer than any of ours")
+        if len(body) > _MAX_BODY:
+            raise PartUnavailable(f"the server's response is larger than {_MAX_BODY} bytes")
     return bytes(body)

@@ -1,4 +1,4 @@
-"""What was generated, in order and fit to be read."""
+"""Generated content in order and as Markdown."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from paceline.text import outline
 
 @dataclass(slots=True)
 class Reader:
-    """Turns artifacts into Markdown, by the step that made each where it is still known.
+    """Turns artifacts into Markdown, with the step that made each if it still exists.
 
     Attributes:
         factory: makes the steps.
@@ -37,7 +37,7 @@ class Reader:
             if step is not None:
                 return step.readable(step.answer.model_validate_json(artifact.content))
         except ValidationError:
-            pass  # made by another version of the step: shown as it was kept
+            pass  # another version of the step made it; show the stored JSON
         return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}"
 
     def _step(self, name: str) -> Step | None:
@@ -50,13 +50,13 @@ class Reader:
 
 
 def in_order(settings: Settings, steps: Collection[str]) -> list[str]:
-    """Names of steps in the settings' order, others last."""
+    """Names of steps in the order of the settings, others last."""
     chosen = settings.run.steps
     return sorted(steps, key=lambda one: (chosen.index(one) if one in chosen else 99, one))
 
 
 def content_of(artifact: Artifact) -> object:
-    """The content as JSON, or as text where it is none."""
+    """The content as decoded JSON, or as text if it is not JSON."""
     try:
         return loads(artifact.content)
     except JSONDecodeError:
@@ -93,11 +93,11 @@ def concept_to_json(
     }
 
 
-def dead_letter_to_json(letter: ConceptState) -> dict[str, object]:
-    """A concept that failed for good, for ``--json``; the names are stable."""
+def dead_letter_to_json(state: ConceptState) -> dict[str, object]:
+    """A failed concept, for ``--json``; the names are stable."""
     return {
-        "concept_id": letter.concept_id,
-        "reason": letter.reason,
-        "attempts": letter.attempts,
-        "last_answer": letter.last_answer,
+        "concept_id": state.concept_id,
+        "reason": state.reason,
+        "attempts": state.attempts,
+        "last_answer": state.last_answer,
     }

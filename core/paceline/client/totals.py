@@ -1,4 +1,4 @@
-"""Both layers over all workers in a few numbers and one sentence."""
+"""The figures of all workers, in a few numbers and one sentence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -36,7 +36,7 @@ class Totals:
 
     @classmethod
     def over(cls, workers: Iterable[WorkerRecord]) -> Self:
-        """The sums of what workers reported with their last beats."""
+        """Sum up the figures of the workers' last heartbeats."""
         totals = cls()
         for worker in workers:
             totals.add(worker.figures, worker.pool_max)
@@ -59,7 +59,7 @@ class Totals:
             setattr(self, field.name, larger)
 
     def sentence(self) -> str:
-        """Both layers in one line."""
+        """The figures in one line."""
         return (
             f"{count(self.roadmaps_active, 'roadmap')} running · "
             f"{count(self.concepts, 'concept')} in flight · {count(self.calls, 'LLM call')} · "

@@ -1,4 +1,4 @@
-"""Progress events, and the contract of event buses: who hears?"""
+"""Progress events of runs, and the contract of the buses that carry them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
@@ -19,23 +19,23 @@ class Event(BaseModel):
     """One message of a run's progress stream; its fields are the wire format.
 
     Attributes:
-        type: ``…_progress`` tells of one concept, ``…_snapshot`` opens each claim of a run,
-            ``…_finished`` is the last of a run, ``resync_required`` tells one subscriber
-            that it missed events and must load the run's state anew.
+        type: ``…_progress`` reports one concept. ``…_snapshot`` opens each claim of a run.
+            ``…_finished`` is the last event of a run. ``resync_required`` notifies one
+            subscriber that it missed events and must reload the run's state.
         task_id: the run's id.
         roadmap_id: the roadmap's id.
         concept_id: the concept, for ``…_progress``.
-        status: of the concept (``generating``, ``completed``, ``failed``) or of the run.
-        step: the step whose artifact is durable by now, when the event tells of one.
-        reason: why it failed.
-        progress_current: concepts of the run that are finished, completed or failed;
-            never falls within an epoch.
+        status: status of the concept (``generating``, ``completed``, ``failed``) or of the run.
+        step: the step that just saved an artifact, if any.
+        reason: why the concept or run failed.
+        progress_current: concepts of the run that completed or failed; never falls within
+            an epoch.
         progress_total: concepts of the run.
-        failed: how many of the finished ones failed.
+        failed: concepts of the run that failed.
         offset: position in the run's stream, rising by one; 0 until the bus assigns it.
-        epoch: which incarnation of the stream the offset counts in: when it began, in
-            microseconds.
-        fence: which claim of the run the publisher holds; the bus refuses older ones.
+        epoch: identifies the stream that the offset counts in: the time in microseconds when
+            the stream was created.
+        fence: number of the claim that the publisher holds; the bus drops events of older claims.
         at: when it was published, UTC.
     """
 
@@ -58,34 +58,37 @@ class Event(BaseModel):
 
     @property
     def terminal(self) -> bool:
-        """Whether no event of this epoch follows."""
+        """Whether this is the last event of its epoch."""
         return self.type == "content_generation_finished"
 
     @property
     def position(self) -> str:
-        """``epoch-offset``: what a subscriber passes as ``after`` to go on from here."""
+        """``epoch-offset``: a subscriber passes it as ``after`` to resume from here."""
         return f"{self.epoch}-{self.offset}"
 
 
-_LONGEST = 40
+_MAX_LENGTH = 40
 
 
 class StreamPosition(NamedTuple):
-    """A place in a run's stream; ``START`` for who has seen nothing, ``LOST`` for no place."""
+    """A position in a run's stream.
+
+    ``START`` is the position before the first event, ``LOST`` stands for an invalid position.
+    """
 
     epoch: int = 0
     offset: int = 0
 
     @classmethod
     def parse(cls, text: str | None) -> "StreamPosition":
-        """Read ``epoch-offset``; ``None`` is ``START``, and what is no position is ``LOST``."""
+        """Read ``epoch-offset``. ``None`` means ``START``; a malformed position means ``LOST``."""
         if text is None:
             return START
         epoch, dash, offset = text.partition("-")
         numbers = (epoch, offset)
         if (
             not dash
-            or len(text) > _LONGEST
+            or len(text) > _MAX_LENGTH
             or not all(n.isascii() and n.isdigit() for n in numbers)
         ):
             return LOST
@@ -96,11 +99,11 @@ class StreamPosition(NamedTuple):
 
     @property
     def before(self) -> "StreamPosition":
-        """The place of the event before, in the same epoch."""
+        """The position of the previous event in the same epoch."""
         return StreamPosition(self.epoch, max(0, self.offset - 1))
 
     def leads_to(self, following: "StreamPosition") -> bool:
-        """Whether who stands here misses nothing before ``following``."""
+        """Whether no event lies between this position and ``following``."""
         if self.epoch not in {0, following.epoch}:
             return False
         return following.offset == (self.offset + 1 if self.epoch else 1)
@@ -111,11 +114,11 @@ LOST = StreamPosition(-1)
 
 
 def resync(run_id: str, at: StreamPosition) -> Event:
-    """The event that tells a subscriber to load the run's state anew.
+    """The event that makes a subscriber reload the run's state.
 
     Args:
         run_id: the run.
-        at: where its stream goes on, exclusive.
+        at: the position after which the stream continues.
     """
     return Event(
         type="resync_required",
@@ -132,48 +135,49 @@ def resync(run_id: str, at: StreamPosition) -> Event:
 class EventBus(ABC):
     """Carries the events of runs, in order per run."""
 
-    #: Whether subscribers in other processes hear what this process publishes.
+    #: Whether subscribers in other processes receive what this process publishes.
     shared: bool = False
 
     @abstractmethod
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events of one or more runs, in order, assigning ``offset`` and ``epoch``.
 
-        Events with a fence older than the newest seen for their run are dropped, as is
-        whatever follows a run's terminal event, except a snapshot with a newer fence: that
-        opens a new epoch.
+        The bus drops events with a fence older than the newest one of their run. After a run's
+        terminal event it drops everything, except a snapshot with a newer fence, which opens
+        a new epoch.
 
         Raises:
-            PartUnavailable: the bus cannot be reached. The caller goes on without it.
+            PartUnavailable: the bus cannot be reached. The caller continues without it.
         """
 
     @abstractmethod
     def subscribe(self, run_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
-        """Events of a run, from ``after`` (exclusive) or from the oldest kept.
+        """Events of a run, after the position ``after`` or from the oldest retained event.
 
-        It ends when the bus is closed; closing it (``contextlib.aclosing``) unsubscribes.
+        The stream ends when the bus is closed. Closing the generator
+        (``contextlib.aclosing``) unsubscribes.
 
-        Where events after that position are lost, or its epoch is over, the first event is
-        a ``resync_required``; the stream then goes on with what is kept.
+        If events after that position are lost, or its epoch has ended, the first event is a
+        ``resync_required``. The retained events follow.
         """
 
     @abstractmethod
     async def newest(self, run_id: str) -> str:
-        """Position of the run's newest event, ``0-0`` where there is none.
+        """Position of the run's newest event; ``0-0`` if the run has no events.
 
-        A subscriber that has come so far knows that what follows is news.
+        For a subscriber that has reached this position, all further events are new.
 
         Raises:
             PartUnavailable: the bus cannot be reached.
         """
 
     async def check(self) -> str:
-        """Reach the bus, for ``paceline doctor``: one line about where it is.
+        """Reach the bus and describe it in one line, for ``paceline doctor``.
 
         Raises:
-            PartUnavailable: it cannot be reached.
+            PartUnavailable: the bus cannot be reached.
         """
         return ""
 
     async def close(self) -> None:
-        """Close what the bus opened; subscriptions end."""
+        """Close what the bus opened, and end all subscriptions."""

@@ -1,4 +1,4 @@
-"""Who a process is and whether it still lives; ids of workers and runs."""
+"""Identity of processes, and ids of workers and runs."""
 
 import os
 import secrets
@@ -13,12 +13,12 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, told apart from a later one with the same pid.
+    """A process. The start time distinguishes it from a later process with the same pid.
 
     Attributes:
-        host: the machine, or the container: a pid means something only there.
+        host: the machine or container in which the pid is valid.
         pid: process id.
-        started: when the process started, seconds since 1970.
+        started: start of the process, in seconds since 1970.
     """
 
     host: str
@@ -26,12 +26,12 @@ class ProcessIdentity:
     started: float
 
     def is_gone(self) -> bool:
-        """Whether the process is known to have ended; ``False`` on other hosts."""
+        """Whether the process has ended; ``False`` if it runs on another host."""
         if self.host != this_host():
             return False
         try:
             process = psutil.Process(self.pid)
-            # A zombie waits for its parent to collect it; it works no more.
+            # A zombie has ended, and waits for its parent to collect it.
             if process.status() == psutil.STATUS_ZOMBIE:
                 return True
             return abs(process.create_time() - self.started) > 2.0
@@ -42,7 +42,7 @@ class ProcessIdentity:
 
 
 def this_host() -> str:
-    """This machine and process-id namespace, so that two containers of one name differ."""
+    """Host name and process-id namespace, so that two containers with one name differ."""
     try:
         namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
     except OSError:
@@ -51,13 +51,13 @@ def this_host() -> str:
 
 
 def this_process() -> ProcessIdentity:
-    """The process that asks."""
+    """The process that calls this function."""
     pid = os.getpid()
     return ProcessIdentity(this_host(), pid, psutil.Process(pid).create_time())
 
 
 def new_worker_id() -> str:
-    """An id for a worker of this process, readable and never used before."""
+    """A readable and unique id for a worker of this process."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
@@ -66,23 +66,23 @@ _last_tick = 0
 
 
 def new_run_id() -> str:
-    """An id for a run: 26 letters and digits (a lower-case ULID) that rise with time.
+    """A unique id for a run: a lower-case ULID of 26 characters that rises with time.
 
-    48 bits of milliseconds, 12 bits of their fraction and 68 random ones: ids of one process
-    rise strictly, ids of two machines as far as their clocks agree.
+    It has 48 bits of milliseconds, 12 bits of their fraction and 68 random bits. Ids of one
+    process rise strictly. Ids of two machines rise as far as their clocks agree.
     """
     global _last_tick
-    # The random part is drawn anew each time, so a forked process cannot repeat our ids.
+    # Each id draws new random bits, so a forked process cannot repeat the ids of its parent.
     _last_tick = max(time.time_ns() * 4096 // 1_000_000, _last_tick + 1)
     value = _last_tick << 68 | secrets.randbits(68)
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 
-def as_number(run_id: str) -> int | None:
-    """The 128 bits of an id that ``new_run_id`` made; ``None`` of another one."""
-    if len(run_id) != 26 or any(letter not in _ALPHABET for letter in run_id):
+def run_id_bits(run_id: str) -> int | None:
+    """The 128 bits of an id that ``new_run_id`` made; ``None`` for any other id."""
+    if len(run_id) != 26 or any(character not in _ALPHABET for character in run_id):
         return None
     number = 0
-    for letter in run_id:
-        number = number << 5 | _ALPHABET.index(letter)
+    for character in run_id:
+        number = number << 5 | _ALPHABET.index(character)
     return number if number < 2**128 else None

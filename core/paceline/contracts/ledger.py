@@ -1,9 +1,9 @@
 """The ledger: the state of a limit that several workers share.
 
-Every permit that a process holds is a lease here, which ends by itself when the process no
-longer renews it. Waiters stay in their process; the ledger knows the first of each *flow* (one
-run in one process) with what they cost, and serves the flows of all processes in one order, so
-it is the same to a run whose worker asks.
+Each permit that a process holds is a lease in the ledger. A lease expires if its process stops
+renewing it. Waiters stay in their process. For each *flow* (one run in one process) the ledger
+knows the first waiters and their costs. It serves the flows of all processes in one fair order,
+so it makes no difference which worker executes a run.
 """
 
 from abc import ABC, abstractmethod
@@ -13,20 +13,20 @@ from typing import Literal
 
 from paceline.contracts.work import RateLimitInfo
 
-#: Why the first in line waits: see ``Grant``.
+#: Why the next waiter must wait: see ``Grant``.
 Reason = Literal["", "concurrency", "requests", "tokens", "pace", "refused", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """How much all processes together may use of a limit; ``None``: as much as they like.
+    """How much all processes together may use of a limit; ``None`` means unlimited.
 
     Attributes:
         concurrency: leases out at once.
         requests: leases granted in any minute.
         tokens: tokens of the leases granted in any minute.
-        follow: whether what the provider's headers say is the quota also where none is set;
-            where one is set, the lower of both always is.
+        follow: whether the quota in the provider's headers also applies where no number is
+            set here. Where one is set, the lower of both always applies.
     """
 
     concurrency: int | None = None
@@ -37,13 +37,15 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """The waiters of one flow, as they are now; it replaces what was known of them.
+    """The current waiters of one flow. It replaces the flow's previous request.
 
     Attributes:
-        flow: the flow's name, its own within the holder.
-        costs: tokens that each of the first waiters reserves, in order; empty: nobody waits.
-        tenant: whose flow it is; all flows of a tenant share its weight. Empty: its own.
-        weight: share of what is there, in proportion to the others'.
+        flow: name of the flow, unique within the holder.
+        costs: tokens that each of the first waiters reserves, in order; empty if the flow has
+            no waiters.
+        tenant: tenant that owns the flow. All flows of one tenant share its weight. If empty,
+            the flow has a weight of its own.
+        weight: scheduling weight relative to other tenants.
     """
 
     flow: str
@@ -69,15 +71,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRelease:
-    """A lease that is given back.
+    """A lease that its holder releases.
 
     Attributes:
-        lease: its name.
-        tokens: what the provider counted; ``None``: as reserved; 0: nothing, and no request
-            either.
+        lease: name of the lease.
+        tokens: tokens that the provider counted. ``None``: as many as reserved. 0: the provider
+            counted neither tokens nor a request.
         refused: whether the provider refused the call.
-        retry_after: seconds until it wants to be asked again, when it said so.
-        headroom: what it said of its quota.
+        retry_after: seconds that the provider asked to wait; ``None`` if it named no time.
+        rate_limit_info: the quota that the provider reported.
     """
 
     lease: str
@@ -89,14 +91,14 @@ class LeaseRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """What of a limit is in use, over all holders.
+    """How much of a limit all holders use.
 
     Attributes:
         out: leases out now.
-        requests: requests counted for the last minute; 0 where nothing limits them.
-        tokens: tokens likewise.
-        request_quota: requests that may be, the provider's word included.
-        token_quota: tokens likewise.
+        requests: requests counted for the last minute; 0 if they are not limited.
+        tokens: tokens counted for the last minute; 0 if they are not limited.
+        request_quota: requests allowed per minute, by the settings and the provider.
+        token_quota: tokens allowed per minute, by the settings and the provider.
     """
 
     out: int = 0
@@ -108,41 +110,40 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What an exchange brought.
+    """The result of one ``sync``.
 
     Attributes:
-        leases: those granted to the holder that it was not told of before.
-        expires_in: seconds until something changes by itself, when the holder has waiters
-            left: ask again then at the latest.
-        reason: why the first in line waits, whosever it is: ``concurrency``, ``requests`` or
-            ``tokens`` (as many are used as may be), ``pace`` (calls are spread over the
-            minute), ``refused`` (the provider refused), ``unknown`` (a ledger that lost its
-            data waits for the leases of before).
-        use: what is in use.
-        forgotten: whether the ledger knew nothing of the holder: whom this exchange did not
-            ask for is not known.
+        leases: leases newly granted to the holder.
+        retry_in: seconds after which the holder must sync again, if it still has waiters.
+        reason: why the next waiter of the limit must wait, in any process. ``concurrency``,
+            ``requests`` or ``tokens``: the quota is used up. ``pace``: calls are spread over the
+            minute. ``refused``: the provider refused a call. ``unknown``: the ledger lost its
+            data and waits until earlier leases are renewed or expired.
+        use: how much of the limit is in use.
+        unknown_holder: whether the ledger did not know the holder, and so knows none of its
+            waiters that this sync did not list.
     """
 
     leases: tuple[Lease, ...]
-    expires_in: float | None = None
+    retry_in: float | None = None
     reason: Reason = ""
     use: Use = field(default_factory=Use)
-    forgotten: bool = False
+    unknown_holder: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
-    """What all holders counted of a limit since somebody last drew a conclusion from it.
+class SharedCounters:
+    """What all holders counted for a limit since the last decision.
 
     Attributes:
-        serial: number of conclusions so far.
-        state: the last one, as it was written; empty before the first.
-        totals: the sums by name.
-        seconds: since the last conclusion.
-        now: seconds of the ledger's clock.
+        version: number of decisions so far.
+        state: the state that the last decision wrote; empty before the first.
+        totals: sums by name.
+        seconds: time since the last decision.
+        now: time of the ledger's clock, in seconds.
     """
 
-    serial: int
+    version: int
     state: str
     totals: Mapping[str, float]
     seconds: float
@@ -162,69 +163,78 @@ class Ledger(ABC):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
-        """Give back and ask, in one step.
+        """Release leases and request new ones, in one step.
 
-        What is free afterwards is granted to whoever is first in line, whichever holder it
-        belongs to; the others hear of theirs through ``changed``. Only one exchange of a
-        holder runs at a time; one that failed is repeated, or followed, by another.
+        The ledger then grants free capacity to the next waiters, in any process. It notifies
+        the other holders of their leases through ``wait_for_grants``. Only one ``sync`` of a
+        holder runs at a time. If one fails, the holder repeats it or calls another.
 
         Args:
-            limit: the limit's name.
-            quota: what may be used of it.
-            holder: who asks: one process. The name holds no ``|``.
-            asks: flows whose waiters changed since the last exchange.
-            settled: leases to give back first.
+            limit: name of the limit.
+            quota: how much of it may be used.
+            holder: name of the calling process. It must not contain ``|``.
+            requests: flows with waiters that changed since the last sync.
+            releases: leases to release first.
 
         Raises:
-            PartUnavailable: the ledger cannot be reached; nothing is known of the outcome.
+            PartUnavailable: the ledger cannot be reached; the sync may or may not have happened.
         """
 
     @abstractmethod
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
-        """Prolong leases by the ledger's lease time; returns those that had ended.
+        """Extend leases by the lease time, and return the names of those that had expired.
 
-        These count again, as long as their holder says so: their calls are still out.
+        Expired leases count again, because their calls are still in flight.
 
         Raises:
             PartUnavailable: the ledger cannot be reached.
         """
 
     @abstractmethod
-    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
-        """Return when that holder was granted something or may be, or after ``seconds``.
+    async def wait_for_grants(
+        self, limit: str, *, holder: str, seconds: float
+    ) -> tuple[Lease, ...]:
+        """Wait until other holders' syncs granted this holder leases, or for ``seconds``.
 
-        What was granted since the holder's last ``exchange`` counts, so nothing is missed
-        between the two calls. The holder's next exchange confirms what it was told here, and
-        must follow within ``confirm_seconds``: who does not is taken for dead. It may return
-        nothing: ask again, for all flows. It does not raise.
+        Leases granted since the holder's last ``sync`` count, so none is missed between the two
+        calls. The holder confirms the returned leases with its next ``sync``, which must follow
+        within ``confirm_seconds``; otherwise they go to the next waiter. If the result is empty
+        before the time is up, the holder must sync all its flows. It does not raise.
         """
 
     @abstractmethod
     async def held(self, limit: str) -> Mapping[str, int]:
-        """How many leases each holder has now."""
+        """The number of leases of each holder."""
 
     @abstractmethod
-    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
-        """Add what this holder counted to everybody's, and read what there is.
+    async def add_counts(self, limit: str, counts: Mapping[str, float]) -> SharedCounters:
+        """Add this holder's counts to the shared sums, and return the result.
 
         Args:
-            limit: the limit's name; its board is apart from its leases.
-            counted: what to add, by name; names that are no longer used end with the next
-                conclusion.
+            limit: name of the limit. Its counters are independent of its leases.
+            counts: amounts to add, by name. The next decision removes names that are no longer
+                in use.
 
         Raises:
-            PartUnavailable: the ledger cannot be reached; the sums may or may not be added.
+            PartUnavailable: the ledger cannot be reached; the counts may or may not be added.
         """
 
     @abstractmethod
-    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
-        """Draw a conclusion: the sums begin at zero again. A board that nobody uses is lost.
+    async def commit_decision(self, limit: str, *, version: int, state: str) -> bool:
+        """Write the state that was decided from the counters, and reset their sums to zero.
+
+        The ledger may drop counters that are not in use.
+
+        Args:
+            limit: name of the limit.
+            version: the version of the counters that the decision is based on.
+            state: the new state.
 
         Returns:
-            Whether ``state`` is now the board's; false if somebody else was first.
+            Whether ``state`` was written; false if another holder's decision came first.
 
         Raises:
             PartUnavailable: the ledger cannot be reached.
@@ -233,20 +243,20 @@ class Ledger(ABC):
     @property
     @abstractmethod
     def lease_seconds(self) -> float:
-        """How long a lease lives without renewal."""
+        """Time after which a lease expires unless it is renewed."""
 
     @property
     def confirm_seconds(self) -> float:
-        """How long a lease lives of which its holder was told by ``changed`` alone."""
+        """Time within which a holder must confirm leases from ``wait_for_grants``."""
         return min(5.0, self.lease_seconds / 2)
 
     async def check(self) -> str:
-        """Reach the ledger, for ``paceline doctor``: one line about where it is.
+        """Reach the ledger and describe it in one line, for ``paceline doctor``.
 
         Raises:
-            PartUnavailable: it cannot be reached.
+            PartUnavailable: the ledger cannot be reached.
         """
         return ""
 
     async def close(self) -> None:
-        """Close what the ledger opened. Leases stay until they are settled or end."""
+        """Close what the ledger opened. Leases stay until they are released or expire."""

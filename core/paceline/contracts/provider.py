@@ -63,7 +63,7 @@ class Completion:
         completion_tokens: tokens of the answer, as charged; thoughts included.
         estimated: whether the provider did not report the tokens, so they are estimates.
         request_id: the provider's id of the call, for its support.
-        ratelimits: the provider's rate-limit headers, lower case.
+        rate_limit_headers: the provider's rate-limit headers, lower case.
     """
 
     text: str
@@ -72,7 +72,7 @@ class Completion:
     completion_tokens: int = 0
     estimated: bool = False
     request_id: str = ""
-    ratelimits: Mapping[str, str] = field(default_factory=dict[str, str])
+    rate_limit_headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Provider(ABC):

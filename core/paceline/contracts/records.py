@@ -1,46 +1,45 @@
-"""What stores keep and tell: runs, claims, artifacts, workers, and the sum of their pools."""
+"""The records of a store: runs, claims, artifacts, workers and database connections."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from paceline.contracts.identity import ProcessIdentity
-from paceline.contracts.share import EQUAL, Share
-from paceline.contracts.wait_histogram import Counts
-from paceline.errors import KeyReused, RunConflict
+from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.wait_histogram import WaitHistogram
 
 RunStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
 ConceptStatus = Literal["pending", "completed", "failed", "skipped"]
+#: A run with one of these statuses has ended until it is resumed.
+ENDED: frozenset[RunStatus] = frozenset({"completed", "partial", "failed", "cancelled"})
+
 #: Which concepts of an ended run to generate again.
 ResumeOnly = Literal["failed", "missing"]
-
-#: A run in one of these is over until somebody resumes it.
-ENDED: frozenset[RunStatus] = frozenset({"completed", "partial", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One generation of one roadmap, as it stands in the store.
+    """One generation of one roadmap, as the store has it.
 
     Attributes:
-        run_id: its id; the ``task_id`` of its events.
-        roadmap_id: the roadmap.
-        title: the roadmap's title.
-        content_hash: hash of the roadmap's content; with ``roadmap_id`` the run's identity.
-        status: where it stands.
-        reason: why it failed or was handed back, when it was.
-        executor: the executor it was submitted to.
-        share: whose it is, and what it may use of what is shared.
-        total: concepts of the roadmap.
-        completed: concepts with every artifact.
-        failed: concepts that failed for good.
-        fence: how often it was claimed; the newest claim's number is its fence.
-        owner: id of the worker that claimed it, while it runs.
-        takeovers: owners lost in a row without a new artifact.
-        cancel_requested: somebody asked to cancel it.
-        created_at: UTC, as all times.
-        started_at: first claim.
-        finished_at: end, while ended.
+        run_id: id of the run; the ``task_id`` of its events.
+        roadmap_id: id of the roadmap.
+        title: title of the roadmap.
+        content_hash: hash of the roadmap's content. With ``roadmap_id`` it identifies the run.
+        status: status of the run.
+        reason: why the run failed, is partial or was handed back.
+        executor: the executor that the run was submitted to.
+        share: tenant and weight.
+        total: number of concepts of the roadmap.
+        completed: number of concepts with all artifacts.
+        failed: number of concepts that failed.
+        fence: number of claims so far, which is the fence of the newest claim.
+        owner: id of the worker that claimed the run; ``None`` unless it is running.
+        takeovers: number of owners lost in a row without a new artifact.
+        cancel_requested: whether a cancel request was made.
+        created_at: when the run was submitted. All times are in UTC.
+        started_at: when the run was claimed for the first time.
+        finished_at: when the run ended; ``None`` unless it has ended.
     """
 
     run_id: str
@@ -60,11 +59,11 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    share: Share = EQUAL
+    share: Share = DEFAULT_SHARE
 
     @property
     def finished(self) -> int:
-        """Concepts that are done with: completed or failed."""
+        """Number of concepts that completed or failed."""
         return self.completed + self.failed
 
 
@@ -73,18 +72,18 @@ class Claim:
     """The right to write a run, until another claim has a higher fence.
 
     Attributes:
-        run_id: the run.
-        roadmap_id: its roadmap.
-        worker_id: who has the right.
-        fence: rises with each claim of the run.
-        share: the run's.
+        run_id: id of the run.
+        roadmap_id: id of its roadmap.
+        worker_id: id of the worker that owns the run.
+        fence: number of this claim; rises with each claim of the run.
+        share: tenant and weight of the run.
     """
 
     run_id: str
     roadmap_id: str
     worker_id: str
     fence: int
-    share: Share = EQUAL
+    share: Share = DEFAULT_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,16 +91,16 @@ class Artifact:
     """What a step made for one concept.
 
     Attributes:
-        concept_id: the concept.
-        step: the step that made it.
-        content: the validated answer, JSON text.
-        model: the model that wrote it, as the provider names it.
+        concept_id: id of the concept.
+        step: name of the step.
+        content: the validated answer as JSON text.
+        model: name of the model that wrote the answer, as the provider reports it.
         prompt_tokens: tokens of the prompts of all attempts.
         completion_tokens: tokens of the answers of all attempts.
-        cost: in the currency of the settings' prices; ``None`` where no price is set.
-        seconds: from asking for admission of the first attempt to the valid answer.
-        attempts: calls made for it, refusals not counted.
-        created_at: when it was committed; set by the store.
+        cost: cost in the currency of the settings' prices; ``None`` if no price is set.
+        seconds: time from the first attempt's request for admission to the valid answer.
+        attempts: number of calls, without calls that the provider refused.
+        created_at: when the artifact was committed. The store sets it.
     """
 
     concept_id: str
@@ -121,12 +120,13 @@ class ConceptState:
     """A concept of a run.
 
     Attributes:
-        concept_id: the concept.
-        status: ``pending`` until it completed or failed; ``skipped`` if the run was resumed
+        concept_id: id of the concept.
+        status: ``pending`` until it completes or fails; ``skipped`` if the run was resumed
             without it.
         reason: why it failed.
-        attempts: calls made for it in the run's last claim, refusals not counted.
-        last_answer: the last answer that could not be used, cut to a bound.
+        attempts: number of calls in the run's last claim, without calls that the provider
+            refused.
+        last_answer: the last unusable answer, shortened.
     """
 
     concept_id: str
@@ -138,35 +138,31 @@ class ConceptState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a worker process reports with each beat: both layers and the pressure they make.
+    """What a worker process reports with each beat.
 
     Attributes:
-        runs: ids of the runs it works on.
-        concepts: concepts in flight.
-        calls: LLM calls in flight.
-        connections: database connections checked out now.
-        connections_peak: most that were checked out at once.
-        checkout_waits: see ``PoolFigures``; so are the next two.
-        checkout_timeouts: as there.
-        busy_waits: as there.
-        events: events published in all.
-        events_per_second: events published over the last beats.
-        strategy: what the strategy says of itself.
-        rss: resident memory, bytes.
+        runs: ids of the runs in progress.
+        concepts: number of concepts in flight.
+        calls: number of LLM calls in flight.
+        connections: number of database connections in use.
+        checkout_waits: ``waits`` of ``PoolFigures``.
+        checkout_timeouts: ``timeouts`` of ``PoolFigures``.
+        busy_waits: ``busy`` of ``PoolFigures``.
+        events: number of events published since the start.
+        events_per_second: rate of events since the last beat.
+        strategy: description of the strategy's state.
     """
 
     runs: tuple[str, ...] = ()
     concepts: int = 0
     calls: int = 0
     connections: int = 0
-    connections_peak: int = 0
-    checkout_waits: Counts = field(default_factory=dict[int, int])
+    checkout_waits: WaitHistogram = field(default_factory=dict[int, int])
     checkout_timeouts: int = 0
     busy_waits: int = 0
     events: int = 0
     events_per_second: float = 0.0
     strategy: str = ""
-    rss: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,14 +170,13 @@ class WorkerRecord:
     """A registered worker process.
 
     Attributes:
-        worker_id: its id.
-        identity: host, pid and start of the process.
-        executor: the executor it serves.
-        concurrency: runs it works on at once.
-        pool_max: most database connections it may open.
-        beat_age: seconds since its last beat, by the store's clock.
-        figures: what it reported last.
-        shared_limits: whether its limits hold over several workers.
+        worker_id: id of the worker.
+        identity: host, pid and start time of the process.
+        executor: the executor that the worker serves.
+        concurrency: maximum number of runs at once.
+        pool_max: maximum number of database connections.
+        beat_age: seconds since the last beat, by the store's clock.
+        figures: the figures of the last beat.
     """
 
     worker_id: str
@@ -191,17 +186,16 @@ class WorkerRecord:
     pool_max: int
     beat_age: float = 0.0
     figures: Figures = field(default_factory=Figures)
-    shared_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What the store answers to a worker's beat.
+    """The store's answer to a worker's beat.
 
     Attributes:
-        cancelled: runs of this worker that somebody asked to cancel.
-        lost: runs of this worker that were taken from it: another one owns them by now, or
-            they are queued again or ended. A lease that only lapsed is renewed.
+        cancelled: runs of this worker with a cancel request.
+        lost: runs that this worker no longer owns: another worker claimed them, or they are
+            queued again, or they ended. If a lease only expired, the beat renews it.
     """
 
     cancelled: frozenset[str] = frozenset()
@@ -213,11 +207,11 @@ class Orphan:
     """A running run whose owner may be gone.
 
     Attributes:
-        run_id: the run.
-        executor: where it was submitted to.
-        fence: of the owner's claim.
-        owner: the owner's process, when it is known.
-        lapsed: whether the owner's lease has ended.
+        run_id: id of the run.
+        executor: the executor that the run was submitted to.
+        fence: fence of the owner's claim.
+        owner: process of the owner; ``None`` if the owner is not registered.
+        lapsed: whether the owner's lease has expired, or the owner is not registered.
     """
 
     run_id: str
@@ -229,34 +223,32 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFigures:
-    """The connections of this process.
+    """The database connections of this process.
 
     Attributes:
-        limit: most connections it may open.
-        in_use: checked out now.
-        peak: most that were checked out at once.
-        checkouts: how often one was checked out.
-        waits: from asking the pool for a connection to having it, as ``paceline.contracts.wait_histogram`` counts.
-        timeouts: how often that was given up.
-        busy: transactions that had to wait for another process's, on SQLite.
+        limit: maximum number of connections.
+        in_use: number of connections in use.
+        peak: maximum number in use at once since the start.
+        waits: histogram of the waits for a connection of the pool.
+        timeouts: number of waits that timed out.
+        busy: number of transactions that waited for another process to release SQLite's lock.
     """
 
     limit: int
     in_use: int = 0
     peak: int = 0
-    checkouts: int = 0
-    waits: Counts = field(default_factory=dict[int, int])
+    waits: WaitHistogram = field(default_factory=dict[int, int])
     timeouts: int = 0
     busy: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """The database's connections, added up over all processes.
+    """The database connections of all processes.
 
     Attributes:
-        server_max: what the server allows; ``None`` for an embedded database.
-        reserve: kept free for people and short commands.
+        server_max: maximum that the server allows; ``None`` for an embedded database.
+        reserve: number kept free for people and short commands.
         registered: sum of ``pool_max`` over live workers.
     """
 
@@ -266,36 +258,20 @@ class Budget:
 
     @property
     def free(self) -> int | None:
-        """What a new process may still take; ``None`` is no bound."""
+        """Number of connections left for new processes; ``None`` if unlimited."""
         return None if self.server_max is None else self.server_max - self.reserve - self.registered
 
 
-def shrunk(free: int, processes: int) -> int:
-    """Connections for each of some new processes whose pools have to be sized down.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaVersion:
+    """Version of a store's schema.
 
-    They take half of what is free and leave the rest to those that start later: a small pool
-    is slower by little, a worker that may not start does nothing. 0 where not even one
-    connection for each is free.
+    Attributes:
+        version: version that the database has; ``None`` without a schema.
+        newest: version that this paceline needs.
+        too_new: whether a later paceline made the schema, so that this one cannot use it.
     """
-    return 0 if free < processes else max(1, free // 2 // processes)
 
-
-def conflict(run: Run) -> RunConflict:
-    """What a store raises when ``run`` is a roadmap's newest run and has other content."""
-    return RunConflict(
-        f"roadmap {run.roadmap_id!r} already has a run with other content (run {run.run_id}); "
-        "use --new to start another run"
-    )
-
-
-def key_reused(run: Run) -> KeyReused:
-    """What a store raises when ``run`` was created under a key with other content or share."""
-    return KeyReused(
-        f"the key was used for run {run.run_id} already, with another roadmap, tenant or weight"
-    )
-
-
-def given_up(lost: int) -> str:
-    """The reason of a run that failed because ``lost`` owners in a row vanished with it."""
-    workers = "1 worker was" if lost == 1 else f"{lost} workers in a row were"
-    return f"given up: {workers} lost without saving anything"
+    version: str | None
+    newest: str
+    too_new: bool = False

@@ -1,13 +1,13 @@
-"""Whose a run is, and how much of what is shared it may use."""
+"""The tenant and weight of a run: its share of what runs use together."""
 
 from dataclasses import dataclass
 
 from paceline.errors import UsageError
 
-#: Characters of a tenant's name at most.
-MOST_CHARACTERS = 100
-#: Bounds of a weight: further apart, the light one would hardly ever be served.
-LIGHTEST, HEAVIEST = 0.01, 100.0
+#: Maximum number of characters of a tenant's name.
+MAX_TENANT_LENGTH = 100
+#: Bounds of a weight. With a wider range, the lightest run would hardly ever be served.
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,37 +15,37 @@ class Share:
     """What a run is submitted with.
 
     Attributes:
-        tenant: whose it is; all runs of a tenant share its weight. Empty: nobody else's.
-        weight: share of a quota in proportion to the others'.
+        tenant: owner of the run. All runs of one tenant share its weight. Empty if the run
+            has no tenant.
+        weight: share of a quota, relative to the weights of other tenants and runs.
+
+    Raises:
+        UsageError: the tenant's name or the weight is not allowed.
     """
 
     tenant: str = ""
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check both.
-
-        Raises:
-            UsageError: the name or the weight cannot be.
-        """
+        """Check both values."""
         name = self.tenant
-        if len(name) > MOST_CHARACTERS or not name.isprintable() or name != name.strip():
+        if len(name) > MAX_TENANT_LENGTH or not name.isprintable() or name != name.strip():
             raise UsageError(
-                f"tenant: {name[:MOST_CHARACTERS]!r} is no name; allowed are up to "
-                f"{MOST_CHARACTERS} printable characters, with no space at either end"
+                f"tenant must have at most {MAX_TENANT_LENGTH} printable characters and no space at "
+                f"either end, got {name[:MAX_TENANT_LENGTH]!r}"
             )
-        if not LIGHTEST <= self.weight <= HEAVIEST:
+        if not MIN_WEIGHT <= self.weight <= MAX_WEIGHT:
             raise UsageError(
-                f"weight: {self.weight:g} is none; allowed is {LIGHTEST:g} to {HEAVIEST:g}"
+                f"weight must be between {MIN_WEIGHT:g} and {MAX_WEIGHT:g}, got {self.weight:g}"
             )
 
-    def __str__(self) -> str:
-        """In words, where it is anything but the usual."""
+    def describe(self) -> str:
+        """The values that differ from the default, in words; empty if none does."""
         parts = [f"tenant {self.tenant}"] if self.tenant else []
         if self.weight != 1.0:
             parts.append(f"weight {self.weight:g}")
         return ", ".join(parts)
 
 
-#: What a run has that nobody said anything of.
-EQUAL = Share()
+#: The share of a run that was submitted without tenant and weight.
+DEFAULT_SHARE = Share()

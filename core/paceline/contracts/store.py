@@ -1,4 +1,4 @@
-"""The contract of stores: what is durable?"""
+"""The contract of stores: runs, ownership, artifacts, workers and connections."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,35 +16,18 @@ from paceline.contracts.records import (
     ResumeOnly,
     Run,
     RunStatus,
+    SchemaVersion,
     WorkerRecord,
 )
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.roadmaps.model import Roadmap
 
 
-class Store(ABC):
-    """SQL persistence, or something that keeps the same promises.
+class RunStore(ABC):
+    """Submits, lists, resumes and cancels runs.
 
-    Times are the store's own clock. ``open`` comes first and ``close`` last, on one event
-    loop. Every method raises ``PartUnavailable`` when the database cannot be reached.
+    Methods with a ``run_id`` raise ``RunNotFound`` if no run has that id.
     """
-
-    #: Whether other processes see the same runs.
-    shared: bool = True
-
-    @abstractmethod
-    async def open(self) -> None:
-        """Connect and check the schema's version.
-
-        Raises:
-            SchemaVersionError: it is older or newer than this paceline.
-        """
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Write what waits and disconnect."""
-
-    # -- runs ----------------------------------------------------------------------------
 
     @abstractmethod
     async def create_run(
@@ -54,33 +37,29 @@ class Store(ABC):
         executor: str,
         new: bool = False,
         key: str | None = None,
-        share: Share = EQUAL,
+        share: Share = DEFAULT_SHARE,
     ) -> tuple[Run, bool]:
-        """The roadmap's run, created as ``queued`` if there is none (or ``new`` is asked for).
+        """Return the roadmap's newest run; create a queued run if the roadmap has none.
 
         Args:
             roadmap: what to generate.
-            executor: the executor it is submitted to.
-            new: create another run even if there is one.
-            key: names this submission: the run that was created under the key is the one,
-                whatever was created since.
-            share: whose the run is; one that is there already keeps its own.
+            executor: the executor that the run is submitted to.
+            new: create a run even if the roadmap has one.
+            key: name of this submission. The run that was created under the key is returned,
+                even if the roadmap has newer runs.
+            share: tenant and weight of a new run. An existing run keeps its own.
 
         Returns:
             The run, and whether it was created.
 
         Raises:
             RunConflict: the newest run of that roadmap id has other content.
-            KeyReused: the key's run has other content or another share.
+            KeyReused: the run of the key has other content or another share.
         """
 
     @abstractmethod
     async def run(self, run_id: str) -> Run:
-        """One run.
-
-        Raises:
-            RunNotFound: there is none.
-        """
+        """Return one run."""
 
     @abstractmethod
     async def runs(
@@ -92,19 +71,103 @@ class Store(ABC):
         limit: int = 100,
         before: str | None = None,
     ) -> Sequence[Run]:
-        """Runs, newest first: all, or those that everything given is true of.
+        """List the runs that match every given filter, newest first.
 
         Args:
-            status: only runs in one of these.
+            status: only runs with one of these statuses.
             roadmap_id: only runs of this roadmap.
-            tenants: only runs of one of these; the empty name is that of runs of nobody.
-            limit: not more than so many.
-            before: only runs older than this one: the last of the page before.
+            tenants: only runs of these tenants; the empty name matches runs without a tenant.
+            limit: maximum number of runs.
+            before: only runs older than this one, which is the last run of the previous page.
         """
 
     @abstractmethod
     async def roadmap(self, run_id: str) -> Roadmap:
-        """The roadmap that a run was created with."""
+        """Return the roadmap that a run was created with."""
+
+    @abstractmethod
+    async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
+        """Queue an ended run again and set its failed and skipped concepts to ``pending``.
+
+        A queued run only changes its executor. A running or completed run stays as it is.
+
+        Args:
+            run_id: id of the run.
+            executor: the executor that the run is submitted to.
+            only: which concepts to generate. With ``failed``, pending concepts become
+                ``skipped`` and skipped ones stay so. With ``missing``, failed concepts stay
+                ``failed``.
+        """
+
+    @abstractmethod
+    async def request_cancel(self, run_id: str) -> Run:
+        """Cancel a run at once if it has no live owner; else ask its owner to cancel it.
+
+        An ended run stays as it is.
+        """
+
+
+class OwnershipStore(ABC):
+    """Gives each run one owner at a time, by claims with a fence and a lease."""
+
+    @abstractmethod
+    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
+        """Become the owner of a queued run, or of a running one whose lease has expired.
+
+        The run becomes ``running`` with the next fence and a lease of ``lease`` seconds.
+
+        Returns:
+            The claim; ``None`` if the run has a live owner, has ended, has a cancel request or
+            does not exist.
+        """
+
+    @abstractmethod
+    async def claim_next(
+        self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
+    ) -> Claim | None:
+        """Claim the oldest queued run of an executor; one of ``only`` if that is given."""
+
+    @abstractmethod
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
+        """End a run. Raises ``StaleFence`` if the claim does not own it any more."""
+
+    @abstractmethod
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
+        """Queue the run again, without an owner, if the claim still owns it."""
+
+    @abstractmethod
+    async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
+        """List running runs (or only ``run_id``) and their owners, oldest lease first."""
+
+    @abstractmethod
+    async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
+        """Queue a run that lost its owner, unless it was claimed or renewed since.
+
+        If a run loses ``poison_after`` owners in a row without a new artifact, it fails.
+
+        Returns:
+            The new status of the run; ``None`` if it was claimed or renewed since.
+        """
+
+
+class ArtifactStore(ABC):
+    """Saves and reads artifacts and the states of concepts.
+
+    If a claim does not own its run any more, ``save`` and ``save_concept`` write nothing and
+    raise ``StaleFence``.
+    """
+
+    @abstractmethod
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        """Save an artifact together with the new state of its concept.
+
+        Returns after the commit. A second save of the same concept and step changes nothing.
+        Once started, the save completes even if the caller is cancelled.
+        """
+
+    @abstractmethod
+    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
+        """Save the state of a concept. Returns after the commit."""
 
     @abstractmethod
     async def concepts(
@@ -115,160 +178,121 @@ class Store(ABC):
         limit: int | None = None,
         after: str | None = None,
     ) -> Sequence[ConceptState]:
-        """Concepts of a run, in the roadmap's order: all, or those with one of these statuses.
+        """List concepts of a run in the order of the roadmap.
 
         Args:
-            run_id: the run.
-            status: only concepts in one of these.
-            limit: not more than so many.
-            after: only concepts that stand behind this one.
+            run_id: id of the run.
+            status: only concepts with one of these statuses.
+            limit: maximum number of concepts.
+            after: only concepts that follow this one.
 
         Raises:
-            RunNotFound: there is no such run.
+            RunNotFound: no run has that id.
         """
 
     @abstractmethod
     async def concept(self, run_id: str, concept_id: str) -> ConceptState | None:
-        """One concept of a run, if it has one of that id."""
-
-    @abstractmethod
-    async def artifact_steps(
-        self, run_id: str, *, concepts: Sequence[str] | None = None
-    ) -> Mapping[str, frozenset[str]]:
-        """Which artifacts exist: the steps by concept id. One query, no content.
-
-        Args:
-            run_id: the run.
-            concepts: of these alone.
-        """
+        """Return one concept of a run; ``None`` if it does not exist."""
 
     @abstractmethod
     async def artifacts(
         self, run_id: str, *, concept_id: str | None = None, step: str | None = None
     ) -> Sequence[Artifact]:
-        """Artifacts with their content, ordered by concept and time."""
+        """List artifacts with their content, in the order of the roadmap and of time."""
+
+    @abstractmethod
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
+        """Return the steps with an artifact by concept id: of ``concepts``, or of all."""
 
     @abstractmethod
     async def totals(self, run_id: str) -> tuple[int, int, float | None]:
-        """Prompt tokens, completion tokens and cost of a run's artifacts."""
+        """Return prompt tokens, completion tokens and cost of a run's artifacts."""
 
-    # -- ownership -----------------------------------------------------------------------
 
-    @abstractmethod
-    async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
-        """Become the owner of a queued run, or of a running one whose lease lapsed.
-
-        Sets ``running``, the next fence, and a lease of ``lease`` seconds. ``None`` where
-        the run has a live owner, has ended, or is to be cancelled.
-        """
-
-    @abstractmethod
-    async def claim_next(
-        self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
-    ) -> Claim | None:
-        """Claim the oldest queued run of an executor; ``only`` these runs, when given."""
-
-    @abstractmethod
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
-        """Save an artifact, and with it the concept's new state; returns when committed.
-
-        Saving the same concept and step again changes nothing. Once begun, the save goes
-        through even if the caller is cancelled.
-
-        Raises:
-            StaleFence: the run has another owner; nothing was written.
-        """
-
-    @abstractmethod
-    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
-        """Record a concept's state; returns when committed. Raises as ``save``."""
-
-    @abstractmethod
-    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
-        """End a run.
-
-        Raises:
-            StaleFence: the run has another owner; nothing was written.
-        """
-
-    @abstractmethod
-    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
-        """Give up ownership: the run is queued again. Does nothing if it has another owner."""
-
-    @abstractmethod
-    async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
-        """Running runs (or that one), with what is known of their owners, oldest lease first."""
-
-    @abstractmethod
-    async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
-        """Queue a run whose owner is gone, unless it was claimed since.
-
-        It counts owners lost without a new artifact; at ``poison_after`` of them in a row
-        the run fails instead, with that reason.
-
-        Returns:
-            The run's new status, or ``None`` if somebody was faster.
-        """
-
-    @abstractmethod
-    async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
-        """Queue an ended run again; its failed and skipped concepts are pending again.
-
-        A queued run only changes its executor. A running or completed run stays as it is.
-
-        Args:
-            run_id: the run.
-            executor: the executor that it is submitted to.
-            only: with ``failed``, the failed concepts become pending and all pending ones
-                ``skipped``. With ``missing``, the failed concepts stay failed.
-        """
-
-    @abstractmethod
-    async def request_cancel(self, run_id: str) -> Run:
-        """Cancel a queued run at once, ask the owner of a running one; no-op when ended."""
-
-    # -- workers -------------------------------------------------------------------------
+class WorkerStore(ABC):
+    """Registers workers."""
 
     @abstractmethod
     async def register(self, worker: WorkerRecord) -> None:
-        """Add a worker, or replace what is known of it."""
+        """Add a worker, or replace its record."""
 
     @abstractmethod
     async def beat(self, worker_id: str, figures: Figures, *, lease: float) -> Beat:
-        """Report figures, renew the leases of ``figures.runs``, and learn what changed."""
+        """Report figures and renew the leases of ``figures.runs`` that the worker owns."""
 
     @abstractmethod
     async def deregister(self, worker_id: str) -> None:
-        """Remove a worker; its runs, if it left any, may be taken over at once."""
+        """Remove a worker. Other workers may claim its runs at once."""
 
     @abstractmethod
     async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
-        """Workers whose last beat is at most ``max_age`` seconds old.
+        """List workers with a beat in the last ``max_age`` seconds.
 
-        One that was a process of this host and was killed since then is not among them.
+        A process of this host that was killed since its last beat is not listed.
         """
 
-    # -- connections ---------------------------------------------------------------------
+
+class ConnectionStore(ABC):
+    """Counts database connections and shares them out to workers."""
 
     @abstractmethod
     def pool(self) -> PoolFigures:
-        """The connections of this process."""
+        """Return the figures of this process's connection pool."""
 
     @abstractmethod
     async def budget(self) -> Budget:
-        """The sum of connections over all processes, and what the server allows."""
+        """Return the connections of all processes and the server's limit."""
 
     @abstractmethod
     async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
-        """Register workers about to start, with a share of the connections that fits.
+        """Register workers that are about to start, with connections that fit the server.
 
-        No two callers are answered at once, so the sum over all processes holds. A worker
-        that is registered already is replaced, and its old share counts no more.
+        Callers are served one at a time, so that the sum over all processes fits. A worker that
+        is already registered is replaced.
 
         Returns:
-            The connections that each may open, and a warning where that is less than the
-            settings ask for.
+            Maximum connections of each worker, and a warning if the settings ask for more.
 
         Raises:
-            BudgetError: it does not fit, with the sum in words.
+            BudgetError: they do not fit; the text shows the sum.
         """
+
+
+class Store(RunStore, OwnershipStore, ArtifactStore, WorkerStore, ConnectionStore):
+    """Durable state of paceline, usually in an SQL database.
+
+    ``open`` is called first and ``close`` last, on one event loop. Leases and ages are measured
+    by the store's own clock. Every method raises ``PartUnavailable`` if the store cannot be
+    reached.
+    """
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect and check the version of the schema.
+
+        Raises:
+            SchemaVersionError: the schema is older or newer than this paceline needs.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Complete pending writes and disconnect. Works on a store that was never opened."""
+
+    async def schema_version(self) -> SchemaVersion | None:
+        """Return the version of the schema, without ``open``; ``None`` for stores without one."""
+        return None
+
+    async def upgrade_schema(self) -> tuple[str | None, str] | None:
+        """Upgrade the schema to the version that this paceline needs, without ``open``.
+
+        If several processes call it at once, one of them upgrades.
+
+        Returns:
+            The version before and the version now; ``None`` for stores without a schema.
+
+        Raises:
+            SchemaVersionError: the schema is newer than this paceline.
+        """
+        return None

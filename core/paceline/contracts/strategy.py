@@ -16,23 +16,23 @@ class Strategy(ABC):
 
     #: The levels that this strategy limits. It receives only work of these levels.
     levels: frozenset[Level] = BOTH
-    #: Whether it limits calls per time; such a strategy stands last in a stack.
+    #: Whether it limits calls per time. Such a strategy must be the last of a stack.
     rate_limited: bool = False
-    #: Whether it holds back everybody when a call is refused: who was refused need not pause.
+    #: Whether a refused call makes it hold back all calls, so that its caller need not pause.
     holds_refusals: bool = False
-    #: Whether its limit holds over all workers together, not for each process by itself.
+    #: Whether its limit counts the permits of all workers together.
     shared: bool = False
 
     @abstractmethod
     async def admit(self, work: Work) -> Permit:
-        """Wait until ``work`` may start.
+        """Wait until ``work`` may start, and return its permit.
 
-        Cancelling the wait leaks nothing: either a permit is returned or none is out.
+        If the wait is cancelled, no permit may remain out.
         """
 
     def explain(self) -> str:
-        """One line for ``paceline status``: the limits now, and why."""
+        """Describe the current limits and their reasons, in one line for ``paceline status``."""
         return ""
 
     async def close(self) -> None:
-        """Release what the strategy holds. No ``admit`` follows."""
+        """Release what the strategy holds. ``admit`` is not called afterwards."""

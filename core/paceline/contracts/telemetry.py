@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Self
 
-from paceline.contracts.identity import as_number
+from paceline.contracts.identity import run_id_bits
 from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.contracts.records import Claim, PoolFigures, Run, RunStatus
 from paceline.contracts.work import Work
@@ -129,7 +129,7 @@ def trace_id_of(run_id: str) -> str:
     trace survives a flushed broker, a lost worker and a resume weeks later. An id that is not
     a ULID is hashed.
     """
-    number = as_number(run_id)
+    number = run_id_bits(run_id)
     if not number:
         number = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:16])
     return f"{number:032x}"

@@ -1,4 +1,4 @@
-"""What asks to be admitted, and what comes of it."""
+"""Work that asks for admission, the permit it gets, and the outcome it reports."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from typing import Literal
 Level = Literal["concept", "call"]
 
 
-#: What we believe at most.
+#: Larger numbers in a header are cut to this.
 _MOST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimitInfo:
-    """The quota of a minute, and what is left of it; ``None`` where nothing is said.
+    """The provider's quota for one minute and the rest of it; ``None`` if it names no number.
 
     Attributes:
-        requests: requests that may be made.
-        requests_left: how many of them are left.
-        tokens: tokens that may be used.
-        tokens_left: how many of them are left.
+        requests: requests allowed.
+        requests_left: requests that remain.
+        tokens: tokens allowed.
+        tokens_left: tokens that remain.
     """
 
     requests: int | None = None
@@ -29,7 +29,7 @@ class RateLimitInfo:
 
 
 def parse_rate_limits(headers: Mapping[str, str]) -> RateLimitInfo | None:
-    """Read ``x-ratelimit-*`` headers, names in lower case; what makes no sense is left out."""
+    """Read ``x-ratelimit-*`` headers with names in lower case. Malformed numbers are ignored."""
     requests, requests_left = _pair(headers, "requests")
     tokens, tokens_left = _pair(headers, "tokens")
     if requests is None and tokens is None:
@@ -42,7 +42,7 @@ def parse_rate_limits(headers: Mapping[str, str]) -> RateLimitInfo | None:
 def _pair(headers: Mapping[str, str], name: str) -> tuple[int | None, int | None]:
     limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
     left = _number(headers.get(f"x-ratelimit-remaining-{name}"))
-    if not limit:  # 0 or -1 is how some say that there is none
+    if not limit:  # some providers send 0 or -1 for "no limit"
         return None, None
     return limit, None if left is None else min(left, limit)
 
@@ -55,20 +55,20 @@ def _number(text: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One thing that wants to start: a concept, or one outbound LLM attempt.
+    """One thing that is about to start: a concept, or one outbound LLM attempt.
 
     Attributes:
-        level: ``concept`` before a concept's task is made, ``call`` before each attempt.
+        level: ``concept`` before a concept's task is created, ``call`` before each attempt.
         run_id: the run it belongs to.
         roadmap_id: the roadmap of that run.
         concept_id: the concept.
-        key: provider and model, as ``openai:gpt-4o-mini``: what a quota is counted for.
-        step: the step of a call, else ``None``.
+        key: what a quota is counted for: provider and model, as in ``openai:gpt-4o-mini``.
+        step: the step of a call; ``None`` for a concept.
         attempt: 1 for a call's first attempt.
-        tokens: estimate of prompt plus answer, for a call.
-        tenant: whose run it is; empty where there are no tenants.
-        weight: the tenant's share of what is there, or the run's where it has no tenant, in
-            proportion to the others'.
+        tokens: estimated tokens of prompt plus answer, for a call.
+        tenant: the tenant that owns the run; empty if there are no tenants.
+        weight: scheduling weight of the tenant, relative to other tenants; of the run if it has
+            no tenant.
     """
 
     level: Level
@@ -85,12 +85,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The work ended well.
+    """The work succeeded.
 
     Attributes:
-        tokens: tokens that the provider's quota counted for it; 0: not known.
-        seconds: how long it took.
-        headroom: what the provider said of its quota.
+        tokens: tokens that the provider counted; 0 if unknown.
+        seconds: duration of the work.
+        rate_limit_info: the quota that the provider reported.
     """
 
     tokens: int = 0
@@ -100,11 +100,11 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """The provider refused the call.
+    """The provider refused the call because of a rate limit or overload.
 
     Attributes:
-        retry_after: seconds until it wants to be asked again, when it said so.
-        headroom: what it said of its quota.
+        retry_after: seconds that the provider asked to wait; ``None`` if it named no time.
+        rate_limit_info: the quota that the provider reported.
     """
 
     retry_after: float | None = None
@@ -116,7 +116,7 @@ class Failed:
     """The work failed, or was cancelled.
 
     Attributes:
-        arrived: whether a call may have arrived at the provider, whose quota then counts it.
+        arrived: whether the call may have reached the provider, so that its quota counts it.
     """
 
     arrived: bool = False
@@ -126,10 +126,10 @@ Outcome = Done | RateLimited | Failed
 
 
 class Permit:
-    """One admission. Whoever got it releases it, once, with an outcome.
+    """One admission. The caller of ``admit`` releases it once, with an outcome.
 
     Args:
-        on_release: called with the outcome at the first release; must not raise or block.
+        on_release: called with the outcome at the first release. It must not raise or block.
     """
 
     __slots__ = ("_on_release",)
@@ -138,7 +138,7 @@ class Permit:
         self._on_release = on_release
 
     def release(self, outcome: Outcome) -> None:
-        """Give the permit back. Synchronous; a second call does nothing."""
+        """Release the permit. Synchronous; a second call does nothing."""
         on_release, self._on_release = self._on_release, None
         if on_release is not None:
             on_release(outcome)

@@ -1,1 +1,1 @@
-"""What ``paceline doctor`` checks."""
+"""The checks of ``paceline doctor``."""

@@ -1,4 +1,4 @@
-"""Looks at every part that the settings choose, and at what they are together."""
+"""Checks every part that the settings choose, and how they fit together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,8 +18,8 @@ from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.text import count
 
-#: Seconds that one part may take to answer.
-PATIENCE = 20.0
+#: Seconds that one part may take to respond.
+TIMEOUT = 20.0
 _PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 
 T = TypeVar("T")
@@ -27,33 +27,35 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Report:
-    """Findings as they come; what fails becomes one, so that every part is looked at."""
+    """Collects findings. A failed check becomes a finding, so that all parts are checked."""
 
     findings: list[Finding]
 
     def add(self, found: Finding) -> None:
         self.findings.append(found)
 
-    async def look(
-        self, part: str, fix: str, look: Callable[[], Awaitable[T]], seconds: float = PATIENCE
+    async def check(
+        self, part: str, fix: str, check: Callable[[], Awaitable[T]], seconds: float = TIMEOUT
     ) -> T | None:
         try:
             async with asyncio.timeout(seconds):
-                return await look()
+                return await check()
         except Refused as error:
-            self.add(Finding("warning", part, f"it answers, but refuses for now: {error}"))
+            self.add(
+                Finding("warning", part, f"it can be reached, but refuses calls for now: {error}")
+            )
         except PacelineError as error:
             self.add(Finding("wrong", part, str(error), fix))
         except TimeoutError:
-            self.add(Finding("wrong", part, f"no answer within {seconds:g} s", fix))
+            self.add(Finding("wrong", part, f"no response within {seconds:g} s", fix))
         except Exception as error:  # noqa: BLE001
-            # A plugin's bug must not hide what the other parts say. Its text may hold a secret.
+            # A bug in a plugin must not hide other findings. Its text may contain a secret.
             self.add(Finding("wrong", part, f"its plugin failed: {type(error).__name__}", fix))
         return None
 
 
 async def examine(factory: PartFactory) -> Sequence[Finding]:
-    """Reach every part and check that the settings can hold; raises nothing."""
+    """Check that every part can be reached and the settings fit together. Raises nothing."""
     settings = factory.settings
     store, bus, provider, local = (_Report([]) for _ in range(4))
     async with AsyncExitStack() as stack:
@@ -78,8 +80,8 @@ async def examine(factory: PartFactory) -> Sequence[Finding]:
         Finding(
             "warning",
             f"plugin {item.name}",
-            f"it could not be loaded: {item.reason}",
-            "repair or uninstall it; PACELINE_PLUGINS=none leaves all third-party plugins out",
+            f"it cannot be loaded: {item.reason}",
+            "repair or uninstall it, or set PACELINE_PLUGINS=none to leave all such plugins out",
         )
         for item in factory.plugins.broken
     ]
@@ -90,7 +92,7 @@ async def examine(factory: PartFactory) -> Sequence[Finding]:
 async def _make(
     factory: PartFactory, stack: AsyncExitStack, report: _Report
 ) -> tuple[Executor | None, StrategyStack | None]:
-    """Make what needs no server: it shows whether the options fit."""
+    """Make the parts that need no server, to check their options."""
 
     async def executor() -> Executor:
         made = factory.executor()
@@ -114,12 +116,12 @@ async def _make(
 
     settings = factory.settings
     context = factory.context(ledger=ledger)
-    made = await report.look(f"executor {settings.executor}", "", executor)
-    stacked = await report.look("strategy", "", strategy)
+    made = await report.check(f"executor {settings.executor}", "", executor)
+    stacked = await report.check("strategy", "", strategy)
     if stacked is not None:
-        said = stacked.explain() or "/".join(settings.strategy)
-        report.add(Finding("ok", "strategy", said))
-    await report.look("steps", "", steps)
+        text = stacked.explain() or "/".join(settings.strategy)
+        report.add(Finding("ok", "strategy", text))
+    await report.check("steps", "", steps)
     return made, stacked
 
 
@@ -129,35 +131,35 @@ async def _store(
     async def look() -> tuple[Budget, Sequence[WorkerRecord]]:
         async with factory.open_store() as store:
             found = await store.budget(), await store.workers()
-        report.add(Finding("ok", "store", "reached; its schema is up to date"))
+        report.add(Finding("ok", "store", "reached; the schema is up to date"))
         return found
 
-    return await report.look("store", "check store.url and that the server runs", look)
+    return await report.check("store", "check store.url and that the server runs", look)
 
 
 async def _redis(factory: PartFactory, report: _Report) -> None:
-    """Ledger and bus, where they are more than memory of this process."""
+    """Check the ledger and the event bus."""
     settings = factory.settings
     url = settings.redis.url
 
     async def ledger() -> None:
         made = factory.ledger(factory.context())
         try:
-            said = await made.check()
+            result = await made.check()
         finally:
             await made.close()
-        if not said and url is not None:
-            said = await _connect(url.get_secret_value())
-        report.add(Finding("ok", f"ledger {settings.ledger_kind}", said or "ready"))
+        if not result and url is not None:
+            result = await _connect(url.get_secret_value())
+        report.add(Finding("ok", f"ledger {settings.ledger_kind}", result or "ready"))
 
     async def bus() -> None:
         async with factory.open_bus() as made:
-            said = await made.check()
-        report.add(Finding("ok", f"events {settings.bus_kind}", said or "ready"))
+            result = await made.check()
+        report.add(Finding("ok", f"events {settings.bus_kind}", result or "ready"))
 
     fix = "" if url is None else "check redis.url and that the server runs"
-    await report.look(f"ledger {settings.ledger_kind}", fix, ledger)
-    await report.look(f"events {settings.bus_kind}", fix, bus)
+    await report.check(f"ledger {settings.ledger_kind}", fix, ledger)
+    await report.check(f"events {settings.bus_kind}", fix, bus)
 
 
 async def _provider(factory: PartFactory, report: _Report) -> None:
@@ -167,33 +169,35 @@ async def _provider(factory: PartFactory, report: _Report) -> None:
     async def look() -> None:
         made = factory.provider(factory.context())
         try:
-            said = await made.check()
+            result = await made.check()
         finally:
             await made.close()
-        if not said and settings.provider.base_url is not None:
-            said = await _connect(settings.provider.base_url)
-        if not isinstance(said, Finding):
-            said = Finding("ok", f"provider {name}", said or "made; it offers no check")
-        report.add(said)
+        if not result and settings.provider.base_url is not None:
+            result = await _connect(settings.provider.base_url)
+        if not isinstance(result, Finding):
+            result = Finding(
+                "ok", f"provider {name}", result or "created; it has no check of its own"
+            )
+        report.add(result)
 
-    await report.look(
+    await report.check(
         f"provider {name}", "check provider.base_url, provider.model and the API key", look
     )
 
 
 async def _executor(settings: Settings, executor: Executor | None, report: _Report) -> int | None:
-    """Reach the broker; how many workers answer there, where the queue can say."""
+    """Check the broker; returns the number of workers that respond, if the queue knows."""
     if executor is None:
         return None
 
     async def look() -> int:
-        said = await executor.check()
-        if said:
-            report.add(Finding("ok", f"executor {settings.executor}", said))
+        result = await executor.check()
+        if result:
+            report.add(Finding("ok", f"executor {settings.executor}", result))
         return len(await executor.inspect())
 
     fix = "check redis.url and that the broker runs"
-    return await report.look(f"executor {settings.executor}", fix, look)
+    return await report.check(f"executor {settings.executor}", fix, look)
 
 
 def _workers(
@@ -211,24 +215,26 @@ def _workers(
         text = f"{processes} registered, {count(roadmaps, 'roadmap')} at once"
         report.add(Finding("ok", part, text))
     elif executor.distributed and not answering:
-        report.add(Finding("warning", part, "no worker is registered", "start: paceline worker"))
+        report.add(
+            Finding("warning", part, "no worker is registered", "start one: paceline worker")
+        )
     else:
-        report.add(Finding("ok", part, "no worker runs now; `paceline run` works by itself"))
+        report.add(Finding("ok", part, "no worker is running; `paceline run` needs none"))
 
 
 async def _connect(url: str) -> str:
-    """Open and close a TCP connection: all that can be known without the service's protocol."""
+    """Check that a TCP connection can be opened, without the protocol of the service."""
     parts = urlsplit(url)
     try:
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         port = None
     if not parts.hostname or port is None:
-        raise SettingsError(f"no host and port in its address (scheme {parts.scheme!r})")
+        raise SettingsError(f"its address must name a host and a port (scheme {parts.scheme!r})")
     try:
         _, writer = await asyncio.open_connection(parts.hostname, port)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PartUnavailable(f"{parts.hostname}:{port} cannot be reached: {reason}") from None
     writer.close()
-    return f"{parts.hostname}:{port} takes connections"
+    return f"{parts.hostname}:{port} accepts connections"

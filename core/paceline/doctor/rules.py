@@ -1,40 +1,41 @@
-"""What settings cannot hold together, whatever can be reached."""
+"""Checks of the settings that need no connection."""
 
 from collections.abc import Iterator
 
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, ascending
-from paceline.contracts.records import Budget, shrunk
+from paceline.contracts.records import Budget
+from paceline.contracts.store_rules import reduced_pool_size
 from paceline.runtime.heartbeat import BEAT
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.text import count
 
-#: Beats that a lease should outlast, so that one slow beat costs no run.
+#: A lease should last this many heartbeats, so that one slow heartbeat loses no run.
 BEATS_PER_LEASE = 3
 
 
 def times(settings: Settings) -> Iterator[Finding]:
-    """Leases outlast beats; attempts end before the run does."""
+    """Check that leases last longer than heartbeats, and runs longer than attempts."""
     lease = settings.run.lease
     if lease < BEATS_PER_LEASE * BEAT:
         yield Finding(
             "wrong" if lease <= BEAT else "warning",
             "times",
-            f"run.lease is {lease:g} s, but a worker renews it every {BEAT:g} s only: "
-            "one slow beat gives its runs away",
+            f"run.lease is {lease:g} s, but a worker renews it only every {BEAT:g} s: "
+            "after one slow heartbeat it loses its runs",
             f"set run.lease to {BEATS_PER_LEASE * BEAT:g} or more",
         )
     else:
-        yield Finding("ok", "times", f"a beat every {BEAT:g} s < run.lease {lease:g} s")
+        yield Finding("ok", "times", f"heartbeat every {BEAT:g} s < run.lease {lease:g} s")
     provider, deadline = settings.provider, settings.run.deadline
     yield ascending("times", [("provider.timeout", provider.timeout), ("run.deadline", deadline)])
     if provider.patience >= deadline:
         yield Finding(
             "warning",
             "times",
-            f"a call may be refused for {provider.patience:g} s (provider.patience), but its run "
-            f"is stopped after {deadline:g} s (run.deadline)",
+            f"the provider may refuse a call for {provider.patience:g} s (provider.patience), but "
+            f"its run stops after {deadline:g} s (run.deadline)",
             f"lower provider.patience below {deadline:g}",
         )
 
@@ -42,13 +43,13 @@ def times(settings: Settings) -> Iterator[Finding]:
 def sharing(
     settings: Settings, executor: Executor, strategy: StrategyStack | None, *, live: int
 ) -> Iterator[Finding]:
-    """What several processes need in common, they have in common.
+    """Check that several processes share what they must share.
 
     Args:
         settings: the effective settings.
         executor: the executor of the settings.
-        strategy: their strategies, where they could be made.
-        live: worker processes that are registered now.
+        strategy: the strategies of the settings, if they could be made.
+        live: number of worker processes that are registered now.
     """
     several = executor.distributed or executor.processes > 1 or live > 1
     if not several:
@@ -59,30 +60,30 @@ def sharing(
         yield Finding(
             "wrong",
             f"executor {settings.executor}",
-            "its workers are processes of their own, and redis.url is not set: they can share "
-            "neither limits nor events",
+            "its workers are separate processes, but redis.url is not set: they cannot share "
+            "limits or events",
             "set redis.url",
         )
     elif in_memory and strategy is not None and strategy.shared:
         yield Finding(
             "wrong",
             f"strategy {names}",
-            f"it limits all workers together, but there are {max(live, executor.processes)} and "
-            "its ledger is in memory: each would count for itself",
+            f"it limits all workers together, but there are {max(live, executor.processes)} "
+            "workers and the ledger is in memory: each worker would count alone",
             "set redis.url, or run one worker",
         )
     if strategy is not None and "call" in strategy.levels and not strategy.shared:
         yield Finding(
             "warning",
             f"strategy {names}",
-            "it limits calls in each process apart: the provider sees the sum over all of them",
+            "it limits calls per process: the provider gets the sum over all processes",
             'add "global" as the last strategy',
         )
     if settings.store_kind == "memory":
         yield Finding(
             "wrong",
             "store",
-            "it is in the memory of one process, so workers find no runs in it",
+            "it is in the memory of one process, so workers cannot see its runs",
             "set store.url to sqlite:///FILE or postgresql://…",
         )
     elif settings.store_kind == "sqlite" and executor.distributed:
@@ -95,16 +96,16 @@ def sharing(
 
 
 def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterator[Finding]:
-    """The pools of all processes together fit the database server.
+    """Check that the pools of all processes together fit the database server.
 
     Args:
-        settings: the ceiling per process.
+        settings: the effective settings.
         budget: what the server allows, and what is registered now.
-        processes: worker processes that one start of the executor brings.
+        processes: number of processes that one start of the executor creates.
     """
     allowed, store = budget.server_max, settings.store
     if allowed is None:
-        yield Finding("ok", "connections", "the database is embedded: no server to exhaust")
+        yield Finding("ok", "connections", "the database is embedded and has no connection limit")
         return
     each = store.pool_size + store.max_overflow
     total = processes * each + budget.reserve
@@ -114,11 +115,11 @@ def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterat
     )
     fitting = max(1, (allowed - budget.reserve) // processes)
     fix = f"lower store.pool_size and store.max_overflow to {fitting} together"
-    given = shrunk(allowed - budget.reserve, processes)
+    given = reduced_pool_size(allowed - budget.reserve, processes)
     if total <= allowed:
         yield Finding("ok", "connections", f"{words} ≤ {allowed} that the server allows")
     elif store.budget == "shrink" and given:
-        text = f"{words} > {allowed}: each pool is sized down to {given}"
+        text = f"{words} > {allowed}: each pool shrinks to {given}"
         yield Finding("warning", "connections", text, fix)
     else:
         fix = f"{fix}, start fewer processes, or raise the server's max_connections"

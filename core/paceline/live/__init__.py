@@ -1,4 +1,4 @@
-"""Progress for many watchers: one reader of the bus per run, one bounded log, any number of feeds.
+"""Live progress for many clients: one bus subscription and one event log per run.
 
-A server makes one ``Hub`` on its event loop and asks it for a ``Feed`` per client.
+A server makes one ``Hub`` on its event loop, and one ``Feed`` per client.
 """

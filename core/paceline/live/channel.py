@@ -1,7 +1,7 @@
-"""One run's stream in this process: a bounded log, and where the run stands.
+"""One run's events in this process: a bounded log, and the run's current state.
 
-A channel knows nothing of its readers but that they want to be stirred: each keeps a place in
-the log by itself. So a slow reader costs nothing, and one that fell behind what is kept is told.
+A channel keeps no queue per client. Each client holds a position in the log, so a slow client
+costs nothing. A client that falls behind the log gets a ``resync_required`` message.
 """
 
 import asyncio
@@ -14,25 +14,25 @@ from paceline.client.follow import state_of
 from paceline.contracts.events import START, Event, StreamPosition
 from paceline.contracts.records import ENDED, Run
 
-#: Events that a channel keeps, whatever the bus keeps.
-MOST_KEPT = 5_000
+#: Maximum number of events in a channel's log, even if the bus keeps more.
+MAX_KEPT = 5_000
 
 
-class Reader(Protocol):
-    """Who reads a channel."""
+class Subscriber(Protocol):
+    """Is notified of changes in channels."""
 
-    def stirred(self, run_id: str) -> None:
-        """There may be something new to read."""
+    def notify(self, run_id: str) -> None:
+        """A run may have new events or a new state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event and its place.
+    """An event of the log.
 
     Attributes:
-        position: its place in the run's stream.
+        position: its position in the run's stream.
         event: the event.
-        text: the event as JSON, made once for all who read it.
+        text: the event as JSON, encoded once for all clients.
     """
 
     position: StreamPosition
@@ -44,77 +44,77 @@ class Channel:
     """What this process knows of a run.
 
     Args:
-        run: as the store has it.
-        kept: events to keep.
+        run: the run, as the store has it.
+        kept: number of events to keep.
 
     Attributes:
         run_id: the run.
-        run: as the store had it when it was asked last.
-        state: where the run stands, as an event: a snapshot, or its end.
+        run: the run, as last read from the store.
+        state: the run's current state as an event: a snapshot, or its end.
         version: rises with each change of ``state``.
-        corrections: rises when ``state`` changed without an event of the log.
-        newest: place of the newest event of the log.
-        heard_at: when the bus brought something, by the caller's clock.
-        generating: concepts in flight.
-        readers: who reads it.
+        corrections: rises when ``state`` changed without an event in the log.
+        newest: position of the newest event in the log.
+        last_event_at: when the bus last delivered an event, by the clock of the event loop.
+        generating: ids of the concepts in flight.
+        subscribers: notified of changes.
     """
 
     def __init__(self, run: Run, *, kept: int) -> None:
         self.run_id = run.run_id
         self.run = run
         self.newest = START
-        self.state = self._stored(run)
+        self.state = self._state_in_store(run)
         self.version = 0
         self.corrections = 0
-        self.heard_at: float | None = None
+        self.last_event_at: float | None = None
         self.generating: set[str] = set()
-        self.readers: set[Reader] = set()
+        self.subscribers: set[Subscriber] = set()
         self._text: str | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
         self._fence = 0
-        self._log: deque[Entry] = deque(maxlen=min(kept, MOST_KEPT))
+        self._log: deque[Entry] = deque(maxlen=min(kept, MAX_KEPT))
 
     @property
     def ended(self) -> bool:
-        """Whether the run is over, as far as is known here."""
+        """Whether the run has ended, as far as this process knows."""
         return self.state.terminal
 
     @property
-    def place(self) -> StreamPosition:
-        """Where a client stands that was told of ``state`` now."""
-        told = StreamPosition(self.state.epoch, self.state.offset)
-        return told if self.newest == START else self.newest
+    def position(self) -> StreamPosition:
+        """Position of a client that has received ``state``."""
+        position = StreamPosition(self.state.epoch, self.state.offset)
+        return position if self.newest == START else self.newest
 
     def state_text(self) -> str:
-        """``state`` as JSON, made once for all who read it."""
+        """``state`` as JSON, encoded once for all clients."""
         if self._text is None:
             self._text = self.state.model_dump_json()
         return self._text
 
     def reaches(self, position: StreamPosition) -> bool:
-        """Whether everything after a place is still here."""
+        """Whether the log still has everything after a position."""
         if position.epoch != self.newest.epoch and position != START:
             return False
         oldest = self.newest.offset - len(self._log)
         return oldest <= position.offset <= self.newest.offset
 
-    def after(self, position: StreamPosition, *, most: int) -> Sequence[Entry]:
-        """Up to so many entries that follow a place which this channel ``reaches``."""
+    def after(self, position: StreamPosition, *, limit: int) -> Sequence[Entry]:
+        """Up to ``limit`` entries after a position that the channel ``reaches``."""
         behind = self.newest.offset - position.offset
-        return [self._log[-ahead] for ahead in range(behind, max(0, behind - most), -1)]
+        return [self._log[-ahead] for ahead in range(behind, max(0, behind - limit), -1)]
 
     async def until(self, position: StreamPosition) -> None:
-        """Return when the log has come as far as a place."""
+        """Return when the log has reached a position."""
         while self.newest < position:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
+            self._waiters.append(waiter)
             await waiter
 
-    # -- what comes in -------------------------------------------------------------------
+    # -- updates -------------------------------------------------------------------------
 
     def append(self, event: Event, now: float) -> None:
         """Add an event of the bus."""
-        self.heard_at = now
+        self.last_event_at = now
         if event.type == "resync_required":
             self._log.clear()
             self.newest = StreamPosition(event.epoch, event.offset)
@@ -126,51 +126,55 @@ class Channel:
         self.newest = position
         self._fence = max(self._fence, event.fence)
         self._log.append(Entry(position, event, event.model_dump_json()))
-        self._count(event)
-        self._now_is(_as_state(event))
+        self._count_generating(event)
+        self._set_state(_as_state(event))
 
-    def look(self, run: Run, *, trust: bool) -> None:
-        """Compare with what the store has.
+    def compare(self, run: Run, *, trust: bool) -> None:
+        """Compare the state with the store's, and correct it if the store is right.
 
         Args:
-            run: the run, as it stands there.
-            trust: whether the store is believed where the two differ; else what it knows
-                is on its way here as events.
+            run: the run, as the store has it.
+            trust: whether the store is right if the two differ. If not, the channel waits for
+                the events, unless the store has a newer claim of the run.
         """
         self.run = run
-        told = self.state
-        here = (told.status, told.progress_current, told.failed)
-        if here == (run.status, run.finished, run.failed):
+        state = self.state
+        if (state.status, state.progress_current, state.failed) == (
+            run.status,
+            run.finished,
+            run.failed,
+        ):
             return
         if trust or run.fence > self._fence:
             self.corrections += 1
             if run.status in ENDED:
                 self.generating.clear()
-            self._now_is(self._stored(run))
+            self._set_state(self._state_in_store(run))
 
-    def _stored(self, run: Run) -> Event:
-        """Where a run stands as the store has it, told in the place that was heard of last.
+    def _state_in_store(self, run: Run) -> Event:
+        """The state of a run in the store, at the position of the newest event.
 
-        Where nothing was heard that is no place, and what was told there may be old. But an end
-        has one: who has seen it need not be told again.
+        Before the first event there is no position, and a client may have received any older
+        state. The end is an exception: it has a position of its own, so that a client that
+        has received the end does not receive it again.
         """
         state, at = state_of(run), self.newest
         if at == START and state.terminal:
             at = StreamPosition(0, state.fence + 1)
         return state.model_copy(update={"epoch": at.epoch, "offset": at.offset})
 
-    def _now_is(self, state: Event) -> None:
+    def _set_state(self, state: Event) -> None:
         self.state = state
         self._text = None
         self.version += 1
-        for reader in self.readers:
-            reader.stirred(self.run_id)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
+        for subscriber in self.subscribers:
+            subscriber.notify(self.run_id)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _count(self, event: Event) -> None:
+    def _count_generating(self, event: Event) -> None:
         if event.concept_id is None:
             self.generating.clear()
         elif event.status == "generating":
@@ -180,7 +184,7 @@ class Channel:
 
 
 def _as_state(event: Event) -> Event:
-    """Where the run stands after an event."""
+    """The state of the run after an event."""
     if event.concept_id is None:
         return event
     return event.model_copy(

@@ -1,7 +1,7 @@
-"""What one client is told: every event, or where each run stands so many times a second.
+"""The stream of one client: every event, or the state of each run a few times per second.
 
-A feed holds places, not messages: what a client is behind costs nothing here, and a client that
-fell behind what is kept is told so and given where the run stands.
+A feed holds positions, not messages, so a slow client costs no memory. A client that falls
+behind the retained events gets ``resync_required`` and the run's current state.
 """
 
 import asyncio
@@ -16,28 +16,28 @@ from paceline.errors import RunNotFound, first_cause
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub
 
-#: ``roadmap``: where a run stands, coalesced; ``concept``: every event.
+#: ``roadmap``: the state of each run, coalesced; ``concept``: every event.
 Level = Literal["roadmap", "concept"]
 
-#: Messages a second of the level ``roadmap``, at most.
+#: Maximum number of messages per second at the level ``roadmap``.
 RATE = 4.0
-#: Seconds that a client's place may take to be reached by what the bus keeps.
+#: Maximum number of seconds to wait until the bus has delivered a client's position.
 PATIENCE = 1.0
-#: Runs that are begun to be told of at the same time.
-_BEGUN = 20
-#: Entries taken from a channel in one go: another client's turn comes after them.
-_AT_ONCE = 100
+#: Maximum number of runs that a feed starts to follow at the same time.
+_MAX_STARTING = 20
+#: Maximum number of log entries to read at once, before other clients get their turn.
+_MAX_READ = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StreamMessage:
     """One message to a client.
 
     Attributes:
         text: an event as JSON.
-        position: the client's place then: what it goes on after.
-        terminal: whether the run is over with it.
-        resync: whether it tells that events were missed.
+        position: the client's position after this message.
+        terminal: whether this is the last message of the run.
+        resync: whether the message says that the client missed events.
     """
 
     text: str
@@ -47,93 +47,97 @@ class Told:
 
 
 class Cursor:
-    """A client's place in one run.
+    """A client's position in one run.
 
     Args:
         channel: the run's channel.
-        after: the last event that the client saw; ``None`` if it knows nothing of the run.
-        level: what it wants to be told.
+        after: the last event that the client received; ``None`` if it knows nothing of the run.
+        level: what the client receives.
 
     Attributes:
-        over: whether the run's end was told.
+        ended: whether the client has received the run's end.
     """
 
     def __init__(self, channel: Channel, after: StreamPosition | None, level: Level) -> None:
         self.channel = channel
         self._level = level
-        told_by_store = channel.newest == START
-        # Who was told before anything was heard may have been told anything.
-        self._at = None if told_by_store and after == START else after
-        # A client that has seen the newest event may not have seen what the store corrected.
+        no_events = channel.newest == START
+        # A client at START received some state from the store, and we do not know which one.
+        self._position = None if no_events and after == START else after
+        # A client that has the newest event may not have what the store corrected.
         self._corrections = 0
-        seen_all = self._at == channel.place and (told_by_store or not channel.corrections)
-        self._version = channel.version if seen_all else -1
-        self.over = seen_all and channel.ended
+        up_to_date = self._position == channel.position and (no_events or not channel.corrections)
+        self._version = channel.version if up_to_date else -1
+        self.ended = up_to_date and channel.ended
 
-    def read(self) -> list[Told]:
-        """What is new; nothing more once the run's end was told."""
+    def read(self) -> list[StreamMessage]:
+        """New messages; none after the run's end."""
         channel = self.channel
-        if self.over:
+        if self.ended:
             return []
-        told: list[Told] = []
-        if self._at is None or not channel.reaches(self._at):
-            if self._at is not None:
+        messages: list[StreamMessage] = []
+        if self._position is None or not channel.reaches(self._position):
+            if self._position is not None:
                 event = resync(channel.run_id, channel.newest)
-                told.append(Told(event.model_dump_json(), channel.newest, resync=True))
-            told.append(self._state())
+                text = event.model_dump_json()
+                messages.append(StreamMessage(text, channel.newest, resync=True))
+            messages.append(self._state())
         elif self._level == "roadmap":
             if self._version != channel.version:
-                told.append(self._state())
+                messages.append(self._state())
         else:
-            for entry in channel.after(self._at, most=_AT_ONCE):
-                told.append(Told(entry.text, entry.position, entry.event.terminal))
-                self._at = entry.position
-            if self._at == channel.newest and self._corrections != channel.corrections:
-                told.append(self._state())
-        self.over = any(one.terminal for one in told)
-        return told
+            for entry in channel.after(self._position, limit=_MAX_READ):
+                messages.append(StreamMessage(entry.text, entry.position, entry.event.terminal))
+                self._position = entry.position
+            if self._position == channel.newest and self._corrections != channel.corrections:
+                messages.append(self._state())
+        self.ended = any(message.terminal for message in messages)
+        return messages
 
-    def _state(self) -> Told:
+    def _state(self) -> StreamMessage:
         channel = self.channel
-        self._at = channel.newest
+        self._position = channel.newest
         self._version = channel.version
         self._corrections = channel.corrections
-        return Told(channel.state_text(), channel.place, channel.state.terminal)
+        return StreamMessage(channel.state_text(), channel.position, channel.state.terminal)
 
     @property
     def behind(self) -> bool:
-        """Whether there is more to read at once."""
-        return not self.over and self._at != self.channel.newest and self._level == "concept"
+        """Whether the log has more to read now."""
+        behind = self._position != self.channel.newest
+        return not self.ended and behind and self._level == "concept"
 
 
 class Feed:
-    """One client's messages.
+    """The messages of one client.
 
-    Use it as a context manager: leaving it gives up the runs. All methods belong to one task.
+    Use it as a context manager; at its end the feed stops following its runs. All methods must
+    be called by one task.
 
     Args:
-        hub: who reads the runs.
-        level: what the client wants to be told.
-        rate: answers of ``next`` a second at most, at the level ``roadmap``.
+        hub: reads the runs.
+        level: what the client receives.
+        rate: maximum number of results of ``next`` per second, at the level ``roadmap``.
 
     Attributes:
-        level: what the client wants to be told.
+        level: what the client receives.
     """
 
     def __init__(self, hub: Hub, *, level: Level = "roadmap", rate: float = RATE) -> None:
         self.level: Level = level
         self._hub = hub
         self._pause = 1.0 / rate if level == "roadmap" else 0.0
-        self._told_at = -self._pause
+        self._last_sent = -self._pause
         self._cursors: dict[str, Cursor] = {}
-        self._held: dict[str, AsyncExitStack] = {}
-        self._stirred: dict[str, None] = {}
+        self._watches: dict[str, AsyncExitStack] = {}
+        self._changed: dict[str, None] = {}
         self._found: dict[str, Run] = {}
-        self._over: dict[str, int] = {}
-        self._news = asyncio.Event()
+        #: Fence of each run whose end the client has received.
+        self._ended: dict[str, int] = {}
+        self._wake = asyncio.Event()
         self._all = AsyncExitStack()
-        self._watches_all = False
-        self._turns = asyncio.Semaphore(_BEGUN)
+        self._follows_all = False
+        self._starting = asyncio.Semaphore(_MAX_STARTING)
 
     async def __aenter__(self) -> "Feed":
         self._hub.feeds.add(self)
@@ -142,145 +146,150 @@ class Feed:
     async def __aexit__(self, *_: object) -> None:
         self._hub.feeds.discard(self)
         await self._all.aclose()
-        for run_id in list(self._held):
+        for run_id in list(self._watches):
             await self._drop(run_id)
 
     @property
     def runs(self) -> int:
-        """How many runs it tells of now."""
-        return len(self._held)
+        """Number of runs that the feed follows now."""
+        return len(self._watches)
 
     @property
-    def over(self) -> bool:
-        """Whether the client has seen the end of every run that it follows."""
-        return all(cursor.over for cursor in self._cursors.values()) and not self._watches_all
+    def ended(self) -> bool:
+        """Whether the client has received the end of every run that it follows."""
+        return all(cursor.ended for cursor in self._cursors.values()) and not self._follows_all
 
-    def stirred(self, run_id: str) -> None:
-        """There may be something new of a run."""
-        self._stirred[run_id] = None
-        self._news.set()
+    def notify(self, run_id: str) -> None:
+        """A run may have new events or a new state."""
+        self._changed[run_id] = None
+        self._wake.set()
 
     async def follow(self, run_id: str, after: StreamPosition | None = None) -> None:
-        """Tell of a run, from its state on or from where the client was.
+        """Follow a run.
+
+        Args:
+            run_id: the run.
+            after: position of the last event that the client received. If ``None``, the first
+                message is the run's current state.
 
         Raises:
             RunNotFound: there is no such run.
             PartUnavailable: the store cannot be reached.
         """
-        await self._begin(run_id, after, None)
+        await self._start(run_id, after, None)
 
     async def follow_all(
-        self, places: Mapping[str, StreamPosition], *, tenants: Collection[str] = ()
+        self, after: Mapping[str, StreamPosition], *, tenants: Collection[str] = ()
     ) -> None:
-        """Tell of every unfinished run, now and later, and of those that the client knew.
+        """Follow every unfinished run, present and future, and the runs that the client knows.
 
         Args:
-            places: the last event of each run that the client saw.
-            tenants: of whose runs; where there are none, of everybody's.
+            after: position of the last event that the client received, by run.
+            tenants: only runs of these tenants; all runs if empty.
 
         Raises:
             PartUnavailable: the store cannot be reached.
         """
 
-        def found(run: Run) -> None:
-            told = self._over.get(run.run_id)
-            fresh = told is None or run.status == "queued" or run.fence > told
-            if fresh and run.run_id not in self._held:
+        def on_run(run: Run) -> None:
+            fence = self._ended.get(run.run_id)
+            fresh = fence is None or run.status == "queued" or run.fence > fence
+            if fresh and run.run_id not in self._watches:
                 self._found[run.run_id] = run
-                self._news.set()
+                self._wake.set()
 
-        self._watches_all = True
-        # All at once: where the bus has begun anew, each place is waited for.
-        await _all_of(self._go_on(run_id, after, tenants) for run_id, after in places.items())
-        await self._all.enter_async_context(self._hub.watch_all(found, tenants))
+        self._follows_all = True
+        # At the same time: if the bus started a new epoch, each position waits for it.
+        await _gather(self._resume(run_id, at, tenants) for run_id, at in after.items())
+        await self._all.enter_async_context(self._hub.watch_all(on_run, tenants))
 
-    async def next(self) -> list[Told]:
-        """Wait for what is new; nothing is new any more when the answer is empty.
+    async def next(self) -> list[StreamMessage]:
+        """Wait for new messages. An empty list means that no message will follow.
 
         Raises:
-            PartUnavailable: the store cannot be reached, as a run is begun.
+            PartUnavailable: the store cannot be reached when the feed starts to follow a run.
         """
         loop = asyncio.get_running_loop()
         if self._pause:
-            await asyncio.sleep(self._told_at + self._pause - loop.time())
+            await asyncio.sleep(self._last_sent + self._pause - loop.time())
         while not self._hub.closed:
-            self._news.clear()
-            await self._begin_found()
-            told = self._read()
-            await self._drop_over()
-            if told:
-                self._told_at = loop.time()
-                return told
-            if not self._held and not self._watches_all:
+            self._wake.clear()
+            await self._start_found()
+            messages = self._read()
+            await self._drop_ended()
+            if messages:
+                self._last_sent = loop.time()
+                return messages
+            if not self._watches and not self._follows_all:
                 break
-            await self._news.wait()
+            await self._wake.wait()
         return []
 
-    async def _go_on(self, run_id: str, after: StreamPosition, tenants: Collection[str]) -> None:
-        """Tell of a run that the client knew, if it is there and one of its own."""
+    async def _resume(self, run_id: str, after: StreamPosition, tenants: Collection[str]) -> None:
+        """Follow a run that the client knows, if the run exists and the client may see it."""
         try:
-            async with self._turns:
+            async with self._starting:
                 run = await self._hub.run(run_id)
         except RunNotFound:
             return
         if not tenants or run.share.tenant in tenants:
-            await self._begin(run_id, after, run)
+            await self._start(run_id, after, run)
 
-    async def _begin(self, run_id: str, after: StreamPosition | None, run: Run | None) -> None:
-        stack = self._held[run_id] = AsyncExitStack()
+    async def _start(self, run_id: str, after: StreamPosition | None, run: Run | None) -> None:
+        stack = self._watches[run_id] = AsyncExitStack()
         try:
-            async with self._turns:
+            async with self._starting:
                 channel = await stack.enter_async_context(self._hub.watch(run_id, run))
-            channel.readers.add(self)
-            stack.callback(channel.readers.discard, self)
+            channel.subscribers.add(self)
+            stack.callback(channel.subscribers.discard, self)
             if after is not None:
-                await _reached(channel, after)
+                await _wait_for(channel, after)
         except BaseException:
-            del self._held[run_id]
+            del self._watches[run_id]
             await stack.aclose()
             raise
         self._cursors[run_id] = Cursor(channel, after, self.level)
-        self.stirred(run_id)
+        self.notify(run_id)
 
-    async def _begin_found(self) -> None:
+    async def _start_found(self) -> None:
         while self._found:
             found, self._found = self._found, {}
-            await _all_of(self._begin(run_id, None, run) for run_id, run in found.items())
+            await _gather(self._start(run_id, None, run) for run_id, run in found.items())
 
-    def _read(self) -> list[Told]:
-        told: list[Told] = []
-        stirred, self._stirred = self._stirred, {}
-        for run_id in stirred:
+    def _read(self) -> list[StreamMessage]:
+        messages: list[StreamMessage] = []
+        changed, self._changed = self._changed, {}
+        for run_id in changed:
             cursor = self._cursors.get(run_id)
             if cursor is not None:
-                told += cursor.read()
+                messages += cursor.read()
                 if cursor.behind:
-                    self.stirred(run_id)
-        return told
+                    self.notify(run_id)
+        return messages
 
-    async def _drop_over(self) -> None:
-        over = [run_id for run_id, cursor in self._cursors.items() if cursor.over]
-        for run_id in over:
-            self._over[run_id] = self._cursors[run_id].channel.state.fence
+    async def _drop_ended(self) -> None:
+        ended = [run_id for run_id, cursor in self._cursors.items() if cursor.ended]
+        for run_id in ended:
+            self._ended[run_id] = self._cursors[run_id].channel.state.fence
             await self._drop(run_id)
 
     async def _drop(self, run_id: str) -> None:
         self._cursors.pop(run_id, None)
-        await self._held.pop(run_id).aclose()
+        await self._watches.pop(run_id).aclose()
 
 
-async def _all_of(parts: Iterable[Coroutine[None, None, None]]) -> None:
-    """Do all of them at once; the first that fails ends the others."""
+async def _gather(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run all at the same time. If one fails, cancel the others and raise its error."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            for part in parts:
-                tasks.create_task(part)
+            for coroutine in coroutines:
+                tasks.create_task(coroutine)
     except BaseExceptionGroup as group:
         raise first_cause(group) from None
 
 
-async def _reached(channel: Channel, after: StreamPosition) -> None:
-    """Wait a moment for the place of a client that knows more than is known here."""
+async def _wait_for(channel: Channel, after: StreamPosition) -> None:
+    """Wait up to ``PATIENCE`` if a client's position is ahead of the channel."""
     if after.epoch and channel.newest < after:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):

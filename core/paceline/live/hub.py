@@ -1,4 +1,4 @@
-"""The runs that somebody watches from this process, each read once however many watch it."""
+"""The runs that clients follow from this process. Each run is read once for all clients."""
 
 import asyncio
 import logging
@@ -10,72 +10,72 @@ from paceline.contracts.events import START, EventBus, StreamPosition
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
 from paceline.errors import PacelineError, RunNotFound
-from paceline.live.channel import Channel, Reader
+from paceline.live.channel import Channel, Subscriber
 from paceline.tasks import cancel_and_wait
 
 log = logging.getLogger("paceline.live")
 
-#: Seconds between looks at the store while somebody watches.
-LOOK_EVERY = 0.5
-#: Seconds of silence of a run's events after which the store is believed.
+#: Seconds between two polls of the store while a client follows runs.
+POLL_EVERY = 0.5
+#: Seconds without an event of a run after which the store is trusted.
 SILENCE = 5.0
-#: Seconds that what a bus keeps may take to be read before a channel is used without it.
+#: Maximum number of seconds to read the events that the bus keeps before a channel is used.
 CATCH_UP = 5.0
-#: Unfinished runs that are watched at once by who watches all.
-MOST_RUNS = 1000
+#: Maximum number of unfinished runs that a client of all runs follows at once.
+MAX_RUNS = 1000
 
 
 @dataclass(slots=True)
 class _Open:
     channel: Channel
     users: int = 0
-    looked_at: float = 0.0
+    polled_at: float = 0.0
     pump: "asyncio.Task[None] | None" = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Hub:
-    """Reads the streams of runs for all who watch them here.
+    """Reads the streams of runs for all clients of this process.
 
     Args:
-        store: where runs stand.
-        bus: whose events to hear.
-        kept: events of a run to keep for who reconnects.
+        store: the store of the runs.
+        bus: the bus of their events.
+        kept: number of events per run to keep for clients that reconnect.
 
     Attributes:
-        closed: whether it reads no more; feeds end then.
+        feeds: all open feeds.
+        closed: whether the hub has stopped; all feeds end then.
     """
 
     def __init__(self, store: Store, bus: EventBus, *, kept: int) -> None:
         self._store = store
         self._bus = bus
         self._kept = kept
-        #: Everybody who is told something: they are stirred when it closes.
-        self.feeds: set[Reader] = set()
+        self.feeds: set[Subscriber] = set()
         self._open: dict[str, _Open] = {}
-        #: Who watches all runs, and of which tenants: nobody's are named by the empty name,
-        #: and where no tenant is named it is all of them.
+        #: Callbacks for unfinished runs, each with the tenants that it wants: all if empty.
+        #: The default tenant has the empty name.
         self._watching_all: dict[Callable[[Run], None], frozenset[str]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
         self.closed = False
 
     async def close(self) -> None:
         """End all feeds, and stop reading."""
         self.closed = True
         for feed in tuple(self.feeds):
-            feed.stirred("")
-        tasks = [one.pump for one in self._open.values() if one.pump is not None]
-        if self._looking is not None:
-            tasks.append(self._looking)
+            feed.notify("")
+        tasks = [opened.pump for opened in self._open.values() if opened.pump is not None]
+        if self._polling is not None:
+            tasks.append(self._polling)
         await cancel_and_wait(*tasks)
 
-    def known(self, run_id: str) -> Channel | None:
-        """The channel of a run that somebody watches."""
-        found = self._open.get(run_id)
-        return None if found is None else found.channel
+    def channel(self, run_id: str) -> Channel | None:
+        """The channel of a run that a client follows; ``None`` if no client does."""
+        opened = self._open.get(run_id)
+        return None if opened is None else opened.channel
 
     async def run(self, run_id: str) -> Run:
-        """A run as the store has it.
+        """A run, as the store has it.
 
         Raises:
             RunNotFound: there is no such run.
@@ -86,11 +86,11 @@ class Hub:
 
     @asynccontextmanager
     async def watch(self, run_id: str, run: Run | None = None) -> AsyncGenerator[Channel]:
-        """A run's channel, caught up with what the bus keeps; open as long as it is used.
+        """Open a run's channel; it has the events that the bus keeps.
 
         Args:
             run_id: the run.
-            run: as the store has it, where that is known already.
+            run: the run as the store has it, if the caller has read it already.
 
         Raises:
             RunNotFound: there is no such run.
@@ -110,51 +110,51 @@ class Hub:
 
     @asynccontextmanager
     async def watch_all(
-        self, found: Callable[[Run], None], tenants: Collection[str] = ()
+        self, on_run: Callable[[Run], None], tenants: Collection[str] = ()
     ) -> AsyncGenerator[None]:
-        """Call ``found`` with every unfinished run, again and again, as they are found.
+        """Call ``on_run`` with every unfinished run, at each poll.
 
         Args:
-            found: whom to call.
-            tenants: only with runs of these; where there are none, with all.
+            on_run: the callback.
+            tenants: only runs of these tenants; all runs if empty.
         """
-        chosen = self._watching_all[found] = frozenset(tenants)
-        self._look_on()
+        wanted = self._watching_all[on_run] = frozenset(tenants)
+        self._start_polling()
         try:
-            for run in await self._unfinished(chosen):
-                found(run)
+            for run in await self._unfinished(wanted):
+                on_run(run)
             yield
         finally:
-            del self._watching_all[found]
+            del self._watching_all[on_run]
 
     async def _unfinished(self, tenants: Collection[str]) -> Sequence[Run]:
-        """Unfinished runs, newest first, as many as are watched at once."""
+        """Up to ``MAX_RUNS`` unfinished runs, newest first."""
         return await self._store.runs(
-            status=("queued", "running"), tenants=sorted(tenants), limit=MOST_RUNS
+            status=("queued", "running"), tenants=sorted(tenants), limit=MAX_RUNS
         )
 
-    def saw(self, run: Run) -> None:
-        """Take in what somebody has just read or changed in the store."""
+    def run_changed(self, run: Run) -> None:
+        """Use a run that the caller has just read from the store or changed there."""
         opened = self._open.get(run.run_id)
         if opened is not None:
-            opened.channel.look(run, trust=run.status in {"queued", *ENDED})
+            opened.channel.compare(run, trust=run.status in {"queued", *ENDED})
         if run.status not in ENDED:
-            for found, tenants in tuple(self._watching_all.items()):
+            for on_run, tenants in tuple(self._watching_all.items()):
                 if not tenants or run.share.tenant in tenants:
-                    found(run)
+                    on_run(run)
 
     def _opened(self, run: Run) -> _Open:
-        opened = self._open.get(run.run_id)  # somebody may have been faster
+        opened = self._open.get(run.run_id)  # another task may have opened it meanwhile
         if opened is None:
             opened = self._open[run.run_id] = _Open(Channel(run, kept=self._kept))
             opened.pump = asyncio.get_running_loop().create_task(self._pump(opened))
-            self._look_on()
+            self._start_polling()
         return opened
 
     # -- reading -------------------------------------------------------------------------
 
     async def _pump(self, opened: _Open) -> None:
-        """Read a run's events into its channel, from the oldest kept."""
+        """Read a run's events into its channel, from the oldest that the bus keeps."""
         channel = opened.channel
         loop = asyncio.get_running_loop()
         late = loop.call_later(CATCH_UP, opened.ready.set)
@@ -167,63 +167,67 @@ class Hub:
                 async for event in events:
                     channel.append(event, loop.time())
                     if channel.newest >= target and not opened.ready.is_set():
-                        await self._look_at(opened)
+                        await self._poll_run(opened)
                         opened.ready.set()
         except PacelineError as error:
-            # The store is asked as long as nothing is heard.
-            log.warning("events of run %s are not heard: %s", channel.run_id, error)
+            # Without events, the channel follows the store.
+            log.warning(
+                "cannot read the events of run %s, polling the store instead: %s",
+                channel.run_id,
+                error,
+            )
         finally:
             late.cancel()
             opened.ready.set()
 
-    def _look_on(self) -> None:
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().create_task(self._look_for_ever())
+    def _start_polling(self) -> None:
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.get_running_loop().create_task(self._poll_forever())
 
-    async def _look_for_ever(self) -> None:
+    async def _poll_forever(self) -> None:
         while self._open or self._watching_all:
             try:
-                await self._look()
+                await self._poll()
             except PacelineError as error:
-                log.debug("the store is not there to be looked at: %s", error)
-            await asyncio.sleep(LOOK_EVERY)
+                log.debug("cannot poll the store: %s", error)
+            await asyncio.sleep(POLL_EVERY)
 
-    async def _look(self) -> None:
-        """One look: at all unfinished runs if somebody watches all, else at silent ones."""
+    async def _poll(self) -> None:
+        """Poll the store once: all unfinished runs if a client follows all, else silent runs."""
         fresh: dict[str, Run] = {}
         for tenants in set(self._watching_all.values()):
-            # Asked for each: among a thousand runs of one tenant another's would not be found.
+            # One query per set of tenants: a thousand runs of one must not hide another's.
             for run in await self._unfinished(tenants):
                 fresh[run.run_id] = run
-                for found, wanted in tuple(self._watching_all.items()):
+                for on_run, wanted in tuple(self._watching_all.items()):
                     if wanted == tenants:
-                        found(run)
+                        on_run(run)
         for opened in list(self._open.values()):
             if not opened.ready.is_set() or not self._due(opened):
                 continue
-            known = fresh.get(opened.channel.run_id)
-            if known is not None:
-                opened.channel.look(known, trust=self._silent(opened.channel))
+            run_now = fresh.get(opened.channel.run_id)
+            if run_now is not None:
+                opened.channel.compare(run_now, trust=self._silent(opened.channel))
             else:
-                await self._look_at(opened)
+                await self._poll_run(opened)
 
-    async def _look_at(self, opened: _Open) -> None:
+    async def _poll_run(self, opened: _Open) -> None:
         channel = opened.channel
-        opened.looked_at = asyncio.get_running_loop().time()
+        opened.polled_at = asyncio.get_running_loop().time()
         try:
             run = await self._store.run(channel.run_id)
         except RunNotFound:
             return
-        channel.look(run, trust=self._silent(channel))
+        channel.compare(run, trust=self._silent(channel))
 
     def _due(self, opened: _Open) -> bool:
-        """Whether the store may know more than the bus has told."""
+        """Whether the store may know more of a run than the bus has delivered."""
         channel = opened.channel
-        if channel.heard_at is None and not channel.ended:
+        if channel.last_event_at is None and not channel.ended:
             return True
-        rested = asyncio.get_running_loop().time() - opened.looked_at >= SILENCE
+        rested = asyncio.get_running_loop().time() - opened.polled_at >= SILENCE
         return rested and self._silent(channel)
 
     def _silent(self, channel: Channel) -> bool:
-        heard = channel.heard_at
-        return heard is None or asyncio.get_running_loop().time() - heard >= SILENCE
+        last = channel.last_event_at
+        return last is None or asyncio.get_running_loop().time() - last >= SILENCE

@@ -1,1 +1,1 @@
-"""Finding plugins and making parts of them."""
+"""Hooks for plugins, and the registry that finds plugins."""

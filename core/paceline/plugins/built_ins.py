@@ -1,4 +1,4 @@
-"""Names of the built-in parts, and the module that offers each."""
+"""Names of the built-in parts, and the module that offers each part."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -20,7 +20,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "strategy": {
         "unbounded": f"{_S}.unbounded",
         "per-roadmap": f"{_S}.per_roadmap",
-        "global": f"{_S}.over_all_workers",
+        "global": f"{_S}.global_limit",
         "adaptive": f"{_S}.adaptive",
     },
     "executor": {
@@ -40,23 +40,21 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",
-        "db": f"{_A}.sql.plugin",
         "demo": f"{_A}.demo.plugin",
         "serve": f"{_A}.web.plugin",
         "simulator": f"{_A}.simulator.plugin",
     },
 }
 
-#: What `paceline --help` says of the built-in commands without importing them.
+#: Summaries of the built-in commands, so that `paceline --help` need not import them.
 BUILT_IN_COMMANDS: Mapping[str, str] = {
-    "bench": "Measure strategies, executors and stores against each other, on your work.",
-    "db": "Create or upgrade the database's schema.",
-    "demo": "Watch eight roadmaps being generated, with no server and no key.",
-    "serve": "Serve an HTTP API, live progress and a page to watch, and work on runs.",
-    "simulator": "Serve an OpenAI-compatible API that makes its answers up.",
+    "bench": "Compare strategies, executors and stores on your own workload.",
+    "demo": "Watch eight roadmaps being generated, without server or key.",
+    "serve": "Serve the HTTP API and the progress page, and work on runs.",
+    "simulator": "Run a simulated LLM provider with an OpenAI-compatible API.",
 }
 
-#: Extra to install, by the module that is missing.
+#: The extra to install, by the module that is missing.
 EXTRAS = {
     "celery": "celery",
     "kombu": "celery",

@@ -6,9 +6,8 @@ module under the entry-point group ``paceline``::
     [project.entry-points.paceline]
     my-plugin = "my_package.paceline_plugin"
 
-Hooks register *factories*: importing a plugin costs nothing, and what a factory makes is
-made on the event loop of the process that uses it. A plugin's module therefore imports the
-heavy parts inside its factories.
+Hooks register *factories*. A factory is called on the event loop of the process that uses the
+part. Import heavy libraries inside the factory, so that importing the plugin stays cheap.
 """
 
 from collections.abc import Callable
@@ -38,7 +37,7 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 class Register(Protocol[PartT_contra]):
-    """What a hook is given to offer parts with."""
+    """Passed to a hook, which calls it once for each part."""
 
     def __call__(
         self,
@@ -52,19 +51,19 @@ class Register(Protocol[PartT_contra]):
         """Offer a part.
 
         Args:
-            name: what the settings call it: lower case, words joined by ``-``.
+            name: the name in the settings: lower case, words joined by ``-``.
             factory: makes the part from its validated options and the process's context.
-            options: model of its section of the settings; ``NoOptions`` if there is none.
+            options: model of its section in the settings; ``NoOptions`` if it has no options.
             summary: one line for ``paceline plugins``: what it does and when to choose it.
-            advice: one line for ``paceline plugins show``: how to set it.
+            advice: one line for ``paceline plugins show``: how to configure it.
         """
 
 
 class RegisterCommand(Protocol):
-    """What the commands' hook is given to offer commands with."""
+    """Passed to the hook for commands, which calls it once for each command."""
 
     def __call__(self, name: str, load: Callable[[], click.Command], *, summary: str) -> None:
-        """Offer ``paceline NAME``; ``load`` is called when it is invoked."""
+        """Offer ``paceline NAME``. ``load`` returns the command; it is called on first use."""
 
 
 @hookspec
@@ -74,7 +73,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
 
 @hookspec
 def paceline_register_executors(register: Register[Executor]) -> None:
-    """Offer executors. A factory is called in workers, and wherever runs are submitted."""
+    """Offer executors. A factory is called in workers and in processes that submit runs."""
 
 
 @hookspec
@@ -94,7 +93,7 @@ def paceline_register_event_buses(register: Register[EventBus]) -> None:
 
 @hookspec
 def paceline_register_ledgers(register: Register[Ledger]) -> None:
-    """Offer ledgers: where limits keep what workers share."""
+    """Offer ledgers, which keep the state of limits that workers share."""
 
 
 @hookspec

@@ -1,12 +1,13 @@
-"""Finding plugins and making parts of them.
+"""Finds plugins and makes their parts.
 
-Built-ins go through the same hooks as anyone's plugins. An index says which module offers
-which built-in name, so that only what the settings choose is imported.
+Built-in parts use the same hooks as third-party plugins. ``BUILT_INS`` says which module offers
+which name, so that only the chosen modules are imported.
 """
 
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Generic, Protocol, TypeVar, cast
@@ -29,7 +30,7 @@ from paceline.plugins import hookspecs
 from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, EXTRAS, Kind
 from paceline.plugins.context import Context
 from paceline.text import nearest, unknown
-from paceline.validation import WHOLE, describe
+from paceline.validation import WHOLE, describe_fault
 
 _HOOKS: Mapping[Kind, str] = {
     "strategy": "paceline_register_strategies",
@@ -45,12 +46,11 @@ _HOOKS: Mapping[Kind, str] = {
 
 PartT = TypeVar("PartT")
 
-
-#: Where the option at a path was set, as the end of a sentence.
+#: Returns where the option at a path was set, as the end of a sentence.
 Origin = Callable[[Sequence[str]], str]
 
 
-def _not_said(_path: Sequence[str]) -> str:
+def _no_origin(_path: Sequence[str]) -> str:
     return ""
 
 
@@ -58,7 +58,7 @@ class Check(Protocol):
     """Validates options."""
 
     def __call__(
-        self, raw: Mapping[str, object], place: str, origin: Origin = _not_said, /
+        self, raw: Mapping[str, object], place: str, origin: Origin = _no_origin, /
     ) -> Options:
         """See ``Offer.check``."""
         ...
@@ -69,15 +69,14 @@ class Offer(Generic[PartT]):
     """One part that a plugin offers.
 
     Attributes:
-        kind: which contract it fulfils.
-        name: what the settings call it.
+        kind: the contract that it implements.
+        name: its name in the settings.
         summary: one line about it.
         options: model of its options.
         plugin: the module or entry point that offers it.
-        check: validates raw options; the place names them in an error, and the origin, asked
-            with the path of a fault, says where it was set.
+        check: validates raw options. Errors name the place, and the origin of the wrong value.
         make: makes the part from raw options.
-        advice: how to set it, in one line; may be empty.
+        advice: one line about how to configure it; may be empty.
     """
 
     kind: Kind
@@ -119,10 +118,10 @@ class Plugins:
         self._third_parties_loaded = False
         self.broken: list[Broken] = []
 
-    # -- what there is -------------------------------------------------------------------
+    # -- finding -------------------------------------------------------------------------
 
     def names(self, kind: Kind) -> list[str]:
-        """Names on offer, third parties' included; imports no built-in."""
+        """All names of a kind, including third-party plugins; imports no built-in."""
         self._load_third_parties()
         found = {name for of_kind, name in self._offers if of_kind == kind}
         if kind == "command":
@@ -131,42 +130,38 @@ class Plugins:
 
     def strategy(self, name: str) -> Offer[Strategy]:
         """A strategy by name."""
-        return cast("Offer[Strategy]", self._find("strategy", name))
+        return cast("Offer[Strategy]", self.offer("strategy", name))
 
     def executor(self, name: str) -> Offer[Executor]:
         """An executor by name."""
-        return cast("Offer[Executor]", self._find("executor", name))
+        return cast("Offer[Executor]", self.offer("executor", name))
 
     def store(self, name: str) -> Offer[Store]:
         """A store by the scheme of its URL."""
-        return cast("Offer[Store]", self._find("store", name))
+        return cast("Offer[Store]", self.offer("store", name))
 
     def provider(self, name: str) -> Offer[Provider]:
         """A provider by name."""
-        return cast("Offer[Provider]", self._find("provider", name))
+        return cast("Offer[Provider]", self.offer("provider", name))
 
     def event_bus(self, name: str) -> Offer[EventBus]:
         """An event bus by name."""
-        return cast("Offer[EventBus]", self._find("event-bus", name))
+        return cast("Offer[EventBus]", self.offer("event-bus", name))
 
     def ledger(self, name: str) -> Offer[Ledger]:
         """A ledger by name."""
-        return cast("Offer[Ledger]", self._find("ledger", name))
+        return cast("Offer[Ledger]", self.offer("ledger", name))
 
     def step(self, name: str) -> Offer[Step]:
         """A step by name."""
-        return cast("Offer[Step]", self._find("step", name))
+        return cast("Offer[Step]", self.offer("step", name))
 
     def telemetry(self, name: str) -> Offer[Telemetry]:
         """Telemetry by name."""
-        return cast("Offer[Telemetry]", self._find("telemetry", name))
-
-    def offer(self, kind: Kind, name: str) -> Offer[object]:
-        """Any part by kind and name."""
-        return self._find(kind, name)
+        return cast("Offer[Telemetry]", self.offer("telemetry", name))
 
     def command(self, name: str) -> CommandOffer | None:
-        """A command by name, if there is one."""
+        """A command by name; ``None`` if it does not exist."""
         module = BUILT_INS["command"].get(name)
         if module is not None:
             self._load_built_in(module)
@@ -175,12 +170,17 @@ class Plugins:
         return self._commands.get(name)
 
     def command_summary(self, name: str) -> str:
-        """One line about a command, without importing a built-in one."""
+        """One line about a command; imports no built-in command."""
         if name in BUILT_IN_COMMANDS:
             return BUILT_IN_COMMANDS[name]
         return self._commands[name].summary
 
-    def _find(self, kind: Kind, name: str) -> Offer[object]:
+    def offer(self, kind: Kind, name: str) -> Offer[object]:
+        """A part by kind and name.
+
+        Raises:
+            SettingsError: it does not exist; the text lists the allowed names.
+        """
         self._load_third_parties()
         module = BUILT_INS[kind].get(name)
         if module is not None:
@@ -199,7 +199,7 @@ class Plugins:
         """Add a plugin: a module or object with hook implementations.
 
         Raises:
-            PluginError: it misuses a hook, or offers a name that is taken.
+            PluginError: it uses a hook wrongly, or offers a name that is taken.
         """
         try:
             self._manager.register(plugin, name)
@@ -227,11 +227,13 @@ class Plugins:
         ) -> None:
             self._refuse_taken(kind, name, plugin)
 
-            def check(raw: Mapping[str, object], place: str, origin: Origin = _not_said) -> Options:
+            def check(
+                raw: Mapping[str, object], place: str, origin: Origin = _no_origin
+            ) -> Options:
                 return _validated(options, raw, place, origin)
 
             def make(raw: Mapping[str, object], context: Context, place: str) -> object:
-                with _explained(kind, name):
+                with _missing_extra_explained(f"{kind} {name!r}"):
                     return factory(_validated(options, raw, place), context)
 
             self._offers[kind, name] = Offer(
@@ -243,7 +245,8 @@ class Plugins:
     def _command_register(self, plugin: str) -> hookspecs.RegisterCommand:
         def register(name: str, load: Callable[[], click.Command], *, summary: str) -> None:
             self._refuse_taken("command", name, plugin)
-            self._commands[name] = CommandOffer(name, summary, plugin, load)
+            line = BUILT_IN_COMMANDS.get(name, summary)
+            self._commands[name] = CommandOffer(name, line, plugin, load)
 
         return register
 
@@ -266,44 +269,37 @@ class Plugins:
         if os.environ.get("PACELINE_PLUGINS", "").lower() == "none":
             return
         for entry in metadata.entry_points(group=hookspecs.PROJECT):
-            # Whatever a stranger's import raises, the other plugins and commands go on.
+            # A broken third-party plugin must not break the other plugins and commands.
             try:
                 self.register(entry.load(), entry.name)
             except Exception as error:  # noqa: BLE001
                 self.broken.append(Broken(entry.name, _first_line(error)))
 
 
-class _explained:  # noqa: N801
-    """Turns an import that fails for want of an extra into words."""
-
-    def __init__(self, kind: Kind, name: str) -> None:
-        self._what = f"{kind} {name!r}"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ModuleNotFoundError):
-            missing = (error.name or "").partition(".")[0]
-            extra = EXTRAS.get(missing)
-            fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
-            raise PluginError(
-                f"{self._what} needs {missing}, which is not installed: {fix}"
-            ) from None
+@contextmanager
+def _missing_extra_explained(what: str) -> Generator[None]:
+    """Turn a missing import into an error that names the extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(missing)
+        fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
+        raise PluginError(f"{what} needs {missing}, which is not installed: {fix}") from None
 
 
 def _validated(
     options: type[hookspecs.OptionsT],
     raw: Mapping[str, object],
     place: str,
-    origin: Origin = _not_said,
+    origin: Origin = _no_origin,
 ) -> hookspecs.OptionsT:
     try:
         return options.model_validate(dict(raw))
     except ValidationError as error:
         lines: list[str] = []
-        for line, fault in zip(describe(error), error.errors(), strict=True):
-            hint = ""
+        for fault in error.errors():
+            line, hint = describe_fault(fault), ""
             if fault["type"] == "extra_forbidden":
                 hint = nearest(str(fault["loc"][-1]), list(options.model_fields))
             at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)

@@ -15,7 +15,7 @@ import yaml
 from yaml.nodes import MappingNode, Node
 
 from paceline.errors import RoadmapError
-from paceline.validation import dotted
+from paceline.validation import WHOLE, dotted
 
 #: Maximum depth of nested objects and lists; far more than a roadmap needs.
 MAX_DEPTH = 100
@@ -113,7 +113,7 @@ def _path(place: _Place) -> str:
     while place is not None:
         place, part = place
         parts.append(part)
-    return dotted(parts[::-1]) or "roadmap"
+    return dotted(parts[::-1]) or WHOLE
 
 
 def _load_json(text: str) -> object:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paceline.errors import RoadmapError, UsageError
 from paceline.roadmaps.decoding import decode, json_faults
 from paceline.roadmaps.references import graph_faults
-from paceline.validation import describe
+from paceline.validation import WHOLE, describe
 
 MAX_BYTES = 32 * 2**20
 MAX_CONCEPTS = 200_000
@@ -107,9 +107,11 @@ def parse_roadmap(data: object, *, source: str) -> Roadmap:
     faults += json_faults(data)
     faults += graph_faults(data)
     if roadmap is not None and roadmap.concept_count() > MAX_CONCEPTS:
-        faults.append(f"stages: at most {MAX_CONCEPTS} concepts are allowed, got {roadmap.concept_count()}")
+        faults.append(
+            f"stages: at most {MAX_CONCEPTS} concepts are allowed, got {roadmap.concept_count()}"
+        )
     if roadmap is not None and not faults and not _is_unicode(roadmap):
-        faults.append("roadmap: a text contains half of a surrogate pair")
+        faults.append(f"{WHOLE}: a text contains half of a surrogate pair")
     if roadmap is None or faults:
         raise RoadmapError(source, faults)
     return roadmap
@@ -137,6 +139,8 @@ def load_roadmap(path: str | Path) -> Roadmap:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(raw) > MAX_BYTES:
-        raise RoadmapError(str(path), [f"the file must not be larger than {MAX_BYTES // 2**20} MiB"])
+        raise RoadmapError(
+            str(path), [f"the file must not be larger than {MAX_BYTES // 2**20} MiB"]
+        )
     data = decode(raw, yaml_allowed=path.suffix.lower() != ".json", source=str(path))
     return parse_roadmap(data, source=str(path))

@@ -4,8 +4,6 @@ import asyncio
 import logging
 from typing import NoReturn, Protocol
 
-import psutil
-
 from paceline.contracts.records import Figures, WorkerRecord
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.runtime.outage_log import OutageLog
@@ -117,12 +115,10 @@ class Heartbeat:
             concepts=gauges.concepts,
             calls=gauges.calls,
             connections=pool.in_use,
-            connections_peak=pool.peak,
             checkout_waits=pool.waits,
             checkout_timeouts=pool.timeouts,
             busy_waits=pool.busy,
             events=gauges.events,
             events_per_second=(gauges.events - self._events_at_beat) / seconds,
             strategy=self._parts.strategy.explain(),
-            rss=psutil.Process().memory_info().rss,
         )

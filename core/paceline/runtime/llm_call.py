@@ -175,7 +175,7 @@ class Caller:
             outcome = Done(
                 _counted(completion, request),
                 asyncio.get_running_loop().time() - started,
-                parse_rate_limits(completion.ratelimits),
+                parse_rate_limits(completion.rate_limit_headers),
             )
             return completion
         except Refused as refusal:
@@ -184,7 +184,7 @@ class Caller:
             after = refusal.retry_after
             outcome = RateLimited(
                 None if after is None else min(after, self.settings.max_backoff),
-                parse_rate_limits(refusal.ratelimits),
+                parse_rate_limits(refusal.rate_limit_headers),
             )
             raise
         except Unreachable:

@@ -113,6 +113,10 @@ class PartFactory:
         options = options_for(self.settings.executors, name)
         return self.plugins.executor(name).make(options, self.context(), f"executors.{name}")
 
+    def store(self, context: Context) -> Store:
+        """The store of the settings, not open; the caller closes it."""
+        return self.plugins.store(self.settings.store_kind).make({}, context, "store")
+
     def ledger(self, context: Context) -> Ledger:
         """The ledger; the caller closes it."""
         return self.plugins.ledger(self.settings.ledger_kind).make({}, context, "ledger")
@@ -157,8 +161,7 @@ class PartFactory:
         if self.ready.store is not None:
             yield self.ready.store
             return
-        context = self.context(worker_id=worker_id, pool_limit=pool_limit)
-        store = self.plugins.store(self.settings.store_kind).make({}, context, "store")
+        store = self.store(self.context(worker_id=worker_id, pool_limit=pool_limit))
         try:
             await store.open()
             yield store

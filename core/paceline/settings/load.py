@@ -1,4 +1,4 @@
-"""Where settings come from: flags over environment over file over defaults."""
+"""Loads settings: command line before environment before file before defaults."""
 
 import os
 import tomllib
@@ -15,20 +15,20 @@ from paceline.plugins.built_ins import Kind
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
 from paceline.text import nearest
-from paceline.validation import describe, dotted
+from paceline.validation import describe_fault
 
 PREFIX = "PACELINE_"
-#: Environment variables of ours that are no settings.
+#: Environment variables of paceline that are not settings.
 NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG", "PACELINE_TOKEN"})
-#: Variables that users of the OpenAI client and of OpenTelemetry have set anyway.
-_OTHERS = {
+#: Variables of the OpenAI client and of OpenTelemetry that count as settings.
+_FOREIGN = {
     "OPENAI_API_KEY": ("provider", "api_key"),
     "OPENAI_BASE_URL": ("provider", "base_url"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("otel", "endpoint"),
 }
-#: Sections whose next key is a plugin's name.
+#: Sections in which the next key is a plugin's name.
 _BY_PLUGIN = ("strategies", "executors", "providers")
-#: A value given as text that begins so is TOML: a list, a table, a string.
+#: Text that begins with one of these is read as TOML: a list, a table or a string.
 TOML_BEGINS = ("[", "{", '"')
 _MAX_FILE = 2**20
 
@@ -37,12 +37,12 @@ Path_ = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value as it was given.
+    """One value that was set.
 
     Attributes:
         path: the keys that lead to it.
-        value: what was given.
-        origin: where, in words: a file, a variable, a flag.
+        value: the value as it was given.
+        origin: where it was set: a file, a variable or an option.
     """
 
     path: Path_
@@ -56,9 +56,9 @@ class Loaded:
 
     Attributes:
         settings: their values.
-        origins: where each given value came from, by dotted key; defaults are not in it.
-        given: every value that was set, weakest first.
-        config: the settings file that was named, if one was.
+        origins: where each value was set, by dotted key, without defaults.
+        given: all values that were set; later ones override earlier ones.
+        config: the settings file that was named, if any.
     """
 
     settings: Settings
@@ -77,24 +77,25 @@ def load_settings(
     """Read, merge and check the settings.
 
     Args:
-        plugins: those whose options may be set.
-        config: the file, instead of ``paceline.toml`` or ``pyproject.toml`` of the folder.
-        flags: values from the command line, weakest first.
-        environ: instead of the process's environment.
+        plugins: the plugins, for their options.
+        config: settings file, instead of ``paceline.toml`` or ``pyproject.toml`` of the working
+            directory.
+        flags: values from the command line; later ones override earlier ones.
+        environ: environment variables, instead of those of the process.
 
     Raises:
-        SettingsError: a key or value is wrong: its place, and what is allowed.
+        SettingsError: a key or value is wrong; the text names its place and what is allowed.
     """
     environ = os.environ if environ is None else environ
     if config is None and environ.get("PACELINE_CONFIG"):
         config = Path(environ["PACELINE_CONFIG"])
-    others = [
+    foreign = [
         Value(path, environ[name], f"environment {name}")
-        for name, path in _OTHERS.items()
+        for name, path in _FOREIGN.items()
         if environ.get(name)
     ]
-    near = [leaf for value in (*_from_environment(environ), *flags) for leaf in _flat(value)]
-    given = [*others, *_from_file(config), *near]
+    overrides = [leaf for value in (*_from_environment(environ), *flags) for leaf in _flat(value)]
+    given = [*foreign, *_from_file(config), *overrides]
     given = [Value(_folded(value.path), value.value, value.origin) for value in given]
     loaded = replace(_validated(given), config=config)
     _check_sections(loaded, plugins)
@@ -102,34 +103,34 @@ def load_settings(
 
 
 def parse_assignment(text: str) -> Value:
-    """``store.pool_size=5`` of ``--set`` as a value.
+    """Read an argument of ``--set``, for example ``store.pool_size=5``.
 
     Raises:
-        SettingsError: it is no assignment.
+        SettingsError: it is not an assignment.
     """
     key, equals, raw = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
-        raise SettingsError(f"--set {text!r}: write it as key=value, as in store.pool_size=5")
+        raise SettingsError(f"--set must be KEY=VALUE, for example store.pool_size=5, got {text!r}")
     return _read(path, raw, f"--set {key}")
 
 
 def _read(path: Path_, raw: str, origin: str) -> Value:
-    """A value that came as text: TOML where it begins as a list, a table or a string does."""
+    """Read a value given as text; lists, tables and quoted strings are TOML."""
     if raw[:1] not in TOML_BEGINS:
         return Value(path, raw, origin)
     try:
         return Value(path, tomllib.loads(f"value = {raw}")["value"], origin)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        if _is_secret(path):  # a password may begin with anything
+        if _is_secret(path):  # a password may begin with any character
             return Value(path, raw, origin)
         if isinstance(error, RecursionError):
             raise SettingsError(f"{origin}: nested too deeply") from None
-        raise SettingsError(f"{origin}: {raw!r} is no TOML value: {error}") from None
+        raise SettingsError(f"{origin}: {raw!r} is not valid TOML: {error}") from None
 
 
 def options_for(sections: Mapping[str, Mapping[str, object]], name: str) -> Mapping[str, object]:
-    """A plugin's section; ``-`` and ``_`` in its name are one."""
+    """The section of a plugin; ``-`` and ``_`` in its name are equal."""
     return sections.get(name.replace("_", "-"), {})
 
 
@@ -157,7 +158,7 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
         with path.open("rb") as file:
             raw = file.read(_MAX_FILE + 1)
         if len(raw) > _MAX_FILE:
-            raise SettingsError(f"{path}: larger than 1 MiB, the most allowed")
+            raise SettingsError(f"{path}: the file must not be larger than 1 MiB")
         return tomllib.loads(raw.decode("utf-8-sig"))
     except OSError as error:
         if must_exist or path.exists():
@@ -172,7 +173,7 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
 def _tool_table(path: Path, data: Mapping[str, object]) -> Mapping[str, object]:
     table = _table(data.get("tool")).get("paceline", {})
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{path}: tool.paceline must be a table, not {table!r}")
+        raise SettingsError(f"{path}: tool.paceline must be a table, got {table!r}")
     return _table(cast("object", table))
 
 
@@ -185,12 +186,12 @@ def _leaves(table: Mapping[str, object], path: Path_, origin: str) -> Iterator[V
     for key, value in table.items():
         inner = _table(value)
         yield from _leaves(inner, (*path, key), origin)
-        if not inner:  # an empty table too: its name may be wrong
+        if not inner:  # also an empty table, because its name may be wrong
             yield Value((*path, key), value, origin)
 
 
 def _flat(value: Value) -> Iterator[Value]:
-    """A table as the values in it, so that one more adds to it."""
+    """A table as separate values, so that it adds to other values of the same table."""
     return _leaves({value.path[-1]: value.value}, value.path[:-1], value.origin)
 
 
@@ -211,12 +212,10 @@ def _validated(given: Sequence[Value]) -> Loaded:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         lines: list[str] = []
-        for described, fault in zip(describe(error), error.errors(), strict=True):
+        for fault in error.errors():
             place = _given_path(fault["loc"])
-            line = described
-            if _is_secret(place):
-                line = f"{dotted(fault['loc'])}: {fault['msg']}"
-            hint = _hint(place) if _unknown(fault["type"]) else ""
+            line = describe_fault(fault, secret=_is_secret(place))
+            hint = _hint(place) if fault["type"] == "extra_forbidden" else ""
             lines.append(f"{line}{hint} — in {_origin(place, origins)}")
         raise SettingsError("; ".join(lines)) from None
     return Loaded(settings, origins, given)
@@ -229,13 +228,9 @@ def _put(tree: dict[str, object], path: Path_, value: object) -> None:
             inner = tree[key] = dict[str, object]()
         tree = cast("dict[str, object]", inner)
     if isinstance(value, Mapping):
-        tree.setdefault(path[-1], dict[str, object]())  # an empty table takes nothing away
+        tree.setdefault(path[-1], dict[str, object]())  # an empty table keeps earlier values
     else:
         tree[path[-1]] = value
-
-
-def _unknown(kind: str) -> bool:
-    return kind == "extra_forbidden"
 
 
 def _given_path(location: Sequence[int | str]) -> Path_:
@@ -243,7 +238,7 @@ def _given_path(location: Sequence[int | str]) -> Path_:
 
 
 def _hint(place: Path_) -> str:
-    """The nearest key of the section; else the one that has this name in another section."""
+    """Suggest the nearest key of the section, or the same key of another section."""
     known = _known_keys(place[:-1])
     name = place[-1]
     if not get_close_matches(name, known, 1):
@@ -277,7 +272,7 @@ def _origin(path: Path_, origins: Mapping[str, str]) -> str:
 
 
 def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
-    """Options are checked whether or not the settings choose the plugin: a typo is a typo."""
+    """Check the options of all plugins, also of those that the settings do not choose."""
     settings = loaded.settings
     sections: tuple[tuple[str, Kind, Mapping[str, Mapping[str, object]]], ...] = (
         ("strategies", "strategy", settings.strategies),
@@ -300,12 +295,14 @@ def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
 
 
 def _check_names(loaded: Loaded, plugins: Plugins) -> None:
-    """Every part that the settings name is known; a wrong name is told with its place."""
+    """Check that every part that the settings name exists."""
     settings = loaded.settings
     if ":" not in settings.store.url.get_secret_value():
-        # Not named: it may be a password that came into the wrong place.
+        # The error does not show the value, because it may be a misplaced password.
         origin = _origin(("store", "url"), loaded.origins)
-        raise SettingsError(f"store.url: not a database URL, as sqlite:///FILE — in {origin}")
+        raise SettingsError(
+            f"store.url must be a database URL, for example sqlite:///FILE — in {origin}"
+        )
     named: list[tuple[Path_, Kind, Sequence[str]]] = [
         (("strategy",), "strategy", settings.strategy),
         (("executor",), "executor", [settings.executor]),
@@ -324,5 +321,5 @@ def _check_names(loaded: Loaded, plugins: Plugins) -> None:
     for name in settings.prompts:
         if name not in plugins.names("step"):
             hint = nearest(name, plugins.names("step"))
-            told = _origin(("prompts", name), loaded.origins)
-            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {told}")
+            origin = _origin(("prompts", name), loaded.origins)
+            raise SettingsError(f"prompts.{name}: unknown step{hint} — in {origin}")

@@ -1,4 +1,4 @@
-"""What can be set, with defaults and bounds."""
+"""All settings, with defaults and bounds. The docstrings are the text of help and docs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,13 +8,13 @@ from pydantic_core import PydanticCustomError
 
 from paceline.contracts.options import Options
 
-#: Options of a plugin, as they were given.
+#: Raw options of a plugin.
 Section = dict[str, object]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
 
 
 def _names(value: object) -> object:
-    """``"a,b"`` as ``["a", "b"]``: the form that environment and flags give."""
+    """Read ``"a,b"`` as ``["a", "b"]``, for the environment and the command line."""
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
     return value
@@ -28,7 +28,7 @@ def _each_once(names: list[str]) -> list[str]:
 
 
 def _without_credentials(url: str) -> str:
-    """A name or password would go where the key goes, into the same header."""
+    """Refuse a user or password, because both would use the header of the API key."""
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise PydanticCustomError(
             "credentials",
@@ -40,10 +40,10 @@ def _without_credentials(url: str) -> str:
 def _collector(url: str) -> str:
     scheme, found, rest = url.partition("://")
     if scheme not in ("http", "https") or not found or not rest.strip("/") or "@" in rest:
-        # Not quoted: it may hold a password.
+        # The error does not show the URL, because it may contain a password.
         raise PydanticCustomError(
             "credentials",
-            "must be http://HOST:PORT or https://…, without user or password: a token goes into "
+            "must be http://HOST:PORT or https://…, without user or password: set a token in "
             "OTEL_EXPORTER_OTLP_HEADERS",
         )
     return url
@@ -59,140 +59,139 @@ class StoreSettings(Options):
     """The database."""
 
     url: SecretStr = SecretStr("sqlite+aiosqlite:///paceline.db")
-    """Where runs and artifacts are kept: sqlite or postgresql+asyncpg."""
+    """Database URL, for example ``sqlite:///paceline.db`` or ``postgresql://user@host/name``."""
     pool_size: int = Field(default=10, ge=1, le=1000)
-    """Connections that a process keeps open; a ceiling, see ``budget``."""
+    """Maximum number of connections that a process keeps open; ``budget`` may lower it."""
     max_overflow: int = Field(default=20, ge=0, le=1000)
-    """Connections that a process may open beyond ``pool_size``; a ceiling too."""
+    """Maximum number of connections beyond ``pool_size``; ``budget`` may lower it."""
     pool_timeout: Seconds = 60.0
-    """Seconds to wait for a connection of the pool."""
+    """Seconds to wait for a free connection of the pool."""
     budget: Literal["shrink", "refuse"] = "shrink"
-    """When the pools of all processes do not fit the server: size them down, or do not start."""
+    """If the pools of all processes exceed the server: ``shrink`` them or ``refuse`` to start."""
     reserve: int = Field(default=10, ge=0, le=10_000)
-    """Connections of the server that workers leave to people and short commands."""
+    """Number of server connections that workers leave free for other clients and commands."""
     connect_timeout: Seconds = 10.0
-    """Seconds to wait for the server when connecting."""
+    """Seconds to wait for a new connection to the server."""
 
 
 class RedisSettings(Options):
-    """Redis or Valkey: broker of the queues, shared limits, events across processes."""
+    """Redis or Valkey: the broker of queues, shared limits, and events between processes."""
 
     url: SecretStr | None = None
     """``redis://`` or ``rediss://`` with user, password and database."""
     prefix: str = Field(default="paceline", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
-    """Every key begins with it."""
+    """Prefix of every key."""
     max_connections: int = Field(default=16, ge=4, le=1000)
-    """Connections of one process at most, half of them for events; who finds none free waits."""
+    """Maximum number of connections of a process; half of them are for events."""
     timeout: Seconds = 10.0
-    """Seconds to wait for a connection or an answer."""
+    """Seconds to wait for a connection or a response."""
 
     def tls_options(self) -> dict[str, bool]:
-        """What TLS connections need beyond the URL.
+        """Options of TLS connections in addition to the URL.
 
-        redis-py below 6 checks a certificate but not whose it is; a URL that says how to check
-        (``ssl_…``) is left alone.
+        redis-py before version 6 does not check the host name of a certificate by default. If
+        the URL has ``ssl_…`` options of its own, nothing is added.
         """
         url = "" if self.url is None else self.url.get_secret_value()
-        checked_by_us = url.startswith("rediss:") and "ssl_" not in url.partition("?")[2]
-        return {"ssl_check_hostname": True} if checked_by_us else {}
+        add_check = url.startswith("rediss:") and "ssl_" not in url.partition("?")[2]
+        return {"ssl_check_hostname": True} if add_check else {}
 
 
 class ProviderSettings(Options):
     """The LLM."""
 
     name: str = "openai"
-    """Which provider plugin."""
+    """Name of the provider plugin."""
     base_url: BaseUrl | None = None
-    """Address of an OpenAI-compatible API; its own when not set."""
+    """Base URL of an OpenAI-compatible API; OpenAI's own if not set."""
     api_key: SecretStr | None = None
-    """The API's key."""
+    """API key."""
     model: str = Field(default="gpt-4o-mini", min_length=1, max_length=200)
-    """Model to ask."""
+    """Model name."""
     language: str = Field(default="auto", min_length=2, max_length=60)
-    """Language to write in; ``auto`` is the roadmap's own."""
+    """Language of the content; ``auto`` uses the language of the roadmap."""
     temperature: float | None = Field(default=None, ge=0, le=2)
-    """Sampling temperature; the model's own when not set."""
+    """Sampling temperature; the model's default if not set."""
     timeout: Seconds = 180.0
-    """Seconds that one attempt may take."""
+    """Maximum seconds of one attempt."""
     attempts: int = Field(default=4, ge=1, le=20)
-    """Attempts of one call that may fail in passing, before its concept fails."""
+    """Maximum attempts of one call with temporary failures before its concept fails."""
     backoff: Seconds = 1.0
-    """Seconds that the first pause between attempts lasts at most; it doubles, with full jitter."""
+    """Maximum seconds of the first pause between attempts; it doubles, with full jitter."""
     max_backoff: Seconds = 60.0
-    """Bound of a pause, and of how long a server may make us wait with ``retry-after``."""
+    """Maximum seconds of a pause, also if the provider's ``retry-after`` is longer."""
     patience: Seconds = 900.0
-    """Seconds that one call may spend being refused before its concept fails."""
+    """Maximum seconds during which the provider may refuse one call before its concept fails."""
     max_connections: int = Field(default=1000, ge=1, le=20_000)
-    """HTTP connections of one process, as far as its limit of open files allows: calls in flight
-    beyond them wait."""
+    """Maximum number of HTTP connections of a process, within its limit of open files."""
     prompt_price: float | None = Field(default=None, ge=0)
-    """Price of a million prompt tokens, for the artifacts' cost."""
+    """Price of a million prompt tokens, for the cost of artifacts."""
     completion_price: float | None = Field(default=None, ge=0)
-    """Price of a million answer tokens."""
+    """Price of a million completion tokens."""
 
 
 class RunSettings(Options):
-    """How a roadmap is worked on."""
+    """How workers process a run."""
 
     steps: Names = Field(default_factory=lambda: ["tutorial", "resources", "quiz"])
-    """What is made for each concept, in order."""
+    """Steps of each concept, in order."""
     failure_threshold: float = Field(default=0.5, ge=0, le=1)
-    """A run fails when more than this share of its concepts failed; else it is partial."""
+    """A run fails if more than this share of its concepts failed; otherwise it is partial."""
     deadline: Seconds = 1440.0
-    """Seconds after which a worker stops a run and queues it again."""
+    """Maximum seconds that a worker works on a run; then it queues the run again."""
     lease: Seconds = Field(default=30.0, ge=1)
-    """Seconds after which a silent worker loses its runs."""
+    """Seconds without a heartbeat after which a worker loses its runs."""
     grace: Seconds = 25.0
-    """Seconds that calls in flight may take to end when a worker is told to stop."""
+    """Seconds to wait for calls in flight when a worker stops."""
     poison_after: int = Field(default=3, ge=1, le=100)
-    """Owners lost in a row, without a new artifact, until a run is given up."""
+    """A run fails after losing this many workers in a row without a new artifact."""
 
 
 class EventSettings(Options):
     """Progress events."""
 
     bus: str = "auto"
-    """``memory``, ``redis`` or another plugin; ``auto`` is redis where ``redis.url`` is set."""
+    """Name of the event bus; ``auto`` is ``redis`` if ``redis.url`` is set, else ``memory``."""
     max_length: int = Field(default=10_000, ge=100, le=10_000_000)
-    """Events kept per run."""
+    """Maximum number of events kept per run."""
     keep: Seconds = 86_400.0
-    """Seconds that a run's events are kept after the last one."""
+    """Seconds to keep a run's events after its last event."""
 
 
 class OtelSettings(Options):
-    """OpenTelemetry: traces and metrics, sent where an endpoint is set."""
+    """OpenTelemetry traces and metrics; they are sent if an endpoint is set."""
 
     endpoint: Annotated[str, AfterValidator(_collector)] | None = None
-    """OTLP over HTTP: the collector's address without ``/v1/traces``; not set, nothing is sent."""
+    """Address of an OTLP/HTTP collector, without ``/v1/traces``; if not set, nothing is sent."""
     content: bool = False
-    """Whether prompts and answers are recorded in the spans of attempts."""
+    """Whether to record prompts and answers in spans."""
 
 
 class LogSettings(Options):
-    """What is said on stderr."""
+    """The log on stderr."""
 
     format: Literal["plain", "json"] = "plain"
-    """``json`` is one object a line, with the ids of what it concerns."""
+    """``json`` writes one object per line, with ids of run, concept and worker."""
 
 
 def _sendable(token: SecretStr) -> SecretStr:
-    """Anything else would arrive as something else, and never fit."""
+    """Refuse characters that an HTTP header changes, because such a token never matches."""
     if not all("!" <= letter <= "~" for letter in token.get_secret_value()):
         raise PydanticCustomError(
-            "credentials", "must be of ASCII letters, digits and signs, without spaces"
+            "credentials", "must consist of printable ASCII characters without spaces"
         )
     return token
 
 
 class TokenSettings(Options):
-    """A bearer token."""
+    """A bearer token for the web API."""
 
     token: Annotated[SecretStr, AfterValidator(_sendable)] = Field(min_length=16, max_length=512)
-    """The token itself: at least 16 characters, better 32 random ones."""
+    """The token: at least 16 characters, better 32 random ones."""
     tenant: str = Field(default="default", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
-    """Whose runs it shows and makes."""
+    """Tenant of the runs that the token can read and submit."""
     scope: Literal["read", "write"] = "write"
-    """``read`` looks; ``write`` also submits, cancels, resumes and retries."""
+    """``read`` allows reading; ``write`` also allows submitting, cancelling and resuming."""
 
 
 def _one_owner(tokens: list[TokenSettings]) -> list[TokenSettings]:
@@ -204,37 +203,37 @@ def _one_owner(tokens: list[TokenSettings]) -> list[TokenSettings]:
 
 
 class WebSettings(Options):
-    """What ``paceline serve`` serves, to whom, and how much of it."""
+    """The server of ``paceline serve``."""
 
     host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
-    """Address to listen on. Beyond loopback a token is required."""
+    """Address to listen on; any address except loopback requires ``tokens``."""
     port: int = Field(default=8080, ge=0, le=65_535)
-    """Port to listen on; 0 is a free one."""
+    """Port to listen on; 0 picks a free port."""
     tokens: Annotated[list[TokenSettings], AfterValidator(_one_owner)] = Field(
         default_factory=list[TokenSettings], max_length=1000
     )
-    """Bearer tokens; where there are some, every request needs one."""
+    """Bearer tokens; if any are set, every request needs one."""
     hosts: Names | None = None
-    """Names that the server answers to in ``Host``, beside those of loopback."""
+    """Accepted values of the ``Host`` header, in addition to loopback names."""
     origins: Names | None = None
-    """Other origins whose pages may change things and open sockets, as ``https://example.org``."""
+    """Other origins that may send changes and open sockets, for example ``https://example.org``."""
     max_body: int = Field(default=8 * 2**20, ge=1024, le=32 * 2**20)
-    """Bytes of a request's body, at most."""
+    """Maximum bytes of a request body."""
     rate: float = Field(default=50.0, gt=0, le=100_000)
-    """Requests a second of one client; twice as many may come at once."""
+    """Maximum requests per second of one client; bursts may be twice as large."""
     max_streams: int = Field(default=2000, ge=1, le=100_000)
-    """Sockets and event streams open at once."""
+    """Maximum number of open sockets and event streams."""
     max_streams_per_client: int = Field(default=100, ge=1, le=100_000)
-    """Of them, those of one client."""
+    """Maximum number of open sockets and event streams of one client."""
     send_timeout: Seconds = 10.0
-    """Seconds that a client may take nothing of its stream before it is closed."""
+    """If a client reads nothing for this many seconds, its stream is closed."""
 
 
 class Settings(Options):
-    """Everything that can be set."""
+    """All settings."""
 
     strategy: Names = Field(default_factory=lambda: ["per-roadmap"], max_length=8)
-    """Names of the strategies, outer first."""
+    """Names of the strategies, the outer one first."""
     executor: str = "in-process"
     """Name of the executor."""
     store: StoreSettings = StoreSettings()
@@ -246,7 +245,7 @@ class Settings(Options):
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
-    """Own prompt templates: step name to file."""
+    """Files with your own prompt templates, by step name."""
     strategies: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of strategies, by name."""
     executors: dict[str, Section] = Field(default_factory=dict[str, Section])
@@ -256,20 +255,20 @@ class Settings(Options):
 
     @property
     def store_kind(self) -> str:
-        """The scheme of the store's URL, which names the store's plugin."""
+        """Name of the store plugin: the scheme of ``store.url``."""
         return self.store.url.get_secret_value().partition(":")[0].partition("+")[0]
 
     @property
     def ledger_kind(self) -> str:
-        """Where limits are shared: in Redis as soon as there is one."""
+        """Name of the ledger plugin: ``redis`` if ``redis.url`` is set, else ``memory``."""
         return "memory" if self.redis.url is None else "redis"
 
     @property
     def telemetry_kind(self) -> str | None:
-        """Who is told of the work: nobody, or OpenTelemetry once there is where to send it."""
+        """Name of the telemetry plugin; ``None`` if ``otel.endpoint`` is not set."""
         return None if self.otel.endpoint is None else "otel"
 
     @property
     def bus_kind(self) -> str:
-        """The event bus's name."""
+        """Name of the event bus plugin."""
         return self.ledger_kind if self.events.bus == "auto" else self.events.bus

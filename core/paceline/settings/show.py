@@ -1,4 +1,4 @@
-"""The effective settings as a list, secrets masked."""
+"""The effective settings as a list with masked secrets."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ _SECRET_VALUE = re.compile(r"([^&=]*(?:pass|pwd|key|token|secret|sig|auth)[^&=]*
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class EffectiveSetting:
     """One effective setting.
 
     Attributes:
         key: its dotted path.
-        value: its value, fit to be shown.
-        origin: where it came from; ``default`` if nobody set it.
+        value: its value, with secrets masked.
+        origin: where it was set; ``default`` if it was not set.
     """
 
     key: str
@@ -30,12 +30,12 @@ class Shown:
     origin: str
 
 
-def shown(loaded: Loaded, plugins: Plugins) -> Iterator[Shown]:
-    """Every effective setting, and every option of the plugins chosen."""
+def effective(loaded: Loaded, plugins: Plugins) -> Iterator[EffectiveSetting]:
+    """All settings, and all options of the chosen plugins."""
     settings = loaded.settings
     for key, value in _flat(settings, ""):
         if key.partition(".")[0] not in {"strategies", "executors", "providers"}:
-            yield Shown(key, value, _origin(key, loaded.origins))
+            yield EffectiveSetting(key, value, _origin(key, loaded.origins))
     chosen: list[tuple[str, Kind, str, Mapping[str, Mapping[str, object]]]] = [
         *(("strategies", "strategy", name, settings.strategies) for name in settings.strategy),
         ("executors", "executor", settings.executor, settings.executors),
@@ -45,17 +45,17 @@ def shown(loaded: Loaded, plugins: Plugins) -> Iterator[Shown]:
         place = f"{section}.{name.replace('_', '-')}"
         options = plugins.offer(kind, name).check(options_for(by_name, name), place)
         for key, value in _flat(options, f"{place}."):
-            yield Shown(key, value, _origin(key, loaded.origins))
+            yield EffectiveSetting(key, value, _origin(key, loaded.origins))
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
-    """Where a value came from, or the last one given of what is within it."""
+    """Where a value was set, or the last value inside it."""
     within = [origin for known, origin in origins.items() if known.startswith(f"{key}.")]
     return origins.get(key) or (within[-1] if within else "default")
 
 
 def mask_url(url: str) -> str:
-    """The URL without its password, and without values of its query that may be secrets."""
+    """The URL with its password and secret query values masked."""
     try:
         parts = urlsplit(url)
         user, password = parts.username, parts.password
@@ -69,7 +69,7 @@ def mask_url(url: str) -> str:
     if password:
         place = f"{user or ''}:{MASK}@{place.rpartition('@')[2]}"
     elif user and parts.scheme in {"http", "https"}:
-        # A name without a password is a token there.
+        # In HTTP URLs, a user without a password is a token.
         place = f"{MASK}@{place.rpartition('@')[2]}"
     masked = parts._replace(netloc=place, query=_SECRET_VALUE.sub(rf"\1{MASK}", parts.query))
     return url if masked == parts else urlunsplit(masked)

@@ -1,4 +1,4 @@
-"""Workers that want more than a provider takes, all the time."""
+"""Workers with more calls than a provider accepts, all the time."""
 
 import asyncio
 import random
@@ -8,8 +8,8 @@ from paceline.contracts.strategy import Strategy
 from paceline.contracts.work import Done, Failed, Work
 from paceline.testing.models import ModelProvider
 
-#: Bounds of the pause of who was refused, as the settings have them, in seconds.
-BACKOFF, LONGEST = 1.0, 60.0
+#: Bounds of the pause after a refused call, as in the settings, in seconds.
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
 
 
 async def demand(
@@ -21,15 +21,15 @@ async def demand(
     tokens: int = 0,
     seed: int = 0,
 ) -> None:
-    """Let each worker's callers make calls one after another for so long; then stop them.
+    """Let each worker's callers make calls one after another, and stop them after ``seconds``.
 
     Args:
-        workers: the strategy of each.
-        provider: whom they call.
-        callers: of each worker.
-        seconds: how long.
-        tokens: most that a call is charged; calls differ.
-        seed: of what they do by chance.
+        workers: the strategy of each worker.
+        provider: the provider they call.
+        callers: number of callers of each worker.
+        seconds: duration of the demand.
+        tokens: most tokens that a call is charged. The calls differ at random.
+        seed: seed of the random numbers.
     """
     chance = random.Random(seed)  # noqa: S311
 
@@ -78,6 +78,6 @@ async def _until_answered(
         if isinstance(outcome, Done):
             return
         if not strategy.holds_refusals:
-            bound = min(LONGEST, BACKOFF * 2.0 ** min(failures, 20))
+            bound = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 20))
             await asyncio.sleep((outcome.retry_after or 0.0) + chance.uniform(0.0, bound))
         failures += 1

@@ -1,27 +1,35 @@
-"""A ledger in this process whose leases end by the loop's clock: for dying workers."""
+"""A shared ledger within one process, on the event loop's clock, for tests of dying workers."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
 from paceline.admission.in_process import InProcessLedger
-from paceline.contracts.ledger import Board, Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.contracts.ledger import (
+    Grant,
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Ledger,
+    Quota,
+    SharedCounters,
+)
 
 
 class LeaseLedger(InProcessLedger):
-    """What several workers share, in one process: leases end when their holder is silent.
+    """A ledger for several workers in one process. Leases expire unless they are renewed.
 
     Args:
-        lease_seconds: how long a lease lives without renewal, by the event loop's clock.
+        lease_seconds: time after which a lease expires, by the event loop's clock.
 
     Attributes:
-        answer_takes: seconds until an answer arrives, in which anything may happen.
+        reply_delay: seconds until the reply to a sync arrives.
     """
 
     shared = True
 
     def __init__(self, *, lease_seconds: float = 30.0) -> None:
         super().__init__(lease_seconds=lease_seconds, expires=True)
-        self.answer_takes = 0.0
+        self.reply_delay = 0.0
 
     async def sync(
         self,
@@ -29,20 +37,22 @@ class LeaseLedger(InProcessLedger):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
-        """Give back and ask, in one step."""
-        grant = await super().sync(limit, quota=quota, holder=holder, asks=asks, settled=settled)
-        await asyncio.sleep(self.answer_takes)
+        """Release leases and request new ones, in one step."""
+        grant = await super().sync(
+            limit, quota=quota, holder=holder, requests=requests, releases=releases
+        )
+        await asyncio.sleep(self.reply_delay)
         return grant
 
 
-class LedgerLine(Ledger):
-    """One worker's line to a ledger, which is cut when the worker dies: it hears no more.
+class LedgerConnection(Ledger):
+    """One worker's connection to a shared ledger. The test can cut it, as if the worker died.
 
     Args:
-        ledger: what the workers share.
+        ledger: the ledger that the workers share.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -51,7 +61,7 @@ class LedgerLine(Ledger):
         self._cut = False
 
     def cut(self) -> None:
-        """From now on every question goes unanswered, for ever."""
+        """Let all further calls wait for ever."""
         self._cut = True
 
     async def sync(
@@ -60,52 +70,54 @@ class LedgerLine(Ledger):
         *,
         quota: Quota,
         holder: str,
-        asks: Sequence[LeaseRequest] = (),
-        settled: Sequence[LeaseRelease] = (),
+        requests: Sequence[LeaseRequest] = (),
+        releases: Sequence[LeaseRelease] = (),
     ) -> Grant:
-        """Ask the ledger, if the worker lives."""
-        await self._alive()
+        """Call the ledger, unless the connection is cut."""
+        await self._connected()
         return await self._ledger.sync(
-            limit, quota=quota, holder=holder, asks=asks, settled=settled
+            limit, quota=quota, holder=holder, requests=requests, releases=releases
         )
 
     async def renew(self, limit: str, *, holder: str, leases: Sequence[str]) -> Sequence[str]:
-        """Ask the ledger, if the worker lives."""
-        await self._alive()
+        """Call the ledger, unless the connection is cut."""
+        await self._connected()
         return await self._ledger.renew(limit, holder=holder, leases=leases)
 
-    async def changed(self, limit: str, *, holder: str, seconds: float) -> tuple[Lease, ...]:
-        """Ask the ledger, if the worker lives."""
-        await self._alive()
-        leases = await self._ledger.changed(limit, holder=holder, seconds=seconds)
-        await self._alive()
+    async def wait_for_grants(
+        self, limit: str, *, holder: str, seconds: float
+    ) -> tuple[Lease, ...]:
+        """Call the ledger, unless the connection is cut."""
+        await self._connected()
+        leases = await self._ledger.wait_for_grants(limit, holder=holder, seconds=seconds)
+        await self._connected()
         return leases
 
     async def held(self, limit: str) -> Mapping[str, int]:
-        """Ask the ledger, if the worker lives."""
-        await self._alive()
+        """Call the ledger, unless the connection is cut."""
+        await self._connected()
         return await self._ledger.held(limit)
 
-    async def note(self, limit: str, counted: Mapping[str, float]) -> Board:
-        """Ask the ledger, if the worker lives."""
-        await self._alive()
-        return await self._ledger.note(limit, counted)
+    async def add_counts(self, limit: str, counts: Mapping[str, float]) -> SharedCounters:
+        """Call the ledger, unless the connection is cut."""
+        await self._connected()
+        return await self._ledger.add_counts(limit, counts)
 
-    async def conclude(self, limit: str, *, serial: int, state: str) -> bool:
-        """Ask the ledger, if the worker lives."""
-        await self._alive()
-        return await self._ledger.conclude(limit, serial=serial, state=state)
+    async def commit_decision(self, limit: str, *, version: int, state: str) -> bool:
+        """Call the ledger, unless the connection is cut."""
+        await self._connected()
+        return await self._ledger.commit_decision(limit, version=version, state=state)
 
     @property
     def lease_seconds(self) -> float:
-        """How long a lease lives without renewal."""
+        """Time after which a lease expires unless it is renewed."""
         return self._ledger.lease_seconds
 
     @property
     def confirm_seconds(self) -> float:
-        """How long a lease lives that its holder has not confirmed."""
+        """Time within which a holder must confirm leases from ``wait_for_grants``."""
         return self._ledger.confirm_seconds
 
-    async def _alive(self) -> None:
+    async def _connected(self) -> None:
         if self._cut:
             await asyncio.get_running_loop().create_future()

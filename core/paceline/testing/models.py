@@ -1,8 +1,7 @@
-"""A model of a provider, in virtual time: what it takes at once, a minute, and how slow it gets.
+"""A model of a provider in virtual time: its concurrency, its quotas per minute, its latency.
 
-It is what is seen of a provider from outside; nothing here knows how it comes about. It is for
-trying strategies on: ``call`` is what becomes of one call that was admitted, and as a
-``Provider`` it stands behind a whole pipeline.
+The model describes the outside behaviour of a provider, and not its causes. It serves to try out
+strategies: ``call`` handles one admitted call. As a ``Provider`` it can serve a whole pipeline.
 """
 
 import asyncio
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 
 from paceline.contracts.provider import Completion, CompletionRequest, Provider
 from paceline.contracts.work import Done, RateLimited, RateLimitInfo
-from paceline.errors import Refused as RefusedCall
+from paceline.errors import Refused
 from paceline.testing.scripted import plain_answer
 from paceline.testing.shared_server import SharedServer
 
@@ -22,33 +21,33 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A number that changes in time.
+    """A number that changes over time.
 
     Attributes:
-        steps: (second from which it holds, number), in order; the first at 0.
+        steps: (second from which the number applies, number), in order; the first at 0.
     """
 
     steps: Sequence[tuple[float, int]]
 
     def at(self, now: float) -> int:
-        """The number at a time."""
+        """The number at this time."""
         return next(number for since, number in reversed(self.steps) if since <= now)
 
 
 def always(number: int) -> Steps:
-    """A number that stays."""
+    """A number that never changes."""
     return Steps([(0.0, number)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Others:
-    """Somebody else who uses the key for a time, evenly.
+    """Other clients that use the same key for a while, at a constant rate.
 
     Attributes:
-        since: when the first call comes.
-        until: when no more do.
-        requests: a minute.
-        tokens: of each.
+        since: time of their first call.
+        until: time of their end.
+        requests: their calls per minute.
+        tokens: tokens of each call.
     """
 
     since: float
@@ -59,30 +58,30 @@ class Others:
 
 @dataclass(kw_only=True)
 class ModelProvider(Provider):
-    """One provider.
+    """A simulated provider.
 
     Attributes:
-        seconds: median length of a call while few are in flight.
-        ranges: shortest and longest by step instead, where that is known.
-        spread: standard deviation of its logarithm.
-        concurrency: calls in flight above which it refuses.
-        requests: requests that it takes in any minute.
-        tokens: tokens likewise, charged as a call comes.
-        charged: tokens that a request is charged, divided by what it is estimated to cost.
-        others: who else uses its quota.
-        headers: whether it tells of its quotas.
-        retry_after: whether it tells those it refuses when to come again.
+        seconds: median duration of a call while few are in flight.
+        ranges: shortest and longest duration by step; replaces the median for these steps.
+        spread: standard deviation of the duration's logarithm.
+        concurrency: calls in flight above which it refuses calls.
+        requests: requests that it accepts in any minute.
+        tokens: tokens that it accepts in any minute, charged when a call arrives.
+        charged: charged tokens of a request ÷ its estimated tokens.
+        others: other clients that use its quota.
+        headers: whether its answers report its quotas.
+        retry_after: whether its refusals name the seconds to wait.
         knee: calls in flight above which calls only get slower.
-        slope: how much slower calls are at the knee than alone: 0.5 half as long again.
-        waste: how much is lost above the knee: with n times its calls in flight, all of them
-            together get ``n ** -waste`` of what they get at the knee.
-        round_trip: seconds until a refusal is heard of.
-        seed: of the calls' lengths.
+        slope: relative slowdown at the knee against a single call: 0.5 is half as long again.
+        waste: throughput lost above the knee: with n times its calls in flight, the throughput
+            is ``n ** -waste`` of that at the knee.
+        round_trip: seconds until a refusal arrives.
+        seed: seed of the durations.
         key: provider and model.
         in_flight: calls in flight now.
-        admitted: when calls were let in, and how many were in flight then.
-        answered: when calls were answered.
-        refused: when calls were refused.
+        admitted: times of accepted calls, each with the number of calls then in flight.
+        answered: times of answered calls.
+        refused: times of refused calls.
     """
 
     seconds: float = 10.0
@@ -109,57 +108,57 @@ class ModelProvider(Provider):
     refused: list[float] = field(default_factory=list[float])
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(self.seed)  # noqa: S311
+        self._random = random.Random(self.seed)  # noqa: S311
         self._minute: deque[tuple[float, int]] = deque()
         self._used = 0
-        self._coming = _coming(self.others)
+        self._calls_of_others = _calls_of(self.others)
         self._shared = SharedServer(self._speed)
 
     @property
     def peak(self) -> int:
-        """Most calls that were in flight at once."""
+        """Highest number of calls in flight at once."""
         return max((calls for _, calls in self.admitted), default=0)
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Answer shortly and validly, if a built-in step asks.
+        """Answer with a short, valid artifact of a built-in step.
 
         Raises:
             paceline.errors.Refused: the call was refused.
         """
         charged = round(self.charged * request.estimated_tokens())
         outcome = await self.call(charged, request.step)
-        said = _headers(outcome.rate_limit_info)
+        headers = _headers(outcome.rate_limit_info)
         if isinstance(outcome, RateLimited):
-            raise RefusedCall("Too much for now.", outcome.retry_after, said)
+            raise Refused("Too much for now.", outcome.retry_after, headers)
         return Completion(
             text=plain_answer(request.step),
             model=self.key,
             prompt_tokens=max(1, charged - request.max_tokens),
             completion_tokens=1,
-            ratelimits=said,
+            rate_limit_headers=headers,
         )
 
     async def call(self, tokens: int = 0, step: str = "") -> Done | RateLimited:
         """Serve a call, or refuse it.
 
         Args:
-            tokens: what it is charged.
-            step: whose length it takes.
+            tokens: tokens that it is charged.
+            step: the step that determines its duration.
         """
         loop = asyncio.get_running_loop()
         since = loop.time()
-        self._pass(since)
+        self._catch_up(since)
         wait = self._obstacle(since, tokens)
         if wait is not None:
             self.refused.append(since)
-            said = self._headroom(since)
+            info = self._rate_limit_info(since)
             await asyncio.sleep(self.round_trip)
-            return RateLimited(wait if self.retry_after else None, said)
+            return RateLimited(wait if self.retry_after else None, info)
         self._charge(since, tokens)
         self.in_flight += 1
         self.admitted.append((since, self.in_flight))
-        said = self._headroom(since)
-        work = self._length(step)
+        info = self._rate_limit_info(since)
+        work = self._duration(step)
         try:
             if self.knee is None:
                 await asyncio.sleep(work)
@@ -168,17 +167,17 @@ class ModelProvider(Provider):
         finally:
             self.in_flight -= 1
         self.answered.append(loop.time())
-        return Done(tokens, loop.time() - since, said)
+        return Done(tokens, loop.time() - since, info)
 
-    def _length(self, step: str) -> float:
-        chance, known = self._chance, self.ranges.get(step)
-        middle = self.seconds if known is None else chance.uniform(*known)
-        return middle * chance.lognormvariate(0.0, self.spread) if self.spread else middle
+    def _duration(self, step: str) -> float:
+        known = self.ranges.get(step)
+        middle = self.seconds if known is None else self._random.uniform(*known)
+        return middle * self._random.lognormvariate(0.0, self.spread) if self.spread else middle
 
-    def _pass(self, now: float) -> None:
-        """Let pass what happened since the last call: others' calls, and the end of minutes."""
-        while self._coming and self._coming[0][0] <= now:
-            at, tokens = self._coming.popleft()
+    def _catch_up(self, now: float) -> None:
+        """Process the calls of others, and drop requests older than a minute."""
+        while self._calls_of_others and self._calls_of_others[0][0] <= now:
+            at, tokens = self._calls_of_others.popleft()
             self._expire(at)
             if self._until_room(at, tokens) is None:
                 self._charge(at, tokens)
@@ -193,13 +192,13 @@ class ModelProvider(Provider):
         self._used += tokens
 
     def _obstacle(self, now: float, tokens: int) -> float | None:
-        """Seconds until such a call would be taken; ``None``: it is."""
+        """Seconds until such a call would be accepted; ``None``: it is accepted now."""
         if self.concurrency is not None and self.in_flight >= self.concurrency.at(now):
             return 1.0
         return self._until_room(now, tokens)
 
     def _until_room(self, now: float, tokens: int) -> float | None:
-        """Seconds until the quota has room for such a call; ``None``: it has."""
+        """Seconds until the quota has room for such a call; ``None``: it has room now."""
         if self.requests is not None:
             too_many = len(self._minute) + 1 - self.requests.at(now)
             if too_many > 0:
@@ -213,7 +212,7 @@ class ModelProvider(Provider):
             return MINUTE
         return None
 
-    def _headroom(self, now: float) -> RateLimitInfo | None:
+    def _rate_limit_info(self, now: float) -> RateLimitInfo | None:
         if not self.headers:
             return None
         requests = None if self.requests is None else self.requests.at(now)
@@ -226,14 +225,14 @@ class ModelProvider(Provider):
         )
 
     def _speed(self, calls: int) -> float:
-        """How fast each of so many calls gets on; 1: as one alone would."""
+        """Speed of each of this many calls; 1 is the speed of a single call."""
         knee = self.knee or calls
         speed = 1.0 / (1.0 + self.slope * min(1.0, calls / knee))
         return speed if calls <= knee else speed * (knee / calls) ** (1.0 + self.waste)
 
 
-def _coming(others: Sequence[Others]) -> deque[tuple[float, int]]:
-    """When each call of others comes, and its tokens."""
+def _calls_of(others: Sequence[Others]) -> deque[tuple[float, int]]:
+    """Time and tokens of each call of others."""
     return deque(
         sorted(
             (one.since + number * MINUTE / one.requests, one.tokens)
@@ -243,14 +242,14 @@ def _coming(others: Sequence[Others]) -> deque[tuple[float, int]]:
     )
 
 
-def _headers(said: RateLimitInfo | None) -> dict[str, str]:
-    """The headers that say so."""
-    if said is None:
+def _headers(info: RateLimitInfo | None) -> dict[str, str]:
+    """The headers that report these numbers."""
+    if info is None:
         return {}
     numbers = {
-        "limit-requests": said.requests,
-        "remaining-requests": said.requests_left,
-        "limit-tokens": said.tokens,
-        "remaining-tokens": said.tokens_left,
+        "limit-requests": info.requests,
+        "remaining-requests": info.requests_left,
+        "limit-tokens": info.tokens,
+        "remaining-tokens": info.tokens_left,
     }
     return {f"x-ratelimit-{name}": f"{n}" for name, n in numbers.items() if n is not None}

@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 
 class SharedServer:
-    """Serves all calls at once, each at a speed that their number gives (processor sharing).
+    """Serves all calls at once, at a speed that depends on their number (processor sharing).
 
-    All get on alike, so one sum says how far everybody is, and who needs least is next.
+    All calls progress alike. So one sum is the progress of all, and the call with the least work
+    left ends next.
+
+    Args:
+        speed: returns the speed of each call by the number of calls; 1 is that of a single call.
     """
 
     def __init__(self, speed: Callable[[int], float]) -> None:
@@ -21,7 +25,7 @@ class SharedServer:
         self._timer: asyncio.TimerHandle | None = None
 
     async def serve(self, work: float) -> None:
-        """Wait until a call that takes so long alone is served."""
+        """Serve a call that would take ``work`` seconds on its own."""
         loop = asyncio.get_running_loop()
         self._advance(loop.time())
         served = loop.create_future()
@@ -55,6 +59,6 @@ class SharedServer:
         self._advance(loop.time())
         while self._calls and self._calls[0][0] <= self._done + 1e-9:
             served = heapq.heappop(self._calls)[2]
-            if not served.done():  # cancelled in the same moment
+            if not served.done():  # cancelled at the same moment
                 served.set_result(None)
         self._arm(loop)

@@ -1,12 +1,12 @@
-"""What all workers saw of a provider since a limit was last looked at."""
+"""What all workers observed of a provider since the last decision about a limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """Calls that were answered, and how long they took together."""
+class StepTimes:
+    """Number of answered calls of one step, and the sum of their durations."""
 
     count: int
     seconds: float
@@ -14,33 +14,33 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """One look.
+    """The observations of one period.
 
-    Calls that were admitted before the last cut tell of the load before it: they count in
-    ``taken``, ``held`` and ``busy`` only. While calls are long the load changes under way, so
-    what a call took belongs to the load that it met, and not to that at its end.
+    Calls that were admitted before the last cut belong to the load before it. They count only in
+    ``accepted``, ``in_flight`` and ``mean_in_flight``. The load changes while long calls run, so
+    the duration of a call is attributed to the load during the call, and not at its end.
 
     Attributes:
-        now: its end, in seconds of a clock that only rises.
+        now: end of the period, in seconds of a clock that only rises.
         seconds: its length.
-        held: calls in flight at its end.
-        busy: calls in flight, on average.
-        taken: calls that began and were not refused.
-        refused: calls that were, of those admitted since the last cut.
-        met: calls in flight, on average, that answered calls met as they began and ended.
-        done: answered calls of those, by step: each kind of answer has a length of its own.
+        in_flight: calls in flight at its end.
+        mean_in_flight: calls in flight, on average over the period.
+        accepted: calls that started and were not refused.
+        refused: refused calls, of those admitted since the last cut.
+        load: calls in flight during the answered calls, on average of their starts and ends.
+        answers: answered calls by step, because the steps differ in duration.
     """
 
     now: float
     seconds: float
-    held: int
-    busy: float
-    taken: int
+    in_flight: int
+    mean_in_flight: float
+    accepted: int
     refused: int
-    met: float
-    done: Mapping[str, Times]
+    load: float
+    answers: Mapping[str, StepTimes]
 
     @property
     def answered(self) -> int:
-        """Calls answered of those admitted since the last cut."""
-        return sum(times.count for times in self.done.values())
+        """Answered calls, of those admitted since the last cut."""
+        return sum(times.count for times in self.answers.values())

@@ -1,19 +1,19 @@
-"""Find how many calls a minute a provider takes that does not say."""
+"""Finds the calls per minute that a provider accepts, if it does not publish them."""
 
 from dataclasses import dataclass, field
 
 from paceline_strategies.limits.period import Period
 
 MINUTE = 60.0
-#: Of what the provider took in the minute before it refused, the part that is kept.
+#: Part of the calls accepted in the minute before a refusal that remains after it.
 _KEPT = 0.98
 #: Growth of the limit per probe: at first, and at most.
 _FIRST_STEP, _LONGEST_STEP = 0.02, 0.25
-#: Calls from a cut to the next probe: one of them may be refused.
+#: Calls from a cut to the next probe: at most one of them is refused because of the probe.
 _CALLS_PER_PROBE = 150
-#: A minute that is so much fuller than this one, and was taken, clears the rate of suspicion.
+#: If an accepted minute had this many times the calls, the rate is not the cause of a refusal.
 _FULLER = 1.2
-#: What remains of the fullest minute's memory after a minute.
+#: Part of the peak that remains after a minute.
 _MEMORY = 0.95
 
 
@@ -21,57 +21,59 @@ _MEMORY = 0.95
 class Rate:
     """Calls a minute, learned from refusals.
 
-    A quota over a sliding minute refuses exactly what passes it, so what was taken in the
-    minute before a refusal *is* the quota; the limit stays a little below it and probes
-    upwards, faster while nothing objects (additive increase and multiplicative decrease of a
-    rate, Chiu and Jain 1989, with the step that grows as in CUBIC, RFC 9438).
+    A quota over a sliding minute refuses exactly the calls above it. So the number of calls
+    accepted in the minute before a refusal *is* the quota. The limit stays a little below it and
+    probes upwards, faster while no call is refused (additive increase and multiplicative decrease
+    of a rate, Chiu and Jain 1989, with the growing step of CUBIC, RFC 9438).
 
     Attributes:
         size: the limit, in calls a minute; ``None`` while no rate is known.
-        fullest: most calls taken in a minute, slowly forgotten.
-        recent: (end, seconds, calls taken) of the periods of the last minute.
+        peak: most calls accepted in a minute, slowly forgotten.
+        recent: (end, seconds, calls accepted) of the periods of the last minute.
     """
 
     size: float | None = None
-    fullest: float = 0.0
+    peak: float = 0.0
     step: float = _FIRST_STEP
     probe_at: float = 0.0
     recent: list[tuple[float, float, int]] = field(default_factory=list[tuple[float, float, int]])
 
     @property
     def limit(self) -> int | None:
-        """Calls that may begin in a minute."""
+        """Calls that may start in a minute."""
         return None if self.size is None else max(1, int(self.size))
 
     def minute(self, now: float) -> float:
-        """Calls taken in the last minute."""
+        """Calls accepted in the last minute."""
         return sum(
-            taken * min(1.0, max(0.0, end - now + MINUTE) / seconds) if seconds > 0 else taken
-            for end, seconds, taken in self.recent
+            accepted * min(1.0, max(0.0, end - now + MINUTE) / seconds) if seconds > 0 else accepted
+            for end, seconds, accepted in self.recent
         )
 
-    def note(self, period: Period) -> None:
-        """Count what was taken; raise the limit when it is time to try."""
+    def observe(self, period: Period) -> None:
+        """Count accepted calls, and raise the limit when the next probe is due."""
         self.recent = [one for one in self.recent if one[0] > period.now - MINUTE]
-        self.recent.append((period.now, period.seconds, period.taken))
-        taken = self.minute(period.now)
-        self.fullest *= _MEMORY ** (period.seconds / MINUTE)
+        self.recent.append((period.now, period.seconds, period.accepted))
+        accepted = self.minute(period.now)
+        self.peak *= _MEMORY ** (period.seconds / MINUTE)
         if period.refused:
             return
-        self.fullest = max(self.fullest, taken)
-        if self.size is None or period.now < self.probe_at or taken < 0.9 * self.size:
+        self.peak = max(self.peak, accepted)
+        if self.size is None or period.now < self.probe_at or accepted < 0.9 * self.size:
             return
         self.size += max(1.0, self.step * self.size)
         self.step = min(_LONGEST_STEP, 2 * self.step)
         self.probe_at = period.now + MINUTE
 
     def cleared(self, now: float) -> bool:
-        """Whether fuller minutes were taken, so that a refusal now is not the rate's."""
-        taken = self.minute(now)
-        return _FULLER * taken < self.fullest or (self.size is not None and taken < self.size / 2)
+        """Whether fuller minutes were accepted, so that the rate is not the cause of a refusal."""
+        accepted = self.minute(now)
+        return _FULLER * accepted < self.peak or (
+            self.size is not None and accepted < self.size / 2
+        )
 
     def cut(self, now: float) -> None:
-        """The provider refused because of the rate."""
+        """Lower the limit, because the provider refused a call due to the rate."""
         self.size = max(1.0, _KEPT * self.minute(now))
         self.step = _FIRST_STEP
         self.probe_at = now + MINUTE * max(1.0, _CALLS_PER_PROBE / self.size)

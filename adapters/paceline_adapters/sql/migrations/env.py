@@ -1,10 +1,10 @@
-"""Run by Alembic for each migration, on the connection and in the transaction it is given."""
+"""Alembic runs this module for each upgrade, on our connection and in our transaction."""
 
 from alembic import context
 
 context.configure(
     connection=context.config.attributes["connection"],
-    # SQLite can undo changes of the schema too, as long as nobody commits in between.
+    # SQLite also rolls back changes of the schema, unless there is a commit in between.
     transactional_ddl=True,
     render_as_batch=True,
 )

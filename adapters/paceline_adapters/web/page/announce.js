@@ -1,31 +1,31 @@
-// What a screen reader is told: few sentences, gathered, never the figures.
+// Announcements for screen readers: few sentences, collected, never the figures.
 
 import { byId } from "./dom.js";
 
-const GATHER = 2_000;
-const counted = new Map();
-const once = [];
+const COLLECT = 2_000;
+const endedByStatus = new Map();
+const sentences = [];
 let timer = 0;
 
-/** Say a sentence, together with what else is said within two seconds. */
+/** Announce a sentence, together with all others of the next two seconds. */
 export function announce(sentence) {
-  if (!once.includes(sentence)) once.push(sentence);
-  timer ||= setTimeout(flush, GATHER);
+  if (!sentences.includes(sentence)) sentences.push(sentence);
+  timer ||= setTimeout(flush, COLLECT);
 }
 
-/** Say that so many of a kind happened: `3 runs completed` instead of three sentences. */
+/** Announce that a run ended; several become one sentence, such as `3 runs completed`. */
 export function announceEnd(status, title) {
-  const titles = counted.get(status) ?? [];
+  const titles = endedByStatus.get(status) ?? [];
   titles.push(title);
-  counted.set(status, titles);
-  timer ||= setTimeout(flush, GATHER);
+  endedByStatus.set(status, titles);
+  timer ||= setTimeout(flush, COLLECT);
 }
 
 function flush() {
   timer = 0;
-  for (const [status, titles] of counted) {
-    once.push(titles.length > 1 ? `${titles.length} runs ${status}.` : `${titles[0]}: ${status}.`);
+  for (const [status, titles] of endedByStatus) {
+    sentences.push(titles.length > 1 ? `${titles.length} runs ${status}.` : `${titles[0]}: ${status}.`);
   }
-  counted.clear();
-  byId("announcer").textContent = once.splice(0).join(" ");
+  endedByStatus.clear();
+  byId("announcer").textContent = sentences.splice(0).join(" ");
 }

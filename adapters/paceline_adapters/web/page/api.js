@@ -1,19 +1,19 @@
-// The API: requests with the tab's token, and errors as the server words them.
+// The API: requests with the token of this tab, and errors in the words of the server.
 
 const ROOT = new URL("../", import.meta.url);
 const KEY = "paceline-token";
-// Milliseconds: a line may be dead without anybody saying so. What is sent may take its time.
-const PATIENCE = 30_000;
+// Milliseconds to wait for an answer, because a dead connection gives no error. Uploads may take longer.
+const TIMEOUT = 30_000;
 
 let askForToken = async () => null;
-let asking = null;
+let pendingToken = null;
 
-/** Say how a token is asked for; it gives one, or `null`. */
-export function tokensFrom(ask) {
-  askForToken = ask;
+/** Set the function that asks the user for a token; it returns a token or `null`. */
+export function setTokenPrompt(prompt) {
+  askForToken = prompt;
 }
 
-/** What the server answered instead of what was asked for (RFC 9457). */
+/** An error answer of the server (RFC 9457). */
 export class Problem extends Error {
   constructor(status, { title, detail = "", faults = [] } = {}) {
     const fault = status ? `The server answered ${status}` : "The server did not answer";
@@ -23,19 +23,19 @@ export class Problem extends Error {
     this.faults = Array.isArray(faults) ? faults : [];
   }
 
-  /** Whether the same may succeed later. */
-  get passing() {
+  /** Whether the same request may succeed later. */
+  get temporary() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Ask the API. `body` is sent as it is; `as` is `json` or `text`. */
-export async function ask(path, { method = "GET", body, headers = {}, as = "json" } = {}) {
+/** Send a request to the API. `body` is sent unchanged; `as` is `json` or `text`. */
+export async function request(path, { method = "GET", body, headers = {}, as = "json" } = {}) {
   for (;;) {
     const token = sessionStorage.getItem(KEY);
     const sent = { ...headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     const limit = new AbortController();
-    const timer = body ? 0 : setTimeout(() => limit.abort(), PATIENCE);
+    const timer = body ? 0 : setTimeout(() => limit.abort(), TIMEOUT);
     let answer;
     try {
       const { signal } = limit;
@@ -46,33 +46,33 @@ export async function ask(path, { method = "GET", body, headers = {}, as = "json
       clearTimeout(timer);
     }
     const kind = answer.ok ? as : "json";
-    const told = await answer[kind]().catch(() => null);
-    const whole = told !== null && typeof told === (kind === "json" ? "object" : "string");
-    if (answer.ok && whole) return told;
-    if (answer.ok) throw new Problem(0, { detail: "The answer is cut off, or not paceline's." });
-    const problem = new Problem(answer.status, whole ? told : {});
+    const content = await answer[kind]().catch(() => null);
+    const valid = content !== null && typeof content === (kind === "json" ? "object" : "string");
+    if (answer.ok && valid) return content;
+    if (answer.ok) throw new Problem(0, { detail: "The answer is incomplete, or not from paceline." });
+    const problem = new Problem(answer.status, valid ? content : {});
     if (answer.status !== 401) throw problem;
-    // Another request may have asked meanwhile: then its token is tried.
+    // Another request may have got a token meanwhile. If so, try that one.
     if (sessionStorage.getItem(KEY) === token && !(await newToken(token, problem))) throw problem;
   }
 }
 
 async function newToken(old, problem) {
-  asking ??= askForToken(old ? problem.message : "").finally(() => {
-    asking = null;
+  pendingToken ??= askForToken(old ? problem.message : "").finally(() => {
+    pendingToken = null;
   });
-  const token = await asking;
+  const token = await pendingToken;
   if (token) sessionStorage.setItem(KEY, token);
   return Boolean(token);
 }
 
-/** The address of a socket, with a ticket where one is needed: a socket sends no header. */
+/** The address of a socket; with a ticket if there is a token, because a socket sends no header. */
 export async function socketAddress(path, query = {}) {
   const address = new URL(path, ROOT);
   address.protocol = address.protocol.replace("http", "ws");
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
   const { ticket } = sessionStorage.getItem(KEY)
-    ? await ask("api/tickets", { method: "POST" })
+    ? await request("api/tickets", { method: "POST" })
     : {};
   if (ticket) address.searchParams.set("ticket", ticket);
   return address;
@@ -80,10 +80,10 @@ export async function socketAddress(path, query = {}) {
 
 export const runPath = (runId) => `api/runs/${encodeURIComponent(runId)}`;
 
-/** Where a concept is asked for. */
+/** The path of a concept in the API. */
 export function conceptPath(runId, conceptId) {
   if (conceptId === "." || conceptId === "..") {
-    const detail = "No address leads to a concept with this id: it is a step within a path.";
+    const detail = `The API has no address for the concept id "${conceptId}".`;
     throw new Problem(404, { title: "Concept not shown", detail });
   }
   return `${runPath(runId)}/concepts/${encodeURIComponent(conceptId)}`;

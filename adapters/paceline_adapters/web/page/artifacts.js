@@ -1,26 +1,26 @@
-// What was made for a concept, as one reads it: a tutorial, resources, a quiz.
+// The artifacts of a concept in readable form: a tutorial, resources, a quiz.
 
-import { ask, conceptPath } from "./api.js";
-import { linkOut, nodesOf, safeAddress } from "./hostile.js";
+import { conceptPath, request } from "./api.js";
+import { linkOut, safeAddress, sanitized } from "./sanitize.js";
 import { make } from "./dom.js";
 
-/** An artifact as nodes; what has an unknown shape comes as the server renders it. */
+/** An artifact as nodes. The server renders artifacts of an unknown shape. */
 export async function nodesOfArtifact(runId, conceptId, artifact) {
   const shown = SHOWN[artifact.step]?.(artifact.content);
   if (shown) return [shown];
   const step = encodeURIComponent(artifact.step);
-  const html = await ask(`${conceptPath(runId, conceptId)}/artifacts/${step}.html`, { as: "text" });
-  return [make("div", { class: "prose" }, ...nodesOf(html))];
+  const html = await request(`${conceptPath(runId, conceptId)}/artifacts/${step}.html`, { as: "text" });
+  return [make("div", { class: "prose" }, ...sanitized(html))];
 }
 
-/** Who made it, and what it took. */
-export function factsOf(artifact) {
-  const { model, prompt_tokens: asked, completion_tokens: answered, seconds, attempts } = artifact;
+/** The model of an artifact, its tokens, time and cost. */
+export function factsText(artifact) {
+  const { model, prompt_tokens, completion_tokens, seconds, attempts } = artifact;
   const facts = [
     model,
-    `${(asked + answered).toLocaleString()} tokens`,
+    `${(prompt_tokens + completion_tokens).toLocaleString()} tokens`,
     `${seconds.toFixed(1)} s`,
-    artifact.cost === null ? null : `${artifact.cost.toFixed(4)} cost`,
+    artifact.cost === null ? null : `cost ${artifact.cost.toFixed(4)}`,
     attempts > 1 ? `${attempts} attempts` : null,
   ];
   return facts.filter(Boolean).join(" · ");
@@ -55,9 +55,9 @@ function resources(content) {
 
 function quiz(content) {
   const list = content?.questions;
-  const whole = (one) =>
+  const valid = (one) =>
     isText(one?.question) && Array.isArray(one.options) && Array.isArray(one.answer);
-  if (!Array.isArray(list) || !list.every(whole)) return null;
+  if (!Array.isArray(list) || !list.every(valid)) return null;
   return make("ol", { class: "quiz" }, ...list.map(question));
 }
 

@@ -1,26 +1,26 @@
-// One figure over the last minutes: a line, its newest value, and the same in words.
+// A chart of one figure over the last minutes: a line, the newest value, and a text alternative.
 
-import { draw, make, mark, say } from "./dom.js";
+import { make, makeSvg, setAttr, setText } from "./dom.js";
 
 const MINUTES = 5;
 const SPAN = MINUTES * 60_000;
 const WIDTH = 300;
 const HEIGHT = 40;
-// Samples come each second: after more silence than this the line is broken, not drawn across.
+// Samples arrive each second. A longer gap than this breaks the line.
 const GAP = 5_000;
 
-/** A figure as one reads it: small ones with a digit more, or they would all be 0. */
-const read = (value) =>
+/** A rounded figure; small ones keep one decimal, or they would all be 0. */
+const rounded = (value) =>
   value > 0 && value < 10 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value);
 
-/** A small chart. `most` names the sample's field that bounds the value, if one does. */
+/** A small chart. `max` names the field of the sample with the upper bound, if there is one. */
 export class Chart {
   #value = make("span", { class: "figure" });
   #of = make("span", { class: "figure-of" });
-  #line = draw("path", { class: "line" });
-  #area = draw("path", { class: "area" });
-  #bound = draw("path", { class: "bound" });
-  #svg = draw(
+  #line = makeSvg("path", { class: "line" });
+  #area = makeSvg("path", { class: "area" });
+  #bound = makeSvg("path", { class: "bound" });
+  #svg = makeSvg(
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },
     this.#area,
@@ -28,12 +28,12 @@ export class Chart {
     this.#line,
   );
 
-  constructor(label, field, { most = null, unit = "" } = {}) {
+  constructor(label, field, { max = null, unit = "" } = {}) {
     this.label = label;
     this.field = field;
-    this.most = most;
+    this.max = max;
     this.unit = unit;
-    mark(this.#svg, "aria-label", `${label}: not known yet`);
+    setAttr(this.#svg, "aria-label", `${label}: no data yet`);
     this.element = make(
       "figure",
       { class: "chart", "data-figure": field, title: `the last ${MINUTES} minutes` },
@@ -42,24 +42,24 @@ export class Chart {
     );
   }
 
-  /** Show samples in the order they were taken; the last one is now. */
+  /** Show samples, oldest first. */
   show(samples) {
     const now = samples.at(-1);
     if (!now) return;
-    // What is too old was before a gap; what is of the future, before the server's clock was set.
+    // Skip samples from before a gap, and from before the server's clock was set back.
     const recent = samples.filter((one) => one.time <= now.time && one.time >= now.time - SPAN);
-    const value = read(now[this.field]);
-    const bound = this.most ? now[this.most] : 0;
-    const most = Math.max(...recent.map((one) => one[this.field]));
-    const peak = read(most);
-    say(this.#value, `${value}${this.unit}`);
-    say(this.#of, this.most ? `of ${bound}` : `peak ${peak}`);
-    const [line, area] = paths(recent, this.field, Math.max(most, bound, 1));
-    mark(this.#line, "d", line);
-    mark(this.#area, "d", area);
-    mark(this.#bound, "d", bound ? `M0 1H${WIDTH}` : null);
+    const value = rounded(now[this.field]);
+    const bound = this.max ? now[this.max] : 0;
+    const highest = Math.max(...recent.map((one) => one[this.field]));
+    const peak = rounded(highest);
+    setText(this.#value, `${value}${this.unit}`);
+    setText(this.#of, this.max ? `of ${bound}` : `peak ${peak}`);
+    const [line, area] = paths(recent, this.field, Math.max(highest, bound, 1));
+    setAttr(this.#line, "d", line);
+    setAttr(this.#area, "d", area);
+    setAttr(this.#bound, "d", bound ? `M0 1H${WIDTH}` : null);
     const of = bound ? ` of ${bound}` : "";
-    mark(
+    setAttr(
       this.#svg,
       "aria-label",
       `${this.label}: ${value}${of} now, at most ${peak} in the last ${MINUTES} minutes`,

@@ -1,14 +1,14 @@
-// The sheet of one concept: where it stands, why it failed, and what was made, to be read.
+// The sheet of one concept: its state, why it failed, and its artifacts.
 
-import { ask, conceptPath, Problem } from "./api.js";
-import { factsOf, nodesOfArtifact } from "./artifacts.js";
+import { conceptPath, Problem, request } from "./api.js";
+import { factsText, nodesOfArtifact } from "./artifacts.js";
 import { byId, make } from "./dom.js";
 
 const sheet = byId("concept");
 let shown = null;
 let onClosed = () => {};
 
-/** Say what is to be done when a sheet was closed by its reader. */
+/** Prepare the sheet; `closed` is called when the user closes it. */
 export function startConcept(closed) {
   onClosed = closed;
   sheet.addEventListener("close", () => {
@@ -26,36 +26,36 @@ export async function showConcept(runId, conceptId) {
     if (sheet.open) sheet.close();
     return;
   }
-  const asked = { runId, conceptId, steps: null, tab: null };
-  shown = asked;
+  const view = { runId, conceptId, steps: null, tab: null };
+  shown = view;
   sheet.replaceChildren(head("Loading…"));
   if (!sheet.open) sheet.showModal();
-  await load(asked);
+  await load(view);
 }
 
-/** Something happened to a concept, or to any: look again if it is the one that is read. */
+/** A concept, or any concept, has changed: reload the sheet if it shows that concept. */
 export function conceptChanged(runId, conceptId = shown?.conceptId) {
   if (shown?.runId === runId && shown.conceptId === conceptId) load(shown);
 }
 
-async function load(asked) {
+async function load(view) {
   try {
-    const concept = await ask(conceptPath(asked.runId, asked.conceptId));
+    const concept = await request(conceptPath(view.runId, view.conceptId));
     const panels = await Promise.all(
       concept.artifacts.map(async (one) => ({
         step: one.step,
-        facts: factsOf(one),
-        nodes: await nodesOfArtifact(asked.runId, asked.conceptId, one),
+        facts: factsText(one),
+        nodes: await nodesOfArtifact(view.runId, view.conceptId, one),
       })),
     );
-    if (shown !== asked) return;
+    if (shown !== view) return;
     const state = `${concept.status} ${concept.generating} ${panels.map((one) => one.step)}`;
-    if (state === asked.steps) return;
-    asked.steps = state;
-    fill(asked, concept, panels);
+    if (state === view.steps) return;
+    view.steps = state;
+    fill(view, concept, panels);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    if (shown === asked) {
+    if (shown === view) {
       sheet.replaceChildren(head(error.title), make("p", { class: "problem" }, error.message));
     }
   }
@@ -71,10 +71,10 @@ function head(title, ...more) {
   );
 }
 
-function fill(asked, concept, panels) {
-  const reading = sheet.contains(document.activeElement) && document.activeElement.id;
+function fill(view, concept, panels) {
+  const focused = sheet.contains(document.activeElement) && document.activeElement.id;
   const status = concept.status === "pending" && concept.generating ? "generating" : concept.status;
-  const calls = concept.attempts ? ` · ${concept.attempts} calls` : "";
+  const calls = concept.attempts ? ` · ${concept.attempts} ${concept.attempts === 1 ? "call" : "calls"}` : "";
   sheet.replaceChildren(
     head(
       concept.name,
@@ -86,19 +86,19 @@ function fill(asked, concept, panels) {
           make(
             "details",
             { class: "last-answer" },
-            make("summary", {}, "What the model last answered"),
+            make("summary", {}, "Last answer of the model"),
             make("pre", { tabindex: "0" }, concept.last_answer),
           ),
         ]
       : []),
-    ...tabbed(asked, panels),
+    ...tabbed(view, panels),
   );
-  if (reading) byId(reading)?.focus();
+  if (focused) byId(focused)?.focus();
 }
 
 /** One tab per artifact, as screen readers and arrow keys expect them. */
-function tabbed(asked, panels) {
-  if (!panels.length) return [make("p", { class: "empty" }, "Nothing has been made for it.")];
+function tabbed(view, panels) {
+  if (!panels.length) return [make("p", { class: "empty" }, "No artifacts yet.")];
   const place = make("div", {
     role: "tabpanel",
     id: "artifact",
@@ -113,7 +113,7 @@ function tabbed(asked, panels) {
     ),
   );
   const choose = (index, focus) => {
-    asked.tab = panels[index].step;
+    view.tab = panels[index].step;
     tabs.forEach((tab, i) => {
       tab.setAttribute("aria-selected", i === index);
       tab.tabIndex = i === index ? 0 : -1;
@@ -129,6 +129,6 @@ function tabbed(asked, panels) {
       if (step) choose((index + step + tabs.length) % tabs.length, true);
     });
   });
-  choose(Math.max(0, panels.findIndex((one) => one.step === asked.tab)), false);
-  return [make("div", { role: "tablist", class: "tabs", "aria-label": "Made for it" }, ...tabs), place];
+  choose(Math.max(0, panels.findIndex((one) => one.step === view.tab)), false);
+  return [make("div", { role: "tablist", class: "tabs", "aria-label": "Artifacts" }, ...tabs), place];
 }

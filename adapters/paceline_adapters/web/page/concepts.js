@@ -1,6 +1,6 @@
-// The concepts of one run as rows under their stages and modules, changed in place.
+// The concepts of one run as rows under their stages and modules, updated in place.
 
-import { inFrame, make, mark, say } from "./dom.js";
+import { inNextFrame, make, setAttr, setText } from "./dom.js";
 
 const GLYPHS = { pending: "·", generating: "◔", completed: "✓", failed: "✕" };
 
@@ -31,14 +31,14 @@ class ConceptRow {
 
   show(concept) {
     const state = stateOf(concept);
-    mark(this.element, "data-status", state);
-    say(this.#glyph, GLYPHS[state]);
-    say(this.#name, concept.name);
-    say(this.#steps, concept.steps.map((step) => step.slice(0, 1).toUpperCase()).join(" "));
-    mark(this.#steps, "title", concept.steps.join(", "));
-    const made = concept.steps.length ? `; made: ${concept.steps.join(", ")}` : "";
-    mark(this.link, "aria-label", `${concept.name}: ${state}${made}`);
-    say(this.#reason, concept.reason ?? "");
+    setAttr(this.element, "data-status", state);
+    setText(this.#glyph, GLYPHS[state]);
+    setText(this.#name, concept.name);
+    setText(this.#steps, concept.steps.map((step) => step.slice(0, 1).toUpperCase()).join(" "));
+    setAttr(this.#steps, "title", concept.steps.join(", "));
+    const made = concept.steps.length ? `; artifacts: ${concept.steps.join(", ")}` : "";
+    setAttr(this.link, "aria-label", `${concept.name}: ${state}${made}`);
+    setText(this.#reason, concept.reason ?? "");
     this.#reason.hidden = !concept.reason;
   }
 }
@@ -81,12 +81,12 @@ export class ConceptList {
     return this.#concepts.get(conceptId);
   }
 
-  /** Concepts that are completed or failed. */
+  /** Number of concepts that are completed or failed. */
   get finished() {
     return this.#finished;
   }
 
-  /** Change what is known of a concept. */
+  /** Update a concept. */
   put(change) {
     const id = change.concept_id;
     const known = this.#concepts.get(id);
@@ -94,10 +94,10 @@ export class ConceptList {
     this.#finished += isFinished(now) - (known ? isFinished(known) : 0);
     this.#concepts.set(id, now);
     this.#dirty.add(id);
-    inFrame(`concepts ${this.runId}`, () => this.#show());
+    inNextFrame(`concepts ${this.runId}`, () => this.#show());
   }
 
-  /** How many are in a state. */
+  /** Number of concepts in a state. */
   count(state) {
     let found = 0;
     for (const one of this.#concepts.values()) found += stateOf(one) === state;
@@ -105,7 +105,7 @@ export class ConceptList {
   }
 
   #show() {
-    const touched = new Set();
+    const changed = new Set();
     for (const id of this.#dirty) {
       const concept = this.#concepts.get(id);
       let row = this.#rows.get(id);
@@ -115,16 +115,16 @@ export class ConceptList {
         this.#modules.get(concept.key)?.list.append(row.element);
       }
       row.show(concept);
-      touched.add(concept.key);
+      changed.add(concept.key);
     }
     this.#dirty.clear();
-    for (const key of touched) this.#count(this.#modules.get(key));
+    for (const key of changed) this.#count(this.#modules.get(key));
   }
 
   #count(module) {
     if (!module) return;
     const done = module.ids.filter((id) => stateOf(this.#concepts.get(id)) === "completed").length;
-    say(module.count, `${done}/${module.ids.length}`);
+    setText(module.count, `${done}/${module.ids.length}`);
   }
 
   /** Put the focus on a concept's row. */

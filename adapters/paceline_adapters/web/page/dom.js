@@ -1,4 +1,4 @@
-// Elements, made and changed without markup: whatever is shown is text, never HTML.
+// Makes and changes elements without markup: everything is inserted as text, never as HTML.
 
 /** Make an element: attributes by name, `on…` as listeners, children as nodes or text. */
 export function make(tag, attributes = {}, ...children) {
@@ -15,36 +15,36 @@ export function make(tag, attributes = {}, ...children) {
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Make an SVG element. */
-export function draw(tag, attributes = {}, ...children) {
+export function makeSvg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
 }
 
-/** Set a text only where it is another one, so that nothing is laid out for nothing. */
-export function say(element, text) {
+/** Set an element's text, unless it has it already: this avoids a needless layout. */
+export function setText(element, text) {
   const wanted = String(text);
   if (element.textContent !== wanted) element.textContent = wanted;
 }
 
-/** Set or remove an attribute only where it is another one. */
-export function mark(element, name, value) {
+/** Set or remove an attribute, unless it has the value already. */
+export function setAttr(element, name, value) {
   if (value === null || value === false) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-const waiting = new Map();
+const scheduled = new Map();
 
-/** Do something in the next frame; of several under one key, the last. */
-export function inFrame(key, work) {
-  if (!waiting.size) requestAnimationFrame(flush);
-  waiting.set(key, work);
+/** Do something in the next frame. Of several calls with one key, only the last counts. */
+export function inNextFrame(key, work) {
+  if (!scheduled.size) requestAnimationFrame(flush);
+  scheduled.set(key, work);
 }
 
 function flush() {
-  const due = [...waiting.values()];
-  waiting.clear();
+  const due = [...scheduled.values()];
+  scheduled.clear();
   for (const work of due) work();
 }
 

@@ -1,9 +1,9 @@
-// Both layers at a glance: the sentence, its charts, and what the strategy says of itself.
+// Both layers at a glance: the sentence, the charts, and the strategy.
 
-import { Problem, ask } from "./api.js";
+import { Problem, request } from "./api.js";
 import { announce } from "./announce.js";
 import { Chart } from "./chart.js";
-import { byId, inFrame, make, mark, say } from "./dom.js";
+import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 
 const KEPT = 300;
 const STRATEGY_EVERY = 5_000;
@@ -11,7 +11,7 @@ const CHARTS = [
   new Chart("roadmaps running", "roadmaps"),
   new Chart("concepts in flight", "concepts"),
   new Chart("LLM calls", "calls"),
-  new Chart("DB connections", "connections", { most: "connections_max" }),
+  new Chart("DB connections", "connections", { max: "connections_max" }),
   new Chart("events", "events_per_second", { unit: "/s" }),
 ];
 
@@ -26,7 +26,7 @@ export function startHeader(model) {
     live(sample) {
       if (samples.at(-1)?.at === sample.at) return;
       samples = [...samples, timed(sample)].slice(-KEPT);
-      inFrame("header", () => show(sample.sentence));
+      inNextFrame("header", () => show(sample.sentence));
     },
     connection,
     loaded: loadHistory,
@@ -36,10 +36,10 @@ export function startHeader(model) {
 }
 
 async function loadHistory() {
-  const live = await ask("api/live").catch(() => null);
+  const live = await request("api/live").catch(() => null);
   if (!live) return;
   samples = live.history.map(timed);
-  inFrame("header", () => show(live.sentence));
+  inNextFrame("header", () => show(live.sentence));
 }
 
 function show(sentence) {
@@ -61,23 +61,23 @@ function connection(state) {
   connected = open;
   const place = byId("connection");
   const at = new Date().toLocaleTimeString();
-  mark(place, "data-state", open ? "open" : "lost");
-  say(place, open ? "live" : `disconnected since ${at} · trying again`);
+  setAttr(place, "data-state", open ? "open" : "lost");
+  setText(place, open ? "live" : `disconnected since ${at} · reconnecting`);
   document.body.classList.toggle("stale", !open);
-  if (!open) announce("Disconnected. The page tries again by itself.");
-  else if (known) announce("Connected again.");
+  if (!open) announce("Disconnected. The page reconnects by itself.");
+  else if (known) announce("Reconnected.");
 }
 
 async function explain() {
   if (document.hidden) return;
-  let told;
+  let answer;
   try {
-    told = await ask("api/strategy");
+    answer = await request("api/strategy");
   } catch (error) {
-    if (error instanceof Problem) return; // the connection's own line says so
+    if (error instanceof Problem) return; // the line of the connection shows it
     throw error;
   }
-  inFrame("strategy", () => showStrategy(told));
+  inNextFrame("strategy", () => showStrategy(answer));
 }
 
 function showStrategy({ strategy, options, workers, why }) {
@@ -85,16 +85,16 @@ function showStrategy({ strategy, options, workers, why }) {
     const limits = Object.entries(options[name] ?? {}).filter(([, value]) => value !== null);
     return limits.length ? `${name} (${limits.map(([k, v]) => `${k} ${v}`).join(", ")})` : name;
   });
-  // What a worker says of itself names the strategies too; without a worker the settings do.
-  const said = [...new Set(workers.map((worker) => worker.explain).filter(Boolean))];
-  const more = said.length > 1 ? ` (and ${said.length - 1} more)` : "";
-  const text = said.length ? said[0] + more : chosen.join(" → ");
+  // The text of a worker names the strategies too. Without a worker, the settings name them.
+  const texts = [...new Set(workers.map((worker) => worker.explain).filter(Boolean))];
+  const more = texts.length > 1 ? ` (and ${texts.length - 1} more)` : "";
+  const text = texts.length ? texts[0] + more : chosen.join(" → ");
   const line = byId("strategy-line");
   if (line.textContent !== `Strategy ${text}`) line.replaceChildren(make("b", {}, "Strategy "), text);
-  say(byId("strategy-why"), why);
+  setText(byId("strategy-why"), why);
   const list = byId("strategy-workers");
-  // One worker's words are in the line already.
-  const several = said.length > 1 ? workers : [];
+  // The line already has the text of a single worker.
+  const several = texts.length > 1 ? workers : [];
   const lines = several.map((worker) => `${worker.worker_id}: ${worker.explain}`);
   if (list.dataset.shown === lines.join("\n")) return;
   list.dataset.shown = lines.join("\n");

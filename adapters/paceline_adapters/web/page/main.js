@@ -1,14 +1,14 @@
-// Puts the page together: who asks, what is followed, and what the address says is looked at.
+// Starts the page: checks the session, follows the runs, and shows what the address names.
 
 import { announce } from "./announce.js";
-import { Problem, ask, tokensFrom } from "./api.js";
+import { Problem, request, setTokenPrompt } from "./api.js";
 import { showConcept, startConcept } from "./concept.js";
-import { byId, inFrame } from "./dom.js";
+import { byId, inNextFrame } from "./dom.js";
 import { startHeader } from "./header.js";
 import { Model } from "./model.js";
 import { RunView } from "./run.js";
-import { current, focusRun, startRuns } from "./runs.js";
-import { forbidSubmit, startSubmit } from "./submit.js";
+import { focusRun, markCurrent, startRuns } from "./runs.js";
+import { disableSubmit, startSubmit } from "./submit.js";
 import { askForToken } from "./token.js";
 
 const RETRY_SESSION = 2_000;
@@ -18,7 +18,7 @@ let view = null;
 let mayWrite = false;
 
 /** The run and the concept that the address names. */
-function asked() {
+function addressed() {
   const [, , runId = "", conceptId = ""] = location.hash.split("/").map(decoded);
   return { runId, conceptId };
 }
@@ -31,20 +31,20 @@ function decoded(part) {
   }
 }
 
-async function look() {
-  const { runId, conceptId } = asked();
-  const left = view?.runId;
-  if (left !== (runId || undefined)) {
+async function navigate() {
+  const { runId, conceptId } = addressed();
+  const previous = view?.runId;
+  if (previous !== (runId || undefined)) {
     view?.close();
     view = runId ? new RunView(model, runId, mayWrite) : null;
     document.body.classList.toggle("looking", Boolean(runId));
     byId("detail").hidden = !runId;
-    inFrame("current", () => current(runId));
+    inNextFrame("current", () => markCurrent(runId));
     if (view) {
       view.open();
       view.focus();
       byId("detail").scrollTop = 0;
-    } else focusRun(left);
+    } else focusRun(previous);
   }
   await showConcept(runId, conceptId);
 }
@@ -53,7 +53,7 @@ function start() {
   startHeader(model);
   startRuns(model);
   startConcept(() => {
-    const { runId, conceptId } = asked();
+    const { runId, conceptId } = addressed();
     if (!conceptId) return;
     history.replaceState(null, "", `#/runs/${encodeURIComponent(runId)}`);
     view?.focus(conceptId);
@@ -63,29 +63,29 @@ function start() {
       model.put(run);
       announce(`Submitted ${run.title}.`);
     });
-  } else forbidSubmit();
+  } else disableSubmit();
   model.listen({
     run(run) {
       if (view?.runId === run.run_id) view.update(run);
     },
     connection(state) {
-      if (state === "open") view?.again();
+      if (state === "open") view?.reconnected();
     },
   });
   model.follow();
-  addEventListener("hashchange", look);
+  addEventListener("hashchange", navigate);
   addEventListener("keydown", (event) => {
     if (event.key === "Escape" && view && !document.querySelector("dialog[open]")) {
       location.hash = "#/";
     }
   });
-  look();
+  navigate();
 }
 
-/** Who asks here; without an answer nothing can be shown, so it is asked for until there is one. */
+/** Load the session. Nothing can be shown without it, so retry until it loads. */
 async function enter() {
   try {
-    const session = await ask("api/session");
+    const session = await request("api/session");
     mayWrite = session.scope === "write";
     start();
   } catch (error) {
@@ -96,5 +96,5 @@ async function enter() {
   }
 }
 
-tokensFrom(askForToken);
+setTokenPrompt(askForToken);
 enter();

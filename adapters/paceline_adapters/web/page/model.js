@@ -1,11 +1,11 @@
-// What the page knows of the runs: the list as it was loaded, and what was told since.
+// The runs that the page knows: the loaded list, updated by events.
 
-import { Problem, ask, runPath, socketAddress } from "./api.js";
+import { Problem, request, runPath, socketAddress } from "./api.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 100;
-// Pages that are loaded at most to close the gap to the runs that are known already.
-const MOST_PAGES = 10;
+// Maximum number of pages to load until a page has a known run.
+const MAX_PAGES = 10;
 const RETRY_LOAD = 5_000;
 const UNFINISHED = new Set(["queued", "running"]);
 
@@ -18,66 +18,66 @@ export const unfinished = (run) => UNFINISHED.has(run.status);
 export class Model {
   runs = new Map();
   before = null;
-  #places = new Map();
+  #positions = new Map();
   #listeners = [];
-  #wanted = new Set();
-  #loading = null;
+  #pending = new Set();
+  #refreshTimer = null;
   #reload = 0;
-  // Counts what was told; an answer to a question that was asked before is older than it.
+  // Counts changes. An answer to a request that was sent before a change is older than the change.
   #clock = 0;
-  #toldAt = new Map();
+  #changedAt = new Map();
 
   listen(listener) {
     this.#listeners.push(listener);
   }
 
-  #tell(what, ...values) {
+  #notify(what, ...values) {
     for (const listener of this.#listeners) listener[what]?.(...values);
   }
 
-  /** Follow all runs; comes again by itself, with the place of each run that it knows. */
+  /** Follow all runs; reconnects by itself, with the position of each known run. */
   follow() {
     keepOpen(
       () => socketAddress("ws/runs", { wait: "true" }),
       {
         opened: (send) => {
           const after = {};
-          for (const [runId, place] of this.#places) {
-            if (unfinished(this.runs.get(runId) ?? {})) after[runId] = place;
+          for (const [runId, position] of this.#positions) {
+            if (unfinished(this.runs.get(runId) ?? {})) after[runId] = position;
           }
           send({ type: "follow", level: "roadmap", after });
         },
-        message: (message) => this.#heard(message),
-        lost: () => this.#tell("connection", "lost"),
+        message: (message) => this.#received(message),
+        lost: () => this.#notify("connection", "lost"),
       },
       { chatty: true },
     );
   }
 
-  #heard(message) {
+  #received(message) {
     if (message.type === "hello") {
-      this.#tell("connection", "open");
-      // The socket first, then the list: a run that began and ended meanwhile is in the list.
+      this.#notify("connection", "open");
+      // Load the list after the socket is open, so that it has runs that ended meanwhile.
       this.load();
-    } else if (message.type === "live") this.#tell("live", message);
+    } else if (message.type === "live") this.#notify("live", message);
     else if (message.type === "batch") for (const event of message.events) this.#event(event);
     else this.#event(message);
   }
 
   #event(event) {
     const { task_id: runId } = event;
-    this.#places.set(runId, `${event.epoch}-${event.offset}`);
-    this.#toldAt.set(runId, ++this.#clock);
+    this.#positions.set(runId, `${event.epoch}-${event.offset}`);
+    this.#changedAt.set(runId, ++this.#clock);
     if (event.type === "resync_required") return; // a snapshot follows
     const run = this.runs.get(runId);
     if (!run) {
-      this.#want(runId);
+      this.#refreshSoon(runId);
       return;
     }
     const status = event.status;
     if (!UNFINISHED.has(status)) {
-      this.#places.delete(runId);
-      this.#want(runId); // its times are the store's to tell
+      this.#positions.delete(runId);
+      this.#refreshSoon(runId); // to get its times
     }
     this.put({
       ...run,
@@ -90,66 +90,66 @@ export class Model {
     });
   }
 
-  /** Keep a run as the API or an event gave it. */
+  /** Store a run of the API or of an event. */
   put(run) {
     const known = this.runs.get(run.run_id);
     this.runs.set(run.run_id, run);
-    this.#tell("run", run, known);
-    if (!known) this.#tell("list");
+    this.#notify("run", run, known);
+    if (!known) this.#notify("list");
   }
 
-  /** Ask for a run of which more is to be known; one request for many of a moment. */
-  #want(runId) {
-    this.#wanted.add(runId);
-    this.#loading ??= setTimeout(async () => {
-      this.#loading = null;
-      const wanted = [...this.#wanted];
-      this.#wanted.clear();
-      if (wanted.length > 3) return this.load();
-      for (const one of wanted) {
+  /** Load a run soon; if there are many, load the list instead. */
+  #refreshSoon(runId) {
+    this.#pending.add(runId);
+    this.#refreshTimer ??= setTimeout(async () => {
+      this.#refreshTimer = null;
+      const runIds = [...this.#pending];
+      this.#pending.clear();
+      if (runIds.length > 3) return this.load();
+      for (const one of runIds) {
         try {
           await this.refresh(one);
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
-          if (error.passing) this.#wanted.add(one); // the next event asks again
+          if (error.temporary) this.#pending.add(one); // the next event retries
         }
       }
       return undefined;
     }, 50);
   }
 
-  /** Load the newest runs, and what is unfinished however old it is; again until it succeeds. */
+  /** Load the newest runs and all unfinished ones; retry until it succeeds. */
   async load() {
     clearTimeout(this.#reload);
-    const asked = this.#clock;
+    const sentAt = this.#clock;
     try {
       const [newest, open] = await Promise.all([
         this.#newest(),
-        ask(`api/runs?status=queued&status=running&limit=1000`),
+        request(`api/runs?status=queued&status=running&limit=1000`),
       ]);
       const loaded = [...newest, ...open.runs];
-      for (const run of loaded) this.#answered(run, asked);
+      for (const run of loaded) this.#putIfNewer(run, sentAt);
       const fresh = new Set(loaded.map((one) => one.run_id));
       for (const run of this.runs.values()) {
-        // Unfinished here and in neither list: it ended while nobody listened.
+        // Unfinished here and in neither list: it ended while the page was disconnected.
         if (unfinished(run) && !fresh.has(run.run_id)) await this.#ended(run.run_id);
       }
-      this.#tell("list");
-      this.#tell("loaded");
+      this.#notify("list");
+      this.#notify("loaded");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      this.#tell("fault", error);
+      this.#notify("fault", error);
       this.#reload = setTimeout(() => this.load(), RETRY_LOAD);
     }
   }
 
-  /** The newest runs: a page, or as many as came since the newest that is known. */
+  /** The newest runs: one page, or all pages since the newest known run. */
   async #newest() {
     const known = new Set(this.runs.keys());
     const found = [];
     let before = null;
-    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
-      const page = await ask(pagePath(before));
+    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
+      const page = await request(pagePath(before));
       found.push(...page.runs);
       before = page.before;
       if (!before || !known.size || page.runs.some((one) => known.has(one.run_id))) break;
@@ -159,7 +159,7 @@ export class Model {
     return found;
   }
 
-  /** A run that ended while nobody listened; or the server has another store by now. */
+  /** Load a run that ended meanwhile. If the server no longer has it, drop it. */
   async #ended(runId) {
     try {
       await this.refresh(runId);
@@ -169,24 +169,24 @@ export class Model {
     }
   }
 
-  /** Ask for one run, with its totals. */
+  /** Load one run, with its totals. */
   async refresh(runId) {
-    const asked = this.#clock;
-    const run = await ask(runPath(runId));
-    this.#answered(run, asked);
+    const sentAt = this.#clock;
+    const run = await request(runPath(runId));
+    this.#putIfNewer(run, sentAt);
     return run;
   }
 
-  #answered(run, asked) {
-    const told = this.#toldAt.get(run.run_id) ?? 0;
-    if (told <= asked || !this.runs.has(run.run_id)) this.put(run);
+  #putIfNewer(run, sentAt) {
+    const changedAt = this.#changedAt.get(run.run_id) ?? 0;
+    if (changedAt <= sentAt || !this.runs.has(run.run_id)) this.put(run);
   }
 
   /** Load the next page of older runs. */
   async older() {
-    const page = await ask(pagePath(this.before));
+    const page = await request(pagePath(this.before));
     this.before = page.before;
     for (const run of page.runs) this.put(run);
-    this.#tell("list");
+    this.#notify("list");
   }
 }

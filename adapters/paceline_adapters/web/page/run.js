@@ -1,28 +1,30 @@
-// One run: its head with what can be done, and its concepts, followed event by event.
+// One run: its head with its buttons, and its concepts, updated by each event.
 
-import { Problem, ask, runPath, socketAddress } from "./api.js";
+import { Problem, request, runPath, socketAddress } from "./api.js";
 import { announce } from "./announce.js";
 import { conceptChanged } from "./concept.js";
 import { ConceptList } from "./concepts.js";
-import { byId, inFrame, make, mark, say } from "./dom.js";
+import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
-import { Bar, WORDS, duration } from "./runs.js";
+import { Bar, duration, WORDS } from "./runs.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 1000;
-// Milliseconds: several events in a row are one question; a question that failed is asked again.
+// Milliseconds to wait before a reload: after events, to collect several, and after a failure.
 const SOON = 300;
 const RETRY = 5_000;
+const resumable = (run) => !unfinished(run) && run.status !== "completed";
+const missing = (run) => run.total - run.completed - run.failed;
 const ACTIONS = [
   ["cancel", "Cancel", (run) => unfinished(run) && !run.cancel_requested],
-  ["resume", "Resume", (run) => run.status === "cancelled"],
-  ["retry", "Retry failed", (run) => run.status === "partial" || run.status === "failed"],
+  ["resume", "Resume", (run) => resumable(run) && (missing(run) > 0 || !run.failed)],
+  ["resume?only=failed", "Retry failed", (run) => resumable(run) && run.failed > 0],
 ];
 
-/** Where a run stands, to be compared. */
-const standing = (run) => `${run.status} ${run.completed} ${run.failed}`;
+/** The state of a run as text, to compare. */
+const stateText = (run) => `${run.status} ${run.completed} ${run.failed}`;
 
-/** What is shown of a run; `close()` it before another is shown. */
+/** The view of one run; `close()` it before you open another. */
 export class RunView {
   #title = make("h2", { id: "detail-title", tabindex: "-1" });
   #status = make("p", { class: "status" });
@@ -36,14 +38,14 @@ export class RunView {
   #totals = null;
   #list = null;
   #stream = null;
-  #place = null;
+  #position = null;
   #clock = 0;
-  #toldAt = new Map();
+  #changedAt = new Map();
   #reload = 0;
   #closed = false;
-  #asOf = "";
+  #loadedState = "";
   #opening = false;
-  #asking = false;
+  #loading = false;
 
   constructor(model, runId, mayWrite) {
     this.model = model;
@@ -65,7 +67,7 @@ export class RunView {
     );
   }
 
-  /** Load the run, and follow it. */
+  /** Load the run and follow it. */
   async open() {
     const known = this.model.runs.get(this.runId);
     if (known) this.update(known);
@@ -73,13 +75,13 @@ export class RunView {
     try {
       const [run, roadmap] = await Promise.all([
         this.model.refresh(this.runId),
-        ask(`${runPath(this.runId)}/roadmap`),
+        request(`${runPath(this.runId)}/roadmap`),
       ]);
       if (this.#closed) return;
       this.#list = new ConceptList(this.runId, roadmap);
       this.#body.replaceChildren(this.#list.element);
       this.#totals = run;
-      this.#asOf = standing(run);
+      this.#loadedState = stateText(run);
       this.#problem.hidden = true;
       this.update(this.model.runs.get(this.runId));
       await this.#load();
@@ -88,21 +90,21 @@ export class RunView {
       if (this.#list) this.#loadSoon(RETRY);
       else {
         this.#body.replaceChildren();
-        if (error.passing) this.#reload = setTimeout(() => this.again(), RETRY);
+        if (error.temporary) this.#reload = setTimeout(() => this.reconnected(), RETRY);
       }
     } finally {
       this.#opening = false;
     }
   }
 
-  /** Show where the run stands, as the list knows it; follow it if it goes on again. */
+  /** Show the run as the list knows it; follow it if it is unfinished again. */
   update(run) {
-    inFrame(`detail ${this.runId}`, () => this.#show(run));
+    inNextFrame(`detail ${this.runId}`, () => this.#show(run));
     if (this.#closed || !this.#list || this.#stream) return;
     if (unfinished(run)) this.#follow();
-    else if (this.#asOf !== standing(run)) {
-      // It went on and ended again before it was followed.
-      this.#asOf = standing(run);
+    else if (this.#loadedState !== stateText(run)) {
+      // It was resumed and ended again before this view followed it.
+      this.#loadedState = stateText(run);
       this.#loadSoon();
     }
   }
@@ -110,21 +112,21 @@ export class RunView {
   #show(run) {
     if (this.#closed) return;
     const stopping = run.cancel_requested && unfinished(run);
-    say(this.#title, run.title);
-    mark(this.#status, "data-status", run.status);
-    say(this.#status, stopping ? "stopping" : WORDS[run.status]);
+    setText(this.#title, run.title);
+    setAttr(this.#status, "data-status", run.status);
+    setText(this.#status, stopping ? "stopping" : WORDS[run.status]);
     this.#bar.show(run);
     this.#progress.hidden = false;
-    say(this.#reason, run.reason ?? "");
+    setText(this.#reason, run.reason ?? "");
     this.#reason.hidden = !run.reason;
-    say(this.#facts, this.#factsOf(run));
+    setText(this.#facts, this.#factsText(run));
     for (const [action, , can] of ACTIONS) {
       const button = this.#buttons.get(action);
       if (button) button.hidden = !can(run);
     }
   }
 
-  #factsOf(run) {
+  #factsText(run) {
     const totals = this.#totals;
     const generating = this.#list?.count("generating") ?? 0;
     const tokens = totals ? totals.prompt_tokens + totals.completion_tokens : 0;
@@ -137,15 +139,15 @@ export class RunView {
       `${run.completed} completed`,
       run.failed ? `${run.failed} failed` : null,
       tokens ? `${tokens.toLocaleString()} tokens` : null,
-      totals?.cost ? `${totals.cost.toFixed(2)} cost` : null,
+      totals?.cost ? `cost ${totals.cost.toFixed(2)}` : null,
       took,
-      run.executor,
+      `executor ${run.executor}`,
     ];
     return facts.filter(Boolean).join(" · ");
   }
 
-  /** The server was away: go on where this was, or begin if it never did. */
-  again() {
+  /** The server is reachable again: continue after the last position, or open the run. */
+  reconnected() {
     clearTimeout(this.#reload);
     this.#reload = 0;
     if (!this.#list && !this.#opening) this.open();
@@ -158,12 +160,12 @@ export class RunView {
   #follow() {
     this.#stream = keepOpen(
       () => {
-        const query = { level: "concept", ...(this.#place ? { after: this.#place } : {}) };
+        const query = { level: "concept", ...(this.#position ? { after: this.#position } : {}) };
         return socketAddress(`ws/runs/${encodeURIComponent(this.runId)}`, query);
       },
       {
         message: (event) => this.#event(event),
-        over: () => {
+        ended: () => {
           this.#stream = null;
         },
       },
@@ -172,14 +174,14 @@ export class RunView {
 
   #event(event) {
     if (event.type === "hello" || this.#closed) return;
-    this.#place = `${event.epoch}-${event.offset}`;
+    this.#position = `${event.epoch}-${event.offset}`;
     if (event.type !== "content_generation_progress") {
-      // Where the run stands: the concepts themselves are asked for.
+      // The state of the whole run: reload the concepts.
       this.#loadSoon();
       return;
     }
     const id = event.concept_id;
-    this.#toldAt.set(id, ++this.#clock);
+    this.#changedAt.set(id, ++this.#clock);
     const known = this.#list.get(id);
     const steps = known?.steps ?? [];
     this.#list.put({
@@ -189,8 +191,8 @@ export class RunView {
       reason: event.reason,
       steps: event.step && !steps.includes(event.step) ? [...steps, event.step] : steps,
     });
-    // More has finished than was told: what is missing was lost on its way here.
-    if (event.progress_current > this.#list.finished && !this.#asking) this.#loadSoon();
+    // More concepts have finished than we have events for: some events were lost.
+    if (event.progress_current > this.#list.finished && !this.#loading) this.#loadSoon();
     const run = this.model.runs.get(this.runId);
     if (run) this.update(run);
     conceptChanged(this.runId, id);
@@ -199,38 +201,38 @@ export class RunView {
   #loadSoon(pause = SOON) {
     this.#reload ||= setTimeout(async () => {
       this.#reload = 0;
-      if (this.#asking) return this.#loadSoon(pause); // what came meanwhile is asked for after it
+      if (this.#loading) return this.#loadSoon(pause); // load again after the current load
       try {
         await this.#load();
         if (pause === RETRY) this.#problem.hidden = true;
       } catch (error) {
         this.#fault(error);
-        if (error.passing) this.#loadSoon(RETRY);
+        if (error.temporary) this.#loadSoon(RETRY);
       }
       return undefined;
     }, pause);
   }
 
-  /** Ask for all concepts; what was told meanwhile is newer than the answer. */
+  /** Load all concepts. Events that arrive meanwhile are newer than the answer. */
   async #load() {
-    const asked = this.#clock;
+    const sentAt = this.#clock;
     let after = null;
-    this.#asking = true;
+    this.#loading = true;
     try {
       do {
         const query = after === null ? "" : `&after=${encodeURIComponent(after)}`;
-        const page = await ask(`${runPath(this.runId)}/concepts?limit=${PAGE}${query}`);
+        const page = await request(`${runPath(this.runId)}/concepts?limit=${PAGE}${query}`);
         if (this.#closed) return;
         for (const one of page.concepts) {
-          if ((this.#toldAt.get(one.concept_id) ?? 0) <= asked) this.#list.put(one);
+          if ((this.#changedAt.get(one.concept_id) ?? 0) <= sentAt) this.#list.put(one);
         }
         after = page.after;
       } while (after !== null);
       this.#totals = await this.model.refresh(this.runId);
     } finally {
-      this.#asking = false;
+      this.#loading = false;
     }
-    this.#asOf = standing(this.#totals);
+    this.#loadedState = stateText(this.#totals);
     this.update(this.model.runs.get(this.runId));
     conceptChanged(this.runId);
   }
@@ -239,11 +241,11 @@ export class RunView {
     button.disabled = true;
     this.#problem.hidden = true;
     try {
-      const { run } = await ask(`${runPath(this.runId)}/${action}`, { method: "POST" });
+      const { run } = await request(`${runPath(this.runId)}/${action}`, { method: "POST" });
       this.model.put(run);
       announce(`${label}: ${run.title} is ${WORDS[run.status]}.`);
       this.#loadSoon();
-      this.#title.focus(); // the button goes away
+      this.#title.focus(); // the button disappears
     } catch (error) {
       this.#fault(error);
     } finally {
@@ -255,8 +257,8 @@ export class RunView {
     if (!(error instanceof Problem)) throw error;
     if (this.#closed) return;
     const { title, message } = error;
-    say(this.#title, this.#title.textContent || "Run");
-    say(this.#problem, title === message ? message : `${title}: ${message}`);
+    setText(this.#title, this.#title.textContent || "Run");
+    setText(this.#problem, title === message ? message : `${title}: ${message}`);
     this.#problem.hidden = false;
   }
 

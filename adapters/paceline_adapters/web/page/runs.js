@@ -1,8 +1,8 @@
-// The list of runs: one row and one progress bar each, changed in place.
+// The list of runs: a row with a progress bar each, updated in place.
 
 import { announceEnd } from "./announce.js";
 import { Problem } from "./api.js";
-import { byId, inFrame, make, mark, say } from "./dom.js";
+import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
 
 const rows = new Map();
@@ -18,7 +18,7 @@ export const WORDS = {
   cancelled: "cancelled",
 };
 
-/** A bar of what is completed and what failed, with the numbers beside it. */
+/** A bar of completed and failed concepts, and the numbers next to it. */
 export class Bar {
   #done = make("span", { class: "bar-done" });
   #failed = make("span", { class: "bar-failed" });
@@ -36,12 +36,12 @@ export class Bar {
     const finished = run.completed + run.failed;
     this.#done.style.width = `${(100 * run.completed) / total}%`;
     this.#failed.style.width = `${(100 * run.failed) / total}%`;
-    mark(this.#track, "aria-valuemax", run.total);
-    mark(this.#track, "aria-valuenow", finished);
-    mark(this.#track, "aria-label", `Concepts of ${run.title}`);
+    setAttr(this.#track, "aria-valuemax", run.total);
+    setAttr(this.#track, "aria-valuenow", finished);
+    setAttr(this.#track, "aria-label", `Concepts of ${run.title}`);
     const failures = run.failed ? `, ${run.failed} failed` : "";
-    mark(this.#track, "aria-valuetext", `${finished} of ${run.total} concepts${failures}`);
-    say(this.#count, `${finished}/${run.total}`);
+    setAttr(this.#track, "aria-valuetext", `${finished} of ${run.total} concepts${failures}`);
+    setText(this.#count, `${finished}/${run.total}`);
   }
 }
 
@@ -66,12 +66,12 @@ class Row {
   show(run) {
     this.run = run;
     const stopping = run.cancel_requested && unfinished(run);
-    mark(this.element, "data-status", run.status);
-    say(this.#title, run.title);
-    say(this.#status, stopping ? "stopping" : WORDS[run.status]);
-    say(this.#when, when(run));
-    mark(this.#when, "datetime", run.created_at);
-    say(this.#failed, run.failed ? `${run.failed} failed` : "");
+    setAttr(this.element, "data-status", run.status);
+    setText(this.#title, run.title);
+    setText(this.#status, stopping ? "stopping" : WORDS[run.status]);
+    setText(this.#when, when(run));
+    setAttr(this.#when, "datetime", run.created_at);
+    setText(this.#failed, run.failed ? `${run.failed} failed` : "");
     this.#bar.show(run);
   }
 }
@@ -92,18 +92,18 @@ export function duration(seconds) {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-export function startRuns(runsOf) {
-  model = runsOf;
+export function startRuns(runsModel) {
+  model = runsModel;
   model.listen({
     run(run, known) {
-      inFrame(`run ${run.run_id}`, () => rowOf(run.run_id).show(model.runs.get(run.run_id)));
+      inNextFrame(`run ${run.run_id}`, () => rowOf(run.run_id).show(model.runs.get(run.run_id)));
       if (known && known.status !== run.status) {
         if (unfinished(known) && !unfinished(run)) announceEnd(run.status, run.title);
         list();
       }
     },
     list,
-    fault: (problem) => empty(problem.message),
+    fault: (problem) => showEmpty(problem.message),
   });
   byId("filter").addEventListener("change", (event) => {
     filter = event.target.value;
@@ -111,7 +111,7 @@ export function startRuns(runsOf) {
   });
   byId("older").addEventListener("click", () =>
     model.older().catch((error) => {
-      if (error instanceof Problem) empty(error.message);
+      if (error instanceof Problem) showEmpty(error.message);
       else throw error;
     }),
   );
@@ -127,18 +127,18 @@ function rowOf(runId) {
   return row;
 }
 
-const list = () => inFrame("list", order);
+const list = () => inNextFrame("list", order);
 
 const RANKS = { running: 0, queued: 1 };
 const rank = (run) => RANKS[run.status] ?? 2;
 
-/** Those at work, then those that wait, the next one first, then what ended, the newest first. */
+/** Running runs first, then queued ones in the order in which they start, then ended ones, newest first. */
 function inOrder(a, b) {
   const older = a.run_id < b.run_id ? -1 : 1;
   return rank(a) - rank(b) || (a.status === "queued" ? older : -older);
 }
 
-/** Puts the rows in order: moves only what is not in its place. */
+/** Sort the rows, and move only those that are not in their place. */
 function order() {
   const wanted = filter ? filter.split(",") : null;
   const shown = [...model.runs.values()]
@@ -156,18 +156,18 @@ function order() {
   while (place.children.length > shown.length) place.lastElementChild.remove();
   if (place.contains(focused) && document.activeElement !== focused) focused.focus();
   byId("older").hidden = !model.before;
-  empty(shown.length ? "" : noneText(wanted));
+  showEmpty(shown.length ? "" : emptyText(wanted));
 }
 
-const noneText = (wanted) =>
-  wanted ? "No run is like that." : "No runs yet. Submit a roadmap, or drop its file on this page.";
+const emptyText = (wanted) =>
+  wanted ? "No run has this status." : "No runs yet. Submit the JSON file of a roadmap, or drop it on this page.";
 
-function empty(text) {
-  say(byId("runs-empty"), text);
+function showEmpty(text) {
+  setText(byId("runs-empty"), text);
   byId("runs-empty").hidden = !text;
 }
 
-/** Arrow keys go from run to run. */
+/** The arrow keys move between runs. */
 function moveFocus(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (!step) return;
@@ -179,12 +179,12 @@ function moveFocus(event) {
   }
 }
 
-/** Mark the run that is looked at. */
-export function current(runId) {
-  for (const [id, row] of rows) mark(row.link, "aria-current", id === runId ? "page" : null);
+/** Mark the run that is open. */
+export function markCurrent(runId) {
+  for (const [id, row] of rows) setAttr(row.link, "aria-current", id === runId ? "page" : null);
 }
 
-/** Put the focus on a run's row, or on the list's heading. */
+/** Focus a run's row, or the heading of the list. */
 export function focusRun(runId) {
   const row = rows.get(runId);
   (row?.link.isConnected ? row.link : byId("runs-title")).focus();

@@ -1,17 +1,17 @@
-// A socket that comes again by itself, with the place it had.
+// A WebSocket that reconnects by itself.
 
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
-// The server tells the figures each second: after so long a silence the line is dead.
+// The server sends figures each second, so after this silence the connection is dead.
 const SILENCE = 8_000;
 
 /**
  * Keep a socket open until `close()`.
  *
- * @param open gives the address, each time anew.
- * @param handlers `opened(send)`, `message(object)`, `lost()`; `over()` when the server has
- *     nothing more to tell.
- * @param chatty whether the server is known to speak each second, so that silence means loss.
+ * @param open returns the address; called for each connection.
+ * @param handlers `opened(send)`, `message(object)`, `lost()`; `ended()` when the
+ *     server has nothing more to send.
+ * @param chatty whether the server sends a message each second, so that silence means a lost connection.
  */
 export function keepOpen(open, handlers, { chatty = false } = {}) {
   let socket = null;
@@ -21,7 +21,7 @@ export function keepOpen(open, handlers, { chatty = false } = {}) {
   let timer = 0;
   let watchdog = 0;
 
-  function heard() {
+  function resetWatchdog() {
     clearTimeout(watchdog);
     if (chatty) watchdog = setTimeout(() => drop(), SILENCE);
   }
@@ -32,10 +32,10 @@ export function keepOpen(open, handlers, { chatty = false } = {}) {
     socket = null;
     dead.onclose = dead.onmessage = dead.onopen = null;
     dead.close();
-    again();
+    reconnectLater();
   }
 
-  function again() {
+  function reconnectLater() {
     clearTimeout(watchdog);
     socket = null;
     if (closed) return;
@@ -51,43 +51,43 @@ export function keepOpen(open, handlers, { chatty = false } = {}) {
     try {
       address = await open();
     } catch {
-      return again();
+      return reconnectLater();
     } finally {
       connecting = false;
     }
     if (closed) return undefined;
     socket = new WebSocket(address);
-    heard();
+    resetWatchdog();
     socket.onopen = () => {
-      heard();
+      resetWatchdog();
       handlers.opened?.((message) => socket?.send(JSON.stringify(message)));
     };
     socket.onmessage = ({ data }) => {
       pause = FIRST_PAUSE;
-      heard();
+      resetWatchdog();
       handlers.message(JSON.parse(data));
     };
     socket.onclose = ({ code }) => {
       if (code === 1000 && !closed) {
         closed = true;
         clearTimeout(watchdog);
-        handlers.over?.();
-      } else again();
+        handlers.ended?.();
+      } else reconnectLater();
     };
     return undefined;
   }
 
-  // A machine that wakes up, or a network that is back, does not wait for the pause to end.
-  const now = () => {
+  // When the machine wakes up or the network returns, reconnect at once.
+  const reconnectNow = () => {
     if (!socket && !closed && !connecting) connect();
   };
-  addEventListener("online", now);
+  addEventListener("online", reconnectNow);
   connect();
 
   return {
     close() {
       closed = true;
-      removeEventListener("online", now);
+      removeEventListener("online", reconnectNow);
       clearTimeout(timer);
       clearTimeout(watchdog);
       if (!socket) return;

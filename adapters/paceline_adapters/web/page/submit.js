@@ -1,20 +1,20 @@
-// Roadmaps, by a button or dropped anywhere on the page; each says what became of it.
+// Submits roadmap files, chosen by a button or dropped on the page, and shows what is wrong with each.
 
-import { Problem, ask } from "./api.js";
+import { Problem, request } from "./api.js";
 import { byId, make } from "./dom.js";
 
-const MOST_FAULTS = 10;
+const MAX_FAULTS = 10;
 
-/** Take files; `submitted(run)` hears of each run that came of one. */
+/** Accept files; `submitted(run)` is called for each run that was submitted. */
 export function startSubmit(submitted) {
   const input = byId("file");
   input.addEventListener("change", () => {
-    takeAll([...input.files], submitted);
+    submitAll([...input.files], submitted);
     input.value = ""; // the same file may be chosen again
   });
   let depth = 0;
   const over = (on) => document.body.classList.toggle("dropping", on);
-  const files = (event) => event.dataTransfer.types.includes("Files"); // not a dragged word
+  const files = (event) => event.dataTransfer.types.includes("Files"); // not dragged text
   addEventListener("dragenter", (event) => files(event) && over(++depth > 0));
   addEventListener("dragleave", (event) => files(event) && over(--depth > 0));
   addEventListener("dragover", (event) => event.preventDefault());
@@ -22,29 +22,29 @@ export function startSubmit(submitted) {
     event.preventDefault();
     depth = 0;
     over(false);
-    takeAll([...event.dataTransfer.files], submitted);
+    submitAll([...event.dataTransfer.files], submitted);
   });
 }
 
-/** A token that may only read submits nothing: it is not asked to. */
-export function forbidSubmit() {
+/** Replace the button if the token is read-only. */
+export function disableSubmit() {
   document.querySelector(".submit").replaceChildren(
-    make("span", { class: "hint" }, "This token may only read."),
+    make("span", { class: "hint" }, "This token is read-only."),
   );
 }
 
-async function takeAll(files, submitted) {
-  for (const file of files) await take(file, submitted);
+async function submitAll(files, submitted) {
+  for (const file of files) await submit(file, submitted);
 }
 
-async function take(file, submitted) {
-  // One key for this file, now: what is sent twice by a bad line is one run.
+async function submit(file, submitted) {
+  // One key per file: if a retry sends the file twice, both are one run.
   const key = [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
   const send = async () => {
     try {
-      const { run } = await ask("api/runs", {
+      const { run } = await request("api/runs", {
         method: "POST",
         body: await bytesOf(file),
         headers: { "Content-Type": "application/json", "Idempotency-Key": key },
@@ -53,7 +53,7 @@ async function take(file, submitted) {
       submitted(run);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      refused(note, file, error, send);
+      showProblem(note, file, error, send);
     }
   };
   const note = make(
@@ -65,17 +65,17 @@ async function take(file, submitted) {
   await send();
 }
 
-/** What is in a file; a folder, or what has gone since it was chosen, has nothing. */
+/** The bytes of a file; this fails for folders and deleted files. */
 async function bytesOf(file) {
   try {
     return await file.arrayBuffer();
   } catch {
-    throw new Problem(400, { title: "Not a file", detail: "It cannot be read: is it a folder?" });
+    throw new Problem(400, { title: "Not a file", detail: "The file cannot be read. Is it a folder?" });
   }
 }
 
-function refused(note, file, problem, again) {
-  const faults = problem.faults.slice(0, MOST_FAULTS);
+function showProblem(note, file, problem, again) {
+  const faults = problem.faults.slice(0, MAX_FAULTS);
   const more = problem.faults.length - faults.length;
   const dismiss = make("button", { type: "button", "aria-label": `Dismiss ${file.name}` }, "✕");
   dismiss.addEventListener("click", () => note.remove());
@@ -84,10 +84,10 @@ function refused(note, file, problem, again) {
   note.className = "submission problem";
   note.setAttribute("role", "alert");
   note.replaceChildren(
-    make("p", {}, make("b", {}, make("bdi", {}, file.name), " was not taken. "), problem.message),
+    make("p", {}, make("b", {}, make("bdi", {}, file.name), " was not submitted. "), problem.message),
     ...(faults.length ? [make("ul", {}, ...faults.map((one) => make("li", {}, one)))] : []),
     ...(more > 0 ? [make("p", { class: "hint" }, `and ${more} more`)] : []),
-    ...(problem.passing ? [retry] : []),
+    ...(problem.temporary ? [retry] : []),
     dismiss,
   );
 }

@@ -1,8 +1,8 @@
-// Asks for a token once; it is kept for this tab alone.
+// Asks for a token once; it is kept for this tab only.
 
 import { byId } from "./dom.js";
 
-/** Ask for a token; `problem` says what was wrong with the last one. `null` if none is given. */
+/** Ask for a token. `problem` says what was wrong with the last one. Returns `null` if the user enters none. */
 export function askForToken(problem) {
   const dialog = byId("token");
   const input = byId("token-value");
@@ -14,7 +14,7 @@ export function askForToken(problem) {
     dialog.addEventListener(
       "close",
       () => {
-        // A header carries nothing else; what was pasted with it is left out.
+        // A header can hold only these characters, so remove others that were pasted with it.
         const token = input.value.replace(/[^\x21-\x7e]/g, "");
         input.value = "";
         resolve(token || null);

@@ -1,4 +1,4 @@
-"""Concepts of a run, and what was made for them."""
+"""Routes of the concepts of a run and their artifacts."""
 
 from typing import Annotated, Literal
 
@@ -7,9 +7,8 @@ from paceline import Artifact, ConceptState, Run
 from paceline.client.render import artifact_to_json, concept_to_json, in_order
 from paceline.contracts.records import ConceptStatus
 
-from paceline_adapters.web.access import Caller
+from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.gate import Gate, Reading
 from paceline_adapters.web.models import (
     ArtifactAnswer,
     ArtifactList,
@@ -18,16 +17,19 @@ from paceline_adapters.web.models import (
 )
 from paceline_adapters.web.problems import Problem, responses
 from paceline_adapters.web.rendering import to_html
-from paceline_adapters.web.routes.runs import MOST_OF_A_PAGE, RunId, found
+from paceline_adapters.web.request_checks import Reading, RequestChecks
+from paceline_adapters.web.routes.runs import MAX_PAGE, RunId, visible_run
 
-Form = Literal["json", "md", "html"]
-ConceptId = Annotated[str, Path(max_length=400, description="The concept.")]
+Format = Literal["json", "md", "html"]
+ConceptId = Annotated[str, Path(max_length=400, description="Id of the concept.")]
 StepName = Annotated[
     str,
-    Path(max_length=100, description="The step; with `.md` or `.html` behind it, in that form."),
+    Path(
+        max_length=100, description="Name of the step. Append `.md` or `.html` to get that format."
+    ),
 ]
 
-_MEDIA: dict[Form, str] = {
+_MEDIA: dict[Format, str] = {
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -36,7 +38,7 @@ _TEXT = {"schema": {"type": "string"}}
 
 
 class Concepts:
-    """Reads concepts of a run, with what the run's stream knows of them."""
+    """Reads concepts of a run, and whether each is in flight."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -44,7 +46,7 @@ class Concepts:
     async def page(
         self, run: Run, *, status: list[ConceptStatus], limit: int, after: str | None
     ) -> dict[str, object]:
-        """Concepts that follow ``after``."""
+        """One page of concepts, after the concept ``after``."""
         backend = self._backend
         if after is not None and after not in await backend.names.of(run.run_id):
             raise _no_concept(run, after)
@@ -52,17 +54,19 @@ class Concepts:
         steps = await backend.store.artifact_steps(
             run.run_id, concepts=[one.concept_id for one in states]
         )
-        shown = [await self.described(run, one, steps.get(one.concept_id, ())) for one in states]
-        more = states[-1].concept_id if len(states) == limit else None
-        return {"concepts": shown, "after": more}
+        concepts = [
+            await self.without_content(run, one, steps.get(one.concept_id, ())) for one in states
+        ]
+        last = states[-1].concept_id if len(states) == limit else None
+        return {"concepts": concepts, "after": last}
 
-    async def described(
+    async def without_content(
         self, run: Run, state: ConceptState, steps: "frozenset[str] | tuple[()]"
     ) -> dict[str, object]:
-        """A concept without its content."""
+        """A concept without its artifacts."""
         backend = self._backend
         place = (await backend.names.of(run.run_id))[state.concept_id]
-        channel = backend.hub.known(run.run_id)
+        channel = backend.hub.channel(run.run_id)
         return {
             **concept_to_json(
                 state, {state.concept_id: place.name}, in_order(backend.settings, steps)
@@ -73,32 +77,39 @@ class Concepts:
         }
 
     async def artifacts(self, run: Run, concept_id: str, step: str | None = None) -> list[Artifact]:
-        """What was made for a concept, in the order of the steps."""
+        """The artifacts of a concept, in the order of the steps."""
         if concept_id not in await self._backend.names.of(run.run_id):
             raise _no_concept(run, concept_id)
-        made = await self._backend.store.artifacts(run.run_id, concept_id=concept_id, step=step)
-        return self._backend.reader.ordered(made)
+        artifacts = await self._backend.store.artifacts(
+            run.run_id, concept_id=concept_id, step=step
+        )
+        return self._backend.reader.ordered(artifacts)
 
 
-def concepts_router(backend: Backend, gate: Gate) -> APIRouter:
+def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     """Routes of concepts and artifacts."""
     router = APIRouter(
-        prefix="/api/runs/{run_id}/concepts", tags=["concepts"], route_class=gate.route()
+        prefix="/api/runs/{run_id}/concepts", tags=["concepts"], route_class=checks.route()
     )
     errors = responses(400, 401, 404, 422, 429, 503)
     concepts = Concepts(backend)
 
     async def run_of(caller: Caller, run_id: str) -> Run:
-        return await found(backend, caller, run_id)
+        return await visible_run(backend, caller, run_id)
 
     @router.get("", responses=errors)
     async def list_concepts(
         caller: Reading,
         run_id: RunId,
-        status: Annotated[list[ConceptStatus] | None, Query(description="Only these.")] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_OF_A_PAGE, description="Most of a page.")] = 200,
+        status: Annotated[
+            list[ConceptStatus] | None,
+            Query(description="Only concepts with one of these statuses."),
+        ] = None,
+        limit: Annotated[
+            int, Query(ge=1, le=MAX_PAGE, description="Maximum number of concepts to list.")
+        ] = 200,
         after: Annotated[
-            str | None, Query(max_length=400, description="The last concept of the page before.")
+            str | None, Query(max_length=400, description="Only concepts after this one.")
         ] = None,
     ) -> ConceptPage:
         """List concepts in the roadmap's order."""
@@ -109,9 +120,9 @@ def concepts_router(backend: Backend, gate: Gate) -> APIRouter:
 
     @router.get("/{concept_id:path}/artifacts", responses=errors)
     async def list_artifacts(caller: Reading, run_id: RunId, concept_id: ConceptId) -> ArtifactList:
-        """Show all that was made for a concept."""
-        made = await concepts.artifacts(await run_of(caller, run_id), concept_id)
-        return ArtifactList.model_validate({"artifacts": [artifact_to_json(one) for one in made]})
+        """Show all artifacts of a concept."""
+        found = await concepts.artifacts(await run_of(caller, run_id), concept_id)
+        return ArtifactList.model_validate({"artifacts": [artifact_to_json(one) for one in found]})
 
     @router.get(
         "/{concept_id:path}/artifacts/{step}",
@@ -125,45 +136,45 @@ def concepts_router(backend: Backend, gate: Gate) -> APIRouter:
     async def get_artifact(
         caller: Reading, request: Request, run_id: RunId, concept_id: ConceptId, step: StepName
     ) -> Response:
-        """Show what one step made: JSON, or Markdown or HTML by suffix or ``Accept``."""
-        name, form = _form(step, request.headers.get("accept", "*/*"))
-        made = await concepts.artifacts(await run_of(caller, run_id), concept_id, name)
-        if not made:
-            raise Problem(404, "artifact-not-found", f"There is no artifact {name!r} of it.")
-        if form == "json":
-            text = ArtifactAnswer.model_validate(artifact_to_json(made[0])).model_dump_json()
+        """Show one artifact as JSON, Markdown or HTML, chosen by suffix or ``Accept``."""
+        name, format_ = _format_of(step, request.headers.get("accept", "*/*"))
+        found = await concepts.artifacts(await run_of(caller, run_id), concept_id, name)
+        if not found:
+            raise Problem(404, "artifact-not-found", f"The concept has no artifact {name!r}.")
+        if format_ == "json":
+            text = ArtifactAnswer.model_validate(artifact_to_json(found[0])).model_dump_json()
         else:
-            text = backend.reader.markdown(made[0])
-            text = to_html(text) if form == "html" else text
-        return Response(text, media_type=_MEDIA[form], headers={"Vary": "Accept"})
+            text = backend.reader.markdown(found[0])
+            text = to_html(text) if format_ == "html" else text
+        return Response(text, media_type=_MEDIA[format_], headers={"Vary": "Accept"})
 
     @router.get("/{concept_id:path}", responses=errors)
     async def get_concept(
         caller: Reading, run_id: RunId, concept_id: ConceptId
     ) -> ConceptWithArtifacts:
-        """Show a concept and all that was made for it."""
+        """Show a concept and all its artifacts."""
         run = await run_of(caller, run_id)
         state = await backend.store.concept(run_id, concept_id)
         if state is None:
             raise _no_concept(run, concept_id)
-        made = await concepts.artifacts(run, concept_id)
-        described = await concepts.described(run, state, frozenset(one.step for one in made))
+        found = await concepts.artifacts(run, concept_id)
+        concept = await concepts.without_content(run, state, frozenset(one.step for one in found))
         return ConceptWithArtifacts.model_validate(
             {
-                **described,
+                **concept,
                 "last_answer": state.last_answer,
-                "artifacts": [artifact_to_json(one) for one in made],
+                "artifacts": [artifact_to_json(one) for one in found],
             }
         )
 
     return router
 
 
-def _form(step: str, accept: str) -> tuple[str, Form]:
-    """A step's name, and the form that is wanted: by suffix, else by what is accepted."""
-    for form in _MEDIA:
-        if step.endswith(f".{form}"):
-            return step.removesuffix(f".{form}"), form
+def _format_of(step: str, accept: str) -> tuple[str, Format]:
+    """A step's name, and the format of its suffix or else of the ``Accept`` header."""
+    for format_ in _MEDIA:
+        if step.endswith(f".{format_}"):
+            return step.removesuffix(f".{format_}"), format_
     wanted = sorted((part.partition(";") for part in accept.split(",")), key=_quality, reverse=True)
     for media, _, _ in wanted:
         kind = media.strip().lower()
@@ -174,7 +185,7 @@ def _form(step: str, accept: str) -> tuple[str, Form]:
         if kind == "text/html":
             return step, "html"
     raise Problem(
-        406, "not-acceptable", "It is there as application/json, text/markdown and text/html."
+        406, "not-acceptable", "Available types: application/json, text/markdown and text/html."
     )
 
 

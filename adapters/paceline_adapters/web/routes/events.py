@@ -1,4 +1,4 @@
-"""Server-Sent Events of one run, from the same feed as the sockets."""
+"""Server-Sent Events of one run, from the same feed as the WebSockets."""
 
 import asyncio
 from contextlib import suppress
@@ -7,23 +7,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 from paceline import Event
 from paceline.contracts.events import StreamPosition
-from paceline.live.feed import Feed, Level
+from paceline.live.feed import RATE, Feed, Level
 from paceline.tasks import cancel_and_wait
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.gate import Gate, Reading
 from paceline_adapters.web.metrics import Metrics
 from paceline_adapters.web.problems import responses
-from paceline_adapters.web.routes.runs import RunId, found
+from paceline_adapters.web.request_checks import Reading, RequestChecks
+from paceline_adapters.web.routes.runs import RunId, visible_run
 
-#: Seconds of silence after which a comment says that the connection lives.
-_COMMENT_EVERY = 15.0
-#: Messages a second that a client may ask for at most, at the level ``roadmap``.
-MOST_RATE = 20.0
+#: Seconds without an event after which a comment keeps the connection alive.
+_KEEP_ALIVE = 15.0
+#: Maximum rate that a client may request, in messages per second.
+MAX_RATE = 20.0
 
-#: One message of a stream, as the OpenAPI document shows it.
+#: One message of a stream, for the OpenAPI document.
 _MESSAGE: dict[str, Any] = {
     "type": "object",
     "required": ["id", "data"],
@@ -37,48 +37,52 @@ _MESSAGE: dict[str, Any] = {
     },
 }
 
-#: What a client may ask of a stream.
-AskedLevel = Annotated[Level, Query(description="`concept`: each event; `roadmap`: coalesced.")]
-AskedRate = Annotated[
-    float, Query(ge=0.1, le=MOST_RATE, description="Messages a second at most, of `roadmap`.")
+#: Query parameters of streams.
+LevelQuery = Annotated[
+    Level, Query(description="`concept`: every event; `roadmap`: the run's state, coalesced.")
 ]
-AskedPlace = Annotated[
-    str | None, Query(max_length=40, description="`epoch-offset` of the last event seen.")
+RateQuery = Annotated[
+    float,
+    Query(ge=0.1, le=MAX_RATE, description="Maximum messages per second, at the level `roadmap`."),
+]
+AfterQuery = Annotated[
+    str | None,
+    Query(max_length=40, description="`epoch-offset` of the last event that you received."),
 ]
 
 
-def events_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
+def events_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> APIRouter:
     """The route of events."""
-    router = APIRouter(prefix="/api/runs", tags=["progress"], route_class=gate.route())
+    router = APIRouter(prefix="/api/runs", tags=["progress"], route_class=checks.route())
 
     @router.get(
         "/{run_id}/events",
         response_class=Response,
         responses={
             200: {"content": {"text/event-stream": {"schema": _MESSAGE}}},
-            204: {"description": "The client has seen the run's end: it need not come again"},
+            204: {"description": "The client has received the run's end; do not reconnect"},
             **responses(400, 401, 404, 422, 429, 503),
         },
     )
     async def follow_events(
         caller: Reading,
         run_id: RunId,
-        level: AskedLevel = "concept",
-        rate: AskedRate = 4.0,
-        after: AskedPlace = None,
+        level: LevelQuery = "concept",
+        rate: RateQuery = RATE,
+        after: AfterQuery = None,
         last_event_id: Annotated[
             str | None, Header(max_length=40, description="As `after`; browsers send it.")
         ] = None,
     ) -> Response:
         """Follow a run until it ends, as Server-Sent Events."""
-        await found(backend, caller, run_id)
-        place = last_event_id or after
+        await visible_run(backend, caller, run_id)
+        position = last_event_id or after
         feed = Feed(backend.hub, level=level, rate=rate)
         await feed.__aenter__()
         try:
-            await feed.follow(run_id, None if place is None else StreamPosition.parse(place))
-            if not feed.over:
-                return EventStream(backend, gate, metrics, feed, caller.name)
+            await feed.follow(run_id, None if position is None else StreamPosition.parse(position))
+            if not feed.ended:
+                return EventStream(backend, checks, metrics, feed, caller.name)
         except BaseException:
             await feed.__aexit__()
             raise
@@ -89,45 +93,45 @@ def events_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
 
 
 class EventStream(Response):
-    """An answer that goes on as long as its feed does.
+    """An answer that lasts as long as its feed.
 
     Args:
-        backend: whose patience with slow clients holds.
-        gate: counts streams.
+        backend: its settings limit the time that a client may take to read.
+        checks: counts streams.
         metrics: counts messages.
-        feed: what is told; left in the end.
-        client: whose stream it is.
+        feed: the messages; closed at the end.
+        client: the name of the client, for limits.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, backend: Backend, gate: Gate, metrics: Metrics, feed: Feed, client: str
+        self, backend: Backend, checks: RequestChecks, metrics: Metrics, feed: Feed, client: str
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._patience = backend.settings.web.send_timeout
+        self._send_timeout = backend.settings.web.send_timeout
         self._metrics = metrics
         self._feed = feed
-        self._counted = gate.limits.stream(client)
+        self._counted = checks.rate_limit.stream(client)
         self._counted.__enter__()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Tell the feed's messages until it or the client ends."""
-        gone = asyncio.create_task(_until_gone(receive))
-        telling = asyncio.create_task(self._tell(send))
+        """Send messages until the feed ends or the client disconnects."""
+        disconnected = asyncio.create_task(_until_disconnected(receive))
+        sending = asyncio.create_task(self._send_messages(send))
         try:
-            await asyncio.wait({gone, telling}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({disconnected, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancel_and_wait(gone, telling)
+            await cancel_and_wait(disconnected, sending)
             self._counted.__exit__(None, None, None)
             await self._feed.__aexit__()
-        if not telling.cancelled():
-            with suppress(TimeoutError):  # too slow: the connection is cut
-                telling.result()
+        if not sending.cancelled():
+            with suppress(TimeoutError):  # the client is too slow: close the connection
+                sending.result()
                 await send({"type": "http.response.body", "body": b""})
 
-    async def _tell(self, send: Send) -> None:
+    async def _send_messages(self, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -136,24 +140,24 @@ class EventStream(Response):
             }
         )
         while True:
-            body = b": still here\n\n"
+            body = b": keep-alive\n\n"
             with suppress(TimeoutError):
-                async with asyncio.timeout(_COMMENT_EVERY):
-                    told = await self._feed.next()
-                    if not told:
+                async with asyncio.timeout(_KEEP_ALIVE):
+                    messages = await self._feed.next()
+                    if not messages:
                         return
-                    self._metrics.told("sse", len(told), sum(one.resync for one in told))
+                    self._metrics.messages_sent("sse", messages)
                     body = "".join(
-                        f"id: {one.position}\ndata: {one.text}\n\n" for one in told
+                        f"id: {message.position}\ndata: {message.text}\n\n" for message in messages
                     ).encode()
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._send_timeout):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
             except TimeoutError:
-                self._metrics.too_slow()
+                self._metrics.client_too_slow()
                 raise
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _until_disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,15 +1,18 @@
-"""Both layers, workers, strategy; who asks; tickets for streams."""
+"""Live figures, workers and strategies; the caller's session; tickets for streams."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from paceline.client.cluster_status import MOST_RUNS, ClusterStatus, cluster_status
-from paceline.settings.load import options_for
+from paceline.client.cluster_status import (
+    MAX_RUNS,
+    ClusterStatus,
+    cluster_status,
+    strategy_options,
+)
 
-from paceline_adapters.web.access import TICKET_SECONDS, Caller
+from paceline_adapters.web.auth import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.gate import Gate, Reading
 from paceline_adapters.web.models import (
     LiveAnswer,
     SessionAnswer,
@@ -18,29 +21,30 @@ from paceline_adapters.web.models import (
     WorkerList,
 )
 from paceline_adapters.web.problems import responses
+from paceline_adapters.web.request_checks import Reading, RequestChecks
 
 
-def live_router(backend: Backend, gate: Gate) -> APIRouter:
-    """Routes of what goes on now."""
+def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
+    """Routes of live figures, workers, strategies and sessions."""
     errors = responses(400, 401, 429, 503)
-    router = APIRouter(prefix="/api", tags=["live"], route_class=gate.route(), responses=errors)
+    router = APIRouter(prefix="/api", tags=["live"], route_class=checks.route(), responses=errors)
 
-    async def look() -> ClusterStatus:
-        return await cluster_status(backend.store, backend.executor)
+    async def status_now() -> ClusterStatus:
+        return await cluster_status(backend.store, backend.client.executor)
 
     async def unfinished_of(caller: Caller) -> frozenset[str]:
-        found = await backend.store.runs(
-            status=("queued", "running"), tenants=caller.tenants, limit=MOST_RUNS
+        runs = await backend.store.runs(
+            status=("queued", "running"), tenants=caller.tenants, limit=MAX_RUNS
         )
-        return frozenset(run.run_id for run in found)
+        return frozenset(run.run_id for run in runs)
 
     @router.get("/live")
     async def live_figures(_: Reading) -> LiveAnswer:
-        """Both layers, now and over the last minutes."""
+        """Show both layers in numbers, now and over the last minutes."""
         now = backend.figures.now
         return LiveAnswer.model_validate(
             {
-                "sentence": now.sentence,
+                "sentence": now.totals.sentence(),
                 "now": now.to_json(),
                 "history": [sample.to_json() for sample in backend.figures.history],
             }
@@ -48,65 +52,58 @@ def live_router(backend: Backend, gate: Gate) -> APIRouter:
 
     @router.get("/workers")
     async def list_workers(caller: Reading) -> WorkerList:
-        """List every worker, and what it does; of its runs, those that the caller may see."""
-        view = await look()
-        own = None if caller.everyone else await unfinished_of(caller)
+        """List every worker with its figures, and those of its runs that the caller may see."""
+        status = await status_now()
+        visible = None if caller.sees_all else await unfinished_of(caller)
 
-        def seen(runs: Sequence[str]) -> list[str]:
-            return [run for run in runs if own is None or run in own]
+        def filtered(runs: Sequence[str]) -> list[str]:
+            return [run for run in runs if visible is None or run in visible]
 
         return WorkerList.model_validate(
             {
                 "workers": [
                     {
                         **asdict(worker),
-                        "active": seen(worker.active),
-                        "reserved": seen(worker.reserved),
+                        "active": filtered(worker.active),
+                        "reserved": filtered(worker.reserved),
                     }
-                    for worker in view.workers
+                    for worker in status.workers
                 ],
-                "unreachable": view.unreachable,
+                "unreachable": status.unreachable,
             }
         )
 
     @router.get("/strategy")
     async def explain_strategy(_: Reading) -> StrategyAnswer:
-        """Say which strategies decide, what their limits are now, and why."""
-        view = await look()
-        settings = backend.settings
-        options = {
-            name: backend.plugins.strategy(name)
-            .check(options_for(settings.strategies, name), f"strategies.{name}")
-            .model_dump(mode="json")
-            for name in settings.strategy
-        }
+        """Show the strategies with their options and current limits, and explain them."""
+        status = await status_now()
         return StrategyAnswer.model_validate(
             {
-                "strategy": settings.strategy,
-                "options": options,
+                "strategy": backend.settings.strategy,
+                "options": strategy_options(backend.settings, backend.app.plugins),
                 "workers": [
                     {"worker_id": worker.worker_id, "explain": worker.strategy}
-                    for worker in view.workers
+                    for worker in status.workers
                 ],
-                "why": view.why(),
+                "why": status.why(),
             }
         )
 
     @router.get("/session")
     async def show_session(caller: Reading) -> SessionAnswer:
-        """Say who asks, and what paceline is made of here."""
+        """Show the caller's tenant and scope, and the parts of this server."""
         return SessionAnswer.model_validate(
             {
                 "tenant": caller.tenant,
                 "scope": caller.scope,
-                "token_required": gate.access.required,
-                "parts": backend.parts(),
+                "token_required": checks.auth.required,
+                "parts": backend.part_names(),
             }
         )
 
     @router.post("/tickets", status_code=201, responses=responses(403))
     async def make_ticket(caller: Reading) -> TicketAnswer:
-        """Make a ticket that opens one stream, for browsers: a socket sends no header."""
-        return TicketAnswer(ticket=gate.access.ticket(caller), expires_in=TICKET_SECONDS)
+        """Make a ticket that opens one stream. Browsers need it: their sockets send no header."""
+        return TicketAnswer(ticket=checks.auth.ticket(caller), expires_in=TICKET_SECONDS)
 
     return router

@@ -1,4 +1,4 @@
-"""What operators ask: is it alive, is it ready, and what are its metrics."""
+"""Routes for operators: health, readiness and metrics."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,66 +7,68 @@ from fastapi import APIRouter, Response
 from paceline.client.cluster_status import cluster_status
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.gate import Gate, Reading
 from paceline_adapters.web.metrics import MEDIA_TYPE, Metrics
 from paceline_adapters.web.models import HealthAnswer
 from paceline_adapters.web.problems import Problem, responses
+from paceline_adapters.web.request_checks import Reading, RequestChecks
 
-#: Seconds that a part may take to answer before we are not ready.
+#: Seconds in which a part must answer for the server to be ready.
 _PATIENCE = 5.0
 
 
-class _Part:
-    """Something that has to answer. It is asked once at a time, however many want to know."""
+class _Probe:
+    """Probes one part. Requests at the same time share one probe."""
 
-    def __init__(self, name: str, ask: Callable[[], Coroutine[None, None, object]]) -> None:
-        self._name = name
-        self._ask = ask
-        self._asking: asyncio.Task[object] | None = None
+    def __init__(self, part: str, probe: Callable[[], Coroutine[None, None, object]]) -> None:
+        self._part = part
+        self._probe = probe
+        self._running: asyncio.Task[object] | None = None
 
-    async def answers(self) -> None:
-        """Wait for an answer.
+    async def check(self) -> None:
+        """Wait until the part answers.
 
         Raises:
-            Problem: 503, none comes.
-            PartUnavailable: it cannot be reached.
+            Problem: 503, the part does not answer in time.
+            PartUnavailable: the part cannot be reached.
         """
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.get_running_loop().create_task(self._ask())
-            # Where nobody waited long enough, a fault is nobody's.
-            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
-        done, _ = await asyncio.wait({self._asking}, timeout=_PATIENCE)
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_task(self._probe())
+            # If every request timed out, nothing else retrieves the error.
+            self._running.add_done_callback(lambda task: task.cancelled() or task.exception())
+        done, _ = await asyncio.wait({self._running}, timeout=_PATIENCE)
         if not done:
-            raise Problem(503, "not-ready", f"The {self._name} does not answer.")
-        self._asking.result()
+            raise Problem(
+                503, "not-ready", f"The {self._part} did not answer within {_PATIENCE:g} s."
+            )
+        self._running.result()
 
 
-def operations_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRouter:
+def operations_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> APIRouter:
     """Routes of health and metrics."""
     router = APIRouter(tags=["operations"])
-    public = APIRouter(route_class=gate.route(needs_token=False))
-    guarded = APIRouter(route_class=gate.route())
+    public = APIRouter(route_class=checks.route(needs_token=False))
+    guarded = APIRouter(route_class=checks.route())
 
     @public.get("/health", responses=responses(400, 429))
     async def health() -> HealthAnswer:
-        """Say that the process answers."""
+        """Show that the process answers."""
         return HealthAnswer(status="ok")
 
-    async def ask_store() -> object:
+    async def probe_store() -> object:
         return await backend.store.budget()
 
-    async def ask_broker() -> object:
-        return await backend.executor.check()
+    async def probe_broker() -> object:
+        return await backend.client.executor.check()
 
-    store, broker = _Part("store", ask_store), _Part("broker", ask_broker)
+    store, broker = _Probe("store", probe_store), _Probe("broker", probe_broker)
 
     @public.get("/ready", responses=responses(400, 429, 503))
     async def ready() -> HealthAnswer:
-        """Say whether work can be taken: store and broker answer, and nobody told us to stop."""
+        """Show whether the server accepts work: it is not stopping, store and broker answer."""
         if not backend.ready:
-            raise Problem(503, "not-ready", "It is starting or stopping.")
-        await store.answers()
-        await broker.answers()
+            raise Problem(503, "not-ready", "The server is starting or stopping.")
+        await store.check()
+        await broker.check()
         return HealthAnswer(status="ready")
 
     @guarded.get(
@@ -78,9 +80,9 @@ def operations_router(backend: Backend, gate: Gate, metrics: Metrics) -> APIRout
         },
     )
     async def show_metrics(_: Reading) -> Response:
-        """Metrics for Prometheus."""
-        view = await cluster_status(backend.store, backend.executor)
-        text = metrics.exposition(view, streams=gate.limits.streams)
+        """Show the metrics for Prometheus."""
+        status = await cluster_status(backend.store, backend.client.executor)
+        text = metrics.exposition(status, streams=checks.rate_limit.streams)
         return Response(text, media_type=MEDIA_TYPE)
 
     router.include_router(public)

@@ -4,24 +4,24 @@ import click
 
 from paceline.app import App
 from paceline.client.terminal.app_options import (
-    app_options,
     echo_json,
-    harmless,
     json_option,
     run_async,
+    store_options,
+    terminal_safe,
 )
 from paceline.contracts.records import ENDED, Run
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@app_options
+@store_options
 @json_option
 def cancel(*, runs: tuple[str, ...], app: App, as_json: bool) -> int:
     """Cancel each RUN: a run id, or a roadmap id for its newest run.
 
-    A waiting run is cancelled at once; one that is being worked on stops within seconds. What
-    it saved stays, and `paceline resume` goes on with it.
+    A queued run is cancelled at once. A running one stops within seconds. Saved content stays,
+    and `paceline resume` continues the run.
 
     \b
     Example:
@@ -44,14 +44,14 @@ def cancel(*, runs: tuple[str, ...], app: App, as_json: bool) -> int:
         )
         return 0
     for before, now in cancelled:
-        click.echo(harmless(f"{now.run_id}  {_outcome(before, now)}  {now.roadmap_id}"))
+        click.echo(terminal_safe(f"{now.run_id}  {_outcome(before, now)}  {now.roadmap_id}"))
     return 0
 
 
 def _outcome(before: Run, now: Run) -> str:
     if before.status in ENDED:
-        return f"over already ({before.status})"
-    return "cancelled" if now.status == "cancelled" else "its worker is asked to stop"
+        return f"already {before.status}"
+    return "cancelled" if now.status == "cancelled" else "stopping"
 
 
 async def _cancel(app: App, given: tuple[str, ...]) -> list[tuple[Run, Run]]:

@@ -3,29 +3,38 @@
 import click
 
 from paceline.app import App
+from paceline.cli.show_group import ShowGroup
 from paceline.client.terminal.app_options import (
-    app_options,
     echo_json,
     echo_table,
-    harmless,
     json_option,
+    store_options,
+    terminal_safe,
 )
 
 
-@click.group()
+@click.group(cls=ShowGroup)
 def config() -> None:
-    """Show the effective settings."""
+    """Show the effective settings and the origin of each.
+
+    `paceline config` alone is short for `paceline config show`.
+
+    \b
+    Examples:
+      paceline config
+      paceline config --changed
+    """
 
 
 @config.command()
-@app_options
-@click.option("--changed", is_flag=True, help="Only what is not the default.")
+@click.option("--changed", is_flag=True, help="Show only the settings that were set.")
+@store_options
 @json_option
 def show(*, app: App, changed: bool, as_json: bool) -> int:
-    """Show every effective setting, its value and where it comes from.
+    """Show every setting with its value and origin.
 
-    Flags win over environment variables, those over the file, and that over defaults.
-    Passwords and keys are masked.
+    Command-line options override environment variables, which override the settings file,
+    which overrides the defaults. Passwords and keys are masked.
 
     \b
     Examples:
@@ -35,9 +44,11 @@ def show(*, app: App, changed: bool, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from paceline.settings.show import shown
+    from paceline.settings.show import effective
 
-    rows = [one for one in shown(app.loaded, app.plugins) if not changed or one.origin != "default"]
+    rows = [
+        one for one in effective(app.loaded, app.plugins) if not changed or one.origin != "default"
+    ]
     if as_json:
         echo_json(
             {"settings": [{"key": o.key, "value": o.value, "origin": o.origin} for o in rows]}
@@ -47,15 +58,18 @@ def show(*, app: App, changed: bool, as_json: bool) -> int:
     for one in rows:
         table.add_row(
             one.key,
-            Text(harmless(_toml(one.value))),
-            Text(harmless(one.origin), style="dim" if one.origin == "default" else "cyan"),
+            Text(terminal_safe(_toml(one.value))),
+            Text(terminal_safe(one.origin), style="dim" if one.origin == "default" else "cyan"),
         )
     echo_table(table)
     return 0
 
 
+config.add_command(show, "list")
+
+
 def _toml(value: object) -> str:
-    """The value as the settings file would hold it."""
+    """The value as it would be written in the settings file."""
     import json
 
     if value is None:

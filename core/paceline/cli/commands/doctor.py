@@ -10,9 +10,9 @@ from paceline.client.terminal.app_options import (
     app_options,
     echo_json,
     echo_table,
-    harmless,
     json_option,
     run_async,
+    terminal_safe,
 )
 from paceline.contracts.finding import Finding, Level
 from paceline.text import count
@@ -24,11 +24,11 @@ _STYLES: dict[Level, str] = {"ok": "green", "warning": "yellow", "wrong": "bold 
 @app_options
 @json_option
 def doctor(*, app: App, as_json: bool) -> int:
-    """Check every part, and that the settings can hold.
+    """Check that parts can be reached and settings fit together.
 
-    Reaches store, Redis, queue and provider, adds up the database connections of all
-    processes, and looks for times and limits that contradict each other. Nothing is changed
-    and no LLM call is paid. The exit code is 1 if something is wrong.
+    Connects to the store, Redis, the queue and the provider, adds up the database connections
+    of all processes, and looks for times and limits that conflict. It changes nothing and
+    makes no LLM call that costs money. The exit code is 1 if something is wrong.
 
     \b
     Examples:
@@ -57,8 +57,10 @@ def _print(findings: Sequence[Finding]) -> None:
     table.add_column(no_wrap=True)
     table.add_column()
     for one in findings:
-        text = Text(harmless(one.text))
+        text = Text(terminal_safe(one.text))
         if one.fix:
-            text.append(f"  fix: {harmless(one.fix)}", style="cyan")
-        table.add_row(Text(one.level, style=_STYLES[one.level]), Text(harmless(one.part)), text)
+            text.append(f"  fix: {terminal_safe(one.fix)}", style="cyan")
+        table.add_row(
+            Text(one.level, style=_STYLES[one.level]), Text(terminal_safe(one.part)), text
+        )
     echo_table(table)

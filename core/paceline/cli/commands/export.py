@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import app_options, json_text, note, run_async
+from paceline.client.terminal.app_options import json_text, note, run_async, store_options
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
 from paceline.errors import UsageError
@@ -22,11 +22,10 @@ Format = Literal["markdown", "json"]
 
 @click.command()
 @click.argument("run")
-@app_options
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
-    help="The folder for Markdown; the file for JSON, instead of stdout.",
+    help="Folder for Markdown, or file for JSON instead of stdout.",
 )
 @click.option(
     "--format",
@@ -34,14 +33,15 @@ Format = Literal["markdown", "json"]
     type=click.Choice(["markdown", "json"]),
     default="markdown",
     show_default=True,
-    help="A Markdown file for each concept, or one JSON document.",
+    help="One Markdown file per concept, or one JSON document.",
 )
-@click.option("--force", is_flag=True, help="Replace files that are there already.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
+@store_options
 def export(*, run: str, app: App, to: Path | None, form: Format, force: bool) -> int:
-    """Write what was generated in a RUN to files.
+    """Write the generated content of a RUN to files.
 
-    RUN is a run id, or a roadmap id for its newest run. Of an unfinished run, what exists is
-    written.
+    RUN is a run id, or a roadmap id for its newest run. For an unfinished run, the command
+    exports the content that exists.
 
     \b
     Examples:
@@ -52,7 +52,9 @@ def export(*, run: str, app: App, to: Path | None, form: Format, force: bool) ->
     from paceline.client.render import Reader
 
     if to is None and form == "markdown":
-        raise UsageError("--to: name the folder to write Markdown files to, as --to book")
+        raise UsageError(
+            "--to is missing: name the folder for the Markdown files, for example --to book"
+        )
 
     async def write() -> None:
         async with app.factory.open_store() as store:
@@ -72,8 +74,8 @@ def export(*, run: str, app: App, to: Path | None, form: Format, force: bool) ->
 async def _write_markdown(
     store: Store, run: Run, reader: "Reader", folder: Path, *, force: bool
 ) -> None:
-    """A file per concept, and a table of contents last: with it the export is complete."""
-    from paceline.cli.file_names import make_folder, numbered_name, refuse_existing, write_whole
+    """Write a file per concept, then the table of contents, which completes the export."""
+    from paceline.cli.file_names import make_folder, numbered_name, refuse_existing, write_file
     from paceline.text import link_text, plain
 
     roadmap = await store.roadmap(run.run_id)
@@ -102,15 +104,15 @@ async def _write_markdown(
         contents.append(f"- [{link_text(concept.name)}](<{file}>)")
         found = await store.artifacts(run.run_id, concept_id=concept.concept_id)
         parts = [f"# {plain(concept.name)}", *map(reader.markdown, reader.ordered(found))]
-        write_whole(folder / file, "\n\n".join(parts) + "\n", replace=force)
-    write_whole(index, "\n".join(contents) + "\n", replace=force)
+        write_file(folder / file, "\n\n".join(parts) + "\n", replace=force)
+    write_file(index, "\n".join(contents) + "\n", replace=force)
     click.echo(f"{count(len(files), 'concept')} written to {index}")
 
 
 async def _write_json(
     store: Store, run: Run, reader: "Reader", to: Path | None, *, force: bool
 ) -> None:
-    from paceline.cli.file_names import refuse_existing, write_whole
+    from paceline.cli.file_names import refuse_existing, write_file
 
     if to is None or str(to) == "-":
         async for part in _json_parts(store, run, reader):
@@ -120,12 +122,12 @@ async def _write_json(
     if not force:
         refuse_existing([to])
     parts = [part async for part in _json_parts(store, run, reader)]
-    write_whole(to, "".join(parts) + "\n", replace=force)
+    write_file(to, "".join(parts) + "\n", replace=force)
     click.echo(f"{run.completed} of {count(run.total, 'concept')} written to {to}")
 
 
 async def _json_parts(store: Store, run: Run, reader: "Reader") -> AsyncIterator[str]:
-    """One document in pieces: a large run need not fit in memory twice."""
+    """Yield the document in pieces, so that a large run is not twice in memory."""
     from paceline.client.cluster_status import run_to_json
     from paceline.client.render import artifact_to_json, concept_to_json
 

@@ -6,13 +6,14 @@ from typing import cast, get_args
 import click
 
 from paceline.cli.options import Option, options_of
-from paceline.client.terminal.app_options import echo_json, echo_table, harmless, json_option
+from paceline.cli.show_group import ShowGroup
+from paceline.client.terminal.app_options import echo_json, echo_table, json_option, terminal_safe
 from paceline.errors import PacelineError, SettingsError
 from paceline.plugins.built_ins import Kind
 from paceline.plugins.registry import Broken, Plugins
 from paceline.text import unknown
 
-#: The settings' section of a kind's options, where it has one.
+#: Section of the settings for the options of a kind.
 _SECTIONS: dict[Kind, str] = {
     "strategy": "strategies",
     "executor": "executors",
@@ -20,54 +21,38 @@ _SECTIONS: dict[Kind, str] = {
 }
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-@json_option
-def plugins(ctx: click.Context, *, as_json: bool) -> int:
-    """List strategies, executors and all other parts.
+@click.group(cls=ShowGroup)
+def plugins() -> None:
+    """List strategies, executors and all other plugins.
+
+    `paceline plugins` alone is short for `paceline plugins show`.
 
     \b
     Examples:
       paceline plugins
       paceline plugins show per-roadmap
-      PACELINE_PLUGINS=none paceline plugins     without third parties' plugins
     """
-    if ctx.invoked_subcommand is not None:
-        return 0
-    from rich.table import Table
-    from rich.text import Text
-
-    known = Plugins()
-    rows, broken = _all(known)
-    if as_json:
-        faults = [{"name": one.name, "reason": one.reason} for one in broken]
-        echo_json({"plugins": rows, "broken": faults})
-        return 0
-    table = Table("kind", "name", "what it is", "offered by", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(
-            row["kind"],
-            Text(harmless(row["name"]), style="cyan"),
-            Text(harmless(row["summary"])),
-            Text(harmless(row["plugin"]), style="dim"),
-        )
-    echo_table(table)
-    for one in broken:
-        click.echo(harmless(f"broken: {one.name}: {one.reason}"))
-    return 0
 
 
 @plugins.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @json_option
-def show(*, name: str, as_json: bool) -> int:
-    """Show the options of the plugin NAME: type, default, bounds and meaning.
+def show(*, name: str | None, as_json: bool) -> int:
+    """List all plugins, or show the options of one.
+
+    For the plugin NAME, the command shows each option with its type, default, bounds and
+    meaning.
 
     \b
-    Example:
+    Examples:
+      paceline plugins show
       paceline plugins show per-roadmap
+      PACELINE_PLUGINS=none paceline plugins   leaves third-party plugins out
     """
     known = Plugins()
+    if name is None:
+        _list(known, as_json=as_json)
+        return 0
     names = {kind: known.names(kind) for kind in _kinds()}
     kinds: list[Kind] = [kind for kind in _kinds() if name in names[kind]]
     if not kinds:
@@ -83,12 +68,37 @@ def show(*, name: str, as_json: bool) -> int:
     return 0
 
 
+plugins.add_command(show, "list")
+
+
+def _list(known: Plugins, *, as_json: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows, broken = _all(known)
+    if as_json:
+        faults = [{"name": one.name, "reason": one.reason} for one in broken]
+        echo_json({"plugins": rows, "broken": faults})
+        return
+    table = Table("kind", "name", "what it does", "offered by", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            row["kind"],
+            Text(terminal_safe(row["name"]), style="cyan"),
+            Text(terminal_safe(row["summary"])),
+            Text(terminal_safe(row["plugin"]), style="dim"),
+        )
+    echo_table(table)
+    for one in broken:
+        click.echo(terminal_safe(f"broken: {one.name}: {one.reason}"))
+
+
 def _kinds() -> tuple[Kind, ...]:
     return cast("tuple[Kind, ...]", get_args(Kind))
 
 
 def _all(known: Plugins) -> tuple[list[dict[str, str]], list[Broken]]:
-    """A row for each name of each kind, and what could not be loaded."""
+    """A row for each name of each kind, and the plugins that could not be loaded."""
     rows: list[dict[str, str]] = []
     broken: list[Broken] = []
     for kind in _kinds():
@@ -104,7 +114,7 @@ def _row(known: Plugins, kind: Kind, name: str) -> dict[str, str]:
     if kind == "command":
         command = known.command(name)
         if command is None:
-            raise SettingsError("its plugin does not offer it")
+            raise SettingsError("the plugin does not offer it")
         return {"kind": kind, "name": name, "summary": command.summary, "plugin": command.plugin}
     offer = known.offer(kind, name)
     return {"kind": kind, "name": name, "summary": offer.summary, "plugin": offer.plugin}
@@ -144,28 +154,28 @@ def _print(known: Plugins, kind: Kind, name: str) -> None:
     from rich.text import Text
 
     row = _row(known, kind, name)
-    click.echo(harmless(f"{kind} {name}: {row['summary']}"))
-    click.echo(harmless(f"offered by {row['plugin']}"))
+    click.echo(terminal_safe(f"{kind} {name}: {row['summary']}"))
+    click.echo(terminal_safe(f"offered by {row['plugin']}"))
     if advice := _advice(known, kind, name):
-        click.echo(harmless(f"advice: {advice}"))
+        click.echo(terminal_safe(f"advice: {advice}"))
     section = _section(kind, name)
     options = list(_options(known, kind, name))
     if kind == "command":
-        click.echo(f"paceline {harmless(name)} --help shows its options")
+        click.echo(f"paceline {terminal_safe(name)} --help shows its options")
         return
     if not options:
-        click.echo("nothing to set")
+        click.echo("no options")
         return
     if section is not None:
-        click.echo(f"options, in [{section}] of paceline.toml:")
+        click.echo(f"options (section [{section}] of paceline.toml):")
     table = Table("option", "type", "default", "allowed", "meaning", box=None, pad_edge=False)
     for one in options:
         default = "(required)" if one.required else one.shown_default
         table.add_row(
-            Text(harmless(one.name), style="cyan"),
+            Text(terminal_safe(one.name), style="cyan"),
             Text(one.type),
-            Text(harmless(default)),
+            Text(terminal_safe(default)),
             Text(one.bounds),
-            Text(harmless(one.description)),
+            Text(terminal_safe(one.description)),
         )
     echo_table(table)

@@ -8,15 +8,16 @@ from paceline.app import App
 from paceline.client.client import Submitted
 from paceline.client.render import dead_letter_to_json
 from paceline.client.terminal.app_options import (
-    app_options,
     echo_json,
-    harmless,
+    executor_options,
     json_option,
     note,
     run_async,
+    terminal_safe,
 )
 from paceline.contracts.records import ConceptState, ResumeOnly, Run
 from paceline.errors import UsageError
+from paceline.text import count
 
 _OUTCOMES: dict[Submitted, str] = {
     "created": "queued",
@@ -59,18 +60,18 @@ class _Resumed:
 @click.option(
     "--missing-only",
     is_flag=True,
-    help="Generate only the concepts that the run did not reach; failed ones stay failed.",
+    help="Generate only missing concepts; failed ones stay failed.",
 )
-@app_options
+@executor_options
 @json_option
 def resume(
     *, runs: tuple[str, ...], failed_only: bool, missing_only: bool, app: App, as_json: bool
 ) -> int:
-    """Queue each RUN again: a run id, or a roadmap id for its newest run.
+    """Continue each RUN: a run id, or a roadmap id for its newest run.
 
-    Saved artifacts stay. Failed and missing concepts are generated, and the reasons of the
-    failures are shown. With --failed-only or --missing-only, every RUN must have ended; if one
-    has not, no RUN is queued.
+    The run is queued again, and workers generate its failed and missing concepts. Saved
+    content stays. The command prints why concepts failed. With --failed-only or
+    --missing-only, every RUN must have ended; otherwise no RUN is queued.
 
     \b
     Examples:
@@ -79,7 +80,7 @@ def resume(
       paceline resume learn-rust --failed-only
     """
     if failed_only and missing_only:
-        raise UsageError("--failed-only and --missing-only exclude each other: use neither or one")
+        raise UsageError("--failed-only and --missing-only exclude each other; use at most one")
     only: ResumeOnly | None = "failed" if failed_only else "missing" if missing_only else None
     resumed, waiting = run_async(_resume(app, runs, only))
     if as_json:
@@ -89,7 +90,7 @@ def resume(
             _print(one)
     if waiting:
         note(
-            "no worker is running, so the runs wait: start `paceline worker`, or call "
+            "no worker is running, so the runs wait: start `paceline worker`, or run "
             "`paceline run FILE` with the roadmap's file"
         )
     return 0
@@ -100,19 +101,20 @@ def _print(one: _Resumed) -> None:
     if one.submitted == "resumed" and (one.dead_letters or one.missing):
         counts = f" ({len(one.dead_letters)} failed, {one.missing} missing)"
     line = f"{one.run.run_id}  {_OUTCOMES[one.submitted]}{counts}  {one.run.roadmap_id}"
-    click.echo(harmless(line))
-    for letter in one.dead_letters:
-        reason = letter.reason or "unknown reason"
-        click.echo(harmless(f"  {letter.concept_id}: {reason} ({letter.attempts} attempts)"))
+    click.echo(terminal_safe(line))
+    for concept in one.dead_letters:
+        reason = concept.reason or "unknown reason"
+        attempts = count(concept.attempts, "attempt")
+        click.echo(terminal_safe(f"  {concept.concept_id}: {reason} ({attempts})"))
 
 
 async def _resume(
-    app: App, given: tuple[str, ...], only: ResumeOnly | None
+    app: App, names: tuple[str, ...], only: ResumeOnly | None
 ) -> tuple[list[_Resumed], bool]:
     from paceline.cli.runs import find_runs
 
     async with app.client() as client:
-        found = await find_runs(client.store, given)
+        found = await find_runs(client.store, names)
         if only is not None:
             for run in found:
                 await client.check_resumable(run, only)

@@ -8,10 +8,10 @@ from paceline.client.terminal.app_options import note
 
 @click.command(
     params=resume.params,
-    help="Old name of `paceline resume`; it will be removed in the next release.",
+    help="Old name of `paceline resume`. The next release removes it.",
 )
 @click.pass_context
 def retry(ctx: click.Context, /, **_: object) -> object:
-    """Call ``resume`` with the same arguments."""
-    note("`paceline retry` is now `paceline resume`; the old name goes with the next release")
+    """Run ``resume`` with the same arguments."""
+    note("`paceline retry` is now `paceline resume`; the next release removes the old name")
     return ctx.invoke(resume, **ctx.params)

@@ -7,13 +7,13 @@ import click
 
 from paceline.app import App
 from paceline.client.terminal.app_options import (
-    app_options,
     echo_json,
     echo_table,
-    harmless,
     json_option,
     note,
     run_async,
+    store_options,
+    terminal_safe,
 )
 from paceline.contracts.records import Run, RunStatus
 from paceline.contracts.store import Store
@@ -23,23 +23,24 @@ from paceline.contracts.store import Store
 @click.argument("run", required=False)
 @click.argument("concept", required=False)
 @click.argument("step", required=False)
-@app_options
 @click.option(
     "--status",
     "statuses",
     multiple=True,
     type=click.Choice(get_args(RunStatus)),
-    help="Of the list: only runs in this status. Repeatable.",
+    help="List only runs with this status. Repeatable.",
 )
-@click.option("--roadmap", metavar="ID", help="Of the list: only runs of this roadmap.")
+@click.option("--roadmap", metavar="ID", help="List only runs of this roadmap.")
 @click.option(
     "--limit",
+    metavar="N",
     type=click.IntRange(1, 10_000),
     default=20,
     show_default=True,
-    help="Of the list: most runs of a page.",
+    help="Maximum number of runs to list.",
 )
-@click.option("--before", metavar="RUN", help="Of the list: the page after this run.")
+@click.option("--before", metavar="RUN", help="List runs older than RUN.")
+@store_options
 @json_option
 def show(
     *,
@@ -53,7 +54,7 @@ def show(
     before: str | None,
     as_json: bool,
 ) -> int:
-    """Show runs, the concepts of a RUN, or what was generated for a CONCEPT.
+    """List runs, or show the concepts of a RUN or the content of a CONCEPT.
 
     RUN is a run id, or a roadmap id for its newest run.
 
@@ -87,7 +88,7 @@ async def _page(
     before: str | None,
 ) -> Sequence[Run]:
     if before is not None:
-        await store.run(before)  # an unknown one is an error, no empty page
+        await store.run(before)  # an unknown run is an error, not an empty page
     return await store.runs(status=statuses, roadmap_id=roadmap, limit=limit, before=before)
 
 
@@ -99,16 +100,16 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
         echo_json({"runs": [run_to_json(run) for run in runs], "before": following})
         return
     if not runs:
-        note("no runs; `paceline run roadmap.json` begins one")
+        note("no runs; `paceline run roadmap.json` starts one")
         return
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    # Narrow enough for 80 columns: a run's id and its time are never broken.
+    # The table fits 80 columns without wrapping ids and times.
     for title in ("run", "status", "concepts", "created", "roadmap"):
         table.add_column(title, no_wrap=title in {"run", "status", "created"})
-    shared = any(str(run.share) for run in runs)
+    shared = any(run.share.describe() for run in runs)
     if shared:
         table.add_column("for")
     for run in runs:
@@ -118,9 +119,9 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
             run.status,
             f"{run.finished} of {run.total}{failed}",
             f"{run.created_at.astimezone():%m-%d %H:%M}",
-            Text(harmless(f"{run.title} ({run.roadmap_id})")),
-            *([Text(harmless(str(run.share)))] if shared else ()),
+            Text(terminal_safe(f"{run.title} ({run.roadmap_id})")),
+            *([Text(terminal_safe(run.share.describe()))] if shared else ()),
         )
     echo_table(table)
     if len(runs) == limit:
-        note(f"there may be more: --before {runs[-1].run_id}")
+        note(f"there may be older runs: add --before {runs[-1].run_id}")

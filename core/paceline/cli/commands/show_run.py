@@ -8,7 +8,7 @@ import click
 from paceline.cli.runs import find_run
 from paceline.client.cluster_status import run_to_json
 from paceline.client.render import Reader, artifact_to_json, concept_to_json, in_order
-from paceline.client.terminal.app_options import console, echo_json, echo_table, harmless
+from paceline.client.terminal.app_options import console, echo_json, echo_table, terminal_safe
 from paceline.contracts.records import Artifact, ConceptState, Run
 from paceline.contracts.store import Store
 from paceline.errors import UsageError
@@ -16,19 +16,19 @@ from paceline.runtime.parts import PartFactory
 from paceline.settings.model import Settings
 from paceline.text import count, nearest, plain
 
-#: Concepts that an error lists as allowed.
-MOST_NAMED = 50
-#: Characters of a last answer that stand beside its concept.
-MOST_SHOWN = 100
+#: Maximum number of concepts that an error lists as allowed.
+MAX_NAMED = 50
+#: Maximum characters of a last answer in the list of dead letters.
+MAX_SHOWN = 100
 
 
-async def show_run(store: Store, settings: Settings, given: str, *, as_json: bool) -> None:
-    """Print a run, its concepts, and what it cost.
+async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool) -> None:
+    """Print a run, its concepts and its cost.
 
     Raises:
-        RunNotFound: there is no such run.
+        RunNotFound: the run does not exist.
     """
-    run = await find_run(store, given)
+    run = await find_run(store, name)
     states = await store.concepts(run.run_id)
     steps = {
         concept_id: in_order(settings, found)
@@ -55,7 +55,7 @@ async def show_run(store: Store, settings: Settings, given: str, *, as_json: boo
         )
         return
     for line in _head(run, prompts + completions, cost):
-        click.echo(harmless(line))
+        click.echo(terminal_safe(line))
     click.echo()
     _print_concepts(states, steps, names)
     _print_dead_letters(run, states)
@@ -68,23 +68,23 @@ async def show_concept(
     *,
     as_json: bool,
 ) -> None:
-    """Print what was generated for a concept.
+    """Print the content of a concept.
 
     Args:
-        store: where it is kept.
+        store: the opened store.
         factory: makes the steps.
-        place: run, concept, and step or ``None`` for all.
+        place: run, concept, and a step or ``None`` for all steps.
         as_json: print JSON.
 
     Raises:
-        RunNotFound: there is no such run.
-        UsageError: it has no such concept, or the concept no such artifact.
+        RunNotFound: the run does not exist.
+        UsageError: the run has no such concept, or the concept has no such artifact.
     """
-    given, concept_id, step = place
-    run = await find_run(store, given)
+    name, concept_id, step = place
+    run = await find_run(store, name)
     names = await _names(store, run)
     if concept_id not in names:
-        hint = nearest(concept_id, list(names)) if len(names) <= MOST_NAMED else ""
+        hint = nearest(concept_id, list(names)) if len(names) <= MAX_NAMED else ""
         raise UsageError(f"run {run.run_id} has no concept {concept_id!r}{hint}")
     state = next(one for one in await store.concepts(run.run_id) if one.concept_id == concept_id)
     reader = Reader(factory)
@@ -136,10 +136,10 @@ def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
         f"run {run.run_id}: {run.status}" + (f": {run.reason}" if run.reason else ""),
         ", ".join(facts),
     ]
-    if str(run.share):
-        lines.append(str(run.share))
+    if run.share.describe():
+        lines.append(run.share.describe())
     if run.owner is not None:
-        lines.append(f"{run.executor}, worked on by {run.owner}")
+        lines.append(f"executor {run.executor}, worker {run.owner}")
     return lines
 
 
@@ -156,33 +156,33 @@ def _print_concepts(
         table.add_column(title, justify="right" if title == "attempts" else "left")
     for one in states:
         table.add_row(
-            Text(harmless(one.concept_id)),
+            Text(terminal_safe(one.concept_id)),
             one.status,
-            Text(harmless(", ".join(steps.get(one.concept_id, ())) or "-")),
+            Text(terminal_safe(", ".join(steps.get(one.concept_id, ())) or "-")),
             str(one.attempts),
-            Text(harmless(names.get(one.concept_id, ""))),
-            Text(harmless(one.reason or "")),
+            Text(terminal_safe(names.get(one.concept_id, ""))),
+            Text(terminal_safe(one.reason or "")),
         )
     echo_table(table)
 
 
 def _print_dead_letters(run: Run, states: Sequence[ConceptState]) -> None:
-    """What failed for good, each with what it last heard, and what can be done."""
-    letters = [one for one in states if one.status == "failed"]
-    if not letters:
+    """List the failed concepts with their last answers, and how to retry them."""
+    failed = [one for one in states if one.status == "failed"]
+    if not failed:
         return
     click.echo("\nDead letters:")
-    for one in letters:
-        attempts = "1 attempt" if one.attempts == 1 else f"{one.attempts} attempts"
-        click.echo(harmless(f"  {one.concept_id}: {one.reason or 'no reason'} ({attempts})"))
+    for one in failed:
+        attempts = count(one.attempts, "attempt")
+        click.echo(terminal_safe(f"  {one.concept_id}: {one.reason or 'no reason'} ({attempts})"))
         if one.last_answer:
-            line = " ".join(one.last_answer[: 4 * MOST_SHOWN].split())
-            cut = line[:MOST_SHOWN] + ("…" if len(line) > MOST_SHOWN else "")
-            click.echo(harmless(f"    last answer: {cut}"))
+            line = " ".join(one.last_answer[: 4 * MAX_SHOWN].split())
+            cut = line[:MAX_SHOWN] + ("…" if len(line) > MAX_SHOWN else "")
+            click.echo(terminal_safe(f"    last answer: {cut}"))
     click.echo(
-        harmless(
-            f"`paceline retry {run.run_id}` gives them another chance; "
-            f"`paceline show {run.run_id} CONCEPT` shows a last answer whole"
+        terminal_safe(
+            f"Retry them: paceline resume {run.run_id} --failed-only\n"
+            f"Show a complete last answer: paceline show {run.run_id} CONCEPT"
         )
     )
 
@@ -193,17 +193,17 @@ def _print_concept(
     from rich.markdown import Markdown
 
     on_terminal = console().is_terminal
-    attempts = "1 attempt" if state.attempts == 1 else f"{state.attempts} attempts"
+    attempts = count(state.attempts, "attempt")
     parts = [f"# {plain(name)}", f"*{state.concept_id}: {state.status}, {attempts}*"]
     if state.reason:
         parts.append(state.reason)
     if state.last_answer:
-        # A fence of its own, longer than any within: it is a failed answer, not Markdown.
-        parts.append(f"Its last answer:\n\n``````text\n{state.last_answer}\n``````")
-    parts += [reader.markdown(one) for one in artifacts] or ["Nothing is generated yet."]
-    text = harmless("\n\n".join(parts))
+        # A long fence, because a failed answer may contain fences of its own.
+        parts.append(f"Last answer:\n\n``````text\n{state.last_answer}\n``````")
+    parts += [reader.markdown(one) for one in artifacts] or ["No content yet."]
+    text = terminal_safe("\n\n".join(parts))
     if on_terminal:
-        # Without hyperlinks: an address that a model made up is shown before it is opened.
+        # Without hyperlinks, so that a made-up address is visible before it is opened.
         console().print(Markdown(text, hyperlinks=False))
     else:
         click.echo(text)

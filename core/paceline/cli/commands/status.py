@@ -7,28 +7,28 @@ import click
 from paceline.app import App
 from paceline.client.cluster_status import ClusterStatus, WorkerStatus
 from paceline.client.terminal.app_options import (
-    app_options,
     echo_json,
     echo_table,
-    harmless,
+    executor_options,
     json_option,
     run_async,
+    terminal_safe,
     warn,
 )
 from paceline.contracts.records import Run
 
-#: Unfinished runs that the table lists.
-SHOWN_RUNS = 20
+#: Maximum number of unfinished runs in the table.
+MAX_RUNS = 20
 
 
 @click.command()
-@app_options
+@executor_options
 @json_option
 def status(*, app: App, as_json: bool) -> int:
-    """Show both layers: roadmaps active on workers, and what each has in flight.
+    """Show workers, active runs and what they have in flight.
 
-    A worker's concurrency counts roadmaps; the strategy decides how many concepts of each are
-    worked on at once. The line at the end says how the one makes the other.
+    A worker's concurrency limits roadmaps. The strategy limits the concepts of each roadmap
+    that are in flight at once. The last line explains the numbers.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def _print(view: ClusterStatus) -> None:
         _print_runs(view.runs)
         click.echo()
     for line in _sums(view):
-        click.echo(harmless(line))
+        click.echo(terminal_safe(line))
 
 
 def _print_workers(workers: Sequence[WorkerStatus]) -> None:
@@ -76,7 +76,7 @@ def _print_workers(workers: Sequence[WorkerStatus]) -> None:
     for one in workers:
         process = one.worker_id if one.pid is None else f"{one.host.split('/')[0]} pid {one.pid}"
         table.add_row(
-            Text(harmless(process)),
+            Text(terminal_safe(process)),
             one.executor or "?",
             f"{len(one.active)} of {one.concurrency}",
             str(len(one.reserved)),
@@ -85,7 +85,7 @@ def _print_workers(workers: Sequence[WorkerStatus]) -> None:
             f"{one.connections} of {one.pool_max}",
             f"{one.events_per_second:.1f}",
             "never" if one.beat_age is None else f"{one.beat_age:.0f} s ago",
-            Text(harmless(one.strategy)),
+            Text(terminal_safe(one.strategy)),
         )
     echo_table(table)
 
@@ -100,21 +100,21 @@ def _print_runs(runs: Sequence[Run]) -> None:
         table.add_column(
             title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
         )
-    shared = any(str(run.share) for run in runs[:SHOWN_RUNS])
+    shared = any(run.share.describe() for run in runs[:MAX_RUNS])
     if shared:
         table.add_column("for")
-    for run in runs[:SHOWN_RUNS]:
+    for run in runs[:MAX_RUNS]:
         table.add_row(
             run.run_id,
             "cancelling" if run.cancel_requested else run.status,
             f"{run.finished} of {run.total}",
             str(run.failed),
-            Text(harmless(run.title)),
-            *([Text(harmless(str(run.share)))] if shared else ()),
+            Text(terminal_safe(run.title)),
+            *([Text(terminal_safe(run.share.describe()))] if shared else ()),
         )
     echo_table(table)
-    if len(runs) > SHOWN_RUNS:
-        click.echo(f"… and {len(runs) - SHOWN_RUNS} more: paceline show --status running")
+    if len(runs) > MAX_RUNS:
+        click.echo(f"… and {len(runs) - MAX_RUNS} more: paceline show --status running")
 
 
 def _sums(view: ClusterStatus) -> list[str]:

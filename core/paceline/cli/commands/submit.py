@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from paceline.app import App
-from paceline.cli.sharing import share_options
+from paceline.cli.share_options import share_options
 from paceline.client.client import Submitted
-from paceline.client.terminal.app_options import app_options, echo_json, json_option, run_async
+from paceline.client.terminal.app_options import echo_json, executor_options, json_option, run_async
 from paceline.client.terminal.results import note_kept
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
 from paceline.contracts.records import Run
@@ -17,9 +17,13 @@ from paceline.roadmaps.model import Roadmap
 
 @click.command()
 @roadmap_files
-@app_options
-@click.option("--new", is_flag=True, help="Start other runs, even of roadmaps that have one.")
+@click.option(
+    "--new",
+    is_flag=True,
+    help="Start a new run even if the roadmap already has one.",
+)
 @share_options
+@executor_options
 @json_option
 def submit(
     *,
@@ -31,10 +35,11 @@ def submit(
 ) -> int:
     """Queue each roadmap FILE for workers, and return at once.
 
-    Prints the id of each run; `paceline watch` follows them, `paceline worker` works on them.
+    The command prints the id of each run. `paceline worker` works on queued runs, and
+    `paceline watch` follows them.
 
     \b
-    Example:
+    Examples:
       paceline submit roadmap.json --executor celery
       paceline submit roadmap.json --tenant acme --weight 2
     """
@@ -47,22 +52,21 @@ def submit(
                         "run_id": run.run_id,
                         "roadmap_id": run.roadmap_id,
                         "status": run.status,
-                        "submitted": what,
+                        "submitted": outcome,
                     }
-                    for run, what in submitted
+                    for run, outcome in submitted
                 ]
             }
         )
         return 0
-    for run, what in submitted:
+    for run, outcome in submitted:
         note_kept(run, share)
-        click.echo(f"{run.run_id}  {what}  {run.roadmap_id}")
+        click.echo(f"{run.run_id}  {outcome}  {run.roadmap_id}")
     return 0
 
 
 async def _submit(
     app: App, roadmaps: list[Roadmap], *, new: bool, share: Share
 ) -> list[tuple[Run, Submitted]]:
-
     async with app.client() as client:
         return [await client.submit(roadmap, new=new, share=share) for roadmap in roadmaps]

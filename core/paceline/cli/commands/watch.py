@@ -12,17 +12,17 @@ import click
 from paceline.app import App
 from paceline.client.client import Client
 from paceline.client.terminal.app_options import (
-    app_options,
-    harmless,
     json_text,
     note,
     run_async,
+    store_options,
+    terminal_safe,
 )
 from paceline.client.terminal.progress_display import (
     Display,
     PlainDisplay,
     TerminalDisplay,
-    look_for_ever,
+    refresh_figures,
 )
 from paceline.client.terminal.stdout import Stdout
 from paceline.client.totals import Totals
@@ -34,31 +34,31 @@ from paceline.tasks import cancel_and_wait
 
 W = TypeVar("W")
 
-#: Unfinished runs that are followed at once where none is named.
-MOST_RUNS = 100
-#: Seconds between looks at what the workers report.
-LOOK_EVERY = 1.0
+#: Maximum number of unfinished runs to follow if no run is named.
+MAX_RUNS = 100
+#: Seconds between two updates of the figures.
+_REFRESH = 1.0
 
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
-@app_options
 @click.option(
     "--url",
     metavar="URL",
-    help="Follow runs of a server of `paceline serve`; its token is PACELINE_TOKEN.",
+    help="Follow runs of a `paceline serve` server; set its token in PACELINE_TOKEN.",
 )
 @click.option(
     "--after",
     metavar="EPOCH-OFFSET",
-    help="Go on after this position of one RUN: the epoch and offset of its last event seen.",
+    help="Resume the event stream of one RUN after this position.",
 )
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one event per line, as JSON; no line where no run is unfinished.",
+    help="Print one JSON event per line; prints nothing if no run is unfinished.",
 )
+@store_options
 def watch(
     *,
     runs: tuple[str, ...],
@@ -67,10 +67,10 @@ def watch(
     after: str | None,
     as_json: bool,
 ) -> int:
-    """Follow each RUN until it ends; without any, all unfinished runs.
+    """Follow each RUN until it ends; without RUN, follow all unfinished runs.
 
-    RUN is a run id, or a roadmap id for its newest run. The exit code is that of the runs: 0
-    all completed, 3 some concepts failed, 1 a run failed or was cancelled.
+    RUN is a run id, or a roadmap id for its newest run. The exit code is 0 if all concepts are
+    completed, 3 if some failed, and 1 if a run failed or was cancelled.
 
     \b
     Examples:
@@ -80,7 +80,7 @@ def watch(
     """
     if after is not None and (len(runs) != 1 or StreamPosition.parse(after) == LOST):
         raise UsageError(
-            "--after takes EPOCH-OFFSET, as 1760000000000000-42, and exactly one RUN to go on with"
+            "--after needs EPOCH-OFFSET, for example 1760000000000000-42, and exactly one RUN"
         )
     following = _Following(runs, after, as_json=as_json, steps=len(app.settings.run.steps))
     if url is not None:
@@ -89,28 +89,28 @@ def watch(
 
 
 class LineDisplay(PlainDisplay):
-    """A line for each concept that is finished, for pipes and logs."""
+    """Prints a line for each finished concept, for pipes and logs."""
 
     def event(self, event: Event) -> None:
-        """Tell of a finished concept, or of the run's end."""
+        """Print a line if a concept or the run has ended."""
         super().event(event)
         if event.concept_id is not None and event.status != "generating":
             done = f"{event.progress_current}/{event.progress_total}"
             reason = f": {event.reason}" if event.reason else ""
             line = f"{event.roadmap_id}  {done}  {event.concept_id}  {event.status}{reason}"
-            click.echo(harmless(line.replace("\n", " ")))
+            click.echo(terminal_safe(line.replace("\n", " ")))
 
 
 class JsonDisplay(Display):
-    """Each event as it is on the wire, one per line."""
+    """Prints each event as one line of JSON."""
 
     def event(self, event: Event) -> None:
-        """Print it."""
+        """Print the event."""
         click.echo(json_text(event.model_dump(mode="json")))
 
 
 class Watched(Protocol):
-    """A run that is followed."""
+    """A run to follow."""
 
     @property
     def run_id(self) -> str:
@@ -124,25 +124,25 @@ class Watched(Protocol):
 
     @property
     def total(self) -> int:
-        """How many concepts it has."""
+        """Number of its concepts."""
         ...
 
 
 class Source(Protocol):
-    """Where events come from: the store and the bus, or a server."""
+    """The source of events: store and bus, or a server."""
 
     def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
         """Events of a run until its last one."""
         ...
 
     async def totals(self) -> Totals:
-        """Both layers over all workers."""
+        """The figures of all workers."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Here:
-    """A client of this machine's store and bus."""
+class _Local:
+    """Store and bus of the settings."""
 
     client: Client
 
@@ -158,14 +158,14 @@ class _Following:
     """One call of the command.
 
     Attributes:
-        given: the runs that were named.
-        after: position to go on after, for one run.
-        as_json: whether events are printed as they are.
-        steps: artifacts that make a concept.
-        ended: how the runs ended.
+        names: run ids or roadmap ids; empty for all unfinished runs.
+        after: position of the last event seen, for one run.
+        as_json: whether to print events as JSON.
+        steps: number of artifacts of a concept.
+        ended: statuses of the runs that ended.
     """
 
-    given: Sequence[str]
+    names: Sequence[str]
     after: str | None
     as_json: bool
     steps: int
@@ -177,20 +177,20 @@ class _Following:
 
         async with app.client() as client:
             store = client.store
-            runs = await find_runs(store, self.given) if self.given else await _unfinished(store)
+            runs = await find_runs(store, self.names) if self.names else await _unfinished(store)
             if runs:
-                await _say_who_works(store, runs)
-            return await self._show(_Here(client), runs)
+                await _note_missing_workers(store, runs)
+            return await self._show(_Local(client), runs)
 
     async def server(self, url: str, token: str | None) -> int:
         """Follow runs of a server; returns the exit code."""
         from paceline.client.remote import open_server
 
         async with open_server(url, token) as server:
-            if self.given:
-                runs = [await server.find(one) for one in self.given]
+            if self.names:
+                runs = [await server.find(one) for one in self.names]
             else:
-                runs = _not_too_many(await server.unfinished(most=MOST_RUNS + 1))
+                runs = _newest(await server.unfinished(limit=MAX_RUNS + 1))
             return await self._show(server, runs)
 
     async def _show(self, source: Source, runs: Sequence[Watched]) -> int:
@@ -198,7 +198,7 @@ class _Following:
         from paceline.client.terminal.results import exit_code
 
         if not runs:
-            note("no run is unfinished; `paceline show` lists those that ended")
+            note("no run is unfinished; `paceline show` lists all runs")
             return 0
         display = (
             JsonDisplay()
@@ -213,10 +213,10 @@ class _Following:
         return signalled or exit_code(self.ended)
 
     async def _follow(self, source: Source, runs: Sequence[Watched], display: Display) -> None:
-        """Show all of them until the last has ended."""
+        """Show the runs until the last one has ended."""
         for run in runs:
             display.add(run.run_id, run.title, run.total)
-        looking = asyncio.create_task(look_for_ever(source.totals, display, LOOK_EVERY))
+        looking = asyncio.create_task(refresh_figures(source.totals, display, _REFRESH))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run in runs:
@@ -235,16 +235,16 @@ class _Following:
 
 
 async def _unfinished(store: Store) -> list[Run]:
-    return _not_too_many(await store.runs(status=("queued", "running"), limit=MOST_RUNS + 1))
+    return _newest(await store.runs(status=("queued", "running"), limit=MAX_RUNS + 1))
 
 
-def _not_too_many(runs: Sequence[W]) -> list[W]:
-    if len(runs) > MOST_RUNS:
-        note(f"more than {MOST_RUNS} runs are unfinished: following the newest {MOST_RUNS}")
-    return list(runs[:MOST_RUNS])
+def _newest(runs: Sequence[W]) -> list[W]:
+    if len(runs) > MAX_RUNS:
+        note(f"more than {MAX_RUNS} runs are unfinished: following the newest {MAX_RUNS}")
+    return list(runs[:MAX_RUNS])
 
 
-async def _say_who_works(store: Store, runs: Sequence[Run]) -> None:
+async def _note_missing_workers(store: Store, runs: Sequence[Run]) -> None:
     serving = {worker.executor for worker in await store.workers()}
     idle = sorted({run.executor for run in runs if run.status == "queued"} - serving)
     if idle:

@@ -8,24 +8,24 @@ from paceline.client.terminal.output import show_log
 
 
 @click.command()
-@app_options
 @click.option(
     "--concurrency",
+    metavar="N",
     type=click.IntRange(1, 10_000),
-    help="Roadmaps at once, instead of the executor's setting.",
+    help="Maximum number of roadmaps at once, instead of the executor's setting.",
 )
+@app_options
 def worker(*, app: App, concurrency: int | None) -> int:
     """Work on queued runs until stopped.
 
-    SIGTERM or Ctrl-C lets calls in flight end within run.grace seconds, saves what they bring
-    and hands the runs back; a second one stops at once. Either way nothing is lost, and any
-    worker goes on at the first missing artifact.
+    After SIGTERM or Ctrl-C the worker waits up to run.grace seconds for calls in flight, saves
+    their results and queues its runs again. A second signal stops it at once. No saved content
+    is lost, and any worker can continue the runs.
 
     \b
     Examples:
       paceline worker
       paceline worker --executor celery --concurrency 8
     """
-
     show_log(verbose=True)
     return app.serve(concurrency=concurrency)

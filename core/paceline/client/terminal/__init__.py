@@ -1,1 +1,1 @@
-"""What commands show and do on a terminal, for the built-in commands and those of plugins."""
+"""What commands share: options, output and progress. Commands of plugins use it too."""

@@ -1,10 +1,10 @@
-"""What commands share: the options that choose settings, and how they run."""
+"""The options that choose settings, and how commands run."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
@@ -12,24 +12,31 @@ from paceline.client.terminal.output import (
     console,
     echo_json,
     echo_table,
-    harmless,
     json_text,
     log_as_json,
     note,
+    terminal_safe,
     warn,
 )
 
+if TYPE_CHECKING:
+    from paceline.app import App
+
 __all__ = [
+    "app_options",
     "console",
     "echo_json",
     "echo_table",
-    "harmless",
+    "executor_options",
     "json_option",
     "json_text",
+    "load_app",
     "note",
     "pairs",
     "run_async",
-    "app_options",
+    "settings_options",
+    "store_options",
+    "terminal_safe",
     "warn",
 ]
 
@@ -38,10 +45,10 @@ R = TypeVar("R")
 
 
 def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read the values of a repeated ``NAME=VALUE`` option; the last of a name wins.
+    """Read the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
 
     Raises:
-        click.BadParameter: one of them is no such pair.
+        click.BadParameter: a value is not such a pair.
     """
     found: dict[str, str] = {}
     for text in values:
@@ -52,52 +59,101 @@ def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> d
     return found
 
 
-def app_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add the options that choose settings.
+_STRATEGY = click.option(
+    "--strategy", metavar="NAME[,NAME]", help="Strategies to use, the outer one first."
+)
+_EXECUTOR = click.option(
+    "--executor", metavar="NAME", help="Executor to use: in-process, celery, arq, …"
+)
 
-    The command receives an ``App`` as ``app`` instead.
-    """
 
-    @click.option(
+def settings_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--config`` and ``--set``, given as ``config`` and ``assignments``."""
+    config = click.option(
         "--config",
+        metavar="FILE",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Settings file, instead of ./paceline.toml.",
     )
-    @click.option(
+    assignments = click.option(
         "--set",
         "assignments",
         metavar="KEY=VALUE",
         multiple=True,
-        help="One setting by its dotted path, as store.pool_size=5. Repeatable.",
+        help="One setting, e.g. store.pool_size=5. Repeatable.",
     )
-    @click.option("--strategy", metavar="NAME[,NAME]", help="Strategies, outer first.")
-    @click.option("--executor", metavar="NAME", help="Executor: in-process, celery, arq, …")
+    return config(assignments(command))
+
+
+def load_app(
+    config: Path | None,
+    assignments: Sequence[str],
+    options: Mapping[str, str | None],
+    *,
+    fixed: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> "App":
+    """Load the settings as the options of a command say.
+
+    Args:
+        config: value of ``--config``.
+        assignments: values of ``--set``.
+        options: values of other options by name, such as ``strategy``; ``None`` if not given.
+        fixed: values by dotted key that the command sets itself.
+        environ: environment variables, instead of those of the process.
+
+    Raises:
+        SettingsError: a key or value is wrong.
+    """
+    from paceline.app import App
+    from paceline.settings.load import Value, parse_assignment
+
+    values = [parse_assignment(text) for text in assignments]
+    values += [
+        Value(tuple(name.split("-")), value, f"--{name}")
+        for name, value in options.items()
+        if value is not None
+    ]
+    values += [
+        Value(tuple(key.split(".")), value, "this command") for key, value in (fixed or {}).items()
+    ]
+    return App.load(config, values, environ=environ)
+
+
+def app_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add all options that choose settings, for commands that work on runs.
+
+    The command receives an ``App`` as ``app`` instead.
+    """
+    return store_options(_STRATEGY(_EXECUTOR(command)))
+
+
+def executor_options(command: Callable[..., R]) -> Callable[..., R]:
+    """The same without ``--strategy``, for commands that queue runs."""
+    return store_options(_EXECUTOR(command))
+
+
+def store_options(command: Callable[..., R]) -> Callable[..., R]:
+    """The same without ``--strategy`` and ``--executor``, for commands that read the store."""
+
+    @settings_options
     @click.option(
         "--log-format",
         type=click.Choice(["plain", "json"]),
-        help="Lines on stderr: plain text, or JSON with ids of run and concept.",
+        help="Format of stderr; json adds ids of run and concept.",
     )
     @wraps(command)
     def with_app(
         *args: Any,
         config: Path | None,
         assignments: tuple[str, ...],
-        strategy: str | None,
-        executor: str | None,
         log_format: str | None,
+        strategy: str | None = None,
+        executor: str | None = None,
         **kwargs: Any,
     ) -> R:
-        from paceline.app import App
-        from paceline.settings.load import Value, parse_assignment
-
-        flags = [parse_assignment(text) for text in assignments]
-        if strategy is not None:
-            flags.append(Value(("strategy",), strategy, "--strategy"))
-        if executor is not None:
-            flags.append(Value(("executor",), executor, "--executor"))
-        if log_format is not None:
-            flags.append(Value(("log", "format"), log_format, "--log-format"))
-        app = App.load(config, flags)
+        overrides = {"strategy": strategy, "executor": executor, "log-format": log_format}
+        app = load_app(config, assignments, overrides)
         if app.settings.log.format == "json":
             log_as_json(app.settings)
         for broken in app.plugins.broken:
@@ -109,9 +165,9 @@ def app_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def json_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--json``, given as ``as_json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def run_async(coroutine: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine to its end; Ctrl-C cancels it and ends the process with 130."""
+    """Run a coroutine; Ctrl-C cancels it and ends the process with exit code 130."""
     return asyncio.run(coroutine)

@@ -5,23 +5,51 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+import click
+
 from paceline.app import App
 from paceline.client.client import Client, Submitted
-from paceline.client.follow import AWAY
+from paceline.client.follow import MAX_OUTAGE
 from paceline.client.terminal.local_workers import local_workers
-from paceline.client.terminal.output import note, warn
-from paceline.client.terminal.progress_display import Display, look_for_ever
-from paceline.client.terminal.results import Result, note_kept, result_of
+from paceline.client.terminal.output import echo_json, note, warn
+from paceline.client.terminal.progress_display import Display, display, refresh_figures
+from paceline.client.terminal.results import Result, exit_code, note_kept, print_table, result_of
 from paceline.client.totals import Totals
 from paceline.contracts.records import ENDED, Run
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.errors import PartUnavailable, UsageError
 from paceline.roadmaps.model import Roadmap
+from paceline.runtime.worker import Worker
 from paceline.tasks import cancel_and_wait
 from paceline.text import count
 
-#: Seconds between two looks at the figures: of this process, and of workers elsewhere.
-LOOK_HERE, LOOK_ELSEWHERE = 0.1, 1.0
+#: Seconds between two updates of the figures: of this process, and of other workers.
+_REFRESH_HERE, _REFRESH_ELSEWHERE = 0.1, 1.0
+
+
+def generate(
+    app: App,
+    roadmaps: Sequence[Roadmap],
+    *,
+    new: bool = False,
+    workers: int = 0,
+    share: Share = DEFAULT_SHARE,
+    as_json: bool = False,
+) -> int:
+    """Generate roadmaps, show progress and results; returns the exit code.
+
+    Args:
+        app: settings and plugins.
+        roadmaps: the roadmaps to generate.
+        new: start new runs even for roadmaps that have one.
+        workers: number of local worker processes to start, for a distributed executor.
+        share: tenant and weight of the runs.
+        as_json: print the results as JSON, and no progress.
+    """
+    shown = display(as_json=as_json, steps=len(app.settings.run.steps))
+    generation = Generation(app, roadmaps, shown, new=new, workers=workers, share=share)
+    asyncio.run(generation.run())
+    return generation.report(as_json=as_json)
 
 
 @dataclass(slots=True)
@@ -35,7 +63,7 @@ class Generation:
         new: start new runs even for roadmaps that have one.
         workers: number of local worker processes to start, for a distributed executor.
         share: tenant and weight of the runs.
-        results: one per roadmap, after ``go``.
+        results: one per roadmap, after ``run``.
         code: the exit code of a signal that ended the generation, else 0.
     """
 
@@ -44,61 +72,46 @@ class Generation:
     display: Display
     new: bool = False
     workers: int = 0
-    share: Share = EQUAL
+    share: Share = DEFAULT_SHARE
     results: list[Result] = field(default_factory=list[Result])
     code: int = 0
 
-    async def go(self) -> None:
-        """Submit the roadmaps, follow them to their end, and gather the results."""
-        settings = self.app.settings
+    async def run(self) -> None:
+        """Submit the roadmaps, follow them to their end, and collect the results."""
         if self.app.factory.executor().distributed:
-            await self._elsewhere()
+            await self._run_elsewhere()
         elif self.workers:
             raise UsageError(
-                f"--workers needs a distributed executor, but executor {settings.executor} works "
+                f"--workers needs a distributed executor, but {self.app.settings.executor} works "
                 "in this process: set its concurrency instead"
             )
         else:
-            await self._here()
+            await self._run_here()
 
-    async def _here(self) -> None:
+    async def _run_here(self) -> None:
         async with self.app.worker() as worker:
             client = Client(worker.parts, worker_id=worker.record.worker_id)
             runs = await self.submit(client)
 
-            async def figures() -> Totals:
-                totals = Totals()
-                totals.add(worker.heartbeat.figures(), client.store.pool().limit)
-                return totals
-
-            async def serve() -> None:
+            async def work() -> None:
                 ours = [run.run_id for run, _ in runs]
                 serving = asyncio.create_task(worker.serve(only=ours))
-                following = asyncio.create_task(self.follow(client, runs, figures, LOOK_HERE))
-                cut_off = asyncio.create_task(worker.heartbeat.until_cut_off(AWAY))
-                await asyncio.wait(
-                    {serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED
-                )
-                if not following.done():
-                    await cancel_and_wait(following)
-                await worker.drain(0)
-                await serving
-                if not following.cancelled():
-                    await following
-                if cut_off.done():
-                    cut_off.result()
-                await cancel_and_wait(cut_off)
+                try:
+                    await self.follow_worker(worker, client, runs, serving)
+                finally:
+                    await worker.drain(0)
+                    await serving
 
             with self.display:
-                self.code = await worker.serve_until_signalled(asyncio.create_task(serve()))
-            await self.gather(client, runs)
+                self.code = await worker.serve_until_signalled(asyncio.create_task(work()))
+            await self.collect(client, runs)
 
-    async def _elsewhere(self) -> None:
+    async def _run_elsewhere(self) -> None:
         executor = self.app.settings.executor
         async with self.app.client() as client:
             runs = await self.submit(client)
             if all(run.status in ENDED for run, _ in runs):
-                await self.gather(client, runs)
+                await self.collect(client, runs)
                 return
             async with local_workers(self.app.loaded, self.workers):
                 if not self.workers and not await _any_worker(client, executor):
@@ -110,10 +123,12 @@ class Generation:
                 async def figures() -> Totals:
                     return Totals.over(await client.store.workers())
 
-                following = asyncio.create_task(self.follow(client, runs, figures, LOOK_ELSEWHERE))
+                following = asyncio.create_task(
+                    self._follow(client, runs, figures, _REFRESH_ELSEWHERE)
+                )
                 with self.display:
                     self.code = await until_signalled(following)
-            await self.gather(client, runs)
+            await self.collect(client, runs)
             if self.code and not self.workers:
                 note("the workers continue with the runs; `paceline watch` follows them")
 
@@ -121,8 +136,8 @@ class Generation:
         """Submit the roadmaps and add them to the display."""
         runs: list[tuple[Run, Submitted]] = []
         for roadmap in self.roadmaps:
-            run, what = await client.submit(roadmap, new=self.new, share=self.share)
-            runs.append((run, what))
+            run, submitted = await client.submit(roadmap, new=self.new, share=self.share)
+            runs.append((run, submitted))
             self.display.add(run.run_id, run.title, run.total)
             note_kept(run, self.share)
             remark = {
@@ -133,12 +148,50 @@ class Generation:
                     f"({run.completed} of {count(run.total, 'concept')} done)"
                 ),
                 "attached": f"run {run.run_id} is already {run.status}; following it",
-            }[what]
+            }[submitted]
             if remark:
                 note(f"{run.title}: {remark}", run_id=run.run_id)
         return runs
 
-    async def follow(
+    async def follow_worker(
+        self,
+        worker: Worker,
+        client: Client,
+        runs: Sequence[tuple[Run, Submitted]],
+        serving: "asyncio.Task[None]",
+    ) -> bool:
+        """Show the runs of a worker of this process until they end or the worker stops.
+
+        Args:
+            worker: the worker.
+            client: a client with the worker's parts.
+            runs: the runs.
+            serving: the task in which the worker works.
+
+        Returns:
+            Whether all runs ended.
+
+        Raises:
+            PartUnavailable: the store was unreachable for too long.
+        """
+
+        async def figures() -> Totals:
+            totals = Totals()
+            totals.add(worker.heartbeat.figures(), client.store.pool().limit)
+            return totals
+
+        following = asyncio.create_task(self._follow(client, runs, figures, _REFRESH_HERE))
+        cut_off = asyncio.create_task(worker.heartbeat.until_cut_off(MAX_OUTAGE))
+        try:
+            await asyncio.wait({serving, following, cut_off}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (cut_off, following):
+                if task.done():
+                    task.result()
+            return following.done()
+        finally:
+            await cancel_and_wait(following, cut_off)
+
+    async def _follow(
         self,
         client: Client,
         runs: Sequence[tuple[Run, Submitted]],
@@ -151,7 +204,7 @@ class Generation:
             async for event in client.follow(run.run_id):
                 self.display.event(event)
 
-        looking = asyncio.create_task(look_for_ever(figures, self.display, every))
+        refreshing = asyncio.create_task(refresh_figures(figures, self.display, every))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run, _ in runs:
@@ -159,19 +212,48 @@ class Generation:
         except* PartUnavailable as group:
             raise group.exceptions[0] from None
         finally:
-            await cancel_and_wait(looking)
+            await cancel_and_wait(refreshing)
 
-    async def gather(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
-        """Keep the results of the runs."""
-        for run, what in runs:
-            self.results.append(await result_of(client.store, run.run_id, what))
+    async def collect(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        """Read the results of the runs."""
+        for run, submitted in runs:
+            self.results.append(await result_of(client.store, run.run_id, submitted))
+
+    def report(self, *, as_json: bool = False) -> int:
+        """Print the results; returns the exit code."""
+        code = self.code or exit_code([result.run.status for result in self.results])
+        peaks = self.display.peaks
+        if as_json:
+            echo_json(
+                {
+                    "runs": [result.to_json() for result in self.results],
+                    "peaks": {
+                        "roadmaps": peaks.roadmaps_active,
+                        "concepts": peaks.concepts,
+                        "calls": peaks.calls,
+                        "connections": peaks.connections,
+                        "events_per_second": round(peaks.events_per_second, 1),
+                    },
+                    "exit_code": code,
+                }
+            )
+            return code
+        print_table(self.results)
+        if self.code:
+            note("stopped; run the same command again to resume")
+        if peaks.roadmaps_active:
+            click.echo(
+                f"Peak: {count(peaks.roadmaps_active, 'roadmap')} active at once, "
+                f"{count(peaks.concepts, 'concept')} in flight."
+            )
+        return code
 
 
 async def _any_worker(client: Client, executor: str) -> bool:
     return any(worker.executor == executor for worker in await client.store.workers())
 
 
-async def until_signalled(following: asyncio.Task[None]) -> int:
+async def until_signalled(following: "asyncio.Task[None]") -> int:
     """Wait for the end or a signal; returns the exit code of the signal, or 0."""
     loop = asyncio.get_running_loop()
     received: list[int] = []

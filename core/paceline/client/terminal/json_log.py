@@ -1,4 +1,4 @@
-"""The log as JSON: one object a line, with the ids of what it concerns and no secret."""
+"""The log as JSON: one object per line, with ids and without secrets."""
 
 import logging
 import os
@@ -19,22 +19,22 @@ Fields = MutableMapping[str, Any]
 
 _URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]+")
 _SECRET_KEY = re.compile("pass|pwd|key|token|secret|auth", re.IGNORECASE)
-#: A shorter one guards nothing, and hiding it would hide half of each line.
+#: Shorter secrets are not masked: they would match in half of all words.
 _SHORTEST_SECRET = 4
 
 
 def json_lines(settings: Settings) -> logging.Handler:
-    """A handler that writes each record to stderr, as JSON on a line of its own.
+    """A handler that writes each record to stderr as one line of JSON.
 
     Args:
-        settings: whose secrets are masked, wherever they turn up.
+        settings: the effective settings; their secrets are masked in every line.
     """
     import structlog
 
     secrets = sorted(set(secrets_of(settings)), key=len, reverse=True)
     traced = settings.telemetry_kind is not None
 
-    def about(_logger: object, _method: str, fields: Fields) -> Fields:
+    def add_ids(_logger: object, _method: str, fields: Fields) -> Fields:
         ids: dict[str, Any] = dict(log_context.current())
         record: logging.LogRecord = fields["_record"]
         ids |= {
@@ -54,7 +54,7 @@ def json_lines(settings: Settings) -> logging.Handler:
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                about,
+                add_ids,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 mask,
@@ -66,7 +66,7 @@ def json_lines(settings: Settings) -> logging.Handler:
 
 
 class _Lines(logging.Handler):
-    """Writes to whatever stderr is at that time."""
+    """Writes to the current stderr, even if it was replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -76,7 +76,7 @@ class _Lines(logging.Handler):
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """What must not be said: keys, passwords of URLs, and headers of OpenTelemetry."""
+    """The secrets to mask: keys, passwords in URLs, and OpenTelemetry headers."""
     yield from (secret for secret in _secrets(settings) if len(secret) >= _SHORTEST_SECRET)
     for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
         for pair in os.environ.get(name, "").split(","):
@@ -117,7 +117,7 @@ def _passwords(url: str) -> Iterator[str]:
 
 
 def _masked(value: Any, secrets: list[str]) -> Any:
-    """The value as text without secrets; plain numbers stay what they are."""
+    """The value as text without secrets; numbers stay numbers."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = _URL.sub(lambda found: mask_url(found[0]), str(value))

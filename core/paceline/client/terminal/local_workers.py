@@ -1,4 +1,4 @@
-"""Worker processes that live as long as the command that started them."""
+"""Worker processes that run until the command that started them ends."""
 
 import asyncio
 import json
@@ -11,16 +11,20 @@ from contextlib import asynccontextmanager, suppress
 from paceline.errors import PartUnavailable
 from paceline.settings.load import TOML_BEGINS, Loaded
 
-#: Seconds that a worker may take to end beyond its grace.
-PATIENCE = 10.0
+#: Seconds that a worker may take to end after its grace period.
+STOP_TIMEOUT = 10.0
 
 
 @asynccontextmanager
 async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
-    """Start ``paceline worker`` processes with these settings, and stop them in the end.
+    """Start ``paceline worker`` processes with these settings; stop them at the end.
+
+    Args:
+        loaded: the settings.
+        count: number of processes.
 
     Raises:
-        PartUnavailable: one of them ended by itself.
+        PartUnavailable: a worker ended by itself.
     """
     processes = [await _start(loaded) for _ in range(count)]
     owner = asyncio.current_task()
@@ -45,10 +49,10 @@ async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
         for process in processes:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-        patience = loaded.settings.run.grace + PATIENCE
+        timeout = loaded.settings.run.grace + STOP_TIMEOUT
         for process in processes:
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout):
                     await process.wait()
             except TimeoutError:
                 process.kill()
@@ -56,14 +60,14 @@ async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
 
 
 async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
-    """A worker with the same settings, passed on where no process list shows them."""
+    """Start a worker; it gets the settings by environment, which no process list shows."""
     environment = dict(os.environ)
     for value in loaded.given:
         if value.origin.startswith("--"):
             name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path)
             given = value.value
             text = str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            # Lists, and text that would be read as TOML, are written as TOML: JSON's are the same.
+            # Lists, and text that looks like TOML, are passed as TOML; JSON is the same here.
             as_toml = isinstance(given, list) or text[:1] in TOML_BEGINS
             environment[name] = json.dumps(given, ensure_ascii=False) if as_toml else text
     if loaded.config is not None:
@@ -76,6 +80,6 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
-        # A Ctrl-C at the terminal is for us; we carry it on as SIGTERM.
+        # Ctrl-C at the terminal reaches this process only; it sends SIGTERM to the workers.
         start_new_session=True,
     )

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, remarks on stderr, colours on terminals only."""
+"""What commands print: results on stdout, notes on stderr, colours only on terminals."""
 
 import json
 import logging
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
     from paceline.settings.model import Settings
 
-#: What a hostile text could steer a terminal with: control characters, and the marks that
-#: turn the direction of what follows.
+#: What a hostile text could control a terminal with: control characters, and marks that
+#: change the direction of the text after them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-#: Width of tables in a pipe, where no line is to be broken.
+#: Width of tables in a pipe, wide enough that no line breaks.
 _PIPE_WIDTH = 1000
-#: The handler that writes JSON has this name.
+#: Name of the handler that writes JSON.
 _JSON = "paceline-json"
-#: What commands say where the log is JSON.
-_said = logging.getLogger("paceline.cli")
+#: Carries notes, warnings and errors of commands if the log is JSON.
+_log = logging.getLogger("paceline.cli")
 
 
 def console() -> "Console":
-    """A console on stdout; in a pipe it neither colours nor breaks lines."""
+    """A console on stdout. In a pipe it uses no colours and does not break lines."""
     from rich.console import Console
 
     made = Console(highlight=False)
@@ -33,10 +33,7 @@ def console() -> "Console":
 
 
 def echo_table(table: "Table") -> None:
-    """A table on stdout; in a pipe without the blanks that fill up its last column.
-
-    On a narrow terminal what does not fit goes on in the next line: nothing is cut off.
-    """
+    """Print a table on stdout. Long cells wrap; nothing is cut off."""
     target = console()
     for column in table.columns:
         column.overflow = "fold"
@@ -50,47 +47,47 @@ def echo_table(table: "Table") -> None:
 
 
 def echo_json(value: object) -> None:
-    """One JSON document on stdout, on one line."""
+    """Print one JSON document on stdout, on one line."""
     click.echo(json_text(value))
 
 
 def json_text(value: object) -> str:
-    """JSON that steers no terminal: what would is escaped, so nothing is lost."""
+    """JSON in which control characters are escaped, so that it is safe on a terminal."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def note(text: str, **about: str) -> None:
-    """A remark on stderr; ``about`` are the ids of what it concerns, as ``run_id``."""
+    """Print a note on stderr; a JSON log adds the ids in ``about``, such as ``run_id``."""
     if _as_json():
-        _said.info("%s", text, extra=about)
+        _log.info("%s", text, extra=about)
         return
-    click.echo(click.style(f"paceline: {harmless(text)}", dim=True), err=True)
+    click.echo(click.style(f"paceline: {terminal_safe(text)}", dim=True), err=True)
 
 
 def warn(text: str) -> None:
-    """A warning on stderr."""
+    """Print a warning on stderr."""
     if _as_json():
-        _said.warning("%s", text)
+        _log.warning("%s", text)
         return
-    click.echo(click.style("paceline: warning: ", fg="yellow") + harmless(text), err=True)
+    click.echo(click.style("paceline: warning: ", fg="yellow") + terminal_safe(text), err=True)
 
 
 def fault(text: str) -> None:
-    """An error on stderr."""
+    """Print an error on stderr."""
     if _as_json():
-        _said.error("%s", text)
+        _log.error("%s", text)
         return
-    click.echo(click.style("paceline: error: ", fg="red") + harmless(text), err=True)
+    click.echo(click.style("paceline: error: ", fg="red") + terminal_safe(text), err=True)
 
 
-def harmless(text: str) -> str:
-    """The text without what would steer a terminal."""
+def terminal_safe(text: str) -> str:
+    """Replace characters that could control a terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class _ToStderr(logging.Handler):
-    """Our log as remarks; a traceback only when debugging is asked for."""
+    """Shows log records as notes and warnings, without tracebacks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
@@ -100,7 +97,7 @@ class _ToStderr(logging.Handler):
 
 
 def show_log(*, verbose: bool) -> None:
-    """Show paceline's log on stderr: warnings, or everything from ``info`` on."""
+    """Show paceline's log on stderr: warnings, or with ``verbose`` from level INFO on."""
     log = logging.getLogger("paceline")
     log.setLevel(logging.INFO if verbose else logging.WARNING)
     log.propagate = False
@@ -111,7 +108,7 @@ def show_log(*, verbose: bool) -> None:
 
 
 def log_as_json(settings: "Settings") -> None:
-    """From here on each line on stderr is a JSON object, those of libraries too."""
+    """Write every line on stderr as a JSON object, including the lines of libraries."""
     from paceline.client.terminal.json_log import json_lines
 
     root = logging.getLogger()
@@ -123,7 +120,7 @@ def log_as_json(settings: "Settings") -> None:
     ours = logging.getLogger("paceline")
     ours.handlers.clear()
     ours.propagate = True
-    _said.setLevel(logging.INFO)  # a command's own remarks are always shown
+    _log.setLevel(logging.INFO)  # notes of a command are always shown
     logging.captureWarnings(capture=True)
 
 

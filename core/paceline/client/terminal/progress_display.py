@@ -1,4 +1,4 @@
-"""Progress while runs go on: bars on a terminal, plain lines in a pipe."""
+"""Progress of runs: bars on a terminal, plain lines in a pipe."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.client.terminal.output import harmless
+from paceline.client.terminal.output import terminal_safe
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PartUnavailable
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("paceline.cli")
 
 #: Seconds between two lines of figures in a pipe.
-LINE_EVERY = 2.0
+LINE_INTERVAL = 2.0
 
 
 @dataclass(slots=True)
 class Display:
-    """Where progress is shown; this one shows nothing, for ``--json``."""
+    """Shows progress. This base class shows nothing, for ``--json``, and keeps the peaks."""
 
     peaks: Totals = field(default_factory=Totals)
 
@@ -45,18 +45,18 @@ class Display:
         return None
 
     def add(self, run_id: str, title: str, total: int) -> None:
-        """A run is followed from now on."""
+        """Add a run."""
 
     def event(self, event: Event) -> None:
-        """Something happened in a run."""
+        """Show an event of a run."""
 
     def figures(self, totals: Totals) -> None:
-        """The figures of this moment."""
+        """Show the current figures."""
         self.peaks.raise_to(totals)
 
 
 class PlainDisplay(Display):
-    """Lines that a log can keep: each run's beginning and end, and figures now and then."""
+    """Lines for a pipe or a log: the end of each run, and the figures every two seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,25 +65,25 @@ class PlainDisplay(Display):
         self._last = time.monotonic()
 
     def add(self, run_id: str, title: str, total: int) -> None:
-        """Remember the run's title."""
-        self._titles[run_id] = harmless(title)
+        """Keep the run's title."""
+        self._titles[run_id] = terminal_safe(title)
         self._counts[run_id] = (0, total)
 
     def event(self, event: Event) -> None:
-        """Tell of the run's end."""
+        """Print a line if the run has ended."""
         self._counts[event.task_id] = (event.progress_current, event.progress_total)
         if event.terminal:
             title = self._titles.get(event.task_id, event.task_id)
             completed = event.progress_current - event.failed
             done = f"{completed}/{count(event.progress_total, 'concept')}"
-            reason = f" ({harmless(event.reason)})" if event.reason else ""
+            reason = f" ({terminal_safe(event.reason)})" if event.reason else ""
             click.echo(f"{title}: {event.status}, {done}{reason}")
 
     def figures(self, totals: Totals) -> None:
-        """Tell of the figures, not too often."""
+        """Print the figures, at most every ``LINE_INTERVAL`` seconds."""
         super().figures(totals)
         now = time.monotonic()
-        if now - self._last >= LINE_EVERY:
+        if now - self._last >= LINE_INTERVAL:
             self._last = now
             current = sum(count for count, _ in self._counts.values())
             total = sum(total for _, total in self._counts.values())
@@ -91,7 +91,7 @@ class PlainDisplay(Display):
 
 
 class TerminalDisplay(Display):
-    """One bar per roadmap, which moves with each artifact, and a line with both layers."""
+    """One bar per roadmap, which grows with each artifact, and a line with the figures."""
 
     def __init__(self, steps: int) -> None:
         from rich.console import Console, Group
@@ -136,11 +136,11 @@ class TerminalDisplay(Display):
         """Add a bar."""
         self._saved[run_id] = 0
         self._tasks[run_id] = self._bars.add_task(
-            harmless(title), total=total * self._steps, count=f"0/{total}", state="queued"
+            terminal_safe(title), total=total * self._steps, count=f"0/{total}", state="queued"
         )
 
     def event(self, event: Event) -> None:
-        """Move the run's bar."""
+        """Update the run's bar."""
         task = self._tasks.get(event.task_id)
         if task is None or event.type == "resync_required":
             return
@@ -160,13 +160,18 @@ class TerminalDisplay(Display):
             self._bars.stop_task(task)
 
     def figures(self, totals: Totals) -> None:
-        """Renew the line."""
+        """Update the line with the figures."""
         super().figures(totals)
         self._line.plain = totals.sentence()
 
 
 def display(*, as_json: bool, steps: int) -> Display:
-    """The board that fits where the output goes; ``steps`` artifacts make a concept."""
+    """The display for the current stdout.
+
+    Args:
+        as_json: show nothing.
+        steps: number of artifacts of a concept.
+    """
     if as_json:
         return Display()
     if sys.stdout.isatty():
@@ -174,15 +179,15 @@ def display(*, as_json: bool, steps: int) -> Display:
     return PlainDisplay()
 
 
-async def look_for_ever(
+async def refresh_figures(
     figures: Callable[[], Awaitable[Totals]], display: Display, every: float
 ) -> None:
-    """Show figures again and again; log once if they are not available.
+    """Show the figures repeatedly; if they are not available, log that once.
 
     Args:
-        figures: returns the figures of this moment.
+        figures: returns the current figures.
         display: shows them.
-        every: seconds between two looks.
+        every: seconds between two updates.
     """
     outage = OutageLog(log, "trying again")
     while True:

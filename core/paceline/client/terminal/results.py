@@ -1,4 +1,4 @@
-"""What came of runs: a table for people, an object for machines, an exit code."""
+"""The results of runs: a table, a JSON object and an exit code."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import click
 
 from paceline.client.client import Submitted
-from paceline.client.terminal.output import console, harmless, note
+from paceline.client.terminal.output import console, note, terminal_safe
 from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
 from paceline.text import count
 
-#: Reasons of failed concepts that the table tells, per run.
+#: Maximum number of failure reasons shown per run.
 SHOWN_REASONS = 3
 
 _EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
@@ -24,11 +24,11 @@ class Result:
 
     Attributes:
         run: the run.
-        submitted: what submitting it came to.
+        submitted: what the submission did.
         failures: its failed concepts.
-        prompt_tokens: of all its artifacts.
-        completion_tokens: of all its artifacts.
-        cost: of all its artifacts; ``None`` where no price is set.
+        prompt_tokens: sum over its artifacts.
+        completion_tokens: sum over its artifacts.
+        cost: sum over its artifacts; ``None`` if no price is set.
     """
 
     run: Run
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def seconds(self) -> float | None:
-        """From the first claim to the end."""
+        """Seconds from the first claim to the end."""
         if self.run.started_at is None or self.run.finished_at is None:
             return None
         return (self.run.finished_at - self.run.started_at).total_seconds()
@@ -69,7 +69,7 @@ class Result:
 
 
 async def result_of(store: Store, run_id: str, submitted: Submitted) -> Result:
-    """Gather what came of a run."""
+    """Read the result of a run."""
     run = await store.run(run_id)
     failures: list[ConceptState] = []
     if run.failed:
@@ -92,7 +92,7 @@ def exit_code(statuses: Sequence[RunStatus]) -> int:
 
 
 def print_table(results: Sequence[Result]) -> None:
-    """One row per run, then the reasons of what failed."""
+    """Print one row per run, then the reasons of failures."""
     from rich.table import Table
     from rich.text import Text
 
@@ -111,7 +111,7 @@ def print_table(results: Sequence[Result]) -> None:
     for result in results:
         run = result.run
         table.add_row(
-            Text(harmless(run.title)),
+            Text(terminal_safe(run.title)),
             Text(run.status, style=_STYLES.get(run.status, "")),
             f"{run.completed}/{run.total}",
             str(run.failed),
@@ -147,12 +147,12 @@ def _reasons(result: Result) -> list[str]:
         more = len(by_reason) - SHOWN_REASONS
         lines.append(f"  … and {count(more, 'more reason')}: paceline show {run.run_id}")
     if run.status in ENDED and run.status != "completed":
-        lines.append("  the same command again goes on with what is missing")
-    return [harmless(line) for line in lines]
+        lines.append("  run the same command again to generate what is missing")
+    return [terminal_safe(line) for line in lines]
 
 
 def note_kept(run: Run, share: Share) -> None:
-    """Say if an existing run keeps another tenant or weight than the command asked for."""
-    if share not in (EQUAL, run.share):
-        kept = str(run.share) or "no tenant, weight 1"
+    """Note that an existing run keeps a tenant or weight other than the requested one."""
+    if share not in (DEFAULT_SHARE, run.share):
+        kept = run.share.describe() or "no tenant, weight 1"
         note(f"{run.title}: run {run.run_id} keeps its own tenant and weight: {kept}")

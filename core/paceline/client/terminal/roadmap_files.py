@@ -1,4 +1,4 @@
-"""The roadmap files that a command is given."""
+"""Roadmap files as arguments of a command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,26 +24,27 @@ def roadmap_files(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def read_roadmaps(files: tuple[Path, ...]) -> list[Roadmap]:
-    """Read and check all files before anything is begun.
+    """Read and check all files before any run starts.
 
     Raises:
-        UsageError: some cannot be read or are invalid, with all faults of all files; or two
-            files hold the same roadmap id.
+        UsageError: files cannot be read or are invalid, with all faults of all files, or two
+            files have the same roadmap id.
     """
     roadmaps: list[Roadmap] = []
     errors: list[UsageError] = []
-    places: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in files:
         try:
             roadmap = load_roadmap(path)
         except UsageError as error:
             errors.append(error)
             continue
-        if roadmap.roadmap_id in places:
+        if roadmap.roadmap_id in paths:
             raise UsageError(
-                f"{path}: roadmap_id {roadmap.roadmap_id!r} is that of {places[roadmap.roadmap_id]}"
+                f"{path}: roadmap_id must be unique, got {roadmap.roadmap_id!r}, "
+                f"which {paths[roadmap.roadmap_id]} has too"
             )
-        places[roadmap.roadmap_id] = path
+        paths[roadmap.roadmap_id] = path
         roadmaps.append(roadmap)
     if len(errors) == 1:
         raise errors[0]

@@ -1,7 +1,6 @@
-"""Standard output that cannot fail a command: its reader may leave, its disk may be full.
+"""A standard output that cannot fail a command if its reader exits or the disk is full.
 
-What a command does is worth more than what it says: a run goes on and its exit code tells what
-came of it, whether or not somebody still reads.
+A run continues and ends with its exit code even if its output is no longer read.
 """
 
 import errno
@@ -18,31 +17,31 @@ if TYPE_CHECKING:
 
 
 class _Raw(io.FileIO):
-    """File descriptor 1; after the first fault, what is written goes nowhere."""
+    """File descriptor 1. After the first error, all output is discarded."""
 
     def __init__(self) -> None:
         super().__init__(1, "w", closefd=False)
-        self.trouble: OSError | None = None
+        self.error: OSError | None = None
 
     def write(self, b: "ReadableBuffer", /) -> int:
-        if self.trouble is None:
+        if self.error is None:
             try:
                 return super().write(b) or 0
             except OSError as error:
-                self.trouble = error
+                self.error = error
         return memoryview(b).nbytes
 
 
 class Stdout:
-    """``sys.stdout`` for the time of a command."""
+    """Replaces ``sys.stdout`` while a command runs."""
 
     _raw: _Raw | None = None
 
     @classmethod
     def guard(cls) -> None:
-        """Put ours in the place of ``sys.stdout``, unless a caller in this process has done so."""
+        """Replace ``sys.stdout``, unless a caller in this process has replaced it already."""
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
-            # Closed by who called us. Taken at once, so that no database gets its number.
+            # The caller closed it. Reopen it, so that no database gets file descriptor 1.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         stdout = sys.__stdout__
         if stdout is None or sys.stdout is not stdout:
@@ -56,20 +55,20 @@ class Stdout:
         )
 
     @classmethod
-    def trouble(cls) -> str | None:
-        """Why output was lost, if it was; a reader who has seen enough is no trouble."""
+    def lost(cls) -> str | None:
+        """Why output was lost, if it was. A reader that closed its pipe does not count."""
         sys.stdout.flush()
-        error = None if cls._raw is None else cls._raw.trouble
+        error = None if cls._raw is None else cls._raw.error
         if error is None or error.errno == errno.EPIPE:
             return None
         return error.strerror or str(error)
 
     @classmethod
     def end_if_unread(cls) -> None:
-        """End a command that does nothing but tell, once nobody listens.
+        """End a command that only prints, if its output is no longer read.
 
         Raises:
             click.exceptions.Exit: with 0.
         """
-        if cls._raw is not None and cls._raw.trouble is not None:
+        if cls._raw is not None and cls._raw.error is not None:
             raise click.exceptions.Exit(0)

@@ -1,120 +1,121 @@
--- Leases: settled, confirmed, granted and told of, as in paceline.admission.lease_table and inbox.
+-- Leases: released, confirmed, granted and announced, as in paceline.admission.lease_table.
 
-local function mail_of(who)
-  local packed = call('HGET', MAIL, who)
+local function pending_of(who)
+  local packed = call('HGET', PENDING, who)
   return packed and cmsgpack.unpack(packed) or {}
 end
 
-local function keep_mail(who, mail)
-  if #mail > 0 then
-    call('HSET', MAIL, who, cmsgpack.pack(mail))
+local function store_pending(who, names)
+  if #names > 0 then
+    call('HSET', PENDING, who, cmsgpack.pack(names))
   else
-    call('HDEL', MAIL, who)
+    call('HDEL', PENDING, who)
   end
 end
 
-local function clear()
-  expire_meter(requests)
-  expire_meter(tokens)
-  local idle = call('ZRANGEBYSCORE', IDLE, '-inf', exact(now - FORGET), 'LIMIT', 0, AT_ONCE)
+local function expire()
+  expire_window(requests)
+  expire_window(tokens)
+  local idle = call('ZRANGEBYSCORE', IDLE, '-inf', exact(now - IDLE_TIME), 'LIMIT', 0, BATCH)
   if #idle > 0 then
     call('ZREM', IDLE, unpack(idle))
     call('HDEL', FLOWS, unpack(idle))
   end
-  local over = call('ZRANGEBYSCORE', LEASES, '-inf', exact(now), 'LIMIT', 0, AT_ONCE)
-  if #over > 0 then call('ZREM', LEASES, unpack(over)) end
-  for _, name in ipairs(over) do
+  local expired = call('ZRANGEBYSCORE', LEASES, '-inf', exact(now), 'LIMIT', 0, BATCH)
+  if #expired > 0 then call('ZREM', LEASES, unpack(expired)) end
+  for _, name in ipairs(expired) do
     local _, _, _, key = parse(name)
     if key then
-      local who = owner(key)
-      call('ZREM', SEEN, who)
-      local mail, left = mail_of(who), {}
-      for _, other in ipairs(mail) do
+      local who = holder_of(key)
+      call('ZREM', ALIVE, who)
+      local pending, left = pending_of(who), {}
+      for _, other in ipairs(pending) do
         if other ~= name then left[#left + 1] = other end
       end
-      if #mail > 0 then keep_mail(who, left) end
+      if #pending > 0 then store_pending(who, left) end
     end
   end
-  local dead = call('ZRANGEBYSCORE', SEEN, '-inf', exact(now), 'LIMIT', 0, AT_ONCE)
+  local dead = call('ZRANGEBYSCORE', ALIVE, '-inf', exact(now), 'LIMIT', 0, BATCH)
   for _, who in ipairs(dead) do
-    call('ZREM', SEEN, who)
-    call('HDEL', MAIL, who)
+    call('ZREM', ALIVE, who)
+    call('HDEL', PENDING, who)
   end
 end
 
-local function see() call('ZADD', SEEN, exact(now + lease), holder) end
+local function keep_alive() call('ZADD', ALIVE, exact(now + lease), holder) end
 
-local function lower(set_to, said, follow)
-  if said == 0 or (not set_to and not follow) then return set_to end
-  return set_to and min(said, set_to) or said
+local function lower(own, provider, follow)
+  if provider == 0 or (not own and not follow) then return own end
+  return own and min(provider, own) or provider
 end
 
 local function effective(quota)
   return {
     concurrency = quota.concurrency,
-    requests = lower(quota.requests, state['requests.limit'], quota.follow),
-    tokens = lower(quota.tokens, state['tokens.limit'], quota.follow),
+    requests = lower(quota.requests, state['requests.quota'], quota.follow),
+    tokens = lower(quota.tokens, state['tokens.quota'], quota.follow),
   }
 end
 
-local function heed(granted, said, quota)
-  if said[1] >= 0 then state['requests.limit'] = min(max(1, said[1]), MOST) end
-  if said[3] >= 0 then state['tokens.limit'] = min(max(1, said[3]), MOST) end
+-- info: {requests, requests left, tokens, tokens left}; -1 if the provider named no number.
+local function use_headers(granted, info, quota)
+  if info[1] >= 0 then state['requests.quota'] = min(max(1, info[1]), MAX_AMOUNT) end
+  if info[3] >= 0 then state['tokens.quota'] = min(max(1, info[3]), MAX_AMOUNT) end
   local most = effective(quota)
   for _, one in ipairs({
-    {requests, most.requests, said[1], said[2]},
-    {tokens, most.tokens, said[3], said[4]},
+    {requests, most.requests, info[1], info[2]},
+    {tokens, most.tokens, info[3], info[4]},
   }) do
-    local meter, whole, limit, left = unpack(one, 1, 4)
-    if whole and limit >= 0 and left >= 0 then
-      local others = foreign(meter, granted, min(limit, MOST) - left, whole)
-      if others > 0 then count(meter, others) end
+    local window, total, limit, left = unpack(one, 1, 4)
+    if total and limit >= 0 and left >= 0 then
+      local others = used_by_others(window, granted, min(limit, MAX_AMOUNT) - left, total)
+      if others > 0 then count(window, others) end
     end
   end
 end
 
--- one: {lease, tokens, refused, retry after, headroom}; -1 where there is none.
-local function settle(one, quota)
-  local name, real, refused, retry_after, said = unpack(one, 1, 5)
+-- one: {lease, tokens, refused, retry after, rate-limit info}; -1 for a missing number.
+local function release(one, quota)
+  local name, real, refused, retry_after, info = unpack(one, 1, 5)
   if call('ZREM', LEASES, name) == 0 then return end
   local number, granted, cost, key = parse(name)
   local most = effective(quota)
   if real == 0 and most.requests then correct(requests, granted, -1, most.requests) end
   if real >= 0 then
-    real = min(real, MOST)
+    real = min(real, MAX_AMOUNT)
     if most.tokens and real ~= cost then correct(tokens, granted, real - cost, most.tokens) end
     correct_flow(key, real - max(1, cost))
   end
   if refused then
-    refuse(granted, number, retry_after)
-    hold(requests)
-    hold(tokens)
-  elseif real ~= 0 and granted >= state['until'] then
-    state.strikes = 0
+    call_refused(granted, number, retry_after)
+    pause_window(requests)
+    pause_window(tokens)
+  elseif real ~= 0 then
+    call_succeeded(granted)
   end
-  if #said > 0 then heed(granted, said, quota) end
+  if #info > 0 then use_headers(granted, info, quota) end
 end
 
-local function confirmed(mail, heard)
-  local told, left = {}, {}
-  for _, number in ipairs(heard) do told[number] = true end
-  for _, name in ipairs(mail) do
+-- Returns the leases that the holder has not confirmed. They live for a lease time from now on,
+-- as the holder receives them with this answer.
+local function confirm_leases(pending, numbers)
+  local received, left = {}, {}
+  for _, number in ipairs(numbers) do received[number] = true end
+  for _, name in ipairs(pending) do
     call('ZADD', LEASES, 'XX', exact(now + lease), name)
-    if not told[parse(name)] then left[#left + 1] = name end
+    if not received[parse(name)] then left[#left + 1] = name end
   end
   return left
 end
 
-local function note(asks, mail, channel)
-  for _, one in ipairs(asks) do
-    local flow_name, tenant, share, costs = unpack(one, 1, 4)
-    local unheard = 0
-    for _, name in ipairs(mail) do
+local function update_requests(lease_requests, pending, channel)
+  for _, one in ipairs(lease_requests) do
+    local flow_name, tenant, tenant_weight, costs = unpack(one, 1, 4)
+    for _, name in ipairs(pending) do
       local _, _, _, key = parse(name)
-      if key == holder .. '|' .. flow_name then unheard = unheard + 1 end
+      if key == holder .. '|' .. flow_name then costs = other_costs(costs) end
     end
-    for _ = 1, unheard do costs = cut(costs) end
-    ask(flow_name, tenant, share, costs, channel)
+    update_flow(flow_name, tenant, tenant_weight, costs, channel)
   end
 end
 
@@ -123,104 +124,101 @@ local function first_end()
   return entry[2] and tonumber(entry[2]) - now or -1
 end
 
--- Why the next call cannot start, and in how many ms that may be over; nil: it can.
+-- Why the next call cannot start, and the ms after which it perhaps can; nil: it can start now.
 local function obstacle(quota, out, cost)
-  if now < state.open then return 'unknown', state.open - now end
+  if now < state.open_at then return 'unknown', state.open_at - now end
   if quota.concurrency and out >= quota.concurrency then return 'concurrency', first_end() end
-  local wait = wait_for_hold(quota.concurrency)
+  local wait = pause_wait(quota.concurrency)
   if wait > 0 then return 'refused', wait end
   local reason, longest = nil, 0
   for _, one in ipairs({{requests, 1, quota.requests}, {tokens, cost, quota.tokens}}) do
-    local meter, amount, most = unpack(one, 1, 3)
-    if most then
+    local window, amount, total = unpack(one, 1, 3)
+    if total then
       local paced
-      wait, paced = wait_for(meter, amount, most)
+      wait, paced = window_wait(window, amount, total)
       if wait > longest then
-        reason, longest = paced and 'pace' or meter.name, wait
+        reason, longest = paced and 'pace' or window.name, wait
       end
     end
   end
   return reason, longest
 end
 
-local function hears(who, channel, known)
+local function reachable(who, channel, known)
   if who == holder then return true end
   if known[who] == nil then
-    local others = redis.pcall('PUBSUB', 'NUMSUB', channel)
-    known[who] = call('ZSCORE', SEEN, who) and (tonumber(others[2]) or 0) > 0
+    local subscribers = redis.pcall('PUBSUB', 'NUMSUB', channel)
+    known[who] = call('ZSCORE', ALIVE, who) and (tonumber(subscribers[2]) or 0) > 0
   end
   return known[who]
 end
 
--- Grants what is free to who is next. Returns what was granted to whom, holder → {channel,
--- leases}; and of who is next now: why it waits, for how long, and its flow.
+-- Grants free capacity to the next flows. Returns the new leases, holder → {channel, leases}; and,
+-- if flows still wait, why the next one must wait, for how many ms, and its record.
 local function grant(quota)
   local granted, known = {}, {}
   local out = call('ZCARD', LEASES)
-  local key, flow = first()
+  local key, flow = first_flow()
   while key do
-    if not hears(flow.holder, flow.channel, known) then
+    if not reachable(flow.holder, flow.channel, known) then
       drop(key, flow)
     else
-      local reason, wait = obstacle(quota, out, head(flow.costs))
+      local reason, wait = obstacle(quota, out, first_cost(flow.costs))
       if reason then return granted, reason, wait, flow end
       local cost = serve(key, flow)
-      if returning(quota.concurrency) then
-        state.returns = max(state.returns, now) + RETURN / quota.concurrency
-      end
+      call_started(quota.concurrency)
       if quota.requests then charge(requests, 1, quota.requests) end
       if quota.tokens then
         cost = min(cost, quota.tokens)
         charge(tokens, cost, quota.tokens)
       end
-      state.number = state.number + 1
-      local name = string.format('%.0f.%.0f.%.0f:%s', state.number, now, cost, key)
+      state.lease_number = state.lease_number + 1
+      local name = string.format('%.0f.%.0f.%.0f:%s', state.lease_number, now, cost, key)
       local ends = now + lease
       if flow.holder ~= holder then
-        ends = min(now + confirm, tonumber(call('ZSCORE', SEEN, flow.holder)))
+        ends = min(now + confirm, tonumber(call('ZSCORE', ALIVE, flow.holder)))
       end
       call('ZADD', LEASES, exact(ends), name)
       out = out + 1
-      local mine = granted[flow.holder] or {channel = flow.channel, leases = {}}
-      granted[flow.holder] = mine
-      mine.leases[#mine.leases + 1] = name
+      local grants = granted[flow.holder] or {channel = flow.channel, leases = {}}
+      granted[flow.holder] = grants
+      grants.leases[#grants.leases + 1] = name
     end
-    key, flow = first()
+    key, flow = first_flow()
   end
   return granted
 end
 
-local function deliver(granted, mail, limit)
-  for who, his in pairs(granted) do
-    local all = who == holder and mail or mail_of(who)
-    for _, name in ipairs(his.leases) do all[#all + 1] = name end
-    call('HSET', MAIL, who, cmsgpack.pack(all))
+-- Stores the new leases as pending, and notifies the other holders of theirs.
+local function announce(granted, pending, limit)
+  for who, grants in pairs(granted) do
+    local all = who == holder and pending or pending_of(who)
+    for _, name in ipairs(grants.leases) do all[#all + 1] = name end
+    call('HSET', PENDING, who, cmsgpack.pack(all))
     if who ~= holder then
-      call('PUBLISH', his.channel, cjson.encode({who, limit, his.leases}))
+      call('PUBLISH', grants.channel, cjson.encode({who, limit, grants.leases}))
     end
   end
 end
 
-local function waits(who) return in_line('h:' .. who) > 0 end
-
--- Who comes back for all, and when. Returns in how many ms the asker does, or -1.
-local function watch(wait, flow, limit)
+-- Makes one holder responsible for the next sync. Returns the ms until the caller must sync, or -1.
+local function schedule_sync(wait, flow, limit)
   if not flow or not wait or wait < 0 then
-    state.alarm, alarmist = 0, ''
+    state.next_sync, responsible = 0, ''
     return -1
   end
-  local due, mine = now + wait, waits(holder)
-  if alarmist ~= '' and alarmist ~= holder then
-    local good = now <= state.alarm + LATE and state.alarm <= due + LATE
-    if good and call('ZSCORE', SEEN, alarmist) and waits(alarmist) then
-      return mine and wait + BACKUP or -1
+  local due, waiting = now + wait, has_waiters(holder)
+  if responsible ~= '' and responsible ~= holder then
+    local in_time = now <= state.next_sync + LATE and state.next_sync <= due + LATE
+    if in_time and call('ZSCORE', ALIVE, responsible) and has_waiters(responsible) then
+      return waiting and wait + BACKUP or -1
     end
   end
-  if mine then
-    state.alarm, alarmist = due, holder
+  if waiting then
+    state.next_sync, responsible = due, holder
     return wait
   end
-  state.alarm, alarmist = due, flow.holder
+  state.next_sync, responsible = due, flow.holder
   call('PUBLISH', flow.channel, cjson.encode({flow.holder, limit, {}}))
   return -1
 end

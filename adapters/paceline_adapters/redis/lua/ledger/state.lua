@@ -1,54 +1,56 @@
--- The ledger of one limit. Everything happens here, on the server's clock, in one step.
--- This file and those beside it are one script: state, window, hold, line, leases, operations.
+-- The ledger of one limit. Each operation is one atomic step, on the server's clock.
+-- This file and those beside it form one script, in this order: state, rate_window,
+-- refusal_pause, fair_queue, leases, operations.
 --
--- The arithmetic is that of paceline.admission (Book, Line, Meter, Hold), step by step and in
--- the same order, so that both give the same answers; what is written there of why is not
--- written here again. What is only here: the clock that never falls, the epoch of a server
--- that lost its data, and who hears.
+-- The arithmetic is that of paceline.admission (LeaseTable, FairQueue, RateWindow, RefusalPause),
+-- step by step in the same order, so that both give the same results. The reasons are explained
+-- there and not repeated here. Only this script has: a clock that never goes backwards, the epoch
+-- of a server that may lose its data, and the check whether a process is reachable.
 --
--- KEYS: 1 epoch     hash: all that is a single value (see FIELDS)
---       2 leases    sorted set: lease → when it ends
---       3 line      sorted set: flows that wait, by tag and then by turn
+-- KEYS: 1 epoch     hash: all single values (see FIELDS)
+--       2 leases    sorted set: lease → when it expires
+--       3 queue     sorted set: waiting flows, by tag and then by number
 --       4 flows     hash: flow → its record, packed
---       5 idle      sorted set: flow → since when nobody waits in it
---       6 counts    hash: flows in line of a tenant (t:) and of a holder (h:)
---       7 seen      sorted set: holder → when it counts as dead
---       8 mail      hash: holder → leases that it has not confirmed, packed
+--       5 idle      sorted set: flow → since when it has no waiters
+--       6 counts    hash: number of waiting flows of a tenant (t:) and of a holder (h:)
+--       7 alive     sorted set: holder → when it counts as dead
+--       8 pending   hash: holder → leases that it has not confirmed, packed
 --       9 requests  hash: slot → "amount peak"
---      10 tokens    hash: likewise
--- ARGV: 1 operation, 2 holder, 3 lease time, 4 confirmation time, then what the operation
--- needs. Times are ms. A lease is named "number.granted.cost:holder|flow".
+--      10 tokens    hash: slot → "amount peak"
+-- ARGV: 1 operation, 2 holder, 3 lease time, 4 confirmation time, then the arguments of the
+-- operation. Times are ms. The name of a lease is "number.granted.cost:holder|flow".
 
-local EPOCH, LEASES, LINE, FLOWS, IDLE, COUNTS, SEEN, MAIL = unpack(KEYS)
+local EPOCH, LEASES, QUEUE, FLOWS, IDLE, COUNTS, ALIVE, PENDING = unpack(KEYS)
 local operation, holder, lease, confirm = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
-local MINUTE, SLOT, MARGIN, AHEAD, BURST, BREATH = 60000, 500, 500, 1.05, 1500, 250
-local FIRST, LONGEST, LEAST, RETURN, TOGETHER = 1000, 60000, 20, 5000, 100
-local LATE, BACKUP, FORGET = 250, 1000, 60000
-local KEEP = 60000 -- keys are given longer to live as often, and when the limit falls idle
-local MOST = 1000000000
+local MINUTE, SLOT, MARGIN, PACE_FACTOR, BURST, MIN_WAIT = 60000, 500, 500, 1.05, 1500, 250
+local FIRST_PAUSE, LONGEST_PAUSE, SHORTEST_PAUSE = 1000, 60000, 20
+local RESTART, RESTART_BURST = 5000, 100
+local LATE, BACKUP, IDLE_TIME = 250, 1000, 60000
+local EXPIRY_INTERVAL = 60000 -- the keys' expiry is extended this often
+local MAX_AMOUNT = 1000000000
 local MONTH = 30 * 24 * 3600 * 1000
-local AT_ONCE = 1000 -- entries that one call clears away at most
-local SLOTS = (MINUTE + MARGIN) / SLOT + 8 -- more than the window ever holds
+local BATCH = 1000 -- entries that one operation removes at most
+local SLOTS = (MINUTE + MARGIN) / SLOT + 8 -- more than the window ever contains
 
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local call = redis.call
 
 local FIELDS = {
-  'open',     -- when leases may be granted
-  'owe',      -- 1: what was used in the minute before the epoch is not known
-  'last', 'offset',              -- the clock that never falls: last time, and what it is ahead
-  'number', 'turn',              -- of the last lease; of the last new flow
-  'virtual',                     -- virtual time of the line
-  'until', 'began', 'strikes', 'returns',            -- the hold
-  'requests.total', 'requests.first', 'requests.due', 'requests.limit',
-  'tokens.total', 'tokens.first', 'tokens.due', 'tokens.limit',
-  'alarm',                       -- when somebody comes back for all
-  'kept',                        -- when the keys were last given longer to live
+  'open_at',                     -- from when on leases may be granted
+  'minute_unknown',              -- 1: the use in the minute before the epoch is not known
+  'last_time', 'clock_offset',   -- the clock: its last time, and what it adds to the server's
+  'lease_number', 'flow_number', -- of the last lease and the last new flow
+  'virtual_time',                -- of the fair queue
+  'pause_until', 'pause_began', 'bursts', 'next_start', -- the refusal pause
+  'requests.total', 'requests.first', 'requests.next', 'requests.quota',
+  'tokens.total', 'tokens.first', 'tokens.next', 'tokens.quota',
+  'next_sync',                   -- when the responsible holder syncs
+  'expiry_set',                  -- when the keys' expiry was last extended
 }
 local state, before = {}, {}
-local alarmist -- who that is
-local now      -- the time
+local responsible -- the holder that syncs next, for all
+local now         -- the time
 
 local function exact(number)
   if number == floor(number) and math.abs(number) < 1e15 then
@@ -57,19 +59,20 @@ local function exact(number)
   return string.format('%.17g', number)
 end
 
-local function read()
-  local values = call('HMGET', EPOCH, 'alarmist', unpack(FIELDS))
-  alarmist = values[1] or ''
-  before.alarmist = alarmist
+local function read_state()
+  local values = call('HMGET', EPOCH, 'responsible', unpack(FIELDS))
+  responsible = values[1] or ''
+  before.responsible = responsible
   for i, name in ipairs(FIELDS) do
     before[name] = values[i + 1]
     state[name] = tonumber(values[i + 1]) or 0
   end
 end
 
-local function write()
-  local keeps = now - state.kept >= KEEP or call('EXISTS', LEASES) == 0
-  if keeps then state.kept = now end
+local function write_state()
+  -- Also when the limit becomes idle, so that its keys live as long as they should.
+  local extend = now - state.expiry_set >= EXPIRY_INTERVAL or call('EXISTS', LEASES) == 0
+  if extend then state.expiry_set = now end
   local changed = {}
   for _, name in ipairs(FIELDS) do
     local text = exact(state[name])
@@ -78,46 +81,47 @@ local function write()
       changed[#changed + 1] = text
     end
   end
-  if alarmist ~= before.alarmist then
-    changed[#changed + 1] = 'alarmist'
-    changed[#changed + 1] = alarmist
+  if responsible ~= before.responsible then
+    changed[#changed + 1] = 'responsible'
+    changed[#changed + 1] = responsible
   end
   if #changed > 0 then call('HSET', EPOCH, unpack(changed)) end
-  if not keeps then return end
+  if not extend then return end
   call('PEXPIRE', EPOCH, MONTH)
   local long = max(3600 * 1000, 2 * lease)
   for i = 2, #KEYS do call('PEXPIRE', KEYS[i], long) end
 end
 
--- A clock that was set back goes on from the last time that was seen.
+-- If the server's clock was set back, time continues from the last known time.
 local function tick()
   local time = call('TIME')
-  local moment = time[1] * 1000 + floor(time[2] / 1000) + state.offset
-  if moment < state.last then
-    state.offset = state.offset + state.last - moment
-    moment = state.last
+  local moment = time[1] * 1000 + floor(time[2] / 1000) + state.clock_offset
+  if moment < state.last_time then
+    state.clock_offset = state.clock_offset + state.last_time - moment
+    moment = state.last_time
   end
-  state.last = moment
+  state.last_time = moment
   return moment
 end
 
-read()
+read_state()
 now = tick()
 
--- Where the epoch is gone, so are the leases that others still live on. Each of those ends,
--- or is renewed and so known again, within one lease time: nothing is granted until then.
-local function found(open, lost)
+-- Begin an epoch. If an earlier epoch was lost, processes may still use its leases. Within one
+-- lease time each of these expires, or is renewed and so registered again. Until then nothing is
+-- granted.
+local function begin_epoch(open_at, lost)
   for i = 3, #KEYS do call('DEL', KEYS[i]) end
-  local last, offset = state.last, state.offset
+  local last_time, clock_offset = state.last_time, state.clock_offset
   for _, name in ipairs(FIELDS) do state[name] = 0 end
-  state.last, state.offset = last, offset
-  state.open, state.owe, state.began = open, lost and 1 or 0, -1
-  state.number = now * 1000 -- above all numbers that were given out before
-  alarmist = ''
+  state.last_time, state.clock_offset = last_time, clock_offset
+  state.open_at, state.minute_unknown, state.pause_began = open_at, lost and 1 or 0, -1
+  state.lease_number = now * 1000 -- higher than all numbers of earlier epochs
+  responsible = ''
 end
 
-local function opened()
-  if not before.open then found(now + lease, true) end
+local function ensure_epoch()
+  if not before.open_at then begin_epoch(now + lease, true) end
 end
 
 local function parse(name)
@@ -125,6 +129,6 @@ local function parse(name)
   return tonumber(number), tonumber(granted), tonumber(cost), key
 end
 
-local function owner(key)
+local function holder_of(key)
   return string.match(key, '^[^|]*')
 end

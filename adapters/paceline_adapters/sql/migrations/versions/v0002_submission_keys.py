@@ -1,4 +1,4 @@
-"""Keys of submissions, so that one that is sent twice makes one run."""
+"""Keys of submissions, so that a submission that is sent twice creates one run."""
 
 import sqlalchemy as sa
 from alembic import op

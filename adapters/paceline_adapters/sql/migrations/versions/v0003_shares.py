@@ -1,4 +1,4 @@
-"""Whose a run is, and its weight among the others."""
+"""Tenant and weight of a run."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the columns; runs of before are nobody's, with the usual weight."""
+    """Add the columns. Existing runs get no tenant and the default weight."""
     tenant = sa.Column("tenant", sa.String(), nullable=False, server_default="")
     weight = sa.Column("weight", sa.Float, nullable=False, server_default="1")
     op.add_column("runs", tenant)

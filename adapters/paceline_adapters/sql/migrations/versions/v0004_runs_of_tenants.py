@@ -1,4 +1,4 @@
-"""Indexes to list the runs of one tenant by."""
+"""Indexes for listing the runs of one tenant."""
 
 from alembic import op
 

@@ -31,7 +31,9 @@ class ProviderCalls(ProviderScenarios):
         assert completion.prompt_tokens > 0, "`prompt_tokens` is what the prompt was charged"
         assert completion.completion_tokens > 0, "`completion_tokens` is what the answer was"
         assert ":" in provider.key, f"`key` is {provider.key!r}; it is provider:model"
-        assert completion.ratelimits.keys() == {name.lower() for name in completion.ratelimits}
+        assert completion.rate_limit_headers.keys() == {
+            name.lower() for name in completion.rate_limit_headers
+        }
         self.keeps_secret(repr(provider) + repr(completion), "the provider or its answer")
 
     @scenario

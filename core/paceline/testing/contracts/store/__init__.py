@@ -1,4 +1,4 @@
-"""What every store promises: one owner a run, and what is saved is saved once."""
+"""What every store guarantees: each run has one owner, and each artifact is saved once."""
 
 from paceline.testing.contracts.store.any_order import StoreAnyOrder
 from paceline.testing.contracts.store.ends import StoreEnds
@@ -12,13 +12,13 @@ from paceline.testing.contracts.store.workers import StoreWorkers
 class StoreContract(
     StoreRuns, StoreEnds, StoreOwnership, StoreOrphans, StoreSaves, StoreWorkers, StoreAnyOrder
 ):
-    """Inherit it, and make a store.
+    """Inherit from this suite and implement ``store``.
 
     Declare:
-        shared: whether other processes see the same runs: each store that you make then opens
-            the same place.
-        clock: whether ``advance`` lets time pass. A store that takes its time from the event
-            loop needs no more than to declare it; one with a clock of its own also says how
-            that is put forward. Leases are of 30 seconds.
-        steps: how many steps a random scenario has.
+        shared: whether other processes see the same runs. Every store that you make must then
+            open the same database.
+        clock: whether ``advance`` lets time pass. For a store that uses the event loop's time,
+            declaring it is enough. A store with a clock of its own also overrides ``advance``.
+            Leases last 30 seconds.
+        steps: number of steps of a random scenario.
     """

@@ -1,4 +1,4 @@
-"""Whatever workers do in whatever order: one owner at a time, and nothing saved is lost."""
+"""Random steps of workers: a run has one owner at a time, and no saved artifact is lost."""
 
 from typing import cast
 
@@ -9,10 +9,10 @@ from paceline.testing.contracts.store.machine import Leases
 
 
 class StoreAnyOrder(StoreScenarios):
-    """Any order of steps."""
+    """Steps in any order."""
 
     def test_any_order_of_steps_keeps_the_promises(self) -> None:
-        """Claim, renew, lapse, crash, take over, write with an old claim, in any order."""
+        """Claim, renew, expire, crash, take over, write with an old claim, resume."""
         run_state_machine_as_test(
             cast("type[Leases]", lambda: Leases(self)), settings=self.bounds(self.steps)
         )

@@ -1,4 +1,4 @@
-"""What an author says of a store, and the words in which the suite speaks of it."""
+"""What an author declares for a store, and checks that the suite shares."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -12,40 +12,40 @@ from paceline.testing.contracts.store.inputs import artifact, done
 
 
 class StoreScenarios(Contract):
-    """How the suite comes by stores, and how time passes for them."""
+    """How the suite makes stores, and how time passes for them."""
 
     shared: bool = True
     clock: ClassVar[bool] = False
     steps: ClassVar[int] = 25
 
     def store(self) -> Store:
-        """Make your store, not open yet; called on the event loop.
+        """Make your store without opening it. Called on the event loop.
 
-        Each call is another process that opens the place where the present test keeps its
-        runs; the place is empty when the test begins.
+        Each call stands for another process that opens the test's database, which is empty when
+        the test starts.
         """
         raise NotImplementedError(f"{type(self).__name__}.store() makes the store to test")
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass by the store's clock; asked only where you declare ``clock``."""
+        """Let time pass by the store's clock. Called only if you declare ``clock``."""
         await asyncio.sleep(seconds)
 
     async def opened_store(self) -> Store:
-        """An open store, closed when the scenario is over."""
+        """An open store. It is closed at the end of the scenario."""
         store = self.store()
         await store.open()
         self.opened.push_async_callback(store.close)
         return store
 
     async def processes(self, count: int) -> list[Store]:
-        """The open stores of so many processes; of one process all have the same."""
+        """Open stores for a number of processes: one store for all of them unless ``shared``."""
         if not self.shared:
             return [await self.opened_store()] * count
         return [await self.opened_store() for _ in range(count)]
 
 
 async def refused(claim: Claim, what: str, write: Awaitable[None]) -> None:
-    """A write that is not the owner's must fail, and say of which run."""
+    """Check that a write is refused with an error that names the run."""
     stale: StaleFence | None = None
     try:
         await write
@@ -59,11 +59,11 @@ async def refused(claim: Claim, what: str, write: Awaitable[None]) -> None:
 
 
 async def assert_stale(store: Store, claim: Claim) -> None:
-    """Nothing can be written with this claim."""
+    """Check that nothing can be written with this claim."""
     before = await store.run(claim.run_id), await store.artifact_steps(claim.run_id)
     await refused(claim, "save", store.save(claim, artifact("c2"), concept=done("c2")))
     await refused(claim, "save_concept", store.save_concept(claim, done("c2")))
     await refused(claim, "finish", store.finish(claim, "completed"))
     await store.hand_back(claim)
     after = await store.run(claim.run_id), await store.artifact_steps(claim.run_id)
-    assert after == before, "forgotten fence: what was refused changed something"
+    assert after == before, "forgotten fence: a refused write changed something"

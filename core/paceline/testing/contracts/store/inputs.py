@@ -1,11 +1,11 @@
-"""Small inputs for stores under test, and the way to them."""
+"""Small inputs for tests of stores."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run, WorkerRecord
-from paceline.contracts.share import EQUAL, Share
+from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 
@@ -22,7 +22,7 @@ def roadmap(roadmap_id: str = "r", *, concepts: int = 3, title: str = "Learn") -
 
 
 def artifact(concept_id: str = "c0", step: str = "tutorial", **fields: Any) -> Artifact:
-    """An artifact with figures that tell its fields apart."""
+    """An artifact with a different value in each field."""
     values: dict[str, Any] = {
         "content": '{"text": "…"}',
         "model": "gpt",
@@ -36,7 +36,7 @@ def artifact(concept_id: str = "c0", step: str = "tutorial", **fields: Any) -> A
 
 
 def done(concept_id: str = "c0") -> ConceptState:
-    """A concept that has all its artifacts."""
+    """A completed concept."""
     return ConceptState(concept_id=concept_id, status="completed", attempts=3)
 
 
@@ -54,9 +54,9 @@ def worker(
 
 
 async def submitted(
-    store: Store, roadmap_id: str = "r", *, concepts: int = 3, share: Share = EQUAL
+    store: Store, roadmap_id: str = "r", *, concepts: int = 3, share: Share = DEFAULT_SHARE
 ) -> Run:
-    """A run that waits for its first owner."""
+    """A queued run."""
     run, _ = await store.create_run(
         roadmap(roadmap_id, concepts=concepts), executor="in-process", new=True, share=share
     )
@@ -66,18 +66,18 @@ async def submitted(
 async def claimed(
     store: Store, roadmap_id: str = "r", worker_id: str = "worker", *, concepts: int = 3
 ) -> Claim:
-    """The claim of a fresh run."""
+    """The claim of a new run."""
     run = await submitted(store, roadmap_id, concepts=concepts)
     return await must_claim(store, run.run_id, worker_id)
 
 
 async def must_claim(store: Store, run_id: str, worker_id: str = "worker") -> Claim:
-    """A claim that nobody stands in the way of."""
+    """Claim a run that must be free."""
     claim = await store.claim(run_id, worker_id, lease=LEASE)
     assert claim is not None
     return claim
 
 
 def ids(runs: Sequence[Run]) -> list[str]:
-    """Which runs, in which order."""
+    """The ids of runs, in order."""
     return [run.run_id for run in runs]

@@ -1,5 +1,6 @@
-"""Workers that claim, renew, lose and write one run in any order, beside a model of its lease."""
+"""Workers that claim, renew, lose, write and resume one run in any order, beside a model of it."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from paceline.contracts.records import Claim, Figures, RunStatus
+from paceline.contracts.records import (
+    Claim,
+    ConceptState,
+    ConceptStatus,
+    Figures,
+    ResumeOnly,
+    RunStatus,
+)
 from paceline.contracts.store import Store
 from paceline.errors import StaleFence
 from paceline.testing.contracts.store.inputs import LEASE, artifact, done, submitted, worker
@@ -18,13 +26,25 @@ if TYPE_CHECKING:
 WORKERS = ("a", "b", "c")
 workers = st.sampled_from(WORKERS)
 claims = st.integers(0, 9)
+CONCEPTS = ("c0", "c1", "c2")
+concept_ids = st.sampled_from(CONCEPTS)
+filters: st.SearchStrategy[ResumeOnly | None] = st.sampled_from([None, "failed", "missing"])
+
+
+def after_resume(status: ConceptStatus, only: ResumeOnly | None) -> ConceptStatus:
+    """The status that a concept must have after its run was resumed."""
+    if status == "failed":
+        return "failed" if only == "missing" else "pending"
+    if status in ("pending", "skipped"):
+        return "skipped" if only == "failed" else "pending"
+    return status
 
 
 class Leases(RuleBasedStateMachine):
-    """One run, and all claims that were ever given out on it.
+    """One run with all its claims.
 
     Args:
-        suite: how a store is made and how its time passes.
+        suite: makes the stores and lets their time pass.
     """
 
     def __init__(self, suite: "StoreScenarios") -> None:
@@ -35,18 +55,19 @@ class Leases(RuleBasedStateMachine):
         self.status: RunStatus = "queued"
         self.owner: Claim | None = None
         self.passed = 0.0  # seconds since the lease was last renewed
-        self.unwanted = False
+        self.cancel_requested = False
         self.claims: list[Claim] = []
         self.saved: dict[tuple[str, str], str] = {}
         self.saves = 0
-        self.stores: list[Store] = self.run(self.begin())
+        self.concepts: dict[str, ConceptStatus] = dict.fromkeys(CONCEPTS, "pending")
+        self.stores: list[Store] = self.run(self.start())
 
     def run(self, step: Coroutine[Any, Any, Any]) -> Any:
-        """Do a step on the loop of this example."""
+        """Run a step on the event loop of this example."""
         return self.runner.run(step)
 
-    async def begin(self) -> list[Store]:
-        """A run that waits, and workers that are known."""
+    async def start(self) -> list[Store]:
+        """Submit the run and register the workers."""
         self.suite.opened = self.opened
         stores = await self.suite.processes(2)
         self.run_id = (await submitted(stores[0], "any-order")).run_id
@@ -56,25 +77,25 @@ class Leases(RuleBasedStateMachine):
 
     @property
     def lapsed(self) -> bool:
-        """Whether the lease has ended. What the steps themselves take is far less than a jump."""
+        """Whether the lease has expired. The steps themselves take far less time than a jump."""
         return self.passed > LEASE
 
     def store_of(self, name: str) -> Store:
-        """The store as the process of a worker sees it."""
+        """The store of the worker's process."""
         return self.stores[WORKERS.index(name) % 2]
 
     # -- steps -----------------------------------------------------------------------------
 
     @rule(name=workers)
     def claim(self, name: str) -> None:
-        """A worker wants the run; a lapsed one it takes over."""
+        """A worker claims the run, queued or lapsed."""
         got = self.run(self.store_of(name).claim(self.run_id, name, lease=LEASE))
         free = self.status == "queued" or (self.status == "running" and self.lapsed)
         if got is None:
-            assert not free or self.unwanted, f"nobody gets a {self.status} run without an owner"
+            assert not free or self.cancel_requested, f"a claim of a free {self.status} run failed"
             return
         assert free, f"two owners: {name} may claim a {self.status} run of {self.owner}"
-        assert not self.unwanted, "a run that is to be cancelled was claimed"
+        assert not self.cancel_requested, "a run with a cancel request was claimed"
         fence = max((one.fence for one in self.claims), default=0) + 1
         assert got.fence == fence, "each claim must have the next fence"
         self.status, self.owner, self.passed = "running", got, 0.0
@@ -82,27 +103,27 @@ class Leases(RuleBasedStateMachine):
 
     @rule(name=workers)
     def renew(self, name: str) -> None:
-        """A worker beats, and believes that the run is its own."""
+        """A worker beats and reports the run as its own."""
         beat = self.run(self.store_of(name).beat(name, Figures(runs=(self.run_id,)), lease=LEASE))
         mine = self.owner is not None and self.owner.worker_id == name
         assert beat.lost == (set() if mine else {self.run_id}), (
-            f"a beat of {name} must tell which runs are not its own"
+            f"a beat of {name} must report the runs that it does not own"
         )
-        assert beat.cancelled == ({self.run_id} if mine and self.unwanted else set())
+        assert beat.cancelled == ({self.run_id} if mine and self.cancel_requested else set())
         if mine:
             self.passed = 0.0
 
     @precondition(lambda self: self.suite.clock)
     @rule(seconds=st.sampled_from([LEASE + 1, LEASE + 1, LEASE + 1, LEASE / 2 + 1]))
     def jump(self, seconds: float) -> None:
-        """The clock jumps: over a whole lease, or over so much that the next one ends it."""
+        """The clock jumps by more than a lease, or by more than half of one."""
         self.run(self.suite.advance(seconds))
         self.passed += seconds
 
-    @precondition(lambda self: self.status in ("queued", "running") and not self.unwanted)
+    @precondition(lambda self: self.status in ("queued", "running") and not self.cancel_requested)
     @rule(name=workers, heir=workers)
     def outlive(self, name: str, heir: str) -> None:
-        """An owner sleeps too long, or gives up; another one takes over, and the first goes on."""
+        """An owner loses the run to another worker, and still tries to save."""
         if self.owner is None:
             self.claim(name)
         first = len(self.claims) - 1
@@ -111,38 +132,47 @@ class Leases(RuleBasedStateMachine):
         else:
             self.hand_back(first)
         self.claim(heir)
-        self.save(first, 0, "tutorial")
+        self.save(first, CONCEPTS[0], "tutorial")
 
     @precondition(lambda self: self.suite.shared)
     @rule(which=st.integers(0, 1))
     def crash(self, which: int) -> None:
-        """A process dies without a word, and another one comes in its place."""
+        """A process is killed, and another one replaces it."""
         self.stores[which] = self.run(self.suite.opened_store())
 
     @precondition(lambda self: self.claims)
-    @rule(which=claims, concept=st.integers(0, 2), step=st.sampled_from(["tutorial", "quiz"]))
-    def save(self, which: int, concept: int, step: str) -> None:
-        """Somebody saves an artifact, with a claim that may be an old one."""
+    @rule(which=claims, concept=concept_ids, step=st.sampled_from(["tutorial", "quiz"]))
+    def save(self, which: int, concept: str, step: str) -> None:
+        """A worker saves an artifact, with a claim that may be an old one."""
         self.saves += 1
-        made = artifact(f"c{concept}", step, content=str(self.saves))
+        made = artifact(concept, step, content=str(self.saves))
         state = done(made.concept_id)
         if self.writes(which, "save", lambda store, own: store.save(own, made, concept=state)):
-            self.saved.setdefault((made.concept_id, step), made.content)
+            self.saved.setdefault((concept, step), made.content)
+            self.concepts[concept] = "completed"
+
+    @precondition(lambda self: self.claims)
+    @rule(which=claims, concept=concept_ids)
+    def fail(self, which: int, concept: str) -> None:
+        """A worker reports a failed concept, with a claim that may be an old one."""
+        state = ConceptState(concept_id=concept, status="failed", reason="no")
+        if self.writes(which, "save_concept", lambda store, own: store.save_concept(own, state)):
+            self.concepts[concept] = "failed"
 
     @precondition(lambda self: self.claims)
     @rule(which=claims, status=st.sampled_from(["completed", "partial", "failed", "cancelled"]))
     def finish(self, which: int, status: RunStatus) -> None:
-        """Somebody ends the run, with a claim that may be an old one."""
+        """A worker ends the run, with a claim that may be an old one."""
         own, newest = self.claims[which % len(self.claims)], self.claims[-1]
         if own is newest and self.owner is None and self.status == status:
-            return  # to end it again in the same way is what a retried commit does
+            return  # a retried commit ends the run again in the same way
         if self.writes(which, "finish", lambda store, own: store.finish(own, status)):
             self.status, self.owner = status, None
 
     @precondition(lambda self: self.claims)
     @rule(which=claims)
     def hand_back(self, which: int) -> None:
-        """Somebody gives the run up, with a claim that may be an old one."""
+        """A worker hands the run back, with a claim that may be an old one."""
         own = self.claims[which % len(self.claims)]
         self.run(self.store_of(own.worker_id).hand_back(own))
         if own == self.owner:
@@ -150,7 +180,7 @@ class Leases(RuleBasedStateMachine):
 
     @rule(name=workers)
     def requeue(self, name: str) -> None:
-        """A worker found out that the owner is gone."""
+        """A worker finds out that the owner has ended."""
         store = self.store_of(name)
         found = self.run(store.orphans(run_id=self.run_id))
         assert [one.lapsed for one in found] == [self.lapsed] * (self.owner is not None)
@@ -161,24 +191,29 @@ class Leases(RuleBasedStateMachine):
 
     @rule(name=workers)
     def cancel(self, name: str) -> None:
-        """Somebody asks to cancel it."""
+        """A client requests to cancel the run."""
         self.run(self.store_of(name).request_cancel(self.run_id))
         if self.status == "queued" or (self.status == "running" and self.lapsed):
-            self.status, self.owner, self.unwanted = "cancelled", None, True
+            self.status, self.owner, self.cancel_requested = "cancelled", None, True
         elif self.status == "running":
-            self.unwanted = True
+            self.cancel_requested = True
 
-    @rule(name=workers)
-    def reopen(self, name: str) -> None:
-        """Somebody wants what is missing."""
-        self.run(self.store_of(name).reopen(self.run_id, executor="in-process"))
+    @rule(name=workers, only=filters)
+    def reopen(self, name: str, only: ResumeOnly | None) -> None:
+        """A client resumes the run."""
+        self.run(self.store_of(name).reopen(self.run_id, executor="in-process", only=only))
         if self.status in ("partial", "failed", "cancelled"):
-            self.status, self.unwanted = "queued", False
+            self.concepts = {id_: after_resume(old, only) for id_, old in self.concepts.items()}
+            self.status, self.cancel_requested = "queued", False
 
     def writes(
         self, which: int, what: str, write: Callable[[Store, Claim], Awaitable[None]]
     ) -> bool:
-        """Whether a claim could write, which only the owner's may."""
+        """Write with a claim, and check that only the owner's claim can.
+
+        Returns:
+            Whether it wrote.
+        """
         own = self.claims[which % len(self.claims)]
 
         async def step() -> bool:
@@ -197,24 +232,28 @@ class Leases(RuleBasedStateMachine):
         return wrote
 
     def queued_again(self) -> None:
-        """It has no owner now, unless somebody wants it no more."""
-        self.status, self.owner = "cancelled" if self.unwanted else "queued", None
+        """The run has no owner now; it is cancelled if that was requested."""
+        self.status, self.owner = "cancelled" if self.cancel_requested else "queued", None
 
     # -- what must hold after each ---------------------------------------------------------
 
     @invariant()
-    def it_stands_where_the_model_says(self) -> None:
-        """Status, owner and artifacts, as every process sees them."""
+    def every_store_agrees_with_the_model(self) -> None:
+        """Every process sees the same status, owner, artifacts and concepts."""
         owner = None if self.owner is None else self.owner.worker_id
         for store in self.stores:
             run = self.run(store.run(self.run_id))
             assert (run.status, run.owner) == (self.status, owner)
+            counts = Counter(self.concepts.values())
+            assert (run.completed, run.failed) == (counts["completed"], counts["failed"])
+            states = self.run(store.concepts(self.run_id))
+            assert {one.concept_id: one.status for one in states} == self.concepts
             found = self.run(store.artifacts(self.run_id))
             assert len(found) == len(self.saved), "saved twice, or lost"
             assert {(one.concept_id, one.step): one.content for one in found} == self.saved
 
     def teardown(self) -> None:
-        """Close what was opened."""
+        """Close the stores and the event loop."""
         try:
             self.run(self.opened.aclose())
         finally:

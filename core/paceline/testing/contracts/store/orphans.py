@@ -1,4 +1,4 @@
-"""What becomes of the runs of lost workers."""
+"""Runs of lost workers."""
 
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.records import Figures
@@ -19,7 +19,7 @@ class StoreOrphans(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_running_runs_are_listed_with_what_is_known_of_their_owners(self) -> None:
+    async def test_running_runs_are_listed_with_their_owners(self) -> None:
         store = await self.opened_store()
         identity = ProcessIdentity("elsewhere", 4711, 12345.5)
         await store.register(worker("known", identity=identity))
@@ -50,7 +50,7 @@ class StoreOrphans(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_an_owner_that_came_back_in_time_keeps_its_run(self) -> None:
+    async def test_an_owner_that_renews_its_lease_in_time_keeps_its_run(self) -> None:
         store = await self.opened_store()
         await store.register(worker("me"))
         claim = await claimed(store, worker_id="me")
@@ -62,7 +62,9 @@ class StoreOrphans(StoreScenarios):
         await store.save(claim, artifact(), concept=None)
 
     @scenario
-    async def test_an_owner_known_to_be_gone_is_replaced_before_its_lease_ends(self) -> None:
+    async def test_a_run_is_requeued_before_the_lease_ends_if_its_owner_is_known_to_be_dead(
+        self,
+    ) -> None:
         store = await self.opened_store()
         await store.register(worker("me"))
         await claimed(store, worker_id="me")
@@ -72,7 +74,7 @@ class StoreOrphans(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_owners_lost_in_a_row_without_an_artifact_are_poison(self) -> None:
+    async def test_a_run_that_loses_owners_in_a_row_without_an_artifact_fails(self) -> None:
         store = await self.opened_store()
         run = await submitted(store)
         for expected in ("queued", "queued", "failed"):
@@ -81,13 +83,15 @@ class StoreOrphans(StoreScenarios):
             (orphan,) = await store.orphans()
             assert await store.requeue_orphan(orphan, poison_after=3) == expected
         failed = await store.run(run.run_id)
-        assert failed.reason == "given up: 3 workers in a row were lost without saving anything"
+        assert failed.reason == (
+            "stopped retrying: 3 workers in a row were lost without saving anything"
+        )
         assert failed.finished_at is not None
         assert (await store.reopen(run.run_id, executor="in-process")).takeovers == 0
 
     @when("clock")
     @scenario
-    async def test_a_lost_owner_that_saved_something_is_no_sign_of_poison(self) -> None:
+    async def test_a_lost_owner_that_saved_an_artifact_does_not_count(self) -> None:
         store = await self.opened_store()
         run = await submitted(store)
         for n in range(4):
@@ -101,7 +105,7 @@ class StoreOrphans(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_taking_a_lapsed_run_over_counts_its_lost_owner_too(self) -> None:
+    async def test_claiming_a_lapsed_run_counts_its_lost_owner(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         await self.advance(31)
@@ -113,7 +117,7 @@ class StoreOrphans(StoreScenarios):
         assert (await store.run(claim.run_id)).takeovers == 0
 
     @scenario
-    async def test_runs_left_by_a_worker_that_leaves_may_be_taken_at_once(self) -> None:
+    async def test_runs_of_a_deregistered_worker_may_be_claimed_at_once(self) -> None:
         store = await self.opened_store()
         await store.register(worker("me"))
         claim = await claimed(store, worker_id="me")

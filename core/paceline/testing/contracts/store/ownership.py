@@ -1,4 +1,4 @@
-"""One owner a run: claims, fences and leases."""
+"""Each run has one owner: claims, fences and leases."""
 
 import asyncio
 from dataclasses import replace
@@ -21,10 +21,10 @@ from paceline.testing.contracts.store.inputs import (
 
 
 class StoreOwnership(StoreScenarios):
-    """Runs, while somebody works on them."""
+    """Runs while a worker owns them."""
 
     @scenario
-    async def test_a_claim_makes_the_run_running_and_counts_as_its_fence(self) -> None:
+    async def test_a_claim_starts_the_run_and_raises_its_fence(self) -> None:
         store = await self.opened_store()
         run = await submitted(store)
         claim = await store.claim(run.run_id, "me", lease=LEASE)
@@ -50,7 +50,7 @@ class StoreOwnership(StoreScenarios):
         assert (await one.run(run.run_id)).fence == 1
 
     @scenario
-    async def test_workers_that_ask_at_once_get_different_runs_oldest_first(self) -> None:
+    async def test_concurrent_claims_get_different_runs_oldest_first(self) -> None:
         one, two = await self.processes(2)
         waiting = [(await submitted(one, f"r{n}")).run_id for n in range(6)]
         claims = await asyncio.gather(
@@ -65,7 +65,7 @@ class StoreOwnership(StoreScenarios):
         assert taken == set(waiting)
 
     @scenario
-    async def test_only_runs_of_the_executor_and_of_the_given_ones_are_taken(self) -> None:
+    async def test_only_runs_of_the_executor_and_of_the_given_ids_are_claimed(self) -> None:
         store = await self.opened_store()
         first, second = [(await submitted(store, name)).run_id for name in ("a", "b")]
         assert await store.claim_next("celery", "w", lease=LEASE) is None
@@ -85,7 +85,9 @@ class StoreOwnership(StoreScenarios):
         await store.save(claim, artifact("c0"), concept=done("c0"))
         assert await store.claim(claim.run_id, "other", lease=LEASE) is None
         await self.advance(31)
-        await store.save(claim, artifact("c1"), concept=done("c1"))  # nobody came yet
+        await store.save(
+            claim, artifact("c1"), concept=done("c1")
+        )  # no other worker has claimed it yet
         taken = await must_claim(store, claim.run_id, "other")
         assert taken.fence == 2
         await assert_stale(store, claim)
@@ -93,7 +95,7 @@ class StoreOwnership(StoreScenarios):
         assert (await store.run(claim.run_id)).completed == 3
 
     @scenario
-    async def test_no_fence_but_the_present_one_writes(self) -> None:
+    async def test_only_the_current_fence_writes(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         await assert_stale(store, replace(claim, fence=0))
@@ -104,7 +106,7 @@ class StoreOwnership(StoreScenarios):
             await store.save(claim, artifact(), concept=None)
 
     @scenario
-    async def test_nothing_is_written_by_a_claim_on_a_queued_or_unknown_run(self) -> None:
+    async def test_a_claim_on_a_queued_or_unknown_run_writes_nothing(self) -> None:
         store = await self.opened_store()
         run = await submitted(store)
         claim = Claim(run_id=run.run_id, roadmap_id="r", worker_id="worker", fence=0)
@@ -113,7 +115,7 @@ class StoreOwnership(StoreScenarios):
             await store.save(replace(claim, run_id="nope"), artifact(), concept=None)
 
     @scenario
-    async def test_finishing_ends_the_run_once_and_for_all(self) -> None:
+    async def test_finishing_ends_the_run_for_good(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         await store.finish(claim, "partial", "1 of 3 concepts failed")
@@ -126,7 +128,7 @@ class StoreOwnership(StoreScenarios):
         assert (await store.run(claim.run_id)).status == "partial"
 
     @scenario
-    async def test_a_run_cannot_end_as_something_unfinished(self) -> None:
+    async def test_a_run_cannot_end_with_a_status_of_an_unfinished_run(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         unfinished: tuple[RunStatus, ...] = ("queued", "running")
@@ -135,7 +137,7 @@ class StoreOwnership(StoreScenarios):
                 await store.finish(claim, status)
 
     @scenario
-    async def test_a_run_handed_back_is_queued_again_with_the_reason(self) -> None:
+    async def test_handing_a_run_back_queues_it_with_the_reason(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         await store.hand_back(claim, "the deadline passed")
@@ -149,7 +151,7 @@ class StoreOwnership(StoreScenarios):
         await assert_stale(store, claim)
 
     @scenario
-    async def test_a_run_that_is_to_be_cancelled_is_not_queued_again(self) -> None:
+    async def test_a_run_with_a_cancel_request_is_not_queued_again(self) -> None:
         store = await self.opened_store()
         first, second = await claimed(store, "a"), await claimed(store, "b")
         for claim in (first, second):
@@ -161,7 +163,7 @@ class StoreOwnership(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_a_beat_renews_leases_and_brings_cancel_requests(self) -> None:
+    async def test_a_beat_renews_leases_and_reports_cancel_requests(self) -> None:
         store = await self.opened_store()
         await store.register(worker("me"))
         kept, unwanted = await claimed(store, "a", "me"), await claimed(store, "b", "me")
@@ -178,7 +180,7 @@ class StoreOwnership(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_a_late_beat_saves_the_lease_unless_somebody_came(self) -> None:
+    async def test_a_late_beat_renews_the_lease_unless_the_run_was_claimed(self) -> None:
         store = await self.opened_store()
         await store.register(worker("me"))
         kept, taken = await claimed(store, "a", "me"), await claimed(store, "b", "me")

@@ -1,4 +1,4 @@
-"""Runs: one per content of a roadmap, found again, listed by pages."""
+"""Runs: one per content of a roadmap, listed by pages."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -23,10 +23,10 @@ from paceline.testing.contracts.store.inputs import (
 
 
 class StoreRuns(StoreScenarios):
-    """Runs, before anybody works on them."""
+    """Runs before a worker claims them."""
 
     @scenario
-    async def test_a_new_run_is_queued_and_says_what_it_is(self) -> None:
+    async def test_a_new_run_is_queued_and_shows_its_roadmap(self) -> None:
         store = await self.opened_store()
         run, created = await store.create_run(roadmap(concepts=4), executor="celery")
         assert created
@@ -79,7 +79,7 @@ class StoreRuns(StoreScenarios):
             await store.create_run(roadmap(), executor="in-process")
 
     @scenario
-    async def test_processes_that_submit_at_once_share_one_run(self) -> None:
+    async def test_concurrent_submissions_share_one_run(self) -> None:
         one, two, three = await self.processes(3)
         answers = await asyncio.gather(
             *(store.create_run(roadmap(), executor="x") for store in (one, two, three) * 3)
@@ -89,7 +89,7 @@ class StoreRuns(StoreScenarios):
         assert len(await one.runs()) == 1
 
     @scenario
-    async def test_asking_for_new_runs_at_once_gives_each_its_own(self) -> None:
+    async def test_concurrent_submissions_of_new_runs_create_one_run_each(self) -> None:
         one, two = await self.processes(2)
         answers = await asyncio.gather(
             *(store.create_run(roadmap(), executor="x", new=True) for store in (one, two) * 4)
@@ -159,7 +159,7 @@ class StoreRuns(StoreScenarios):
     @scenario
     async def test_an_unknown_run_is_an_error_that_names_it(self) -> None:
         store = await self.opened_store()
-        for ask in (
+        for call in (
             store.run("nope"),
             store.roadmap("nope"),
             store.concepts("nope"),
@@ -167,7 +167,7 @@ class StoreRuns(StoreScenarios):
             store.request_cancel("nope"),
         ):
             with pytest.raises(RunNotFound, match="'nope'"):
-                await ask
+                await call
         assert await store.claim("nope", "worker", lease=30) is None
         assert await store.artifacts("nope") == []
         assert await store.artifact_steps("nope") == {}
@@ -183,7 +183,7 @@ class StoreRuns(StoreScenarios):
         ]
 
     @scenario
-    async def test_concepts_can_be_asked_for_by_status(self) -> None:
+    async def test_concepts_are_listed_by_status(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store, concepts=4)
         failed = ConceptState(concept_id="c1", status="failed", reason="why", attempts=2)

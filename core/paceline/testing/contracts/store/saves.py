@@ -1,4 +1,4 @@
-"""What is saved stays saved, once, whatever happens to those who wait for it."""
+"""A saved artifact stays saved once, even if the caller is cancelled."""
 
 import asyncio
 from dataclasses import replace
@@ -17,10 +17,10 @@ from paceline.testing.contracts.store.inputs import (
 
 
 class StoreSaves(StoreScenarios):
-    """Artifacts and states of concepts."""
+    """Artifacts and the states of concepts."""
 
     @scenario
-    async def test_an_artifact_comes_back_as_it_was_saved(self) -> None:
+    async def test_an_artifact_is_read_as_it_was_saved(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         content = '{"text": "ü 中 😀 \\u0000 %s :name \\\\"}'
@@ -41,7 +41,7 @@ class StoreSaves(StoreScenarios):
         )
         found = await store.artifacts(claim.run_id)
         assert [made.content for made in found] == ["1"], (
-            "saved twice: of one concept and step the first artifact stays, and no other"
+            "saved twice: only the first artifact of a concept and step is kept"
         )
 
     @scenario
@@ -78,7 +78,7 @@ class StoreSaves(StoreScenarios):
         }
 
     @scenario
-    async def test_totals_add_up_what_was_paid(self) -> None:
+    async def test_totals_add_up_tokens_and_cost(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store)
         assert await store.totals(claim.run_id) == (0, 0, None)
@@ -115,7 +115,7 @@ class StoreSaves(StoreScenarios):
         assert len(await store.artifacts(other.run_id)) == 1
 
     @scenario
-    async def test_cancelling_those_who_wait_takes_nothing_back(self) -> None:
+    async def test_cancelling_a_caller_does_not_undo_its_save(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store, concepts=60)
         saves = [
@@ -128,11 +128,11 @@ class StoreSaves(StoreScenarios):
             task.cancel()
         answers = await asyncio.gather(*saves, return_exceptions=True)
         assert {type(answer) for answer in answers} <= {asyncio.CancelledError, type(None)}
-        # Some may have been cancelled before they began; all that began are there, whole.
-        begun = set(await store.artifact_steps(claim.run_id))
+        # Some were cancelled before they started. Every save that started is complete.
+        saved = set(await store.artifact_steps(claim.run_id))
         states = await store.concepts(claim.run_id)
-        assert begun == {state.concept_id for state in states if state.status == "completed"}
-        assert len(begun) >= 20
-        # What was cancelled has ended: nothing is written behind the caller's back.
+        assert saved == {state.concept_id for state in states if state.status == "completed"}
+        assert len(saved) >= 20
+        # No cancelled save is still in progress.
         await store.finish(claim, "cancelled")
-        assert set(await store.artifact_steps(claim.run_id)) == begun
+        assert set(await store.artifact_steps(claim.run_id)) == saved

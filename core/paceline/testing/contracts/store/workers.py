@@ -1,4 +1,4 @@
-"""Workers: known while they beat, with what they report, and forgotten when they leave."""
+"""Workers: listed with their figures while they beat, until they deregister."""
 
 from dataclasses import replace
 
@@ -12,14 +12,13 @@ from paceline.testing.contracts.store.inputs import worker
 
 
 class StoreWorkers(StoreScenarios):
-    """The register of workers."""
+    """Registered workers."""
 
     @scenario
-    async def test_a_registered_worker_is_listed_as_it_said(self) -> None:
+    async def test_a_registered_worker_is_listed_with_its_record(self) -> None:
         store = await self.opened_store()
         record = replace(
             worker("me", identity=ProcessIdentity("host/1", 4711, 1234.5), pool_max=7),
-            shared_limits=True,
             concurrency=3,
         )
         await store.register(record)
@@ -36,11 +35,9 @@ class StoreWorkers(StoreScenarios):
             concepts=5,
             calls=4,
             connections=3,
-            connections_peak=9,
             events=100,
             events_per_second=2.5,
             strategy="per-roadmap: 5 of 8",
-            rss=2**33,
         )
         await store.beat("me", figures, lease=30)
         (found,) = await store.workers()
@@ -48,7 +45,7 @@ class StoreWorkers(StoreScenarios):
 
     @when("clock")
     @scenario
-    async def test_a_silent_worker_is_listed_no_more(self) -> None:
+    async def test_a_worker_without_beats_is_not_listed(self) -> None:
         store = await self.opened_store()
         await store.register(worker("silent"))
         await self.advance(20)
@@ -60,9 +57,9 @@ class StoreWorkers(StoreScenarios):
         assert len(await store.workers()) == 2
 
     @scenario
-    async def test_a_worker_that_was_killed_here_is_listed_no_more(self) -> None:
+    async def test_a_worker_that_was_killed_on_this_host_is_not_listed(self) -> None:
         mine = this_process()
-        killed = replace(mine, started=mine.started - 1000)  # its pid is another process's by now
+        killed = replace(mine, started=mine.started - 1000)  # another process has its pid now
         store = await self.opened_store()
         await store.register(worker("killed", identity=killed))
         await store.register(worker("elsewhere", identity=replace(killed, host="elsewhere/1")))
@@ -70,14 +67,14 @@ class StoreWorkers(StoreScenarios):
         assert (await store.budget()).registered == worker("elsewhere").pool_max
 
     @scenario
-    async def test_registering_again_replaces_what_was_known(self) -> None:
+    async def test_registering_again_replaces_the_record(self) -> None:
         store = await self.opened_store()
         await store.register(worker("me", pool_max=5))
         await store.register(worker("me", pool_max=9))
         assert [found.pool_max for found in await store.workers()] == [9]
 
     @scenario
-    async def test_a_worker_that_left_is_gone(self) -> None:
+    async def test_a_deregistered_worker_is_not_listed(self) -> None:
         store = await self.opened_store()
         await store.register(worker("me"))
         await store.deregister("me")

@@ -1,4 +1,4 @@
-"""What every strategy promises: nothing leaks, nothing overruns, nobody starves."""
+"""What every strategy promises: no leak, no overrun, no starving waiter."""
 
 from paceline.testing.contracts.strategy.any_order import StrategyAnyOrder
 from paceline.testing.contracts.strategy.apart import StrategyApart
@@ -10,19 +10,22 @@ from paceline.testing.contracts.strategy.workers import StrategyWorkers
 class StrategyContract(
     StrategyLimit, StrategyWaiting, StrategyApart, StrategyWorkers, StrategyAnyOrder
 ):
-    """Inherit it, say what your strategy limits, and make one.
+    """Inherit it, declare what your strategy limits, and make one.
+
+    The suite drives it as the pipeline does: through a ``StrategyStack``, so that it receives
+    only work of its ``levels``.
 
     Declare:
-        limit: most permits out at once; make the strategy with a small one, as 2, so that
-            examples stay small. ``None``: it limits nothing.
-        least: fewest permits that an adaptive limit falls to, from ``limit``, where it is to
-            begin; ``None``: it stays there.
+        limit: most permits out at once. Make the strategy with a small limit such as 2, so that
+            examples stay small. ``None``: it has no limit.
+        least: lowest value of an adaptive limit, which must begin at ``limit``. ``None``: the
+            limit does not change.
         level: the level that it limits.
-        per: the field of `Work` for each of whose values the limit counts apart, as
-            ``run_id``; empty: it counts all work together.
-        fair: whether those of one process are served in the order in which they came.
-        shared: whether the limit holds over all workers, by the ledger.
-        settles: seconds within which what is free reaches who waits.
-        holds_refusals: whether a refused call holds back all calls to its model for as long
-            as the provider asked.
+        per: the field of `Work` whose values have a limit each, such as ``run_id``. Empty: one
+            limit for all work.
+        fair: whether the waiters of one process are served in their order.
+        shared: whether the limit counts the permits of all workers, by the ledger.
+        settles: seconds within which a free permit reaches a waiter.
+        holds_refusals: whether a refused call makes it hold back all calls to the model for as
+            long as the provider asked.
     """

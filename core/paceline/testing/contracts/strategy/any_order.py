@@ -1,4 +1,4 @@
-"""Whatever those who ask do, in whatever order: the limit holds and nothing leaks."""
+"""Random sequences of steps: the limit holds and nothing leaks."""
 
 from typing import cast
 
@@ -9,10 +9,10 @@ from paceline.testing.contracts.strategy.machine import Lives
 
 
 class StrategyAnyOrder(StrategyScenarios):
-    """Any order of events."""
+    """Random sequences of steps."""
 
-    def test_any_order_of_events_keeps_the_promises(self) -> None:
-        """Ask, release, cancel, crash, wait, in any order and at the same moment."""
+    def test_any_order_of_steps_keeps_the_promises(self) -> None:
+        """Admit, release, cancel, crash and wait, in any order and at the same time."""
         run_state_machine_as_test(
             cast("type[Lives]", lambda: Lives(self)),
             settings=self.bounds(steps=15 if self.virtual else 6),

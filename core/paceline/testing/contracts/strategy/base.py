@@ -1,4 +1,4 @@
-"""What an author says of a strategy, and the words in which the suite speaks of it."""
+"""What an author declares about a strategy, and the helpers of the suite."""
 
 import asyncio
 import contextlib
@@ -7,6 +7,7 @@ from typing import ClassVar
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.work import Done, Failed, Level, Outcome, Permit, RateLimited, Work
+from paceline.runtime.strategy_stack import StrategyStack
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.lease_ledger import LeaseLedger
 
@@ -14,7 +15,7 @@ OUTCOMES: tuple[Outcome, ...] = (Done(tokens=10, seconds=1.0), RateLimited(1.0),
 
 
 class StrategyScenarios(Contract):
-    """How the suite comes by strategies and work, and what it does with them."""
+    """How the suite makes strategies and work, and uses them."""
 
     limit: ClassVar[int | None] = None
     least: ClassVar[int | None] = None
@@ -29,34 +30,40 @@ class StrategyScenarios(Contract):
         """Make your strategy, as a new worker process would; called on the event loop.
 
         Args:
-            ledger: what the workers share.
+            ledger: the ledger that the workers share.
         """
-        raise NotImplementedError(f"{type(self).__name__}.strategy() makes the strategy to test")
+        raise NotImplementedError(
+            f"{type(self).__name__}.strategy() must return the strategy to test"
+        )
 
     def ledger(self) -> Ledger:
         """Make the ledger that the workers of one scenario share."""
         return LeaseLedger()
 
-    # -- words of the suite ----------------------------------------------------------------
+    # -- helpers of the suite ----------------------------------------------------------------
 
-    def between_workers(self) -> Ledger:
-        """A ledger that is closed when the scenario is over."""
+    def shared_ledger(self) -> Ledger:
+        """A ledger, closed at the end of the scenario."""
         ledger = self.ledger()
         self.opened.push_async_callback(ledger.close)
         return ledger
 
+    def stack(self, ledger: Ledger) -> Strategy:
+        """A new strategy in a stack, which passes on only work of its levels."""
+        return StrategyStack([("strategy", self.strategy(ledger))])
+
     def worker(self, ledger: Ledger | None = None) -> Strategy:
-        """The strategy of one worker, closed when the scenario is over."""
-        strategy = self.strategy(ledger or self.between_workers())
+        """The strategy of one worker, closed at the end of the scenario."""
+        strategy = self.stack(ledger or self.shared_ledger())
         self.opened.push_async_callback(strategy.close)
         return strategy
 
     def room(self) -> int:
-        """How many permits can surely be out at once."""
+        """Number of permits that can be out at once in any case."""
         return 8 if self.limit is None else self.least or self.limit
 
     def work(self, run: int = 0, model: int = 0, *, level: Level | None = None) -> Work:
-        """Some work of one of the runs, for one of the models."""
+        """Work of one of the runs, for one of the models."""
         level = level or self.level
         call = level == "call"
         return Work(
@@ -70,17 +77,17 @@ class StrategyScenarios(Contract):
         )
 
     def group(self, work: Work) -> str:
-        """What the limit counts this work for."""
+        """The value that has a limit of its own, of this work."""
         return str(getattr(work, self.per)) if self.per else "all work"
 
     async def got(self, strategy: Strategy, work: Work, why: str, *, after: float = 0.0) -> Permit:
-        """A permit that must come within the time that the strategy takes to settle.
+        """Get a permit, within the time that the strategy takes to settle.
 
         Args:
-            strategy: who admits.
-            work: what wants to start.
-            why: what it means if it does not.
-            after: seconds that it may take longer.
+            strategy: the strategy.
+            work: the work to admit.
+            why: message of the failure if no permit arrives.
+            after: seconds that the wait may take longer.
         """
         try:
             async with asyncio.timeout(after + self.settles):
@@ -89,22 +96,22 @@ class StrategyScenarios(Contract):
             raise AssertionError(why) from None
 
     async def cancelled(self, *waits: "asyncio.Task[Permit] | asyncio.Task[None]") -> None:
-        """Cancel who waits: it must go at once, with a permit that it got or with nothing."""
+        """Cancel waiters. Each must end at once, with a permit or without."""
         for task in waits:
             task.cancel()
         waiting = (await asyncio.wait(waits, timeout=self.settles))[1] if waits else set[object]()
         assert not waiting, (
-            "cancelled in vain: `admit` was cancelled and waits on; let CancelledError out"
+            "cancelled in vain: `admit` was cancelled and still waits; let CancelledError out"
         )
         for task in waits:
             error = None if task.cancelled() else task.exception()
             assert error is None, (
-                f"fault on cancel: `admit` was cancelled and raised {error!r}; give back what the "
-                "wait was granted, wake the next, and let CancelledError out"
+                f"fault on cancel: `admit` was cancelled and raised {error!r}; release the "
+                "permit that it was granted, wake the next waiter, and let CancelledError out"
             )
 
     async def full(self, strategy: Strategy, work: Work | None = None) -> list[Permit]:
-        """All permits that can be out at once, and surely so many as there is room for."""
+        """Get all permits that can be out at once, and at least as many as ``room`` says."""
         wanted = work or self.work()
         held = [
             await self.got(
@@ -120,12 +127,12 @@ class StrategyScenarios(Contract):
         return held
 
     async def waiting(self, strategy: Strategy, work: Work | None = None) -> "asyncio.Task[Permit]":
-        """Somebody who asks while the strategy is full, and waits."""
+        """Start a waiter while the strategy is full."""
         task = asyncio.create_task(strategy.admit(work or self.work()))
         await asyncio.sleep(self.settles)
         assert not task.done(), (
-            f"overrun: one more permit came out where {self.limit} are out and "
-            f"`limit = {self.limit}`; count a permit before `admit` awaits anything, and ask "
-            "again after each await"
+            f"overrun: one more permit came out while {self.limit} are out and "
+            f"`limit = {self.limit}`; count a permit before `admit` awaits anything, and check "
+            "the limit again after each await"
         )
         return task

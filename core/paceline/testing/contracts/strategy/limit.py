@@ -1,4 +1,4 @@
-"""The limit: kept, used, and given back whatever became of a call."""
+"""The limit: never exceeded, fully used, and free again after any outcome."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,26 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paceline.contracts.work import Done, Outcome, RateLimited
-from paceline.testing.contracts.contract import when
+from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.strategy.base import OUTCOMES, StrategyScenarios
 
 
 class StrategyLimit(StrategyScenarios):
     """Permits, in one process."""
 
-    def test_admits_as_many_as_it_may_at_once(self) -> None:
-        """Work that fits need not wait."""
-
-        async def scenario() -> None:
-            strategy = self.worker()
-            for permit in await self.full(strategy):
-                permit.release(Done())
-
-        self.play(scenario())
+    @scenario
+    async def test_admits_up_to_the_limit_at_once(self) -> None:
+        """Work within the limit does not wait."""
+        strategy = self.worker()
+        for permit in await self.full(strategy):
+            permit.release(Done())
 
     @when("limit")
     def test_never_more_out_than_the_limit(self) -> None:
-        """Overrun: whoever comes together, and whenever they go, no more are in."""
+        """Overrun: however many arrive and leave at once, the limit holds."""
 
         @self.bounds()
         @given(
@@ -53,16 +50,16 @@ class StrategyLimit(StrategyScenarios):
             assert self.limit is not None
             assert most <= self.limit, (
                 f"overrun: {most} permits were out at once, but `limit = {self.limit}`; count a "
-                "permit before `admit` awaits anything, and ask again after each await"
+                "permit before `admit` awaits anything, and check the limit again after each await"
             )
 
-        async with asyncio.TaskGroup() as everybody:
+        async with asyncio.TaskGroup() as visitors:
             for stay in stays:
-                everybody.create_task(visit(stay))
+                visitors.create_task(visit(stay))
 
     @when("limit")
-    def test_each_release_lets_one_in(self) -> None:
-        """A permit given back is free for the next, whatever came of the work."""
+    def test_each_release_admits_one(self) -> None:
+        """A released permit is free for the next waiter, whatever the outcome."""
 
         @self.bounds()
         @given(outcome=st.sampled_from(OUTCOMES if self.least is None else OUTCOMES[:1]))
@@ -85,28 +82,27 @@ class StrategyLimit(StrategyScenarios):
         holds()
 
     @when("holds_refusals")
-    def test_a_refusal_holds_back_everybody(self) -> None:
-        """Stampede: after a refusal nobody asks the provider before the time it named."""
-
-        async def scenario() -> None:
-            strategy = self.worker()
-            loop = asyncio.get_running_loop()
-            permit = await strategy.admit(self.work())
-            asked, refused = 2 * self.settles, loop.time()
-            permit.release(RateLimited(asked))
-            await asyncio.sleep(self.settles / 2)
-            permit = await self.got(strategy, self.work(), "held back for ever", after=asked)
-            assert loop.time() - refused > 0.99 * asked, (
-                f"stampede: a call started {loop.time() - refused:.1f} s after a refusal that "
-                f"asked for {asked:g} s; `holds_refusals` says that yours waits for all"
-            )
-            permit.release(Done())
-
-        self.play(scenario())
+    @scenario
+    async def test_a_refusal_holds_back_all_calls(self) -> None:
+        """Stampede: after a refusal no call starts before the time that the provider named."""
+        strategy = self.worker()
+        loop = asyncio.get_running_loop()
+        permit = await strategy.admit(self.work())
+        asked, refused = 2 * self.settles, loop.time()
+        permit.release(RateLimited(asked))
+        await asyncio.sleep(self.settles / 2)
+        permit = await self.got(
+            strategy, self.work(), "no call is admitted after the pause", after=asked
+        )
+        assert loop.time() - refused > 0.99 * asked, (
+            f"stampede: a call started {loop.time() - refused:.1f} s after a refusal that "
+            f"asked for {asked:g} s; `holds_refusals` declares that it holds back all calls"
+        )
+        permit.release(Done())
 
     @when("limit")
-    def test_releasing_twice_gives_back_once(self) -> None:
-        """Double release: the spawner may release again, with another outcome."""
+    def test_releasing_twice_frees_one_permit(self) -> None:
+        """Double release: a permit may be released again, with another outcome."""
 
         @self.bounds()
         @given(times=st.integers(2, 3), second=st.sampled_from(OUTCOMES))
@@ -125,7 +121,7 @@ class StrategyLimit(StrategyScenarios):
                 await self.cancelled(*waits)
                 assert admitted <= 1, (
                     f"double release: one permit released {times} times let {admitted} in; "
-                    "only the first release of a permit may give it back"
+                    "only the first release of a permit may free it"
                 )
 
             self.play(scenario())

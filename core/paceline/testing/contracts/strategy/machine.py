@@ -1,10 +1,10 @@
-"""Workers that ask, release, are cancelled and die in any order, beside a model of the limit."""
+"""Workers that admit, release, cancel and die in any order, compared with a model."""
 
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -12,10 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.work import Done, Permit, Work
 from paceline.testing.contracts.contract import rounds
-from paceline.testing.lease_ledger import LedgerLine
-
-if TYPE_CHECKING:
-    from paceline.testing.contracts.strategy.base import StrategyScenarios
+from paceline.testing.contracts.strategy.base import StrategyScenarios
+from paceline.testing.lease_ledger import LedgerConnection
 
 WORKERS = 2
 which = st.integers(0, 9)
@@ -24,13 +22,13 @@ two = st.integers(0, 1)
 
 @dataclass(slots=True)
 class _Worker:
-    line: LedgerLine
+    connection: LedgerConnection
     strategy: Strategy
 
 
 @dataclass(slots=True, eq=False)
-class _Asker:
-    """One who asked: it waits until its task is done, then holds a permit."""
+class _Caller:
+    """A caller of ``admit``: it waits until its task is done, then holds a permit."""
 
     worker: _Worker
     work: Work
@@ -43,41 +41,41 @@ class _Asker:
 
 @dataclass(slots=True)
 class _Dead:
-    """Permits of a worker that died: per group how many, and when."""
+    """A dead worker: the time of its death, and the groups of its permits."""
 
     at: float
     groups: list[str] = field(default_factory=list[str])
 
 
 class Lives(RuleBasedStateMachine):
-    """Each step is followed by the time that the strategy takes to settle.
+    """After each step, the strategy has time to settle.
 
     Args:
-        suite: what is promised, and how a strategy is made.
+        suite: declares the promises and makes the strategies.
     """
 
-    def __init__(self, suite: "StrategyScenarios") -> None:
+    def __init__(self, suite: StrategyScenarios) -> None:
         super().__init__()
         self.suite = suite
         self.runner = suite.runner()
         self.opened = AsyncExitStack()
-        self.askers: list[_Asker] = []
+        self.callers: list[_Caller] = []
         self.dead: list[_Dead] = []
         self.ledger = suite.ledger()
         self.opened.push_async_callback(self.ledger.close)
-        self.workers = [self.run(self.born()) for _ in range(WORKERS if suite.shared else 1)]
+        self.workers = [self.run(self.new_worker()) for _ in range(WORKERS if suite.shared else 1)]
 
     def run(self, step: Coroutine[Any, Any, Any]) -> Any:
-        """Do a step on the loop of this life."""
+        """Run a step on the loop of this example."""
         return self.runner.run(step)
 
-    async def born(self) -> _Worker:
-        """A worker that begins."""
-        line = LedgerLine(self.ledger)
-        return _Worker(line, self.suite.strategy(line))
+    async def new_worker(self) -> _Worker:
+        """Start a worker."""
+        connection = LedgerConnection(self.ledger)
+        return _Worker(connection, self.suite.stack(connection))
 
     async def settle(self) -> None:
-        """Let happen what must happen by itself."""
+        """Wait until the strategy has settled."""
         await asyncio.sleep(self.suite.settles)
 
     def now(self) -> float:
@@ -87,25 +85,25 @@ class Lives(RuleBasedStateMachine):
     # -- steps -----------------------------------------------------------------------------
 
     @rule(worker=two, run=two, model=two)
-    def ask(self, worker: int, run: int, model: int) -> None:
-        """Somebody asks."""
+    def admit(self, worker: int, run: int, model: int) -> None:
+        """A caller asks for a permit."""
 
         async def step() -> None:
             chosen = self.workers[worker % len(self.workers)]
             work = self.suite.work(run, model)
             task = asyncio.create_task(chosen.strategy.admit(work))
-            self.askers.append(_Asker(chosen, work, task))
+            self.callers.append(_Caller(chosen, work, task))
             await self.settle()
 
         self.run(step())
 
-    @precondition(lambda self: any(asker.holds for asker in self.askers))
+    @precondition(lambda self: any(caller.holds for caller in self.callers))
     @rule(one=which, twice=st.booleans())
     def release(self, one: int, twice: bool) -> None:
-        """Somebody has done its work."""
+        """A caller releases its permit."""
 
         async def step() -> None:
-            permit = self.leaves(self.chosen(one, holding=True)).task.result()
+            permit = self.remove(self.chosen(one, holding=True)).task.result()
             permit.release(Done())
             if twice:
                 permit.release(Done())
@@ -113,27 +111,27 @@ class Lives(RuleBasedStateMachine):
 
         self.run(step())
 
-    @precondition(lambda self: any(not asker.holds for asker in self.askers))
+    @precondition(lambda self: any(not caller.holds for caller in self.callers))
     @rule(one=which)
     def cancel(self, one: int) -> None:
-        """Somebody waits no longer."""
+        """A waiting caller is cancelled."""
 
         async def step() -> None:
-            await self.suite.cancelled(self.leaves(self.chosen(one, holding=False)).task)
+            await self.suite.cancelled(self.remove(self.chosen(one, holding=False)).task)
             await self.settle()
 
         self.run(step())
 
-    @precondition(lambda self: len({asker.holds for asker in self.askers}) > 1)
+    @precondition(lambda self: len({caller.holds for caller in self.callers}) > 1)
     @rule(holder=which, waiter=which, then=st.integers(0, 4))
     def release_and_cancel(self, holder: int, waiter: int, then: int) -> None:
-        """Somebody leaves, and so many rounds of the loop later a waiter is cancelled."""
+        """A permit is released, and some rounds of the loop later a waiter is cancelled."""
 
         async def step() -> None:
             gone = self.chosen(waiter, holding=False)
-            self.leaves(self.chosen(holder, holding=True)).task.result().release(Done())
+            self.remove(self.chosen(holder, holding=True)).task.result().release(Done())
             await rounds(then)
-            self.leaves(gone)
+            self.remove(gone)
             await self.suite.cancelled(gone.task)
             await self.settle()
             if gone.holds:  # it was admitted before
@@ -145,18 +143,18 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.suite.shared)
     @rule(worker=two)
     def crash(self, worker: int) -> None:
-        """A worker dies with all its permits and waiters; another one begins."""
+        """A worker dies with all its permits and waiters; a new one starts."""
 
         async def step() -> None:
             dies = self.workers[worker]
-            dies.line.cut()
-            mine = [asker for asker in self.askers if asker.worker is dies]
-            held = [self.suite.group(asker.work) for asker in mine if asker.holds]
+            dies.connection.cut()
+            mine = [caller for caller in self.callers if caller.worker is dies]
+            held = [self.suite.group(caller.work) for caller in mine if caller.holds]
             self.dead.append(_Dead(self.now(), held))
-            for asker in mine:
-                asker.task.cancel()
-                self.leaves(asker)
-            self.workers[worker] = await self.born()
+            for caller in mine:
+                caller.task.cancel()
+                self.remove(caller)
+            self.workers[worker] = await self.new_worker()
             await self.settle()
 
         self.run(step())
@@ -164,36 +162,36 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.suite.shared)
     @rule(part=st.sampled_from([0.4, 1.1]))
     def wait(self, part: float) -> None:
-        """Time passes, in lease times."""
+        """Time passes: this part of the lease time."""
         self.run(asyncio.sleep(part * self.ledger.lease_seconds))
 
-    def leaves(self, asker: _Asker) -> _Asker:
-        """It is no longer among those who asked."""
-        self.askers.remove(asker)
-        return asker
+    def remove(self, caller: _Caller) -> _Caller:
+        """Remove a caller from the model."""
+        self.callers.remove(caller)
+        return caller
 
-    def chosen(self, number: int, *, holding: bool) -> _Asker:
-        """One of those who hold a permit, or wait for one."""
-        among = [asker for asker in self.askers if asker.holds is holding]
+    def chosen(self, number: int, *, holding: bool) -> _Caller:
+        """One of the callers that hold a permit, or that wait for one."""
+        among = [caller for caller in self.callers if caller.holds is holding]
         return among[number % len(among)]
 
-    # -- what must hold after each ---------------------------------------------------------
+    # -- checks after each step ---------------------------------------------------------
 
     @invariant()
     def promises_hold(self) -> None:
-        """What must be true at any time."""
-        self.nobody_failed()
+        """Check all promises."""
+        self.no_caller_failed()
         self.no_more_out_than_the_limit()
-        self.nobody_waits_while_there_is_room()
+        self.no_caller_waits_for_a_free_permit()
 
-    def nobody_failed(self) -> None:
-        """`admit` raises nothing."""
-        for asker in self.askers:
-            if asker.holds:
-                asker.task.result()
+    def no_caller_failed(self) -> None:
+        """`admit` raises no error."""
+        for caller in self.callers:
+            if caller.holds:
+                caller.task.result()
 
     def no_more_out_than_the_limit(self) -> None:
-        """Permits of the dead count until their lease can have ended."""
+        """The limit holds. Permits of dead workers count until their leases can have expired."""
         lease = self.ledger.lease_seconds
         for group in self.groups():
             out = self.out(group)
@@ -206,15 +204,15 @@ class Lives(RuleBasedStateMachine):
                 f"workers, but `limit = {limit}`"
             )
 
-    def nobody_waits_while_there_is_room(self) -> None:
-        """Work goes on as soon as it may."""
+    def no_caller_waits_for_a_free_permit(self) -> None:
+        """Each free permit goes to a waiter."""
         lease = self.ledger.lease_seconds + 2 * self.suite.settles
         if any(self.now() < one.at + lease for one in self.dead):
             return
         for group in self.groups():
             out = self.out(group)
             waiting = sum(
-                not one.holds for one in self.askers if self.suite.group(one.work) == group
+                not one.holds for one in self.callers if self.suite.group(one.work) == group
             )
             room = self.suite.least or self.suite.limit
             assert not waiting or (room is not None and out >= room), (
@@ -223,21 +221,21 @@ class Lives(RuleBasedStateMachine):
             )
 
     def groups(self) -> set[str]:
-        """What the limit counts for apart."""
+        """The groups that have a limit each."""
         return {self.suite.group(self.suite.work(run, model)) for run in (0, 1) for model in (0, 1)}
 
     def out(self, group: str) -> int:
-        """How many permits of a group are out."""
-        return sum(one.holds for one in self.askers if self.suite.group(one.work) == group)
+        """Number of permits of a group that are out."""
+        return sum(one.holds for one in self.callers if self.suite.group(one.work) == group)
 
     def teardown(self) -> None:
-        """When all have gone, every permit can be had again."""
+        """After all callers have left, all permits are free again."""
 
         async def end() -> None:
-            waiting = [asker.task for asker in self.askers if not asker.holds]
-            for asker in self.askers:
-                if asker.holds:
-                    asker.task.result().release(Done())
+            waiting = [caller.task for caller in self.callers if not caller.holds]
+            for caller in self.callers:
+                if caller.holds:
+                    caller.task.result().release(Done())
             await self.suite.cancelled(*waiting)
             if self.dead:
                 await asyncio.sleep(self.ledger.lease_seconds + self.suite.settles)
@@ -254,14 +252,14 @@ class Lives(RuleBasedStateMachine):
             self.suite.abandon(self.runner)
 
     async def empty(self, group: str) -> None:
-        """A group of which no permit is out."""
+        """Check that all permits of a group are free."""
         works = [self.suite.work(run, model) for run in (0, 1) for model in (0, 1)]
         work = next(one for one in works if self.suite.group(one) == group)
         again: list[Permit] = []
         for number in range(self.suite.room()):
             why = (
-                f"leak: all have gone, but only {number} of {self.suite.room()} permits of "
-                f"{group} can be had again"
+                f"leak: all callers have left, but only {number} of {self.suite.room()} permits "
+                f"of {group} are free again"
             )
             again.append(await self.suite.got(self.workers[0].strategy, work, why))
         for permit in again:

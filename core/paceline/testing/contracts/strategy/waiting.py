@@ -1,4 +1,4 @@
-"""Who waits: leaks nothing when cancelled, is woken, and is served in the end."""
+"""Waiters: cancelling one leaks nothing, and each is woken and served in the end."""
 
 import asyncio
 
@@ -11,11 +11,11 @@ from paceline.testing.contracts.strategy.base import StrategyScenarios
 
 
 class StrategyWaiting(StrategyScenarios):
-    """Those who wait, in one process."""
+    """Waiters of one process."""
 
     @when("limit")
     def test_cancelling_leaks_nothing(self) -> None:
-        """Leak on cancel: at whatever moment a wait is cancelled, its permit comes back."""
+        """Leak on cancel: whenever a waiter is cancelled, its permit is free again."""
 
         @self.bounds()
         @given(
@@ -31,10 +31,10 @@ class StrategyWaiting(StrategyScenarios):
     async def _cancelled(self, then: int, *, released_first: bool) -> None:
         strategy = self.worker()
         held = await self.full(strategy)
-        # More than there is room for: a turn may pass on to somebody who goes as well.
+        # More than the limit, so that a permit may pass on to another cancelled waiter.
         cancelled = [asyncio.create_task(strategy.admit(self.work())) for _ in range(2 * len(held))]
         await asyncio.sleep(self.settles)
-        if released_first:  # its turn comes in the moment in which it is cancelled
+        if released_first:  # it is served at the moment of its cancellation
             for permit in held:
                 permit.release(Done())
             await rounds(then)
@@ -49,16 +49,16 @@ class StrategyWaiting(StrategyScenarios):
             moment = f"{then} rounds of the loop after a release" if released_first else "in a wait"
             why = (
                 f"leak on cancel: after `admit` was cancelled {moment}, only {number} of "
-                f"{self.room()} permits can be had again; on CancelledError give back what "
-                "the wait was granted"
+                f"{self.room()} permits are free again; on CancelledError release the permit that "
+                "the waiter was granted"
             )
             again.append(await self.got(strategy, self.work(), why))
         for permit in again:
             permit.release(Done())
 
     @when("limit")
-    def test_a_wake_up_is_not_lost_with_who_it_went_to(self) -> None:
-        """Lost wake-up: who is cancelled in its turn passes the turn on."""
+    def test_a_cancelled_waiter_passes_its_wake_up_on(self) -> None:
+        """Lost wake-up: a waiter cancelled when it is served wakes the next."""
 
         @self.bounds()
         @given(then=st.integers(0, 6), seed=st.integers(0, 7))
@@ -88,8 +88,8 @@ class StrategyWaiting(StrategyScenarios):
                     permit.release(Done())
                 assert woken, (
                     f"lost wake-up: a waiter cancelled {then} rounds of the loop after a release "
-                    "took the wake-up with it, and the next one waits though there is room; on "
-                    "CancelledError wake the next"
+                    "took the wake-up with it, and the next one waits though a permit is free; on "
+                    "CancelledError wake the next waiter"
                 )
 
             self.play(scenario(), seed=seed)
@@ -97,8 +97,8 @@ class StrategyWaiting(StrategyScenarios):
         holds()
 
     @when("limit")
-    def test_nobody_starves(self) -> None:
-        """Starving waiter: everybody who waits is admitted while others come and go."""
+    def test_every_waiter_is_served(self) -> None:
+        """Starving waiter: each is admitted while others come and leave."""
 
         @self.bounds()
         @given(waiters=st.integers(1, 4), stay=st.integers(1, 3))
@@ -118,7 +118,7 @@ class StrategyWaiting(StrategyScenarios):
                 await asyncio.sleep(self.settles / 2)
                 waits = [asyncio.create_task(strategy.admit(self.work())) for _ in range(waiters)]
                 await asyncio.sleep(self.settles / 4)
-                # One more than fit: somebody who came later always wants what becomes free.
+                # One more than the limit, so that a later waiter always competes for a free permit.
                 busy.append(asyncio.create_task(comes_and_goes()))
                 for _ in range(4 * (waiters + self.room() + 2)):
                     await asyncio.sleep(stay * self.settles)
@@ -132,8 +132,8 @@ class StrategyWaiting(StrategyScenarios):
                 await self.cancelled(*busy, *waits)
                 assert not starving, (
                     f"starving waiter: {starving} of {waiters} were never admitted while "
-                    f"{self.room() + 1} others came and went; whoever comes later must not be "
-                    "served first for ever"
+                    f"{self.room() + 1} others came and left; later waiters must not always be "
+                    "served first"
                 )
 
             self.play(scenario())
@@ -141,8 +141,8 @@ class StrategyWaiting(StrategyScenarios):
         holds()
 
     @when("fair")
-    def test_who_comes_first_is_served_first(self) -> None:
-        """In one process, waiters are served in their order, and nobody slips in between."""
+    def test_first_come_first_served(self) -> None:
+        """In one process, waiters are served in their order, and no other task overtakes them."""
 
         @self.bounds()
         @given(waiters=st.integers(2, 5), late=st.integers(0, 3))
@@ -161,7 +161,7 @@ class StrategyWaiting(StrategyScenarios):
                 tasks = [asyncio.create_task(come(number)) for number in range(waiters)]
                 await asyncio.sleep(self.settles)
                 held.pop(0).release(Done())
-                await rounds(late)  # somebody was served and may not have run yet
+                await rounds(late)  # a waiter was served and may not have run yet
                 tasks.append(asyncio.create_task(come(waiters)))
                 for permit in held:
                     permit.release(Done())
@@ -170,8 +170,8 @@ class StrategyWaiting(StrategyScenarios):
 
             order = self.play(scenario())
             assert order == sorted(order), (
-                f"out of turn: those who came in the order 0…{waiters} were served as {order}; "
-                "set `fair = False` if that is meant"
+                f"out of turn: waiters 0…{waiters} were served in the order {order}; "
+                "set `fair = False` if this is intended"
             )
 
         holds()

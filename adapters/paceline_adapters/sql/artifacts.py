@@ -1,0 +1,141 @@
+"""Concepts and artifacts in SQL: save and read."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from paceline import Artifact, Claim, ConceptState
+from paceline.contracts.records import ConceptStatus
+from paceline.contracts.store import ArtifactStore
+from sqlalchemy import func, select
+
+from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.group_commit import GroupCommitter
+from paceline_adapters.sql.ownership import stale_fence
+from paceline_adapters.sql.run_rows import read_run
+from paceline_adapters.sql.saves import Save
+from paceline_adapters.sql.tables import AnyRow, artifacts, concepts
+
+_CONCEPT_COLUMNS = (
+    concepts.c.concept_id,
+    concepts.c.status,
+    concepts.c.reason,
+    concepts.c.attempts,
+    concepts.c.last_answer,
+)
+
+
+class SqlArtifacts(ArtifactStore):
+    """The concepts and artifacts of an SQL store."""
+
+    _database: Database
+    _saves: GroupCommitter[Save]
+
+    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+        """Save an artifact and its concept, in one transaction with other pending saves."""
+        if not await self._saves.submit(Save(claim, artifact, concept)):
+            raise stale_fence(claim)
+
+    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
+        """Save the state of a concept, in one transaction with other pending saves."""
+        if not await self._saves.submit(Save(claim, None, concept)):
+            raise stale_fence(claim)
+
+    async def concepts(
+        self,
+        run_id: str,
+        *,
+        status: Sequence[ConceptStatus] = (),
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Sequence[ConceptState]:
+        """List concepts of a run in the order of the roadmap."""
+        query = select(*_CONCEPT_COLUMNS).where(concepts.c.run_id == run_id)
+        if status:
+            query = query.where(concepts.c.status.in_(status))
+        if after is not None:
+            position = select(concepts.c.position).where(
+                concepts.c.run_id == run_id, concepts.c.concept_id == after
+            )
+            query = query.where(concepts.c.position > position.scalar_subquery())
+        query = query.order_by(concepts.c.position).limit(limit)
+        rows = await self._database.read(lambda connection: connection.execute(query))
+        states = [_state(row) for row in rows]
+        if not states:  # is the run unknown?
+            await self._database.read(lambda connection: read_run(connection, run_id))
+        return states
+
+    async def concept(self, run_id: str, concept_id: str) -> ConceptState | None:
+        """Return one concept of a run; ``None`` if it does not exist."""
+        query = select(*_CONCEPT_COLUMNS).where(
+            concepts.c.run_id == run_id, concepts.c.concept_id == concept_id
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query))
+        row = rows.one_or_none()
+        return None if row is None else _state(row)
+
+    async def artifacts(
+        self, run_id: str, *, concept_id: str | None = None, step: str | None = None
+    ) -> Sequence[Artifact]:
+        """List artifacts with their content, in the order of the roadmap and of time."""
+        query = (
+            select(artifacts)
+            .join(
+                concepts,
+                (concepts.c.run_id == artifacts.c.run_id)
+                & (concepts.c.concept_id == artifacts.c.concept_id),
+            )
+            .where(artifacts.c.run_id == run_id)
+            .order_by(concepts.c.position, artifacts.c.created_at, artifacts.c.step)
+        )
+        if concept_id is not None:
+            query = query.where(artifacts.c.concept_id == concept_id)
+        if step is not None:
+            query = query.where(artifacts.c.step == step)
+        return [
+            Artifact(
+                concept_id=row.concept_id,
+                step=row.step,
+                content=row.content,
+                model=row.model,
+                prompt_tokens=row.prompt_tokens,
+                completion_tokens=row.completion_tokens,
+                cost=row.cost,
+                seconds=row.seconds,
+                attempts=row.attempts,
+                created_at=row.created_at,
+            )
+            for row in await self._database.read(lambda connection: connection.execute(query))
+        ]
+
+    async def artifact_steps(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Mapping[str, frozenset[str]]:
+        """Return the steps with an artifact by concept id: of ``concepts``, or of all."""
+        query = select(artifacts.c.concept_id, artifacts.c.step).where(artifacts.c.run_id == run_id)
+        if concepts is not None:
+            query = query.where(artifacts.c.concept_id.in_(concepts))
+        steps: dict[str, set[str]] = defaultdict(set)
+        rows = await self._database.read(lambda connection: connection.execute(query))
+        for concept_id, step in rows:
+            steps[concept_id].add(step)
+        return {concept_id: frozenset(made) for concept_id, made in steps.items()}
+
+    async def totals(self, run_id: str) -> tuple[int, int, float | None]:
+        """Return prompt tokens, completion tokens and cost of a run's artifacts."""
+        query = select(
+            func.coalesce(func.sum(artifacts.c.prompt_tokens), 0),
+            func.coalesce(func.sum(artifacts.c.completion_tokens), 0),
+            func.sum(artifacts.c.cost),
+        ).where(artifacts.c.run_id == run_id)
+        row = (await self._database.read(lambda connection: connection.execute(query))).one()
+        return int(row[0]), int(row[1]), row[2]
+
+
+def _state(row: AnyRow) -> ConceptState:
+    return ConceptState(
+        concept_id=row.concept_id,
+        status=row.status,
+        reason=row.reason,
+        attempts=row.attempts,
+        last_answer=row.last_answer,
+    )

@@ -1,0 +1,82 @@
+"""Reading rows of ``runs`` as ``Run`` records."""
+
+from collections.abc import Sequence
+
+from paceline import Run, RunNotFound, Share
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paceline_adapters.sql.tables import AnyRow, concepts, runs
+
+#: Maximum number of rows of one statement: bounds memory and the time on the event loop.
+CHUNK = 2000
+
+#: The columns that a ``Run`` shows.
+COLUMNS = tuple(
+    column
+    for column in runs.c
+    if column.name not in ("generation", "lease_until", "artifacts_at_claim")
+)
+
+
+async def read_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> Run:
+    """Read one run.
+
+    Args:
+        connection: the connection.
+        run_id: id of the run.
+        lock: keep others from changing the row until the transaction ends.
+
+    Raises:
+        RunNotFound: no run has that id.
+    """
+    query = select(*COLUMNS).where(runs.c.run_id == run_id)
+    if lock:
+        query = query.with_for_update(key_share=True)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise run_not_found(run_id)
+    return (await as_runs(connection, [row]))[0]
+
+
+def run_not_found(run_id: str) -> RunNotFound:
+    """The error for an unknown run id."""
+    return RunNotFound(f"no run has the id {run_id!r}")
+
+
+async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[Run]:
+    """Convert rows to runs. One query counts the concepts of all of them."""
+    counts: dict[tuple[str, str], int] = {}
+    for start in range(0, len(rows), CHUNK):
+        counted = await connection.execute(
+            select(concepts.c.run_id, concepts.c.status, func.count())
+            .where(
+                concepts.c.run_id.in_([row.run_id for row in rows[start : start + CHUNK]]),
+                concepts.c.status.in_(["completed", "failed"]),
+            )
+            .group_by(concepts.c.run_id, concepts.c.status)
+        )
+        counts |= {(run, status): n for run, status, n in counted}
+    return [
+        Run(
+            run_id=row.run_id,
+            roadmap_id=row.roadmap_id,
+            title=row.title,
+            content_hash=row.content_hash,
+            status=row.status,
+            reason=row.reason,
+            executor=row.executor,
+            total=row.total,
+            completed=counts.get((row.run_id, "completed"), 0),
+            failed=counts.get((row.run_id, "failed"), 0),
+            fence=row.fence,
+            owner=row.owner,
+            takeovers=row.takeovers,
+            cancel_requested=row.cancel_requested,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            share=Share(row.tenant, row.weight),
+        )
+        for row in rows
+    ]

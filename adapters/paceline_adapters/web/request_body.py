@@ -1,0 +1,53 @@
+"""Request bodies: a bound on their size and time, and their schema."""
+
+import asyncio
+from typing import Any
+
+from fastapi import Request
+from paceline.client.submission import Submission
+
+from paceline_adapters.web.problems import Problem
+
+#: Maximum number of seconds between two parts of a body, and for the whole body.
+_PART_TIMEOUT, _BODY_TIMEOUT = 20.0, 300.0
+
+
+def body_schema() -> dict[str, Any]:
+    """Schema of a submission: a roadmap, alone or with the settings of its run."""
+    schema = Submission.model_json_schema(ref_template="#/components/schemas/{model}")
+    del schema["$defs"]
+    return {"anyOf": [{"$ref": "#/components/schemas/Roadmap"}, schema]}
+
+
+async def read_json_body(request: Request, *, max_bytes: int) -> bytes:
+    """Read a JSON body, and stop as soon as it is too long.
+
+    Raises:
+        Problem: 408, the body does not arrive; 413, it is too long; 415, it is not JSON.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in {"application/json", ""} and not media_type.endswith("+json"):
+        raise Problem(415, "unsupported-media-type", "The body must be application/json.")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "unsupported-media-type", "The body must not be compressed.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    chunks = request.stream()
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            while True:
+                async with asyncio.timeout(_PART_TIMEOUT):
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    return bytes(body)
+                body += chunk
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
+    except TimeoutError:
+        raise Problem(408, "request-timeout", "Timed out waiting for the request body.") from None
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, "too-large", f"The body must be at most {max_bytes} bytes long.")

@@ -1,0 +1,82 @@
+"""Submissions over HTTP: a roadmap, alone or with the settings of its run."""
+
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paceline.contracts.share import DEFAULT_SHARE, MAX_WEIGHT, MIN_WEIGHT
+from paceline.errors import RoadmapError, UsageError
+from paceline.roadmaps.decoding import decode, json_faults
+from paceline.roadmaps.model import Roadmap, parse_roadmap
+from paceline.validation import WHOLE, describe
+
+
+class SubmissionError(UsageError):
+    """A submission is not valid.
+
+    Attributes:
+        faults: one line per fault, each with its place.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults[:3]))
+        self.faults = tuple(faults)
+
+
+class _RunSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    weight: Annotated[
+        float,
+        Field(
+            ge=MIN_WEIGHT,
+            le=MAX_WEIGHT,
+            description="Share of shared quotas, relative to the weights of other runs.",
+        ),
+    ] = DEFAULT_SHARE.weight
+
+
+class Submission(_RunSettings):
+    """A roadmap and the settings of its run.
+
+    Attributes:
+        roadmap: the roadmap to generate.
+        weight: share of shared quotas, relative to the weights of other runs.
+    """
+
+    roadmap: Roadmap
+
+
+def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
+    """Parse a roadmap, or ``{"roadmap": …, "weight": …}``; returns the roadmap and the weight.
+
+    Raises:
+        RoadmapError: the roadmap is not valid; the error has every fault.
+        SubmissionError: the object around a roadmap, or that roadmap, is not valid.
+    """
+    data = decode(raw, yaml_allowed=False, source="body")
+    fields = _submission_fields(data)
+    if fields is None:
+        return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight
+    faults: list[str] = []
+    roadmap, settings = None, None
+    try:
+        roadmap = parse_roadmap(fields["roadmap"], source="body")
+        faults += json_faults(fields)
+    except RoadmapError as error:
+        faults += [f"roadmap.{fault}".replace(f".{WHOLE}:", ":", 1) for fault in error.faults]
+    try:
+        settings = _RunSettings.model_validate({k: v for k, v in fields.items() if k != "roadmap"})
+    except ValidationError as error:
+        faults += describe(error)
+    if roadmap is None or settings is None or faults:
+        raise SubmissionError(faults)
+    return roadmap, settings.weight
+
+
+def _submission_fields(data: object) -> dict[str, object] | None:
+    """The fields of a submission; ``None`` for a roadmap, even if it has a field ``roadmap``."""
+    if isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data:
+        return cast("dict[str, object]", data)
+    return None

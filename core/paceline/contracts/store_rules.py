@@ -1,0 +1,44 @@
+"""Rules that every store applies in the same way."""
+
+from collections.abc import Mapping
+
+from paceline.contracts.records import ConceptStatus, ResumeOnly, Run
+from paceline.errors import KeyReused, RunConflict
+
+#: Status of a concept after its run is resumed, by its status before. Others stay as they are.
+RESUMED: Mapping[ResumeOnly | None, Mapping[ConceptStatus, ConceptStatus]] = {
+    None: {"failed": "pending", "skipped": "pending"},
+    "failed": {"failed": "pending", "pending": "skipped"},
+    "missing": {"skipped": "pending"},
+}
+
+
+def reduced_pool_size(free: int, processes: int) -> int:
+    """Connections for each of several new processes that do not fit with full pools.
+
+    Together they get half of the free connections, so that more processes can start later: a
+    smaller pool costs little, but a worker that cannot start does nothing. Returns 0 if there
+    is less than one free connection for each process.
+    """
+    return 0 if free < processes else max(1, free // 2 // processes)
+
+
+def run_conflict_error(run: Run) -> RunConflict:
+    """The error for a roadmap if ``run`` is its newest run and has other content."""
+    return RunConflict(
+        f"roadmap {run.roadmap_id!r} already has a run with other content (run {run.run_id}); "
+        "use --new to start another run"
+    )
+
+
+def key_reused_error(run: Run) -> KeyReused:
+    """The error for a key if ``run`` was created under it with other content or share."""
+    return KeyReused(
+        f"the key was already used for run {run.run_id}, with another roadmap, tenant or weight"
+    )
+
+
+def poison_reason(lost: int) -> str:
+    """The reason of a run that failed because it lost ``lost`` owners in a row."""
+    workers = "1 worker was" if lost == 1 else f"{lost} workers in a row were"
+    return f"stopped retrying: {workers} lost without saving anything"

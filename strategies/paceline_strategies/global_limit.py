@@ -1,0 +1,178 @@
+"""The strategy ``global``: one quota over all workers."""
+
+import secrets
+
+from paceline import (
+    Context,
+    Done,
+    Fatal,
+    Ledger,
+    Level,
+    Options,
+    Outcome,
+    Permit,
+    Quota,
+    Register,
+    Strategy,
+    Work,
+    hookimpl,
+)
+from pydantic import Field
+
+from paceline_strategies.shared_limiter import SharedLimiter
+from paceline_strategies.token_estimates import TokenEstimates
+
+#: Calls at once if no limit is set.
+DEFAULT_CONCURRENCY = 64
+
+_REASONS = {
+    "": "",
+    "concurrency": "all permits are in use",
+    "requests": "the requests of this minute are used up",
+    "tokens": "the tokens of this minute are used up",
+    "pace": "spreading calls over the minute",
+    "refused": "pausing because the provider refused a call",
+    "unknown": "the ledger lost its data and waits until earlier leases are renewed or expired",
+}
+
+
+class GlobalOptions(Options):
+    """Options of ``global``: any of the three limits, counted per model."""
+
+    concurrency: int | None = Field(default=None, ge=1, le=100_000)
+    """Calls that all workers together have in flight; 64 if no other limit is set."""
+    requests_per_minute: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Calls that all workers together start in any minute: the provider's RPM quota."""
+    tokens_per_minute: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    """Tokens of these calls (prompt plus longest answer): the provider's TPM quota."""
+
+
+class GlobalLimit(Strategy):
+    """One quota per model over all workers, by leases in the ledger.
+
+    Args:
+        quota: how much may be used.
+        ledger: the ledger that the workers share.
+        holder: name of this process in the ledger; must be unique.
+    """
+
+    levels: frozenset[Level] = frozenset({"call"})
+    shared: bool = True
+    holds_refusals = True
+
+    def __init__(self, quota: Quota, ledger: Ledger, *, holder: str) -> None:
+        self.rate_limited = quota.requests is not None or quota.tokens is not None
+        self._quota = quota
+        self._ledger = ledger
+        self._holder = holder
+        self._estimates = TokenEstimates()
+        self._limiters: dict[str, SharedLimiter] = {}
+
+    async def admit(self, work: Work) -> Permit:
+        """Wait until the quota of the work's model has room.
+
+        Raises:
+            Fatal: the call alone needs more tokens than the quota of a minute.
+        """
+        limiter = self._limiters.get(work.key)
+        if limiter is None:
+            limiter = SharedLimiter(
+                self._ledger,
+                name=f"global:{work.key}",
+                quota=lambda: self._quota,
+                holder=self._holder,
+            )
+            self._limiters[work.key] = limiter
+        self._check(work)
+        permit = await limiter.admit(work, lambda: self._cost(work))
+
+        def release(outcome: Outcome) -> None:
+            permit.release(outcome)
+            if isinstance(outcome, Done):
+                self._estimates.observe(
+                    work.key, work.step, estimate=work.tokens, real=outcome.tokens
+                )
+
+        return Permit(release)
+
+    def _cost(self, work: Work) -> int:
+        """The tokens to reserve by the current estimate; at most the quota of a minute."""
+        cost = self._estimates.reserve(work.key, work.step, work.tokens)
+        return cost if self._quota.tokens is None else min(cost, self._quota.tokens)
+
+    def _check(self, work: Work) -> None:
+        most = self._quota.tokens
+        # The lower of its own estimate and the corrected one.
+        cost = min(work.tokens, self._estimates.reserve(work.key, work.step, work.tokens))
+        if most is not None and cost > most:
+            raise Fatal(
+                f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
+                f"strategies.global.tokens_per_minute = {most}, so it can never start; raise that "
+                "setting or lower the longest answer"
+            )
+
+    def explain(self) -> str:
+        """Describe the limits, their use here and in all workers, and why calls wait."""
+        where = "over all workers" if self._ledger.shared else "in this process"
+        limiters = self._limiters.values()
+        held = sum(limiter.held for limiter in limiters)
+        waiting = sum(limiter.waiting for limiter in limiters)
+        expired = sum(limiter.expired for limiter in limiters)
+        parts = [f"{self._limits()} {where}", f"{held} held here", f"{waiting} waiting"]
+        if expired:
+            parts.append(f"{expired} leases expired too early")
+        models = [self._model(key, limiter) for key, limiter in self._limiters.items()]
+        return "; ".join([", ".join(parts), *filter(None, models)])
+
+    def _limits(self) -> str:
+        numbers = (
+            (self._quota.concurrency, "calls"),
+            (self._quota.requests, "requests a minute"),
+            (self._quota.tokens, "tokens a minute"),
+        )
+        return ", ".join(f"{number} {what}" for number, what in numbers if number is not None)
+
+    def _model(self, key: str, limiter: SharedLimiter) -> str:
+        """The use of one model's quota per minute, and why its calls wait."""
+        use, parts = limiter.last.use, list[str]()
+        for name, used, quota in (
+            ("requests", use.requests, use.request_quota),
+            ("tokens", use.tokens, use.token_quota),
+        ):
+            if quota is not None:
+                parts.append(f"{used} of {quota} {name} used")
+        if limiter.unreachable:
+            parts.append("the ledger does not answer")
+        elif limiter.waiting and _REASONS[limiter.last.reason]:
+            parts.append(_REASONS[limiter.last.reason])
+        return f"{key}: {', '.join(parts)}" if parts else ""
+
+    async def close(self) -> None:
+        """Release all leases."""
+        for limiter in self._limiters.values():
+            await limiter.close()
+
+
+def _make(options: GlobalOptions, context: Context) -> Strategy:
+    quota = Quota(
+        concurrency=options.concurrency,
+        requests=options.requests_per_minute,
+        tokens=options.tokens_per_minute,
+    )
+    if quota == Quota():
+        quota = Quota(concurrency=DEFAULT_CONCURRENCY)
+    # Not the worker's id alone: a restarted worker must not be taken for the previous one.
+    holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
+    return GlobalLimit(quota, context.ledger(), holder=holder)
+
+
+@hookimpl
+def paceline_register_strategies(register: Register[Strategy]) -> None:
+    """Register the strategy."""
+    register(
+        "global",
+        _make,
+        options=GlobalOptions,
+        summary="One quota over all workers: calls at once, requests and tokens per minute.",
+        advice="Copy the limits from your provider's account page. If it names none, use adaptive.",
+    )

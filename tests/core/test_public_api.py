@@ -1,0 +1,128 @@
+"""The public names of ``paceline``, which plugins and embedding programs import."""
+
+import ast
+from pathlib import Path
+
+import paceline
+import pytest
+from paceline import errors
+from paceline.contracts import work
+
+PUBLIC = [
+    "App",
+    "Artifact",
+    "BudgetError",
+    "Claim",
+    "Client",
+    "Completion",
+    "CompletionRequest",
+    "Concept",
+    "ConceptState",
+    "Context",
+    "Done",
+    "Event",
+    "EventBus",
+    "Executor",
+    "Failed",
+    "Fatal",
+    "Finding",
+    "Grant",
+    "KeyReused",
+    "Lease",
+    "LeaseRelease",
+    "LeaseRequest",
+    "Ledger",
+    "Level",
+    "Message",
+    "Module",
+    "NoOptions",
+    "Options",
+    "Outcome",
+    "PacelineError",
+    "PartUnavailable",
+    "Permit",
+    "PluginError",
+    "Provider",
+    "ProviderError",
+    "ProviderSettings",
+    "ProviderUnusable",
+    "Quota",
+    "RateLimitInfo",
+    "RateLimited",
+    "RedisSettings",
+    "Refused",
+    "Register",
+    "RegisterCommand",
+    "Roadmap",
+    "RoadmapError",
+    "Run",
+    "RunConflict",
+    "RunNotFound",
+    "SchemaVersionError",
+    "Settings",
+    "SettingsError",
+    "Share",
+    "Span",
+    "Stage",
+    "StaleFence",
+    "Step",
+    "Store",
+    "StoreSettings",
+    "Strategy",
+    "Subject",
+    "Telemetry",
+    "Transient",
+    "Unreachable",
+    "UnusableAnswer",
+    "UsageError",
+    "WebSettings",
+    "Work",
+    "Worker",
+    "WorkerLoad",
+    "hookimpl",
+    "load_roadmap",
+    "parse_roadmap",
+]
+
+#: A file that uses each public name; mypy checks it and nothing runs it.
+TYPED = Path(__file__).parents[1] / "typing" / "api.py"
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert sorted(paceline.__all__) == PUBLIC
+    assert all(hasattr(paceline, name) for name in PUBLIC)
+
+
+def test_each_public_name_is_used_in_a_file_that_is_type_checked() -> None:
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(TYPED.read_text("utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "paceline"
+    }
+    assert sorted(used) == PUBLIC
+
+
+def test_each_error_that_a_provider_may_raise_is_public() -> None:
+    raised = [
+        name
+        for name, found in vars(errors).items()
+        if isinstance(found, type) and issubclass(found, errors.ProviderError)
+    ]
+    assert len(raised) == 7
+    assert all(getattr(paceline, name) is getattr(errors, name) for name in raised)
+
+
+def test_refused_is_the_error_of_a_provider_and_no_outcome() -> None:
+    with pytest.raises(paceline.ProviderError) as caught:
+        raise paceline.Refused(retry_after=2)
+    assert isinstance(caught.value, paceline.Refused)
+    assert caught.value.retry_after == 2
+    assert str(caught.value)
+
+
+def test_no_outcome_shares_a_name_with_an_error() -> None:
+    outcomes = {outcome.__name__ for outcome in (work.Done, work.RateLimited, work.Failed)}
+    assert outcomes <= set(PUBLIC)
+    assert not outcomes & set(vars(errors))

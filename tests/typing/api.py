@@ -1,0 +1,184 @@
+"""Uses every public name of ``paceline`` once. mypy checks this file; nothing runs it."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import click
+import paceline
+from pydantic import BaseModel, SecretStr
+
+
+def use(*_: object) -> None:
+    """Use values."""
+
+
+class NoteOptions(paceline.Options):
+    """Options of a plugin."""
+
+    calls: int = 1
+
+
+class OneAtATime(paceline.Strategy):
+    """A strategy."""
+
+    levels: frozenset[paceline.Level] = frozenset({"call"})
+
+    async def admit(self, work: paceline.Work) -> paceline.Permit:
+        return paceline.Permit(on_release)
+
+
+def on_release(outcome: paceline.Outcome) -> None:
+    match outcome:
+        case paceline.Done(tokens=tokens, rate_limit_info=info):
+            remaining: paceline.RateLimitInfo | None = info
+            use(tokens, remaining)
+        case paceline.RateLimited(retry_after=seconds):
+            use(seconds)
+        case paceline.Failed(arrived=arrived):
+            use(arrived)
+
+
+class Echo(paceline.Provider):
+    """A provider, with each error that it may raise."""
+
+    key = "echo:1"
+
+    async def complete(self, request: paceline.CompletionRequest) -> paceline.Completion:
+        message: paceline.Message = request.messages[-1]
+        match message.content:
+            case "429":
+                raise paceline.Refused(retry_after=2)
+            case "500":
+                raise paceline.Transient("timed out")
+            case "down":
+                raise paceline.Unreachable("connection refused")
+            case "policy":
+                raise paceline.Fatal("the prompt breaks a rule")
+            case "key":
+                raise paceline.ProviderUnusable("the key is wrong")
+            case "":
+                raise paceline.UnusableAnswer("empty", "the answer is empty")
+            case _:
+                return paceline.Completion(text=message.content, model="echo")
+
+    async def check(self) -> str | paceline.Finding:
+        return paceline.Finding("ok", "provider echo", "it answers")
+
+
+class Note(BaseModel):
+    """An answer."""
+
+    text: str
+
+
+class NoteStep(paceline.Step):
+    """A step."""
+
+    answer = Note
+
+    def prompt(self, subject: paceline.Subject) -> Sequence[paceline.Message]:
+        return [paceline.Message("user", subject.concept.name)]
+
+
+class Queue(paceline.Executor):
+    """An executor."""
+
+    def __init__(self, context: paceline.Context) -> None:
+        self.settings: paceline.Settings = context.settings
+
+    async def submit(self, run_id: str) -> None:
+        raise paceline.PartUnavailable("no queue")
+
+    async def inspect(self) -> Sequence[paceline.WorkerLoad]:
+        return [paceline.WorkerLoad(name="one", active=(), reserved=(), concurrency=8)]
+
+    def serve(self, *, concurrency: int | None = None) -> int:
+        return 0
+
+
+@paceline.hookimpl
+def paceline_register_strategies(register: paceline.Register[paceline.Strategy]) -> None:
+    register("one", lambda options, context: OneAtATime(), options=NoteOptions, summary="One.")
+    register("two", lambda options, context: OneAtATime(), options=paceline.NoOptions, summary="")
+
+
+@paceline.hookimpl
+def paceline_register_commands(register: paceline.RegisterCommand) -> None:
+    register("note", lambda: click.Command("note"), summary="Print a note.")
+
+
+def settings() -> paceline.Settings:
+    return paceline.Settings(
+        store=paceline.StoreSettings(pool_size=5),
+        redis=paceline.RedisSettings(url=SecretStr("redis://localhost")),
+        provider=paceline.ProviderSettings(model="m"),
+        web=paceline.WebSettings(port=0),
+    )
+
+
+def a_roadmap(path: Path) -> paceline.Roadmap:
+    concept = paceline.Concept(concept_id="c", name="C")
+    module = paceline.Module(module_id="m", name="M", concepts=[concept])
+    stage = paceline.Stage(stage_id="s", name="S", modules=[module])
+    paceline.parse_roadmap({"stages": [stage.model_dump()]}, source="here")
+    return paceline.load_roadmap(path)
+
+
+async def generate(path: Path) -> AsyncIterator[paceline.Event]:
+    app = paceline.App.load()
+    client: paceline.Client
+    async with app.client() as client:
+        run: paceline.Run
+        run, _ = await client.submit(a_roadmap(path), share=paceline.Share("acme", 2.0))
+        async for event in client.follow(run.run_id):
+            yield event
+        artifact: paceline.Artifact
+        for artifact in await client.artifacts(run.run_id):
+            use(artifact.content)
+
+
+async def work(app: paceline.App) -> None:
+    worker: paceline.Worker
+    async with app.worker(concurrency=2) as worker:
+        await worker.serve()
+
+
+async def parts(
+    store: paceline.Store,
+    bus: paceline.EventBus,
+    ledger: paceline.Ledger,
+    telemetry: paceline.Telemetry,
+) -> None:
+    claim: paceline.Claim | None = await store.claim("run", "worker", lease=30)
+    states: Sequence[paceline.ConceptState] = await store.concepts("run")
+    grant: paceline.Grant = await ledger.sync(
+        "limit",
+        quota=paceline.Quota(concurrency=8),
+        holder="me",
+        requests=[paceline.LeaseRequest("flow", [100])],
+        releases=[paceline.LeaseRelease("lease", tokens=7)],
+    )
+    leases: tuple[paceline.Lease, ...] = grant.leases
+    with telemetry.submit() as span:
+        used: paceline.Span = span
+    use(claim, states, leases, used, bus.shared)
+
+
+def exit_code(action: str) -> int:
+    try:
+        use(action)
+    except (
+        paceline.SettingsError,
+        paceline.PluginError,
+        paceline.RoadmapError,
+        paceline.RunConflict,
+        paceline.KeyReused,
+        paceline.RunNotFound,
+        paceline.UsageError,
+    ) as error:
+        return error.exit_code
+    except (paceline.SchemaVersionError, paceline.BudgetError, paceline.StaleFence) as error:
+        return error.exit_code
+    except (paceline.ProviderError, paceline.PacelineError) as error:
+        return error.exit_code
+    return 0
