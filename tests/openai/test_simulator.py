@@ -67,7 +67,7 @@ def test_every_step_gets_an_answer_that_fits_it(*, schema_support: bool) -> None
         ("500", Transient),
         ("disconnect", Transient),
         ("hang", Transient),
-        ("bad-json-body", Transient),
+        ("bad-json-body", UnusableAnswer),
         ("garbage", UnusableAnswer),
         ("schema-invalid", UnusableAnswer),
         ("truncated", UnusableAnswer),

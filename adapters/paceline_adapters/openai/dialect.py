@@ -213,7 +213,7 @@ class Dialect:
             return False
         return (
             self._learn_bound_name(said, text)
-            or self._learn_window(text, request)
+            or self._learn_window(said, text, request)
             or self._learn_cap(said, text)
             or self._learn_fields(said, text)
             or self._learn_format(said, text)
@@ -229,23 +229,20 @@ class Dialect:
             return True
         return False
 
-    def _learn_window(self, text: str, request: CompletionRequest) -> bool:
+    def _learn_window(self, said: Said, text: str, request: CompletionRequest) -> bool:
         found = _WINDOW.search(text)
         if found is None:
             return False
-        window = int(found[1])
+        known = self.window
+        self.note_window(int(found[1]))
         estimate = request.estimated_prompt_tokens()
         needed = next((int(n) for m in _PROMPT.finditer(text) for n in m.groups() if n), 0)
-        known = self.window is not None and self.window <= window
         if estimate and needed > estimate * self._tokens_per_estimate:
             self._tokens_per_estimate = needed / estimate
-        elif known:
-            # Our count of the prompt is too small: allow for more, a few times.
-            self._tokens_per_estimate *= 1.25
-            if self._tokens_per_estimate > 4.0:
-                return False
-        self.window = window if self.window is None else min(self.window, window)
-        return True
+        elif known == self.window:
+            self._tokens_per_estimate *= 1.25  # our count of the prompt is too small
+        room = int(found[1]) - estimate * self._tokens_per_estimate - SPARE
+        return room < said.tokens and self._tokens_per_estimate < 8.0
 
     def _learn_cap(self, said: Said, text: str) -> bool:
         if said.bound is None or not re.search(r"max_(?:\w+_)?tokens", text):
