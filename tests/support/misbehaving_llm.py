@@ -35,8 +35,10 @@ class Counts:
 class Ask:
     """One request, and what was asked before it."""
 
-    def __init__(self, body: dict[str, Any], counts: Counts) -> None:
-        self.body, self.counts = body, counts
+    def __init__(
+        self, body: dict[str, Any], counts: Counts, transport: asyncio.Transport | None
+    ) -> None:
+        self.body, self.counts, self.transport = body, counts, transport
         self.messages: list[dict[str, str]] = body["messages"]
         self.users = "\n".join(one["content"] for one in self.messages if one["role"] == "user")
         self.step = self._line("Step: ")
@@ -93,7 +95,7 @@ async def run_against(
         counts.requests += 1
         body = await request.json()
         counts.bodies.append(body)
-        return await handle(Ask(body, counts))
+        return await handle(Ask(body, counts, request.transport))
 
     server = web.Application(client_max_size=2**24)
     server.router.add_post("/v1/chat/completions", answer)

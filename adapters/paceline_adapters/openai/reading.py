@@ -141,9 +141,12 @@ class AnswerReader:
             case Finish.TRUNCATED:
                 raise self._truncated(text, usage)
             case Finish.TRANSIENT:
-                raise Transient(
+                failed = Transient(
                     f"{self.server.address}: the answer ended with the finish reason {reason!r}"
-                ).charge(usage.prompt, usage.answer, estimated=usage.estimated)
+                )
+                if not usage.estimated:  # a failure is charged if the server reports a usage
+                    failed.charge(usage.prompt, usage.answer, estimated=False)
+                raise failed
             case Finish.STOP if empty:
                 raise UnusableAnswer("empty", "the model wrote nothing")
             case _:
