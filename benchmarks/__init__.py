@@ -1,17 +1,17 @@
-"""Measurements. Each command answers one question, and says by ``--help`` how.
+"""Benchmarks. Each command answers one question; see its ``--help``.
 
 =========================================  ====================================================
 ``paceline bench`` or ``make bench``       Which strategy, executor and store for this work?
-``pytest benchmarks --benchmark-only``     The same by pytest-benchmark; an admission, a call.
-``python -m benchmarks.overhead``          What does paceline cost beside a bare script?
-``python -m benchmarks.growth``            Does a concept of 100 000 cost as one of 1 000?
-``python -m benchmarks.saves``             What do saves gain that share a commit?
-``python -m benchmarks.adaptive``          Does ``adaptive`` find the limit that nobody set?
-``python -m benchmarks.live``              What does it cost to be watched by 1 000 sockets?
-``python -m benchmarks.verdicts``          What of what is said of Celery and asyncio is true?
+``pytest benchmarks --benchmark-only``     The same with pytest-benchmark; an admission, a call.
+``python -m benchmarks.overhead``          What is paceline's overhead over a bare script?
+``python -m benchmarks.growth``            Is the cost per concept the same at 100 000?
+``python -m benchmarks.saves``             What is the gain of group commits?
+``python -m benchmarks.adaptive``          Does ``adaptive`` find an unknown limit?
+``python -m benchmarks.live``              What do 1 000 subscribed sockets cost?
+``python -m benchmarks.verdicts``          Which claims about Celery and asyncio are true?
 =========================================  ====================================================
 
-Cells, rounds and figures are the engine's, ``paceline_adapters.bench``, which is installed with
-the package; ``contestants/`` has the programs written by hand. Each has a page in ``docs/``:
-benchmarks, performance, growth. ``make test`` collects none of it.
+Cells, rounds and figures come from ``paceline_adapters.bench``, which is installed with the
+package. ``contestants/`` contains hand-written programs. The pages benchmarks, performance and
+growth in ``docs/`` describe the results. ``make test`` runs none of them.
 """

@@ -1,16 +1,15 @@
-"""What ``adaptive`` finds by itself beside the best limit: ``python -m benchmarks.adaptive``.
+"""Compares ``adaptive`` with the best fixed limit: ``python -m benchmarks.adaptive``.
 
-Five models of a provider, each with four workers that want more than it takes: one that refuses
-calls above so many at once; a quota of requests a minute, one of tokens that its headers tell of;
-a server that only gets slower, as vLLM's does; one whose capacity changes. The strategies, the
-limits' arithmetic and the ledger are the real ones, in virtual time: 15 minutes of a provider
-take seconds, and what is measured is how much is answered, not how fast this machine is.
+Four workers overload one of five simulated providers. They have a limit of concurrent calls, a
+quota of requests per minute, a quota of tokens per minute with rate limit headers, latency that
+rises with load (like vLLM), or a capacity that changes. The strategies, limits and ledger are the
+real ones, in virtual time. The throughput therefore does not depend on the speed of this machine.
 
-Beside ``adaptive`` there are ``unbounded`` and ``global`` with each of several limits, and with
-the quota itself where there is one. A minute that brings 90 % of what the best of these brings
-on average is where ``adaptive`` has converged; the throughput includes the time before.
+``adaptive`` is compared with ``unbounded``, with several fixed limits of ``global``, and with the
+exact quota if there is one. ``adaptive`` has converged at the first minute with 90 % of the mean
+throughput of the best fixed setting. Its throughput includes the time before.
 
-What it does not show: a provider that is none of the five.
+Other kinds of providers are not measured.
 """
 
 import sys
@@ -23,13 +22,12 @@ from pathlib import Path
 from statistics import median
 
 import click
-from paceline.contracts.ledger import Ledger, Quota
-from paceline.contracts.strategy import Strategy
+from paceline import Ledger, Quota, Strategy
 from paceline.testing.demand import demand
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.models import ModelProvider, Steps, always
 from paceline.testing.virtual_time import run_virtual
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import median_text
 from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions
 from paceline_strategies.global_limit import GlobalLimit
 from paceline_strategies.unbounded import Unbounded
@@ -38,46 +36,46 @@ from benchmarks.targets import Target, conclude, table
 
 WORKERS, CALLERS = 4, 60
 MINUTE, MINUTES = 60.0, 15
-#: Most tokens of a call; they differ, down to half of it.
+#: Maximum number of tokens of a call; calls have between half of it and all of it.
 TOKENS = 2_000
 REQUEST_QUOTA, TOKEN_QUOTA = 240, 400_000
 FIXED = (8, 16, 24, 32, 40, 48, 64, 96, 128)
 
-#: A provider by name, from a seed.
+#: Providers by name; each is made from a seed.
 MODELS: Mapping[str, Callable[[int], ModelProvider]] = {
-    "refuses above 40 at once": lambda seed: ModelProvider(
+    "at most 40 at once": lambda seed: ModelProvider(
         seconds=8.0, concurrency=always(40), seed=seed
     ),
-    f"{REQUEST_QUOTA} requests a minute": lambda seed: ModelProvider(
+    f"{REQUEST_QUOTA} requests per minute": lambda seed: ModelProvider(
         seconds=8.0, requests=always(REQUEST_QUOTA), seed=seed
     ),
-    f"{TOKEN_QUOTA} tokens a minute, told": lambda seed: ModelProvider(
+    f"{TOKEN_QUOTA} tokens per minute, with headers": lambda seed: ModelProvider(
         seconds=8.0, tokens=always(TOKEN_QUOTA), headers=True, retry_after=True, seed=seed
     ),
     "slower above 48 at once": lambda seed: ModelProvider(
         seconds=8.0, knee=48, slope=0.4, waste=0.15, seed=seed
     ),
-    "refuses above 40, 16, 64 at once": lambda seed: ModelProvider(
+    "at most 40, 16, then 64 at once": lambda seed: ModelProvider(
         seconds=8.0, concurrency=Steps([(0.0, 40), (300.0, 16), (600.0, 64)]), seed=seed
     ),
 }
-#: What is set where a quota is known.
+#: Exact quotas of the providers that have one.
 QUOTAS = {
-    f"{REQUEST_QUOTA} requests a minute": Quota(requests=REQUEST_QUOTA),
-    f"{TOKEN_QUOTA} tokens a minute, told": Quota(tokens=TOKEN_QUOTA),
+    f"{REQUEST_QUOTA} requests per minute": Quota(requests=REQUEST_QUOTA),
+    f"{TOKEN_QUOTA} tokens per minute, with headers": Quota(tokens=TOKEN_QUOTA),
 }
 ADAPTIVE, UNBOUNDED, EXACT = "adaptive", "unbounded", "the quota"
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One setting on one model, once.
+    """One setting with one provider, measured once.
 
     Attributes:
         model: the provider.
-        setting: what was set.
-        answered: when each call was answered, in seconds from the start.
-        refused: when each was refused.
+        setting: the setting.
+        answered: times of answered calls, in seconds from the start.
+        refused: times of rejected calls, in seconds from the start.
     """
 
     model: str
@@ -87,24 +85,24 @@ class Round:
 
     @property
     def rate(self) -> float:
-        """Calls answered a minute."""
+        """Calls answered per minute."""
         return len(self.answered) / MINUTES
 
     def converged(self, rate: float) -> float:
-        """Where the first minute begins that brings that much; the end if none does."""
-        for begins in range(0, int((MINUTES - 1) * MINUTE) + 1, 5):
-            if sum(begins < at <= begins + MINUTE for at in self.answered) >= rate:
-                return float(begins)
+        """Start of the first minute with at least this rate; the end if there is no such minute."""
+        for start in range(0, int((MINUTES - 1) * MINUTE) + 1, 5):
+            if sum(start < at <= start + MINUTE for at in self.answered) >= rate:
+                return float(start)
         return MINUTES * MINUTE
 
     def share_refused(self, since: float) -> float:
-        """Refused calls of all, from then on."""
+        """Share of rejected calls from this time on."""
         refused = sum(at > since for at in self.refused)
         return refused / max(1, refused + sum(at > since for at in self.answered))
 
 
 def settings_of(model: str) -> list[str]:
-    """What is tried on a model."""
+    """Settings to measure with a provider."""
     exact = [EXACT] if model in QUOTAS else []
     return [ADAPTIVE, UNBOUNDED, *exact, *map(str, FIXED)]
 
@@ -120,7 +118,7 @@ def strategy_of(model: str, setting: str, ledger: Ledger, holder: str) -> Strate
 
 
 def measure(model: str, setting: str, seed: int) -> Round:
-    """Let the workers work."""
+    """Run the workers with one setting."""
     provider = MODELS[model](seed)
 
     async def work() -> None:
@@ -139,12 +137,12 @@ def measure(model: str, setting: str, seed: int) -> Round:
     return Round(model, setting, provider.answered, provider.refused)
 
 
-class Found:
-    """All rounds of one model.
+class ModelResults:
+    """All rounds of one provider.
 
     Args:
-        model: which one.
-        rounds: of all models.
+        model: the provider.
+        rounds: the rounds of all providers.
     """
 
     def __init__(self, model: str, rounds: Sequence[Round]) -> None:
@@ -161,26 +159,26 @@ class Found:
         return median(one.rate for one in self._rounds[setting])
 
     def shares(self, setting: str) -> list[float]:
-        """What a setting answered ÷ what the best one did, seed by seed."""
+        """Throughput of a setting ÷ that of the best one, seed by seed."""
         pairs = zip(self._rounds[setting], self._rounds[self.best], strict=True)
         return [one.rate / best.rate for one, best in pairs]
 
     def converged(self, setting: str) -> list[float]:
-        """Seconds until 90 % of the best one's rate."""
+        """Seconds until 90 % of the best setting's rate."""
         return [one.converged(0.9 * self._rate(self.best)) for one in self._rounds[setting]]
 
     def refused(self, setting: str) -> list[float]:
-        """Percent refused after that."""
+        """Percentage of calls rejected after that."""
         pairs = zip(self._rounds[setting], self.converged(setting), strict=True)
         return [100 * one.share_refused(since) for one, since in pairs]
 
     def rows(self) -> list[list[str]]:
-        """What is shown."""
+        """Rows of the table."""
         shown = {
             ADAPTIVE: ADAPTIVE,
             UNBOUNDED: UNBOUNDED,
-            self.best: f"best: {_called(self.best)}",
-            self.worst: f"worst: {_called(self.worst)}",
+            self.best: f"best: {_title(self.best)}",
+            self.worst: f"worst: {_title(self.worst)}",
         }
         return [[self.model, "", "", "", ""], *starmap(self._row, shown.items())]
 
@@ -189,22 +187,22 @@ class Found:
         never = median(took) >= MINUTES * MINUTE
         return [
             f"  {name}",
-            told([one.rate for one in self._rounds[setting]], 0),
-            told(self.shares(setting)),
-            "never" if never else told(took, 0),
-            "" if never else told(self.refused(setting), 1),
+            median_text([one.rate for one in self._rounds[setting]], 0),
+            median_text(self.shares(setting)),
+            "never" if never else median_text(took, 0),
+            "" if never else median_text(self.refused(setting), 1),
         ]
 
     def targets(self) -> list[Target]:
-        """What has to be reached."""
+        """The targets."""
         share, refused = median(self.shares(ADAPTIVE)), median(self.refused(ADAPTIVE))
         return [
-            Target(f"of the best fixed setting's throughput ({self.model})", share, least=0.9),
-            Target(f"percent refused after convergence ({self.model})", refused, most=2),
+            Target(f"share of the best fixed throughput ({self.model})", share, least=0.9),
+            Target(f"percentage rejected after convergence ({self.model})", refused, most=2),
         ]
 
 
-def _called(setting: str) -> str:
+def _title(setting: str) -> str:
     return setting if setting == EXACT else f"{setting} at once"
 
 
@@ -215,7 +213,7 @@ def _called(setting: str) -> str:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds."
 )
 def main(seeds: int, processes: int, json_file: Path | None) -> None:
-    """See the module."""
+    """Run the benchmark."""
     cells = [
         (model, setting, seed)
         for model in MODELS
@@ -226,16 +224,16 @@ def main(seeds: int, processes: int, json_file: Path | None) -> None:
         jobs = [pool.submit(partial(measure, *cell)) for cell in cells]
         with click.progressbar(jobs, label="rounds", file=sys.stderr) as under_way:
             rounds = [job.result() for job in under_way]
-    found = [Found(model, rounds) for model in MODELS]
+    found = [ModelResults(model, rounds) for model in MODELS]
     click.echo(f"{WORKERS} workers, {MINUTES} virtual minutes, {seeds} seeds\n")
-    head = ["", "calls/min", "of the best", "converges in s", "% refused then"]
+    head = ["", "calls/min", "share of best", "converges in s", "% rejected then"]
     click.echo(table(head, [row for one in found for row in one.rows()]))
-    told_of = [
+    records = [
         {**asdict(one), "answered": len(one.answered), "refused": len(one.refused)}
         for one in rounds
     ]
     targets = [target for one in found for target in one.targets()]
-    sys.exit(conclude(targets, {"rounds": told_of}, json_file))
+    sys.exit(conclude(targets, {"rounds": records}, json_file))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What an admission by ``global`` costs: ``python -m benchmarks.admissions``.
+"""The cost of an admission by ``global``: ``python -m benchmarks.admissions``.
 
-So many calls wait all the time for one of eight permits, in flows of sixteen runs; who is let in
-gives its permit back at once and another comes. Told are, per admission: processor time of the
-worker process, of Valkey, and the commands that Valkey was sent. The cost must not grow with the
-number of those who wait. Processes share one Valkey, each with its own waiters.
+A fixed number of calls of sixteen runs always waits for one of eight permits. An admitted call
+releases its permit immediately and requests the next one. Per admission, the benchmark reports the
+processor time of the worker process, the processor time of Valkey, and the commands that Valkey
+received. The cost must not grow with the number of waiters. Several processes share one Valkey,
+each with its own waiters.
 
-What it does not show: seconds that a call waits, which is what it is there for.
+The time that a call waits is not measured; waiting is the purpose of the strategy.
 """
 
 import asyncio
@@ -21,15 +22,9 @@ from typing import Any
 
 import click
 import redis
-from paceline.contracts.ledger import Ledger
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Done, Work
-from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_strategy
-from paceline.settings.model import RedisSettings, Settings
+from paceline import App, Done, RedisSettings, Settings, Strategy, Work
 from paceline.testing.servers import Valkey
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import median_text
 from pydantic import SecretStr
 
 from benchmarks.targets import Target, conclude, table
@@ -41,15 +36,15 @@ ADMISSIONS, WARM_UP = 12_000, 2_000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One way, measured once; all costs are per admission.
+    """One configuration, measured once; all costs are per admission.
 
     Attributes:
         ledger: ``memory`` or ``redis``.
-        processes: how many share it.
-        waiters: calls that wait in each of them.
-        worker: microseconds of processor time, of all worker processes together.
-        server: microseconds of Valkey's processor time.
-        commands: commands that Valkey was sent.
+        processes: number of worker processes that share the ledger.
+        waiters: number of waiting calls in each process.
+        worker: processor time of all worker processes in microseconds.
+        server: processor time of Valkey in microseconds.
+        commands: number of commands that Valkey received.
     """
 
     ledger: str
@@ -61,7 +56,7 @@ class Round:
 
 
 async def admit(strategy: Strategy, waiters: int, admissions: int) -> float:
-    """Let so many in, while so many wait all the time; seconds of processor time."""
+    """Admit calls while ``waiters`` others wait; returns the processor time in seconds."""
     admitted, due = 0, asyncio.Event()
 
     async def caller(number: int) -> None:
@@ -95,18 +90,16 @@ async def admit(strategy: Strategy, waiters: int, admissions: int) -> float:
 
 
 async def _process(url: str, waiters: int, admissions: int) -> float:
-    """One process's part; the processor time that it took, in seconds."""
+    """The work of one process; returns its processor time in seconds."""
     options: dict[str, dict[str, object]] = {"global": {"concurrency": PERMITS}}
     settings = Settings(strategy=["global"], strategies=options)
     if url:
         settings = settings.model_copy(update={"redis": RedisSettings(url=SecretStr(url))})
-    plugins = Plugins()
+    factory = App(settings).factory
     async with AsyncExitStack() as stack:
-        plain = Context(settings=settings, plugins=plugins)
-        ledger: Ledger = plugins.ledger(settings.ledger_kind).make({}, plain, "ledger")
+        ledger = factory.ledger(factory.context())
         stack.push_async_callback(ledger.close)
-        context = Context(settings=settings, plugins=plugins, ledger=lambda: ledger)
-        strategy = make_strategy(settings, plugins, context)
+        strategy = factory.strategy(factory.context(ledger=lambda: ledger))
         stack.push_async_callback(strategy.close)
         return await admit(strategy, waiters, admissions)
 
@@ -116,32 +109,32 @@ def _run(url: str, waiters: int, admissions: int) -> float:
 
 
 def measure(url: str, *, processes: int, waiters: int) -> Round:
-    """Measure one way; with an empty URL in memory."""
+    """Measure one configuration; an empty URL means the memory ledger."""
     client: Any = redis.Redis.from_url(url) if url else None
     if client is not None:
         client.flushall()
-    before = _served(client)
+    before = _server_load(client)
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         share = ADMISSIONS // processes
         times = pool.starmap(_run, [(url, waiters, share)] * processes)
-    commands, server = (now - then for now, then in zip(_served(client), before, strict=True))
-    # The server knows no warm-up.
-    all_of_them = ADMISSIONS + processes * WARM_UP
+    commands, server = (now - then for now, then in zip(_server_load(client), before, strict=True))
+    # The server's counters include the warm-up.
+    total = ADMISSIONS + processes * WARM_UP
     return Round(
         ledger="redis" if url else "memory",
         processes=processes,
         waiters=waiters,
         worker=sum(times) / ADMISSIONS * 1e6,
-        server=server / all_of_them * 1e6,
-        commands=commands / all_of_them,
+        server=server / total * 1e6,
+        commands=commands / total,
     )
 
 
-def _served(client: Any) -> tuple[float, float]:
-    """Commands that the server was sent, and seconds of its processor time."""
+def _server_load(client: Any) -> tuple[float, float]:
+    """Commands that the server received, and its processor time in seconds."""
     if client is None:
         return 0.0, 0.0
-    # What scripts call inside is counted under its own name: these are what clients send.
+    # Commands called by scripts are counted separately; these are sent by clients.
     sent = {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_subscribe", "cmdstat_ping"}
     counted = client.info("commandstats")
     cpu = client.info("cpu")
@@ -150,28 +143,28 @@ def _served(client: Any) -> tuple[float, float]:
 
 
 def shown(rounds: Sequence[Round]) -> str:
-    """Medians with their spread."""
-    ways = dict.fromkeys((one.ledger, one.processes, one.waiters) for one in rounds)
+    """A table of medians with their spread."""
+    configurations = dict.fromkeys((one.ledger, one.processes, one.waiters) for one in rounds)
     rows: list[list[str]] = []
-    for way in ways:
-        mine = [one for one in rounds if (one.ledger, one.processes, one.waiters) == way]
-        ledger, processes, waiters = way
-        server = median(one.server for one in mine)
+    for configuration in configurations:
+        ledger, processes, waiters = configuration
+        found = [one for one in rounds if (one.ledger, one.processes, one.waiters) == configuration]
+        server = median(one.server for one in found)
         rows.append(
             [
                 f"{ledger}, {processes} process{'es' * (processes > 1)}, {waiters} waiting",
-                told([one.worker for one in mine], 0),
-                told([one.server for one in mine], 0) if server else "",
-                told([one.commands for one in mine], 2) if server else "",
+                median_text([one.worker for one in found], 0),
+                median_text([one.server for one in found], 0) if server else "",
+                median_text([one.commands for one in found], 2) if server else "",
                 f"{1e6 / server:.0f}" if server else "",
             ]
         )
-    head = ["", "worker µs", "Valkey µs", "commands", "a second and Valkey"]
+    head = ["", "worker µs", "Valkey µs", "commands", "per second and Valkey"]
     return table(head, rows)
 
 
 def growth(rounds: Sequence[Round]) -> list[Target]:
-    """Cost with the most waiters ÷ with a few, in turns of the same round."""
+    """Cost with the most waiters ÷ cost with a few, in the same rounds."""
     found: list[Target] = []
     for ledger in ("memory", "redis"):
         costs = {
@@ -183,7 +176,11 @@ def growth(rounds: Sequence[Round]) -> list[Target]:
             for waiters in WAITERS[1:]
         }
         ratio = costs[WAITERS[2]] / costs[WAITERS[1]]
-        found.append(Target(f"{WAITERS[2]} waiting ÷ {WAITERS[1]} ({ledger})", ratio, most=1.25))
+        found.append(
+            Target(
+                f"cost with {WAITERS[2]} waiters ÷ with {WAITERS[1]} ({ledger})", ratio, most=1.25
+            )
+        )
     return found
 
 
@@ -193,14 +190,14 @@ def growth(rounds: Sequence[Round]) -> list[Target]:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds."
 )
 def main(rounds: int, json_file: Path | None) -> None:
-    """See the module."""
+    """Run the benchmark."""
     found: list[Round] = []
     with Valkey() as server:
         for _ in range(rounds):
             for url in ("", server.url):
                 found += [measure(url, processes=1, waiters=waiters) for waiters in WAITERS]
             found.append(measure(server.url, processes=4, waiters=WAITERS[1]))
-    click.echo(f"{ADMISSIONS} admissions, {rounds} rounds; all per admission\n")
+    click.echo(f"{ADMISSIONS} admissions, {rounds} rounds; all values are per admission\n")
     click.echo(shown(found))
     sys.exit(conclude(growth(found), {"rounds": [asdict(one) for one in found]}, json_file))
 

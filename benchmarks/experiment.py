@@ -1,65 +1,69 @@
-"""A few chosen cells, measured by the engine in turns."""
+"""Selected cells, measured by the engine in interleaved rounds."""
 
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
 from paceline_adapters.bench.cells import Cell, Part, StoreName, parse_stack
-from paceline_adapters.bench.contests import contestants, prepare, prepare_contestants
-from paceline_adapters.bench.engine import Bench, Plan
-from paceline_adapters.bench.measure import Contest
+from paceline_adapters.bench.engine import Bench, RoundPlan
+from paceline_adapters.bench.measure import PreparedCell
+from paceline_adapters.bench.prepared_cells import find_contestants, prepare, prepare_contestants
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import Workload
 
 CONTESTANTS = Path(__file__).parent / "contestants"
 
 
-def ours(
+def paceline_cell(
     strategy: str,
     executor: str,
     workload: Workload,
     *,
     store: StoreName = "postgresql",
     workers: int = 1,
-) -> Contest:
-    """A cell of paceline's, as ``ours("per-roadmap:limit=5", "celery", …)``."""
+) -> PreparedCell:
+    """A cell of paceline, such as ``paceline_cell("per-roadmap:limit=5", "celery", …)``."""
     cell = Cell(parse_stack(strategy), Part.parse(executor), store)
-    (contest,) = prepare([cell], workload, workers=workers)
-    return contest
+    (prepared,) = prepare([cell], workload, workers=workers)
+    return prepared
 
 
-def by_hand(
+def contestant_cell(
     name: str, workload: Workload, *, store: StoreName = "postgresql", executor: str = ""
-) -> Contest:
-    """A contestant, as it says of itself or with other options of its executor."""
-    ((cell, path),) = (one for one in contestants(CONTESTANTS, store) if one[0].contestant == name)
+) -> PreparedCell:
+    """A hand-written program, with its own executor or another one."""
+    ((cell, path),) = (
+        one for one in find_contestants(CONTESTANTS, store) if one[0].contestant == name
+    )
     if executor:
         part = Part.parse(executor)
         cell = replace(cell, executor=part, contestant=f"{name} {part}")
-    (contest,) = prepare_contestants([(cell, path)], workload, workers=1)
-    return contest
+    (prepared,) = prepare_contestants([(cell, path)], workload, workers=1)
+    return prepared
 
 
-def measured(
-    contests: Sequence[Contest], workload: Workload, *, rounds: int, warm_up: int = 0
+def measure_cells(
+    prepared: Sequence[PreparedCell], workload: Workload, *, rounds: int, warm_up: int = 0
 ) -> list[CellResults]:
-    """Measure cells in turns; results in the order given.
+    """Measure cells in interleaved rounds; the results are in the given order.
 
     Raises:
         PartUnavailable: a cell failed.
     """
 
-    def told(done: int, total: int, what: str) -> None:
-        if what:
-            sys.stderr.write(f"  {done + 1} of {total}: {what}\n")
+    def on_progress(done: int, total: int, text: str) -> None:
+        if text:
+            sys.stderr.write(f"  {done + 1} of {total}: {text}\n")
 
-    bench = Bench(contests, workload, Plan(rounds=rounds, warm_up=warm_up), told=told)
-    bench.failed = _give_up
+    bench = Bench(
+        prepared, workload, RoundPlan(rounds=rounds, warm_up=warm_up), on_progress=on_progress
+    )
+    bench.on_failure = _fail
     cells = {cell.name: cell for cell in bench.run().cells}
-    return [cells[contest.cell.name] for contest in contests]
+    return [cells[one.cell.name] for one in prepared]
 
 
-def _give_up(why: str) -> None:
-    raise PartUnavailable(why)
+def _fail(reason: str) -> None:
+    raise PartUnavailable(reason)

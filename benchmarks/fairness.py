@@ -1,12 +1,12 @@
-"""A small roadmap among big ones: ``python -m benchmarks.fairness``.
+"""The slowdown of a small roadmap among large ones: ``python -m benchmarks.fairness``.
 
-Ten roadmaps of 300 concepts keep four worker processes busy. Roadmaps of 5 concepts come one
-after another, each as soon as the one before is done. The provider takes a fixed number of calls
-at once and refuses the others. Told is the *slowdown*: seconds until a small roadmap is complete,
-divided by those that it needs alone with its share (an eleventh) of the calls.
+Ten roadmaps of 300 concepts keep four worker processes busy. Roadmaps of 5 concepts are submitted
+one after another. The provider accepts a fixed number of concurrent calls and rejects others. The
+*slowdown* is the time of a small roadmap ÷ its time alone with its share (one eleventh) of the
+calls.
 
-What it does not show: a provider that slows down instead of refusing, and what small roadmaps
-wait for a free slot of their executor: here slots are free.
+Not measured: providers that slow down instead of rejecting calls, and the wait for a free slot of
+the executor (slots are always free here).
 """
 
 import asyncio
@@ -16,20 +16,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+from paceline import Roadmap
 from paceline.client.client import Client
 from paceline.client.follow import follow
-from paceline.plugins.registry import Plugins
-from paceline.roadmaps.model import Roadmap
-from paceline_adapters.bench.places import Places, provider
-from paceline_adapters.bench.spread import percentile
-from paceline_adapters.bench.workload import made_up
+from paceline_adapters.bench.environments import Environments, simulated_provider
+from paceline_adapters.bench.quantiles import percentile
+from paceline_adapters.bench.workload import synthetic
 
-from benchmarks.altered import installed
-from benchmarks.fleet import WORKERS, settings_of, working
+from benchmarks.altered_strategies import installed
+from benchmarks.fleet import WORKERS, open_fleet
 from benchmarks.targets import Target, conclude, table
 
 BIG, CONCEPTS, SMALL = 10, 300, 5
-#: Calls that the provider takes at once: each of the eleven has a share of four.
+#: Concurrent calls that the provider accepts; each of the eleven roadmaps has a share of four.
 CAPACITY = 44
 SHARE = CAPACITY // (BIG + 1)
 SPEED = 20.0
@@ -39,9 +38,9 @@ CASES: dict[str, dict[str, str]] = {
         "strategy": "per-roadmap",
         "strategies.per-roadmap.limit": str(SHARE),
     },
-    "global, first come": {
-        "strategy": "first-come",
-        "strategies.first-come.concurrency": str(CAPACITY),
+    "global, first come, first served": {
+        "strategy": "fifo",
+        "strategies.fifo.concurrency": str(CAPACITY),
     },
     "global": {"strategy": "global", "strategies.global.concurrency": str(CAPACITY)},
 }
@@ -53,22 +52,22 @@ class Round:
     """One case.
 
     Attributes:
-        case: which one.
-        seconds: of each small roadmap, from its first claim to its end.
+        case: name of the case.
+        seconds: time of each small roadmap, from its first claim to its end.
     """
 
     case: str
     seconds: list[float]
 
 
-async def one_by_one(service: Client, small: Roadmap, number: int) -> list[float]:
-    """Generate a roadmap again and again; seconds of each time."""
+async def one_by_one(client: Client, small: Roadmap, number: int) -> list[float]:
+    """Generate a roadmap repeatedly; returns the seconds of each run."""
     seconds: list[float] = []
     for _ in range(number):
-        run, _ = await service.submit(small, new=True)
-        async for _ in follow(service.store, None, run.run_id):
+        run, _ = await client.submit(small, new=True)
+        async for _ in follow(client.store, None, run.run_id):
             pass
-        run = await service.store.run(run.run_id)
+        run = await client.store.run(run.run_id)
         if run.finished_at is None or run.started_at is None or run.status != "completed":
             raise click.ClickException(f"a small roadmap ended {run.status}: {run.reason}")
         seconds.append((run.finished_at - run.started_at).total_seconds())
@@ -76,28 +75,31 @@ async def one_by_one(service: Client, small: Roadmap, number: int) -> list[float
 
 
 async def measure(
-    case: str, given: dict[str, str], places: Places, *, big: Sequence[Roadmap], times: int
+    case: str,
+    settings: dict[str, str],
+    environments: Environments,
+    *,
+    big: Sequence[Roadmap],
+    times: int,
 ) -> Round:
-    """Generate small roadmaps among big ones."""
-    plugins = Plugins()
-    (small,) = made_up(1, SMALL).roadmaps
+    """Generate small roadmaps among large ones."""
+    (small,) = synthetic(1, SMALL).roadmaps
     limit = ["--max-concurrency", str(CAPACITY), "--speed", f"{SPEED:g}"]
     async with (
-        places.place("postgresql", redis=True) as place,
-        provider(limit, place.folder) as llm,
+        environments.environment("postgresql", redis=True) as environment,
+        simulated_provider(limit, environment.folder) as llm,
+        open_fleet({"run.grace": "0.1", **settings}, environment, llm) as client,
     ):
-        settings = settings_of({"run.grace": "0.1", **given}, place, llm, plugins)
-        async with working(settings, plugins) as service:
-            for roadmap in big:
-                await service.submit(roadmap, new=True)
-            # One that is not counted, in which the big ones get going.
-            await one_by_one(service, small, 1)
-            sys.stderr.write(f"  {case}: {times} small roadmaps\n")
-            return Round(case, await one_by_one(service, small, times))
+        for roadmap in big:
+            await client.submit(roadmap, new=True)
+        # A warm-up during which the large roadmaps start.
+        await one_by_one(client, small, 1)
+        sys.stderr.write(f"  {case}: {times} small roadmaps\n")
+        return Round(case, await one_by_one(client, small, times))
 
 
 def shown(rounds: Sequence[Round], alone: Round) -> str:
-    """Slowdowns, against the median of being alone."""
+    """A table of slowdowns, relative to the median time alone."""
     unit = percentile(alone.seconds, 0.5)
     rows: list[list[str]] = []
     for one in [alone, *rounds]:
@@ -114,7 +116,7 @@ def shown(rounds: Sequence[Round], alone: Round) -> str:
 
 
 def targets(rounds: Sequence[Round], alone: Round) -> list[Target]:
-    """A small roadmap must end close to the time that it needs with its share alone."""
+    """A small roadmap must take almost the same time as alone with its share."""
     (fair,) = (one for one in rounds if one.case == "global")
     slower = percentile(fair.seconds, 0.5) / percentile(alone.seconds, 0.5)
     return [Target("slowdown under global", slower, most=1.25)]
@@ -126,17 +128,19 @@ def targets(rounds: Sequence[Round], alone: Round) -> list[Target]:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds."
 )
 def main(times: int, json_file: Path | None) -> None:
-    """See the module."""
-    big = made_up(BIG, CONCEPTS).roadmaps
-    with installed(), Places(["postgresql"], redis=True) as places:
-        alone = asyncio.run(measure("alone with its share", ALONE, places, big=(), times=times))
+    """Run the benchmark."""
+    big = synthetic(BIG, CONCEPTS).roadmaps
+    with installed(), Environments(["postgresql"], redis=True) as environments:
+        alone = asyncio.run(
+            measure("alone with its share", ALONE, environments, big=(), times=times)
+        )
         found = [
-            asyncio.run(measure(case, given, places, big=big, times=times))
-            for case, given in CASES.items()
+            asyncio.run(measure(case, settings, environments, big=big, times=times))
+            for case, settings in CASES.items()
         ]
     click.echo(
-        f"{times} roadmaps of {SMALL} concepts beside {BIG} of {CONCEPTS}; {WORKERS} worker "
-        f"processes; the provider takes {CAPACITY} calls at once\n"
+        f"{times} roadmaps of {SMALL} concepts among {BIG} of {CONCEPTS}; {WORKERS} worker "
+        f"processes; the provider accepts {CAPACITY} concurrent calls\n"
     )
     click.echo(shown(found, alone))
     measured = {"alone": asdict(alone), "rounds": [asdict(one) for one in found]}

@@ -1,12 +1,12 @@
-"""Growth: what a concept costs in runs of different sizes: ``python -m benchmarks.growth``.
+"""The cost of a concept in runs of different sizes: ``python -m benchmarks.growth``.
 
-Each size is one call-limited run in a process of its own, with the real pipeline, store, strategy
-and event bus; answers come from the process itself, or over HTTP from a simulator in another
-process. A last run has all its calls in flight at once. Linux only: the peak of resident memory
-is the kernel's own.
+Each size is one call-limited run in its own process, with the real pipeline, store, strategy and
+event bus. Answers come from the same process, or over HTTP from a simulator in another process. The
+last run has all its calls in flight at once. It needs Linux for the kernel's peak of resident
+memory.
 
-CPU is the worker process's, from the claim to the run's end. Memory is the process's peak while
-it generates, less what loading the roadmap had added.
+CPU is the processor time of the worker process, from the claim to the end of the run. Memory is the
+peak of the process while it generates, without the memory for loading the roadmap.
 """
 
 import asyncio
@@ -20,32 +20,32 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import click
-from paceline.errors import PartUnavailable
-from paceline_adapters.bench.places import provider
-from paceline_adapters.bench.spread import told
+from paceline import PartUnavailable
+from paceline_adapters.bench.environments import simulated_provider
+from paceline_adapters.bench.quantiles import median_text
 from pydantic import BaseModel
 
 from benchmarks.growth_cell import LIMIT, Cell, Growth
 from benchmarks.targets import Target, conclude, table
 
-#: How much more the largest run may cost than the smallest, per concept and in memory.
+#: Maximum ratio of the largest run to the smallest, per concept and in memory.
 FLAT = 1.2
-#: Files beside the connections: database, libraries, pipes.
+#: Open files besides connections: database, libraries, pipes.
 _FILES = 500
 _MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Runs that differ in size alone.
+    """Runs that differ only in size.
 
     Attributes:
-        name: as the table says it.
+        name: name in the table.
         url: ``store.url``; ``{}`` stands for a folder.
-        sizes: concepts of each run.
+        sizes: number of concepts of each run.
         http: whether answers come over HTTP.
-        judged: whether CPU and memory have to be flat: the memory store *is* the database,
-            so it grows with what was made.
+        judged: whether CPU and memory must be flat. The memory store is itself the database, so
+            it grows with the artifacts.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Measured(BaseModel):
 
 
 def measure(cell: Cell) -> Growth:
-    """Submit and work on a cell's run, each in a process of its own."""
+    """Submit a cell's run and work on it, in separate processes."""
     command = [sys.executable, "-m", "benchmarks.growth_cell"]
     if cell.store != "memory:":
         submit = cell.model_copy(update={"part": "submit"})
@@ -79,23 +79,23 @@ async def measure_series(series: Series, size: int) -> Growth:
         cell = Cell(concepts=size, store=series.url.format(folder))
         if not series.http:
             return measure(cell)
-        # A quarter of a second and less: slow enough that the limit of calls binds.
-        async with provider(["--speed", "100"], Path(folder)) as llm:
+        # Latencies up to 0.3 s: slow enough that the limit of calls is reached.
+        async with simulated_provider(["--speed", "100"], Path(folder)) as llm:
             over_http = cell.model_copy(update={"base_url": llm.base_url})
             return await asyncio.to_thread(measure, over_http)
 
 
-async def measure_flight(calls: int, hold: float) -> tuple[Growth, int]:
-    """Have so many calls in flight at once; and how many the simulator saw."""
+async def measure_in_flight(calls: int, hold: float) -> tuple[Growth, int]:
+    """Keep ``calls`` in flight at once; also returns the peak at the simulator."""
     with TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/growth.db"
-        async with provider(["--latency", f"tutorial={hold}"], Path(folder)) as llm:
+        async with simulated_provider(["--latency", f"tutorial={hold}"], Path(folder)) as llm:
             cell = Cell(concepts=calls, store=store, base_url=llm.base_url, unbounded=True)
             return await asyncio.to_thread(measure, cell), await llm.peak()
 
 
 def allow_files(count: int) -> None:
-    """Raise the limit of open files for the processes that we start.
+    """Raise the limit of open files for child processes.
 
     Raises:
         PartUnavailable: the hard limit is lower.
@@ -108,48 +108,46 @@ def allow_files(count: int) -> None:
 
 
 def shown(found: Sequence[Measured]) -> str:
-    """Every size of every series: medians with their spread."""
+    """A table of all sizes of all series, with medians and their spread."""
     rows: list[list[str]] = []
     for name in dict.fromkeys(one.series for one in found):
-        mine = [one.growth for one in found if one.series == name]
-        for size in dict.fromkeys(growth.concepts for growth in mine):
-            runs = [growth for growth in mine if growth.concepts == size]
+        growths = [one.growth for one in found if one.series == name]
+        for size in dict.fromkeys(growth.concepts for growth in growths):
+            runs = [growth for growth in growths if growth.concepts == size]
             rows.append(
                 [
                     name,
                     str(size),
-                    told([one.cpu_per_concept * 1e3 for one in runs]),
-                    told([one.peak_less_roadmap / _MIB for one in runs], 0),
-                    told([one.roadmap / _MIB for one in runs], 0),
-                    told([one.lag_p99 * 1e3 for one in runs], 0),
+                    median_text([one.cpu_per_concept * 1e3 for one in runs]),
+                    median_text([one.peak_less_roadmap / _MIB for one in runs], 0),
+                    median_text([one.roadmap / _MIB for one in runs], 0),
+                    median_text([one.lag_p99 * 1e3 for one in runs], 0),
                 ]
             )
-    head = ["", "concepts", "CPU ms a concept", "peak less roadmap MiB", "roadmap MiB"]
+    head = ["", "concepts", "CPU ms per concept", "peak without roadmap MiB", "roadmap MiB"]
     return table([*head, "loop lag p99 ms"], rows)
 
 
 def ratios(
     found: Sequence[Measured], series: str, size: int, of: Callable[[Growth], float]
 ) -> list[float]:
-    """A figure at ``size`` ÷ that of the smallest size in the same round."""
-    mine = [one for one in found if one.series == series]
-    smallest = min(one.growth.concepts for one in mine)
-    base = {one.round: of(one.growth) for one in mine if one.growth.concepts == smallest}
-    return [of(one.growth) / base[one.round] for one in mine if one.growth.concepts == size]
+    """A figure at ``size`` ÷ that of the smallest size, in the same round."""
+    rounds = [one for one in found if one.series == series]
+    smallest = min(one.growth.concepts for one in rounds)
+    base = {one.round: of(one.growth) for one in rounds if one.growth.concepts == smallest}
+    return [of(one.growth) / base[one.round] for one in rounds if one.growth.concepts == size]
 
 
 def targets(found: Sequence[Measured], all_series: Sequence[Series]) -> list[Target]:
-    """Each size of the judged series against the smallest."""
+    """Targets for each size of the judged series, relative to the smallest."""
     return [
-        Target(
-            f"{series.name}: {what} at {size}, times that at {series.sizes[0]}", ratio, most=FLAT
-        )
+        Target(f"{series.name}: {what} at {size} ÷ at {series.sizes[0]}", ratio, most=FLAT)
         for series in all_series
         if series.judged
         for size in series.sizes[1:]
         for what, ratio in (
-            ("CPU a concept", median(ratios(found, series.name, size, _cpu))),
-            ("peak less roadmap", median(ratios(found, series.name, size, _memory))),
+            ("CPU per concept", median(ratios(found, series.name, size, _cpu))),
+            ("peak without roadmap", median(ratios(found, series.name, size, _memory))),
         )
     ]
 
@@ -166,7 +164,7 @@ def _sizes(_ctx: click.Context, _param: click.Parameter, text: str) -> list[int]
     try:
         return sorted({int(one) for one in text.split(",") if one})
     except ValueError:
-        raise click.BadParameter("write numbers with commas between them") from None
+        raise click.BadParameter("give numbers separated by commas") from None
 
 
 @click.command(help=__doc__)
@@ -176,28 +174,28 @@ def _sizes(_ctx: click.Context, _param: click.Parameter, text: str) -> list[int]
     callback=_sizes,
     default="1000,10000,100000",
     show_default=True,
-    help="Concepts of the runs that are answered by the process itself; empty: none.",
+    help="Concepts of runs with answers from the same process; empty for none.",
 )
 @click.option(
     "--http-sizes",
     callback=_sizes,
     default="1000,10000",
     show_default=True,
-    help="The same over HTTP.",
+    help="Concepts of runs with answers over HTTP; empty for none.",
 )
 @click.option(
     "--in-flight",
     type=click.IntRange(0, 20_000),
     default=10_000,
     show_default=True,
-    help="Calls at once in the last run; 0: leave it out.",
+    help="Concurrent calls of the last run; 0 skips it.",
 )
 @click.option(
     "--hold",
     type=float,
     default=90.0,
     show_default=True,
-    help="Seconds that its calls take: longer than it takes to begin them all.",
+    help="Latency of its calls in seconds; all calls must start within this time.",
 )
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all runs."
@@ -210,7 +208,7 @@ def main(
     hold: float,
     json_file: Path | None,
 ) -> None:
-    """See the module."""
+    """Run the benchmark."""
     sqlite = "sqlite:///{}/growth.db"
     all_series = [
         Series("SQLite", sqlite, sizes),
@@ -231,14 +229,14 @@ def main(
     judged = targets(found, all_series)
     measured: dict[str, object] = {"runs": [one.model_dump() for one in found]}
     if in_flight:
-        growth, seen = asyncio.run(measure_flight(in_flight, hold))
+        growth, peak = asyncio.run(measure_in_flight(in_flight, hold))
         each = (growth.peak_less_roadmap - growth.before) / in_flight / 1024
         click.echo(
-            f"\n{in_flight} calls in flight on one process: the simulator saw {seen} at once; "
-            f"{each:.0f} KiB a call, loop lag p99 {growth.lag_p99 * 1e3:.0f} ms"
+            f"\n{in_flight} calls in flight on one process: the simulator saw {peak} at once; "
+            f"{each:.0f} KiB per call, loop lag p99 {growth.lag_p99 * 1e3:.0f} ms"
         )
-        judged.append(Target("most calls in flight at once", seen, least=in_flight))
-        measured["in_flight"] = {"seen": seen, "growth": growth.model_dump()}
+        judged.append(Target("peak of calls in flight", peak, least=in_flight))
+        measured["in_flight"] = {"seen": peak, "growth": growth.model_dump()}
     sys.exit(conclude(judged, measured, json_file))
 
 

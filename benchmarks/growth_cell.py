@@ -1,8 +1,8 @@
-"""One measurement of growth, in a process of its own: ``python -m benchmarks.growth_cell JSON``.
+"""One measurement of growth in its own process: ``python -m benchmarks.growth_cell JSON``.
 
-The process is a worker that finds the run in its store. A run's first event comes when its
-roadmap is loaded and nothing is generated yet: what the process has grown by until then is what
-the roadmap costs, and the peak counts from there.
+The process is a worker that works on the run in its store. The run's first event is published when
+its roadmap is loaded and nothing is generated yet. The growth of memory until then is the cost of
+the roadmap; the peak is measured from then on.
 """
 
 import asyncio
@@ -13,22 +13,25 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Literal
 
 import click
+from paceline import (
+    App,
+    EventBus,
+    ProviderSettings,
+    Roadmap,
+    Settings,
+    StoreSettings,
+    parse_roadmap,
+)
 from paceline.client.client import Client
-from paceline.contracts.store import Store
-from paceline.plugins.registry import Plugins
-from paceline.roadmaps.model import Roadmap, parse_roadmap
-from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
-from paceline.runtime.parts import make_executor, open_store
-from paceline.runtime.worker import Worker
-from paceline.settings.model import ProviderSettings, RunSettings, Settings, StoreSettings
-from paceline_adapters.bench.spread import percentile
+from paceline.settings.model import RunSettings
+from paceline_adapters.bench.quantiles import percentile
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from benchmarks import growth_provider, memory
 
-#: Calls at once in a call-limited run.
+#: Concurrent calls of a call-limited run.
 LIMIT = 64
-#: Seconds between two looks at the event loop's clock.
+#: Seconds between two measurements of the event loop's delay.
 _TICK = 0.01
 _WEEK = 7 * 24 * 3600.0
 
@@ -43,12 +46,12 @@ class Cell(BaseModel):
     store: str
     """``store.url``."""
     base_url: str = ""
-    """Of the simulator; without it the answers come from this process."""
+    """URL of the simulator; if empty, the answers come from this process."""
     unbounded: bool = False
-    """All calls at once, one for each concept, instead of ``LIMIT`` at once."""
+    """All calls at once, one per concept, instead of ``LIMIT`` at once."""
 
     def settings(self) -> Settings:
-        """The settings of its worker."""
+        """The settings of the worker."""
         provider = ProviderSettings(name="plain")
         if self.base_url:
             provider = ProviderSettings(
@@ -69,34 +72,34 @@ class Cell(BaseModel):
 
 
 class Growth(BaseModel):
-    """What was measured. Memory in bytes, time in seconds."""
+    """The measurement. Memory is in bytes, time in seconds."""
 
     concepts: int
     cpu: float
-    """Processor time of the worker's process, from the claim to the run's end."""
+    """Processor time of the worker process, from the claim to the end of the run."""
     wall: float
     roadmap: int
-    """What loading the roadmap added; in the memory store it lay there before."""
+    """Memory for loading the roadmap; with the memory store it was loaded before."""
     before: int
-    """In memory before it was loaded: interpreter, libraries, an open store."""
+    """Memory before the roadmap was loaded: interpreter, libraries, an open store."""
     peak: int
-    """Most in memory, from when the roadmap was loaded to the end."""
+    """Peak of memory after the roadmap was loaded."""
     lag_p99: float
-    """How much later than due the event loop came to a timer, 99th percentile."""
+    """Delay of timers on the event loop, 99th percentile."""
 
     @property
     def cpu_per_concept(self) -> float:
-        """Seconds."""
+        """Processor time per concept in seconds."""
         return self.cpu / self.concepts
 
     @property
     def peak_less_roadmap(self) -> int:
-        """Bytes."""
+        """Peak without the memory for the roadmap, in bytes."""
         return self.peak - self.roadmap
 
 
-def a_roadmap(concepts: int) -> Roadmap:
-    """A roadmap of so many concepts, ten to a module and a hundred to a stage, with texts."""
+def make_roadmap(concepts: int) -> Roadmap:
+    """A roadmap with ten concepts per module and a hundred per stage, with texts."""
     listed = [
         {
             "concept_id": f"concept-{n}",
@@ -122,24 +125,23 @@ def a_roadmap(concepts: int) -> Roadmap:
     )
 
 
-async def submit(cell: Cell, settings: Settings, plugins: Plugins, store: Store) -> str:
-    """Create the cell's run; its id."""
-    service = Client(settings, store, make_executor(settings, plugins))
-    run, _ = await service.submit(a_roadmap(cell.concepts))
+async def submit(cell: Cell, client: Client) -> str:
+    """Create the cell's run; returns its id."""
+    run, _ = await client.submit(make_roadmap(cell.concepts))
     return run.run_id
 
 
-async def work(cell: Cell, settings: Settings, plugins: Plugins) -> Growth:
+async def work(cell: Cell, app: App) -> Growth:
     """Work on the cell's run and measure."""
-    async with _worker(settings, plugins) as worker:
-        store = worker.parts.store
-        if settings.store_kind == "memory":
-            run_id = await submit(cell, settings, plugins, store)
+    async with app.worker(concurrency=1) as worker:
+        store = worker.store
+        if app.settings.store_kind == "memory":
+            run_id = await submit(cell, Client(worker.parts))
         else:
             run_id = (await store.runs(limit=1))[0].run_id
-        memory.settle()
+        memory.release_unused()
         before = memory.resident()
-        loading = asyncio.create_task(_loaded(worker, run_id))
+        loading = asyncio.create_task(_loaded(worker.parts.bus, run_id))
         async with _lags() as lags:
             cpu, wall = time.process_time(), time.perf_counter()
             status = await worker.run(run_id)
@@ -158,55 +160,42 @@ async def work(cell: Cell, settings: Settings, plugins: Plugins) -> Growth:
         )
 
 
-async def _loaded(worker: Worker, run_id: str) -> int:
-    """What is in memory when the run's roadmap was loaded; the peak is forgotten there."""
-    async with aclosing(worker.parts.bus.subscribe(run_id)) as events:
+async def _loaded(bus: EventBus, run_id: str) -> int:
+    """Memory when the run's roadmap was loaded; the peak is reset then."""
+    async with aclosing(bus.subscribe(run_id)) as events:
         await anext(events)
     loaded = memory.resident()
-    memory.forget_peak()
+    memory.reset_peak()
     return loaded
 
 
 @asynccontextmanager
-async def _worker(settings: Settings, plugins: Plugins) -> AsyncGenerator[Worker]:
-    (record,) = worker_records(settings, executor="in-process", concurrency=1)
-    if settings.store_kind == "memory":
-        async with open_worker(settings, plugins, record, pool_limit=None) as worker:
-            yield worker
-        return
-    limit, _ = await reserve_connections(settings, plugins, [record])
-    async with open_worker(settings, plugins, record, pool_limit=limit) as worker:
-        yield worker
-
-
-@asynccontextmanager
 async def _lags() -> AsyncGenerator[list[float]]:
-    """How late the event loop is, looked at every hundredth of a second."""
+    """Delays of a timer on the event loop, measured every 10 ms."""
     found: list[float] = []
     loop = asyncio.get_running_loop()
 
-    async def look() -> None:
+    async def measure() -> None:
         while True:
             due = loop.time() + _TICK
             await asyncio.sleep(_TICK)
             found.append(loop.time() - due)
 
-    looking = asyncio.create_task(look())
+    measuring = asyncio.create_task(measure())
     try:
         yield found
     finally:
-        looking.cancel()
+        measuring.cancel()
         with suppress(asyncio.CancelledError):
-            await looking
+            await measuring
 
 
 async def _main(cell: Cell) -> BaseModel | None:
-    settings, plugins = cell.settings(), Plugins()
-    plugins.register(growth_provider, "growth")
+    app = App(cell.settings(), plugins=[growth_provider])
     if cell.part == "work":
-        return await work(cell, settings, plugins)
-    async with open_store(settings, plugins) as store:
-        await submit(cell, settings, plugins, store)
+        return await work(cell, app)
+    async with app.client() as client:
+        await submit(cell, client)
     return None
 
 

@@ -1,19 +1,24 @@
-"""A provider that costs next to nothing, so that what is measured is paceline."""
+"""A provider with almost no cost, so that the benchmark measures paceline."""
 
 import asyncio
 
-from paceline.contracts.options import NoOptions
-from paceline.contracts.provider import Completion, CompletionRequest, Provider
-from paceline.plugins.context import Context
-from paceline.plugins.hookspecs import Register, hookimpl
+from paceline import (
+    Completion,
+    CompletionRequest,
+    Context,
+    NoOptions,
+    Provider,
+    Register,
+    hookimpl,
+)
 from paceline.testing.scripted import plain_answer
 
-#: Seconds that a call takes: long enough that the limit of calls is what binds.
+#: Latency of a call in seconds, long enough that the limit of calls is reached.
 CALL = 0.001
 
 
 class PlainProvider(Provider):
-    """Gives each step its one valid answer after a moment, and remembers nothing."""
+    """Returns the same valid answer for each step after a short delay."""
 
     key = "plain:model"
 
@@ -36,9 +41,9 @@ class PlainProvider(Provider):
 
 @hookimpl
 def paceline_register_providers(register: Register[Provider]) -> None:
-    """Offer ``plain``."""
+    """Register ``plain``."""
 
     def make(_: NoOptions, __: Context) -> Provider:
         return PlainProvider()
 
-    register("plain", make, options=NoOptions, summary="One valid answer for each step.")
+    register("plain", make, options=NoOptions, summary="The same valid answer for each step.")

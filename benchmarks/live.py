@@ -1,8 +1,9 @@
-"""What it costs to be watched: events a second, their delay, and memory of a socket.
+"""The cost of subscribers: messages per second, their delay, and memory per socket.
 
-A server in a process of its own publishes the events of one run, at the rate of the canonical
-workload and then as fast as it can; 1, 100 and 1 000 sockets hear them, at the level ``concept``
-(every event) and ``roadmap`` (coalesced). The delay is from an event's ``at`` to its arrival.
+A server in another process publishes the events of one run, first at the rate of the canonical
+workload, then as fast as possible. 1, 100 and 1 000 sockets subscribe at the levels ``concept``
+(every event) and ``roadmap`` (coalesced). The delay is measured from an event's ``at`` to its
+arrival.
 """
 
 import asyncio
@@ -25,10 +26,10 @@ from paceline.live.feed import RATE
 from benchmarks.targets import Target, conclude, table
 
 _AT = b'"at":"'
-#: First bytes of the frames by which a server sees that a client is there.
+#: First bytes of the frames with which a server checks that a client is connected.
 _PING, _PONG = 0x89, 0x8A
-#: Seconds after the last event in which whatever is under way arrives.
-_LINGER = 5.0
+#: Maximum seconds to wait for the next message.
+_MESSAGE_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ class Measured:
     """One measurement.
 
     Attributes:
-        sockets: how many listened.
-        level: what they wanted to be told.
-        published: events.
-        rate: events a second; 0 is all at once.
-        each: messages that each socket heard.
-        messages: messages a second, over all sockets.
-        p50_ms: delay that half of the messages had at most.
-        p99_ms: delay that 99 of 100 had at most.
+        sockets: number of sockets.
+        level: level of their subscription.
+        published: number of published events.
+        rate: events per second; 0 means all at once.
+        each: messages received per socket.
+        messages: messages per second, over all sockets.
+        p50_ms: median delay in milliseconds.
+        p99_ms: 99th percentile of the delay in milliseconds.
     """
 
     sockets: int
@@ -56,52 +57,52 @@ class Measured:
     p99_ms: float
 
     def row(self) -> list[str]:
-        """It as a line of the table."""
+        """A row of the table."""
         offered = f"{self.published} {f'{self.rate:g}/s' if self.rate else 'at once'}"
         figures = (self.each, self.messages, self.p50_ms, self.p99_ms)
         return [str(self.sockets), self.level, offered, *(f"{one:,.1f}" for one in figures)]
 
 
 @dataclass(slots=True)
-class Heard:
-    """What the sockets of one measurement heard.
+class Received:
+    """What the sockets of one measurement received.
 
     Attributes:
-        messages: events and states that arrived.
+        messages: number of events and states.
         delays: seconds from an event to its arrival.
-        last_at: when the last one arrived, by the loop's clock.
-        news: set when one arrives.
+        last_at: loop time at which the last message arrived.
+        arrived: set when a message arrives.
     """
 
     messages: int = 0
     delays: list[float] = field(default_factory=list[float])
     last_at: float = 0.0
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Watcher(asyncio.Protocol):
-    """A socket that reads as little as it can, so that the server is what is measured."""
+    """A minimal WebSocket client, so that the server's cost dominates."""
 
-    def __init__(self, host: str, path: str, heard: Heard) -> None:
+    def __init__(self, host: str, path: str, received: Received) -> None:
         self._request = (
             f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"
         ).encode()
-        self._heard = heard
+        self._received = received
         self._buffer = b""
         self._open = False
-        self.greeted = asyncio.get_running_loop().create_future()
+        self.subscribed = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the socket."""
+        """Request the WebSocket."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Read what came."""
+        """Read frames."""
         self._buffer += data
         if not self._open:
             head, end, rest = self._buffer.partition(b"\r\n\r\n")
@@ -111,12 +112,12 @@ class Watcher(asyncio.Protocol):
             self._open, self._buffer = True, rest
         at = 0
         while (stop := self._end_of_frame(at)) is not None:
-            self._hear(self._buffer[at:stop])
+            self._receive(self._buffer[at:stop])
             at = stop
         self._buffer = self._buffer[at:]
 
     def _end_of_frame(self, at: int) -> int | None:
-        """Where the frame at a place ends, if it is whole; the server's are not masked."""
+        """End of the frame at ``at``, if it is complete; server frames are not masked."""
         if len(self._buffer) < at + 4:
             return None
         length, begin = self._buffer[at + 1], at + 2
@@ -124,24 +125,26 @@ class Watcher(asyncio.Protocol):
             (length,), begin = struct.unpack_from(">H", self._buffer, begin), begin + 2
         return None if len(self._buffer) < begin + length else begin + length
 
-    def _hear(self, frame: bytes) -> None:
+    def _receive(self, frame: bytes) -> None:
         if frame[0] == _PING:
             assert self.transport is not None
             answer = bytes([_PONG, 0x80 | len(frame) - 2])
-            self.transport.write(answer + bytes(4) + frame[2:])  # the mask changes nothing
+            self.transport.write(answer + bytes(4) + frame[2:])  # a mask of zeros changes nothing
             return
         at = frame.rfind(_AT)
         if at < 0:
             return
-        if not self.greeted.done():
-            self.greeted.set_result(None)  # the first is the state, which was before
+        if not self.subscribed.done():
+            self.subscribed.set_result(
+                None
+            )  # the first message is the state before the measurement
             return
         text = frame[at + len(_AT) : frame.index(b'"', at + len(_AT))].decode()
         now = datetime.now().astimezone()
-        self._heard.messages += 1
-        self._heard.delays.append((now - datetime.fromisoformat(text)).total_seconds())
-        self._heard.news.set()
-        self._heard.last_at = asyncio.get_running_loop().time()
+        self._received.messages += 1
+        self._received.delays.append((now - datetime.fromisoformat(text)).total_seconds())
+        self._received.arrived.set()
+        self._received.last_at = asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,40 +156,40 @@ class Server:
     run_id: str
 
     async def ask(self, line: str) -> dict[str, Any]:
-        """Tell it something, and read its answer."""
+        """Send a command; returns the answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{line}\n".encode())
         answer: dict[str, Any] = json.loads(await self.process.stdout.readline())
         return answer
 
-    async def watch(self, count: int, level: str, heard: Heard) -> list[Watcher]:
-        """Open so many sockets, each greeted."""
+    async def watch(self, count: int, level: str, received: Received) -> list[Watcher]:
+        """Open sockets and wait until each is subscribed."""
         host, path = f"127.0.0.1:{self.port}", f"/ws/runs/{self.run_id}?level={level}"
         loop = asyncio.get_running_loop()
         watchers: list[Watcher] = []
         for _ in range(count):
             _, watcher = await loop.create_connection(
-                lambda: Watcher(host, path, heard), "127.0.0.1", self.port
+                lambda: Watcher(host, path, received), "127.0.0.1", self.port
             )
-            await watcher.greeted
+            await watcher.subscribed
             watchers.append(watcher)
         return watchers
 
 
 async def _measure(server: Server, count: int, level: str, events: int, rate: float) -> Measured:
-    heard = Heard()
-    watchers = await server.watch(count, level, heard)
+    received = Received()
+    watchers = await server.watch(count, level, received)
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    started = loop.time()
     await server.ask(f"{events} {rate}")
     expected = events * count
     with suppress(TimeoutError):
-        while heard.messages < expected:
-            async with asyncio.timeout(_LINGER):
-                await heard.news.wait()
-            heard.news.clear()
-    took = max(heard.last_at - begun, 1e-9)
+        while received.messages < expected:
+            async with asyncio.timeout(_MESSAGE_TIMEOUT):
+                await received.arrived.wait()
+            received.arrived.clear()
+    took = max(received.last_at - started, 1e-9)
     for watcher in watchers:
         assert watcher.transport is not None
         watcher.transport.abort()
@@ -195,22 +198,22 @@ async def _measure(server: Server, count: int, level: str, events: int, rate: fl
         level=level,
         published=events,
         rate=rate,
-        each=heard.messages / count,
-        messages=heard.messages / took,
-        p50_ms=_at(heard.delays, 50),
-        p99_ms=_at(heard.delays, 99),
+        each=received.messages / count,
+        messages=received.messages / took,
+        p50_ms=_percentile_ms(received.delays, 50),
+        p99_ms=_percentile_ms(received.delays, 99),
     )
 
 
-def _at(delays: Sequence[float], percent: int) -> float:
-    """Milliseconds that so many of 100 delays reach at most."""
+def _percentile_ms(delays: Sequence[float], percent: int) -> float:
+    """A percentile of the delays in milliseconds."""
     return statistics.quantiles([*delays, *delays] or [0.0, 0.0], n=100)[percent - 1] * 1000
 
 
 async def _idle(server: Server, count: int) -> float:
-    """KiB that an idle socket takes in the server."""
+    """KiB of server memory per idle socket."""
     before = (await server.ask("memory"))["resident"]
-    watchers = await server.watch(count, "roadmap", Heard())
+    watchers = await server.watch(count, "roadmap", Received())
     after = (await server.ask("memory"))["resident"]
     for watcher in watchers:
         assert watcher.transport is not None
@@ -221,17 +224,17 @@ async def _idle(server: Server, count: int) -> float:
 async def _all(
     counts: Sequence[int], seconds: float, rate: float, burst: int
 ) -> tuple[float, list[Measured]]:
-    """KiB of an idle socket, and every measurement."""
+    """KiB per idle socket, and all measurements."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.live_server"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    told = json.loads(await process.stdout.readline())
-    server = Server(process, told["port"], told["run_id"])
+    address = json.loads(await process.stdout.readline())
+    server = Server(process, address["port"], address["run_id"])
     try:
-        await server.watch(20, "roadmap", Heard())  # what the first sockets bring is nobody's
+        await server.watch(20, "roadmap", Received())  # the first sockets load code and caches
         idle = await _idle(server, max(counts))
         found: list[Measured] = []
         for count in counts:
@@ -247,35 +250,40 @@ async def _all(
 
 
 def targets(idle: float, found: Sequence[Measured]) -> list[Target]:
-    """What has to be reached, of what was measured.
+    """The targets.
 
-    There is a bound where the messages are what two cores can send: every event to a hundred
-    sockets, and a state now and then to a thousand. Beyond that sockets fall behind.
+    They cover what two cores can send: every event to a hundred sockets, and coalesced states to a
+    thousand. With more messages, sockets fall behind.
     """
     every = [one for one in found if one.level == "concept"]
     each = [one for one in every if one.sockets <= 100] or every
-    told = [one for one in found if one.level == "roadmap"]
+    coalesced = [one for one in found if one.level == "roadmap"]
     late = [one.p99_ms for one in each if one.rate]
     shares = [one.each / one.published for one in each]
-    paced = [one.each / (RATE * one.published / one.rate + 2) for one in told if one.rate]
+    paced = [one.each / (RATE * one.published / one.rate + 2) for one in coalesced if one.rate]
     return [
-        Target("KiB of an idle socket", idle, most=64),
-        Target("share of events that up to 100 sockets hear", min(shares), least=1),
-        Target("messages of the level roadmap, of what 4 a second allow", max(paced), most=1),
-        Target("p99 ms of every event, up to 100 sockets", max(late), most=250),
-        Target("p99 ms of states, all sockets", max(one.p99_ms for one in told), most=1000),
-        Target("messages a second at the most", max(one.messages for one in every), least=5000),
+        Target("KiB per idle socket", idle, most=64),
+        Target("share of events received by up to 100 sockets", min(shares), least=1),
+        Target("messages at the level roadmap ÷ maximum at 4 per second", max(paced), most=1),
+        Target("p99 ms of events, up to 100 sockets", max(late), most=250),
+        Target("p99 ms of states, all sockets", max(one.p99_ms for one in coalesced), most=1000),
+        Target("maximum messages per second", max(one.messages for one in every), least=5000),
     ]
 
 
 @click.command(help=__doc__)
-@click.option("--subscribers", default="1,100,1000", show_default=True, help="How many sockets.")
-@click.option("--seconds", default=5.0, show_default=True, help="Of publishing at the rate.")
-@click.option("--rate", default=84.0, show_default=True, help="Events a second.")
-@click.option("--burst", default=200, show_default=True, help="Events published at once.")
-@click.option("--quick", is_flag=True, help="A first look: 1 and 20 sockets, for a second.")
+@click.option("--subscribers", default="1,100,1000", show_default=True, help="Numbers of sockets.")
 @click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything."
+    "--seconds", default=5.0, show_default=True, help="Seconds of publishing at the rate."
+)
+@click.option("--rate", default=84.0, show_default=True, help="Events per second.")
+@click.option("--burst", default=200, show_default=True, help="Events published at once.")
+@click.option("--quick", is_flag=True, help="Only 1 and 20 sockets, for one second.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all measurements to this file.",
 )
 def main(
     *,
@@ -286,7 +294,7 @@ def main(
     quick: bool,
     json_file: Path | None,
 ) -> None:
-    """Measure."""
+    """Run the benchmark."""
     if quick:
         subscribers, seconds, burst = "1,20", 1.0, 50
     counts = [int(count) for count in subscribers.split(",")]

@@ -1,4 +1,4 @@
-"""Resident memory of this process, now and at its highest since a moment of our choice."""
+"""Resident memory of this process: the current value, and the peak since a reset."""
 
 import ctypes
 import gc
@@ -6,29 +6,29 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
-#: What makes Linux forget the highest resident size so far (man 5 proc).
-_FORGET_PEAK = "5"
+#: Value that resets the peak of the resident size (man 5 proc).
+_RESET_PEAK = "5"
 
 
 def resident() -> int:
-    """Bytes in memory now."""
+    """Current resident memory in bytes."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """Most bytes that were in memory at once since the last ``forget_peak``."""
+    """Maximum resident memory in bytes since the last ``reset_peak``."""
     return _status("VmHWM")
 
 
-def forget_peak() -> None:
-    """Measure the peak from now on."""
-    _CLEAR.write_text(_FORGET_PEAK)
+def reset_peak() -> None:
+    """Reset the peak."""
+    _CLEAR.write_text(_RESET_PEAK)
 
 
-def settle() -> None:
-    """Give back what nobody uses, so that the next figure counts what is held."""
+def release_unused() -> None:
+    """Return unused memory to the system, so that the next figure counts used memory."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl does not have it
     if trim is not None:
         trim(0)
 

@@ -1,17 +1,16 @@
-"""What paceline itself costs: against the bare script, and against doing it for nothing.
+"""paceline's overhead, compared with a bare script and with an ideal scheduler.
 
     python -m benchmarks.overhead            # about ten minutes
     python -m benchmarks.overhead --json
 
-Two measurements, each a ratio within one run. In pairs that take turns, the whole pipeline
-(validation, SQLite, events, progress) and the script that only asks work on the same 227
-concepts; both are warm, and each is alone with a simulated provider. Then each strategy works
-at the provider's usual latencies, and its makespan is held against the list schedule of the same
-drawn latencies. The engine looks on from a process of its own, and the provider is another: both
-share the machine's processors, alike for both sides of a ratio, and are in no processor time
-given here.
+Both measurements are ratios within one benchmark. First, the whole pipeline (validation, SQLite,
+events, progress) and a script that only makes the calls alternate on the same 227 concepts, after a
+warm-up and each with its own simulated provider. Then each strategy runs at the provider's usual
+latencies, and its makespan is compared with the list schedule of the same latencies. The engine and
+the provider are separate processes. They share the machine's processors with both sides of a ratio,
+and their processor time is not included.
 
-The exit code is 1 when a target is missed.
+The exit code is 1 if a target is missed.
 """
 
 import json
@@ -21,29 +20,29 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 import click
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import median_text
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.experiment import contestant_cell, measure_cells, paceline_cell
 
-#: Seconds of every call of the pairs.
+#: Latency of every call of the pairs in seconds.
 CALL = 0.5
-#: Most that a ratio's median may be.
-MOST_MAKESPAN, MOST_CPU, MOST_OVER_SCHEDULE = 1.0, 1.25, 1.05
+#: Maximum of the median of a ratio.
+MAX_MAKESPAN, MAX_CPU, MAX_OVER_SCHEDULE = 1.0, 1.25, 1.05
 
-#: What is held against its schedule.
+#: Strategies that are compared with their list schedule.
 STRATEGIES = ("unbounded", "per-roadmap:limit=5", "global:concurrency=64")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One ratio, as the table shows it.
+    """One ratio, as a row of the table.
 
     Attributes:
-        what: the figure.
-        ours: paceline's, in each round.
-        other: what it is compared with, in the same rounds.
-        most: what the median of their ratios may be at most.
+        what: name of the figure.
+        ours: values of paceline by round.
+        other: values to compare with, by round.
+        most: maximum of the median ratio.
     """
 
     what: str
@@ -62,48 +61,59 @@ class Row:
         return median(self.ratios) <= self.most
 
     def __str__(self) -> str:
-        cells = [self.what, *map(told, (self.ours, self.other, self.ratios))]
+        cells = [self.what, *map(median_text, (self.ours, self.other, self.ratios))]
         return f"| {' | '.join(cells)} | ≤ {self.most:.2f} | {'yes' if self.met else 'NO'} |"
 
 
 def pairs(count: int) -> Iterator[Row]:
-    """The whole pipeline against the bare script."""
+    """The whole pipeline compared with the bare script."""
     every_call = dict.fromkeys(("tutorial", "resources", "quiz"), (CALL, CALL))
     workload = scaled(examples(), latency=every_call, speed=1.0)
-    paceline, script = measured(
+    paceline, script = measure_cells(
         [
-            ours("unbounded", "in-process", workload, store="sqlite"),
-            by_hand("gather-unsaved", workload, store="sqlite"),
+            paceline_cell("unbounded", "in-process", workload, store="sqlite"),
+            contestant_cell("gather-unsaved", workload, store="sqlite"),
         ],
         workload,
         rounds=count,
         warm_up=1,
     )
     for what, figure, most in (
-        ("Makespan, s", "makespan", MOST_MAKESPAN),
-        ("CPU per call, ms", "cpu_per_call", MOST_CPU),
+        ("Makespan, s", "makespan", MAX_MAKESPAN),
+        ("CPU per call, ms", "cpu_per_call", MAX_CPU),
     ):
         yield Row(what, paceline.values(figure), script.values(figure), most)
 
 
 def schedules(rounds: int, speed: float) -> Iterator[Row]:
-    """Each strategy against its list schedule at no cost."""
+    """Each strategy compared with its list schedule."""
     workload = scaled(examples(), speed=speed)
-    contests = [ours(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
-    for cell in measured(contests, workload, rounds=rounds):
+    cells = [paceline_cell(name, "in-process", workload, store="sqlite") for name in STRATEGIES]
+    for cell in measure_cells(cells, workload, rounds=rounds):
         makespans, least = cell.values("makespan"), cell.values("list_schedule")
-        yield Row(f"Makespan of {cell.strategy}, s", makespans, least, MOST_OVER_SCHEDULE)
+        yield Row(f"Makespan of {cell.strategy}, s", makespans, least, MAX_OVER_SCHEDULE)
 
 
 @click.command()
-@click.option("--pairs", "pair_count", default=9, show_default=True, help="0 leaves them out.")
-@click.option("--rounds", default=1, show_default=True, help="Of each strategy; 0 leaves them out.")
 @click.option(
-    "--speed", default=3.0, show_default=True, help="Of the strategies: latencies ÷ this."
+    "--pairs",
+    "pair_count",
+    default=9,
+    show_default=True,
+    help="Rounds of the comparison with the script; 0 skips it.",
+)
+@click.option(
+    "--rounds", default=1, show_default=True, help="Rounds of each strategy; 0 skips them."
+)
+@click.option(
+    "--speed",
+    default=3.0,
+    show_default=True,
+    help="Divide the latencies of the strategies by this factor.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every round as JSON.")
 def main(*, pair_count: int, rounds: int, speed: float, as_json: bool) -> None:
-    """Measure what paceline costs; exit 1 when a target is missed."""
+    """Measure paceline's overhead; exits with 1 if a target is missed."""
     compared = list(pairs(pair_count)) if pair_count else []
     scheduled = list(schedules(rounds, speed)) if rounds else []
     if as_json:

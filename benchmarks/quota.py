@@ -1,11 +1,11 @@
-"""How much of a provider's quota is used: ``python -m benchmarks.quota``.
+"""The used share of a provider's quota: ``python -m benchmarks.quota``.
 
-Four worker processes with the strategy ``global`` share one quota, which the simulator counts
-over a sliding minute: a call is charged, at its admission, its prompt and the longest answer it
-may have. There is more work than the quota carries all the time. The first minute, in which
-nothing has been used before, does not count.
+Four worker processes with the strategy ``global`` share one quota. The simulator counts it over a
+sliding minute and charges the prompt and the maximum length of the answer at admission. There is
+always more work than the quota allows. The first minute is not counted, because it starts with an
+unused quota.
 
-What it does not show: a provider that counts otherwise, or other users of the same key.
+Not measured: providers that count differently, and other users of the same key.
 """
 
 import asyncio
@@ -18,35 +18,34 @@ from pathlib import Path
 from statistics import median
 
 import click
-from paceline.plugins.registry import Plugins
-from paceline_adapters.bench.places import Places, provider
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.environments import Environments, simulated_provider
+from paceline_adapters.bench.quantiles import median_text
 from paceline_adapters.demo.command import example_roadmaps
 
-from benchmarks.altered import installed
-from benchmarks.fleet import WORKERS, settings_of, working
+from benchmarks.altered_strategies import installed
+from benchmarks.fleet import WORKERS, open_fleet
 from benchmarks.targets import Target, conclude, table
 
 MINUTE = 60.0
-#: Calls that may be out at once, and what the calls' latencies are divided by.
+#: Limit of concurrent calls, and factor by which latencies are divided.
 CONCURRENCY, SPEED = 80, 5.0
-#: Seconds that the workers have to begin.
+#: Seconds for the workers to start.
 _START = 10.0
 #: Quotas per minute.
 REQUESTS, TOKENS = 600, 2_000_000
 CASES = {
     "requests": {"strategies.global.requests_per_minute": str(REQUESTS)},
     "tokens": {"strategies.global.tokens_per_minute": str(TOKENS)},
-    "tokens, estimates thrice too high": {
-        "strategy": "thrice",
-        "strategies.thrice.tokens_per_minute": str(TOKENS),
+    "tokens, estimates three times too high": {
+        "strategy": "overestimate",
+        "strategies.overestimate.tokens_per_minute": str(TOKENS),
     },
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A line of the provider's log: when it was asked, whether it let the call in, its charge."""
+    """A line of the provider's log: arrival, admission, charged tokens and latency."""
 
     at: float
     admitted: bool
@@ -59,11 +58,11 @@ class Round:
     """One case, measured once.
 
     Attributes:
-        case: which one.
-        used: share of the quota that was used, minute by minute, from the second on.
-        refused: share of the calls that were refused meanwhile.
-        highest: the fullest sliding minute ÷ the quota.
-        demand: calls a minute that the concurrency would carry ÷ those that were admitted.
+        case: name of the case.
+        used: used share of the quota in each minute, from the second minute on.
+        refused: share of rejected calls in these minutes.
+        highest: usage of the fullest sliding minute ÷ the quota.
+        demand: possible calls per minute at the concurrency ÷ admitted calls per minute.
     """
 
     case: str
@@ -74,7 +73,7 @@ class Round:
 
 
 def calls(log: Path) -> list[Call]:
-    """The provider's log, in the order of asking."""
+    """The provider's log, in the order of arrival."""
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     found = [
         Call(one["started"], one["status"] == 200, one["tokens"] or 0, one["drawn"] or 0.0)
@@ -85,15 +84,15 @@ def calls(log: Path) -> list[Call]:
 
 
 def figures(case: str, found: Sequence[Call], minutes: int) -> Round:
-    """What the calls of one round come to."""
+    """The figures of one round."""
     quota, charges = (REQUESTS, False) if case == "requests" else (TOKENS, True)
     admitted = [(call.at, call.tokens if charges else 1) for call in found if call.admitted]
-    begun = admitted[0][0]
+    start = admitted[0][0]
     minute = [
-        sum(cost for at, cost in admitted if begun + n * MINUTE <= at < begun + (n + 1) * MINUTE)
+        sum(cost for at, cost in admitted if start + n * MINUTE <= at < start + (n + 1) * MINUTE)
         for n in range(1, minutes)
     ]
-    counted = [one for one in found if begun + MINUTE <= one.at < begun + minutes * MINUTE]
+    counted = [one for one in found if start + MINUTE <= one.at < start + minutes * MINUTE]
     refused = sum(not call.admitted for call in counted)
     mean = sum(call.seconds for call in counted) / max(1, len(counted) - refused)
     rate = (len(counted) - refused) / (minutes - 1)
@@ -107,7 +106,7 @@ def figures(case: str, found: Sequence[Call], minutes: int) -> Round:
 
 
 def fullest(admitted: Sequence[tuple[float, int]]) -> int:
-    """The most that any sliding minute holds."""
+    """The maximum usage in any sliding minute."""
     highest = held = oldest = 0
     for at, cost in admitted:
         held += cost
@@ -118,22 +117,21 @@ def fullest(admitted: Sequence[tuple[float, int]]) -> int:
     return highest
 
 
-async def measure(case: str, places: Places, minutes: int) -> Round:
-    """Let the workers work for so many minutes, and read the provider's log."""
-    plugins = Plugins()
-    # Thrice what the quota lets through, so that there is always more to do.
+async def measure(case: str, environments: Environments, minutes: int) -> Round:
+    """Run the workers for this number of minutes, then read the provider's log."""
+    # Three times the work that the quota allows, so that there is always work.
     number = 3 * minutes * REQUESTS // 3 // 28
     work = list(islice(cycle(example_roadmaps()), number))
     limit = ["--rpm", str(REQUESTS)] if case == "requests" else ["--tpm", str(TOKENS)]
     async with (
-        places.place("postgresql", redis=True) as place,
-        provider([*limit, "--speed", f"{SPEED:g}"], place.folder) as llm,
+        environments.environment("postgresql", redis=True) as environment,
+        simulated_provider([*limit, "--speed", f"{SPEED:g}"], environment.folder) as llm,
     ):
-        given = {"strategy": "global", **CASES[case]}
-        given[f"strategies.{given['strategy']}.concurrency"] = str(CONCURRENCY)
-        async with working(settings_of(given, place, llm, plugins), plugins) as service:
+        settings = {"strategy": "global", **CASES[case]}
+        settings[f"strategies.{settings['strategy']}.concurrency"] = str(CONCURRENCY)
+        async with open_fleet(settings, environment, llm) as client:
             for roadmap in work:
-                await service.submit(roadmap, new=True)
+                await client.submit(roadmap, new=True)
             sys.stderr.write(f"  {case}: {minutes} minutes from now\n")
             await asyncio.sleep(_START + minutes * MINUTE)
         found = calls(llm.log)
@@ -147,30 +145,30 @@ async def measure(case: str, places: Places, minutes: int) -> Round:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds."
 )
 def main(minutes: int, cases: Sequence[str], json_file: Path | None) -> None:
-    """See the module."""
-    with installed(), Places(["postgresql"], redis=True) as places:
-        found = [asyncio.run(measure(case, places, minutes)) for case in cases or CASES]
+    """Run the benchmark."""
+    with installed(), Environments(["postgresql"], redis=True) as environments:
+        found = [asyncio.run(measure(case, environments, minutes)) for case in cases or CASES]
     click.echo(
-        f"{WORKERS} worker processes; quota {REQUESTS} requests or {TOKENS} tokens a minute; "
+        f"{WORKERS} worker processes; quota {REQUESTS} requests or {TOKENS} tokens per minute; "
         f"minutes 2 to {minutes}\n"
     )
     rows = [
         [
             one.case,
-            told(one.used, 3),
+            median_text(one.used, 3),
             f"{one.refused:.2%}",
             f"{one.highest:.3f}",
             f"{one.demand:.2f}",
         ]
         for one in found
     ]
-    click.echo(table(["quota of", "used", "refused", "fullest minute", "demand"], rows))
+    click.echo(table(["quota of", "used", "rejected", "fullest minute", "demand"], rows))
     targets = [
         target
         for one in found
         for target in (
-            Target(f"share of the quota used ({one.case})", median(one.used), least=0.97),
-            Target(f"share of calls refused ({one.case})", one.refused, most=0.005),
+            Target(f"used share of the quota ({one.case})", median(one.used), least=0.97),
+            Target(f"share of calls rejected ({one.case})", one.refused, most=0.005),
             Target(f"fullest sliding minute ({one.case})", one.highest, most=1.0),
         )
     ]

@@ -1,9 +1,9 @@
-"""Saves, the store alone: ``python -m benchmarks.saves``.
+"""The gain of group commits in the store: ``python -m benchmarks.saves``.
 
-227 writers save one artifact each at the same moment, over 10 connections: once by the store,
-which groups them, and once with a commit for each. Rounds are interleaved, and the order
-within a round alternates, so that a machine that drifts hurts both alike. PostgreSQL waits for
-the disk (``fsync``) and counts the transactions itself: by the ids that it gave out.
+227 writers save one artifact each at the same time over 10 connections: once with the store's group
+commit, and once with one commit per artifact. Rounds are interleaved and the order alternates, so a
+slower machine affects both alike. PostgreSQL runs with ``fsync``; the transactions are counted by
+the transaction ids that it assigned.
 """
 
 import asyncio
@@ -17,22 +17,27 @@ from tempfile import TemporaryDirectory
 
 import click
 from paceline.testing.servers import Postgres
-from paceline_adapters.bench.spread import told
+from paceline_adapters.bench.quantiles import median_text
 
-from benchmarks.savers import CONNECTIONS, WAYS, Savers, open_savers
+from benchmarks.concurrent_saves import (
+    COMMIT_MODES,
+    CONNECTIONS,
+    ConcurrentSaves,
+    open_concurrent_saves,
+)
 from benchmarks.targets import Target, conclude, table
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One way, measured once.
+    """One mode, measured once.
 
     Attributes:
-        store: which database.
-        way: one of ``WAYS``.
-        artifacts: how many were saved.
-        seconds: from the first writer's start to the last one's end.
-        transactions: what the server counted; ``None`` where there is no server.
+        store: the database.
+        way: one of ``COMMIT_MODES``.
+        artifacts: number of saved artifacts.
+        seconds: time from the first writer's start to the last one's end.
+        transactions: transactions of the server; ``None`` for SQLite.
     """
 
     store: str
@@ -48,43 +53,43 @@ class Round:
 
 
 async def measure(
-    store: str, savers: Savers, rounds: int, transactions: Callable[[], int] | None
+    store: str, saves: ConcurrentSaves, rounds: int, transactions: Callable[[], int] | None
 ) -> list[Round]:
-    """Measure both ways, ``rounds`` times each."""
+    """Measure both modes, ``rounds`` times each."""
     found: list[Round] = []
     for number in range(rounds):
-        for way in WAYS if number % 2 else reversed(WAYS):
+        for way in COMMIT_MODES if number % 2 else reversed(COMMIT_MODES):
             before = transactions() if transactions else 0
             started = time.perf_counter()
-            await savers.save(way)
+            await saves.save(way)
             seconds = time.perf_counter() - started
             made = transactions() - before if transactions else None
-            found.append(Round(store, way, len(savers.writers), seconds, made))
+            found.append(Round(store, way, len(saves.writers), seconds, made))
     return found
 
 
 def on_postgresql(rounds: int) -> list[Round]:
-    """Measure on a server of our own."""
+    """Measure on a PostgreSQL server that is started for it."""
 
     async def run(server: Postgres) -> list[Round]:
         def transactions() -> int:
-            # The next id to be given out; asking takes none.
+            # The next transaction id; this query uses none.
             return int(server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())"))
 
-        async with open_savers(server.create_database("saves")) as savers:
-            return await measure("postgresql", savers, rounds, transactions)
+        async with open_concurrent_saves(server.create_database("saves")) as saves:
+            return await measure("postgresql", saves, rounds, transactions)
 
-    # Its own housekeeping takes ids too.
+    # Autovacuum would use transaction ids too.
     with Postgres(fsync=True, settings={"autovacuum": "off"}) as server:
         return asyncio.run(run(server))
 
 
 def on_sqlite(rounds: int) -> list[Round]:
-    """Measure on a file of our own; SQLite has one writer, whatever the pool."""
+    """Measure on an SQLite file; SQLite has one writer regardless of the pool."""
 
     async def run(folder: str) -> list[Round]:
-        async with open_savers(f"sqlite:///{folder}/saves.db") as savers:
-            return await measure("sqlite", savers, rounds, None)
+        async with open_concurrent_saves(f"sqlite:///{folder}/saves.db") as saves:
+            return await measure("sqlite", saves, rounds, None)
 
     with TemporaryDirectory() as folder:
         return asyncio.run(run(folder))
@@ -92,7 +97,9 @@ def on_sqlite(rounds: int) -> list[Round]:
 
 def ratios(rounds: list[Round], store: str, of: Callable[[Round], float]) -> list[float]:
     """A figure of ``grouped`` ÷ that of ``each``, round by round."""
-    by_way = {way: [one for one in rounds if (one.store, one.way) == (store, way)] for way in WAYS}
+    by_way = {
+        way: [one for one in rounds if (one.store, one.way) == (store, way)] for way in COMMIT_MODES
+    }
     return [
         of(ours) / of(theirs)
         for ours, theirs in zip(by_way["grouped"], by_way["each"], strict=True)
@@ -100,29 +107,31 @@ def ratios(rounds: list[Round], store: str, of: Callable[[Round], float]) -> lis
 
 
 def shown(rounds: list[Round]) -> str:
-    """All figures: medians with their spread."""
+    """All figures as medians with their spread."""
     rows: list[list[str]] = []
     for store in dict.fromkeys(one.store for one in rounds):
-        for way in WAYS:
+        for way in COMMIT_MODES:
             mine = [one for one in rounds if (one.store, one.way) == (store, way)]
             counted = [one.transactions for one in mine if one.transactions is not None]
             rows.append(
                 [
                     f"{store} {way}",
-                    told([one.rate for one in mine], 0),
-                    told(counted, 0) if counted else "",
+                    median_text([one.rate for one in mine], 0),
+                    median_text(counted, 0) if counted else "",
                 ]
             )
-        rows.append([f"{store} ratio", told(ratios(rounds, store, lambda one: one.rate)), ""])
+        rows.append(
+            [f"{store} ratio", median_text(ratios(rounds, store, lambda one: one.rate)), ""]
+        )
     return table(["", "artifacts/s", "transactions"], rows)
 
 
 def targets(rounds: list[Round]) -> list[Target]:
-    """What has to be reached, on PostgreSQL."""
+    """The targets, on PostgreSQL."""
     fewer = [1 / ratio for ratio in ratios(rounds, "postgresql", lambda one: one.transactions or 0)]
     faster = ratios(rounds, "postgresql", lambda one: one.rate)
     return [
-        Target("times fewer transactions than one commit each", median(fewer), least=5),
+        Target("times fewer transactions than with one commit each", median(fewer), least=5),
         Target("times the artifacts/s of one commit each", median(faster), least=3),
     ]
 
@@ -133,7 +142,7 @@ def targets(rounds: list[Round]) -> list[Target]:
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all rounds."
 )
 def main(rounds: int, json_file: Path | None) -> None:
-    """See the module."""
+    """Run the benchmark."""
     found = [*on_postgresql(rounds), *on_sqlite(rounds)]
     click.echo(f"{found[0].artifacts} writers, {CONNECTIONS} connections, {rounds} rounds\n")
     click.echo(shown(found))

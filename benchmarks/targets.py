@@ -1,4 +1,4 @@
-"""What a measurement has to reach, and how it is told."""
+"""Targets of a benchmark and their report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One bound.
+    """One bound for a measured value.
 
     Attributes:
-        name: what is bounded.
-        value: what was measured.
-        least: the lowest value that is good enough, if low is bad.
-        most: the highest, if high is bad.
+        name: name of the value.
+        value: the measured value.
+        least: minimum of the value, if any.
+        most: maximum of the value, if any.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Target:
 
     def __str__(self) -> str:
         bound = f"at least {self.least:g}" if self.most is None else f"at most {self.most:g}"
-        verdict = "reached" if self.met else "MISSED"
+        verdict = "met" if self.met else "MISSED"
         return f"{verdict:8} {self.name}: {self.value:.2f}, {bound}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be, the first to the left, the others to the right."""
+    """A text table; the first column is left-aligned, the others right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
@@ -53,7 +53,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def conclude(
     targets: Sequence[Target], measured: Mapping[str, object], json_file: Path | None
 ) -> int:
-    """Tell the verdicts and write the file; the exit code, 1 where a target is missed."""
+    """Print the targets and write the file; returns the exit code, 1 if a target is missed."""
     click.echo()
     for target in targets:
         click.echo(str(target))

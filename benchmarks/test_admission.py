@@ -1,19 +1,14 @@
-"""What one admission costs, by strategy, where nobody has to wait.
+"""The cost of one admission by strategy, without waiting.
 
-It shows the processor time of admitting and releasing in one process with the memory ledger. It
-does not show waiting, a shared ledger's round trips, or the calls themselves, which cost far more.
+The processor time of admissions and releases in one process with the memory ledger. Waiting, round
+trips to a shared ledger, and the calls themselves cost far more and are not included.
 """
 
 import asyncio
 from collections.abc import Iterator
 
 import pytest
-from paceline.contracts.work import Done, Work
-from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
-from paceline.runtime.parts import make_strategy
-from paceline.runtime.strategy_stack import StrategyStack
-from paceline.settings.model import Settings
+from paceline import App, Done, Settings, Strategy, Work
 from paceline_adapters.memory.ledger import MemoryLedger
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -32,8 +27,8 @@ def runner() -> Iterator[asyncio.Runner]:
         yield it
 
 
-def works() -> list[Work]:
-    """A concept and a call for each admission pair."""
+def work_items() -> list[Work]:
+    """Alternating concepts and calls."""
     return [
         Work(level=level, run_id="r", roadmap_id="r", concept_id=f"c{number}", key="k")
         for number in range(ADMISSIONS // 2)
@@ -46,20 +41,19 @@ def works() -> list[Work]:
 def test_a_thousand_admissions(
     benchmark: BenchmarkFixture, runner: asyncio.Runner, names: list[str]
 ) -> None:
-    """Admit and release a thousand pieces of work, one after the other."""
+    """Admit and release a thousand work items, one after another."""
     settings = Settings(
         strategy=names, strategies={name: OPTIONS[name] for name in names if name in OPTIONS}
     )
 
-    async def build() -> StrategyStack:
-        ledger = MemoryLedger(lease_seconds=30.0)
-        context = Context(settings=settings, plugins=Plugins(), ledger=lambda: ledger)
-        return make_strategy(settings, context.plugins, context)
+    async def build() -> Strategy:
+        ledger, factory = MemoryLedger(lease_seconds=30.0), App(settings).factory
+        return factory.strategy(factory.context(ledger=lambda: ledger))
 
-    stack, asked = runner.run(build()), works()
+    stack, items = runner.run(build()), work_items()
 
     async def admit() -> None:
-        for work in asked:
+        for work in items:
             permit = await stack.admit(work)
             permit.release(Done())
 

@@ -1,7 +1,7 @@
-"""Processor time of one call, by the way it is made, and of the parts around it.
+"""Processor time of one call for several clients, and of the work around a call.
 
-Each way makes the same calls, sixty-four at once, to a simulated provider in a process of its
-own that answers at once; the time is that of our process alone. It does not show waiting.
+Each client makes the same calls, 64 at once, to a simulated provider that answers immediately in
+another process. Only the time of this process is measured, and no waiting.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import pytest
 from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
-from paceline_adapters.bench.places import provider as simulator
+from paceline_adapters.bench.environments import simulated_provider
 from paceline_adapters.demo.command import example_roadmaps
 from paceline_adapters.openai.dialect import Dialect
 from paceline_adapters.openai.provider import OpenAIProvider
@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.contestants.work import STEPS, ask, make_client, subjects
-from benchmarks.entered import entered
+from benchmarks.sync_context import run_context
 
 MODEL = "gpt-4o-mini"
 KEY = "sk-benchmark"
@@ -35,28 +35,28 @@ REQUESTS = [
     for subject in SUBJECTS
 ]
 
-#: Makes the call of a number.
+#: Makes the call with this number.
 Call = Callable[[int], Awaitable[object]]
 
 
 @pytest.fixture(scope="module")
 def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A simulated provider that answers at once."""
-    simulated = simulator(["--speed", "100000"], tmp_path_factory.mktemp("simulator"))
-    with asyncio.Runner() as runner, entered(runner, simulated) as llm:
+    """A simulated provider that answers immediately."""
+    simulated = simulated_provider(["--speed", "100000"], tmp_path_factory.mktemp("simulator"))
+    with asyncio.Runner() as runner, run_context(runner, simulated) as llm:
         yield llm.base_url
 
 
 @asynccontextmanager
 async def create(base_url: str) -> AsyncGenerator[Call]:
-    """``chat.completions.create``, as the bare script does it."""
+    """``chat.completions.create``, as in the bare script."""
     async with make_client(base_url, KEY) as client:
         yield lambda number: ask(client, MODEL, SUBJECTS[number % len(SUBJECTS)], STEP)
 
 
 @asynccontextmanager
 async def provider(base_url: str) -> AsyncGenerator[Call]:
-    """Our provider, over the same client and transport."""
+    """Paceline's provider, with the same client and transport."""
     made = OpenAIProvider(ProviderSettings(base_url=base_url, api_key=SecretStr(KEY)))
     yield lambda number: made.complete(REQUESTS[number % len(REQUESTS)])
     await made.close()
@@ -64,7 +64,7 @@ async def provider(base_url: str) -> AsyncGenerator[Call]:
 
 @asynccontextmanager
 async def bare_aiohttp(base_url: str) -> AsyncGenerator[Call]:
-    """The same bytes without any client of a provider: what is left to gain."""
+    """The same requests without a provider's client: the lower bound."""
     dialect = Dialect(MODEL, newest=False)
     bodies = [dialect.put(request)[0] for request in REQUESTS]
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
@@ -78,8 +78,8 @@ async def bare_aiohttp(base_url: str) -> AsyncGenerator[Call]:
         yield call
 
 
-async def at_once(call: Call) -> None:
-    """Make all calls, so many at once."""
+async def make_calls(call: Call) -> None:
+    """Make all calls, ``AT_ONCE`` of them concurrently."""
     numbers = iter(range(CALLS))
 
     async def one_after_another() -> None:
@@ -90,29 +90,31 @@ async def at_once(call: Call) -> None:
 
 
 @pytest.mark.benchmark(group="320 calls", timer=time.process_time)
-@pytest.mark.parametrize("way", [create, provider, bare_aiohttp], ids=lambda way: way.__name__)
+@pytest.mark.parametrize(
+    "client", [create, provider, bare_aiohttp], ids=lambda client: client.__name__
+)
 def test_calls(
     benchmark: BenchmarkFixture,
     base_url: str,
-    way: Callable[[str], AbstractAsyncContextManager[Call]],
+    client: Callable[[str], AbstractAsyncContextManager[Call]],
 ) -> None:
-    """The same calls, made in three ways."""
-    with asyncio.Runner() as runner, entered(runner, way(base_url)) as call:
-        runner.run(at_once(call))
+    """The same calls with three clients."""
+    with asyncio.Runner() as runner, run_context(runner, client(base_url)) as call:
+        runner.run(make_calls(call))
         benchmark.pedantic(  # type: ignore[no-untyped-call]
-            lambda: runner.run(at_once(call)), rounds=5
+            lambda: runner.run(make_calls(call)), rounds=5
         )
 
 
 @pytest.mark.benchmark(group="around a call", timer=time.process_time)
 def test_writing_a_prompt(benchmark: BenchmarkFixture) -> None:
-    """Template and facts of one concept."""
+    """Render the prompt of one concept."""
     benchmark(lambda: STEPS[STEP].prompt(SUBJECTS[0]))
 
 
 @pytest.mark.benchmark(group="around a call", timer=time.process_time)
 def test_checking_an_answer(benchmark: BenchmarkFixture, base_url: str) -> None:
-    """From the text of a tutorial to its validated model."""
+    """Parse and validate the text of a tutorial."""
 
     async def answered() -> str:
         async with provider(base_url) as call:

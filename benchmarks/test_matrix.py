@@ -1,4 +1,4 @@
-"""Every cell of the matrix, as pytest-benchmark sees it: its makespans, and all other figures.
+"""Every cell of the matrix as a pytest-benchmark test: its makespans, and all other figures.
 
 ``pytest benchmarks --bench "--quick"`` measures; the usual options of pytest-benchmark
 (``--benchmark-json``, ``--benchmark-compare``, ``--benchmark-group-by``) do the rest.
@@ -10,12 +10,12 @@ import pytest
 from paceline_adapters.bench.results import Results
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.tape import TAPE
+from benchmarks.replay_clock import REPLAY_CLOCK
 
 
-# The first one waits until all cells are measured.
+# The first test waits until all cells are measured.
 @pytest.mark.timeout(0)
-@pytest.mark.benchmark(timer=TAPE.clock)
+@pytest.mark.benchmark(timer=REPLAY_CLOCK.clock)
 def test_makespan(benchmark: BenchmarkFixture, results: Results, cell: str) -> None:
     """Replay the rounds of one cell; its other figures are in ``extra_info``."""
     found = next((one for one in results.cells if one.name == cell), None)
@@ -31,5 +31,5 @@ def test_makespan(benchmark: BenchmarkFixture, results: Results, cell: str) -> N
         "rounds": {name: found.values(name) for name in names},
     }
     makespans = found.values("makespan")
-    play: Any = benchmark.pedantic  # it has no types
-    play(TAPE.player(makespans), rounds=len(makespans), iterations=1)
+    pedantic: Any = benchmark.pedantic  # it has no type hints
+    pedantic(REPLAY_CLOCK.replay(makespans), rounds=len(makespans), iterations=1)

@@ -1,4 +1,4 @@
-"""What saving costs when 227 writers come at once; ``python -m benchmarks.saves`` judges it."""
+"""The cost of 227 saves at once; ``python -m benchmarks.saves`` checks targets for it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import pytest
 from paceline.testing.servers import Postgres
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.entered import entered
-from benchmarks.savers import WAYS, open_savers
+from benchmarks.concurrent_saves import COMMIT_MODES, open_concurrent_saves
+from benchmarks.sync_context import run_context
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A ``store.url`` with nothing there; PostgreSQL waits for the disk."""
+    """The ``store.url`` of an empty database; PostgreSQL runs with ``fsync``."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/saves.db"
         return
@@ -23,9 +23,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.benchmark(group="saves")
-@pytest.mark.parametrize("way", WAYS)
-def test_227_savers_at_once(benchmark: BenchmarkFixture, url: str, way: str) -> None:
+@pytest.mark.parametrize("mode", COMMIT_MODES)
+def test_227_saves_at_once(benchmark: BenchmarkFixture, url: str, mode: str) -> None:
     """Every concept of the example roadmaps saves one artifact at the same moment."""
-    with asyncio.Runner() as runner, entered(runner, open_savers(url)) as savers:
-        benchmark(lambda: runner.run(savers.save(way)))
-        benchmark.extra_info["artifacts"] = len(savers.writers)
+    with asyncio.Runner() as runner, run_context(runner, open_concurrent_saves(url)) as saves:
+        benchmark(lambda: runner.run(saves.save(mode)))
+        benchmark.extra_info["artifacts"] = len(saves.writers)

@@ -6,12 +6,12 @@ from paceline.testing.virtual_time import real_time
 from tests.support.eventually import eventually, eventually_async
 
 
-def test_the_true_answer_is_returned() -> None:
+def test_eventually_returns_the_first_true_answer() -> None:
     answers = iter([0, "", 7])
     assert eventually(lambda: next(answers)) == 7
 
 
-def test_an_assertion_that_fails_means_not_yet() -> None:
+def test_eventually_retries_after_a_failed_assertion() -> None:
     answers = iter([1, 2, 3])
 
     def check() -> str:
@@ -21,12 +21,12 @@ def test_an_assertion_that_fails_means_not_yet() -> None:
     assert eventually(check) == "three"
 
 
-def test_other_exceptions_are_raised_at_once() -> None:
+def test_eventually_raises_other_exceptions_immediately() -> None:
     with pytest.raises(ZeroDivisionError):
         eventually(lambda: 1 // 0)
 
 
-def test_waiting_in_vain_names_the_check_and_its_last_answer() -> None:
+def test_a_timeout_names_the_check_and_its_last_answer() -> None:
     def never() -> list[str]:
         return []
 
@@ -35,7 +35,7 @@ def test_waiting_in_vain_names_the_check_and_its_last_answer() -> None:
 
 
 @real_time
-async def test_the_async_one_takes_plain_checks_and_coroutines() -> None:
+async def test_eventually_async_accepts_functions_and_coroutines() -> None:
     answers = iter(["", "plain", "", "awaited"])
 
     async def check() -> str:

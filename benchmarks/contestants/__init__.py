@@ -1,5 +1,5 @@
-"""Programs that people write by hand for the same work, each in a fair best form.
+"""Hand-written programs for the same work, each written as well as possible.
 
-Client, prompts, answer models, validation and tables are paceline's own, so that the work is the
-same and only its arrangement differs.
+They use paceline's client, prompts, answer models, validation and tables, so that the work is the
+same and only its scheduling differs.
 """

@@ -1,8 +1,9 @@
-"""How a contestant follows the engine's protocol: it says how it generates, nothing more.
+"""The engine's protocol for contestants, which only implement the generation.
 
-The engine (``paceline_adapters.bench.protocol``) starts it with an ``Order``. It generates the
-small roadmap ``warm_up``, so that modules, connections and pools are there, says ``ready``,
-begins at the word ``go``, says ``done`` when everything is durable, and exits with its input.
+The engine (``paceline_adapters.bench.protocol``) starts a contestant with a ``RoundSpec``. It
+generates the small roadmap ``warm_up`` to load modules and open connections and prints ``ready``.
+It starts at the line ``go``, prints ``done`` when everything is durable, and exits when its input
+ends.
 """
 
 import asyncio
@@ -11,31 +12,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from paceline.roadmaps.model import Roadmap, load_roadmap
-from paceline_adapters.bench.protocol import Order
+from paceline import Roadmap, load_roadmap
+from paceline_adapters.bench.protocol import RoundSpec, print_line
 
 Generate = Callable[[Sequence[Roadmap]], Awaitable[object]]
-Contestant = Callable[[Order], AbstractAsyncContextManager[Generate]]
+Contestant = Callable[[RoundSpec], AbstractAsyncContextManager[Generate]]
 
 
 def compete(contestant: Contestant) -> None:
-    """Be driven, on one event loop from the first word to the last."""
-    order = Order.model_validate_json(Path(sys.argv[1]).read_bytes())
-    asyncio.run(_driven(contestant, order))
+    """Run a contestant on one event loop."""
+    spec = RoundSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    asyncio.run(_run(contestant, spec))
 
 
-async def _driven(contestant: Contestant, order: Order) -> None:
-    roadmaps = [load_roadmap(path) for path in order.roadmaps]
-    warm_up = load_roadmap(order.warm_up)
-    async with contestant(order) as generate:
+async def _run(contestant: Contestant, spec: RoundSpec) -> None:
+    roadmaps = [load_roadmap(path) for path in spec.roadmaps]
+    warm_up = load_roadmap(spec.warm_up)
+    async with contestant(spec) as generate:
         await generate([warm_up])
-        _say("ready")
+        print_line("ready")
         if await asyncio.to_thread(sys.stdin.readline) == "go\n":
             await generate(roadmaps)
-            _say("done")
+            print_line("done")
             await asyncio.to_thread(sys.stdin.read)
-
-
-def _say(word: str) -> None:
-    sys.stdout.write(f"{word}\n")
-    sys.stdout.flush()

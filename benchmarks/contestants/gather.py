@@ -5,17 +5,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from openai import AsyncOpenAI
-from paceline.contracts.step import Subject
-from paceline.roadmaps.model import Roadmap
-from paceline_adapters.bench.protocol import Order
+from paceline import Roadmap, Subject
+from paceline_adapters.bench.protocol import RoundSpec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.contestants.compete import Generate, compete
 from benchmarks.contestants.work import (
     STEPS,
     ask,
-    begin_run,
     insert_artifact,
+    insert_run,
     make_client,
     open_database,
     subjects,
@@ -24,19 +23,19 @@ from benchmarks.contestants.work import (
 
 
 @asynccontextmanager
-async def gathering(order: Order) -> AsyncGenerator[Generate]:
-    """Every concept at once."""
+async def gathering(spec: RoundSpec) -> AsyncGenerator[Generate]:
+    """All concepts at once."""
     async with (
-        make_client(order.base_url, order.api_key) as client,
-        open_database(order) as database,
+        make_client(spec.base_url, spec.api_key) as client,
+        open_database(spec) as database,
     ):
 
         async def generate(roadmaps: Sequence[Roadmap]) -> None:
             async with database.begin() as connection:
-                ids = [await begin_run(connection, roadmap) for roadmap in roadmaps]
+                ids = [await insert_run(connection, roadmap) for roadmap in roadmaps]
             await asyncio.gather(
                 *(
-                    concept(client, database, order.model, run_id, subject)
+                    concept(client, database, spec.model, run_id, subject)
                     for run_id, roadmap in zip(ids, roadmaps, strict=True)
                     for subject in subjects(roadmap)
                 )
@@ -48,7 +47,7 @@ async def gathering(order: Order) -> AsyncGenerator[Generate]:
 async def concept(
     client: AsyncOpenAI, database: AsyncEngine, model: str, run_id: str, subject: Subject
 ) -> None:
-    """Ask step by step, and commit each artifact."""
+    """Make the calls step by step and commit each artifact."""
     for step in STEPS:
         row = validate(await ask(client, model, subject, step), subject)
         async with database.begin() as connection:

@@ -1,7 +1,6 @@
-"""What all contestants do alike: the client, the prompts, one call, the rows.
+"""Common code of the contestants: the client, the prompts, one call, the rows.
 
-Prompts and answer models are paceline's own steps; nothing of its pipeline, provider or store
-runs here.
+Prompts and answer models come from paceline's steps. Its pipeline, provider and store are not used.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -13,14 +12,13 @@ from uuid import uuid4
 
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai.types.chat import ChatCompletion
-from paceline.contracts.step import Step, Subject
-from paceline.roadmaps.model import Roadmap
+from paceline import Roadmap, Step, Subject
 from paceline.steps.answers import parse_answer
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
 from paceline.steps.templates import load_template
 from paceline.steps.tutorial import Tutorial
-from paceline_adapters.bench.protocol import Order
+from paceline_adapters.bench.protocol import RoundSpec
 from paceline_adapters.openai.schema import strict_schema
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.tables import artifacts, metadata, runs
@@ -30,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 STEPS: Mapping[str, Step] = {
     kind.name: kind(load_template(kind.name)) for kind in (Tutorial, Resources, Quiz)
 }
-#: A hand-written program leaves retrying to the client, as often as a quota makes it wait.
+#: Retries of the client; a hand-written program leaves retries to it.
 RETRIES = 20
 
 _FORMATS: Mapping[str, Any] = {
@@ -48,13 +46,13 @@ _FORMATS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call brought.
+    """The answer to a call.
 
     Attributes:
-        step: the step that it is of.
-        text: what the model wrote.
-        completion: all of the answer.
-        seconds: how long the call took.
+        step: name of the step.
+        text: text of the answer.
+        completion: the whole response.
+        seconds: duration of the call.
     """
 
     step: str
@@ -64,7 +62,7 @@ class Answer:
 
 
 def make_client(base_url: str, api_key: str) -> AsyncOpenAI:
-    """The client, with the transport that costs least."""
+    """The client with its fastest transport."""
     return AsyncOpenAI(
         base_url=base_url,
         api_key=api_key,
@@ -74,7 +72,7 @@ def make_client(base_url: str, api_key: str) -> AsyncOpenAI:
 
 
 def subjects(roadmap: Roadmap) -> Iterator[Subject]:
-    """What the prompts of each concept are about; ``earlier`` is to be filled in."""
+    """The subjects of all concepts; ``earlier`` is filled in later."""
     names = {concept.concept_id: concept.name for _, _, concept in roadmap.concepts()}
     for stage, module, concept in roadmap.concepts():
         yield Subject(
@@ -94,7 +92,7 @@ async def ask(client: AsyncOpenAI, model: str, subject: Subject, step: str) -> A
         {"role": message.role, "content": message.content}
         for message in STEPS[step].prompt(subject)
     ]
-    began = perf_counter()
+    started = perf_counter()
     completion = await client.chat.completions.create(
         model=model,
         messages=cast("Any", prompt),
@@ -102,14 +100,14 @@ async def ask(client: AsyncOpenAI, model: str, subject: Subject, step: str) -> A
         response_format=_FORMATS[step],
     )
     text = completion.choices[0].message.content or ""
-    return Answer(step, text, completion, perf_counter() - began)
+    return Answer(step, text, completion, perf_counter() - started)
 
 
 def validate(answer: Answer, subject: Subject) -> dict[str, object]:
-    """Check an answer, keep it for the prompts of the next steps, and make its row.
+    """Validate an answer, add it to the prompts of the next steps, and return its row.
 
     Raises:
-        UnusableAnswer: it does not fit its step's model.
+        UnusableAnswer: it does not match the model of its step.
     """
     value = parse_answer(STEPS[answer.step], answer.text)
     cast("dict[str, object]", subject.earlier)[answer.step] = value
@@ -127,21 +125,19 @@ def validate(answer: Answer, subject: Subject) -> dict[str, object]:
     }
 
 
-# -- persistence -----------------------------------------------------------------------------
-
 insert_artifact = insert(artifacts).values(created_at=now())
 
 
 @asynccontextmanager
-async def open_database(order: Order) -> AsyncGenerator[AsyncEngine]:
-    """The database with a pool of the usual size, and the tables in it."""
-    sqlite = order.store_url.startswith("sqlite")
+async def open_database(spec: RoundSpec) -> AsyncGenerator[AsyncEngine]:
+    """Open the database with a pool of the usual size, and create the tables."""
+    sqlite = spec.store_url.startswith("sqlite")
     engine = create_async_engine(
-        order.store_url,
-        pool_size=int(order.settings.get("store.pool_size", 10)),
-        max_overflow=int(order.settings.get("store.max_overflow", 20)),
-        pool_timeout=float(order.settings.get("store.pool_timeout", 60)),
-        # SQLite has one writer: the others shall wait for it, not fail.
+        spec.store_url,
+        pool_size=int(spec.settings.get("store.pool_size", 10)),
+        max_overflow=int(spec.settings.get("store.max_overflow", 20)),
+        pool_timeout=float(spec.settings.get("store.pool_timeout", 60)),
+        # SQLite has one writer; others must wait instead of failing.
         connect_args={"timeout": 60} if sqlite else {},
     )
     if sqlite:
@@ -158,8 +154,8 @@ async def open_database(order: Order) -> AsyncGenerator[AsyncEngine]:
         await engine.dispose()
 
 
-async def begin_run(connection: AsyncConnection, roadmap: Roadmap) -> str:
-    """Write the row that artifacts refer to; returns its id."""
+async def insert_run(connection: AsyncConnection, roadmap: Roadmap) -> str:
+    """Insert the row of a run; returns its id."""
     run_id = uuid4().hex
     row = {
         "run_id": run_id,

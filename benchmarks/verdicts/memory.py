@@ -1,4 +1,4 @@
-"""What a coroutine costs, and what a concept in flight costs."""
+"""Memory of a coroutine, and of a concept in flight."""
 
 import json
 import subprocess
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from statistics import median
 
-from paceline_adapters.bench.workload import made_up, scaled
+from paceline_adapters.bench.workload import scaled, synthetic
 
-from benchmarks.experiment import measured, ours
+from benchmarks.experiment import measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
-#: Slow enough that all two thousand are in their first call before the first one ends.
+#: Slow enough that all two thousand concepts are in their first call at once.
 SPEED = 3.0
-#: Resident memory per sleeping task, in a process that does nothing else.
+#: A program that prints the resident memory per sleeping task.
 _TASKS = """
 import asyncio, json, psutil
 
@@ -35,22 +35,22 @@ asyncio.run(main())
 
 
 def verdicts(rounds: int) -> Iterator[Verdict]:
-    """Sleeping tasks, and two thousand concepts of the whole pipeline in their calls."""
+    """Sleeping tasks, and two thousand concepts in flight in the whole pipeline."""
     bare = median(_bytes_per_task() for _ in range(3))
-    workload = scaled(made_up(8, 250), speed=SPEED)
-    contest = ours("unbounded", "in-process", workload)
-    settings = {**contest.settings, "provider.max_connections": str(workload.concepts)}
-    (cell,) = measured([replace(contest, settings=settings)], workload, rounds=rounds)
+    workload = scaled(synthetic(8, 250), speed=SPEED)
+    prepared = paceline_cell("unbounded", "in-process", workload)
+    settings = {**prepared.settings, "provider.max_connections": str(workload.concepts)}
+    (cell,) = measure_cells([replace(prepared, settings=settings)], workload, rounds=rounds)
     per_concept = middle(cell, "rss_per_concept")
     if _about_ten(bare / 1024):
         verdict = "holds"
     elif _about_ten(per_concept):
-        verdict = "holds of a concept with its call, not of a coroutine"
+        verdict = "holds for a concept with its call, not for a coroutine"
     else:
         verdict = "does not hold"
     yield Verdict(
         name="memory",
-        said="A coroutine costs about 10 KB.",
+        claim="A coroutine costs about 10 KB.",
         verdict=verdict,
         figures={
             "a sleeping task": f"{bare / 1024:.1f} KiB",
@@ -62,7 +62,7 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
 
 
 def _about_ten(kib: float) -> bool:
-    """Half of it to twice as much."""
+    """Whether a size is between 5 and 20 KiB."""
     return 5 <= kib <= 20
 
 

@@ -1,28 +1,28 @@
-"""Messages that a busy worker holds while others are idle."""
+"""Messages that a busy worker holds while other workers are idle."""
 
 from collections.abc import Iterator
 from statistics import fmean
 
 from paceline_adapters.bench.results import CellResults
-from paceline_adapters.bench.workload import Workload, made_up
+from paceline_adapters.bench.workload import Workload, synthetic
 
-from benchmarks.experiment import measured, ours
+from benchmarks.experiment import measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 SPEED = 60.0
 
 
 def verdicts(rounds: int) -> Iterator[Verdict]:
-    """Ten tasks, the first of them long, for four worker processes of one task each."""
-    long, short = made_up(1, 10), made_up(10, 5)
+    """Ten tasks, the first of them long, for four worker processes with one task each."""
+    long, short = synthetic(1, 10), synthetic(10, 5)
     workload = Workload(
         "a roadmap of ten concepts and nine of five",
         [*long.roadmaps, *short.roadmaps[1:]],
         speed=SPEED,
     )
-    one, four = measured(
+    one, four = measure_cells(
         [
-            ours(
+            paceline_cell(
                 "per-roadmap:limit=1",
                 f"celery:concurrency=1,prefetch_multiplier={multiplier}",
                 workload,
@@ -36,7 +36,7 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
     ratio = middle(four, "makespan") / middle(one, "makespan")
     yield Verdict(
         name="prefetch",
-        said="A prefetch multiplier of 4 leaves workers idle while tasks wait; 1 does not.",
+        claim="A prefetch multiplier of 4 leaves workers idle while tasks wait; 1 does not.",
         verdict="holds" if ratio > 1.1 else "does not hold",
         figures={
             "makespan with 1": shown(one, "makespan", "s", 1),
@@ -51,7 +51,7 @@ def verdicts(rounds: int) -> Iterator[Verdict]:
 
 
 def mean_active(cell: CellResults) -> float:
-    """Roadmaps active, mean over the makespan of the typical round."""
+    """Active roadmaps, mean over the makespan of the typical round."""
     line = cell.typical.timeline
     assert line is not None
     return fmean(line.roadmaps)

@@ -1,41 +1,41 @@
-"""Celery processes, the fan-out within them, and what both make of the database."""
+"""The effect of Celery processes and of the fan-out within them on the database."""
 
 from collections.abc import Iterator, Sequence
 
 from paceline_adapters.bench.results import CellResults
 from paceline_adapters.bench.workload import examples, scaled
 
-from benchmarks.experiment import by_hand, measured, ours
+from benchmarks.experiment import contestant_cell, measure_cells, paceline_cell
 from benchmarks.verdicts.verdict import Verdict, middle, shown
 
 SPEED = 20.0
 
 
 def halves(rounds: int) -> Iterator[Verdict]:
-    """Eight processes against four."""
+    """Eight processes compared with four."""
     workload = scaled(examples(), speed=SPEED)
-    eight, four, hand_eight, hand_four = measured(
+    eight, four, hand_eight, hand_four = measure_cells(
         [
-            ours("unbounded", "celery:concurrency=8", workload),
-            ours("unbounded", "celery:concurrency=4", workload),
-            by_hand("origin-celery", workload, executor="celery:concurrency=8"),
-            by_hand("origin-celery", workload, executor="celery:concurrency=4"),
+            paceline_cell("unbounded", "celery:concurrency=8", workload),
+            paceline_cell("unbounded", "celery:concurrency=4", workload),
+            contestant_cell("origin-celery", workload, executor="celery:concurrency=8"),
+            contestant_cell("origin-celery", workload, executor="celery:concurrency=4"),
         ],
         workload,
         rounds=rounds,
     )
-    by_hand_too = ((four, eight), (hand_four, hand_eight))
-    concepts = [_ratio(*pair, "concepts_peak") for pair in by_hand_too]
-    loads = [_ratio(*pair, "connections_peak") for pair in by_hand_too]
-    loads += [_per_second(less) / _per_second(more) for less, more in by_hand_too]
+    process_pairs = ((four, eight), (hand_four, hand_eight))
+    concepts = [_ratio(*pair, "concepts_peak") for pair in process_pairs]
+    loads = [_ratio(*pair, "connections_peak") for pair in process_pairs]
+    loads += [_per_second(less) / _per_second(more) for less, more in process_pairs]
     in_flight, load = _half(concepts), _half(loads)
     if in_flight == load:
         verdict = "holds" if load else "does not hold"
     else:
-        verdict = f"holds of the {'concepts in flight' if in_flight else 'load'} only"
+        verdict = f"holds only for the {'concepts in flight' if in_flight else 'load'}"
     yield Verdict(
         name="halves",
-        said="From 8 to 4 Celery processes halves the database load and the concepts in flight.",
+        claim="4 Celery processes instead of 8 halve the database load and the concepts in flight.",
         verdict=verdict,
         figures={
             "concepts in flight": _both(eight, four, "concepts_peak"),
@@ -43,8 +43,8 @@ def halves(rounds: int) -> Iterator[Verdict]:
             "connections, peak": _both(eight, four, "connections_peak"),
             "connections, peak, by hand": _both(hand_eight, hand_four, "connections_peak"),
             "transactions per concept": _both(eight, four, "transactions_per_concept", 2),
-            "transactions a second": f"{_per_second(eight):.0f} → {_per_second(four):.0f}",
-            "transactions a second, by hand": (
+            "transactions per second": f"{_per_second(eight):.0f} → {_per_second(four):.0f}",
+            "transactions per second, by hand": (
                 f"{_per_second(hand_eight):.0f} → {_per_second(hand_four):.0f}"
             ),
             "makespan, 4 ÷ 8": f"{_ratio(four, eight, 'makespan'):.2f}",
@@ -56,36 +56,36 @@ def halves(rounds: int) -> Iterator[Verdict]:
 def fan_out(rounds: int) -> Iterator[Verdict]:
     """The same eight processes with 16, 40 and 227 concepts in flight."""
     workload = scaled(examples(), speed=SPEED)
-    two, five, all_, hand = measured(
+    two, five, all_, hand = measure_cells(
         [
-            ours("per-roadmap:limit=2", "celery", workload),
-            ours("per-roadmap:limit=5", "celery", workload),
-            ours("unbounded", "celery", workload),
-            by_hand("origin-celery", workload),
+            paceline_cell("per-roadmap:limit=2", "celery", workload),
+            paceline_cell("per-roadmap:limit=5", "celery", workload),
+            paceline_cell("unbounded", "celery", workload),
+            contestant_cell("origin-celery", workload),
         ],
         workload,
         rounds=rounds,
     )
     peaks = [middle(cell, "active_peak") for cell in (two, five, all_, hand)]
-    # One of ours is the submitter's; and what is open is more than what is at work.
+    # One connection of paceline is the client's; more connections are open than active.
     opened = [middle(cell, "connections_peak") for cell in (two, five, all_, hand)]
     if any(all(8 <= count <= 16 for count in counts) for counts in (peaks, opened)):
         verdict = "holds"
     elif max(opened) <= 32:
-        verdict = "holds of open connections, roughly; fewer are at work"
+        verdict = "holds roughly for open connections; fewer are active"
     else:
         verdict = "does not hold"
     yield Verdict(
         name="fan-out",
-        said="With a pool of 10+20 in each of 8 processes the database sees 8–16 at once, "
-        "whatever the fan-out.",
+        claim="With a pool of 10+20 in each of 8 processes, the database has 8–16 connections, "
+        "regardless of the fan-out.",
         verdict=verdict,
         figures={
             "concepts in flight": _row((two, five, all_), "concepts_peak"),
             "connections open, peak": _row((two, five, all_), "connections_peak"),
-            "connections at work, peak": " · ".join(f"{peak:.0f}" for peak in peaks[:3]),
+            "active connections, peak": " · ".join(f"{peak:.0f}" for peak in peaks[:3]),
             "connections open, peak, by hand": shown(hand, "connections_peak"),
-            "connections at work, peak, by hand": shown(hand, "active_peak"),
+            "active connections, peak, by hand": shown(hand, "active_peak"),
             "pool wait p99": _row((two, five, all_), "checkout_p99", 1) + " ms",
         },
     )

@@ -1,36 +1,36 @@
-"""A statement, what was measured of it, and how a figure is told."""
+"""A claim and its measured figures."""
 
 from dataclasses import dataclass
 
+from paceline_adapters.bench.quantiles import median_text
 from paceline_adapters.bench.results import CellResults
-from paceline_adapters.bench.spread import told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One statement held against what was measured.
+    """One claim and its measured figures.
 
     Attributes:
-        name: how the command calls it.
-        said: the statement.
+        name: name on the command line.
+        claim: the claim.
         verdict: ``holds``, ``does not hold``, or ``holds when …``.
-        figures: what was measured, title to value with its unit.
+        figures: values with units, by title.
     """
 
     name: str
-    said: str
+    claim: str
     verdict: str
     figures: dict[str, str]
 
 
 def shown(cell: CellResults, figure: str, unit: str = "", digits: int = 0) -> str:
-    """A figure's median with its spread, as ``12 (11–14) /s``."""
+    """A figure's median with its spread, such as ``12 (11–14) /s``."""
     values = cell.values(figure)
-    return f"{told(values, digits)} {unit}".strip() if values else "–"
+    return f"{median_text(values, digits)} {unit}".strip() if values else "–"
 
 
 def middle(cell: CellResults, figure: str) -> float:
-    """A figure's median, which the cell must have."""
+    """A figure's median; the cell must have the figure."""
     found = cell.median(figure)
     assert found is not None, (cell.name, figure)
     return found

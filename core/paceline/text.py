@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import cast
 
+from paceline.errors import UsageError
+
 #: Deepest level of Markdown headings.
 _DEEPEST = 6
 
@@ -12,6 +14,26 @@ _DEEPEST = 6
 def count(number: int, noun: str, plural: str = "") -> str:
     """``1 roadmap``, ``2 roadmaps``. Give the plural if it is not the noun plus ``s``."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def parse_pairs(option: str, values: Sequence[str], *, form: str) -> dict[str, str]:
+    """Parse the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
+
+    Args:
+        option: the option, for errors.
+        values: its values.
+        form: the form of a value, for errors.
+
+    Raises:
+        UsageError: a value does not have the form.
+    """
+    found: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise UsageError(f"{option} must have the form {form}, got {text!r}")
+        found[name] = value
+    return found
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:

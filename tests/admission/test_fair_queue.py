@@ -15,7 +15,7 @@ flows = st.lists(
 
 
 @given(flows=flows)
-def test_shares_are_within_one_call_of_the_weights(flows: list[tuple[float, list[int]]]) -> None:
+def test_shares_match_the_weights_within_one_call(flows: list[tuple[float, list[int]]]) -> None:
     queue = FairQueue()
     for number, (weight, wanted) in enumerate(flows):
         queue.update(f"a|{number}", "a", tenant="", weight=weight, costs=list(wanted), now=NOW)
@@ -66,7 +66,7 @@ def test_a_returning_flow_has_not_saved_up_its_share() -> None:
 
 
 @given(count=st.integers(1, 8))
-def test_a_tenants_runs_get_no_more_than_one_run_of_another(count: int) -> None:
+def test_all_runs_of_a_tenant_get_no_more_than_one_run_of_another(count: int) -> None:
     queue = FairQueue()
     for number in range(count):
         queue.update(f"a|{number}", "a", tenant="many", weight=1.0, costs=[10] * 99, now=NOW)
@@ -91,7 +91,7 @@ tenants = st.lists(
 
 
 @given(tenants=tenants)
-def test_shares_of_tenants_are_within_one_call_of_each_run_of_their_weights(
+def test_shares_of_tenants_match_their_weights_within_one_call_per_run(
     tenants: list[tuple[float, list[list[int]]]],
 ) -> None:
     queue = FairQueue()

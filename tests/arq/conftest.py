@@ -1,6 +1,5 @@
 """A home with PostgreSQL, Valkey, a fast simulated LLM, and the executor ``arq``."""
 
-import asyncio
 import itertools
 import json
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 from paceline import App
 from paceline.roadmaps.model import load_roadmap
 from paceline.testing.servers import Postgres
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
@@ -32,15 +32,12 @@ class World:
         """Query the database directly, as an outside tool does."""
         return self.postgres.execute(query, database=self.database)
 
-    def submit(self, *names: str, concepts: int = 4) -> list[str]:
+    @real_time
+    async def submit(self, *names: str, concepts: int = 4) -> list[str]:
         """Submit a roadmap per name, and return the ids of their runs."""
-
-        async def scenario() -> list[str]:
-            async with App.load(environ=self.home.environment).client() as client:
-                roadmaps = [load_roadmap(self.roadmap(name, concepts)) for name in names]
-                return [(await client.submit(roadmap))[0].run_id for roadmap in roadmaps]
-
-        return asyncio.run(scenario())
+        async with App.load(environ=self.home.environment).client() as client:
+            roadmaps = [load_roadmap(self.roadmap(name, concepts)) for name in names]
+            return [(await client.submit(roadmap))[0].run_id for roadmap in roadmaps]
 
     def roadmap(self, name: str, concepts: int = 4) -> Path:
         """Write a roadmap to a file."""

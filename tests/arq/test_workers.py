@@ -1,6 +1,5 @@
 """Real arq worker processes, and their faults."""
 
-import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -9,6 +8,7 @@ from arq.constants import job_key_prefix
 from arq.utils import timestamp_ms
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.arq.message import RUN
 from paceline_adapters.arq.queue import Queue
 from pydantic import SecretStr
@@ -21,17 +21,14 @@ T = TypeVar("T")
 PATIENCE = 60.0
 
 
-def ask(redis_url: str, question: Callable[[Queue], Awaitable[T]]) -> T:
+@real_time
+async def ask(redis_url: str, question: Callable[[Queue], Awaitable[T]]) -> T:
     """Ask the queue one question."""
-
-    async def scenario() -> T:
-        queue = Queue(RedisSettings(url=SecretStr(redis_url)), "content_generation")
-        try:
-            return await question(queue)
-        finally:
-            await queue.close()
-
-    return asyncio.run(scenario())
+    queue = Queue(RedisSettings(url=SecretStr(redis_url)), "content_generation")
+    try:
+        return await question(queue)
+    finally:
+        await queue.close()
 
 
 def test_a_worker_runs_at_most_max_jobs_roadmaps_at_once(world: World, redis_url: str) -> None:

@@ -1,1 +1,1 @@
-"""The benchmark engine, on very little work and real servers."""
+"""Tests of the benchmark, with small workloads and real servers."""

@@ -10,18 +10,18 @@ from paceline_adapters.bench.engine import load
 from tests.support.cli_processes import Home
 from tests.support.eventually import eventually
 
-LITTLE = ("--roadmaps", "2", "--concepts", "2", "--speed", "200", "--warm-up", "0")
-HERE = ("--executor", "in-process", "--store", "sqlite")
+SMALL = ("--roadmaps", "2", "--concepts", "2", "--speed", "200", "--warm-up", "0")
+IN_PROCESS = ("--executor", "in-process", "--store", "sqlite")
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A folder."""
+    """A folder with its own processes."""
     return Home(tmp_path)
 
 
-def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(home: Home) -> None:
-    command = ("bench", *LITTLE, *HERE, "--strategy", "unbounded")
+def test_ctrl_c_keeps_finished_rounds_and_resume_continues(home: Home) -> None:
+    command = ("bench", *SMALL, *IN_PROCESS, "--strategy", "unbounded")
     results = home.folder / "bench-results" / "results.json"
     with home.started(*command, "--rounds", "50") as process:
         eventually(results.exists, within=60)
@@ -35,8 +35,8 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(home: Home) -> None:
     assert [found["number"] for found in cell["rounds"]] == list(range(1, rounds + 1))
     assert [found["figures"] for found in cell["rounds"][:-1]] == [one.figures for one in before]
     assert cell["name"] in (results.parent / "index.html").read_text()
-    told = home.run(*command, "--resume", "--seed", "1", code=2).stderr
-    assert "another workload" in told
+    error = home.run(*command, "--resume", "--seed", "1", code=2).stderr
+    assert "another one" in error
 
 
 PLUGIN = """
@@ -52,8 +52,6 @@ class OneAtATime(Strategy):
         self._lock = asyncio.Lock()
 
     async def admit(self, work: Work) -> Permit:
-        if work.level not in self.levels:
-            return Permit()
         await self._lock.acquire()
         return Permit(lambda outcome: self._lock.release())
 
@@ -64,7 +62,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
 """
 
 
-def test_a_strangers_plugin_is_a_cell_by_its_name(home: Home) -> None:
+def test_a_third_party_plugin_is_a_cell_by_its_name(home: Home) -> None:
     metadata = home.folder / "theirs" / "one_at_a_time-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: one-at-a-time\nVersion: 1\n")
@@ -77,7 +75,7 @@ def test_a_strangers_plugin_is_a_cell_by_its_name(home: Home) -> None:
     )
     done = home.run(
         "bench",
-        *("--workload", "work.toml", *HERE, "--rounds", "1", "--warm-up", "0"),
+        *("--workload", "work.toml", *IN_PROCESS, "--rounds", "1", "--warm-up", "0"),
         *("--strategy", "one-at-a-time", "--strategy", "unbounded", "--report", "out"),
     )
     assert "one-at-a-time / in-process / sqlite" in done.stdout
@@ -86,11 +84,11 @@ def test_a_strangers_plugin_is_a_cell_by_its_name(home: Home) -> None:
     slow, fast = (cell.rounds[0].figures for cell in results.cells)
     assert slow["calls_peak"] == 1
     assert slow["makespan"] > 12 * 0.05 > fast["lower_bound"]
-    # Its limit is not known, so it is compared with what the work itself takes.
+    # Its limit is unknown, so the lower bound is that of the work itself.
     assert slow["lower_bound"] == fast["lower_bound"] == pytest.approx(3 * 0.05)
 
 
-def test_two_runs_are_compared_by_their_ratios(home: Home) -> None:
+def test_two_benchmarks_are_compared_by_their_ratios(home: Home) -> None:
     def write(name: str, **makespans: float) -> None:
         cells = [
             {
@@ -118,14 +116,17 @@ def test_two_runs_are_compared_by_their_ratios(home: Home) -> None:
     write("other.json", one=1.0, two=2.0, three=3.5)
     write("alone.json", four=1.0)
     assert (
-        "3 of 3 agree within 10%" in home.run("bench", "--compare", "a.json", "slower.json").stdout
+        "3 of 3 cells agree within 10%"
+        in home.run("bench", "--compare", "a.json", "slower.json").stdout
     )
     report = home.json("bench", "--compare", "a.json", "other.json", code=3)
     assert report["outliers"] == ["three"]
-    assert "in common" in home.run("bench", "--compare", "a.json", "alone.json", code=2).stderr
+    assert (
+        "both results have" in home.run("bench", "--compare", "a.json", "alone.json", code=2).stderr
+    )
     assert "cannot be read" in home.run("bench", "--compare", "a.json", "no.json", code=2).stderr
     (home.folder / "bad.json").write_text("{}")
     assert (
-        "no benchmark results"
+        "not a benchmark results file"
         in home.run("bench", "--compare", "a.json", "bad.json", code=2).stderr
     )

@@ -1,4 +1,4 @@
-"""The hand-written contestants do the whole work: every concept is asked for, and saved."""
+"""The hand-written contestants make all calls and save all artifacts."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -6,30 +6,38 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from paceline.errors import PartUnavailable
+from paceline import PartUnavailable
 from paceline.testing.virtual_time import real_time
-from paceline_adapters.bench.contests import contestants, prepare_contestants
-from paceline_adapters.bench.measure import Contest
-from paceline_adapters.bench.places import Provider, provider
+from paceline_adapters.bench.environments import SimulatedProvider, simulated_provider
+from paceline_adapters.bench.measure import PreparedCell
+from paceline_adapters.bench.prepared_cells import find_contestants, prepare_contestants
 from paceline_adapters.bench.probes.calls import read_calls
-from paceline_adapters.bench.protocol import END, START, Contender, Order, started
-from paceline_adapters.bench.workload import made_up, scaled, warm_up
+from paceline_adapters.bench.protocol import (
+    EXIT_TIMEOUT,
+    START_TIMEOUT,
+    MeasuredProgram,
+    RoundSpec,
+    start_program,
+)
+from paceline_adapters.bench.workload import scaled, synthetic, warm_up
 from paceline_adapters.sql.tables import artifacts
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.experiment import CONTESTANTS
 
-#: Two roadmaps whose concepts take less than a second.
-WORK = scaled(made_up(2, 12), speed=100.0)
+#: Two roadmaps with concepts of less than a second.
+WORK = scaled(synthetic(2, 12), speed=100.0)
 CALLS = 3 * WORK.concepts
 BY_HAND = {"gather", "gather-semaphore", "origin-celery"}
 
 
-def contest(name: str) -> Contest:
-    found = [one for one in contestants(CONTESTANTS, "postgresql") if one[0].contestant == name]
-    [made] = prepare_contestants(found, WORK, workers=1)
-    return made
+def prepare(name: str) -> PreparedCell:
+    found = [
+        one for one in find_contestants(CONTESTANTS, "postgresql") if one[0].contestant == name
+    ]
+    [prepared] = prepare_contestants(found, WORK, workers=1)
+    return prepared
 
 
 @asynccontextmanager
@@ -40,13 +48,13 @@ async def waiting_for_go(
     *,
     redis_url: str | None = None,
     model: str = "simulated",
-) -> AsyncGenerator[tuple[Contender, Provider]]:
-    """A contestant that was started by the engine, and is warm, in a folder that is not ours."""
+) -> AsyncGenerator[tuple[MeasuredProgram, SimulatedProvider]]:
+    """A warmed-up contestant that waits for ``go``, in another working directory."""
     small = folder / "small.json"
     small.write_text(warm_up().model_dump_json())
-    made = contest(name)
-    async with provider(WORK.simulator_options(), folder) as llm:
-        order = Order(
+    prepared = prepare(name)
+    async with simulated_provider(WORK.simulator_options(), folder) as llm:
+        spec = RoundSpec(
             roadmaps=WORK.write(folder),
             warm_up=small,
             base_url=llm.base_url,
@@ -54,85 +62,80 @@ async def waiting_for_go(
             model=model,
             store_url=store_url,
             redis_url=redis_url,
-            settings=dict(made.settings),
+            settings=dict(prepared.settings),
         )
-        async with started(
-            made.command, order, folder=folder, import_from=made.import_from
-        ) as contender:
-            await contender.hear("ready", within=START)
-            yield contender, llm
+        async with start_program(
+            prepared.command, spec, folder=folder, import_from=prepared.import_from
+        ) as program:
+            await program.wait_for("ready", timeout=START_TIMEOUT)
+            yield program, llm
 
 
 @real_time
 async def calls_of(name: str, folder: Path, store_url: str, *, redis_url: str | None = None) -> int:
-    """Let a contestant do the work; how often it asked for it."""
-    async with waiting_for_go(name, folder, store_url, redis_url=redis_url) as (contender, llm):
-        began = time.time()
-        contender.go()
-        await contender.hear("done", within=END)
-        await contender.end()
-        return len(read_calls(llm.log, since=began))
+    """Run a contestant; returns the number of its calls."""
+    async with waiting_for_go(name, folder, store_url, redis_url=redis_url) as (program, llm):
+        started = time.time()
+        program.go()
+        await program.wait_for("done", timeout=EXIT_TIMEOUT)
+        await program.end()
+        return len(read_calls(llm.log, since=started))
 
 
 @real_time
 async def saved(url: str) -> tuple[int, int]:
-    """Concepts with artifacts, and artifacts, of the measured roadmaps."""
+    """Number of concepts with artifacts, and of artifacts, of the measured roadmaps."""
     engine = create_async_engine(url)
     query = select(
         func.count(func.distinct(artifacts.c.roadmap_id + "/" + artifacts.c.concept_id)),
         func.count(),
     ).where(artifacts.c.roadmap_id != warm_up().roadmap_id)
     async with engine.connect() as connection:
-        concepts, everything = (await connection.execute(query)).one()
+        concepts, count = (await connection.execute(query)).one()
     await engine.dispose()
-    return concepts, everything
+    return concepts, count
 
 
-def test_programs_are_contestants_and_what_they_share_is_none() -> None:
-    """Each says which cell of ours does the same."""
-    found = {cell.contestant: cell for cell, _ in contestants(CONTESTANTS, "sqlite")}
+def test_only_modules_with_a_main_block_are_contestants() -> None:
+    found = {cell.contestant: cell for cell, _ in find_contestants(CONTESTANTS, "sqlite")}
     assert set(found) == {*BY_HAND, "gather-unsaved"}
     assert [str(part) for part in found["gather-semaphore"].strategy] == ["per-roadmap:limit=5"]
     assert str(found["origin-celery"].executor) == "celery:concurrency=8"
 
 
 @pytest.mark.parametrize("name", sorted(BY_HAND))
-def test_it_saves_every_artifact_of_every_concept_in_postgresql(
+def test_a_contestant_saves_every_artifact_in_postgresql(
     name: str, tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:
-    """Counted by the provider, and by the database."""
+    """CountedCall by the provider, and by the database."""
     assert calls_of(name, tmp_path, postgres_url, redis_url=redis_url) == CALLS
     assert saved(postgres_url) == (WORK.concepts, CALLS)
 
 
 @pytest.mark.parametrize("name", ["gather", "gather-semaphore"])
-def test_it_saves_every_artifact_of_every_concept_in_sqlite(name: str, tmp_path: Path) -> None:
-    """Though SQLite takes one writer at a time."""
+def test_a_contestant_saves_every_artifact_in_sqlite(name: str, tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/by-hand.db"
     assert calls_of(name, tmp_path, url) == CALLS
     assert saved(url) == (WORK.concepts, CALLS)
 
 
-def test_the_yardstick_asks_as_often_and_saves_nothing(tmp_path: Path) -> None:
-    """Which is why paceline may be measured against it."""
+def test_the_baseline_makes_all_calls_and_saves_nothing(tmp_path: Path) -> None:
     file = tmp_path / "nothing.db"
     assert calls_of("gather-unsaved", tmp_path, f"sqlite+aiosqlite:///{file}") == CALLS
     assert not file.exists()
 
 
 @real_time
-async def test_one_that_fails_says_why(tmp_path: Path) -> None:
-    """Instead of a figure."""
+async def test_a_failing_contestant_reports_its_error(tmp_path: Path) -> None:
     with pytest.raises(PartUnavailable, match="another"):
         async with waiting_for_go("gather-unsaved", tmp_path, "unused", model="another"):
             pass
 
 
 @real_time
-async def test_it_exits_when_its_input_ends_before_go(tmp_path: Path) -> None:
-    """A driver that is killed leaves nobody behind, and nobody worked."""
-    async with waiting_for_go("gather-unsaved", tmp_path, "unused") as (contender, llm):
-        began = time.time()
-        await contender.end()
-        calls = len(read_calls(llm.log, since=began))
+async def test_a_contestant_exits_if_its_input_ends_before_go(tmp_path: Path) -> None:
+    async with waiting_for_go("gather-unsaved", tmp_path, "unused") as (program, llm):
+        started = time.time()
+        await program.end()
+        calls = len(read_calls(llm.log, since=started))
     assert calls == 0

@@ -1,4 +1,4 @@
-"""What the probes read is what happened: at a real server, in real processes, in a real pool."""
+"""The probes, with a real server, real processes and a real pool."""
 
 import asyncio
 import sqlite3
@@ -9,8 +9,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from paceline import StoreSettings
 from paceline.contracts.wait_histogram import bucket_of, quantile, since, total
-from paceline.settings.model import StoreSettings
 from paceline.testing.servers import Postgres
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.bench.probes.postgres import SETTINGS, DatabaseProbe
@@ -26,7 +26,7 @@ from tests.support.eventually import eventually_async
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """A server as the benchmark starts it."""
+    """A server with the benchmark's settings."""
     with Postgres(fsync=True, settings=SETTINGS) as it:
         it.execute("CREATE EXTENSION pg_stat_statements")
         yield it
@@ -37,14 +37,14 @@ async def connected(server: Postgres, database: str) -> Any:
 
 
 @real_time
-async def test_transactions_statements_commits_and_lock_waits_are_the_servers(
+async def test_transactions_statements_commits_and_lock_waits_are_counted(
     server: Postgres,
 ) -> None:
     server.create_database("counted")
     server.create_database("another")
 
     one, other = await connected(server, "counted"), await connected(server, "counted")
-    elsewhere = await connected(server, "another")
+    unrelated = await connected(server, "another")
     await one.execute("CREATE TABLE t (x int)")
     async with DatabaseProbe(server, "counted") as probe:
         for number in range(7):
@@ -52,13 +52,13 @@ async def test_transactions_statements_commits_and_lock_waits_are_the_servers(
                 await one.execute("INSERT INTO t VALUES ($1)", number)
         for _ in range(5):
             await one.fetchval("SELECT 1")
-        await elsewhere.fetchval("SELECT 2")
+        await unrelated.fetchval("SELECT 2")
         async with one.transaction():
             await one.execute("LOCK TABLE t")
             waiting = asyncio.create_task(other.execute("INSERT INTO t VALUES (1)"))
             await eventually_async(lambda: "still waiting" in server.log)
         await waiting
-    for connection in (one, other, elsewhere):
+    for connection in (one, other, unrelated):
         await connection.close()
     figures = probe.figures
     assert figures.transactions == 7 + 5 + 1 + 1
@@ -70,7 +70,7 @@ async def test_transactions_statements_commits_and_lock_waits_are_the_servers(
 
 
 @real_time
-async def test_the_probes_own_connection_is_not_among_what_it_counts(server: Postgres) -> None:
+async def test_the_probes_own_connection_is_not_counted(server: Postgres) -> None:
     server.create_database("quiet")
 
     async with DatabaseProbe(server, "quiet") as probe:
@@ -94,7 +94,7 @@ else:
 
 
 @real_time
-async def test_memory_and_processor_time_of_children_count(tmp_path: Any) -> None:
+async def test_memory_and_processor_time_include_children(tmp_path: Any) -> None:
     program = tmp_path / "busy.py"
     program.write_text(BUSY)
     process = subprocess.Popen(  # noqa: ASYNC220
@@ -112,7 +112,7 @@ async def test_memory_and_processor_time_of_children_count(tmp_path: Any) -> Non
 
 
 @real_time
-async def test_waits_for_a_connection_and_those_given_up_are_counted(postgres_url: str) -> None:
+async def test_pool_waits_and_timeouts_are_counted(postgres_url: str) -> None:
     settings = StoreSettings(url=SecretStr(postgres_url), pool_timeout=0.2)
 
     database = Database(parse_url(settings.url), settings, lease=30, size=1, overflow=0)
@@ -129,7 +129,7 @@ async def test_waits_for_a_connection_and_those_given_up_are_counted(postgres_ur
 
 
 @real_time
-async def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(
+async def test_waiting_for_another_writer_counts_as_a_busy_wait(
     tmp_path: Any,
 ) -> None:
     file = tmp_path / "a.db"
@@ -152,7 +152,7 @@ async def test_a_transaction_that_another_process_kept_waiting_is_a_busy_wait(
     assert database.figures().busy == 1
 
 
-def test_waits_add_up_over_processes_and_keep_their_quantiles() -> None:
+def test_waits_of_processes_add_up_and_keep_their_quantiles() -> None:
     short, long = {bucket_of(0.001): 98}, {bucket_of(2.0): 2}
     both = total([short, long])
     assert quantile(both, 0.5) == pytest.approx(0.001, rel=0.06)

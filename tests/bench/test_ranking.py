@@ -1,12 +1,18 @@
-"""The ranking: which setting is recommended under which bounds."""
+"""The ranking of settings by bounds."""
 
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline.errors import UsageError
-from paceline_adapters.bench.report.ranking import Constraints, is_tie, pareto, rank, unjudged
+from paceline import UsageError
+from paceline_adapters.bench.report.ranking import (
+    Constraints,
+    is_tie,
+    pareto,
+    rank,
+    token_bound_unchecked,
+)
 from paceline_adapters.bench.results import CellResults, Results
 
 from tests.support.bench_results import cell_of, results_of, workload
@@ -28,7 +34,7 @@ def test_without_bounds_the_fastest_is_recommended() -> None:
     assert _recommended(results_of(slow, quick)) == "quick"
 
 
-def test_a_bound_that_one_round_breaks_is_broken() -> None:
+def test_a_bound_must_be_met_in_every_round() -> None:
     quick = cell_of("quick", makespan=[10, 10, 10], connections_peak=[20, 61, 20])
     slow = cell_of("slow", makespan=20, connections_peak=60)
     results = results_of(quick, slow)
@@ -36,7 +42,7 @@ def test_a_bound_that_one_round_breaks_is_broken() -> None:
     assert _recommended(results, max_connections=61) == "quick"
 
 
-def test_of_tied_settings_the_one_that_asks_least_of_the_database_is_recommended() -> None:
+def test_of_tied_settings_the_one_with_the_fewest_connections_is_recommended() -> None:
     many = cell_of("many", makespan=[10, 11, 10], connections_peak=40)
     few = cell_of("few", makespan=[10.1, 10.9, 10.2], connections_peak=8)
     slow = cell_of("slow", makespan=30, connections_peak=1)
@@ -45,7 +51,7 @@ def test_of_tied_settings_the_one_that_asks_least_of_the_database_is_recommended
     assert ranking.recommended is ranking.tied[1]
 
 
-def test_when_nothing_keeps_the_bounds_the_one_that_fails_by_least_is_nearest() -> None:
+def test_if_no_setting_meets_the_bounds_the_one_with_the_smallest_excess_is_nearest() -> None:
     far = cell_of("far", makespan=5, connections_peak=90, events_peak=10)
     near = cell_of("near", makespan=50, connections_peak=33, events_peak=10)
     ranking = rank(results_of(far, near), Constraints(max_connections=30, max_events=50))
@@ -55,22 +61,22 @@ def test_when_nothing_keeps_the_bounds_the_one_that_fails_by_least_is_nearest() 
     assert ranking.nearest.excess == pytest.approx(0.1)
 
 
-def test_what_was_not_measured_keeps_no_bound() -> None:
+def test_an_unmeasured_figure_meets_no_bound() -> None:
     blind = cell_of("blind", makespan=1)
     seen = cell_of("seen", makespan=9, connections_peak=5)
     assert _recommended(results_of(blind, seen), max_connections=10) == "seen"
 
 
-def test_a_bound_on_connections_sets_sqlite_aside_where_a_server_was_measured() -> None:
+def test_sqlite_is_not_ranked_with_a_bound_on_connections_if_a_server_was_measured() -> None:
     embedded = cell_of("embedded", "sqlite", makespan=1)
     served = cell_of("served", makespan=9, connections_peak=5)
     ranking = rank(results_of(embedded, served), Constraints(max_connections=10))
-    assert _names(ranking.aside) == ["embedded"]
+    assert _names(ranking.not_ranked) == ["embedded"]
     assert _recommended(results_of(embedded, served)) == "embedded"
     assert _recommended(results_of(embedded), max_connections=10) == "embedded"
 
 
-def test_a_program_written_by_hand_is_never_recommended() -> None:
+def test_a_hand_written_program_is_never_recommended() -> None:
     script = cell_of("script", makespan=1, connections_peak=1).model_copy(
         update={"contestant": "script"}
     )
@@ -79,7 +85,7 @@ def test_a_program_written_by_hand_is_never_recommended() -> None:
     assert rank(results_of(script), Constraints()).nearest is None
 
 
-def test_requests_count_against_a_quota_only_where_the_provider_had_none() -> None:
+def test_requests_are_checked_only_if_the_provider_had_no_such_quota() -> None:
     quick = cell_of("quick", makespan=1, calls_per_second=20)
     slow = cell_of("slow", makespan=9, calls_per_second=8)
     assert _recommended(results_of(quick, slow), rpm=500) == "slow"
@@ -87,7 +93,7 @@ def test_requests_count_against_a_quota_only_where_the_provider_had_none() -> No
     assert _recommended(results_of(quick, slow, rpm=9000), rpm=500) == "slow"
 
 
-def test_requests_are_those_at_speed_one() -> None:
+def test_requests_are_converted_to_speed_one() -> None:
     cell = cell_of("quick", makespan=1, calls_per_second=20)
     results = results_of(cell)
     fast = results.model_copy(update={"workload": workload(speed=4.0)})
@@ -95,20 +101,20 @@ def test_requests_are_those_at_speed_one() -> None:
     assert rank(fast, Constraints(rpm=500)).recommended is not None
 
 
-def test_a_bound_on_tokens_is_judged_only_by_a_provider_that_had_it() -> None:
-    assert unjudged(Constraints(tpm=1000), workload())
-    assert unjudged(Constraints(tpm=1000), workload(tpm=2000))
-    assert not unjudged(Constraints(tpm=1000), workload(tpm=1000))
-    assert not unjudged(Constraints(), workload())
+def test_a_bound_on_tokens_is_checked_only_with_that_quota() -> None:
+    assert token_bound_unchecked(Constraints(tpm=1000), workload())
+    assert token_bound_unchecked(Constraints(tpm=1000), workload(tpm=2000))
+    assert not token_bound_unchecked(Constraints(tpm=1000), workload(tpm=1000))
+    assert not token_bound_unchecked(Constraints(), workload())
 
 
 @pytest.mark.parametrize("bound", [0, -1, float("nan"), float("inf")])
-def test_a_bound_is_a_number_above_zero(bound: float) -> None:
+def test_a_bound_must_be_a_number_above_zero(bound: float) -> None:
     with pytest.raises(UsageError, match="max_events"):
         Constraints(max_events=bound)
 
 
-def test_a_difference_is_none_when_chance_explains_it() -> None:
+def test_cells_are_tied_if_chance_explains_their_difference() -> None:
     assert is_tie([0.9, 1.1, 1.2, 1.1, 1.0])
     assert not is_tie([1.1, 1.1, 1.2, 1.1, 1.1])
     assert is_tie([1.04]), "one round shows no small difference"
@@ -135,7 +141,7 @@ _cells = st.lists(
 
 
 @given(_cells, st.integers(1, 50), st.integers(1, 50))
-def test_whatever_is_recommended_keeps_every_bound_and_nothing_that_does_is_clearly_faster(
+def test_the_recommendation_meets_every_bound_and_is_tied_with_the_fastest(
     cells: list[CellResults], connections: int, events: int
 ) -> None:
     results = results_of(*cells)
@@ -165,7 +171,7 @@ def test_whatever_is_recommended_keeps_every_bound_and_nothing_that_does_is_clea
 
 
 @given(_cells, st.integers(1, 50), st.integers(1, 50))
-def test_the_order_in_which_cells_were_measured_changes_nothing(
+def test_the_ranking_does_not_depend_on_the_order_of_cells(
     cells: list[CellResults], connections: int, events: int
 ) -> None:
     bounds = Constraints(max_connections=connections, max_events=events)
@@ -177,7 +183,9 @@ def test_the_order_in_which_cells_were_measured_changes_nothing(
 
 
 @given(_cells, st.integers(1, 49))
-def test_a_looser_bound_never_costs_time(cells: list[CellResults], connections: int) -> None:
+def test_a_looser_bound_never_makes_the_best_makespan_longer(
+    cells: list[CellResults], connections: int
+) -> None:
     tight = rank(results_of(*cells), Constraints(max_connections=connections))
     loose = rank(results_of(*cells), Constraints(max_connections=connections + 1))
     if tight.met:
@@ -185,13 +193,15 @@ def test_a_looser_bound_never_costs_time(cells: list[CellResults], connections: 
 
 
 @given(st.lists(st.tuples(_count, _makespan), max_size=12))
-def test_the_front_holds_exactly_what_nothing_beats(points: list[tuple[float, float]]) -> None:
+def test_the_pareto_front_has_exactly_the_points_that_are_not_dominated(
+    points: list[tuple[float, float]],
+) -> None:
     front = pareto(points, lambda point: point)
 
-    def beaten(point: tuple[float, float]) -> bool:
+    def dominated(point: tuple[float, float]) -> bool:
         return any(o != point and o[0] <= point[0] and o[1] <= point[1] for o in points)
 
-    assert front == [point for point in points if not beaten(point)]
+    assert front == [point for point in points if not dominated(point)]
     assert bool(front) == bool(points)
     best = sorted(set(front))
     assert [y for _, y in best] == sorted({y for _, y in best}, reverse=True)

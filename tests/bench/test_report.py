@@ -1,4 +1,4 @@
-"""The page: what it says, that it is safe whatever the names are, and that it needs nothing."""
+"""The HTML page: its texts, escaping of names, and no external files."""
 
 import json
 import re
@@ -8,14 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from paceline.errors import UsageError
-from paceline.plugins.registry import Plugins
-from paceline.settings.load import load_settings
+from paceline import App, UsageError
 from paceline_adapters.bench.cells import matrix
 from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.report import Constraints, render
+from paceline_adapters.bench.report.formatting import short
 from paceline_adapters.bench.report.snippet import snippet
-from paceline_adapters.bench.report.words import short
 from paceline_adapters.bench.results import CellResults, Results
 
 from tests.support.bench_results import cell_of, results_of, sample_results
@@ -25,7 +23,7 @@ _VOID = {"meta", "link", "br", "wbr", "hr", "input"}
 
 
 class _Page(HTMLParser):
-    """Refuses elements that are not closed in order; keeps texts, elements and attributes."""
+    """Parses a page; refuses elements that are not closed in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -72,57 +70,60 @@ def _without(results: Results, *figures: str) -> Results:
     return Results.model_validate(text)
 
 
-def test_the_page_opens_with_the_setting_and_the_figures_that_speak_for_it() -> None:
+def test_the_page_starts_with_the_recommendation_and_its_figures() -> None:
     quick = cell_of("quick", makespan=10, over_bound=1.02, connections_peak=80)
     fit = cell_of("fit", makespan=20, over_bound=1.05, connections_peak=24)
     text = _page(results_of(quick, fit), max_connections=60).text()
-    assert "within at most 60 database connections" in text
-    assert "Use fit on in-process, PostgreSQL." in text
-    assert "1.05 × what the drawn latencies take at least" in text
+    assert "with at most 60 database connections" in text
+    assert "Use fit with in-process on PostgreSQL." in text
+    assert "1.05 × the lower bound" in text
     assert "24 of 60 connections" in text
-    assert "outside the bounds, quick / in-process takes 0.50 × its time, at 80 connections" in text
+    assert (
+        "Outside the bounds, quick / in-process takes 0.50 × the time of the recommended setting, "
+        "with 80 connections"
+    ) in text
 
 
-def test_ties_are_called_ties() -> None:
+def test_the_page_names_tied_settings() -> None:
     results = results_of(
         cell_of("one", makespan=[10, 11, 10], connections_peak=30),
         cell_of("two", makespan=[10, 11, 10], connections_peak=7),
     )
     text = _page(results).text()
     assert "Use two" in text
-    assert "Within the spread of the rounds one / in-process is as fast" in text
-    assert "of these it asks least of the database (7 connections at its peak)." in text
+    assert "one / in-process is equally fast within the spread" in text
+    assert "the recommended one needs the fewest database connections (7 at the peak)." in text
 
 
-def test_of_tied_settings_the_page_gives_only_reasons_that_hold() -> None:
+def test_the_page_gives_only_true_reasons_for_a_tied_setting() -> None:
     def tied(name: str, memory: float, executor: str) -> CellResults:
         cell = cell_of(name, "sqlite", makespan=10, rss_peak=memory)
         return cell.model_copy(update={"settings": {"strategy": name, "executor": executor}})
 
     queued, small = tied("queued", 50, "arq"), tied("small", 80, "in-process")
-    assert "of these it needs no Redis." in _page(results_of(queued, small)).text()
+    assert "the recommended one needs no Redis." in _page(results_of(queued, small)).text()
     large = tied("large", 90, "in-process")
     text = _page(results_of(queued, small, large)).text()
     assert "Use small" in text
-    assert "it needs no Redis and takes the least memory (80 MiB)." in text
+    assert "needs no Redis and needs the least memory (80 MiB)." in text
     text = _page(results_of(small, tied("zebra", 80, "in-process"))).text()
-    assert "of these it has the lowest median." in text
+    assert "the recommended one has the lowest median." in text
 
 
-def test_when_nothing_fits_the_page_says_what_is_nearest_and_by_how_much_it_fails() -> None:
+def test_if_no_setting_fits_the_page_shows_the_closest_and_its_excess() -> None:
     far = cell_of("far", makespan=10, connections_peak=80)
     near = cell_of("near", makespan=20, connections_peak=36)
     page = _page(results_of(far, near), max_connections=30)
-    assert "No measured setting keeps every bound." in page.text()
-    assert "near / in-process (PostgreSQL) is the nearest of 2 settings" in page.text()
-    assert "36 connections, 6 over the bound of 30 (20%)" in page.text()
+    assert "No measured setting meets all bounds." in page.text()
+    assert "near / in-process (PostgreSQL) is the closest of 2 settings" in page.text()
+    assert "36 connections, 6 above the bound of 30 (20%)" in page.text()
     assert "Use " not in page.text().partition("The ranking")[0]
 
 
 @pytest.mark.parametrize("store", ["postgresql", "sqlite"])
 @pytest.mark.parametrize("executor", ["in-process:concurrency=4", "celery:pool=threads", "arq"])
 @pytest.mark.parametrize("strategy", ["unbounded", "per-roadmap:limit=5+global:concurrency=64"])
-def test_the_snippet_is_what_was_measured_and_loads(
+def test_the_snippet_can_be_loaded_and_equals_the_measured_cell(
     store: str, executor: str, strategy: str, tmp_path: Path
 ) -> None:
     (cell,) = matrix([strategy], [executor], ["sqlite" if store == "sqlite" else "postgresql"])
@@ -131,17 +132,17 @@ def test_the_snippet_is_what_was_measured_and_loads(
     )
     file = tmp_path / "paceline.toml"
     file.write_text(_page(results).code(), encoding="utf-8")
-    settings = load_settings(Plugins(), config=file, environ={}).settings
+    settings = App.load(file, environ={}).settings
     assert settings.strategy == [part.name for part in cell.strategy]
     assert settings.executor == cell.executor.name
     assert settings.store_kind == store
-    asked = {p.name: {k: str(v) for k, v in p.options} for p in cell.strategy if p.options}
+    expected = {p.name: {k: str(v) for k, v in p.options} for p in cell.strategy if p.options}
     found = {name: {k: str(v) for k, v in o.items()} for name, o in settings.strategies.items()}
-    assert found == asked
+    assert found == expected
     assert (settings.redis.url is not None) == (cell.executor.name in {"celery", "arq"})
 
 
-def test_the_snippet_keeps_our_servers_addresses_to_itself_and_quotes_what_is_odd() -> None:
+def test_the_snippet_omits_the_benchmarks_servers_and_quotes_special_characters() -> None:
     cell = cell_of("x", makespan=1).model_copy(
         update={
             "settings": {
@@ -169,7 +170,7 @@ def test_the_snippet_keeps_our_servers_addresses_to_itself_and_quotes_what_is_od
     assert read["strategies"]["c"] == {"version": "007", "share": 0.5, "strict": True}
 
 
-def test_names_are_text_wherever_they_stand() -> None:
+def test_names_are_always_escaped() -> None:
     results = sample_results(rounds=2, strategies=["unbounded"], executors=["celery"])
     changed = results.model_dump()
     for number, cell in enumerate(changed["cells"]):
@@ -187,10 +188,10 @@ def test_names_are_text_wherever_they_stand() -> None:
         name for _, attributes in plain.elements for name in attributes
     }
     assert "</script><script>alert(1)</script>" in page.text()
-    whole = "".join(data for _, data in page.texts)
-    assert "\u202e" not in whole.replace(_data(page), "")
-    assert "\x00" not in whole
-    assert "${body}" in whole
+    text = "".join(data for _, data in page.texts)
+    assert "\u202e" not in text.replace(_data(page), "")
+    assert "\x00" not in text
+    assert "${body}" in text
     assert json.loads(_data(page))[0]["name"].startswith(HOSTILE)
 
 
@@ -205,7 +206,7 @@ def _addresses(page: _Page) -> Iterator[str]:
                 yield attributes[name] or ""
 
 
-def test_the_page_loads_nothing() -> None:
+def test_the_page_loads_no_external_files() -> None:
     html = render(sample_results(), Constraints(max_connections=60))
     page = _Page(html)
     own = {"data:,", "results.json", "rounds.csv", "summary.csv"}
@@ -216,7 +217,7 @@ def test_the_page_loads_nothing() -> None:
     assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp|import\(", html)
 
 
-def test_no_id_is_there_twice_and_every_picture_has_a_text() -> None:
+def test_ids_are_unique_and_every_chart_has_a_text() -> None:
     page = _page(sample_results(), max_connections=60)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -225,7 +226,7 @@ def test_no_id_is_there_twice_and_every_picture_has_a_text() -> None:
     assert all(one.get("aria-label") or one.get("aria-hidden") == "true" for one in pictures)
 
 
-def test_every_figure_has_a_map_a_column_and_its_meaning() -> None:
+def test_every_figure_has_a_heatmap_a_column_and_a_definition() -> None:
     page = _page(sample_results())
     maps = [a["data-figure"] for _, a in page.elements if a.get("class") == "map"]
     assert set(maps) == set(FIGURES)
@@ -235,23 +236,24 @@ def test_every_figure_has_a_map_a_column_and_its_meaning() -> None:
     assert all(figure.meaning in text for figure in FIGURES.values())
 
 
-def test_a_field_tells_its_spread_to_those_who_cannot_point() -> None:
+def test_the_spread_of_a_cell_is_available_to_screen_readers() -> None:
     results = results_of(cell_of("x", makespan=[1, 2, 4]), cell_of("y", makespan=[5, 5, 5]))
     assert "2, median of 3 rounds, lowest and highest 1 s to 4 s" in _page(results).text()
 
 
-def test_ratios_are_taken_round_by_round() -> None:
+def test_ratios_are_computed_round_by_round() -> None:
     base = cell_of("base", makespan=[10, 20, 40])
     other = cell_of("other", makespan=[20, 40, 60])
     assert "× 2.00" in _page(results_of(base, other)).text(), "the median of 2, 2 and 1.5"
 
 
-def test_programs_written_by_hand_stand_beside_ours() -> None:
+def test_hand_written_programs_are_compared_with_paceline() -> None:
     script = cell_of("script", makespan=10).model_copy(update={"contestant": "bare gather"})
     ours = cell_of("ours", makespan=12)
     text = _page(results_of(ours, script)).text()
-    assert "ours / in-process, takes 1.20 × the time of the quickest written by hand, bare" in text
-    assert "None was measured here" in _page(results_of(ours)).text()
+    expected = "ours / in-process, takes 1.20 × the time of the fastest hand-written program, bare"
+    assert expected in text
+    assert "No hand-written program was measured" in _page(results_of(ours)).text()
 
 
 def _results_of_every_kind() -> dict[str, Results]:
@@ -276,7 +278,7 @@ def _results_of_every_kind() -> dict[str, Results]:
 
 
 @pytest.mark.parametrize("kind", sorted(_results_of_every_kind()))
-def test_a_page_can_be_made_of(kind: str) -> None:
+def test_the_page_can_be_rendered_for(kind: str) -> None:
     results = _results_of_every_kind()[kind]
     for bounds in (
         Constraints(),
@@ -293,24 +295,26 @@ def _broken_results() -> dict[str, Results]:
     cell = cell_of("x", makespan=1)
     return {
         "no cell": results_of(),
-        "x: no round": results_of(cell.model_copy(update={"rounds": []})),
+        "x: at least one round": results_of(cell.model_copy(update={"rounds": []})),
         "2 times": results_of(cell, cell),
-        "round 1 has no makespan": results_of(cell_of("x", rss_peak=1)),
-        "round 2 has no makespan above 0": results_of(cell_of("x", makespan=[1, 0, 1])),
-        "rss_peak is nan": results_of(cell_of("x", makespan=1, rss_peak=float("nan"))),
+        "round 1: makespan must be above 0": results_of(cell_of("x", rss_peak=1)),
+        "round 2: makespan must be above 0": results_of(cell_of("x", makespan=[1, 0, 1])),
+        "rss_peak must be finite, got nan": results_of(
+            cell_of("x", makespan=1, rss_peak=float("nan"))
+        ),
     }
 
 
-@pytest.mark.parametrize("said", sorted(_broken_results()))
-def test_results_that_nothing_can_be_said_of_are_refused_with_the_reason(said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        render(_broken_results()[said], Constraints())
+@pytest.mark.parametrize("message", sorted(_broken_results()))
+def test_invalid_results_are_refused_with_the_reason(message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        render(_broken_results()[message], Constraints())
 
 
-def test_what_compresses_time_or_is_not_judged_is_said_at_once() -> None:
+def test_compressed_time_and_unchecked_bounds_are_noted_at_the_start() -> None:
     results = sample_results(rounds=2)
-    opening = _page(results, tpm=1000, rpm=100_000).text().partition("The ranking")[0]
-    assert "Latencies were divided by 5" in opening
-    assert "2 rounds a cell: too few" in opening
-    assert "tokens a minute is not judged" in opening
-    assert "measured without a quota" in opening
+    start = _page(results, tpm=1000, rpm=100_000).text().partition("The ranking")[0]
+    assert "Latencies were divided by 5" in start
+    assert "2 rounds per cell: too few" in start
+    assert "tokens per minute was not checked" in start
+    assert "provider had no quota" in start

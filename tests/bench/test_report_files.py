@@ -1,10 +1,10 @@
-"""The report's folder: a page and the data that other tools read."""
+"""The files of the report."""
 
 import csv
 from pathlib import Path
 
 import pytest
-from paceline.errors import UsageError
+from paceline import UsageError
 from paceline_adapters.bench.report import Constraints, render, write_report
 from paceline_adapters.bench.results import Results
 
@@ -16,7 +16,7 @@ def _lines(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_folder_holds_the_page_and_the_data(tmp_path: Path) -> None:
+def test_the_folder_contains_the_page_and_the_data(tmp_path: Path) -> None:
     results = sample_results(rounds=2)
     bounds = Constraints(max_connections=60)
     index = write_report(results, tmp_path / "new" / "out", bounds)
@@ -31,7 +31,7 @@ def test_the_folder_holds_the_page_and_the_data(tmp_path: Path) -> None:
     assert Results.model_validate_json(text) == results
 
 
-def test_a_line_for_each_round_reads_back_as_it_was(tmp_path: Path) -> None:
+def test_rounds_csv_has_every_figure_of_every_round(tmp_path: Path) -> None:
     results = sample_results(rounds=2)
     write_report(results, tmp_path, Constraints())
     lines = iter(_lines(tmp_path / "rounds.csv"))
@@ -46,7 +46,7 @@ def test_a_line_for_each_round_reads_back_as_it_was(tmp_path: Path) -> None:
     assert next(lines, None) is None
 
 
-def test_the_summary_has_medians_and_quartiles_of_what_is_known(tmp_path: Path) -> None:
+def test_summary_csv_has_medians_and_quartiles_of_all_figures(tmp_path: Path) -> None:
     cell = cell_of("x", makespan=[1, 2, 3, 4, 5], of_tomorrow=[1, 1, 1, 1, 2])
     other = cell_of("y", makespan=[7])
     write_report(results_of(cell, other), tmp_path, Constraints())
@@ -59,19 +59,19 @@ def test_the_summary_has_medians_and_quartiles_of_what_is_known(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x", "\t=1"])
-def test_no_name_becomes_a_formula_of_a_table_program(name: str, tmp_path: Path) -> None:
+def test_no_name_becomes_a_formula_in_a_spreadsheet(name: str, tmp_path: Path) -> None:
     write_report(results_of(cell_of(name, makespan=1)), tmp_path, Constraints())
     for file in ("rounds.csv", "summary.csv"):
         assert {line["cell"] for line in _lines(tmp_path / file)} == {f"'{name}"}
 
 
-def test_names_with_commas_quotes_and_line_ends_stay_one_field(tmp_path: Path) -> None:
+def test_names_with_commas_quotes_and_line_breaks_stay_one_field(tmp_path: Path) -> None:
     name = 'a,"b"\nc'
     write_report(results_of(cell_of(name, makespan=1)), tmp_path, Constraints())
     assert [line["cell"] for line in _lines(tmp_path / "rounds.csv")] == [name] * 3
 
 
-def test_a_folder_that_cannot_be_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error_with_its_name(tmp_path: Path) -> None:
     taken = tmp_path / "file"
     taken.write_text("mine")
     with pytest.raises(UsageError, match="file: cannot be written"):
@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_is_an_error_that_names_it(tmp_path: Path) -> No
     assert taken.read_text() == "mine"
 
 
-def test_nothing_is_written_of_results_that_are_refused(tmp_path: Path) -> None:
+def test_invalid_results_write_no_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         write_report(results_of(), tmp_path / "out", Constraints())
     assert not (tmp_path / "out").exists()

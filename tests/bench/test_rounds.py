@@ -1,37 +1,37 @@
-"""Whole rounds, in processes and on servers of their own."""
+"""Whole rounds with real processes and servers."""
 
 import sqlite3
 from pathlib import Path
 
 import pytest
-from paceline.errors import PacelineError, SettingsError
-from paceline_adapters.bench.asked import Asked
+from paceline import PacelineError, SettingsError
 from paceline_adapters.bench.cells import Cell, Part, parse_stack
-from paceline_adapters.bench.engine import Plan, load, save
+from paceline_adapters.bench.engine import RoundPlan, load, save
 from paceline_adapters.bench.figures import FIGURES
-from paceline_adapters.bench.recorded import recorded_latencies
+from paceline_adapters.bench.options import BenchOptions
+from paceline_adapters.bench.recorded_latencies import recorded_latencies
 from paceline_adapters.bench.results import CellResults, Results
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
 #: Two roadmaps of three concepts, each call between 0.1 and 0.3 s.
-LITTLE = Asked(
+SMALL = BenchOptions(
     roadmaps=2, concepts=3, speed=100, rounds=1, warm_up=0, strategies=["global:concurrency=4"]
 )
 CONCEPTS, CALLS = 6, 18
-#: Each run tells where it begins and ends; each concept that it begins, and each artifact.
+#: Each run has a first and a last event; each concept has one for its start and per artifact.
 EVENTS = 2 * 2 + CONCEPTS + CALLS
 
 
-def measured(asked: Asked) -> tuple[Results, CellResults]:
-    """The results, and the only cell in them."""
-    results = asked.bench().run()
+def measured(options: BenchOptions) -> tuple[Results, CellResults]:
+    """The results, and their only cell."""
+    results = options.bench().run()
     [cell] = results.cells
     return results, cell
 
 
 def check_work(cell: CellResults) -> None:
-    """What any cell must have seen of this work."""
+    """Check the figures that every cell has for this work."""
     [found] = cell.rounds
     figures = found.figures
     assert figures["concepts_per_second"] * figures["makespan"] == pytest.approx(CONCEPTS)
@@ -54,7 +54,7 @@ def check_work(cell: CellResults) -> None:
 
 def test_a_round_in_one_process_on_sqlite(tmp_path: Path) -> None:
     results, cell = measured(
-        LITTLE.model_copy(update={"executors": ["in-process"], "stores": ["sqlite"]})
+        SMALL.model_copy(update={"executors": ["in-process"], "stores": ["sqlite"]})
     )
     assert cell.name == "global:concurrency=4 / in-process / sqlite"
     check_work(cell)
@@ -65,34 +65,34 @@ def test_a_round_in_one_process_on_sqlite(tmp_path: Path) -> None:
 
 
 def test_a_round_with_arq_workers_on_postgresql() -> None:
-    _, cell = measured(LITTLE.model_copy(update={"executors": ["arq"], "stores": ["postgresql"]}))
+    _, cell = measured(SMALL.model_copy(update={"executors": ["arq"], "stores": ["postgresql"]}))
     check_work(cell)
     figures = cell.rounds[0].figures
     assert set(figures) == set(FIGURES) - {"busy_waits"}
     assert 1 <= figures["connections_mean"] <= figures["connections_peak"] <= 30
-    # Saves are committed in groups, and yet each is a statement.
+    # Saves are committed in groups, but each is a statement.
     assert figures["statements_per_concept"] >= CALLS / CONCEPTS
     assert 0 < figures["transactions_per_concept"] < figures["statements_per_concept"]
 
 
 PROGRAM = '''
-"""Asks for each concept in three steps, one after the other, and saves nothing."""
+"""Makes three calls per concept, one after another, and saves nothing."""
 import json, sys, urllib.request
 
 STRATEGY = "global:concurrency=1"
 
-told = json.load(open(sys.argv[1]))
+spec = json.load(open(sys.argv[1]))
 
 
 def ask(roadmap, concept, step):
     body = {
-        "model": told["model"],
+        "model": spec["model"],
         "metadata": {"paceline_step": step},
         "messages": [{"role": "user", "content": f"Roadmap: {roadmap}\\nConcept: {concept}"}],
     }
-    headers = {"content-type": "application/json", "authorization": "Bearer " + told["api_key"]}
+    headers = {"content-type": "application/json", "authorization": "Bearer " + spec["api_key"]}
     request = urllib.request.Request(
-        told["base_url"] + "/chat/completions", json.dumps(body).encode(), headers
+        spec["base_url"] + "/chat/completions", json.dumps(body).encode(), headers
     )
     urllib.request.urlopen(request).close()
 
@@ -100,7 +100,7 @@ def ask(roadmap, concept, step):
 if __name__ == "__main__":
     print("ready", flush=True)
     assert sys.stdin.readline() == "go\\n"
-    for path in told["roadmaps"]:
+    for path in spec["roadmaps"]:
         roadmap = json.load(open(path))
         for stage in roadmap["stages"]:
             for module in stage["modules"]:
@@ -112,10 +112,10 @@ if __name__ == "__main__":
 '''
 
 
-def test_a_program_written_by_hand_is_a_cell_beside_ours(tmp_path: Path) -> None:
+def test_a_hand_written_program_is_a_cell(tmp_path: Path) -> None:
     (tmp_path / "one_by_one.py").write_text(PROGRAM)
     (tmp_path / "helper.py").write_text("LIMIT = 3\n")
-    asked = LITTLE.model_copy(
+    options = SMALL.model_copy(
         update={
             "executors": ["in-process"],
             "stores": ("sqlite",),
@@ -123,7 +123,7 @@ def test_a_program_written_by_hand_is_a_cell_beside_ours(tmp_path: Path) -> None
             "speed": 500.0,
         }
     )
-    results = asked.bench().run()
+    results = options.bench().run()
     assert [cell.contestant for cell in results.cells] == ["", "one-by-one"]
     ours, theirs = results.cells
     assert theirs.name == "one-by-one (by hand) / sqlite"
@@ -137,13 +137,13 @@ def test_a_program_written_by_hand_is_a_cell_beside_ours(tmp_path: Path) -> None
     ]
 
 
-def test_what_cannot_be_measured_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_wrong_options_are_refused_before_anything_starts(tmp_path: Path) -> None:
     wrong: dict[str, dict[str, object]] = {
         "unknown strategy 'globl': did you mean 'global'?": {"strategies": ["globl"]},
         "unknown executor 'cellery': did you mean 'celery'?": {"executors": ["cellery"]},
         "strategies.global.concurrency": {"strategies": ["global:concurrency=0"]},
-        "no module there can be run": {"contestants": tmp_path},
-        "the same cell twice": {"strategies": ["global", "global"]},
+        "no module there can run": {"contestants": tmp_path},
+        "each cell must be given once": {"strategies": ["global", "global"]},
         "latency of quiz": {"latency": {"quiz": "5-3"}},
         "cannot be read": {
             "files": [tmp_path / "missing.json"],
@@ -153,13 +153,13 @@ def test_what_cannot_be_measured_is_said_before_anything_starts(tmp_path: Path) 
     }
     for text, changes in wrong.items():
         with pytest.raises(PacelineError, match=text.replace("?", r"\?")):
-            LITTLE.model_copy(update=changes).bench()
+            SMALL.model_copy(update=changes).bench()
 
 
-def test_latencies_are_those_of_a_real_run(tmp_path: Path) -> None:
+def test_latencies_come_from_artifacts_with_one_attempt(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'real.db'}"
     schema.upgrade(SecretStr(url))
-    with pytest.raises(SettingsError, match="no artifact"):
+    with pytest.raises(SettingsError, match="no artifacts"):
         recorded_latencies(url)
     rows = [
         ("run", f"c{number}", step, seconds * number, attempts)
@@ -174,19 +174,19 @@ def test_latencies_are_those_of_a_real_run(tmp_path: Path) -> None:
             rows,
         )
     database.close()
-    # What was tried again took longer than an answer does, and says nothing of the provider.
+    # Artifacts with several attempts took longer than one answer.
     assert recorded_latencies(url) == {"quiz": (0.5, 9.5), "tutorial": (1.5, 28.5)}
 
 
-def test_each_round_has_every_cell_once_and_in_another_order() -> None:
-    turns = list(Plan(rounds=4, warm_up=1, seed=7).turns(5))
-    rounds = [[place for number, place in turns if number == one] for one in range(5)]
-    assert [sorted(places) for places in rounds] == [[0, 1, 2, 3, 4]] * 5
-    assert len({tuple(places) for places in rounds}) > 1
-    assert turns == list(Plan(rounds=4, warm_up=1, seed=7).turns(5))
+def test_each_round_has_every_cell_once_in_a_new_order() -> None:
+    schedule = list(RoundPlan(rounds=4, warm_up=1, seed=7).schedule(5))
+    rounds = [[index for number, index in schedule if number == one] for one in range(5)]
+    assert [sorted(order) for order in rounds] == [[0, 1, 2, 3, 4]] * 5
+    assert len({tuple(order) for order in rounds}) > 1
+    assert schedule == list(RoundPlan(rounds=4, warm_up=1, seed=7).schedule(5))
 
 
-def test_a_cell_is_its_parts_and_their_options() -> None:
+def test_a_cell_has_a_name_and_settings_from_its_parts() -> None:
     cell = Cell(
         parse_stack("per-roadmap:limit=3+global"), Part.parse("celery:pool=threads"), "sqlite"
     )

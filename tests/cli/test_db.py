@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.cli_terminal import Terminal
 
 
-def test_an_embedded_database_is_made_by_upgrading(paceline: Terminal) -> None:
+def test_upgrading_creates_an_embedded_database(paceline: Terminal) -> None:
     assert "no schema yet" in paceline("db", "current", code=1).out
     assert not Path("paceline.db").exists(), "looking makes no file"
     assert "upgraded from nothing to version" in paceline("db", "upgrade").out
@@ -30,7 +30,7 @@ def test_a_server_is_upgraded_once_and_then_up_to_date(
     assert "no runs" in paceline("show").err
 
 
-def test_a_schema_of_a_later_paceline_is_not_to_be_upgraded(paceline: Terminal) -> None:
+def test_a_schema_of_a_newer_paceline_is_not_upgraded(paceline: Terminal) -> None:
     paceline("db", "upgrade")
     with closing(sqlite3.connect("paceline.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -41,7 +41,7 @@ def test_a_schema_of_a_later_paceline_is_not_to_be_upgraded(paceline: Terminal) 
     assert "upgrade paceline" in paceline("db", "upgrade", code=1).err
 
 
-def test_a_server_that_is_away_is_one_line(paceline: Terminal, closed_port: int) -> None:
+def test_an_unreachable_server_is_a_one_line_error(paceline: Terminal, closed_port: int) -> None:
     paceline.setenv(
         PACELINE_STORE__URL=f"postgresql://me:hidden-password@127.0.0.1:{closed_port}/x"
     )
@@ -51,6 +51,6 @@ def test_a_server_that_is_away_is_one_line(paceline: Terminal, closed_port: int)
         assert said.err.count("\n") == 1
 
 
-def test_a_store_without_a_schema_is_refused(paceline: Terminal) -> None:
+def test_a_store_without_a_schema_is_rejected(paceline: Terminal) -> None:
     paceline.setenv(PACELINE_STORE__URL="memory:")
     assert "store.url" in paceline("db", "upgrade", code=2).err

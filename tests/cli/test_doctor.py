@@ -40,7 +40,7 @@ def of(part: str, found: list[dict[str, Any]], level: str) -> dict[str, Any]:
     return one
 
 
-def test_where_all_is_well_it_says_so_part_by_part(healthy: Terminal) -> None:
+def test_doctor_reports_every_part_as_ok_if_all_is_well(healthy: Terminal) -> None:
     said = healthy("doctor")
     assert "0 wrong, 0 warnings" in said.out
     for part in ("store", "provider openai", "strategy", "steps", "times", "connections"):
@@ -48,9 +48,7 @@ def test_where_all_is_well_it_says_so_part_by_part(healthy: Terminal) -> None:
     assert said.err == ""
 
 
-def test_with_servers_every_one_is_reached(
-    healthy: Terminal, postgres_url: str, redis_url: str
-) -> None:
+def test_doctor_reaches_every_server(healthy: Terminal, postgres_url: str, redis_url: str) -> None:
     healthy.setenv(PACELINE_STORE__URL=postgres_url, PACELINE_REDIS__URL=redis_url)
     assert "paceline db upgrade" in of("store", findings(healthy, code=1), "wrong")["text"]
     healthy("db", "upgrade")
@@ -68,7 +66,7 @@ def test_with_servers_every_one_is_reached(
         ({"OPENAI_BASE_URL": "http://127.0.0.1:{}/v1"}, "provider openai"),
     ],
 )
-def test_a_part_that_is_away_is_wrong_and_the_others_are_looked_at(
+def test_an_unreachable_part_is_an_error_and_the_others_are_checked(
     healthy: Terminal, closed_port: int, settings: dict[str, str], part: str
 ) -> None:
     healthy.setenv(**{name: value.format(closed_port) for name, value in settings.items()})
@@ -80,25 +78,25 @@ def test_a_part_that_is_away_is_wrong_and_the_others_are_looked_at(
     assert "fix: " in healthy("doctor", code=1).out
 
 
-def test_a_missing_key_is_wrong_before_any_call(paceline: Terminal) -> None:
+def test_a_missing_key_is_an_error_before_any_call(paceline: Terminal) -> None:
     paceline.monkeypatch.delenv("OPENAI_API_KEY")
     found = findings(paceline, code=1)
     assert "OPENAI_API_KEY" in of("provider", found, "wrong")["text"]
 
 
-def test_a_model_that_the_server_does_not_list_is_a_warning(healthy: Terminal) -> None:
+def test_a_model_missing_from_the_servers_list_is_a_warning(healthy: Terminal) -> None:
     found = of("provider", findings(healthy, "--set", "provider.model=gpt-nothing"), "warning")
     assert "does not list the model 'gpt-nothing'" in found["text"]
     assert "set provider.model to one that it lists (gpt-4o-mini, " in found["fix"]
 
 
-def test_a_queue_without_redis_is_wrong(healthy: Terminal) -> None:
+def test_a_queue_without_redis_is_an_error(healthy: Terminal) -> None:
     for executor in ("celery", "arq"):
         found = findings(healthy, "--executor", executor, code=1)
         assert "redis.url" in of(f"executor {executor}", found, "wrong")["text"]
 
 
-def test_the_processes_of_a_prefork_pool_are_counted_each_with_its_pool(
+def test_every_process_of_a_prefork_pool_counts_with_its_own_connection_pool(
     healthy: Terminal, postgres_url: str, redis_url: str
 ) -> None:
     healthy.setenv(PACELINE_STORE__URL=postgres_url, PACELINE_REDIS__URL=redis_url)
@@ -112,7 +110,7 @@ def test_the_processes_of_a_prefork_pool_are_counted_each_with_its_pool(
     assert "1 process × (10 + 20)" in of("connections", threads, "ok")["text"]
 
 
-def test_a_deadline_beyond_celerys_limits_is_wrong_where_they_strike(
+def test_a_deadline_beyond_celerys_time_limits_is_an_error_if_they_apply(
     healthy: Terminal, redis_url: str
 ) -> None:
     healthy.setenv(PACELINE_REDIS__URL=redis_url)
@@ -122,7 +120,7 @@ def test_a_deadline_beyond_celerys_limits_is_wrong_where_they_strike(
     findings(healthy, *late, "--set", "executors.celery.pool=threads")
 
 
-def test_a_limit_over_all_workers_in_memory_is_wrong_beside_other_workers(
+def test_a_shared_limit_in_memory_is_an_error_with_several_workers(
     healthy: Terminal,
 ) -> None:
     install(healthy, "sharer", SHARER)
@@ -136,17 +134,17 @@ def test_a_limit_over_all_workers_in_memory_is_wrong_beside_other_workers(
     assert "redis.url" in of("strategy everywhere", found, "wrong")["fix"]
 
 
-def test_a_lease_that_cannot_hold_is_wrong(healthy: Terminal) -> None:
+def test_a_lease_that_is_too_short_is_an_error(healthy: Terminal) -> None:
     found = findings(healthy, "--set", "run.lease=1", code=1)
     assert "run.lease" in of("times", found, "wrong")["fix"]
 
 
-def test_prompts_that_are_not_there_are_wrong(healthy: Terminal) -> None:
+def test_missing_prompt_files_are_an_error(healthy: Terminal) -> None:
     found = findings(healthy, "--set", "prompts.quiz=no-such-file.md", code=1)
     assert "no-such-file.md" in of("steps", found, "wrong")["text"]
 
 
-def test_a_plugin_that_fails_is_one_finding_and_its_words_are_kept_back(
+def test_a_failing_plugin_is_one_finding_without_its_message(
     healthy: Terminal,
 ) -> None:
     """What a stranger's exception says may hold a secret."""
@@ -155,7 +153,7 @@ def test_a_plugin_that_fails_is_one_finding_and_its_words_are_kept_back(
     assert of("executor failing", found, "wrong")["text"] == "its plugin failed: RuntimeError"
 
 
-def test_what_an_executor_finds_is_shown(healthy: Terminal) -> None:
+def test_findings_of_an_executor_are_shown(healthy: Terminal) -> None:
     install(healthy, "finder", FINDER)
     found = findings(healthy, "--executor", "finder", code=1)
     assert of("finder", found, "wrong")["text"] == "first (3 s) must be shorter than second (2 s)"

@@ -29,7 +29,7 @@ def test_each_concept_becomes_one_file_within_the_folder(paceline: Terminal, run
     assert "## Quiz" in Path("out/book/7-机器学习.md").read_text()
 
 
-def test_the_table_of_contents_leads_to_every_file(paceline: Terminal, run_id: str) -> None:
+def test_the_table_of_contents_links_to_every_file(paceline: Terminal, run_id: str) -> None:
     paceline("export", "wild", "--to", "book")
     index = Path("book/index.md").read_text()
     links = re.findall(r"\(<(.+?)>\)", index)
@@ -48,9 +48,7 @@ def test_nothing_is_replaced_unless_forced(paceline: Terminal, run_id: str) -> N
     assert "## Quiz" in mine.read_text()
 
 
-def test_a_symbolic_link_is_replaced_and_not_written_through(
-    paceline: Terminal, run_id: str
-) -> None:
+def test_a_symbolic_link_is_replaced_and_not_followed(paceline: Terminal, run_id: str) -> None:
     Path("precious").write_text("mine")
     Path("book").mkdir()
     Path("book/index.md").symlink_to(Path("precious").resolve())
@@ -59,7 +57,7 @@ def test_a_symbolic_link_is_replaced_and_not_written_through(
     assert Path("precious").read_text() == "mine"
 
 
-def test_what_cannot_be_written_is_one_line(paceline: Terminal, run_id: str) -> None:
+def test_an_unwritable_folder_is_a_one_line_error(paceline: Terminal, run_id: str) -> None:
     Path("file").write_text("")
     assert (
         "file/book: cannot be created"
@@ -79,7 +77,7 @@ def test_json_is_one_document_with_everything(paceline: Terminal, run_id: str) -
     paceline("export", run_id, "--format", "json", "--to", "all.json", code=2)
 
 
-def test_of_an_unfinished_run_what_exists_is_written(paceline: Terminal) -> None:
+def test_an_unfinished_run_exports_what_exists(paceline: Terminal) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("half", "good", "bad"), "partial"))
     said = paceline("export", "half", "--to", "book")
     assert "1 of 2 concepts are complete" in said.err
@@ -88,7 +86,7 @@ def test_of_an_unfinished_run_what_exists_is_written(paceline: Terminal) -> None
 
 
 @pytest.mark.parametrize("text", [*IDS, "", "\x00\x1b", "a" * 10_000, "🙂" * 500, ".hidden", "-x"])
-def test_a_safe_name_is_short_and_names_no_other_place(text: str) -> None:
+def test_a_safe_file_name_is_short_and_stays_in_its_folder(text: str) -> None:
     name = safe_name(text)
     assert len(name.encode()) <= 120
     assert not name.startswith((".", "-"))

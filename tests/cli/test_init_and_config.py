@@ -18,7 +18,7 @@ from tests.support.cli_terminal import Terminal
 TEMPLATE = Path(paceline.cli.__file__).with_name("templates") / "paceline.toml"
 
 
-def test_what_init_writes_is_valid_and_tells_the_next_steps(paceline: Terminal) -> None:
+def test_init_writes_valid_settings_and_prints_the_next_steps(paceline: Terminal) -> None:
     said = paceline("init", "new/folder")
     assert "paceline run roadmap.json" in said.out
     assert "cd new/folder" in said.out
@@ -28,7 +28,7 @@ def test_what_init_writes_is_valid_and_tells_the_next_steps(paceline: Terminal) 
     assert {one["origin"] for one in shown if one["key"] == "strategy"} == {config}
 
 
-def test_every_setting_of_the_template_is_one_also_behind_its_comment_sign(
+def test_every_commented_setting_of_the_template_is_valid(
     paceline: Terminal,
 ) -> None:
     """A commented setting that is misspelt would bite whoever puts it in force."""
@@ -43,7 +43,7 @@ def test_every_setting_of_the_template_is_one_also_behind_its_comment_sign(
     load_settings(Plugins(), config=config, environ={})
 
 
-def test_the_template_changes_nothing_but_what_is_the_default(paceline: Terminal) -> None:
+def test_the_template_sets_only_default_values(paceline: Terminal) -> None:
     given = load_settings(Plugins(), config=TEMPLATE, environ={}).settings
     default = load_settings(Plugins(), environ={}).settings
     kept: Any = {"store": {"url"}, "strategies": True, "executors": True}
@@ -115,7 +115,7 @@ def test_a_group_alone_lists_as_its_commands_show_and_list_do(
         assert "  show  " in paceline(group, option).out
 
 
-def test_a_wrong_setting_ends_with_code_two_and_one_line(paceline: Terminal) -> None:
+def test_a_wrong_setting_exits_with_code_two_and_one_line(paceline: Terminal) -> None:
     said = paceline("config", "show", "--set", "store.pool_sise=4", code=2)
     assert said.out == ""
     assert said.err.count("\n") == 1

@@ -5,7 +5,7 @@ from paceline.client.terminal.output import echo_table
 from rich.table import Table
 
 
-def test_a_narrow_terminal_breaks_long_names_and_cuts_nothing(
+def test_a_narrow_terminal_wraps_long_names_and_cuts_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")

@@ -45,7 +45,7 @@ def install(paceline: Terminal, name: str, text: str) -> None:
     paceline.monkeypatch.syspath_prepend(packages)
 
 
-def test_every_kind_is_listed_with_who_offers_it(paceline: Terminal) -> None:
+def test_every_kind_of_plugin_is_listed_with_its_origin(paceline: Terminal) -> None:
     rows = paceline("plugins", "--json").json["plugins"]
     found = {(row["kind"], row["name"]): row for row in rows}
     for place in (
@@ -65,14 +65,14 @@ def test_every_kind_is_listed_with_who_offers_it(paceline: Terminal) -> None:
     assert all(len(line.split("  ")) >= 3 for line in listed.splitlines()), "one line each"
 
 
-def test_a_third_partys_plugin_stands_beside_ours(paceline: Terminal) -> None:
+def test_a_third_party_plugin_is_listed_beside_the_built_ins(paceline: Terminal) -> None:
     install(paceline, "stranger", PLUGIN)
     [row] = [row for row in paceline("plugins", "--json").json["plugins"] if row["name"] == "moody"]
     assert row["plugin"] == "stranger"
     assert "moody" in paceline("plugins").out
 
 
-def test_show_tells_type_default_bounds_and_meaning(paceline: Terminal) -> None:
+def test_show_prints_type_default_bounds_and_meaning(paceline: Terminal) -> None:
     install(paceline, "teller", PLUGIN)
     [described] = paceline("plugins", "show", "moody", "--json").json["plugins"]
     assert described["section"] == "strategies.moody"
@@ -100,16 +100,16 @@ def test_strategies_come_with_advice(paceline: Terminal, name: str) -> None:
     assert paceline("plugins", "show", name, "--json").json["plugins"][0]["advice"]
 
 
-def test_a_name_of_several_kinds_shows_all(paceline: Terminal) -> None:
+def test_a_name_of_several_kinds_shows_all_of_them(paceline: Terminal) -> None:
     shown = paceline("plugins", "show", "memory", "--json").json["plugins"]
     assert [one["kind"] for one in shown] == ["store", "event-bus", "ledger"]
 
 
-def test_an_unknown_name_is_told_with_the_nearest(paceline: Terminal) -> None:
+def test_an_unknown_name_is_reported_with_the_nearest(paceline: Terminal) -> None:
     assert "did you mean 'per-roadmap'?" in paceline("plugins", "show", "per_roadmpa", code=2).err
 
 
-def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing(paceline: Terminal) -> None:
+def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_work(paceline: Terminal) -> None:
     install(paceline, "broken", "import a_module_that_is_not_there")
     said = paceline("plugins", "--json").json
     [fault] = said["broken"]
@@ -121,6 +121,6 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_breaks_nothing(paceline: 
     assert paceline("plugins", "--json").json["broken"] == []
 
 
-def test_wrong_settings_do_not_keep_plugins_from_being_listed(paceline: Terminal) -> None:
+def test_plugins_are_listed_even_if_the_settings_are_wrong(paceline: Terminal) -> None:
     Path("paceline.toml").write_text("no_such_setting = 1")
     assert "per-roadmap" in paceline("plugins").out

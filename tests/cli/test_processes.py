@@ -61,7 +61,7 @@ def home(paceline: Terminal) -> Home:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_watch_that_is_interrupted_ends_tidily(
+def test_an_interrupted_watch_exits_cleanly(
     paceline: Terminal, home: Home, number: signal.Signals, code: int
 ) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
@@ -86,7 +86,7 @@ def test_a_watch_ends_when_the_run_does(paceline: Terminal, home: Home) -> None:
     )
 
 
-def test_events_are_heard_over_redis_and_gone_on_with_after_a_position(
+def test_events_arrive_over_redis_and_can_be_resumed_after_a_position(
     paceline: Terminal, home: Home, redis_url: str
 ) -> None:
     paceline.setenv(PACELINE_REDIS__URL=redis_url)
@@ -133,7 +133,7 @@ def piped(home: Home, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_reader_who_leaves_changes_no_exit_code(paceline: Terminal, home: Home) -> None:
+def test_a_closed_pipe_changes_no_exit_code(paceline: Terminal, home: Home) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
     (home.folder / "bad.json").write_text("[]")
     for command, code in (
@@ -147,7 +147,7 @@ def test_a_reader_who_leaves_changes_no_exit_code(paceline: Terminal, home: Home
         assert "BrokenPipe" not in done.stderr, command
 
 
-def test_a_run_goes_on_to_its_end_when_nobody_reads(home: Home) -> None:
+def test_a_run_continues_to_its_end_if_its_output_is_not_read(home: Home) -> None:
     roadmap = home.folder / "roadmap.json"
     roadmap.write_text(a_roadmap("r", "a").to_json())
     with simulator("--speed", "1000") as provider:
@@ -157,17 +157,17 @@ def test_a_run_goes_on_to_its_end_when_nobody_reads(home: Home) -> None:
     assert [run["status"] for run in home.json("show")["runs"]] == ["completed"]
 
 
-def test_output_may_be_closed(home: Home) -> None:
+def test_a_command_works_with_a_closed_output(home: Home) -> None:
     done = piped(home, "$P config show >&-")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_watch_ends_when_nobody_reads(paceline: Terminal, home: Home) -> None:
+def test_a_watch_ends_if_its_output_is_closed(paceline: Terminal, home: Home) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "a"), "running"))
     assert piped(home, "$P watch r --json | true").returncode == 0
 
 
-def test_output_that_cannot_be_written_is_one_clear_line(home: Home) -> None:
+def test_unwritable_output_is_a_one_line_error(home: Home) -> None:
     done = piped(home, "$P plugins > /dev/full")
     assert done.returncode == 1
     assert done.stderr == "paceline: error: stdout cannot be written: No space left on device\n"
@@ -188,7 +188,7 @@ def an_event(run: Run, status: str) -> Event:
     )
 
 
-def test_whoever_reads_a_part_only_brings_no_traceback(paceline: Terminal, home: Home) -> None:
+def test_a_reader_of_the_first_lines_causes_no_traceback(paceline: Terminal, home: Home) -> None:
     roadmap = a_roadmap("r", *(f"concept-{number}" for number in range(40)))
     paceline.store(lambda store: a_run(store, roadmap, "completed"))
     with subprocess.Popen(
@@ -205,7 +205,7 @@ def test_whoever_reads_a_part_only_brings_no_traceback(paceline: Terminal, home:
         assert process.stderr.read() == ""
 
 
-def test_a_terminal_gets_rendered_text_and_nothing_that_steers_it(
+def test_a_terminal_gets_rendered_text_without_control_sequences(
     paceline: Terminal, home: Home
 ) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "completed"))

@@ -9,14 +9,14 @@ from tests.support.cli_processes import simulator
 from tests.support.cli_terminal import Terminal, a_roadmap
 
 
-def test_workers_are_refused_where_there_is_no_queue(paceline: Terminal) -> None:
+def test_local_workers_are_rejected_without_a_queue(paceline: Terminal) -> None:
     Path("r.json").write_text(a_roadmap("r", "c").to_json())
     said = paceline("run", "r.json", "--workers", "2", code=2)
     assert "in-process works in this process" in said.err
     assert not Path("paceline.db").exists(), "nothing is begun"
 
 
-def test_one_roadmap_of_one_concept_is_told_in_the_singular(paceline: Terminal) -> None:
+def test_one_roadmap_of_one_concept_is_reported_in_the_singular(paceline: Terminal) -> None:
     Path("r.json").write_text(a_roadmap("r", "c").to_json())
     with simulator("--speed", "200") as llm:
         paceline.setenv(OPENAI_BASE_URL=llm.base_url)

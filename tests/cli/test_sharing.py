@@ -13,7 +13,7 @@ def roadmap(paceline: Terminal) -> str:
     return "roadmap.json"
 
 
-def test_a_run_shows_tenant_and_weight_where_they_are_set(paceline: Terminal, roadmap: str) -> None:
+def test_a_run_shows_tenant_and_weight_if_they_are_set(paceline: Terminal, roadmap: str) -> None:
     paceline("submit", roadmap, "--tenant", "acme", "--weight", "2.5")
     shown = paceline("show", "learn-x", "--json").json
     assert (shown["tenant"], shown["weight"]) == ("acme", 2.5)
@@ -22,7 +22,7 @@ def test_a_run_shows_tenant_and_weight_where_they_are_set(paceline: Terminal, ro
     assert paceline("status", "--json").json["runs"][0]["tenant"] == "acme"
 
 
-def test_where_nothing_is_set_nothing_is_shown(paceline: Terminal, roadmap: str) -> None:
+def test_a_run_without_tenant_and_weight_shows_neither(paceline: Terminal, roadmap: str) -> None:
     paceline("submit", roadmap)
     for command in (("show", "learn-x"), ("show",), ("status",)):
         out = paceline(*command).out
@@ -32,7 +32,7 @@ def test_where_nothing_is_set_nothing_is_shown(paceline: Terminal, roadmap: str)
     assert (shown["tenant"], shown["weight"]) == (None, 1.0)
 
 
-def test_a_run_that_is_there_keeps_its_share_and_that_is_said(
+def test_an_existing_run_keeps_its_share_and_the_command_says_so(
     paceline: Terminal, roadmap: str
 ) -> None:
     paceline("submit", roadmap, "--tenant", "acme")
@@ -52,7 +52,7 @@ def test_a_run_that_is_there_keeps_its_share_and_that_is_said(
         (("--tenant", "x" * 101), "at most 100"),
     ],
 )
-def test_a_share_that_cannot_be_is_refused_before_anything_is_done(
+def test_an_invalid_share_is_rejected_before_anything_happens(
     paceline: Terminal, roadmap: str, options: tuple[str, ...], says: str
 ) -> None:
     for command in ("submit", "run"):
@@ -60,7 +60,7 @@ def test_a_share_that_cannot_be_is_refused_before_anything_is_done(
     assert paceline("show", "--json").json["runs"] == []
 
 
-def test_a_share_says_in_words_what_is_set_of_it() -> None:
+def test_a_share_is_described_in_words() -> None:
     assert [
         share.describe() for share in (Share(), Share("a"), Share("", 2.0), Share("a", 0.5))
     ] == [

@@ -15,7 +15,7 @@ def partial(paceline: Terminal) -> str:
     ).run_id
 
 
-def test_an_empty_store_says_how_to_begin(paceline: Terminal) -> None:
+def test_an_empty_store_shows_how_to_start(paceline: Terminal) -> None:
     said = paceline("show")
     assert said.out == ""
     assert "paceline run" in said.err
@@ -40,7 +40,7 @@ def test_runs_are_listed_newest_first_page_by_page(paceline: Terminal) -> None:
     assert "no run" in paceline("show", "--before", "nothing", code=2).err.lower()
 
 
-def test_the_list_can_be_narrowed_to_a_status(paceline: Terminal, partial: str) -> None:
+def test_the_list_can_be_filtered_by_status(paceline: Terminal, partial: str) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("other", "c")))
     queued = paceline("show", "--status", "queued", "--json").json["runs"]
     assert [one["roadmap_id"] for one in queued] == ["other"]
@@ -68,7 +68,7 @@ def test_a_run_shows_its_concepts_failures_tokens_and_cost(
     assert (shown["prompt_tokens"], shown["completion_tokens"], shown["cost"]) == (60, 120, 1.5)
 
 
-def test_a_concept_is_shown_readable(paceline: Terminal, partial: str) -> None:
+def test_a_concept_is_shown_as_readable_text(paceline: Terminal, partial: str) -> None:
     said = paceline("show", partial, "two/../three").out
     for part in (
         "# About two/../three",
@@ -82,7 +82,7 @@ def test_a_concept_is_shown_readable(paceline: Terminal, partial: str) -> None:
     assert "## Quiz" not in paceline("show", partial, "one", "tutorial").out
 
 
-def test_json_keeps_what_was_generated_as_it_is(paceline: Terminal, partial: str) -> None:
+def test_json_contains_the_generated_content_unchanged(paceline: Terminal, partial: str) -> None:
     shown = paceline("show", partial, "one", "--json").json
     assert [one["step"] for one in shown["artifacts"]] == ["tutorial", "resources", "quiz"]
     assert shown["artifacts"][0]["content"]["title"] == f"Tutorial {HOSTILE}"
@@ -91,7 +91,7 @@ def test_json_keeps_what_was_generated_as_it_is(paceline: Terminal, partial: str
 
 @pytest.mark.parametrize("place", [[], ["one"], ["bad"]])
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_hostile_content_cannot_steer_the_terminal(
+def test_hostile_content_cannot_control_the_terminal(
     paceline: Terminal, partial: str, place: list[str], form: list[str]
 ) -> None:
     said = paceline("show", partial, *place, *form).out
@@ -100,7 +100,7 @@ def test_hostile_content_cannot_steer_the_terminal(
         assert "[bold red]not markup[/]" in said, "what looks like markup is text"
 
 
-def test_an_artifact_of_a_step_that_is_no_more_is_shown_as_it_was_kept(
+def test_an_artifact_of_a_removed_step_is_shown_as_stored(
     paceline: Terminal,
 ) -> None:
     async def fill(store: Store) -> str:
@@ -115,7 +115,7 @@ def test_an_artifact_of_a_step_that_is_no_more_is_shown_as_it_was_kept(
     assert "**Note:** kept as it is" in said
 
 
-def test_what_is_not_there_is_told_with_what_is(paceline: Terminal, partial: str) -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones(paceline: Terminal, partial: str) -> None:
     assert "paceline show" in paceline("show", "nothing", code=2).err
     assert "did you mean 'one'?" in paceline("show", partial, "on", code=2).err
     assert "did you mean 'quiz'?" in paceline("show", partial, "one", "quis", code=2).err

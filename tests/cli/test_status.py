@@ -38,13 +38,13 @@ async def busy(store: Store) -> None:
     await store.register(a_worker("dead", "x", identity=gone))
 
 
-def test_without_workers_it_says_what_waits_and_how_to_begin(paceline: Terminal) -> None:
+def test_status_without_workers_shows_the_queue_and_how_to_start(paceline: Terminal) -> None:
     assert "No worker is running, and no roadmap is waiting." in paceline("status").out
     paceline.store(lambda store: a_run(store, a_roadmap("one", "a")))
     assert "1 roadmap waiting. To start a worker: paceline worker" in paceline("status").out
 
 
-def test_it_explains_why_so_many_concepts_are_in_flight(paceline: Terminal) -> None:
+def test_status_explains_the_number_of_concepts_in_flight(paceline: Terminal) -> None:
     paceline.store(busy)
     said = paceline("status").out
     assert (
@@ -58,7 +58,7 @@ def test_it_explains_why_so_many_concepts_are_in_flight(paceline: Terminal) -> N
     assert "Title of four" not in said
 
 
-def test_json_gives_every_figure_under_a_stable_name(paceline: Terminal) -> None:
+def test_json_has_every_figure_under_a_stable_name(paceline: Terminal) -> None:
     paceline.store(busy)
     status = paceline("status", "--json").json
     [worker] = status["workers"]
@@ -80,7 +80,7 @@ def test_json_gives_every_figure_under_a_stable_name(paceline: Terminal) -> None
     assert {run["roadmap_id"] for run in status["runs"]} == {"one", "two", "three"}
 
 
-def test_a_store_that_is_away_is_one_line_and_code_one(
+def test_an_unreachable_store_exits_with_code_one_and_one_line(
     paceline: Terminal, closed_port: int
 ) -> None:
     paceline.setenv(
@@ -92,7 +92,7 @@ def test_a_store_that_is_away_is_one_line_and_code_one(
     assert said.err.count("\n") == 1
 
 
-def test_a_queue_that_is_away_is_named_and_the_stores_part_shown(
+def test_an_unreachable_queue_is_named_and_the_stores_part_is_shown(
     paceline: Terminal, closed_port: int
 ) -> None:
     paceline.store(busy)
@@ -108,7 +108,7 @@ def test_a_queue_that_is_away_is_named_and_the_stores_part_shown(
     assert len(shown["workers"]) == 1
 
 
-def test_the_sum_of_connections_is_shown_against_the_servers(
+def test_the_sum_of_connections_is_shown_with_the_servers_limit(
     paceline: Terminal, postgres_url: str
 ) -> None:
     paceline.setenv(PACELINE_STORE__URL=postgres_url)

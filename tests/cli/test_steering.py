@@ -17,7 +17,7 @@ def test_a_waiting_run_is_cancelled_at_once(paceline: Terminal) -> None:
     assert "already cancelled" in paceline("cancel", run.run_id).out
 
 
-def test_the_worker_of_a_running_run_is_asked_to_stop(paceline: Terminal) -> None:
+def test_cancelling_a_running_run_asks_its_worker_to_stop(paceline: Terminal) -> None:
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c", "d"), "running"))
     [told] = paceline("cancel", run.run_id, "--json").json["runs"]
     assert (told["status"], told["cancel_requested"]) == ("running", True)
@@ -25,7 +25,7 @@ def test_the_worker_of_a_running_run_is_asked_to_stop(paceline: Terminal) -> Non
     assert "cancelling" in paceline("status").out
 
 
-def test_of_several_runs_none_is_cancelled_where_one_is_unknown(paceline: Terminal) -> None:
+def test_no_run_is_cancelled_if_one_is_unknown(paceline: Terminal) -> None:
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c")))
     assert "'nothing'" in paceline("cancel", "r", "nothing", code=2).err
     assert paceline.store(lambda store: store.run(run.run_id)).status == "queued"
@@ -169,7 +169,7 @@ async def owned(store: Store, name: str, identity: ProcessIdentity) -> Run:
     return run
 
 
-def test_recovering_queues_what_lost_its_worker_and_leaves_the_others(paceline: Terminal) -> None:
+def test_recovering_queues_only_runs_without_a_living_worker(paceline: Terminal) -> None:
     here = this_process()
     dead = replace(here, started=here.started - 1000)  # a later process has its pid
 
@@ -186,7 +186,7 @@ def test_recovering_queues_what_lost_its_worker_and_leaves_the_others(paceline: 
     assert paceline("recover", "--json").json == {"runs": [], "running": 1}
 
 
-def test_recovering_says_what_was_given_up_or_cancelled(paceline: Terminal) -> None:
+def test_recovering_reports_failed_and_cancelled_runs(paceline: Terminal) -> None:
     dead = replace(this_process(), started=1.0)
 
     async def fill(store: Store) -> tuple[Run, Run]:

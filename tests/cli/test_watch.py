@@ -42,7 +42,7 @@ def test_the_exit_code_is_that_of_the_worst_run(
     assert len(said.out.splitlines()) == len(ids)
 
 
-def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
+def test_json_prints_one_event_per_line_in_the_wire_format(paceline: Terminal) -> None:
     run = paceline.store(
         lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial", reason=HOSTILE)
     )
@@ -54,7 +54,7 @@ def test_json_is_the_wire_format_one_event_a_line(paceline: Terminal) -> None:
     assert event["reason"] == HOSTILE, "escaped, but all there"
 
 
-def test_going_on_after_a_position_needs_one_run_and_a_position(paceline: Terminal) -> None:
+def test_resuming_after_a_position_needs_one_run_and_a_valid_position(paceline: Terminal) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "completed"))
     paceline("watch", "r", "--after", "0-0")
     for wrong in (["--after", "0-0"], ["r", "--after", "soon"], ["r", "s", "--after", "0-0"]):

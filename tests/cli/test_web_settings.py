@@ -8,7 +8,7 @@ from tests.support.cli_terminal import Terminal
 WRITER = "writes-0123456789"
 
 
-def test_a_token_is_a_secret_wherever_settings_are_shown(paceline: Terminal) -> None:
+def test_a_token_is_masked_wherever_settings_are_shown(paceline: Terminal) -> None:
     secret = "sk-very-secret-token"
     paceline.setenv(PACELINE_WEB__TOKENS=f'[{{token = "{secret}", scope = "read"}}]')
     said = paceline("config", "show", "--json")

@@ -21,7 +21,9 @@ def llm() -> Iterator[Simulator]:
 FAST = ("--latency", "resources=0.1-0.2", "--latency", "quiz=0.1-0.2")
 
 
-def test_eight_tasks_are_227_calls_and_status_says_why(home: Home, llm: Simulator) -> None:
+def test_eight_roadmaps_are_227_calls_in_flight_and_status_explains_it(
+    home: Home, llm: Simulator
+) -> None:
     home.environment |= {"PACELINE_STRATEGY": "unbounded", "PACELINE_EXECUTOR": "celery"}
     with home.workers():
         eventually(lambda: len(home.worker_pids()) == 8, within=30)
@@ -39,7 +41,7 @@ def test_eight_tasks_are_227_calls_and_status_says_why(home: Home, llm: Simulato
     assert pools + database["reserve"] <= database["max_connections"]
 
 
-def test_global_16_over_two_worker_processes_is_never_more(home: Home) -> None:
+def test_global_16_is_never_exceeded_by_two_worker_processes(home: Home) -> None:
     with simulator("--speed", "20") as llm:
         home.environment |= {
             "PACELINE_PROVIDER__BASE_URL": llm.base_url,

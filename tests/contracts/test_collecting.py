@@ -3,7 +3,7 @@
 from paceline.testing.contracts import StrategyContract
 
 
-def test_tests_are_found_in_the_order_in_which_they_are_written() -> None:
+def test_tests_are_collected_in_the_order_of_their_definition() -> None:
     class Suite(StrategyContract):
         limit = 2
         shared = True

@@ -26,7 +26,7 @@ def suite_of(made: type[broken.Right], queue: Path, seconds: float = 60) -> type
 
 
 @pytest.mark.parametrize("test", names_of(suite_of(broken.Right, Path())))
-def test_the_right_one_passes(test: str, tmp_path: Path) -> None:
+def test_the_correct_implementation_passes(test: str, tmp_path: Path) -> None:
     getattr(suite_of(broken.Right, tmp_path)(), test)()
 
 
@@ -80,7 +80,7 @@ def test_an_executor_with_a_fault_is_caught(
     assert says in complaint(suite_of(made, tmp_path, seconds=20), test)
 
 
-def test_capabilities_bring_their_tests() -> None:
+def test_each_declared_capability_adds_its_tests() -> None:
     class Looks(ExecutorContract):
         executor = "mine"
         inspects = True

@@ -215,7 +215,7 @@ def test_a_store_with_a_fault_is_caught(made: type[MemoryStore], test: str, says
     assert says in complaint(Suite, test)
 
 
-def test_what_asks_for_a_clock_is_left_out_where_there_is_none() -> None:
+def test_tests_that_need_a_clock_are_omitted_without_one() -> None:
     class WithoutClock(StoreContract):
         pass
 

@@ -117,7 +117,7 @@ def test_a_provider_with_a_fault_is_caught(made: type[Around], test: str, says: 
     assert KEY not in text
 
 
-def test_what_cannot_be_provoked_is_left_out() -> None:
+def test_tests_of_faults_that_cannot_be_provoked_are_omitted() -> None:
     class Plain(ProviderContract):
         pass
 

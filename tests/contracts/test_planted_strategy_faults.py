@@ -26,7 +26,7 @@ def suite_of(made: type[Strategy]) -> type[StrategyContract]:
 
 
 @pytest.mark.parametrize("test", names_of(suite_of(broken.Right)))
-def test_the_right_one_passes(test: str) -> None:
+def test_the_correct_implementation_passes(test: str) -> None:
     getattr(suite_of(broken.Right)(), test)()
 
 
@@ -65,7 +65,7 @@ def test_any_order_of_steps_finds_it_too_and_shows_the_steps() -> None:
     assert "state.release(one=0, twice=True)" in text
 
 
-def test_a_count_outside_of_the_strategy_is_caught() -> None:
+def test_a_counter_outside_of_the_strategy_is_caught() -> None:
     suite = suite_of(broken.SharesBetweenStrategies)
     try:
         text = complaint(suite, "test_strategies_are_independent")

@@ -70,7 +70,7 @@ def look(
     return run(whole())
 
 
-def test_what_a_worker_reserved_stands_beside_what_it_works_on() -> None:
+def test_prefetched_runs_are_shown_beside_the_current_ones() -> None:
     queue = Queue(load("a@h", ["r1"], ["r5"]), load("b@h", ["r2", "r3"], ["r6", "r7"]))
     view = look(queue, ("w1", ["r1"]), ("w2", ["r2"]), ("w3", ["r3"]))
     assert [worker.reserved for worker in view.workers] == [("r5",), ("r6", "r7"), ()]
@@ -78,7 +78,7 @@ def test_what_a_worker_reserved_stands_beside_what_it_works_on() -> None:
     assert "Workers have prefetched 3 roadmaps that they have not started." in view.why()
 
 
-def test_a_queues_worker_without_a_beat_is_a_row_of_its_own() -> None:
+def test_a_worker_known_only_to_the_queue_has_its_own_row() -> None:
     view = look(Queue(load("celery@far", ["r1"], ["r2"]), load("idle@far")), ("w", ["r9"]))
     assert [worker.worker_id for worker in view.workers] == ["w", "celery@far"]
     far = view.workers[1]
@@ -86,7 +86,7 @@ def test_a_queues_worker_without_a_beat_is_a_row_of_its_own() -> None:
     assert view.totals.roadmaps_active == 2
 
 
-def test_the_queues_own_length_counts_where_it_knows_it() -> None:
+def test_the_queues_own_length_is_used_if_it_is_known() -> None:
     assert look(Queue(queued=7), runs=3).totals.roadmaps_queued == 7
     assert look(Queue(), runs=3).totals.roadmaps_queued == 3
     assert look(None, runs=3).totals.roadmaps_queued == 3
@@ -97,7 +97,7 @@ def test_a_reserved_run_is_not_counted_as_waiting_in_the_queue_too() -> None:
     assert (view.totals.roadmaps_queued, view.totals.roadmaps_reserved) == (2, 1)
 
 
-def test_a_queue_that_is_away_is_named_and_the_rest_stands() -> None:
+def test_an_unreachable_queue_is_named_and_the_rest_is_shown() -> None:
     view = look(Queue(fault=PartUnavailable("no broker at h:1")), ("w", ["r"]), runs=1)
     assert view.unreachable == ("no broker at h:1",)
     assert (view.totals.concepts, view.totals.roadmaps_queued) == (10, 1)
@@ -107,8 +107,8 @@ def test_the_reason_names_both_layers() -> None:
     why = look(Queue(), ("w", ["r1", "r2"])).why()
     assert "2 roadmaps active (concurrency 1 counts roadmaps, not concepts)" in why
     assert (
-        "The strategy (unbounded) decides how many of their concepts start: 20 concepts in flight, 7"
-        in why
+        "The strategy (unbounded) decides how many of their concepts start: "
+        "20 concepts in flight, 7" in why
     )
     assert "This is not prefetching: workers have reserved 0 roadmaps." in why
     assert "1 worker idle; 2 roadmaps waiting." in look(Queue(), ("w", []), runs=2).why()

@@ -49,7 +49,7 @@ def settings(**sections: object) -> Settings:
     return Settings.model_validate(sections)
 
 
-def test_the_defaults_hold() -> None:
+def test_the_default_settings_pass_every_check() -> None:
     assert set(levels(list(rules.times(Settings())))) == {"ok"}
     assert (
         list(rules.sharing(Settings(), Here(), StrategyStack([("local", Local())]), live=1)) == []
@@ -57,19 +57,19 @@ def test_the_defaults_hold() -> None:
 
 
 @pytest.mark.parametrize(("lease", "level"), [(1.5, "wrong"), (2, "wrong"), (4, "warning")])
-def test_a_lease_must_outlast_beats(lease: float, level: str) -> None:
+def test_a_lease_must_outlast_several_heartbeats(lease: float, level: str) -> None:
     found = next(iter(rules.times(settings(run={"lease": lease}))))
     assert (found.level, found.fix) == (level, "set run.lease to 6 or more")
 
 
-def test_an_attempt_must_end_before_its_run() -> None:
+def test_the_timeout_of_an_attempt_must_be_below_the_deadline_of_the_run() -> None:
     slow = settings(provider={"timeout": 100}, run={"deadline": 100})
     wrong, warning = [one for one in rules.times(slow) if one.level != "ok"]
     assert "provider.timeout (100 s) must be shorter than run.deadline (100 s)" in wrong.text
     assert "provider.patience" in warning.text
 
 
-def test_times_rise_and_those_without_a_value_are_passed_over() -> None:
+def test_timeouts_must_increase_and_unset_ones_are_skipped() -> None:
     assert ascending("x", [("a", 1), ("b", None), ("c", 2)]).text == "a 1 s < c 2 s"
     found = ascending("x", [("a", 1), ("b", 3), ("c", 2)])
     assert found.level == "wrong"
@@ -84,7 +84,7 @@ def test_distributed_workers_need_redis() -> None:
 
 @pytest.mark.parametrize("processes", [1, 3])
 @pytest.mark.parametrize("live", [0, 1, 2])
-def test_a_limit_over_all_workers_cannot_be_counted_in_each_ones_memory(
+def test_a_shared_limit_cannot_be_counted_in_the_memory_of_each_worker(
     processes: int, live: int
 ) -> None:
     executor = Here()
@@ -93,7 +93,7 @@ def test_a_limit_over_all_workers_cannot_be_counted_in_each_ones_memory(
     assert levels(found) == (["wrong"] if processes > 1 or live > 1 else [])
 
 
-def test_a_limit_of_each_process_apart_is_pointed_out() -> None:
+def test_a_limit_per_process_is_reported() -> None:
     shared = settings(redis={"url": "redis://h"}, store={"url": "postgresql://h/d"})
     [found] = rules.sharing(shared, Queue(), StrategyStack([("local", Local())]), live=0)
     assert found.level == "warning"
@@ -104,7 +104,7 @@ def test_a_limit_of_each_process_apart_is_pointed_out() -> None:
 @pytest.mark.parametrize(
     ("url", "level"), [("memory:", "wrong"), ("sqlite:///x.db", "warning"), ("postgresql://h", "")]
 )
-def test_a_store_must_be_where_the_workers_are(url: str, level: str) -> None:
+def test_a_store_must_be_reachable_by_all_workers(url: str, level: str) -> None:
     reachable = settings(redis={"url": "redis://h"}, store={"url": url})
     found = list(rules.sharing(reachable, Queue(), None, live=0))
     assert levels(found) == ([level] if level else [])
@@ -134,7 +134,7 @@ def test_the_pools_of_all_processes_are_added_up(
     assert bool(found.fix) == (level != "ok")
 
 
-def test_what_runs_already_is_added_up_apart() -> None:
+def test_running_processes_are_added_up_separately() -> None:
     for registered, level in ((90, "ok"), (91, "wrong")):
         budget = Budget(server_max=100, reserve=10, registered=registered)
         found = list(rules.connections(Settings(), budget, processes=1))

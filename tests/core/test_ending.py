@@ -8,7 +8,7 @@ from paceline.testing.virtual_time import virtual_time
 
 
 @virtual_time
-async def test_a_task_that_forgets_a_cancellation_is_told_again() -> None:
+async def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
     forgotten = 0
 
     async def forgetful() -> None:

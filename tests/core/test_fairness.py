@@ -64,19 +64,19 @@ async def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) 
         return lasted
 
 
-def test_a_small_run_behind_ten_large_ones_takes_as_long_as_with_its_share_alone() -> None:
+def test_a_small_run_behind_ten_large_ones_is_as_fast_as_its_share_allows() -> None:
     shared = seconds_of_a_small_run(Quota(requests=330), behind=[DEFAULT_SHARE] * 10)
     alone = seconds_of_a_small_run(Quota(requests=30))
     assert shared <= 1.2 * alone + 2
 
 
-def test_the_runs_of_a_tenant_together_leave_another_run_its_share() -> None:
+def test_the_runs_of_one_tenant_leave_the_share_of_another_untouched() -> None:
     shared = seconds_of_a_small_run(Quota(requests=120), behind=[Share("acme")] * 10)
     alone = seconds_of_a_small_run(Quota(requests=60))
     assert shared <= 1.2 * alone + 2
 
 
-def test_a_weight_is_a_share() -> None:
+def test_shares_are_proportional_to_weights() -> None:
     shared = seconds_of_a_small_run(Quota(requests=120), behind=[Share("acme", 3.0)] * 10)
     alone = seconds_of_a_small_run(Quota(requests=30))
     assert shared <= 1.2 * alone + 2

@@ -53,7 +53,7 @@ def steady() -> ScriptedProvider:
 
 @pytest.mark.parametrize("concepts", [100, 1000, pytest.param(20_000, marks=pytest.mark.soak)])
 @virtual_time
-async def test_only_concepts_in_a_call_and_those_next_in_line_are_begun(concepts: int) -> None:
+async def test_only_concepts_in_a_call_or_next_in_line_are_started(concepts: int) -> None:
     async with rig(steady(), settings=call_limited()) as it:
         assert await most_begun(it, concepts, every=0.5) == LIMIT + WAITING_FOR_FIRST_CALL
         assert it.provider.peak == LIMIT
@@ -73,7 +73,7 @@ class SlowStore(MemoryStore):
 
 
 @virtual_time
-async def test_a_store_slower_than_the_provider_holds_up_new_concepts() -> None:
+async def test_a_store_slower_than_the_provider_delays_new_concepts() -> None:
     provider = ScriptedProvider(lambda request, _: (0.01, plain_answer(request.step)))
     async with rig(provider, settings=call_limited(), store=SlowStore()) as it:
         most = await most_begun(it, 2 * MAX_UNSAVED, every=1.0)
@@ -96,7 +96,7 @@ async def test_a_concept_leaves_nothing_for_the_garbage_collector() -> None:
 
 @pytest.mark.parametrize(("concepts", "left_out"), [(LARGE - 1, False), (LARGE, True)])
 @virtual_time
-async def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_worked_on(
+async def test_the_garbage_collector_skips_large_roadmaps_while_they_run(
     concepts: int, left_out: bool
 ) -> None:
     seen: list[bool] = []
@@ -111,7 +111,7 @@ async def test_the_garbage_collector_leaves_large_roadmaps_out_while_they_are_wo
     assert gc.get_freeze_count() == 0
 
 
-def test_what_others_keep_from_the_garbage_collector_stays_so() -> None:
+def test_objects_frozen_by_other_code_stay_frozen() -> None:
     gc.freeze()
     try:
         with gc_frozen(LARGE):

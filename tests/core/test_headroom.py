@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from paceline.contracts.work import RateLimitInfo, parse_rate_limits
 
 
-def test_limits_and_what_is_left_are_read() -> None:
+def test_limits_and_remaining_quota_are_read_from_headers() -> None:
     headers = {
         "x-ratelimit-limit-requests": "500",
         "x-ratelimit-remaining-requests": "41",
@@ -19,7 +19,7 @@ def test_limits_and_what_is_left_are_read() -> None:
 
 
 @pytest.mark.parametrize("limit", ["", "0", "-1", "5.5", "many", "٣", "1e9", "+5"])
-def test_a_limit_that_makes_no_sense_says_nothing(limit: str) -> None:
+def test_an_implausible_limit_in_the_headers_is_ignored(limit: str) -> None:
     headers = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": "3"}
     assert parse_rate_limits(headers) is None
 
@@ -36,7 +36,7 @@ def test_a_limit_that_makes_no_sense_says_nothing(limit: str) -> None:
         st.text(max_size=20) | st.integers().map(str),
     )
 )
-def test_whatever_the_headers_hold_the_numbers_can_be_used(headers: dict[str, str]) -> None:
+def test_any_headers_give_usable_numbers(headers: dict[str, str]) -> None:
     found = parse_rate_limits(headers)
     if found is not None:
         for limit, left in (

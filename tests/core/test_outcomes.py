@@ -45,7 +45,7 @@ async def outcomes(first: Reply) -> tuple[Work, Outcome, CompletionRequest]:
     return (*notes.told[0], provider.requests[0])
 
 
-def test_a_call_that_ends_well_tells_what_the_provider_counted() -> None:
+def test_a_successful_call_reports_the_tokens_counted_by_the_provider() -> None:
     work, outcome, request = outcomes((2.0, plain_answer("tutorial")))
     assert isinstance(outcome, Done)
     assert outcome.seconds == 2.0
@@ -54,22 +54,22 @@ def test_a_call_that_ends_well_tells_what_the_provider_counted() -> None:
     assert work.tokens == request.estimated_tokens()
 
 
-def test_a_refusal_tells_when_to_come_again_and_what_the_headers_said() -> None:
+def test_a_refusal_reports_its_retry_after_and_its_headers() -> None:
     _, outcome, _ = outcomes((0.0, Refused("full", 7.0, HEADERS)))
     assert outcome == WasRefused(7.0, SAID)
 
 
-def test_nobody_is_held_back_longer_than_the_longest_pause() -> None:
+def test_a_pause_is_never_longer_than_the_maximum() -> None:
     _, outcome, _ = outcomes((0.0, Refused("full", 86_400.0)))
     assert outcome == WasRefused(ProviderSettings().max_backoff)
 
 
-def test_a_call_that_failed_may_have_been_counted_unless_it_never_arrived() -> None:
+def test_a_failed_call_counts_as_arrived_unless_the_server_was_unreachable() -> None:
     assert outcomes((1.0, Transient("cut")))[1] == Failed(arrived=True)
     assert outcomes((1.0, Unreachable("away")))[1] == Failed(arrived=False)
 
 
-def test_where_the_strategy_holds_back_everybody_the_call_does_not_pause_as_well() -> None:
+def test_a_call_does_not_pause_if_the_strategy_pauses_all_calls() -> None:
     async def gaps(*, holds: bool) -> float:
         notes = Notes(holds=holds)
         provider = ScriptedProvider(
@@ -86,7 +86,7 @@ def test_where_the_strategy_holds_back_everybody_the_call_does_not_pause_as_well
 
 
 @virtual_time
-async def test_refusals_end_with_patience_also_where_the_strategy_holds() -> None:
+async def test_refusals_fail_after_the_patience_even_if_the_strategy_pauses() -> None:
     patient = Settings(strategy=["unbounded"], provider=ProviderSettings(patience=100.0))
     provider = ScriptedProvider(lambda *_: (0.0, Refused("full", 30.0)))
     strategies = [("notes", Notes(holds=True))]
@@ -98,7 +98,7 @@ async def test_refusals_end_with_patience_also_where_the_strategy_holds() -> Non
 
 
 @virtual_time
-async def test_a_call_tells_whose_it_is() -> None:
+async def test_a_call_names_its_tenant() -> None:
     notes = Notes()
     async with rig(strategies=[("notes", notes)]) as it:
         run, _ = await it.client.submit(a_roadmap(1), share=Share("acme", 2.0))

@@ -97,7 +97,7 @@ async def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, flo
         return now.status, now.reason, seconds, len(it.provider.requests)
 
 
-def test_a_fault_while_a_run_is_loaded_hands_it_back_before_its_lease_ends() -> None:
+def test_an_error_while_loading_a_run_releases_it_before_its_lease_ends() -> None:
     status, _, seconds, calls = run_it(
         Faulty(loads=2), settings=Settings(strategy=["unbounded"], run=RunSettings(lease=3600))
     )
@@ -105,7 +105,7 @@ def test_a_fault_while_a_run_is_loaded_hands_it_back_before_its_lease_ends() -> 
     assert seconds < 3 * CALL + 10
 
 
-def test_what_can_be_claimed_and_never_saved_is_not_paid_for_without_end() -> None:
+def test_a_run_that_can_be_claimed_but_never_saved_fails_after_a_few_tries() -> None:
     status, reason, seconds, calls = run_it(Faulty(saves=10**6))
     assert status == "failed"
     assert reason == "given up after 3 tries without one artifact saved: the disk is full"
@@ -113,14 +113,14 @@ def test_what_can_be_claimed_and_never_saved_is_not_paid_for_without_end() -> No
     assert seconds > 3 * CALL + 2, "it waits between two tries"
 
 
-def test_a_part_that_returns_is_waited_for() -> None:
+def test_a_run_waits_for_a_part_that_recovers() -> None:
     status, _, _, calls = run_it(Faulty(saves=3))
     assert status == "completed"
     assert calls <= 9 + 3
 
 
 @virtual_time
-async def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_is_over(
+async def test_a_store_outage_is_logged_once_when_it_starts_and_once_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="paceline")
@@ -149,7 +149,7 @@ async def test_a_store_that_takes_nothing_is_told_once_at_once_and_once_when_it_
 
 
 @virtual_time
-async def test_a_run_whose_queue_is_away_waits_in_the_store(
+async def test_a_run_waits_in_the_store_while_its_queue_is_unreachable(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with rig(ScriptedProvider(steady)) as it:
@@ -165,7 +165,7 @@ async def test_a_run_whose_queue_is_away_waits_in_the_store(
 
 
 @virtual_time
-async def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> None:
+async def test_a_claim_is_released_immediately_if_its_caller_was_cancelled() -> None:
     store = Faulty(slow_claims=1.0)
     async with rig(ScriptedProvider(steady), store=store) as it:
         run, _ = await it.client.submit(a_roadmap(3))
@@ -178,7 +178,7 @@ async def test_a_claim_whose_caller_was_cancelled_is_handed_back_at_once() -> No
 
 
 @virtual_time
-async def test_a_worker_told_to_drain_while_it_claims_begins_nothing() -> None:
+async def test_a_worker_that_drains_during_a_claim_starts_nothing() -> None:
     store = Faulty(slow_claims=1.0)
     async with rig(ScriptedProvider(steady), store=store) as it:
         run, _ = await it.client.submit(a_roadmap(3))
@@ -192,7 +192,7 @@ async def test_a_worker_told_to_drain_while_it_claims_begins_nothing() -> None:
 
 @pytest.mark.parametrize(("minutes", "status"), [(1, "completed"), (60, "failed")])
 @virtual_time
-async def test_a_provider_that_is_down_is_waited_for_as_long_as_its_patience(
+async def test_a_run_waits_for_an_unreachable_provider_until_the_patience_ends(
     minutes: int, status: str
 ) -> None:
     def down(request: CompletionRequest, ordinal: int) -> Reply:

@@ -38,7 +38,7 @@ async def test_every_concept_gets_its_three_artifacts() -> None:
 
 
 @virtual_time
-async def test_per_roadmap_holds_its_limit_and_counts_runs_apart() -> None:
+async def test_per_roadmap_keeps_its_limit_for_each_run() -> None:
     async with rig(ScriptedProvider(steady), settings=Settings()) as it:
         async with asyncio.TaskGroup() as tasks:
             for name in ("one", "two"):
@@ -48,7 +48,7 @@ async def test_per_roadmap_holds_its_limit_and_counts_runs_apart() -> None:
 
 
 @virtual_time
-async def test_global_counts_calls_over_all_runs() -> None:
+async def test_global_limits_the_calls_of_all_runs_together() -> None:
     chosen = Settings(strategy=["global"], strategies={"global": {"concurrency": 4}})
     async with rig(ScriptedProvider(steady), settings=chosen) as it:
         async with asyncio.TaskGroup() as tasks:
@@ -59,7 +59,7 @@ async def test_global_counts_calls_over_all_runs() -> None:
 
 
 @virtual_time
-async def test_a_limit_of_calls_keeps_the_concepts_that_wait_few() -> None:
+async def test_a_limit_of_calls_also_limits_the_waiting_concepts() -> None:
     chosen = Settings(strategy=["global"], strategies={"global": {"concurrency": 4}})
     async with rig(ScriptedProvider(steady), settings=chosen) as it:
         working = asyncio.create_task(it.generate(a_roadmap(500)))
@@ -70,7 +70,7 @@ async def test_a_limit_of_calls_keeps_the_concepts_that_wait_few() -> None:
 
 
 @virtual_time
-async def test_a_failed_concept_keeps_its_reason_and_the_others_go_on() -> None:
+async def test_a_failed_concept_has_its_reason_and_the_others_continue() -> None:
     def script(request: CompletionRequest, _: int) -> Reply:
         if "Concept 1\n" in request.messages[-1].content and request.step == "resources":
             return 1.0, Fatal("the model does not want to")
@@ -87,7 +87,7 @@ async def test_a_failed_concept_keeps_its_reason_and_the_others_go_on() -> None:
 
 
 @virtual_time
-async def test_resuming_makes_only_what_is_missing() -> None:
+async def test_resuming_generates_only_what_is_missing() -> None:
     broken = True
 
     def script(request: CompletionRequest, _: int) -> Reply:
@@ -111,7 +111,7 @@ async def test_resuming_makes_only_what_is_missing() -> None:
 
 
 @virtual_time
-async def test_an_unusable_provider_ends_the_run_at_once_with_one_reason() -> None:
+async def test_an_unusable_provider_fails_the_run_immediately_with_one_reason() -> None:
     provider = ScriptedProvider(lambda *_: (1.0, ProviderUnusable("the key is wrong")))
     async with rig(provider, settings=Settings()) as it:
         run = await it.generate(a_roadmap(50))
@@ -120,7 +120,7 @@ async def test_an_unusable_provider_ends_the_run_at_once_with_one_reason() -> No
 
 
 @virtual_time
-async def test_what_fails_in_passing_is_tried_again_and_then_given_up() -> None:
+async def test_a_transient_failure_is_retried_a_limited_number_of_times() -> None:
     def script(request: CompletionRequest, ordinal: int) -> Reply:
         return (1.0, Transient("cut")) if ordinal <= 3 else steady(request, ordinal)
 
@@ -136,7 +136,7 @@ async def test_what_fails_in_passing_is_tried_again_and_then_given_up() -> None:
 
 
 @virtual_time
-async def test_a_refusal_waits_as_long_as_it_says_and_is_no_attempt() -> None:
+async def test_a_refusal_waits_for_its_retry_after_and_counts_as_no_attempt() -> None:
     def script(request: CompletionRequest, ordinal: int) -> Reply:
         return (0.0, Refused("full", 30.0)) if ordinal <= 6 else steady(request, ordinal)
 
@@ -149,7 +149,7 @@ async def test_a_refusal_waits_as_long_as_it_says_and_is_no_attempt() -> None:
 
 
 @virtual_time
-async def test_refusals_for_ever_end_when_patience_does() -> None:
+async def test_endless_refusals_fail_after_the_patience() -> None:
     chosen = Settings(strategy=["unbounded"], provider=ProviderSettings(patience=100.0))
 
     provider = ScriptedProvider(lambda *_: (0.0, Refused("full")))
@@ -162,7 +162,7 @@ async def test_refusals_for_ever_end_when_patience_does() -> None:
 
 
 @virtual_time
-async def test_an_answer_that_does_not_fit_is_repaired_once() -> None:
+async def test_an_invalid_answer_is_repaired_once() -> None:
     def script(request: CompletionRequest, _: int) -> Reply:
         if request.step == "quiz" and len(request.messages) < 4:
             return 1.0, '{"questions": []}'
@@ -172,11 +172,11 @@ async def test_an_answer_that_does_not_fit_is_repaired_once() -> None:
         run = await it.generate(a_roadmap(1))
         assert run.status == "completed"
         told = it.provider.requests[-1].messages[-1].content
-        assert "questions: List should have at least 1 item" in told
+        assert "questions must have at least 1 item" in told
 
 
 @virtual_time
-async def test_an_answer_that_never_fits_fails_its_concept_and_is_kept() -> None:
+async def test_an_answer_that_stays_invalid_fails_its_concept_and_is_stored() -> None:
     async with rig(ScriptedProvider(lambda *_: (1.0, "I would rather talk"))) as it:
         run = await it.generate(a_roadmap(3))
         assert run.status == "failed"
@@ -187,7 +187,7 @@ async def test_an_answer_that_never_fits_fails_its_concept_and_is_kept() -> None
 
 
 @virtual_time
-async def test_progress_rises_and_its_end_comes_last() -> None:
+async def test_progress_increases_and_the_end_is_the_last_event() -> None:
     async with rig(ScriptedProvider(steady)) as it:
         run = await it.generate(a_roadmap(7))
         events = await it.events(run.run_id)
@@ -201,7 +201,7 @@ async def test_progress_rises_and_its_end_comes_last() -> None:
 
 
 @virtual_time
-async def test_a_drained_run_saves_what_is_in_flight_and_goes_back_to_the_queue() -> None:
+async def test_a_drained_run_saves_its_calls_in_flight_and_returns_to_the_queue() -> None:
     async with rig(ScriptedProvider(steady), settings=Settings()) as it:
         run, _ = await it.client.submit(a_roadmap(20))
         working = asyncio.create_task(it.worker.run(run.run_id))
@@ -215,7 +215,7 @@ async def test_a_drained_run_saves_what_is_in_flight_and_goes_back_to_the_queue(
 
 
 @virtual_time
-async def test_serving_that_is_cancelled_at_the_moment_a_run_ends_does_end() -> None:
+async def test_serving_ends_if_it_is_cancelled_just_as_a_run_ends() -> None:
     async with rig() as it:
         serving = asyncio.create_task(it.worker.serve(only=["another-run"]))
         await asyncio.sleep(0.1)
@@ -227,7 +227,7 @@ async def test_serving_that_is_cancelled_at_the_moment_a_run_ends_does_end() -> 
 
 
 @virtual_time
-async def test_a_store_that_takes_no_beat_is_told_after_a_while(
+async def test_a_store_that_rejects_heartbeats_is_reported_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def full(*_: object, **__: object) -> NoReturn:
@@ -247,7 +247,7 @@ async def test_a_store_that_takes_no_beat_is_told_after_a_while(
 
 
 @virtual_time
-async def test_a_deadline_requeues_what_moved_and_fails_what_did_not() -> None:
+async def test_a_deadline_requeues_a_run_with_progress_and_fails_one_without() -> None:
     async with rig(ScriptedProvider(steady), settings=settings(deadline=CALL * 1.5)) as it:
         run = await it.generate(a_roadmap(3))
         assert run.status == "queued"
@@ -255,11 +255,11 @@ async def test_a_deadline_requeues_what_moved_and_fails_what_did_not() -> None:
     async with rig(ScriptedProvider(steady), settings=settings(deadline=CALL / 2)) as it:
         run = await it.generate(a_roadmap(3))
         assert run.status == "failed"
-        assert "its deadline, without one artifact saved" in (run.reason or "")
+        assert "before it saved an artifact" in (run.reason or "")
 
 
 @virtual_time
-async def test_cancelling_reaches_the_worker_within_a_beat_and_stops_paying() -> None:
+async def test_cancelling_reaches_the_worker_within_a_heartbeat_and_stops_all_calls() -> None:
     async with rig(ScriptedProvider(steady), settings=Settings()) as it:
         run, _ = await it.client.submit(a_roadmap(50))
         working = asyncio.create_task(it.worker.run(run.run_id))

@@ -40,7 +40,7 @@ def built_ins() -> Iterator[tuple[Kind, str]]:
 
 
 @pytest.mark.parametrize(("kind", "name"), list(built_ins()))
-def test_the_index_of_built_ins_tells_the_truth(kind: Kind, name: str) -> None:
+def test_the_index_of_built_ins_is_correct(kind: Kind, name: str) -> None:
     plugins = Plugins()
     if kind == "command":
         offer = plugins.command(name)
@@ -59,14 +59,14 @@ def test_a_plugin_is_found_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["global", "mine"])
-def test_a_taken_name_is_refused_with_its_owner(name: str) -> None:
+def test_a_duplicate_name_is_rejected_with_its_owner(name: str) -> None:
     plugins = Plugins()
     plugins.register(plugin_offering("mine"), "first")
     with pytest.raises(PluginError, match=f"strategy '{name}' is taken by"):
         plugins.register(plugin_offering(name), "second")
 
 
-def test_a_misspelt_hook_is_an_error() -> None:
+def test_a_misspelled_hook_is_an_error() -> None:
     @hookimpl
     def paceline_register_strategy(register: Callable[..., None]) -> None:
         raise AssertionError
@@ -76,7 +76,7 @@ def test_a_misspelt_hook_is_an_error() -> None:
         Plugins().register(wrong, "wrong")
 
 
-def test_an_unknown_name_brings_the_nearest_and_all() -> None:
+def test_an_unknown_name_is_reported_with_the_nearest_and_all_names() -> None:
     with pytest.raises(SettingsError, match=r"did you mean 'unbounded'\? \(allowed: .*global"):
         Plugins().strategy("unbound")
 

@@ -35,7 +35,7 @@ def test_unknown_fields_are_kept() -> None:
     assert json.loads(parsed.to_json())["stages"][0]["modules"][0]["concepts"][0]["emoji"] == "🐍"
 
 
-def test_all_faults_are_told_at_once_each_with_its_path() -> None:
+def test_all_errors_are_reported_together_each_with_its_path() -> None:
     data = {
         "roadmap_id": 7,
         "title": "",
@@ -79,11 +79,11 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
         assert expected in told
 
 
-def test_a_concept_that_needs_itself_is_circular() -> None:
+def test_a_concept_that_requires_itself_is_a_cycle() -> None:
     assert any("circular: a → a" in fault for fault in faults_of(roadmap(concept("a", "a"))))
 
 
-def test_a_long_chain_of_prerequisites_is_no_cycle() -> None:
+def test_a_long_chain_of_prerequisites_is_not_a_cycle() -> None:
     chain = [concept("c0"), *(concept(f"c{n}", f"c{n - 1}") for n in range(1, 5000))]
     assert parse_roadmap(roadmap(*chain), source="here").concept_count() == 5000
 
@@ -97,14 +97,14 @@ def test_a_long_chain_of_prerequisites_is_no_cycle() -> None:
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_text_that_is_no_json_is_one_clear_fault(text: bytes, told: str, tmp_path: Path) -> None:
+def test_text_that_is_not_json_is_one_clear_error(text: bytes, told: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(text)
     with pytest.raises(RoadmapError, match=told):
         load_roadmap(path)
 
 
-def test_yaml_is_read_and_its_aliases_are_refused(tmp_path: Path) -> None:
+def test_yaml_is_accepted_without_aliases(tmp_path: Path) -> None:
     good = tmp_path / "good.yaml"
     good.write_text(
         "roadmap_id: r\ntitle: R\nstages:\n- stage_id: s\n  name: S\n  modules:\n"
@@ -133,7 +133,7 @@ def test_yaml_is_read_and_its_aliases_are_refused(tmp_path: Path) -> None:
         ("tag.yaml", "note: !!int many,", "not valid YAML: invalid literal"),
     ],
 )
-def test_what_json_cannot_hold_is_refused_with_its_path(
+def test_values_that_json_cannot_hold_are_rejected_with_their_path(
     name: str, line: str, told: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -142,7 +142,7 @@ def test_what_json_cannot_hold_is_refused_with_its_path(
         load_roadmap(path)
 
 
-def test_a_key_given_twice_is_told_beside_the_other_faults(tmp_path: Path) -> None:
+def test_a_duplicate_key_is_reported_with_the_other_errors(tmp_path: Path) -> None:
     path = tmp_path / "many.json"
     path.write_text('{"roadmap_id": "r", "roadmap_id": 7, "title": "", "stages": []}')
     with pytest.raises(RoadmapError) as caught:
@@ -153,7 +153,7 @@ def test_a_key_given_twice_is_told_beside_the_other_faults(tmp_path: Path) -> No
     assert "roadmap_id: duplicate key" in told
 
 
-def test_nesting_is_bounded_in_fields_that_are_unknown() -> None:
+def test_the_nesting_of_unknown_fields_is_bounded() -> None:
     def nested(levels: int) -> dict[str, object]:
         note: object = "bottom"
         for _ in range(levels):
@@ -165,7 +165,7 @@ def test_nesting_is_bounded_in_fields_that_are_unknown() -> None:
         assert "nested too deeply" in faults_of(nested(levels))[0]
 
 
-def test_yaml_may_begin_with_a_brace(tmp_path: Path) -> None:
+def test_yaml_can_begin_with_a_brace(tmp_path: Path) -> None:
     path = tmp_path / "flow.yaml"
     path.write_text(
         "{roadmap_id: r, title: R, made: 2024-02-03, stages: [{stage_id: s, name: S, modules: "
@@ -174,7 +174,7 @@ def test_yaml_may_begin_with_a_brace(tmp_path: Path) -> None:
     assert '"made":"2024-02-03"' in load_roadmap(path).to_json()
 
 
-def test_a_file_beyond_the_bound_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_rejected_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.json"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 10)
@@ -187,14 +187,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_roadmap(tmp_path / "gone.json")
 
 
-def test_the_hash_is_of_the_content_not_of_its_spelling() -> None:
+def test_the_hash_depends_on_the_content_and_not_on_its_formatting() -> None:
     one = parse_roadmap(roadmap(concept("a")), source="1")
     same = parse_roadmap(dict(reversed(roadmap(concept("a")).items())), source="2")
     other = parse_roadmap(roadmap(concept("b")), source="3")
     assert one.content_hash() == same.content_hash() != other.content_hash()
 
 
-def test_half_a_surrogate_pair_is_a_fault_and_no_crash() -> None:
+def test_half_a_surrogate_pair_is_an_error_and_not_a_crash() -> None:
     assert faults_of(roadmap(concept("a")) | {"note": "\ud800"})
 
 
@@ -213,7 +213,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_whatever_the_data_it_is_a_roadmap_or_has_faults(data: object) -> None:
+def test_any_data_is_a_roadmap_or_has_errors(data: object) -> None:
     try:
         assert isinstance(parse_roadmap(data, source="here"), Roadmap)
     except RoadmapError as error:
@@ -221,7 +221,7 @@ def test_whatever_the_data_it_is_a_roadmap_or_has_faults(data: object) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_whatever_the_bytes_they_are_decoded_or_refused(raw: bytes) -> None:
+def test_any_bytes_are_decoded_or_rejected(raw: bytes) -> None:
     for yaml_allowed in (True, False):
         try:
             decode(raw, yaml_allowed=yaml_allowed, source="here")

@@ -166,7 +166,7 @@ CHECKS = pytest.mark.parametrize("check", [everything_is_made, losses_cost_what_
 
 @CHECKS
 @pytest.mark.parametrize("dozen", range(2))
-def test_whatever_the_order_and_the_losses_everything_is_made(
+def test_everything_is_generated_in_any_order_and_with_any_losses(
     check: Callable[[int], None], dozen: int
 ) -> None:
     each(range(dozen * 12, dozen * 12 + 12), check)
@@ -175,7 +175,7 @@ def test_whatever_the_order_and_the_losses_everything_is_made(
 @CHECKS
 @pytest.mark.soak
 @pytest.mark.parametrize("hundred", range(20))
-def test_whatever_the_order_of_two_thousand_everything_is_made(
+def test_everything_is_generated_in_two_thousand_random_orders(
     check: Callable[[int], None], hundred: int
 ) -> None:
     each(range(hundred * 100, hundred * 100 + 100), check)

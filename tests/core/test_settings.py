@@ -51,7 +51,7 @@ def test_options_that_do_not_fit_together_are_one_sentence(tmp_path: Path) -> No
     )
 
 
-def test_names_in_the_environment_fold_to_dashes(tmp_path: Path) -> None:
+def test_underscores_of_environment_names_become_dashes(tmp_path: Path) -> None:
     environ = {
         "PACELINE_STRATEGY": "per-roadmap,global",
         "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "7",
@@ -63,7 +63,7 @@ def test_names_in_the_environment_fold_to_dashes(tmp_path: Path) -> None:
     assert settings.executors == {"in-process": {"concurrency": "3"}}
 
 
-def test_the_openai_variables_are_honoured_and_are_the_weakest(tmp_path: Path) -> None:
+def test_the_openai_variables_apply_with_the_lowest_precedence(tmp_path: Path) -> None:
     environ = {"OPENAI_API_KEY": "sk-weak", "OPENAI_BASE_URL": "http://weak/v1"}
     settings = load(tmp_path, "[provider]\nbase_url = 'http://file/v1'\n", environ=environ).settings
     assert settings.provider.base_url == "http://file/v1"
@@ -112,7 +112,7 @@ def test_the_openai_variables_are_honoured_and_are_the_weakest(tmp_path: Path) -
         ("store_pool_size = 3", r"did you mean 'store\.pool_size'\?"),
     ],
 )
-def test_a_wrong_setting_is_one_error_with_its_place_and_the_nearest_right_one(
+def test_an_unknown_setting_is_one_error_with_its_origin_and_the_nearest_name(
     tmp_path: Path, text: str, told: str
 ) -> None:
     with pytest.raises(SettingsError, match=told) as caught:
@@ -123,20 +123,20 @@ def test_a_wrong_setting_is_one_error_with_its_place_and_the_nearest_right_one(
 @pytest.mark.parametrize(
     "key", ["strategy", "executor", "provider.name", "events.bus", "run.steps", "store.url"]
 )
-def test_a_wrong_name_is_told_with_its_place(tmp_path: Path, key: str) -> None:
+def test_a_wrong_plugin_name_is_reported_with_its_origin(tmp_path: Path, key: str) -> None:
     name = "nothing:" if key == "store.url" else "nothing"
     with pytest.raises(SettingsError, match=rf"^{key}: unknown .* — in --set {key}$"):
         load(tmp_path, "", parse_assignment(f"{key}={name}"))
 
 
-def test_an_empty_table_takes_nothing_away(tmp_path: Path) -> None:
+def test_an_empty_table_keeps_the_defaults(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, "[provider]\n[strategies.global]\n", environ={"OPENAI_API_KEY": "sk-weak"}
     )
     assert loaded.settings.provider.api_key is not None
 
 
-def test_own_prompts_are_shown_with_where_they_come_from(tmp_path: Path) -> None:
+def test_custom_prompts_are_shown_with_their_origin(tmp_path: Path) -> None:
     loaded = load(tmp_path, "", parse_assignment("prompts.quiz=quiz.md"))
     told = {one.key: one for one in effective(loaded, Plugins())}
     assert (told["prompts"].value, told["prompts"].origin) == (
@@ -152,7 +152,7 @@ def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
         load(tmp_path, environ={"PACELINE_STOR__URL": "x"})
 
 
-def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     environ = {
         "PACELINE_PROVIDER__API_KEY": "sk-hidden",
         "PACELINE_STORE__URL": "postgresql+asyncpg://me:hidden@host/db",
@@ -166,7 +166,7 @@ def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
     assert "hidden" not in repr(told) + repr(loaded.settings) + str(loaded.settings)
 
 
-def test_an_assignment_reads_toml_where_it_looks_like_it() -> None:
+def test_an_assignment_is_read_as_toml_if_it_looks_like_toml() -> None:
     assert parse_assignment('run.steps=["quiz"]').value == ["quiz"]
     assert parse_assignment("provider.model=a=b").value == "a=b"
     for wrong in ("a=" + "[" * 5000, "run.steps", "=3", "a..b=1", "a=[1"):
@@ -194,7 +194,7 @@ def test_a_flag_and_a_variable_read_the_same_text_alike(tmp_path: Path, how: str
     assert key.get_secret_value() == "[hidden", "a secret may begin with anything"
 
 
-def test_the_table_of_a_project_file_must_be_one(tmp_path: Path) -> None:
+def test_paceline_in_a_project_file_must_be_a_table(tmp_path: Path) -> None:
     project = tmp_path / "pyproject.toml"
     project.write_text("[tool]\npaceline = 3\n")
     with pytest.raises(SettingsError, match=r"tool\.paceline must be a table, got 3"):
@@ -203,7 +203,7 @@ def test_the_table_of_a_project_file_must_be_one(tmp_path: Path) -> None:
     assert load_settings(Plugins(), config=project, environ={}).settings.executor == "arq"
 
 
-def test_tls_to_redis_checks_whose_certificate_it_is() -> None:
+def test_tls_to_redis_verifies_the_certificate() -> None:
     def options(url: str) -> dict[str, bool]:
         return RedisSettings(url=SecretStr(url)).tls_options()
 
@@ -211,12 +211,12 @@ def test_tls_to_redis_checks_whose_certificate_it_is() -> None:
     assert options("rediss://h/0?ssl_cert_reqs=none") == options("redis://h/0") == {}
 
 
-def test_a_url_without_a_password_stays_as_it_is() -> None:
+def test_a_url_without_a_password_is_not_changed() -> None:
     assert mask_url("sqlite+aiosqlite:///x.db") == "sqlite+aiosqlite:///x.db"
     assert mask_url("redis://:p@h/0") == "redis://:********@h/0"
 
 
 @pytest.mark.parametrize("secret", ["hid/den", "hid?den", "hid#den", "1/hidden", "hi:d/e@n"])
-def test_a_password_is_masked_whatever_it_holds(secret: str) -> None:
+def test_any_password_is_masked(secret: str) -> None:
     masked = mask_url(f"postgresql+asyncpg://me:{secret}@host/db")
     assert masked == "postgresql+asyncpg://me:********@host/db"

@@ -13,7 +13,7 @@ WHY = r"cut to \d+: \d+ calls? refused with \d+ in flight, \d+ s ago"
 CAP = 3
 
 
-def test_status_shows_the_limit_now_and_why_it_is_that(tmp_path: Path) -> None:
+def test_status_shows_the_current_limit_and_its_reason(tmp_path: Path) -> None:
     with simulator("--speed", "20", "--max-concurrency", str(CAP)) as llm:
         home = Home(
             tmp_path,

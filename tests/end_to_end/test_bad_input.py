@@ -37,20 +37,20 @@ def complaint(home: Home, *arguments: str, code: int) -> str:
     return done.stderr
 
 
-def test_broken_json_is_told_with_its_place(home: Home) -> None:
+def test_broken_json_is_reported_with_its_position(home: Home) -> None:
     (home.folder / "broken.json").write_text('{"roadmap_id": "r",\n "title": }')
     told = complaint(home, "run", "broken.json", code=2)
     assert "not valid JSON at line 2, column 11" in told
     assert not (home.folder / "paceline.db").exists()
 
 
-def test_fifty_megabytes_are_refused(home: Home) -> None:
+def test_a_roadmap_of_fifty_megabytes_is_rejected(home: Home) -> None:
     with (home.folder / "huge.json").open("wb") as file:
         file.truncate(50 * 2**20)
     assert "must not be larger than 32 MiB" in complaint(home, "run", "huge.json", code=2)
 
 
-def test_every_fault_of_every_file_is_told_and_nothing_is_begun(home: Home) -> None:
+def test_every_error_of_every_file_is_reported_and_no_run_starts(home: Home) -> None:
     (home.folder / "a.json").write_text('{"roadmap_id": "", "stages": []}')
     (home.folder / "b.json").write_text('{"title": 3}')
     told = complaint(home, "run", FILE, "a.json", "b.json", code=2)
@@ -65,14 +65,14 @@ def test_every_fault_of_every_file_is_told_and_nothing_is_begun(home: Home) -> N
     assert not (home.folder / "paceline.db").exists()
 
 
-def test_a_wrong_key_in_the_settings_is_told_with_the_nearest(home: Home) -> None:
+def test_an_unknown_setting_is_reported_with_the_nearest_name(home: Home) -> None:
     (home.folder / "paceline.toml").write_text('stratgy = "global"\n')
     told = complaint(home, "run", FILE, code=2)
     assert "stratgy is not a known field: did you mean 'strategy'?" in told
     assert "paceline.toml" in told
 
 
-def test_changed_content_under_a_known_id_is_refused(home: Home) -> None:
+def test_changed_content_under_a_known_id_is_rejected(home: Home) -> None:
     home.run("run", FILE)
     changed = json.loads(Path(FILE).read_text())
     changed["title"] = "Another"
@@ -81,7 +81,9 @@ def test_changed_content_under_a_known_id_is_refused(home: Home) -> None:
 
 
 @pytest.mark.parametrize("executor", ["celery", "arq"])
-def test_a_dead_broker_is_one_line(home: Home, closed_port: int, executor: str) -> None:
+def test_an_unreachable_broker_is_a_one_line_error(
+    home: Home, closed_port: int, executor: str
+) -> None:
     home.environment["PACELINE_REDIS__URL"] = f"redis://:hidden-password@127.0.0.1:{closed_port}/0"
     told = complaint(home, "submit", FILE, "--executor", executor, code=1)
     assert str(closed_port) in told
@@ -89,11 +91,11 @@ def test_a_dead_broker_is_one_line(home: Home, closed_port: int, executor: str) 
 
 
 @pytest.mark.parametrize("executor", ["celery", "arq"])
-def test_a_queue_without_redis_is_told_what_to_set(home: Home, executor: str) -> None:
+def test_a_queue_without_redis_names_the_setting_to_set(home: Home, executor: str) -> None:
     assert "redis.url" in complaint(home, "run", FILE, "--executor", executor, code=2)
 
 
-def test_a_wrong_database_password_is_one_line(
+def test_a_wrong_database_password_is_a_one_line_error(
     home: Home, postgres_server: Postgres, postgres_url: str
 ) -> None:
     wrong = postgres_url.replace(f":{postgres_server.password}@", ":hidden-password@")
@@ -103,12 +105,14 @@ def test_a_wrong_database_password_is_one_line(
     assert len(told.strip().splitlines()) == 1
 
 
-def test_a_database_that_was_never_upgraded_is_told_how(home: Home, postgres_url: str) -> None:
+def test_a_database_without_a_schema_names_the_upgrade_command(
+    home: Home, postgres_url: str
+) -> None:
     home.environment["PACELINE_STORE__URL"] = postgres_url
     assert "paceline db upgrade" in complaint(home, "run", FILE, code=1)
 
 
-def test_a_model_that_answers_nonsense_fails_the_run_with_the_reason(home: Home) -> None:
+def test_unusable_answers_fail_the_run_with_the_reason(home: Home) -> None:
     with simulator("--speed", "100", "--fault", "garbage=1") as nonsense:
         home.environment["OPENAI_BASE_URL"] = nonsense.base_url
         report = home.json("run", FILE, code=1)
@@ -117,14 +121,14 @@ def test_a_model_that_answers_nonsense_fails_the_run_with_the_reason(home: Home)
     assert all("malformed answer" in failure["reason"] for failure in run["failures"])
 
 
-def test_an_unknown_model_is_one_reason_not_twenty_five(home: Home, llm: object) -> None:
+def test_an_unknown_model_is_reported_once_not_per_concept(home: Home, llm: object) -> None:
     [run] = home.json("run", FILE, "--set", "provider.model=gpt-none", code=1)["runs"]
     assert "gpt-none" in run["reason"]
     assert run["failed"] == 0
     home.run("run", FILE)
 
 
-def test_some_concepts_that_fail_make_a_partial_run(home: Home) -> None:
+def test_a_run_with_some_failed_concepts_is_partial(home: Home) -> None:
     with simulator("--speed", "100", "--fault", "refusal=0.05") as moody:
         home.environment["OPENAI_BASE_URL"] = moody.base_url
         report = home.json("run", FILE, code=3)

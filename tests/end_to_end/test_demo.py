@@ -22,7 +22,7 @@ def title_of(url: str) -> str:
     return found[1]
 
 
-def test_without_a_terminal_it_serves_the_page_and_ends_with_its_work(tmp_path: Path) -> None:
+def test_the_demo_without_a_terminal_serves_the_page_and_exits_when_done(tmp_path: Path) -> None:
     with subprocess.Popen(DEMO, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         url = re.search(r"http://\S+", demo.stdout.readline())
@@ -35,7 +35,7 @@ def test_without_a_terminal_it_serves_the_page_and_ends_with_its_work(tmp_path: 
     assert "until Ctrl-C" not in rest
 
 
-def test_on_a_terminal_it_stays_with_its_page_until_ctrl_c(tmp_path: Path) -> None:
+def test_the_demo_on_a_terminal_keeps_serving_the_page_until_ctrl_c(tmp_path: Path) -> None:
     ours, its = os.openpty()
     environment = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
     with subprocess.Popen(

@@ -30,7 +30,7 @@ def saved(folder: Path) -> int:
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
     ids=["ctrl-c", "sigterm", "kill-9"],
 )
-def test_run_again_goes_on_at_once_and_pays_nothing_saved_twice(
+def test_running_again_resumes_immediately_and_pays_for_no_saved_artifact(
     home: Home, llm: Simulator, number: signal.Signals, code: int
 ) -> None:
     # Whoever waited for its end would be here for longer than any command may take.
@@ -51,7 +51,9 @@ def test_run_again_goes_on_at_once_and_pays_nothing_saved_twice(
         assert figures["paid_again"] == 0
 
 
-def test_cancel_from_elsewhere_stops_a_run_within_seconds(home: Home, llm: Simulator) -> None:
+def test_cancel_from_another_terminal_stops_a_run_within_seconds(
+    home: Home, llm: Simulator
+) -> None:
     with simulator("--latency", "tutorial=0.1-0.2", "--latency", "resources=600-601") as slow:
         home.environment["OPENAI_BASE_URL"] = slow.base_url
         with home.started("run", FILE, "--strategy", "unbounded") as process:
@@ -68,7 +70,7 @@ def test_cancel_from_elsewhere_stops_a_run_within_seconds(home: Home, llm: Simul
     assert llm.figures()["paid"] == CONCEPTS * 2
 
 
-def test_a_second_command_attaches_to_a_run_that_lives(home: Home, llm: Simulator) -> None:
+def test_a_second_command_attaches_to_a_running_run(home: Home, llm: Simulator) -> None:
     with home.started("run", FILE) as process:
         eventually(lambda: saved(home.folder) >= 1, within=30)
         attached = home.json("run", FILE)
@@ -78,7 +80,7 @@ def test_a_second_command_attaches_to_a_run_that_lives(home: Home, llm: Simulato
     assert llm.figures()["prompts_paid_twice"] == 0
 
 
-def test_a_limit_in_memory_is_refused_to_a_second_worker(home: Home) -> None:
+def test_a_second_worker_cannot_use_a_limit_in_memory(home: Home) -> None:
     home.environment["PACELINE_STRATEGY"] = "global"
     with home.workers() as [first]:
         told = home.run("worker", code=2).stderr
@@ -90,7 +92,7 @@ def test_a_limit_in_memory_is_refused_to_a_second_worker(home: Home) -> None:
         assert len(home.worker_pids()) == 2
 
 
-def test_submitted_runs_wait_for_a_worker_of_the_store(home: Home, llm: Simulator) -> None:
+def test_submitted_runs_wait_for_a_worker(home: Home, llm: Simulator) -> None:
     home.environment["PACELINE_STRATEGY"] = "unbounded"
     home.run("submit", FILE)
     assert home.json("show")["runs"][0]["status"] == "queued"

@@ -85,7 +85,7 @@ def environment(tmp_path: Path) -> str:
     return python
 
 
-def test_it_is_picked_by_name_from_the_settings(
+def test_a_third_party_strategy_can_be_chosen_by_name(
     home: Home, llm: Simulator, environment: str
 ) -> None:
     home.python = environment
@@ -100,7 +100,9 @@ def test_it_is_picked_by_name_from_the_settings(
     assert "strategies.slow.calls" in told
 
 
-def test_a_broken_plugin_is_told_and_does_not_break_the_rest(home: Home, environment: str) -> None:
+def test_a_broken_plugin_is_reported_and_the_others_still_work(
+    home: Home, environment: str
+) -> None:
     home.python = environment
     [module] = Path(environment).parents[1].glob("lib/python*/site-packages/slow_and_steady.py")
     module.write_text("raise RuntimeError('half installed')\n")

@@ -50,7 +50,7 @@ def home(tmp_path: Path, bare: str) -> Home:
     return Home(tmp_path, {"HOME": str(tmp_path)}, python=bare)
 
 
-def test_it_runs_the_demo(home: Home) -> None:
+def test_the_wheel_runs_the_demo(home: Home) -> None:
     done = home.run("demo", "--speed", "20")
     assert done.stdout.count("completed, ") == 8
     assert "227 concepts were in flight" in done.stdout or "At the peak" in done.stdout
@@ -63,7 +63,7 @@ def test_it_runs_the_demo(home: Home) -> None:
 STORE = "store.url=sqlite:///paceline-demo.db"
 
 
-def test_it_runs_a_roadmap(home: Home, llm: Simulator) -> None:
+def test_the_wheel_runs_a_roadmap(home: Home, llm: Simulator) -> None:
     (home.folder / "roadmap.json").write_text(json.dumps(ROADMAP))
     home.environment |= {"OPENAI_BASE_URL": llm.base_url, "OPENAI_API_KEY": "k"}
     assert home.json("run", "roadmap.json")["runs"][0]["status"] == "completed"
@@ -71,7 +71,7 @@ def test_it_runs_a_roadmap(home: Home, llm: Simulator) -> None:
 
 
 @pytest.mark.parametrize("executor", ["celery", "arq"])
-def test_what_needs_an_extra_names_it(home: Home, executor: str) -> None:
+def test_a_part_that_needs_an_extra_names_it(home: Home, executor: str) -> None:
     (home.folder / "roadmap.json").write_text(json.dumps(ROADMAP))
     home.environment["PACELINE_REDIS__URL"] = "redis://127.0.0.1:1/0"
     told = home.run("submit", "roadmap.json", "--executor", executor, code=2).stderr

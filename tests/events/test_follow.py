@@ -11,7 +11,7 @@ from tests.support.memory_worker import a_roadmap
 
 
 @virtual_time
-async def test_a_follower_that_missed_events_is_told_and_given_the_state() -> None:
+async def test_a_follower_that_missed_events_gets_a_resync_and_a_snapshot() -> None:
     store, bus = MemoryStore(), MemoryBus()
     await store.open()
     run, _ = await store.create_run(a_roadmap(3), executor="in-process")

@@ -8,7 +8,7 @@ from paceline_adapters.memory.bus import MemoryBus
 
 
 @virtual_time
-async def test_runs_that_are_silent_for_long_are_forgotten() -> None:
+async def test_events_of_inactive_runs_expire() -> None:
     now = 1_000_000.0
 
     bus = MemoryBus(keep=60.0, clock=lambda: now)
@@ -23,7 +23,7 @@ async def test_runs_that_are_silent_for_long_are_forgotten() -> None:
 
 
 @virtual_time
-async def test_a_subscriber_that_is_gone_leaves_nothing_behind() -> None:
+async def test_a_closed_subscription_leaves_nothing_behind() -> None:
     bus = MemoryBus()
     tasks = [asyncio.create_task(receive(bus, 1)) for _ in range(5)]
     await asyncio.sleep(0)

@@ -62,7 +62,9 @@ async def test_invalid_entries_are_skipped_and_counted(redis_url: str) -> None:
 
 
 @real_time
-async def test_a_flush_is_told_when_the_run_goes_on(redis_url: str, valkey_server: Valkey) -> None:
+async def test_a_flush_causes_a_resync_when_the_run_continues(
+    redis_url: str, valkey_server: Valkey
+) -> None:
     async with redis_buses(redis_url, 1) as (bus,):
         async with aclosing(bus.subscribe("r")) as events:
             await bus.publish([event(0), event(1)])
@@ -76,7 +78,7 @@ async def test_a_flush_is_told_when_the_run_goes_on(redis_url: str, valkey_serve
 
 
 @real_time
-async def test_a_read_that_was_under_way_as_a_stream_began_anew_takes_nobody_back(
+async def test_a_read_during_a_restart_of_the_stream_moves_no_subscriber_back(
     redis_url: str, valkey_server: Valkey
 ) -> None:
     async with (
@@ -95,7 +97,7 @@ async def test_a_read_that_was_under_way_as_a_stream_began_anew_takes_nobody_bac
 
 
 @real_time
-async def test_subscribers_hear_on_after_the_server_was_away() -> None:
+async def test_subscriptions_continue_after_a_server_outage() -> None:
     with Valkey() as server:
         async with (
             redis_buses(server.url, 1) as (bus,),
@@ -114,7 +116,7 @@ async def test_subscribers_hear_on_after_the_server_was_away() -> None:
 
 
 @real_time
-async def test_subscribers_hear_on_where_they_were_when_the_server_kept_its_data() -> None:
+async def test_subscriptions_continue_without_a_resync_if_the_server_kept_its_data() -> None:
     with Valkey(settings={"appendonly": "yes", "appendfsync": "always"}) as server:
         async with (
             redis_buses(server.url, 2) as (bus, other),
@@ -129,7 +131,7 @@ async def test_subscribers_hear_on_where_they_were_when_the_server_kept_its_data
 
 
 @real_time
-async def test_one_can_subscribe_before_the_server_is_there() -> None:
+async def test_a_client_can_subscribe_before_the_server_is_up() -> None:
     with Valkey() as server:
         server.kill()
         async with redis_buses(server.url, 1) as (bus,):

@@ -54,7 +54,7 @@ def site_settings(proxy: Proxy, valkey_server: Valkey) -> dict[str, str]:
 @pytest.mark.parametrize("store", ["postgresql"])
 @pytest.mark.parametrize("executor", ["celery", "arq"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_run_in_work_goes_on_and_one_that_waits_comes_next(
+def test_a_broker_outage_delays_neither_the_current_run_nor_the_next(
     site: Site, proxy: Proxy, valkey_server: Valkey, fault: str
 ) -> None:
     harm, heal = FAULTS[fault]

@@ -119,7 +119,7 @@ def through(place: Place) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", FAULTS)
 @real_time(limit=None)
-async def test_an_outage_shorter_than_the_lease_loses_no_answer_that_was_paid(
+async def test_a_database_outage_shorter_than_the_lease_loses_no_paid_answer(
     name: str, place: Place
 ) -> None:
     harm, heal = FAULTS[name]
@@ -136,7 +136,7 @@ async def test_an_outage_shorter_than_the_lease_loses_no_answer_that_was_paid(
 
 
 @real_time(limit=None)
-async def test_a_slow_database_is_only_slow(place: Place) -> None:
+async def test_a_slow_database_only_slows_a_run_down(place: Place) -> None:
     async with saving(through(place)) as it:
         place.proxy.delay(0.02)
         run = await it.ended(await it.submit(CONCEPTS))
@@ -165,7 +165,7 @@ async def test_a_hundred_and_eighty_concepts_share_a_pool_of_two(
 
 
 @real_time(limit=None)
-async def test_an_sqlite_file_that_another_process_keeps_locked_is_waited_for(
+async def test_a_run_waits_for_an_sqlite_file_locked_by_another_process(
     tmp_path: Path,
 ) -> None:
     async with saving(sqlite(tmp_path)) as it:

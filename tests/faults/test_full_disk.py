@@ -27,7 +27,7 @@ OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
 @pytest.mark.soak
-def test_a_run_on_a_full_disk_waits_and_goes_on_when_there_is_space(tmp_path: Path) -> None:
+def test_a_run_on_a_full_disk_waits_and_resumes_when_there_is_space(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     with simulator("--speed", "200") as llm:
         environment = {

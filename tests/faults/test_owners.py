@@ -22,7 +22,7 @@ def complete(site: Site, run_id: str, *, owners: int) -> None:
 
 
 @combinations("in-process-sqlite", "arq-postgresql")
-def test_an_owner_that_slept_through_its_lease_writes_nothing_more(site: Site) -> None:
+def test_an_owner_frozen_past_its_lease_writes_nothing_more(site: Site) -> None:
     with site.worker() as sleeper:
         (run_id,) = site.submit(a_roadmap(CONCEPTS))
         eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
@@ -42,7 +42,7 @@ def test_an_owner_that_slept_through_its_lease_writes_nothing_more(site: Site) -
 
 
 @combinations("celery-postgresql")
-def test_a_run_that_two_workers_are_given_has_one_owner_and_the_other_is_its_heir(
+def test_a_run_delivered_to_two_workers_has_one_owner_and_the_other_takes_it_over_later(
     site: Site,
 ) -> None:
     with site.worker(), site.worker():
@@ -62,7 +62,7 @@ def test_a_run_that_two_workers_are_given_has_one_owner_and_the_other_is_its_hei
 
 
 @combinations("in-process-postgresql")
-def test_the_heir_of_a_process_of_the_same_host_waits_for_no_lease(site: Site) -> None:
+def test_a_dead_owner_on_the_same_host_is_replaced_before_its_lease_ends(site: Site) -> None:
     site.home.environment["PACELINE_RUN__LEASE"] = "600"
     with site.worker(), site.worker():
         (run_id,) = site.submit(a_roadmap(CONCEPTS))

@@ -34,7 +34,7 @@ async def behind_a_proxy(
 
 
 @real_time(limit=None)
-async def test_a_provider_that_is_down_for_a_while_costs_time_only(
+async def test_a_temporary_provider_outage_only_costs_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # One attempt, and yet no concept fails: an attempt that never arrives is none.
@@ -51,7 +51,7 @@ async def test_a_provider_that_is_down_for_a_while_costs_time_only(
 
 
 @real_time(limit=None)
-async def test_a_storm_of_refusals_is_waited_out(tmp_path: Path) -> None:
+async def test_a_run_waits_until_a_storm_of_refusals_ends(tmp_path: Path) -> None:
     more = {"PACELINE_STRATEGY": "unbounded"}
     async with behind_a_proxy(tmp_path, more=more, max_concurrency=2) as (it, _):
         run = await it.ended(await it.submit(12))
@@ -61,7 +61,7 @@ async def test_a_storm_of_refusals_is_waited_out(tmp_path: Path) -> None:
 
 
 @real_time(limit=None)
-async def test_answers_that_are_cut_are_asked_for_again_and_no_more_of_them(tmp_path: Path) -> None:
+async def test_only_truncated_answers_are_requested_again(tmp_path: Path) -> None:
     async with behind_a_proxy(tmp_path) as (it, proxy):
         run_id = await it.submit(6)
         await it.asked(2)
@@ -75,7 +75,7 @@ async def test_answers_that_are_cut_are_asked_for_again_and_no_more_of_them(tmp_
 
 
 @real_time(limit=None)
-async def test_answers_that_drip_are_given_up_in_time_and_asked_for_again(tmp_path: Path) -> None:
+async def test_an_answer_that_stalls_times_out_and_is_retried(tmp_path: Path) -> None:
     more = {"PACELINE_PROVIDER__TIMEOUT": "0.5"}
     async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
         run_id = await it.submit(4)
@@ -89,7 +89,7 @@ async def test_answers_that_drip_are_given_up_in_time_and_asked_for_again(tmp_pa
 
 
 @real_time(limit=None)
-async def test_a_provider_that_never_returns_fails_the_run_with_the_reason(tmp_path: Path) -> None:
+async def test_a_provider_that_stays_down_fails_the_run_with_the_reason(tmp_path: Path) -> None:
     more = {"PACELINE_PROVIDER__PATIENCE": "1"}
     async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
         proxy.refuse()

@@ -66,7 +66,7 @@ _LESS_TELLING = ("slow", "cut")
     [pytest.param(it, marks=[pytest.mark.soak] * (it in _LESS_TELLING)) for it in FAULTS],
 )
 @real_time(limit=None)
-async def test_a_run_goes_on_when_redis_returns_and_never_passes_its_limit(
+async def test_a_run_continues_when_redis_recovers_and_never_exceeds_its_limit(
     name: str, own_valkey: Valkey, tmp_path: Path
 ) -> None:
     harm, heal = FAULTS[name]
@@ -90,7 +90,7 @@ async def test_a_run_goes_on_when_redis_returns_and_never_passes_its_limit(
 
 
 @real_time(limit=None)
-async def test_permits_of_a_run_are_back_when_it_has_ended(
+async def test_a_run_has_released_all_its_permits_when_it_ends(
     own_valkey: Valkey, tmp_path: Path
 ) -> None:
     own_valkey.command("FLUSHALL")

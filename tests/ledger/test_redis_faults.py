@@ -321,7 +321,7 @@ async def test_waiters_wait_without_repeated_syncs() -> None:
 
 
 @real_time
-async def test_many_at_once_share_few_connections() -> None:
+async def test_many_simultaneous_exchanges_share_few_connections() -> None:
     with Valkey() as server:
         ledger = redis_ledger(server.url)
         await asyncio.gather(

@@ -32,7 +32,7 @@ def failure(*script: Handler) -> PacelineError:
     return caught.value
 
 
-def test_an_answer_brings_text_model_usage_request_id_and_rate_limits() -> None:
+def test_an_answer_has_text_model_usage_request_id_and_rate_limits() -> None:
     headers = {
         "x-request-id": "req-7",
         "X-RateLimit-Remaining-Requests": "41",
@@ -137,7 +137,7 @@ def test_an_error_beside_the_choice_is_an_error_not_an_answer() -> None:
     assert type(failure(reply(body))) is Transient
 
 
-def test_plain_text_stays_as_it_is() -> None:
+def test_plain_text_is_not_changed() -> None:
     text = f"Look: {ANSWER} is JSON."
     assert complete(reply(completion(text)), request=asking(None)).text == text
 
@@ -147,7 +147,7 @@ def test_content_in_parts_is_joined() -> None:
     assert complete(reply(completion(parts))).text == ANSWER
 
 
-def test_half_of_a_surrogate_pair_is_replaced() -> None:
+def test_half_a_surrogate_pair_is_replaced() -> None:
     raw = json.dumps(completion("half \\ud83d of it")).replace("\\\\ud83d", "\\ud83d")
     assert complete(reply(raw), request=asking(None)).text == "half ? of it"
 
@@ -172,7 +172,7 @@ def test_half_of_a_surrogate_pair_is_replaced() -> None:
         (["not", "an", "object"], "unreadable"),
     ],
 )
-def test_answers_that_cannot_be_used_say_why(body: object, kind: str) -> None:
+def test_unusable_answers_say_why(body: object, kind: str) -> None:
     error = failure(reply(body))
     assert isinstance(error, UnusableAnswer)
     assert error.kind == kind
@@ -206,13 +206,13 @@ def test_a_web_page_in_place_of_an_answer_points_at_the_setting() -> None:
     assert "'API console'" in str(error)
 
 
-def test_an_error_in_the_clothes_of_an_answer_is_an_error() -> None:
+def test_an_error_in_a_200_answer_is_an_error() -> None:
     assert isinstance(failure(reply({"error": {"message": "later", "code": 429}})), Refused)
     assert isinstance(failure(reply({"error": {"message": "later", "code": "502"}})), Transient)
     assert isinstance(failure(reply({"error": "out of order"})), Transient)
 
 
-def test_an_answer_of_any_size_is_read_to_a_bound_only() -> None:
+def test_an_answer_is_read_only_up_to_a_size_limit() -> None:
     sent = 0
 
     async def endless(request: object) -> object:
@@ -234,7 +234,7 @@ def test_an_answer_of_any_size_is_read_to_a_bound_only() -> None:
     assert sent < MAX_BODY + 16 * 2**20
 
 
-def test_a_compressed_answer_is_read_if_it_is_small_and_given_up_if_it_is_not() -> None:
+def test_a_compressed_answer_is_read_only_up_to_the_size_limit() -> None:
     headers = {"content-encoding": "gzip"}
     packed = gzip.compress(json.dumps(completion()).encode())
     assert complete(reply(packed, headers=headers)).text == ANSWER
@@ -243,13 +243,13 @@ def test_a_compressed_answer_is_read_if_it_is_small_and_given_up_if_it_is_not() 
     assert isinstance(failure(reply(noise, headers=headers)), UnusableAnswer)
 
 
-def test_the_longest_error_text_is_cut() -> None:
+def test_a_long_error_text_is_shortened() -> None:
     error = failure(reply("x" * 1_000_000, status=400))
     assert len(str(error)) < 1000
 
 
 @real_time
-async def test_a_request_holds_what_was_asked_and_nothing_that_servers_refuse() -> None:
+async def test_a_request_has_only_the_fields_that_servers_accept() -> None:
     async with asked(reply(completion()), temperature=0.5, extra={"seed": 3}) as (
         provider,
         server,
@@ -274,7 +274,7 @@ async def test_a_request_holds_what_was_asked_and_nothing_that_servers_refuse() 
 
 
 @real_time
-async def test_a_step_of_any_name_gets_a_name_that_servers_take() -> None:
+async def test_any_step_name_is_converted_to_one_that_servers_accept() -> None:
     async with asked(reply(completion())) as (provider, server):
         await provider.complete(replace(asking(), step="mind map/ü" * 20))
     name = server.bodies[0]["response_format"]["json_schema"]["name"]

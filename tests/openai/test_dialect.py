@@ -60,7 +60,7 @@ def is_told(body: dict[str, Any]) -> bool:
         ),
     ],
 )
-def test_a_server_that_refuses_one_name_of_the_bound_gets_the_other_from_then_on(
+def test_a_server_that_rejects_one_name_of_the_token_limit_gets_the_other_afterwards(
     refusal: Handler,
 ) -> None:
     server = ask(2, refusal, GOOD)
@@ -71,12 +71,12 @@ def test_a_server_that_refuses_one_name_of_the_bound_gets_the_other_from_then_on
     ]
 
 
-def test_a_bound_that_is_too_large_is_not_taken_for_an_unknown_name() -> None:
+def test_a_token_limit_that_is_too_large_is_not_mistaken_for_an_unknown_parameter() -> None:
     with pytest.raises(Fatal, match="too large"):
         ask(1, fault(400, "max_tokens is too large: 77. This model supports at most 5 tokens."))
 
 
-def test_a_bound_of_the_users_replaces_the_steps() -> None:
+def test_a_token_limit_in_the_settings_replaces_that_of_the_step() -> None:
     server = ask(1, GOOD, extra={"max_completion_tokens": 9000})
     assert server.bodies[0]["max_completion_tokens"] == 9000
     assert "max_tokens" not in server.bodies[0]
@@ -102,7 +102,7 @@ def test_a_server_without_any_format_gets_the_schema_in_the_prompt_alone() -> No
     assert is_told(server.bodies[-1])
 
 
-def test_a_server_that_refuses_bounds_gets_the_schema_without_them() -> None:
+def test_a_server_that_rejects_bounds_gets_the_schema_without_them() -> None:
     refusal = fault(400, "Invalid schema for response_format 'quiz': 'minimum' is not permitted.")
     server = ask(2, refusal, GOOD)
     assert [form(body) for body in server.bodies] == ["json_schema"] * 3
@@ -110,7 +110,7 @@ def test_a_server_that_refuses_bounds_gets_the_schema_without_them() -> None:
     assert marks == {"type": "integer", "description": "(at least 1)"}
 
 
-def test_both_refusals_are_learned_within_one_attempt() -> None:
+def test_two_rejected_parameters_are_learned_within_one_attempt() -> None:
     server = ask(1, fault(400, "max_tokens: unknown parameter"), NO_SCHEMA, GOOD)
     assert len(server.bodies) == 3
     assert form(server.bodies[-1]) == "json_object"
@@ -118,7 +118,7 @@ def test_both_refusals_are_learned_within_one_attempt() -> None:
 
 
 @real_time
-async def test_a_server_that_refuses_everything_is_asked_a_few_times_only() -> None:
+async def test_a_server_that_rejects_everything_gets_only_a_few_requests() -> None:
     refusal = fault(400, "unsupported: max_tokens, max_completion_tokens, response_format")
     async with asked(refusal) as (provider, server):
         with pytest.raises(ProviderError):
@@ -128,7 +128,7 @@ async def test_a_server_that_refuses_everything_is_asked_a_few_times_only() -> N
 
 
 @real_time
-async def test_calls_that_are_refused_side_by_side_learn_one_lesson() -> None:
+async def test_simultaneous_rejections_are_learned_once() -> None:
     async with asked(*[NO_SCHEMA] * 20, GOOD) as (provider, server):
         await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
     forms = [form(body) for body in server.bodies]
@@ -136,7 +136,7 @@ async def test_calls_that_are_refused_side_by_side_learn_one_lesson() -> None:
 
 
 @real_time
-async def test_one_steps_refused_schema_leaves_the_other_steps_alone() -> None:
+async def test_a_rejected_schema_of_one_step_does_not_affect_other_steps() -> None:
     async with asked(NO_SCHEMA, GOOD) as (provider, server):
         await provider.complete(asking(step="quiz"))
         await provider.complete(asking(step="tutorial"))
@@ -144,7 +144,7 @@ async def test_one_steps_refused_schema_leaves_the_other_steps_alone() -> None:
     assert forms == ["json_schema", "json_object", "json_schema"]
 
 
-def test_a_server_that_ignores_the_schema_finds_it_in_the_next_prompt() -> None:
+def test_a_server_that_ignores_the_schema_gets_it_in_the_next_prompt() -> None:
     ignoring = reply(completion(f"Certainly!\n```json\n{ANSWER}\n```"))
     server = ask(2, ignoring, GOOD)
     assert [form(body) for body in server.bodies] == ["json_schema", "json_schema"]
@@ -152,7 +152,7 @@ def test_a_server_that_ignores_the_schema_finds_it_in_the_next_prompt() -> None:
 
 
 @real_time
-async def test_other_fields_than_the_schemas_count_as_ignoring_it() -> None:
+async def test_an_answer_with_other_fields_counts_as_ignoring_the_schema() -> None:
     async with asked(reply(completion('{"answer": "yes"}')), GOOD) as (provider, server):
         await provider.complete(asking())
         await provider.complete(asking())
@@ -160,13 +160,13 @@ async def test_other_fields_than_the_schemas_count_as_ignoring_it() -> None:
     assert told == [False, True]
 
 
-def test_one_odd_answer_among_good_ones_changes_no_prompt() -> None:
+def test_one_odd_answer_among_good_ones_does_not_change_the_prompt() -> None:
     server = ask(4, GOOD, GOOD, reply(completion(f"Well: {ANSWER}")), GOOD)
     assert not any(is_told(body) for body in server.bodies)
 
 
 @real_time
-async def test_plain_text_is_asked_for_without_any_format() -> None:
+async def test_a_request_for_plain_text_has_no_response_format() -> None:
     async with asked(reply(completion("yes"))) as (provider, server):
         await provider.complete(asking(None))
         body = server.bodies[0]
@@ -174,7 +174,7 @@ async def test_plain_text_is_asked_for_without_any_format() -> None:
 
 
 @real_time
-async def test_a_schema_that_cannot_be_strict_is_told_in_the_prompt() -> None:
+async def test_a_schema_that_cannot_be_strict_is_sent_in_the_prompt() -> None:
     schema = {"type": "object", "additionalProperties": {"type": "string"}}
     async with asked(GOOD) as (provider, server):
         await provider.complete(asking(schema))

@@ -87,7 +87,7 @@ async def failure(*script: Handler, **changes: object) -> ProviderError:
         (reply({"detail": [{"loc": ["body", "messages"], "msg": "bad"}]}, 422), Fatal),
     ],
 )
-def test_each_status_becomes_the_error_that_says_what_to_do(
+def test_each_http_status_becomes_the_matching_error(
     answer: Handler, kind: type[ProviderError]
 ) -> None:
     assert type(failure(answer)) is kind
@@ -112,11 +112,11 @@ def test_a_path_without_chat_completions_points_at_the_setting() -> None:
         ("from text", "from text"),
     ],
 )
-def test_the_servers_words_are_passed_on_however_they_are_wrapped(body: object, text: str) -> None:
+def test_the_servers_message_is_found_in_any_error_format(body: object, text: str) -> None:
     assert str(failure(reply(body, 400))).endswith(f": {text}")
 
 
-def test_an_answer_that_the_server_itself_found_malformed_can_be_repaired() -> None:
+def test_an_answer_rejected_by_the_server_itself_can_be_repaired() -> None:
     answer = fault(
         400, "Failed to generate JSON", code="json_validate_failed", failed_generation='{"wo'
     )
@@ -173,7 +173,7 @@ def test_retry_after_is_read_in_every_form_and_bounded(
     assert retry_after(headers) == seconds
 
 
-def test_a_refusal_carries_the_servers_wish() -> None:
+def test_a_refusal_carries_the_servers_retry_after() -> None:
     error = failure(fault(429, headers={"Retry-After-Ms": "1500"}))
     assert isinstance(error, Refused)
     assert error.retry_after == 1.5
@@ -195,7 +195,7 @@ async def test_a_closed_port_is_named_with_its_address() -> None:
     assert f"{url} cannot be reached" in str(caught.value)
 
 
-def test_a_server_that_is_silent_too_long_is_given_up() -> None:
+def test_a_silent_server_times_out() -> None:
     async def silent(_: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError
@@ -205,7 +205,7 @@ def test_a_server_that_is_silent_too_long_is_given_up() -> None:
     assert "within 0.2 s" in str(error)
 
 
-def test_a_server_that_drips_is_given_up_too() -> None:
+def test_a_server_that_stalls_times_out() -> None:
     async def dripping(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -230,7 +230,7 @@ def test_a_server_that_drips_is_given_up_too() -> None:
     ],
 )
 @real_time
-async def test_a_connection_that_breaks_is_worth_another_attempt(raw: bytes) -> None:
+async def test_a_broken_connection_is_retried(raw: bytes) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(raw)
@@ -246,7 +246,7 @@ async def test_a_connection_that_breaks_is_worth_another_attempt(raw: bytes) -> 
     assert "127.0.0.1" in str(caught.value)
 
 
-def test_a_refusal_brings_the_rate_limit_headers() -> None:
+def test_a_refusal_carries_the_rate_limit_headers() -> None:
     headers = {"x-ratelimit-limit-requests": "5", "x-other": "1", "retry-after": "3"}
     refused = failure(fault(429, "slow down", headers=headers))
     assert isinstance(refused, Refused)

@@ -33,17 +33,17 @@ def make(settings: dict[str, object], options: dict[str, object] | None = None) 
     return made
 
 
-def test_the_key_of_the_quota_is_provider_and_model() -> None:
+def test_the_quota_key_is_provider_and_model() -> None:
     assert make({"api_key": KEY, "model": "gpt-4o"}).key == "openai:gpt-4o"
 
 
-def test_openai_itself_without_a_key_is_refused_before_any_call() -> None:
+def test_a_missing_key_for_openai_is_an_error_before_any_call() -> None:
     with pytest.raises(ProviderUnusable, match="PACELINE_PROVIDER__API_KEY or OPENAI_API_KEY"):
         make({})
 
 
 @real_time
-async def test_key_and_address_may_come_from_the_environment(
+async def test_key_and_address_can_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with asked(reply(completion())) as (_, server):
@@ -57,7 +57,7 @@ async def test_key_and_address_may_come_from_the_environment(
 
 
 @real_time
-async def test_a_server_of_ones_own_needs_no_key() -> None:
+async def test_a_custom_server_needs_no_key() -> None:
     async with asked(reply(completion()), api_key=None) as (provider, server):
         await provider.complete(asking())
         sent = server.headers[0]["authorization"]
@@ -67,9 +67,7 @@ async def test_a_server_of_ones_own_needs_no_key() -> None:
 @pytest.mark.parametrize(
     "url", ["localhost:8000/v1", "ftp://a/v1", "http://", "http://[x", "/v1", "http://u:p@host/v1"]
 )
-def test_an_address_that_is_none_is_a_fault_of_the_settings(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
+def test_an_invalid_address_is_a_settings_error(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(SettingsError, match=r"provider\.base_url"):
         make({})
@@ -81,7 +79,7 @@ def test_fields_that_paceline_decides_cannot_be_replaced() -> None:
 
 
 @real_time
-async def test_a_provider_that_is_never_asked_opens_nothing() -> None:
+async def test_an_unused_provider_opens_nothing() -> None:
     before = Process().num_fds()
     provider = make({"api_key": KEY})
     assert Process().num_fds() == before
@@ -90,7 +88,7 @@ async def test_a_provider_that_is_never_asked_opens_nothing() -> None:
 
 
 @real_time
-async def test_a_closed_provider_asks_nobody() -> None:
+async def test_a_closed_provider_sends_no_request() -> None:
     async with asked(reply(completion())) as (provider, server):
         await provider.complete(asking())
         await provider.close()
@@ -99,7 +97,7 @@ async def test_a_closed_provider_asks_nobody() -> None:
         assert len(server.bodies) == 1
 
 
-def test_connections_are_used_again_and_nothing_is_left_behind() -> None:
+def test_connections_are_reused_and_none_is_leaked() -> None:
     peers: set[Any] = set()
 
     async def note(request: web.Request) -> web.StreamResponse:
@@ -144,7 +142,7 @@ async def test_a_cancelled_call_closes_its_connection() -> None:
 
 
 @real_time
-async def test_a_call_cancelled_in_the_middle_of_the_answer_closes_its_connection() -> None:
+async def test_a_call_cancelled_mid_answer_closes_its_connection() -> None:
     begun, gone = asyncio.Event(), asyncio.Event()
 
     async def half(request: web.Request) -> web.StreamResponse:
@@ -168,7 +166,7 @@ async def test_a_call_cancelled_in_the_middle_of_the_answer_closes_its_connectio
 
 
 @real_time
-async def test_calls_beyond_the_connections_wait_without_using_up_their_time() -> None:
+async def test_waiting_for_a_connection_does_not_count_towards_the_timeout() -> None:
     running = peak = 0
 
     async def slow(_: web.Request) -> web.StreamResponse:
@@ -213,11 +211,11 @@ async def check(*script: Handler, **changes: object) -> str | Finding:
 MODELS = reply({"object": "list", "data": [{"id": "test-model"}, {"id": "other"}]})
 
 
-def test_a_look_proves_key_and_model() -> None:
+def test_the_check_proves_key_and_model() -> None:
     assert str(check(MODELS)).endswith("knows the key and the model 'test-model'")
 
 
-def test_a_look_tells_what_a_server_of_ones_own_lists_instead() -> None:
+def test_the_check_names_the_models_of_a_custom_server() -> None:
     told = check(MODELS, model="mine")
     assert isinstance(told, Finding)
     assert told.level == "warning"
@@ -225,11 +223,11 @@ def test_a_look_tells_what_a_server_of_ones_own_lists_instead() -> None:
     assert "(test-model, other)" in told.fix
 
 
-def test_a_look_at_a_server_without_a_list_says_that_it_answers() -> None:
+def test_the_check_accepts_a_server_without_a_model_list() -> None:
     assert "it lists no models" in str(check(fault(404)))
 
 
-def test_a_look_with_a_wrong_key_fails_as_a_call_would() -> None:
+def test_the_check_with_a_wrong_key_fails_like_a_call() -> None:
     with pytest.raises(ProviderUnusable):
         check(fault(401))
 

@@ -18,14 +18,14 @@ def make_calls(llm: Simulator, *, soft: int, hard: int, calls: int) -> str:
     return done.stdout or done.stderr
 
 
-def test_the_limit_is_raised_for_the_connections_that_may_be_needed() -> None:
+def test_the_open_file_limit_is_raised_for_the_configured_connections() -> None:
     """The usual one would be too low for the default of a thousand."""
     with simulator(*LATENCY) as llm:
         assert make_calls(llm, soft=100, hard=2000, calls=300) == "300\n"
         assert llm.figures()["in_flight_peak"] > 100
 
 
-def test_calls_wait_where_it_cannot_be_raised() -> None:
+def test_calls_wait_if_the_open_file_limit_cannot_be_raised() -> None:
     """300 files less those of the rest of the process leave a hundred calls."""
     with simulator(*LATENCY) as llm:
         assert make_calls(llm, soft=100, hard=300, calls=250) == "250\n"

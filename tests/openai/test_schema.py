@@ -63,7 +63,7 @@ def test_any_model_becomes_a_strict_schema(model: type[BaseModel], *, bounds: bo
     assert set(keywords(schema)) <= KNOWN | extra
 
 
-def test_nothing_stands_beside_a_reference() -> None:
+def test_a_reference_has_no_sibling_keywords() -> None:
     def look(part: object) -> None:
         if isinstance(part, dict):
             assert "$ref" not in part or set(part) in ({"$ref"}, {"$ref", "$defs"})
@@ -75,14 +75,14 @@ def test_nothing_stands_beside_a_reference() -> None:
     look(strict_schema(Tree.model_json_schema())["properties"])
 
 
-def test_a_property_may_bear_the_name_of_a_keyword() -> None:
+def test_a_property_can_have_the_name_of_a_keyword() -> None:
     schema: Any = strict_schema(Tree.model_json_schema())
     root = schema["$defs"]["Tree"]
     assert "title" in root["properties"]
     assert "title" in root["required"]
 
 
-def test_a_bound_that_cannot_be_said_is_described() -> None:
+def test_a_bound_that_strict_schemas_cannot_express_is_in_the_description() -> None:
     schema: Any = strict_schema(Tree.model_json_schema())
     title = schema["$defs"]["Tree"]["properties"]["title"]
     assert title == {
@@ -104,6 +104,6 @@ def test_a_bound_that_cannot_be_said_is_described() -> None:
         {},
     ],
 )
-def test_what_cannot_be_said_strictly_is_not_attempted(schema: dict[str, object]) -> None:
+def test_a_schema_that_cannot_be_strict_is_not_converted(schema: dict[str, object]) -> None:
     with pytest.raises(NotStrictError):
         strict_schema(schema)

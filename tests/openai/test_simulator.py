@@ -54,7 +54,7 @@ async def generate(
 
 
 @pytest.mark.parametrize("schema_support", [True, False])
-def test_every_step_gets_an_answer_that_fits_it(*, schema_support: bool) -> None:
+def test_every_step_gets_an_answer_that_fits_its_schema(*, schema_support: bool) -> None:
     options = SimulatorOptions(speed=10_000, schema_support=schema_support)
     assert list(generate(options, STEPS)) == STEPS
 
@@ -77,12 +77,14 @@ def test_every_step_gets_an_answer_that_fits_it(*, schema_support: bool) -> None
         ("ignore-schema", UnusableAnswer),
     ],
 )
-def test_every_fault_of_the_simulator_is_told_apart(fault: str, kind: type[PacelineError]) -> None:
+def test_every_fault_of_the_simulator_raises_its_own_error(
+    fault: str, kind: type[PacelineError]
+) -> None:
     options = SimulatorOptions(speed=10_000, faults={fault: 1.0})
     with pytest.raises(kind):
         generate(options, ["quiz"], timeout=0.5 if fault == "hang" else 30)
 
 
-def test_a_slow_answer_is_an_answer() -> None:
+def test_a_slow_answer_is_accepted() -> None:
     options = SimulatorOptions(speed=10_000, faults={"slow": 1.0})
     assert list(generate(options, ["quiz"])) == ["quiz"]

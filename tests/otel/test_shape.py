@@ -22,7 +22,7 @@ from paceline.contracts.telemetry import trace_id_of
 from paceline.errors import Fatal, Refused
 from paceline.settings.model import ProviderSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
-from paceline.testing.virtual_time import run_virtual
+from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_adapters.otel.ids import RunIds
 from paceline_adapters.otel.telemetry import OpenTelemetry
 
@@ -100,107 +100,95 @@ def context(span: ReadableSpan) -> trace.SpanContext:
     return context
 
 
-def test_a_refused_attempt_has_a_span_with_its_error_and_is_counted() -> None:
+@virtual_time
+async def test_a_refused_attempt_has_a_span_with_its_error_and_is_counted() -> None:
     def script(request: CompletionRequest, number: int) -> Reply:
         if number == 1:
             return 0.0, Refused("no", retry_after=1)
         return 1.0, plain_answer(request.step)
 
-    async def scenario() -> None:
-        async with observed(script) as it:
-            await it.it.generate(a_roadmap(1))
-            attempts = [
-                span
-                for span in it.exporter.get_finished_spans()
-                if attribute(span, "gen_ai.operation.name") == "chat"
-            ]
-            errors = [attribute(span, "error.type") for span in attempts]
-            assert errors == ["Refused", None, None, None]
-            assert attempts[0].status.status_code is StatusCode.ERROR
-            figures = it.metrics()
-            assert figures["paceline.refusals"] == 1
-            assert figures["gen_ai.client.operation.duration"] == 4
-            assert figures["gen_ai.client.token.usage"] == 3 * 2
-            assert figures["paceline.artifacts.saved"] == 3
-
-    run_virtual(scenario())
+    async with observed(script) as it:
+        await it.it.generate(a_roadmap(1))
+        attempts = [
+            span
+            for span in it.exporter.get_finished_spans()
+            if attribute(span, "gen_ai.operation.name") == "chat"
+        ]
+        errors = [attribute(span, "error.type") for span in attempts]
+        assert errors == ["Refused", None, None, None]
+        assert attempts[0].status.status_code is StatusCode.ERROR
+        figures = it.metrics()
+        assert figures["paceline.refusals"] == 1
+        assert figures["gen_ai.client.operation.duration"] == 4
+        assert figures["gen_ai.client.token.usage"] == 3 * 2
+        assert figures["paceline.artifacts.saved"] == 3
 
 
-def test_each_wait_for_admission_has_a_span_and_is_counted_while_it_lasts() -> None:
-    async def scenario() -> None:
-        settings = Settings(strategy=["global"], strategies={"global": {"concurrency": 2}})
-        async with observed(settings=settings) as it:
-            working = asyncio.create_task(it.it.generate(a_roadmap(5)))
-            await asyncio.sleep(0.5)
-            amid = it.metrics()
-            assert (amid["paceline.calls.active"], amid["paceline.admission.waiting"]) == (2, 3)
-            assert (amid["paceline.runs.active"], amid["paceline.concepts.active"]) == (1, 5)
-            await working
-            after = it.metrics()
-            assert after["paceline.admission.waiting"] == after["paceline.calls.active"] == 0
-            waits = [attribute(span, "paceline.work.level") for span in it.spans("admit")]
-            assert (waits.count("concept"), waits.count("call")) == (5, 15)
-            assert after["paceline.admission.wait"] == 20
-
-    run_virtual(scenario())
+@virtual_time
+async def test_each_wait_for_admission_has_a_span_and_is_counted_while_it_lasts() -> None:
+    settings = Settings(strategy=["global"], strategies={"global": {"concurrency": 2}})
+    async with observed(settings=settings) as it:
+        working = asyncio.create_task(it.it.generate(a_roadmap(5)))
+        await asyncio.sleep(0.5)
+        amid = it.metrics()
+        assert (amid["paceline.calls.active"], amid["paceline.admission.waiting"]) == (2, 3)
+        assert (amid["paceline.runs.active"], amid["paceline.concepts.active"]) == (1, 5)
+        await working
+        after = it.metrics()
+        assert after["paceline.admission.waiting"] == after["paceline.calls.active"] == 0
+        waits = [attribute(span, "paceline.work.level") for span in it.spans("admit")]
+        assert (waits.count("concept"), waits.count("call")) == (5, 15)
+        assert after["paceline.admission.wait"] == 20
 
 
-def test_a_resumed_run_continues_its_trace_and_links_to_the_previous_claim() -> None:
+@virtual_time
+async def test_a_resumed_run_continues_its_trace_and_links_to_the_previous_claim() -> None:
     def script(request: CompletionRequest, number: int) -> Reply:
         return (0.0, Fatal("no")) if number == 1 else (1.0, plain_answer(request.step))
 
-    async def scenario() -> None:
-        async with observed(script) as it:
-            run = await it.it.generate(a_roadmap(2))
-            assert run.status == "partial"
-            await it.it.generate(a_roadmap(2))
-            first, again = it.spans("run")
-            assert [link.context.span_id for link in again.links] == [context(first).span_id]
-            created, resumed = it.spans("submit")
-            assert attribute(resumed, "paceline.submitted") == "resumed"
-            assert created.parent is None
-            assert {parent(span) for span in (first, again, resumed)} == {context(created).span_id}
-            traces = {context(span).trace_id for span in it.exporter.get_finished_spans()}
-            assert traces == {int(trace_id_of(run.run_id), 16)}
-            (failed,) = [
-                span for span in it.spans("concept") if span.status.status_code is StatusCode.ERROR
-            ]
-            assert attribute(failed, "paceline.concept.id") == "c0"
-
-    run_virtual(scenario())
+    async with observed(script) as it:
+        run = await it.it.generate(a_roadmap(2))
+        assert run.status == "partial"
+        await it.it.generate(a_roadmap(2))
+        first, again = it.spans("run")
+        assert [link.context.span_id for link in again.links] == [context(first).span_id]
+        created, resumed = it.spans("submit")
+        assert attribute(resumed, "paceline.submitted") == "resumed"
+        assert created.parent is None
+        assert {parent(span) for span in (first, again, resumed)} == {context(created).span_id}
+        traces = {context(span).trace_id for span in it.exporter.get_finished_spans()}
+        assert traces == {int(trace_id_of(run.run_id), 16)}
+        (failed,) = [
+            span for span in it.spans("concept") if span.status.status_code is StatusCode.ERROR
+        ]
+        assert attribute(failed, "paceline.concept.id") == "c0"
 
 
-def test_concurrent_concepts_have_separate_spans() -> None:
-    async def scenario() -> None:
-        async with observed() as it:
-            await asyncio.gather(*(it.it.generate(a_roadmap(6, name)) for name in ("a", "b")))
-            concepts = {context(span).span_id: span for span in it.spans("concept")}
-            for step in ("tutorial", "resources", "quiz"):
-                spans = it.spans(step)
-                assert {parent(span) for span in spans} == set(concepts)
-                for span in spans:
-                    assert context(span).trace_id == context(concepts[parent(span)]).trace_id
-            for run in it.spans("run"):
-                children = [
-                    span for span in concepts.values() if parent(span) == context(run).span_id
-                ]
-                assert len(children) == 6
-
-    run_virtual(scenario())
+@virtual_time
+async def test_concurrent_concepts_have_separate_spans() -> None:
+    async with observed() as it:
+        await asyncio.gather(*(it.it.generate(a_roadmap(6, name)) for name in ("a", "b")))
+        concepts = {context(span).span_id: span for span in it.spans("concept")}
+        for step in ("tutorial", "resources", "quiz"):
+            spans = it.spans(step)
+            assert {parent(span) for span in spans} == set(concepts)
+            for span in spans:
+                assert context(span).trace_id == context(concepts[parent(span)]).trace_id
+        for run in it.spans("run"):
+            children = [span for span in concepts.values() if parent(span) == context(run).span_id]
+            assert len(children) == 6
 
 
-def test_a_callers_trace_and_the_runs_link_to_each_other() -> None:
-    async def scenario() -> None:
-        async with observed() as it:
-            with it.tracers.get_tracer("theirs").start_as_current_span("request") as request:
-                run, _ = await it.it.client.submit(a_roadmap(1))
-            (submitted,) = it.spans("submit")
-            (theirs,) = it.spans("request")
-            assert [link.context for link in submitted.links] == [request.get_span_context()]
-            assert [link.context for link in theirs.links] == [context(submitted)]
-            assert context(submitted).trace_id == int(trace_id_of(run.run_id), 16)
-
-    run_virtual(scenario())
+@virtual_time
+async def test_a_callers_trace_and_the_runs_link_to_each_other() -> None:
+    async with observed() as it:
+        with it.tracers.get_tracer("theirs").start_as_current_span("request") as request:
+            run, _ = await it.it.client.submit(a_roadmap(1))
+        (submitted,) = it.spans("submit")
+        (theirs,) = it.spans("request")
+        assert [link.context for link in submitted.links] == [request.get_span_context()]
+        assert [link.context for link in theirs.links] == [context(submitted)]
+        assert context(submitted).trace_id == int(trace_id_of(run.run_id), 16)
 
 
 def test_errors_and_answers_are_recorded_only_if_content_is_enabled() -> None:
@@ -241,16 +229,14 @@ def test_a_trace_id_is_the_bits_of_the_run_id_and_never_zero() -> None:
     assert all(len(one) == 32 and int(one, 16) for one in strange)
 
 
-def test_failed_calls_leave_nothing_in_flight() -> None:
+@virtual_time
+async def test_failed_calls_leave_nothing_in_flight() -> None:
     settings = Settings(strategy=["unbounded"], provider=ProviderSettings(attempts=1))
 
-    async def scenario() -> None:
-        async with observed(lambda request, number: (0.0, Fatal("no")), settings=settings) as it:
-            await it.it.generate(a_roadmap(3))
-            figures = it.metrics()
-            assert {
-                figures[f"paceline.{what}"]
-                for what in ("runs.active", "concepts.active", "calls.active", "admission.waiting")
-            } == {0}
-
-    run_virtual(scenario())
+    async with observed(lambda request, number: (0.0, Fatal("no")), settings=settings) as it:
+        await it.it.generate(a_roadmap(3))
+        figures = it.metrics()
+        assert {
+            figures[f"paceline.{what}"]
+            for what in ("runs.active", "concepts.active", "calls.active", "admission.waiting")
+        } == {0}

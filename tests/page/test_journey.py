@@ -48,7 +48,7 @@ def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Pa
         tab.quiet()
 
 
-def test_a_file_may_be_dropped_anywhere(tab: Tab, tmp_path: Path) -> None:
+def test_a_file_can_be_dropped_anywhere(tab: Tab, tmp_path: Path) -> None:
     with served(tmp_path, "--no-worker") as server:
         tab.page.goto(server.url)
         tab.says("#connection", "live")

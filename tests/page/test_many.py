@@ -120,7 +120,7 @@ def test_a_run_of_five_thousand_concepts_can_be_shown(tab: Tab, idle: Served) ->
     tab.quiet()
 
 
-def test_five_hundred_runs_are_listed_by_pages(tab: Tab, idle: Served) -> None:
+def test_five_hundred_runs_are_listed_in_pages(tab: Tab, idle: Served) -> None:
     idle.ask("/api/runs", body=json.dumps(roadmap("one-of-many", 1)).encode())
 
     def runs(route: "Route") -> None:

@@ -84,7 +84,7 @@ def test_a_token_that_no_header_can_carry_is_rejected_and_asked_for_again(
         tab.quiet()
 
 
-def test_runs_that_the_server_no_longer_has_leave_the_list(tab: Tab, tmp_path: Path) -> None:
+def test_runs_deleted_on_the_server_disappear_from_the_list(tab: Tab, tmp_path: Path) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     after.mkdir()

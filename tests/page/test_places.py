@@ -21,7 +21,7 @@ def made(server: Served, name: str, *ids: str) -> str:
     return run_id
 
 
-def test_back_and_forward_lead_through_runs_and_concepts(tab: Tab, idle: Served) -> None:
+def test_back_and_forward_navigate_between_runs_and_concepts(tab: Tab, idle: Served) -> None:
     first, second = made(idle, "first", "a", "b"), made(idle, "second", "c")
     tab.page.goto(idle.url)
     tab.get(f"[data-run='{first}'] a").click()

@@ -12,7 +12,7 @@ CAP = 20
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_a_frozen_worker_starts_nothing_on_leases_that_ended_meanwhile(tmp_path: Path) -> None:
+def test_a_frozen_worker_starts_no_call_on_expired_leases(tmp_path: Path) -> None:
     real = Real(speed=10, lease=6)
     scenario = Scenario(
         title="A worker is frozen for twice its lease",

@@ -42,7 +42,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_says_where_it_listens_and_stops_at_a_signal(number: signal.Signals) -> None:
+def test_prints_its_address_and_stops_at_a_signal(number: signal.Signals) -> None:
     with started("--port", "0", "--json") as process:
         where = json.loads(line(process))
         assert where["base_url"] == f"http://127.0.0.1:{where['port']}/v1"
@@ -54,7 +54,7 @@ def test_says_where_it_listens_and_stops_at_a_signal(number: signal.Signals) -> 
         assert process.returncode == 128 + number
 
 
-def test_says_how_to_point_paceline_at_it() -> None:
+def test_prints_how_to_use_it_with_paceline() -> None:
     with started("--port", "0") as process:
         first, second = line(process), line(process)
         url = first.removeprefix("Simulator listening on ")
@@ -79,7 +79,7 @@ def test_a_log_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     assert result.output == f"Error: {missing}: No such file or directory\n"
 
 
-def test_help_teaches_without_loading_the_server() -> None:
+def test_help_has_examples_and_does_not_load_the_server() -> None:
     check = (
         "import sys; from paceline_adapters.simulator.command import simulator\n"
         "try: simulator(['--help'])\n"
@@ -93,16 +93,16 @@ def test_help_teaches_without_loading_the_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
-        (["--fault", "fire=1"], "--fault: unknown fault 'fire'; there are 429, 500"),
-        (["--fault", "500"], "'500': write it as NAME=RATE"),
-        (["--fault", "500=2"], "lies between 0 and 1"),
+        (["--fault", "fire=1"], "--fault: unknown fault 'fire'; allowed are 429, 500"),
+        (["--fault", "500"], "must have the form NAME=RATE"),
+        (["--fault", "500=2"], "must be between 0 and 1, got 2"),
         (["--fault", "500=much"], "--fault: Input should be a valid number"),
-        (["--fault", "500=0.6", "--fault", "503=0.6"], "sum up to 1.2"),
-        (["--latency", "quiz=fast"], "--latency: 'fast' is no latency"),
-        (["--latency", "quiz=5-2"], "5-2 is no latency"),
-        (["--latency", "quiz=-5"], "is no latency"),
+        (["--fault", "500=0.6", "--fault", "503=0.6"], "must be at most 1, got 1.2"),
+        (["--latency", "quiz=fast"], "--latency: a latency must be seconds, such as 5, or a range"),
+        (["--latency", "quiz=5-2"], "got 5-2"),
+        (["--latency", "quiz=-5"], "a latency must be"),
         (["--speed", "0"], "--speed: Input should be greater than 0"),
         (["--speed", "inf"], "--speed: Input should be a finite number"),
         (["--port", "70000"], "--port: Input should be less than or equal to 65535"),
@@ -110,20 +110,20 @@ def test_help_teaches_without_loading_the_server() -> None:
         (["--host", "0.0.0.0"], "host 0.0.0.0 can be reached from other machines: set an API key"),
     ],
 )
-def test_a_wrong_option_is_told_what_is_allowed(args: list[str], said: str) -> None:
+def test_an_error_shows_what_an_option_allows(args: list[str], message: str) -> None:
     result = CliRunner().invoke(simulator, args)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
-def test_a_latency_that_is_set_leaves_the_others() -> None:
+def test_setting_one_latency_keeps_the_others() -> None:
     options = SimulatorOptions.model_validate({"latency": {"quiz": "1-2.5", "essay": (3, 4)}})
     assert options.latency["quiz"] == LatencyRange(1, 2.5)
     assert options.latency["essay"] == LatencyRange(3, 4)
     assert options.latency["tutorial"] == LatencyRange(20, 30)
 
 
-def test_beyond_loopback_a_key_is_needed() -> None:
+def test_an_address_beyond_loopback_requires_a_key() -> None:
     with pytest.raises(ValidationError, match="set an API key"):
         SimulatorOptions(host="0.0.0.0")
     SimulatorOptions.model_validate({"host": "0.0.0.0", "api_key": "secret"})

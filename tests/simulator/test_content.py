@@ -88,14 +88,14 @@ NULL: Schema = {"type": "null"}
 
 @given(schema=schemas(), seed=st.integers(0, 2**32), wrong=st.booleans())
 @settings(deadline=None, max_examples=150)
-def test_whatever_is_written_fits_the_schema(schema: Schema, seed: int, wrong: bool) -> None:
+def test_every_document_matches_its_schema(schema: Schema, seed: int, wrong: bool) -> None:
     root = _root(schema)
     rng = random.Random(seed)
     document = Writer(root, rng, Prose(rng, "Go channels"), wrong=wrong).write()
     jsonschema.validate(document, root)
 
 
-def test_random_schemas_are_followed_over_http_too() -> None:
+def test_random_schemas_are_followed_over_http() -> None:
     async def ask(found: list[Schema]) -> None:
         async with simulator() as clients:
             for number, schema in enumerate(found):
@@ -114,7 +114,7 @@ def test_random_schemas_are_followed_over_http_too() -> None:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("concept", ["Go channels", "递归与动态规划", '{braces} & "quotes"'])
 @real_time
-async def test_a_step_is_answered_with_sense(step: str, concept: str) -> None:
+async def test_answers_to_known_steps_are_plausible(step: str, concept: str) -> None:
     async with simulator() as clients:
         document = await clients.document(f"Write.\nConcept: {concept}\nThanks.", **wants(step))
     jsonschema.validate(document, STEPS[step])
@@ -143,7 +143,7 @@ def _texts(document: Any) -> str:
     return str(document)
 
 
-def test_an_answer_may_point_at_several_options_or_name_one() -> None:
+def test_an_answer_can_refer_to_several_options_or_name_one() -> None:
     question = record(
         options=many({"type": "string"}, minItems=3),
         answers=many({"type": "integer"}, minItems=1),
@@ -159,7 +159,7 @@ def test_an_answer_may_point_at_several_options_or_name_one() -> None:
 
 
 @real_time
-async def test_a_chinese_concept_is_written_about_in_chinese() -> None:
+async def test_text_about_a_chinese_concept_is_chinese() -> None:
     async with simulator() as clients:
         text = content(await clients.ask("Concept: 动态规划"))
     assert "理解" in text
@@ -167,7 +167,7 @@ async def test_a_chinese_concept_is_written_about_in_chinese() -> None:
 
 
 @real_time
-async def test_prose_is_markdown_of_the_size_of_a_tutorial() -> None:
+async def test_plain_text_is_markdown_of_the_size_of_a_tutorial() -> None:
     async with simulator() as clients:
         texts = [content(await clients.ask(f"Concept: Topic {n}")) for n in range(20)]
     assert all(text.startswith("# ") and "\n## " in text for text in texts)
@@ -176,7 +176,7 @@ async def test_prose_is_markdown_of_the_size_of_a_tutorial() -> None:
 
 
 @real_time
-async def test_an_answer_ends_where_the_client_wants_no_more_tokens() -> None:
+async def test_an_answer_is_cut_at_the_token_limit_of_the_request() -> None:
     async with simulator(speed=FAST) as clients:
         answer = await clients.ask(max_completion_tokens=10)
         assert answer.choices[0].finish_reason == "length"

@@ -1,4 +1,4 @@
-"""What goes wrong, as the real client sees it."""
+"""Faults, as the real client receives them."""
 
 import asyncio
 import json
@@ -43,9 +43,7 @@ async def every_call_meets(fault: str, **options: Any) -> AsyncGenerator[Clients
     ],
 )
 @real_time
-async def test_errors_are_answered_at_once_and_cost_nothing(
-    fault: str, error: type[Exception]
-) -> None:
+async def test_errors_are_immediate_and_not_billed(fault: str, error: type[Exception]) -> None:
     # At speed 1 an answer would take seconds: none is waited for.
     async with every_call_meets(fault, speed=1) as clients:
         with pytest.raises(error) as caught:
@@ -60,7 +58,7 @@ async def test_errors_are_answered_at_once_and_cost_nothing(
 
 @pytest.mark.parametrize("streamed", [False, True])
 @real_time
-async def test_a_cut_connection_is_cut_in_the_middle_and_paid(streamed: bool) -> None:
+async def test_a_connection_is_cut_in_the_middle_of_a_paid_answer(streamed: bool) -> None:
     async with every_call_meets("disconnect") as clients:
         async with clients.post(body(stream=streamed)) as response:
             assert response.status == 200
@@ -72,14 +70,14 @@ async def test_a_cut_connection_is_cut_in_the_middle_and_paid(streamed: bool) ->
 
 
 @real_time
-async def test_the_real_client_calls_a_cut_connection_a_connection_error() -> None:
+async def test_the_real_client_reports_a_connection_error() -> None:
     async with every_call_meets("disconnect") as clients:
         with pytest.raises(openai.APIConnectionError):
             await clients.ask()
 
 
 @real_time
-async def test_a_call_that_hangs_is_paid_once_the_client_goes() -> None:
+async def test_a_hanging_call_is_paid_when_the_client_disconnects() -> None:
     async with every_call_meets("hang") as clients:
         task = asyncio.create_task(clients.ask())
         await eventually_async(lambda: clients.server.figures().in_flight == 1)
@@ -91,7 +89,7 @@ async def test_a_call_that_hangs_is_paid_once_the_client_goes() -> None:
 
 
 @real_time
-async def test_a_slow_answer_drips_and_is_whole() -> None:
+async def test_a_slow_answer_is_complete() -> None:
     async with every_call_meets("slow", speed=50) as clients:
         async with clients.post(body()) as response:
             parts = [part async for part in response.content.iter_any()]
@@ -104,7 +102,7 @@ async def test_a_slow_answer_drips_and_is_whole() -> None:
 
 
 @real_time
-async def test_a_broken_body_is_no_json() -> None:
+async def test_a_bad_body_is_not_json() -> None:
     async with every_call_meets("bad-json-body") as clients:
         async with clients.post(body()) as response:
             assert response.status == 200
@@ -118,7 +116,7 @@ async def test_a_broken_body_is_no_json() -> None:
 
 @pytest.mark.parametrize("fault", ["garbage", "ignore-schema"])
 @real_time
-async def test_content_may_be_no_json(fault: str) -> None:
+async def test_content_can_be_something_other_than_json(fault: str) -> None:
     async with every_call_meets(fault) as clients:
         text = content(await clients.ask(**wants("quiz")))
         with pytest.raises(json.JSONDecodeError):
@@ -126,7 +124,7 @@ async def test_content_may_be_no_json(fault: str) -> None:
 
 
 @real_time
-async def test_content_may_miss_what_the_schema_requires() -> None:
+async def test_content_can_lack_required_fields() -> None:
     async with every_call_meets("schema-invalid") as clients:
         document = await clients.document(**wants("quiz"))
         with pytest.raises(jsonschema.ValidationError):
@@ -134,7 +132,7 @@ async def test_content_may_miss_what_the_schema_requires() -> None:
 
 
 @real_time
-async def test_content_may_fit_the_schema_and_make_no_sense() -> None:
+async def test_content_can_match_the_schema_with_meaningless_values() -> None:
     async with every_call_meets("wrong") as clients:
         quiz = await clients.document(**wants("quiz"))
         jsonschema.validate(quiz, QUIZ)
@@ -147,7 +145,7 @@ async def test_content_may_fit_the_schema_and_make_no_sense() -> None:
 
 @pytest.mark.parametrize(("fault", "finish"), [("truncated", "length"), ("no-finish", None)])
 @real_time
-async def test_content_may_end_in_the_middle(fault: str, finish: str | None) -> None:
+async def test_content_can_be_truncated(fault: str, finish: str | None) -> None:
     async with every_call_meets(fault) as clients:
         answer = await clients.ask(**wants("quiz"))
         assert answer.choices[0].finish_reason == finish
@@ -159,13 +157,13 @@ async def test_content_may_end_in_the_middle(fault: str, finish: str | None) -> 
 
 
 @real_time
-async def test_content_may_be_empty() -> None:
+async def test_content_can_be_empty() -> None:
     async with every_call_meets("empty") as clients:
         assert content(await clients.ask()) == ""
 
 
 @real_time
-async def test_a_refusal_stands_where_the_content_would() -> None:
+async def test_a_refusal_replaces_the_content() -> None:
     async with every_call_meets("refusal") as clients:
         answer = await clients.ask("Concept: Locks")
         assert answer.choices[0].message.content is None
@@ -176,7 +174,7 @@ async def test_a_refusal_stands_where_the_content_would() -> None:
 
 
 @real_time
-async def test_a_fault_may_hit_the_first_attempts_only() -> None:
+async def test_a_fault_can_affect_only_the_first_attempts() -> None:
     async with simulator(faults={"503": 1}, fault_first=2) as clients:
         for _ in range(2):
             with pytest.raises(openai.InternalServerError):
@@ -191,20 +189,20 @@ async def test_a_fault_may_hit_the_first_attempts_only() -> None:
 
 @pytest.mark.parametrize("fault", ["garbage", "empty"])
 @real_time
-async def test_a_repair_counts_as_a_further_attempt(fault: str) -> None:
+async def test_a_repair_counts_as_another_attempt(fault: str) -> None:
     async with simulator(faults={fault: 1}, fault_first=1) as clients:
-        asked = body(**wants("quiz"))
-        first = content(await clients.openai.chat.completions.create(**asked))
+        request = body(**wants("quiz"))
+        first = content(await clients.openai.chat.completions.create(**request))
         if first:
-            asked["messages"].append({"role": "assistant", "content": first})
-        asked["messages"].append({"role": "user", "content": "That was no JSON."})
-        second = await clients.openai.chat.completions.create(**asked)
+            request["messages"].append({"role": "assistant", "content": first})
+        request["messages"].append({"role": "user", "content": "That was not JSON."})
+        second = await clients.openai.chat.completions.create(**request)
         jsonschema.validate(json.loads(content(second)), QUIZ)
         figures = clients.server.figures()
         assert (figures.prompts_distinct, figures.paid_again) == (2, 0)
 
 
-def test_faults_hit_their_share_and_the_same_prompts_in_any_order() -> None:
+def test_faults_have_their_rate_and_affect_the_same_prompts_in_any_order() -> None:
     rates = dict.fromkeys(FAULTS, 0.05)
     prompts = [f"prompt {n}" for n in range(4_000)]
     hits = {p: pick(rates, seed=7, prompt=p, attempt=0) for p in prompts}

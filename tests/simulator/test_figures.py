@@ -23,7 +23,7 @@ async def stats(clients: Clients) -> Figures:
 
 
 def seconds(seed: int, prompts: list[str], **more: Any) -> dict[str, float]:
-    """How long each prompt takes, asked in this order."""
+    """Latency of each prompt, requested in this order."""
     engine = Engine(SimulatorOptions(seed=seed))
     found = dict[str, float]()
     for text in prompts:
@@ -41,7 +41,7 @@ def test_latencies_do_not_depend_on_the_order_of_arrival() -> None:
 @pytest.mark.parametrize(
     ("step", "low", "high"), [("tutorial", 20, 30), ("resources", 15, 20), ("quiz", 10, 15)]
 )
-def test_each_step_takes_its_time(step: str, low: float, high: float) -> None:
+def test_each_step_has_its_latency(step: str, low: float, high: float) -> None:
     prompts = [f"Concept: {n}" for n in range(60)]
     by_schema = seconds(0, prompts, **wants(step))
     assert all(low <= taken <= high for taken in by_schema.values())
@@ -53,7 +53,7 @@ def test_each_step_takes_its_time(step: str, low: float, high: float) -> None:
 
 
 @real_time
-async def test_a_call_takes_as_long_as_was_drawn() -> None:
+async def test_a_call_takes_its_drawn_latency() -> None:
     async with simulator(speed=10, latency={"default": "2-3"}) as clients:
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -62,7 +62,7 @@ async def test_a_call_takes_as_long_as_was_drawn() -> None:
 
 
 @real_time
-async def test_what_is_asked_twice_is_paid_twice() -> None:
+async def test_a_repeated_prompt_is_paid_twice() -> None:
     async with simulator() as clients:
         for text in "aaabbc":
             await clients.ask(text)
@@ -77,7 +77,7 @@ async def test_what_is_asked_twice_is_paid_twice() -> None:
 
 
 @real_time
-async def test_the_same_words_to_another_model_are_another_prompt() -> None:
+async def test_the_same_text_for_another_model_is_another_prompt() -> None:
     async with simulator() as clients:
         await clients.ask("a")
         await clients.ask("a", model="gpt-4o")
@@ -86,7 +86,7 @@ async def test_the_same_words_to_another_model_are_another_prompt() -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 @real_time
-async def test_a_call_whose_client_goes_is_abandoned_and_paid(streamed: bool) -> None:
+async def test_a_call_is_abandoned_and_paid_if_its_client_disconnects(streamed: bool) -> None:
     async with simulator(speed=1) as clients:
         task = asyncio.create_task(
             clients.openai.chat.completions.create(**body(stream=streamed, **wants("quiz")))
@@ -100,7 +100,7 @@ async def test_a_call_whose_client_goes_is_abandoned_and_paid(streamed: bool) ->
 
 
 @real_time
-async def test_everything_asked_is_accounted_for() -> None:
+async def test_every_request_is_counted() -> None:
     faults = {
         "429": 0.1, "500": 0.1, "disconnect": 0.1, "garbage": 0.1, "bad-json-body": 0.1,
         "hang": 0.1,
@@ -130,7 +130,7 @@ async def test_everything_asked_is_accounted_for() -> None:
 
 
 @real_time
-async def test_reset_counts_from_zero_and_draws_the_same_again() -> None:
+async def test_reset_starts_the_figures_and_random_values_again() -> None:
     async with simulator() as clients:
         first = content(await clients.ask())
         assert content(await clients.ask()) != first
@@ -141,7 +141,7 @@ async def test_reset_counts_from_zero_and_draws_the_same_again() -> None:
 
 
 @real_time
-async def test_a_call_that_was_in_flight_at_a_reset_ends_uncounted() -> None:
+async def test_a_call_in_flight_at_a_reset_is_not_counted() -> None:
     async with simulator(faults={"hang": 1}) as clients:
         task = asyncio.create_task(clients.ask())
         await eventually_async(lambda: clients.server.figures().in_flight == 1)
@@ -152,7 +152,7 @@ async def test_a_call_that_was_in_flight_at_a_reset_ends_uncounted() -> None:
         assert (clients.server.figures().paid, clients.server.figures().abandoned) == (0, 0)
 
 
-def test_the_log_has_one_line_for_each_request(tmp_path: Path) -> None:
+def test_the_log_has_one_line_per_request(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
 
     async def scenario() -> None:

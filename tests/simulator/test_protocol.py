@@ -12,7 +12,7 @@ from tests.support.simulator_clients import QUIZ, body, content, record, simulat
 
 
 @real_time
-async def test_answers_the_real_client() -> None:
+async def test_the_real_client_gets_an_answer() -> None:
     async with simulator() as clients:
         answer = await clients.ask("Concept: Go channels")
         assert answer.object == "chat.completion"
@@ -25,7 +25,7 @@ async def test_answers_the_real_client() -> None:
 
 
 @real_time
-async def test_a_stream_says_the_same_as_a_whole_answer_and_ends_with_the_bill() -> None:
+async def test_a_stream_has_the_same_content_and_ends_with_the_usage() -> None:
     async with simulator() as clients:
         whole = await clients.ask("Concept: 递归")
         clients.server.reset()
@@ -43,7 +43,7 @@ async def test_a_stream_says_the_same_as_a_whole_answer_and_ends_with_the_bill()
 
 
 @real_time
-async def test_every_answer_carries_its_id_and_how_long_it_took() -> None:
+async def test_every_response_has_its_id_and_duration() -> None:
     async with simulator() as clients:
         raw = await clients.openai.chat.completions.with_raw_response.create(**body())
         assert raw.headers["x-request-id"].startswith("req_")
@@ -55,7 +55,7 @@ async def test_every_answer_carries_its_id_and_how_long_it_took() -> None:
 
 
 @real_time
-async def test_lists_the_models_and_knows_no_other() -> None:
+async def test_only_listed_models_are_available() -> None:
     async with simulator(models=("small", "org/large")) as clients:
         assert [model.id async for model in clients.openai.models.list()] == [
             "small",
@@ -93,7 +93,7 @@ async def test_lists_the_models_and_knows_no_other() -> None:
     ],
 )
 @real_time
-async def test_a_malformed_request_is_answered_400_and_names_the_place(
+async def test_a_malformed_request_is_answered_400_with_the_parameter(
     sent: bytes, param: str | None
 ) -> None:
     async with simulator() as clients:
@@ -108,7 +108,7 @@ async def test_a_malformed_request_is_answered_400_and_names_the_place(
 
 
 @real_time
-async def test_a_body_that_is_too_large_is_not_read() -> None:
+async def test_a_body_that_is_too_large_is_rejected() -> None:
     async with simulator() as clients:
         url = f"{clients.server.base_url}/chat/completions"
         data = io.BytesIO(json.dumps(body("x" * 5_000_000)).encode())
@@ -118,7 +118,7 @@ async def test_a_body_that_is_too_large_is_not_read() -> None:
 
 
 @real_time
-async def test_an_unknown_address_is_an_error_in_the_same_shape() -> None:
+async def test_an_unknown_path_is_an_error_in_the_same_format() -> None:
     async with simulator() as clients:
         async with clients.http.get(f"{clients.server.base_url}/files") as response:
             assert response.status == 404
@@ -128,7 +128,7 @@ async def test_an_unknown_address_is_an_error_in_the_same_shape() -> None:
 
 
 @real_time
-async def test_with_a_key_no_other_is_taken() -> None:
+async def test_a_wrong_key_is_rejected() -> None:
     async with simulator(api_key="right") as clients:
         with pytest.raises(openai.AuthenticationError) as caught:
             await clients.ask()
@@ -142,7 +142,7 @@ async def test_with_a_key_no_other_is_taken() -> None:
 
 
 @real_time
-async def test_without_schema_support_a_client_must_fall_back_to_json_mode() -> None:
+async def test_without_schema_support_json_mode_works() -> None:
     async with simulator(schema_support=False) as clients:
         with pytest.raises(openai.BadRequestError, match="unsupported 'response_format'"):
             await clients.ask(**wants("quiz"))
@@ -169,7 +169,7 @@ async def test_without_schema_support_a_client_must_fall_back_to_json_mode() -> 
     ],
 )
 @real_time
-async def test_a_schema_that_cannot_be_followed_is_answered_400(schema: dict[str, Any]) -> None:
+async def test_an_unsupported_schema_is_answered_400(schema: dict[str, Any]) -> None:
     async with simulator() as clients:
         with pytest.raises(openai.BadRequestError, match="Invalid schema"):
             await clients.ask(**wants("some", schema))

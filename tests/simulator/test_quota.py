@@ -17,7 +17,7 @@ def admitted(quota: Quota, now: float, tokens: int = 1, in_flight: int = 0) -> b
     return quota.admit(now, tokens=tokens, in_flight=in_flight) is None
 
 
-def test_no_window_ever_holds_more_requests_than_the_limit() -> None:
+def test_no_window_has_more_requests_than_the_limit() -> None:
     quota = Quota(requests=2, window=60)
     assert [admitted(quota, now) for now in (0, 30, 59.9, 60, 89, 90)] == [
         True,
@@ -34,7 +34,7 @@ def test_no_window_ever_holds_more_requests_than_the_limit() -> None:
     requests=st.integers(1, 6),
     tokens=st.integers(1, 60),
 )
-def test_what_was_admitted_fits_every_window_and_waiting_as_told_is_enough(
+def test_admissions_fit_every_window_and_retry_after_is_sufficient(
     arrivals: list[tuple[int, int]], requests: int, tokens: int
 ) -> None:
     quota = Quota(requests=requests, tokens=tokens, window=60)
@@ -57,7 +57,7 @@ def test_what_was_admitted_fits_every_window_and_waiting_as_told_is_enough(
                 assert sum(later) + cost <= tokens
 
 
-def test_a_request_larger_than_the_limit_is_told_so() -> None:
+def test_a_request_larger_than_the_limit_gets_its_own_error() -> None:
     refusal = Quota(tokens=100).admit(0, tokens=101, in_flight=0)
     assert refusal is not None
     assert "too large" in refusal.message
@@ -67,12 +67,12 @@ def test_a_request_larger_than_the_limit_is_told_so() -> None:
     ("seconds", "text"),
     [(0, "0ms"), (0.0195, "20ms"), (1, "1s"), (1.5, "1.5s"), (60, "1m0s"), (3661.25, "61m1.25s")],
 )
-def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None:
+def test_durations_have_openais_format(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 @real_time
-async def test_requests_beyond_the_limit_are_refused_with_the_time_to_wait() -> None:
+async def test_requests_beyond_the_limit_get_429_with_retry_after() -> None:
     async with simulator(rpm=2, tpm=100_000) as clients:
         raw = await clients.openai.chat.completions.with_raw_response.create(
             **body(max_tokens=1_000)
@@ -97,7 +97,7 @@ async def test_requests_beyond_the_limit_are_refused_with_the_time_to_wait() -> 
 
 
 @real_time
-async def test_tokens_are_charged_at_admission_whatever_the_answer_needs() -> None:
+async def test_tokens_are_charged_at_admission() -> None:
     async with simulator(tpm=10_000) as clients:
         await clients.ask(max_completion_tokens=9_000)
         with pytest.raises(openai.RateLimitError, match="tokens per min"):
@@ -106,7 +106,7 @@ async def test_tokens_are_charged_at_admission_whatever_the_answer_needs() -> No
 
 
 @real_time
-async def test_the_quotas_minute_is_real_time_unless_it_is_set() -> None:
+async def test_the_quota_window_is_real_time() -> None:
     async with simulator(rpm=1, quota_window=0.05) as clients:
         refused = 0
         for _ in range(4):
@@ -121,7 +121,7 @@ async def test_the_quotas_minute_is_real_time_unless_it_is_set() -> None:
 
 
 @real_time
-async def test_no_more_calls_are_in_flight_than_allowed() -> None:
+async def test_calls_in_flight_are_limited() -> None:
     async with simulator(max_concurrency=3, faults={"hang": 1}, fault_first=1) as clients:
         tasks = [asyncio.create_task(clients.ask(f"Concept: {n}")) for n in range(5)]
         await eventually_async(lambda: sum(task.done() for task in tasks) == 2)
@@ -135,7 +135,7 @@ async def test_no_more_calls_are_in_flight_than_allowed() -> None:
 
 
 @real_time
-async def test_limits_change_in_mid_run_and_what_was_used_stays_used() -> None:
+async def test_limits_can_change_and_the_used_quota_stays() -> None:
     async with simulator(rpm=5) as clients:
 
         async def change(words: str) -> int:

@@ -1,10 +1,9 @@
-"""The answers as our own steps judge them."""
+"""The simulator's answers, checked by paceline's steps."""
 
 from typing import Any
 
 import pytest
-from paceline.contracts.step import Step
-from paceline.errors import UnusableAnswer
+from paceline import Step, UnusableAnswer
 from paceline.steps.answers import parse_answer
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
@@ -16,8 +15,8 @@ from paceline_adapters.openai.schema import strict_schema
 from tests.support.simulator_clients import simulator, wants
 
 STEPS = [kind(load_template(kind.name, None)) for kind in (Tutorial, Resources, Quiz)]
-#: What spoils the text of an answer, whichever way the schema was sent.
-SPOILING = (
+#: Faults that make an answer unusable.
+UNUSABLE = (
     "garbage",
     "wrong",
     "schema-invalid",
@@ -30,7 +29,7 @@ SPOILING = (
 
 @real_time
 async def answers(step: Step, name: str, *, concepts: list[str], **options: Any) -> list[str]:
-    """What the simulator says to the step's schema."""
+    """The simulator's answers for the step's schema."""
     schema = strict_schema(step.answer.model_json_schema())
 
     async with simulator(**options) as clients:
@@ -39,15 +38,15 @@ async def answers(step: Step, name: str, *, concepts: list[str], **options: Any)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_our_steps_take_every_answer(step: Tutorial | Resources | Quiz) -> None:
+def test_the_steps_accept_every_answer(step: Tutorial | Resources | Quiz) -> None:
     concepts = [f"Topic {number}" for number in range(30)] + ["并发编程", "C++ & <templates>"]
     for text in answers(step, step.name, concepts=concepts):
         parse_answer(step, text)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-@pytest.mark.parametrize("fault", SPOILING)
-def test_our_steps_take_no_spoiled_answer(step: Tutorial | Resources | Quiz, fault: str) -> None:
+@pytest.mark.parametrize("fault", UNUSABLE)
+def test_the_steps_reject_unusable_answers(step: Tutorial | Resources | Quiz, fault: str) -> None:
     concepts = [f"Topic {number}" for number in range(5)]
     for text in answers(step, step.name, concepts=concepts, faults={fault: 1}):
         with pytest.raises(UnusableAnswer):

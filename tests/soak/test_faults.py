@@ -170,7 +170,7 @@ def saved(site: Site, artifacts: int) -> None:
 @pytest.mark.parametrize("store", ["postgresql"])
 @pytest.mark.parametrize("executor", ["in-process", "celery", "arq"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_whatever_happens_everything_is_made_once(
+def test_every_artifact_is_generated_once_whatever_fails(
     scene: Scene,
     executor: str,
     store: str,

@@ -62,7 +62,7 @@ def site_settings() -> dict[str, str]:
         ("arq", "postgresql"),
     ],
 )
-def test_whoever_is_killed_whenever_everything_is_made_once(
+def test_every_artifact_is_generated_once_whichever_process_is_killed_at_any_time(
     site: Site,
     executor: str,
     store: str,

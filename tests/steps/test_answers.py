@@ -38,7 +38,7 @@ def problem(name: str, answer: object) -> str:
 
 
 @given(st.sampled_from(STEPS).flatmap(lambda name: st.tuples(st.just(name), ANSWERS[name])))
-def test_whatever_fits_comes_through_unchanged(drawn: tuple[str, dict[str, Any]]) -> None:
+def test_every_valid_answer_is_parsed_unchanged(drawn: tuple[str, dict[str, Any]]) -> None:
     name, answer = drawn
     made = parse_answer(MADE[name], json.dumps(answer))
     assert made.model_dump() == answer
@@ -71,7 +71,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(STEPS), json_values)
-def test_any_json_is_an_answer_or_an_unusable_one(name: str, value: object) -> None:
+def test_any_json_is_parsed_or_unusable(name: str, value: object) -> None:
     try:
         made = parse_answer(MADE[name], json.dumps(value))
     except UnusableAnswer as error:
@@ -81,7 +81,7 @@ def test_any_json_is_an_answer_or_an_unusable_one(name: str, value: object) -> N
 
 
 @given(ANSWERS["quiz"], st.data())
-def test_a_damaged_answer_is_an_answer_or_an_unusable_one(
+def test_a_damaged_answer_is_parsed_or_unusable(
     answer: dict[str, Any], data: st.DataObject
 ) -> None:
     text = json.dumps(answer)
@@ -116,19 +116,19 @@ def test_hostile_texts_are_unusable_answers(text: str) -> None:
     assert "\x00" not in caught.value.answer.encode().decode()
 
 
-def test_an_answer_beyond_any_size_is_not_parsed() -> None:
+def test_an_oversized_answer_is_not_parsed() -> None:
     text = json.dumps({"questions": [question(explanation="x" * MAX_CHARS)]})
     assert "at most" in problem("quiz", text)
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
-def test_no_text_is_an_empty_answer(text: str) -> None:
+def test_an_answer_without_text_is_reported_as_empty(text: str) -> None:
     with pytest.raises(UnusableAnswer) as caught:
         parse_answer(MADE["quiz"], text)
     assert caught.value.kind == "empty"
 
 
-def test_every_problem_is_named_with_its_place() -> None:
+def test_every_problem_is_named_with_its_path() -> None:
     answer = {"questions": [question(), question(options=["a", "a"], answer=[], difficulty="odd")]}
     said = problem("quiz", answer)
     assert "questions[1].options must differ from each other, but 'a' occurs twice" in said
@@ -137,12 +137,12 @@ def test_every_problem_is_named_with_its_place() -> None:
     assert "questions[0]" not in said
 
 
-def test_many_problems_are_cut_to_what_can_be_acted_on() -> None:
+def test_a_long_list_of_problems_is_shortened() -> None:
     said = problem("quiz", {"questions": [{}] * 30})
     assert said.endswith("and 130 more")
 
 
-def test_broken_json_is_told_with_its_place() -> None:
+def test_broken_json_is_reported_with_its_position() -> None:
     assert "line 1 column 26" in problem("quiz", '{"questions": [{"quest": }]}')
 
 
@@ -164,7 +164,9 @@ def test_a_part_of_a_broken_answer_is_not_taken_for_the_answer() -> None:
 
 
 @pytest.mark.parametrize(("given_answer", "indexes"), [(2, [2]), ([2], [2]), ([0, 2], [0, 2])])
-def test_one_index_or_several_become_a_list(given_answer: object, indexes: list[int]) -> None:
+def test_one_index_or_several_are_parsed_as_a_list(
+    given_answer: object, indexes: list[int]
+) -> None:
     made = parse_answer(MADE["quiz"], json.dumps({"questions": [question(answer=given_answer)]}))
     assert isinstance(made, QuizAnswer)
     assert made.questions[0].answer == indexes
@@ -173,7 +175,7 @@ def test_one_index_or_several_become_a_list(given_answer: object, indexes: list[
 @pytest.mark.parametrize(
     "given_answer", [4, -1, [], None, "this", True, [True], 1.5, [[0]], [0, 3], "x"]
 )
-def test_indexes_that_point_nowhere_are_named(given_answer: object) -> None:
+def test_indexes_out_of_range_are_named(given_answer: object) -> None:
     said = problem("quiz", {"questions": [question(answer=given_answer)]})
     assert said.startswith("questions[0].answer")
 
@@ -205,25 +207,25 @@ def test_options_that_are_code_keep_their_lines() -> None:
         "",
     ],
 )
-def test_an_address_that_leads_nowhere_is_refused(url: str) -> None:
+def test_an_invalid_address_is_rejected(url: str) -> None:
     resource = {"title": "T", "url": url, "type": "article", "why": "W"}
     said = problem("resources", {"resources": [resource]})
     assert said.startswith("resources[0].url must be a complete URL")
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u3000"])
-def test_blank_texts_are_refused(blank: str) -> None:
+def test_blank_texts_are_rejected(blank: str) -> None:
     said = problem("quiz", {"questions": [question(question=blank, options=["a", blank])]})
     assert "questions[0].question must not be blank" in said
     assert "questions[0].options[1] must not be blank" in said
 
 
-def test_what_a_model_adds_is_dropped() -> None:
+def test_extra_fields_of_an_answer_are_dropped() -> None:
     made = parse_answer(MADE["quiz"], json.dumps({"questions": [question(hint="h")], "note": 1}))
     assert "hint" not in made.model_dump_json()
 
 
-def test_a_null_character_becomes_a_sign_that_databases_store() -> None:
+def test_a_null_character_is_replaced_by_one_that_databases_can_store() -> None:
     made = parse_answer(
         MADE["quiz"], json.dumps({"questions": [question(explanation="ends with \x00")]})
     )

@@ -41,7 +41,7 @@ async def test_workers_that_fit_get_full_pools(postgres_place: PostgresPlace) ->
 
 
 @real_time
-async def test_pools_that_do_not_fit_are_sized_down_with_the_sum(
+async def test_pools_that_do_not_fit_are_reduced_and_the_sum_is_shown(
     postgres_place: PostgresPlace,
 ) -> None:
     async with postgres_place.store() as store:

@@ -33,16 +33,20 @@ def in_any_order(place: SqlPlace, *, examples: int, steps: int) -> None:
     )
 
 
-def test_acknowledged_is_durable_once_on_sqlite(sqlite_place: SqlitePlace) -> None:
+def test_acknowledged_saves_are_durable_exactly_once_on_sqlite(sqlite_place: SqlitePlace) -> None:
     in_any_order(sqlite_place, examples=8, steps=20)
 
 
-def test_acknowledged_is_durable_once_on_postgresql(postgres_place: PostgresPlace) -> None:
+def test_acknowledged_saves_are_durable_exactly_once_on_postgresql(
+    postgres_place: PostgresPlace,
+) -> None:
     in_any_order(postgres_place, examples=8, steps=15)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("examples", [200])
-def test_acknowledged_is_durable_once_for_long(sql_place: SqlPlace, examples: int) -> None:
+def test_acknowledged_saves_are_durable_exactly_once_in_long_runs(
+    sql_place: SqlPlace, examples: int
+) -> None:
     in_any_order(sql_place, examples=examples, steps=50)

@@ -43,7 +43,7 @@ class Table:
 
 
 @virtual_time
-async def test_a_lone_writer_is_written_at_once() -> None:
+async def test_a_single_save_is_written_immediately() -> None:
     table = Table()
     assert await table.committer().submit(1)
     assert asyncio.get_running_loop().time() == pytest.approx(1)
@@ -65,7 +65,7 @@ async def test_writers_during_a_transaction_share_the_next_one() -> None:
 
 
 @virtual_time
-async def test_a_batch_is_bounded() -> None:
+async def test_the_size_of_a_batch_is_bounded() -> None:
     table = Table()
     committer = table.committer()
     await asyncio.gather(*(committer.submit(n) for n in range(BATCH + 1)))

@@ -11,9 +11,7 @@ from paceline_adapters.memory.store import MemoryStore
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=8), st.integers(0, 2**32))
 @settings(max_examples=30, deadline=None)
-def test_workers_in_any_interleaving_share_runs_without_overlap(
-    patience: list[int], seed: int
-) -> None:
+def test_workers_never_share_a_run_in_any_interleaving(patience: list[int], seed: int) -> None:
     async def scenario() -> None:
         store = MemoryStore()
         for n in range(6):

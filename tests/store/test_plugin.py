@@ -30,7 +30,7 @@ def test_a_wrong_url_is_an_error_of_the_settings(sqlite_place: SqlPlace) -> None
         Plugins().store("sqlite").make({}, Context(settings=settings), "store")
 
 
-def test_offering_the_stores_loads_no_database_library() -> None:
+def test_registering_the_stores_imports_no_database_library() -> None:
     program = """
 import sys
 from paceline.plugins.registry import Plugins

@@ -25,7 +25,7 @@ GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
 
 
 @real_time
-async def test_every_statement_finds_its_rows_by_an_index(sqlite_place: SqlitePlace) -> None:
+async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
     statements: dict[str, Any] = {}
 
     def remember(*event_arguments: Any) -> None:

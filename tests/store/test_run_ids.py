@@ -5,14 +5,14 @@ import os
 from paceline.contracts.identity import new_run_id
 
 
-def test_ids_of_one_process_rise() -> None:
+def test_run_ids_of_one_process_increase() -> None:
     made = [new_run_id() for _ in range(10_000)]
     assert made == sorted(made)
     assert len(set(made)) == len(made)
     assert all(len(run_id) == 26 and run_id.isalnum() and run_id.islower() for run_id in made)
 
 
-def test_a_forked_process_makes_ids_of_its_own() -> None:
+def test_a_forked_process_makes_different_run_ids() -> None:
     new_run_id()
     reader, writer = os.pipe()
     child = os.fork()

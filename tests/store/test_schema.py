@@ -43,14 +43,14 @@ async def downgrade(place: SqlPlace, version: str) -> None:
     await engine.dispose()
 
 
-def test_every_version_is_known_and_has_its_migration() -> None:
+def test_every_schema_version_is_known_and_has_its_migration() -> None:
     script = ScriptDirectory(str(schema.MIGRATIONS))
     revisions = [revision.revision for revision in script.walk_revisions()]
     assert tuple(reversed(revisions)) == schema.VERSIONS
 
 
 @real_time
-async def test_the_migrations_make_the_tables_that_the_code_uses(sql_place: SqlPlace) -> None:
+async def test_the_migrations_create_the_tables_that_the_code_uses(sql_place: SqlPlace) -> None:
     def differences(connection: Connection) -> list[Any]:
         found: list[Any] = compare_metadata(MigrationContext.configure(connection), metadata)
         return found
@@ -71,7 +71,7 @@ async def test_opening_an_sqlite_file_creates_its_schema(tmp_path: Path) -> None
 
 
 @real_time
-async def test_opening_the_right_version_does_not_load_alembic(sql_place: SqlPlace) -> None:
+async def test_opening_the_current_version_does_not_import_alembic(sql_place: SqlPlace) -> None:
     program = f"""
 import asyncio, sys
 from pydantic import SecretStr
@@ -171,7 +171,7 @@ async def test_an_old_schema_on_a_server_asks_for_the_upgrade(
 
 
 @real_time
-async def test_a_newer_schema_is_left_alone(
+async def test_a_newer_schema_is_not_changed(
     sqlite_place: SqlitePlace, postgres_place: PostgresPlace
 ) -> None:
     with sqlite3.connect(sqlite_place.path) as connection:

@@ -79,7 +79,7 @@ def answered(provider: ModelProvider, since: float, until: float) -> int:
     return sum(since < at <= until for at in provider.answered)
 
 
-def test_finds_how_many_calls_at_once_are_not_refused() -> None:
+def test_adaptive_finds_the_concurrency_that_is_not_refused() -> None:
     provider = ModelProvider(seconds=4.0, concurrency=always(40))
     after(provider, 300.0)
     assert 1 < len(provider.refused) < 0.02 * len(provider.answered)
@@ -87,7 +87,7 @@ def test_finds_how_many_calls_at_once_are_not_refused() -> None:
     assert answered(provider, 60, 300) > 0.85 * 240 * 10
 
 
-def test_finds_how_many_calls_at_once_only_make_all_of_them_slow() -> None:
+def test_adaptive_finds_the_concurrency_above_which_calls_only_get_slower() -> None:
     provider = ModelProvider(seconds=4.0, knee=40, slope=0.3, waste=0.2)
     text = after(provider, 600.0)
     assert not provider.refused
@@ -97,7 +97,7 @@ def test_finds_how_many_calls_at_once_only_make_all_of_them_slow() -> None:
     assert answered(provider, 120, 600) > 0.85 * 480 * 40 / (4 * 1.3)
 
 
-def test_finds_how_many_calls_a_minute_are_not_refused() -> None:
+def test_adaptive_finds_the_rate_that_is_not_refused() -> None:
     provider = ModelProvider(seconds=4.0, requests=always(240))
     text = after(provider, 600.0)
     assert "requests a minute" in text[0]
@@ -105,7 +105,7 @@ def test_finds_how_many_calls_a_minute_are_not_refused() -> None:
     assert sum(at > 120 for at in provider.refused) < 0.02 * 8 * 240
 
 
-def test_keeps_the_quota_that_headers_tell_of() -> None:
+def test_adaptive_keeps_the_quota_in_the_headers() -> None:
     provider = ModelProvider(seconds=4.0, requests=always(240), headers=True)
     after(provider, 300.0)
     # Those that began before the first answer told of the quota are not counted.
@@ -113,7 +113,7 @@ def test_keeps_the_quota_that_headers_tell_of() -> None:
     assert answered(provider, 60, 300) > 0.93 * 4 * 240
 
 
-def test_follows_a_capacity_that_falls_and_rises() -> None:
+def test_adaptive_follows_a_capacity_that_falls_and_rises() -> None:
     provider = ModelProvider(seconds=4.0, concurrency=Steps([(0, 40), (200, 10), (500, 60)]))
     after(provider, 900.0)
     assert answered(provider, 260, 500) > 0.7 * 240 * 10 / 4
@@ -121,14 +121,14 @@ def test_follows_a_capacity_that_falls_and_rises() -> None:
     assert len(provider.refused) < 0.03 * len(provider.answered)
 
 
-def test_a_limit_that_is_not_used_stays() -> None:
+def test_an_unused_adaptive_limit_stays_as_it_is() -> None:
     provider = ModelProvider(seconds=4.0)
     text = after(provider, 300.0, callers=1)
     assert max(map(limit_in, text)) <= 8
 
 
 @virtual_time
-async def test_never_leaves_its_bounds() -> None:
+async def test_the_adaptive_limit_stays_within_its_bounds() -> None:
     provider = ModelProvider(seconds=1.0, concurrency=always(2))
     ledger = LeaseLedger()
     made = [worker(ledger, name, min=4, start=5, max=6) for name in "ab"]
@@ -147,7 +147,7 @@ async def test_never_leaves_its_bounds() -> None:
 
 
 @virtual_time
-async def test_all_workers_use_the_same_limit_and_say_why_it_is_that() -> None:
+async def test_all_workers_use_the_same_limit_and_explain_it() -> None:
     provider = ModelProvider(seconds=4.0, concurrency=always(20))
     ledger = LeaseLedger()
     made = [worker(ledger, f"w{n}") for n in range(4)]
@@ -163,7 +163,7 @@ async def test_all_workers_use_the_same_limit_and_say_why_it_is_that() -> None:
 
 
 @virtual_time
-async def test_a_late_worker_begins_with_what_the_others_found() -> None:
+async def test_a_worker_that_starts_later_begins_with_the_learned_limit() -> None:
     ledger = LeaseLedger()
     provider = ModelProvider(seconds=2.0, concurrency=always(30))
     first = worker(ledger, "first")
@@ -243,7 +243,7 @@ async def test_no_task_runs_on_an_idle_limit() -> None:
 
 
 @virtual_time
-async def test_a_burst_of_refusals_is_one_cut() -> None:
+async def test_a_burst_of_refusals_reduces_the_limit_once() -> None:
     one = worker(LeaseLedger(), start=40)
     permits = [await one.admit(WORK) for _ in range(40)]
     for permit in permits[:20]:
@@ -259,7 +259,7 @@ async def test_a_burst_of_refusals_is_one_cut() -> None:
     await one.close()
 
 
-def test_stacks_inside_a_limit_of_concepts() -> None:
+def test_adaptive_can_be_stacked_inside_a_limit_of_concepts() -> None:
     provider = ModelProvider(seconds=4.0, concurrency=always(20))
 
     def stacked(one: AdaptiveLimit) -> Strategy:
@@ -270,13 +270,13 @@ def test_stacks_inside_a_limit_of_concepts() -> None:
 
 
 @virtual_time
-async def test_is_made_of_the_settings_and_stands_last() -> None:
+async def test_adaptive_is_made_from_the_settings_and_must_be_last() -> None:
     ledger, plugins = MemoryLedger(), Plugins()
     context = Context(settings=Settings(), worker_id="w1", ledger=lambda: ledger)
     offer = plugins.strategy("adaptive")
     made = offer.make({"start": 3}, context, "strategies.adaptive")
     assert made.explain() == "starting with 3 calls"
-    with pytest.raises(SettingsError, match="must stand last"):
+    with pytest.raises(SettingsError, match="must be the last"):
         StrategyStack([("adaptive", made), ("per-roadmap", PerRoadmap(1))])
     permit = await made.admit(WORK)
     (holder,) = await ledger.held("adaptive:m")
@@ -290,7 +290,7 @@ async def test_is_made_of_the_settings_and_stands_last() -> None:
     ("options", "start"),
     [({}, 8), ({"max": 4}, 4), ({"min": 20}, 20), ({"min": 2, "max": 6, "start": 3}, 3)],
 )
-def test_begins_within_its_bounds(options: dict[str, int], start: int) -> None:
+def test_the_adaptive_limit_starts_within_its_bounds(options: dict[str, int], start: int) -> None:
     assert worker(LeaseLedger(), "a", **options).explain() == f"starting with {start} calls"
 
 
@@ -303,6 +303,6 @@ def test_begins_within_its_bounds(options: dict[str, int], start: int) -> None:
         ({"maximum": 4}, "did you mean 'max'?"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, int], text: str) -> None:
+def test_contradictory_options_are_rejected(options: dict[str, int], text: str) -> None:
     with pytest.raises(SettingsError, match=text.replace("?", r"\?")):
         Plugins().strategy("adaptive").check(options, "strategies.adaptive")

@@ -331,7 +331,7 @@ async def test_an_unreachable_ledger_is_retried_with_pauses_and_work_resumes() -
 
 
 @virtual_time
-async def test_leases_are_renewed_while_they_are_held_and_only_then() -> None:
+async def test_leases_are_renewed_only_while_they_are_held() -> None:
     ledger = Unreliable()
     limiter = limiter_over(ledger, 10)
     permit = await limiter.admit(work())

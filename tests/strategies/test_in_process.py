@@ -32,7 +32,7 @@ def made(name: str, **options: object) -> Strategy:
 
 
 @virtual_time
-async def test_unbounded_admits_everything_at_once() -> None:
+async def test_unbounded_admits_everything_immediately() -> None:
     strategy = made("unbounded")
     assert not strategy.levels
     permits = [await strategy.admit(work()) for _ in range(1000)]

@@ -93,7 +93,7 @@ def minutes(limit: Adaptive, now: float, count: int, *, capacity: int) -> tuple[
 
 
 @given(history=histories, start=st.integers(LEAST, MOST))
-def test_whatever_is_seen_the_bounds_are_kept(history: list[Period], start: int) -> None:
+def test_no_sample_moves_a_limit_outside_its_bounds(history: list[Period], start: int) -> None:
     limit = began_at(start)
     for count in range(len(history)):
         after(limit, history[count : count + 1])
@@ -103,14 +103,14 @@ def test_whatever_is_seen_the_bounds_are_kept(history: list[Period], start: int)
 
 
 @given(history=histories)
-def test_what_is_written_and_read_is_the_same_limit(history: list[Period]) -> None:
+def test_a_limit_survives_being_saved_and_loaded(history: list[Period]) -> None:
     limit = began_at(8)
     after(limit, history)
     assert STATES.validate_json(STATES.dump_json(limit)) == limit
 
 
 @given(history=histories, quiet=st.lists(any_period, max_size=40))
-def test_a_limit_that_is_not_used_does_not_grow(history: list[Period], quiet: list[Period]) -> None:
+def test_an_unused_limit_does_not_grow(history: list[Period], quiet: list[Period]) -> None:
     limit = began_at(8)
     now = after(limit, history)
     before = limit.limit
@@ -124,7 +124,9 @@ def test_a_limit_that_is_not_used_does_not_grow(history: list[Period], quiet: li
 
 @settings(max_examples=30)
 @given(history=histories, capacity=st.integers(4, 50))
-def test_whatever_was_seen_it_recovers(history: list[Period], capacity: int) -> None:
+def test_a_limit_recovers_from_any_sequence_of_samples(
+    history: list[Period], capacity: int
+) -> None:
     limit = began_at(8)
     now = after(limit, history)
     minutes(limit, now, 40, capacity=capacity)
@@ -133,7 +135,7 @@ def test_whatever_was_seen_it_recovers(history: list[Period], capacity: int) -> 
     assert refused < 0.25
 
 
-def test_one_burst_of_refusals_cuts_once_to_what_was_taken() -> None:
+def test_one_burst_of_refusals_reduces_the_limit_once_to_the_accepted_calls() -> None:
     limit = began_at(50)
     limit.observe(period(2.0, busy=40.0, held=30, refused=14))
     assert limit.limit == 29
@@ -141,13 +143,13 @@ def test_one_burst_of_refusals_cuts_once_to_what_was_taken() -> None:
     assert limit.reasons[-1][1] == "cut to 29: 14 calls refused with 30 in flight"
 
 
-def test_a_cut_takes_half_at_most() -> None:
+def test_a_reduction_is_at_most_by_half() -> None:
     limit = began_at(50)
     limit.observe(period(2.0, busy=40.0, held=1, refused=1))
     assert limit.limit == 25
 
 
-def test_it_doubles_until_the_first_refusal_and_probes_with_care_afterwards() -> None:
+def test_the_limit_doubles_until_the_first_refusal_and_then_probes_slowly() -> None:
     load = Aimd(least=1, most=1000, size=8.0)
     for _ in range(3):
         load.grow(period(busy=load.size, answered=load.limit, seconds=10.0))
@@ -163,7 +165,7 @@ def test_it_doubles_until_the_first_refusal_and_probes_with_care_afterwards() ->
     assert limits[-1] > 44
 
 
-def test_cuts_at_the_same_height_make_it_more_patient() -> None:
+def test_repeated_reductions_at_one_level_slow_down_the_probing() -> None:
     load = Aimd(least=1, most=1000, size=50.0)
     waited: list[int] = []
     for _ in range(4):
@@ -178,7 +180,7 @@ def test_cuts_at_the_same_height_make_it_more_patient() -> None:
 
 
 @pytest.mark.parametrize("idle", [0.5, 20.0])
-def test_calls_that_only_take_longer_are_recognised_whatever_they_take(idle: float) -> None:
+def test_calls_that_only_get_slower_are_recognised_at_any_latency(idle: float) -> None:
     gradient = Gradient()
     assert gradient.judge(period(busy=10, answered=64, latency=idle), 10) == "open"
     assert gradient.judge(period(busy=20, answered=64, latency=1.1 * idle), 20) == "grows"
@@ -187,7 +189,7 @@ def test_calls_that_only_take_longer_are_recognised_whatever_they_take(idle: flo
     assert 20 <= gradient.enough <= 30
 
 
-def test_growth_waits_for_the_judgement_of_what_was_reached() -> None:
+def test_the_limit_grows_only_after_the_current_level_was_measured() -> None:
     gradient = Gradient()
     gradient.judge(period(busy=10, answered=64), 10)
     assert gradient.reach(cut=False) == 25
@@ -196,7 +198,7 @@ def test_growth_waits_for_the_judgement_of_what_was_reached() -> None:
     assert gradient.reach(cut=False) == 50
 
 
-def test_a_provider_that_is_slower_with_fewer_calls_too_is_not_cut_for_ever() -> None:
+def test_a_provider_that_is_slow_at_any_load_does_not_keep_reducing_the_limit() -> None:
     limit = began_at(20)
     latency, now = 1.0, 0.0
     for step in range(60):
@@ -208,7 +210,7 @@ def test_a_provider_that_is_slower_with_fewer_calls_too_is_not_cut_for_ever() ->
     assert any("slower with fewer" in why for _, why in limit.reasons) or limit.limit == MOST
 
 
-def test_steps_of_different_length_are_compared_each_with_itself() -> None:
+def test_each_step_is_compared_only_with_its_own_latency() -> None:
     gradient = Gradient()
 
     def mixed(busy: float, quizzes: int, tutorials: int) -> Period:
@@ -232,7 +234,7 @@ def test_steps_of_different_length_are_compared_each_with_itself() -> None:
     assert gradient.ratio == pytest.approx(1.0)
 
 
-def test_a_rate_is_what_was_taken_in_the_minute_before_it_was_refused() -> None:
+def test_a_rate_limit_starts_at_the_calls_accepted_in_the_minute_before_a_refusal() -> None:
     rate, now = Rate(), 0.0
     for _ in range(30):
         now += 2.0
@@ -241,7 +243,7 @@ def test_a_rate_is_what_was_taken_in_the_minute_before_it_was_refused() -> None:
     assert rate.limit == 235
 
 
-def test_a_rate_that_nothing_objects_to_is_raised_faster_and_faster() -> None:
+def test_a_rate_limit_without_refusals_grows_faster_and_faster() -> None:
     rate, now = Rate(), 0.0
     for _ in range(30):
         now += 2.0

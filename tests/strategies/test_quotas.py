@@ -35,7 +35,7 @@ quotas = st.builds(
     crash=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_no_limit_is_passed_in_any_minute_whatever_happens(
+def test_no_limit_is_exceeded_in_any_minute(
     quota: Quota,
     demands: list[tuple[int, int, int]],
     fails: float,
@@ -67,7 +67,7 @@ def test_no_limit_is_passed_in_any_minute_whatever_happens(
 
 
 @virtual_time
-async def test_four_workers_use_nearly_all_of_a_quota_and_never_more() -> None:
+async def test_four_workers_use_nearly_all_of_a_quota_and_never_exceed_it() -> None:
     office = Office(Quota(requests=300, tokens=200_000), workers=4)
     for worker in range(4):
         office.busy(worker, f"run-{worker}", callers=60, tokens=600, seconds=20)
@@ -80,7 +80,7 @@ async def test_four_workers_use_nearly_all_of_a_quota_and_never_more() -> None:
 
 @pytest.mark.parametrize("off", [1 / 3, 3.0])
 @virtual_time
-async def test_estimates_that_are_far_off_are_learned(off: float) -> None:
+async def test_estimates_that_are_far_off_are_corrected(off: float) -> None:
     office = Office(Quota(tokens=100_000), workers=4)
     for worker in range(4):
         office.busy(worker, f"run-{worker}", callers=60, tokens=500, seconds=15, real=off)
@@ -109,7 +109,7 @@ async def test_shares_follow_the_weights_in_tokens_and_not_in_calls() -> None:
 
 
 @virtual_time
-async def test_the_runs_of_a_tenant_share_over_all_workers() -> None:
+async def test_the_runs_of_a_tenant_share_its_weight_over_all_workers() -> None:
     office = Office(Quota(requests=120), workers=3)
     for number in range(6):
         office.busy(number % 3, f"many-{number}", callers=20, tenant="many")
@@ -131,7 +131,7 @@ async def test_the_runs_of_a_tenant_share_over_all_workers() -> None:
     ),
     seed=st.integers(0, 3),
 )
-def test_shares_of_tenants_are_within_a_call_of_each_run_and_process_of_their_weights(
+def test_shares_of_tenants_match_their_weights_within_one_call_per_run_and_process(
     tenants: list[tuple[float, int, int]], seed: int
 ) -> None:
     async def scenario() -> None:
@@ -168,7 +168,7 @@ ends = st.sampled_from(["done", "refused", "never arrived", "cancelled"])
 @settings(max_examples=25)
 @given(calls=st.lists(st.tuples(st.integers(1, 900), st.integers(1, 3_000), ends), max_size=40))
 @virtual_time
-async def test_what_was_reserved_is_what_the_provider_counted_and_what_was_refunded(
+async def test_reservations_equal_the_tokens_counted_by_the_provider_plus_the_refunds(
     calls: list[tuple[int, int, str]],
 ) -> None:
     ledger = LeaseLedger()
@@ -199,7 +199,7 @@ async def test_what_was_reserved_is_what_the_provider_counted_and_what_was_refun
 
 
 @virtual_time
-async def test_a_small_run_behind_large_ones_is_served_at_once() -> None:
+async def test_a_small_run_behind_large_ones_is_served_immediately() -> None:
     office = Office(Quota(requests=110), workers=4)
     for number in range(10):
         office.busy(number % 4, f"large-{number}", callers=40)
@@ -213,7 +213,7 @@ async def test_a_small_run_behind_large_ones_is_served_at_once() -> None:
 
 
 @virtual_time
-async def test_a_dead_worker_does_not_keep_the_others_from_the_quota() -> None:
+async def test_a_dead_worker_does_not_block_the_quota() -> None:
     office = Office(Quota(concurrency=30), workers=3)
     for worker in range(3):
         office.busy(worker, f"run-{worker}", callers=40, seconds=2)
@@ -227,7 +227,7 @@ async def test_a_dead_worker_does_not_keep_the_others_from_the_quota() -> None:
 
 
 @virtual_time
-async def test_a_refusal_seen_by_one_worker_holds_back_all_once_a_burst() -> None:
+async def test_a_burst_of_refusals_in_one_worker_pauses_all_workers_once() -> None:
     ledger = LeaseLedger()
     one, other = (GlobalLimit(Quota(concurrency=8), ledger, holder=n) for n in "ab")
     loop = asyncio.get_running_loop()
@@ -243,7 +243,7 @@ async def test_a_refusal_seen_by_one_worker_holds_back_all_once_a_burst() -> Non
 
 
 @virtual_time
-async def test_a_lower_quota_in_the_headers_holds_for_all_workers() -> None:
+async def test_a_lower_quota_in_the_headers_applies_to_all_workers() -> None:
     office = Office(Quota(requests=600), workers=2)
     permit = await office.workers[0].admit(call())
     permit.release(Done(rate_limit_info=RateLimitInfo(requests=60, requests_left=59)))
@@ -257,7 +257,7 @@ async def test_a_lower_quota_in_the_headers_holds_for_all_workers() -> None:
 
 
 @virtual_time
-async def test_a_call_that_can_never_fit_is_refused_and_says_so() -> None:
+async def test_a_call_larger_than_the_quota_is_rejected_with_the_reason() -> None:
     worker = GlobalLimit(Quota(tokens=5_000), LeaseLedger(), holder="w")
     with pytest.raises(Fatal, match=r"9000 tokens.*tokens_per_minute = 5000"):
         await worker.admit(call(tokens=9_000))
@@ -266,7 +266,7 @@ async def test_a_call_that_can_never_fit_is_refused_and_says_so() -> None:
 
 
 @virtual_time
-async def test_explains_limits_use_and_why_calls_wait() -> None:
+async def test_the_explanation_names_limits_use_and_why_calls_wait() -> None:
     quota = Quota(concurrency=5, requests=60, tokens=6_000)
     worker = GlobalLimit(quota, LeaseLedger(), holder="w")
     permit = await worker.admit(call(tokens=4_000))
@@ -286,7 +286,7 @@ async def test_explains_limits_use_and_why_calls_wait() -> None:
     ("options", "rated"),
     [({"concurrency": 5}, False), ({"requests_per_minute": 5}, True), ({}, False)],
 )
-def test_is_rate_limited_where_its_options_say_so(
+def test_global_is_rate_limited_if_its_options_set_a_rate(
     options: dict[str, int],
     rated: bool,
 ) -> None:

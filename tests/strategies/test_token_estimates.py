@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from paceline_strategies.token_estimates import TokenEstimates
 
 
-def test_what_nothing_is_known_of_is_believed() -> None:
+def test_an_estimate_is_used_as_is_until_a_call_ends() -> None:
     assert TokenEstimates().reserve("model", "quiz", 500) == 500
 
 
 @given(off=st.floats(0.1, 10.0))
-def test_the_first_call_that_ends_corrects_all_that_follow(off: float) -> None:
+def test_the_first_finished_call_corrects_all_later_estimates(off: float) -> None:
     estimates = TokenEstimates()
     estimates.observe("model", "quiz", estimate=1000, real=round(1000 * off))
     assert abs(estimates.reserve("model", "quiz", 2000) - 2000 * off) <= 2
 
 
-def test_models_and_steps_are_learned_apart() -> None:
+def test_each_model_and_step_is_learned_separately() -> None:
     estimates = TokenEstimates()
     estimates.observe("model", "quiz", estimate=100, real=300)
     assert estimates.reserve("model", "tutorial", 100) == 100
@@ -26,7 +26,7 @@ def test_models_and_steps_are_learned_apart() -> None:
     assert estimates.reserve("model", "quiz", 100) == 300
 
 
-def test_most_calls_cost_less_than_what_is_reserved_and_not_much_less() -> None:
+def test_most_calls_cost_slightly_less_than_reserved() -> None:
     chance = random.Random(1)
     estimates, over, reserved, spent = TokenEstimates(), 0, 0, 0
     for number in range(2000):
@@ -42,7 +42,7 @@ def test_most_calls_cost_less_than_what_is_reserved_and_not_much_less() -> None:
 
 
 @given(estimate=st.integers(-5, 10**9), real=st.integers(-5, 10**9))
-def test_nonsense_is_not_learned(estimate: int, real: int) -> None:
+def test_implausible_costs_are_not_learned(estimate: int, real: int) -> None:
     estimates = TokenEstimates()
     estimates.observe("m", "s", estimate=estimate, real=real)
     assert 1 <= estimates.reserve("m", "s", 100) <= 10_000

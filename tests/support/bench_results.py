@@ -1,4 +1,4 @@
-"""Benchmark results as a real measurement would leave them, drawn from a seed."""
+"""Synthetic benchmark results, generated from a seed."""
 
 from collections.abc import Sequence
 from math import exp, sin
@@ -31,14 +31,14 @@ def sample_results(
     seed: int = 1,
     speed: float = 5.0,
 ) -> Results:
-    """The default is the nine combinations on both stores, and three written by hand."""
+    """Results of a matrix and of hand-written programs."""
     draw = Random(seed)
     cells = matrix(strategies, executors, stores)
     for name in contestants:
         base = cells[0]
         cells.append(Cell(base.strategy, base.executor, base.store, contestant=name))
     measured = [
-        _measured(cell, place, len(cells), rounds, draw) for place, cell in enumerate(cells)
+        _measured(cell, index, len(cells), rounds, draw) for index, cell in enumerate(cells)
     ]
     return Results(
         paceline="0.1.0",
@@ -84,7 +84,7 @@ def workload(
 def cell_of(
     name: str, store: StoreName = "postgresql", **figures: float | Sequence[float]
 ) -> CellResults:
-    """A cell with exactly these figures: one value for each round, or one for all three."""
+    """A cell with these figures: one value per round, or one value for three rounds."""
     lists = {
         key: [value] * 3 if isinstance(value, (int, float)) else list(value)
         for key, value in figures.items()
@@ -104,7 +104,7 @@ def cell_of(
 
 
 def results_of(*cells: CellResults, **quotas: int) -> Results:
-    """Those cells, measured at speed 1."""
+    """Results of these cells, measured at speed 1."""
     machine = Machine(cores=2, memory_gib=4, system="Linux", python="3.11", versions={})
     return Results(
         paceline="0.1.0",
@@ -116,7 +116,7 @@ def results_of(*cells: CellResults, **quotas: int) -> Results:
     )
 
 
-def _measured(cell: Cell, place: int, many: int, rounds: int, draw: Random) -> CellResults:
+def _measured(cell: Cell, index: int, count: int, rounds: int, draw: Random) -> CellResults:
     limit = next(
         (float(v) for p in cell.strategy for k, v in p.options if p.name == "per-roadmap"), 0
     )
@@ -131,7 +131,7 @@ def _measured(cell: Cell, place: int, many: int, rounds: int, draw: Random) -> C
         found.append(
             Round(
                 number=number + 1,
-                order=number * many + place,
+                order=number * count + index,
                 figures=figures,
                 timeline=_timeline(span, flight, figures, processes, draw),
             )

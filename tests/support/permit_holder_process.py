@@ -1,8 +1,8 @@
 """A worker as a process: takes permits of a shared limit and says when it held them.
 
-Run as ``python permit_holder_process.py URL LIMIT CALLS SECONDS LEASE``. It prints one line per call, the
-moments of admission and release on the machine's monotonic clock; with 0 CALLS it takes all
-it can get and keeps it.
+Run as ``python permit_holder_process.py URL LIMIT CALLS SECONDS LEASE``. It prints one line per
+call: the times of admission and release on the machine's monotonic clock. With 0 CALLS, it takes
+all permits that it can get and keeps them.
 """
 
 import asyncio

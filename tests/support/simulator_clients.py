@@ -1,4 +1,4 @@
-"""A running simulator with real clients, and the schemas of the steps."""
+"""Shared code of the simulator's tests: real clients and schemas of the steps."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -13,7 +13,7 @@ from paceline_adapters.simulator import SimulatorOptions, SimulatorServer, runni
 
 Schema = dict[str, Any]
 
-#: Nobody has to wait, and no latency is hidden by it: all are drawn, then divided.
+#: A speed at which no test has to wait.
 FAST = 100_000.0
 
 
@@ -79,7 +79,7 @@ class Clients:
     http: aiohttp.ClientSession
 
     async def ask(self, text: str = "Concept: Go channels", **more: Any) -> ChatCompletion:
-        """Ask with the real client, once."""
+        """Send one request with the real client."""
         answer: Any = await self.openai.chat.completions.create(**body(text, **more))
         assert isinstance(answer, ChatCompletion)
         return answer
@@ -89,7 +89,7 @@ class Clients:
         return json.loads(content(await self.ask(text, **more)))
 
     def post(self, data: Any, **more: Any) -> Any:
-        """Post a request as it is."""
+        """Post a request without changes."""
         return self.http.post(f"{self.server.base_url}/chat/completions", json=data, **more)
 
 

@@ -29,7 +29,7 @@ async def at_once(provider: ModelProvider, count: int, tokens: int = 0) -> list[
 
 
 @virtual_time
-async def test_refuses_what_is_above_its_concurrency_and_recovers() -> None:
+async def test_the_model_provider_refuses_calls_above_its_concurrency_and_recovers() -> None:
     provider = exact(concurrency=Steps([(0.0, 3), (15.0, 5)]))
     first = await at_once(provider, 5)
     assert [type(one) for one in first] == [Done] * 3 + [RateLimited] * 2
@@ -40,7 +40,7 @@ async def test_refuses_what_is_above_its_concurrency_and_recovers() -> None:
 
 
 @virtual_time
-async def test_counts_requests_and_tokens_over_any_minute_and_tells_of_them() -> None:
+async def test_the_model_provider_counts_requests_and_tokens_per_minute_and_reports_them() -> None:
     provider = exact(requests=always(4), tokens=always(1000), headers=True, retry_after=True)
     done = await at_once(provider, 2, tokens=300)
     assert isinstance(done[1], Done)
@@ -60,16 +60,14 @@ async def test_counts_requests_and_tokens_over_any_minute_and_tells_of_them() ->
     [(1, 10.0 * 1.125), (4, 10.0 * 1.5), (8, 10.0 * 1.5 * 2), (16, 10.0 * 1.5 * 4)],
 )
 @virtual_time
-async def test_gets_slower_with_more_calls_and_above_the_knee_in_proportion(
-    calls: int, seconds: float
-) -> None:
+async def test_the_model_provider_gets_slower_above_its_knee(calls: int, seconds: float) -> None:
     provider = exact(knee=4, slope=0.5)
     await at_once(provider, calls)
     assert asyncio.get_running_loop().time() == pytest.approx(seconds)
 
 
 @virtual_time
-async def test_who_comes_later_slows_those_who_are_there_and_who_leaves_speeds_them_up() -> None:
+async def test_a_new_call_slows_the_others_and_a_finished_call_speeds_them_up() -> None:
     provider = exact(knee=1)
     loop = asyncio.get_running_loop()
     first = asyncio.create_task(provider.call())
@@ -82,7 +80,7 @@ async def test_who_comes_later_slows_those_who_are_there_and_who_leaves_speeds_t
     assert provider.in_flight == 0
 
 
-def test_waste_above_the_knee_is_lost_to_all() -> None:
+def test_waste_above_the_knee_slows_all_calls() -> None:
     async def scenario(waste: float) -> float:
         await at_once(exact(knee=4, waste=waste), 16)
         return asyncio.get_running_loop().time()
@@ -91,7 +89,7 @@ def test_waste_above_the_knee_is_lost_to_all() -> None:
 
 
 @virtual_time
-async def test_calls_of_a_step_take_what_is_known_of_it() -> None:
+async def test_calls_of_a_step_have_the_latency_of_that_step() -> None:
     provider = exact(ranges={"quiz": (3.0, 5.0)})
     done = [await provider.call(step=step) for step in ("quiz", "quiz", "tutorial")]
     one, other, unknown = [one.seconds for one in done if isinstance(one, Done)]
@@ -102,7 +100,7 @@ async def test_calls_of_a_step_take_what_is_known_of_it() -> None:
 
 
 @virtual_time
-async def test_others_use_the_same_quota_while_they_are_there() -> None:
+async def test_other_clients_share_the_quota_while_they_are_active() -> None:
     others = Others(since=60.0, until=90.0, requests=12)
     provider = ModelProvider(spread=0.0, requests=always(10), headers=True, others=[others])
     done: list[int | None] = []
@@ -118,7 +116,7 @@ async def test_others_use_the_same_quota_while_they_are_there() -> None:
 
 
 @virtual_time
-async def test_stands_behind_a_pipeline_as_a_provider() -> None:
+async def test_the_model_provider_works_as_a_provider_of_the_pipeline() -> None:
     provider = ModelProvider(spread=0.0, tokens=always(2_000), headers=True, retry_after=True)
     provider.charged = 2.0
     request = CompletionRequest(
@@ -136,7 +134,7 @@ async def test_stands_behind_a_pipeline_as_a_provider() -> None:
 
 
 @virtual_time
-async def test_demand_asks_again_after_refusals_and_ends_in_time() -> None:
+async def test_demand_retries_after_refusals_and_ends_in_time() -> None:
     provider = exact(concurrency=always(4))
     workers: Sequence[Strategy] = [Unbounded(), Unbounded()]
     await demand(workers, provider, callers=4, seconds=100.0)

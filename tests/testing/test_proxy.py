@@ -60,7 +60,7 @@ def said(connection: socket.socket, words: bytes) -> bytes:
     return heard
 
 
-def test_what_is_said_is_heard_and_ends_are_passed_on(proxy: Proxy) -> None:
+def test_the_proxy_forwards_data_and_closes(proxy: Proxy) -> None:
     words = bytes(range(256)) * 2000
     with connect(proxy) as one, connect(proxy) as two:
         assert said(one, words) == words
@@ -70,7 +70,7 @@ def test_what_is_said_is_heard_and_ends_are_passed_on(proxy: Proxy) -> None:
         assert said(two, b"still there") == b"still there"
 
 
-def test_a_cut_resets_what_is_open_and_no_more(proxy: Proxy) -> None:
+def test_a_cut_resets_only_open_connections(proxy: Proxy) -> None:
     with connect(proxy) as one:
         assert said(one, b"a") == b"a"
         proxy.cut()
@@ -81,7 +81,7 @@ def test_a_cut_resets_what_is_open_and_no_more(proxy: Proxy) -> None:
     assert proxy.cuts == 1
 
 
-def test_a_server_that_is_down_refuses_until_it_is_healed(proxy: Proxy) -> None:
+def test_a_proxy_that_is_down_refuses_connections_until_healed(proxy: Proxy) -> None:
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
         connect(proxy)
@@ -90,7 +90,7 @@ def test_a_server_that_is_down_refuses_until_it_is_healed(proxy: Proxy) -> None:
         assert said(one, b"a") == b"a"
 
 
-def test_a_black_hole_holds_everything_and_gives_it_back(proxy: Proxy) -> None:
+def test_a_black_hole_holds_all_data_and_delivers_it_when_healed(proxy: Proxy) -> None:
     with connect(proxy) as one:
         proxy.black_hole()
         one.settimeout(0.2)
@@ -101,7 +101,7 @@ def test_a_black_hole_holds_everything_and_gives_it_back(proxy: Proxy) -> None:
         assert one.recv(1) == b"a"
 
 
-def test_answers_can_be_cut_in_the_middle(proxy: Proxy) -> None:
+def test_the_proxy_can_cut_answers_in_the_middle(proxy: Proxy) -> None:
     with connect(proxy) as one:
         assert said(one, b"before") == b"before"
         proxy.cut_answers(after=10)
@@ -110,7 +110,7 @@ def test_answers_can_be_cut_in_the_middle(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("how", ["delay", "throttle"])
-def test_it_can_be_slow(proxy: Proxy, how: str) -> None:
+def test_the_proxy_can_delay_data(proxy: Proxy, how: str) -> None:
     with connect(proxy) as one:
         if how == "delay":
             proxy.delay(0.2)
@@ -121,7 +121,7 @@ def test_it_can_be_slow(proxy: Proxy, how: str) -> None:
         assert time.monotonic() - begun >= 0.2
 
 
-def test_it_stands_in_the_servers_place_in_a_url() -> None:
+def test_the_proxy_can_replace_the_server_in_a_url() -> None:
     proxy = Proxy.to("redis://user:pass%20word@localhost:7000/3")
     with proxy:
         assert proxy.through("redis://user:pass%20word@localhost:7000/3") == (
@@ -131,7 +131,7 @@ def test_it_stands_in_the_servers_place_in_a_url() -> None:
         Proxy.to("redis://localhost/3")
 
 
-def test_it_ends_with_connections_open(echo: int) -> None:
+def test_the_proxy_stops_with_open_connections(echo: int) -> None:
     with Proxy(echo) as proxy:
         one = connect(proxy)
         assert said(one, b"a") == b"a"

@@ -61,7 +61,7 @@ def listening(port: int) -> bool:
 # -- Valkey ----------------------------------------------------------------------------
 
 
-def test_a_redis_client_gets_in_by_the_url(valkey: Valkey) -> None:
+def test_a_redis_client_can_connect_with_the_url(valkey: Valkey) -> None:
     assert ask_valkey(valkey.url, lambda client: client.ping())
 
 
@@ -77,12 +77,12 @@ def test_a_raw_command_needs_no_client(valkey: Valkey) -> None:
     assert valkey.command("INCR", "count", database=3) == "1"
 
 
-def test_a_raw_command_that_is_refused_is_an_error(valkey: Valkey) -> None:
+def test_a_rejected_raw_command_raises_an_error(valkey: Valkey) -> None:
     with pytest.raises(PartUnavailable, match="unknown command"):
         valkey.command("FLY")
 
 
-def test_a_killed_valkey_comes_back_empty_on_the_same_port(valkey: Valkey) -> None:
+def test_a_killed_valkey_restarts_empty_on_the_same_port(valkey: Valkey) -> None:
     url = valkey.url
     valkey.command("SET", "key", "value")
     valkey.kill()
@@ -100,7 +100,7 @@ def test_a_valkey_that_appends_to_a_file_keeps_its_data() -> None:
         assert server.command("GET", "key") == "value"
 
 
-def test_the_redis_url_leads_to_an_empty_database(redis_url: str) -> None:
+def test_the_redis_url_points_to_an_empty_database(redis_url: str) -> None:
     def fill(client: "redis.Redis") -> Any:
         before = client.dbsize()
         client.set("left", "behind")
@@ -121,7 +121,7 @@ def test_each_test_has_a_redis_database_of_its_own(
 # -- PostgreSQL ------------------------------------------------------------------------
 
 
-def test_a_postgres_client_gets_in_by_the_url(postgres: Postgres) -> None:
+def test_a_postgres_client_can_connect_with_the_url(postgres: Postgres) -> None:
     assert postgres.url.startswith("postgresql+asyncpg://")
     assert ask_postgres(postgres.url, "SELECT 6 * 7") == 42
 
@@ -138,12 +138,14 @@ def test_settings_reach_the_server(postgres: Postgres) -> None:
     assert ask_postgres(postgres.url, "SHOW fsync") == "off"
 
 
-def test_text_is_utf8_and_knows_its_letters(postgres: Postgres) -> None:
+def test_text_is_utf8_with_working_case_conversion(postgres: Postgres) -> None:
     assert ask_postgres(postgres.url, "SELECT upper('äöü 学习')") == "ÄÖÜ 学习"
 
 
 @real_time
-async def test_the_superuser_gets_in_when_clients_took_every_connection(postgres: Postgres) -> None:
+async def test_the_superuser_can_connect_when_clients_use_every_connection(
+    postgres: Postgres,
+) -> None:
     url = postgres.url.replace("+asyncpg", "")
     pool = await asyncpg.create_pool(url, min_size=7, max_size=7)  # 3 of 10 are reserved
     try:
@@ -155,12 +157,12 @@ async def test_the_superuser_gets_in_when_clients_took_every_connection(postgres
     assert answer == "in"
 
 
-def test_statements_that_fail_are_an_error_in_the_server_s_words(postgres: Postgres) -> None:
+def test_a_failed_statement_raises_the_servers_message(postgres: Postgres) -> None:
     with pytest.raises(PartUnavailable, match='relation "nowhere" does not exist'):
         postgres.execute("SELECT * FROM nowhere")
 
 
-def test_what_was_committed_survives_a_crash(postgres: Postgres) -> None:
+def test_committed_data_survives_a_crash(postgres: Postgres) -> None:
     url = postgres.create_database("crash")
     ask_postgres(url, "CREATE TABLE kept AS SELECT 7 AS number")
     postgres.kill()
@@ -171,7 +173,7 @@ def test_what_was_committed_survives_a_crash(postgres: Postgres) -> None:
     postgres.drop_database("crash")
 
 
-def test_a_database_can_be_made_from_another(postgres: Postgres) -> None:
+def test_a_database_can_be_created_from_a_template(postgres: Postgres) -> None:
     pattern = postgres.create_database("pattern")
     ask_postgres(pattern, "CREATE TABLE shape AS SELECT 4 AS corners")
     copy = postgres.create_database("copy", template="pattern")
@@ -181,7 +183,7 @@ def test_a_database_can_be_made_from_another(postgres: Postgres) -> None:
 
 
 @pytest.mark.parametrize("refused", [{"nobody"}, {"nobody", "namespace"}])
-def test_postgres_runs_for_root_where_the_usual_way_is_closed(
+def test_postgres_runs_for_root_if_the_usual_ways_fail(
     refused: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     can_run = Postgres._can_run
@@ -220,7 +222,7 @@ def test_a_stopped_server_leaves_neither_process_nor_folder(make: Callable[[], S
         _ = server.pid
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(tmp_path: Path) -> None:
     server = Valkey(settings={"maxmemory": "a lot"})
     with pytest.raises(PartUnavailable, match=r"(?s)Valkey did not start.*maxmemory"):
         server.start()
@@ -228,7 +230,9 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) 
         _ = server.home
 
 
-def test_a_taken_port_is_left_to_its_owner(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_stays_with_its_owner(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free = server_process.free_port
     ports = iter([valkey.port, free()])
     monkeypatch.setattr(server_process, "free_port", lambda: next(ports))
@@ -238,7 +242,7 @@ def test_a_taken_port_is_left_to_its_owner(valkey: Valkey, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("make", [Valkey, Postgres])
-def test_a_missing_wheel_is_one_line_that_tells_what_to_install(
+def test_a_missing_wheel_is_a_one_line_error_naming_the_package(
     make: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -271,7 +275,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("name", ["Valkey", "Postgres"])
-def test_a_server_dies_with_a_parent_that_is_killed(name: str, open_folder: str) -> None:
+def test_a_server_exits_when_its_parent_is_killed(name: str, open_folder: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTS_AND_WAITS.format(name=name)],
         stdin=subprocess.PIPE,

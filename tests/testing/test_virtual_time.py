@@ -52,7 +52,7 @@ def test_each_run_begins_at_zero() -> None:
     assert run_virtual(sleep_and_tell(1)) == run_virtual(sleep_and_tell(1)) == 1
 
 
-def test_a_timeout_strikes_at_its_very_moment() -> None:
+def test_a_timeout_fires_at_its_exact_time() -> None:
     async def scenario() -> float:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2.5):
@@ -89,7 +89,7 @@ def test_tasks_that_are_left_behind_are_cancelled() -> None:
     assert ended == [1]
 
 
-def test_a_deadlock_is_an_error_that_lists_who_waits() -> None:
+def test_a_deadlock_raises_an_error_that_lists_the_waiting_tasks() -> None:
     async def waits_for_ever() -> None:
         await asyncio.Event().wait()
 
@@ -106,7 +106,7 @@ def test_a_deadlock_is_an_error_that_lists_who_waits() -> None:
     assert "waits_for_ever > Event.wait" in text
 
 
-def test_a_run_beyond_its_limit_is_an_error_that_names_it() -> None:
+def test_a_run_beyond_its_limit_raises_an_error_that_names_it() -> None:
     async def scenario() -> None:
         await asyncio.sleep(3600)
 
@@ -118,12 +118,12 @@ def test_a_run_may_end_at_its_limit() -> None:
     assert run_virtual(sleep_and_tell(60), limit=60) == 60
 
 
-def test_time_without_a_limit_ends_before_floats_grow_coarse() -> None:
+def test_time_without_a_limit_ends_before_floats_lose_precision() -> None:
     with pytest.raises(OutOfTime, match="1e\\+07"):
         run_virtual(sleep_and_tell(1e12))
 
 
-def test_tasks_end_tidily_after_the_limit() -> None:
+def test_tasks_can_clean_up_after_the_limit() -> None:
     ended: list[float] = []
 
     async def scenario() -> None:
@@ -175,7 +175,7 @@ def test_a_seed_decides_between_timers_of_the_same_moment() -> None:
     assert seen == {"first", "second", "third"}
 
 
-def test_a_seed_does_not_bend_time() -> None:
+def test_a_seed_does_not_change_times() -> None:
     for seed in range(5):
         assert run_virtual(sleep_and_tell(0.1), seed=seed) == 0.1
 
@@ -257,7 +257,9 @@ def _an_old_socket() -> Iterator[None]:
         run_a_subprocess,
     ],
 )
-def test_what_has_a_time_of_its_own_is_refused(leave: Callable[[], Awaitable[None]]) -> None:
+def test_threads_sockets_and_subprocesses_are_rejected(
+    leave: Callable[[], Awaitable[None]],
+) -> None:
     async def scenario() -> None:
         await leave()
 
@@ -265,7 +267,7 @@ def test_what_has_a_time_of_its_own_is_refused(leave: Callable[[], Awaitable[Non
         run_virtual(scenario())
 
 
-def test_a_refusal_that_was_caught_still_fails_the_run() -> None:
+def test_a_rejection_that_was_caught_still_fails_the_run() -> None:
     async def scenario() -> None:
         with contextlib.suppress(Exception):
             socket.socket()
@@ -274,7 +276,7 @@ def test_a_refusal_that_was_caught_still_fails_the_run() -> None:
         run_virtual(scenario())
 
 
-def test_a_call_from_another_thread_is_refused_there_and_fails_the_run() -> None:
+def test_a_call_from_another_thread_is_rejected_there_and_fails_the_run() -> None:
     begin, refused = threading.Event(), threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -299,7 +301,7 @@ def test_a_call_from_another_thread_is_refused_there_and_fails_the_run() -> None
     assert refused.is_set()
 
 
-def test_sockets_and_threads_are_free_outside_of_virtual_time() -> None:
+def test_sockets_and_threads_work_outside_of_virtual_time() -> None:
     run_virtual(sleep_and_tell(1))
     socket.socket().close()
 
@@ -309,7 +311,7 @@ def test_sockets_and_threads_are_free_outside_of_virtual_time() -> None:
     assert asyncio.run(scenario()) == 0
 
 
-def test_the_loop_may_be_used_without_run_virtual() -> None:
+def test_the_loop_can_be_used_without_run_virtual() -> None:
     loop = VirtualLoop()
     try:
         assert loop.run_until_complete(sleep_and_tell(3)) == 3
@@ -371,7 +373,7 @@ def test_a_seed_of_the_decorator_decides_the_order() -> None:
     assert seeded() == run_virtual(order_of_ten(), seed=5) != list(range(10))
 
 
-def test_a_socket_is_refused_in_a_decorated_test() -> None:
+def test_a_socket_is_rejected_in_a_decorated_test() -> None:
     with pytest.raises(LeftVirtualTime, match="a socket"):
         virtual_time(make_a_socket)()
 

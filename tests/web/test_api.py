@@ -91,7 +91,7 @@ async def test_a_body_that_is_too_long_is_rejected(tmp_path: Path, *, declared: 
 
 
 @real_time
-async def test_runs_are_listed_by_status_roadmap_and_page(tmp_path: Path) -> None:
+async def test_runs_can_be_filtered_by_status_and_roadmap_and_paged(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         store = here.backend.store
         statuses: list[RunStatus] = ["completed", "partial", "queued"]
@@ -127,7 +127,7 @@ async def _half_done(here: Site) -> str:
 
 
 @real_time
-async def test_a_run_is_shown_with_its_concepts_by_page_and_status(tmp_path: Path) -> None:
+async def test_the_concepts_of_a_run_can_be_paged_and_filtered_by_status(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await _half_done(here)
         one = (await here.client.get(f"/api/runs/{run_id}")).json()
@@ -271,7 +271,7 @@ async def test_health_readiness_and_metrics(tmp_path: Path) -> None:
 
 
 @real_time
-async def test_the_page_may_load_its_own_files_and_nothing_else(tmp_path: Path) -> None:
+async def test_the_page_can_load_only_its_own_files(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         page = await here.client.get("/")
         assert page.headers["content-type"].startswith("text/html")
@@ -284,7 +284,7 @@ async def test_the_page_may_load_its_own_files_and_nothing_else(tmp_path: Path) 
 
 
 @real_time
-async def test_saved_artifacts_of_unknown_steps_come_last(tmp_path: Path) -> None:
+async def test_artifacts_of_unknown_steps_are_listed_last(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", "c"))
         claim = await here.backend.store.claim(run_id, "w", lease=30)

@@ -130,7 +130,9 @@ async def test_a_run_that_ended_earlier_is_sent_as_its_end(tmp_path: Path) -> No
 
 
 @real_time
-async def test_roadmap_level_is_coalesced_and_never_loses_the_last_state(tmp_path: Path) -> None:
+async def test_roadmap_level_events_are_coalesced_without_losing_the_last_state(
+    tmp_path: Path,
+) -> None:
     concepts = [f"c{number}" for number in range(60)]
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", *concepts))
@@ -282,7 +284,7 @@ async def test_a_client_that_fell_behind_the_retained_events_gets_resync(tmp_pat
 
 
 @real_time
-async def test_streams_end_tidily_when_the_server_stops(tmp_path: Path) -> None:
+async def test_streams_close_cleanly_when_the_server_stops(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         run_id = await here.submitted(a_roadmap("r", *CONCEPTS))
         async with (

@@ -1,8 +1,7 @@
-"""Cells: one combination of strategy, executor and store, written in one line of text.
+"""Cells: combinations of strategy, executor and store, and how a user writes them.
 
-A part is its name, with options of its own after a colon: ``celery:pool=threads``. Strategies
-stack with ``+``, outer first: ``per-roadmap:limit=5+global:concurrency=64``. Any registered
-plugin is a cell by its name.
+A part is the name of a registered plugin, with options after a colon: ``celery:pool=threads``.
+Strategies stack with ``+``, outer first: ``per-roadmap:limit=5+global:concurrency=64``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ STORES: tuple[StoreName, ...] = ("sqlite", "postgresql")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A plugin's name and options for it, as texts: ``executors.<name>.<key> = <value>``."""
+    """A plugin's name and its options as texts: ``executors.<name>.<key> = <value>``."""
 
     name: str
     options: tuple[tuple[str, str], ...] = ()
@@ -28,13 +27,14 @@ class Part:
         """Read ``name`` or ``name:key=value,key=value``.
 
         Raises:
-            SettingsError: it is neither.
+            SettingsError: the text has another form.
         """
         name, colon, rest = text.strip().partition(":")
         pairs = [pair.partition("=") for pair in rest.split(",")] if colon else []
         if not name or any(not (key and equals and value) for key, equals, value in pairs):
             raise SettingsError(
-                f"{text!r}: write NAME or NAME:KEY=VALUE,KEY=VALUE, as in celery:pool=threads"
+                "a part must be NAME or NAME:KEY=VALUE,KEY=VALUE, such as celery:pool=threads, "
+                f"got {text!r}"
             )
         return cls(name, tuple((key, value) for key, _, value in pairs))
 
@@ -49,10 +49,10 @@ class Cell:
 
     Attributes:
         strategy: the stack, outer first.
-        executor: where runs go.
-        store: which database.
+        executor: the executor.
+        store: the database.
         contestant: name of a hand-written program that is measured instead of paceline; the
-            other fields then say what it is compared with.
+            other fields then name the cell that it is compared with.
     """
 
     strategy: tuple[Part, ...]
@@ -62,14 +62,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The cell as people and ``--benchmark-compare`` see it; unique in a matrix."""
+        """The name in reports and for ``--benchmark-compare``; unique in a matrix."""
         if self.contestant:
             return f"{self.contestant} (by hand) / {self.store}"
         stack = "+".join(map(str, self.strategy))
         return f"{stack} / {self.executor} / {self.store}"
 
     def settings(self) -> Mapping[str, str]:
-        """What of ``paceline.toml`` makes this cell, by dotted path."""
+        """The settings of this cell, by dotted path."""
         found = {
             "strategy": ",".join(part.name for part in self.strategy),
             "executor": self.executor.name,

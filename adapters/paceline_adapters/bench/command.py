@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING
 
 import click
 from paceline import UsageError
-from paceline.client.terminal.app_options import echo_json, echo_table, note, pairs, warn
+from paceline.client.terminal.app_options import echo_json, echo_table, note, warn
+from paceline.text import parse_pairs
 from paceline.validation import describe
 from pydantic import ValidationError
 
 if TYPE_CHECKING:
-    from paceline_adapters.bench.asked import Asked
+    from paceline_adapters.bench.options import BenchOptions
     from paceline_adapters.bench.results import Results
 
-#: Where a call leaves what it measured, if nothing else is said.
+#: Default folder of results and report, and the name of the results file.
 FOLDER = Path("bench-results")
 RESULTS = "results.json"
-#: Options that do not say what is measured.
-_NOT_ASKED = frozenset({"report", "max_connections", "max_events", "resume", "compare", "as_json"})
+#: Options that do not describe what is measured.
+_OTHER_OPTIONS = frozenset(
+    {"report", "max_connections", "max_events", "resume", "compare", "as_json"}
+)
+
+
+def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    return parse_pairs(option.opts[0], values, form=str(option.metavar))
 
 
 @click.command()
@@ -31,72 +38,88 @@ _NOT_ASKED = frozenset({"report", "max_connections", "max_events", "resume", "co
     "strategies",
     multiple=True,
     metavar="STACK",
-    help="As global:concurrency=16, or per-roadmap+global; repeatable.  [default: all built in]",
+    help="Strategy or stack, such as global:concurrency=16 or per-roadmap+global. Repeatable.  "
+    "[default: unbounded, per-roadmap, global]",
 )
 @click.option(
     "--executor",
     "executors",
     multiple=True,
     metavar="NAME",
-    help="As celery:pool=threads; repeatable.  [default: in-process, celery, arq]",
+    help="Executor, such as celery:pool=threads. Repeatable.  [default: in-process, celery, arq]",
 )
 @click.option(
     "--store",
     "stores",
     multiple=True,
     type=click.Choice(["sqlite", "postgresql"]),
-    help="Repeatable.  [default: postgresql, and sqlite where one process works]",
+    help="Database. Repeatable.  [default: postgresql, and sqlite for in-process executors]",
 )
 @click.option(
     "--workload",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="TOML file with roadmaps, latency, speed, seed, rpm, tpm.",
+    help="TOML file with roadmaps, latencies, speed, seed and quotas.",
 )
 @click.option(
-    "--roadmaps", type=click.IntRange(1, 10_000), help="So many made-up roadmaps instead."
+    "--roadmaps", metavar="N", type=click.IntRange(1, 10_000), help="Generate N synthetic roadmaps."
 )
-@click.option("--concepts", type=click.IntRange(1, 100_000), help="Concepts of each of them.")
+@click.option(
+    "--concepts",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    help="Concepts of each synthetic roadmap.",
+)
 @click.option(
     "--latency",
     multiple=True,
-    callback=pairs,
+    callback=_pairs,
     metavar="STEP=LOW-HIGH",
-    help="Seconds that a call takes at speed 1; repeatable.",
+    help="Seconds per call of a step, at speed 1. Repeatable.",
 )
 @click.option(
     "--latencies-from",
     metavar="DATABASE_URL",
     envvar="PACELINE_BENCH_LATENCIES_FROM",
-    help="Take them from the artifacts of a real run.",
+    help="Take the latencies from the artifacts in this database.",
 )
-@click.option("--speed", type=float, help="Latencies are divided by it.  [default: 20, --quick 60]")
-@click.option("--seed", type=int, help="Of latencies, and of the order of cells.  [default: 42]")
 @click.option(
-    "--rpm", type=click.IntRange(1), help="Requests a minute that the provider takes, at speed 1."
+    "--speed", type=float, help="Divide latencies by this factor.  [default: 20; with --quick: 60]"
 )
-@click.option("--tpm", type=click.IntRange(1), help="Tokens a minute, at speed 1.")
 @click.option(
-    "--rounds", type=click.IntRange(1, 1000), help="Rounds that count.  [default: 5, --quick 2]"
+    "--seed", type=int, help="Seed of latencies, contents and the order of cells.  [default: 42]"
+)
+@click.option(
+    "--rpm",
+    type=click.IntRange(1),
+    help="Provider's limit of requests per minute, at speed 1.",
+)
+@click.option(
+    "--tpm", type=click.IntRange(1), help="Provider's limit of tokens per minute, at speed 1."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    help="Measured rounds of each cell.  [default: 5; with --quick: 2]",
 )
 @click.option(
     "--warm-up",
     type=click.IntRange(0, 100),
-    help="Rounds before them, which do not.  [default: 1, --quick 0]",
+    help="Rounds that are run first and discarded.  [default: 1; with --quick: 0]",
 )
-@click.option("--quick", is_flag=True, help="Two rounds, no warm-up: a first look.")
+@click.option("--quick", is_flag=True, help="Two rounds at speed 60, without warm-up.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Worker processes of celery and arq.",
+    help="Worker processes of a distributed executor.",
 )
 @click.option(
     "--contestants",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Measure the hand-written programs of this folder too.",
+    help="Also measure the hand-written programs in this folder.",
 )
 @click.option(
     "--report",
@@ -104,25 +127,27 @@ _NOT_ASKED = frozenset({"report", "max_connections", "max_events", "resume", "co
     default=FOLDER,
     show_default=True,
     metavar="DIR",
-    help="Where results and report are written.",
+    help="Folder for results and report.",
 )
 @click.option(
     "--max-connections",
     type=click.IntRange(1),
-    help="Database connections that the recommended setting may take.",
+    help="Maximum number of database connections of the recommended setting.",
 )
 @click.option(
     "--max-events",
     type=click.IntRange(1),
-    help="Progress events a second that it may send at its peak.",
+    help="Maximum number of progress events per second of the recommended setting.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the results that are there.")
+@click.option(
+    "--resume", is_flag=True, help="Continue from the existing results in the report folder."
+)
 @click.option(
     "--compare",
     nargs=2,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="A.json B.json",
-    help="Measure nothing: say whether the ratios of two runs agree within 10 %.",
+    help="Only compare two results files: do their ratios agree within 10 %?",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def bench(
@@ -135,20 +160,22 @@ def bench(
     as_json: bool,
     **given: object,
 ) -> int:
-    """Measure strategies, executors and stores against each other.
+    """Compare strategies, executors and stores.
 
-    Each combination is a cell: it generates the same roadmaps (FILEs, or the eight examples
-    with 227 concepts) in processes of its own, with an empty database of its own, against a
-    simulated provider, round after round in turn with the others. Servers are started for it;
-    yours are not touched. Ctrl-C keeps what was measured, and --resume goes on; when nothing is
-    left to measure, it makes the report anew.
+    Each combination is a cell. All cells generate the same roadmaps: FILEs, or the eight
+    examples with 227 concepts. Each cell has its own processes and its own empty database, and
+    calls a simulated provider. The rounds of the cells are interleaved. All servers are started
+    for the benchmark; your servers are not used.
 
-    It ends with a table, and with a page that compares all cells and recommends a setting: the
-    fastest that keeps to --max-connections, --max-events, --rpm and --tpm.
+    If you press Ctrl-C, finished rounds are kept and --resume continues. If all rounds are
+    finished, --resume only writes the report again.
+
+    The result is a table and an HTML page. The page compares all cells and recommends the
+    fastest setting within --max-connections, --max-events, --rpm and --tpm.
 
     \b
-    Exit codes: 0 measured, 1 a cell failed, 2 wrong usage, 130 Ctrl-C;
-    of --compare: 0 all agree, 3 there are outliers.
+    Exit codes: 0 measured, 1 a cell failed, 2 usage error, 130 Ctrl-C.
+    With --compare: 0 all ratios agree, 3 outliers.
 
     \b
     Examples:
@@ -163,48 +190,48 @@ def bench(
     from paceline_adapters.bench.engine import load
     from paceline_adapters.bench.report import Constraints, write_report
 
-    # As Ctrl-C does: whatever was started is stopped, what was measured is kept.
+    # As after Ctrl-C: started processes are stopped, and finished rounds are kept.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    made = asked(given).bench(arguments=sys.argv[2:], keep=report / RESULTS)
+    benchmark = check_options(given).bench(arguments=sys.argv[2:], results_file=report / RESULTS)
     if resume:
-        made.resume(load(report / RESULTS))
-    with _progress() as told:
-        made.told, made.failed = told, warn
-        results = made.run()
-    work = made.workload
+        benchmark.resume(load(report / RESULTS))
+    with _progress() as on_progress:
+        benchmark.on_progress, benchmark.on_failure = on_progress, warn
+        results = benchmark.run()
+    work = benchmark.workload
     bounds = Constraints(max_connections, max_events, work.rpm, work.tpm)
     page = write_report(results, report, bounds)
     if as_json:
         click.echo(results.model_dump_json(indent=1, exclude_none=True))
     else:
         _print(results)
-        note(f"the report, with its data beside it: {page}")
-    return 1 if made.failures else 0
+        note(f"report: {page}")
+    return 1 if benchmark.failures else 0
 
 
-def asked(given: Mapping[str, object]) -> "Asked":
-    """The options as click parsed them, checked.
+def check_options(given: Mapping[str, object]) -> "BenchOptions":
+    """Validate the options that click parsed.
 
     Raises:
-        UsageError: one of them cannot be.
+        UsageError: an option is wrong.
     """
-    from paceline_adapters.bench.asked import Asked
+    from paceline_adapters.bench.options import BenchOptions
 
     try:
-        return Asked.model_validate(given)
+        return BenchOptions.model_validate(given)
     except ValidationError as error:
         raise UsageError("; ".join(describe(error))) from None
 
 
-def parse(arguments: Sequence[str]) -> "Asked":
-    """The same out of a command line, for ``pytest benchmarks``. Raises as ``asked``."""
+def parse(arguments: Sequence[str]) -> "BenchOptions":
+    """Validate a command line, for ``pytest benchmarks``. Raises as ``check_options``."""
     given = bench.make_context("paceline bench", list(arguments)).params
-    return asked({name: given[name] for name in given if name not in _NOT_ASKED})
+    return check_options({name: given[name] for name in given if name not in _OTHER_OPTIONS})
 
 
 @contextmanager
 def _progress() -> Generator[Callable[[int, int, str], None]]:
-    """A bar on stderr, with the time that is left."""
+    """A progress bar on stderr, with the remaining time."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -219,17 +246,17 @@ def _progress() -> Generator[Callable[[int, int, str], None]]:
         BarColumn(20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left:"),
+        TextColumn("remaining:"),
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600) as shown:
-        task = shown.add_task("starting servers", total=None)
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600) as bar:
+        task = bar.add_task("starting servers", total=None)
 
-        def told(done: int, total: int, what: str) -> None:
-            shown.update(task, completed=done, total=total, description=what)
+        def on_progress(done: int, total: int, text: str) -> None:
+            bar.update(task, completed=done, total=total, description=text)
 
-        yield told
+        yield on_progress
 
 
 def _print(results: "Results") -> None:
@@ -239,9 +266,9 @@ def _print(results: "Results") -> None:
     work = results.workload
     rounds = max(len(cell.rounds) for cell in results.cells)
     click.echo(
-        f"{work.name}, the provider {work.speed:g} times faster than real; rounds: {rounds}. "
-        "Medians; ± is half the spread between quartiles (of fewer than four rounds: between "
-        "the ends)."
+        f"{work.name}; latencies ÷ {work.speed:g}; rounds: {rounds}. Values are medians. "
+        "± is half the distance between the quartiles (with fewer than four rounds, between the "
+        "lowest and highest value)."
     )
 
 
@@ -262,8 +289,8 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
         echo_table(compared_table(found))
         share = f"{TOLERANCE:.0%}"
         click.echo(
-            f"Makespan ÷ the median cell's, in each run. {len(found) - len(outliers)} of "
-            f"{len(found)} agree within {share}"
+            f"Makespan ÷ median of all cells, in each benchmark. {len(found) - len(outliers)} of "
+            f"{len(found)} cells agree within {share}"
             + (f"; outliers: {', '.join(one.cell for one in outliers)}." if outliers else ".")
         )
     return 3 if outliers else 0

@@ -1,7 +1,7 @@
-"""Two runs of the same cells: do their ratios agree?
+"""Compares the ratios of two benchmarks of the same cells.
 
-Seconds of two runs differ with the machine's mood; what a benchmark claims are ratios, so these
-are compared: each cell's figure ÷ the median of all cells' in its own run.
+Absolute times differ with the state of the machine, so ratios are compared: each cell's figure
+÷ the median over all cells of the same benchmark.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from paceline import SettingsError
 
 from paceline_adapters.bench.results import Results
 
-#: Ratios that differ by more are outliers.
+#: Relative difference above which a ratio is an outlier.
 TOLERANCE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One cell in two runs.
+    """One cell in two benchmarks.
 
     Attributes:
-        cell: its name.
-        first: its figure ÷ the median of the cells that both runs have, in the first run.
-        second: in the second.
+        cell: name of the cell.
+        first: its figure ÷ the median of all common cells, in the first benchmark.
+        second: the same in the second benchmark.
     """
 
     cell: str
@@ -31,20 +31,20 @@ class Compared:
 
     @property
     def change(self) -> float:
-        """By which share the ratio differs: 0.1 is 10 % more in the second run."""
+        """Relative change of the ratio: 0.1 means 10 % more in the second benchmark."""
         return self.second / self.first - 1.0
 
     @property
     def outlier(self) -> bool:
-        """Whether that is more than the tolerance."""
+        """Whether the change exceeds the tolerance."""
         return abs(self.change) > TOLERANCE
 
 
 def compare(first: Results, second: Results, figure: str = "makespan") -> list[Compared]:
-    """The cells that both runs have, in the order of the first.
+    """The cells that both benchmarks have, in the order of the first.
 
     Raises:
-        SettingsError: they have no two cells in common.
+        SettingsError: they have fewer than two cells in common.
     """
     ours = {cell.name: cell.median(figure) for cell in first.cells}
     theirs = {cell.name: cell.median(figure) for cell in second.cells}
@@ -54,7 +54,7 @@ def compare(first: Results, second: Results, figure: str = "makespan") -> list[C
         if one and (other := theirs.get(name)) is not None and other
     }
     if len(both) < 2:
-        raise SettingsError("the two runs have no two cells in common, so there is no ratio")
+        raise SettingsError("--compare needs at least two cells that both results have")
     base = median(one for one, _ in both.values())
     other_base = median(other for _, other in both.values())
     return [Compared(name, one / base, other / other_base) for name, (one, other) in both.items()]

@@ -1,7 +1,7 @@
-"""The engine: rounds outermost, cells inner, in another order each time; results kept as it goes.
+"""The engine: it interleaves the rounds of all cells and saves the results after each round.
 
-A machine that drifts, by heat or by neighbours, then hurts every cell alike, and a ratio of two
-cells within one call means something where two seconds of different hours would not.
+Each round measures every cell once, in a new random order. If the machine becomes slower during
+the benchmark, all cells are affected alike, so ratios between cells stay comparable.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from paceline import PartUnavailable, SettingsError
 from pydantic import ValidationError
 
 from paceline_adapters.bench.cells import StoreName
-from paceline_adapters.bench.measure import Contest, measure
-from paceline_adapters.bench.places import Places
+from paceline_adapters.bench.environments import Environments
+from paceline_adapters.bench.measure import PreparedCell, measure
 from paceline_adapters.bench.results import CellResults, Machine, Results, Round
 from paceline_adapters.bench.workload import Workload, warm_up
 
@@ -39,125 +39,130 @@ _PACKAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RoundPlan:
     """How often each cell is measured.
 
     Attributes:
-        rounds: that count.
-        warm_up: rounds before them, which do not.
-        seed: of the order of cells within a round.
+        rounds: number of rounds in the results.
+        warm_up: number of earlier rounds that are discarded.
+        seed: seed for the order of cells within a round.
     """
 
     rounds: int = 5
     warm_up: int = 1
     seed: int = 42
 
-    def turns(self, cells: int) -> Iterator[tuple[int, int]]:
-        """Round number (0 and below for the warm-up) and place of a cell, in order."""
+    def schedule(self, cells: int) -> Iterator[tuple[int, int]]:
+        """Round number (0 and below for the warm-up) and index of a cell, in order."""
         for number in range(1 - self.warm_up, self.rounds + 1):
-            places = list(range(cells))
-            random.Random(f"{self.seed}/{number}").shuffle(places)  # noqa: S311
-            for place in places:
-                yield number, place
+            order = list(range(cells))
+            random.Random(f"{self.seed}/{number}").shuffle(order)  # noqa: S311
+            for index in order:
+                yield number, index
 
 
 @dataclass(slots=True)
 class Bench:
-    """One call of the benchmark.
+    """One benchmark.
 
     Attributes:
-        contests: the cells.
+        cells: the cells to measure.
         workload: what is generated.
-        plan: how often.
-        command: what was typed, for the results.
-        keep: file that holds the results after each round; ``None`` keeps none.
-        max_connections: of the PostgreSQL server.
-        told: called before each round of a cell, with how many are done and of how many.
-        failed: called with the reason where a round could not be measured.
-        failures: those reasons, by cell.
+        plan: the number of rounds.
+        command: the command line, for the results.
+        results_file: file that is written after each round, if any.
+        max_connections: ``max_connections`` of the PostgreSQL server.
+        on_progress: called before each measurement with the number done, the total and a text.
+        on_failure: called with the reason if a round could not be measured.
+        failures: reasons of failed cells, by name.
     """
 
-    contests: Sequence[Contest]
+    cells: Sequence[PreparedCell]
     workload: Workload
-    plan: Plan
+    plan: RoundPlan
     command: str = ""
-    keep: Path | None = None
+    results_file: Path | None = None
     max_connections: int = 100
-    told: Callable[[int, int, str], None] | None = None
-    failed: Callable[[str], None] | None = None
+    on_progress: Callable[[int, int, str], None] | None = None
+    on_failure: Callable[[str], None] | None = None
     failures: dict[str, str] = field(default_factory=dict[str, str])
     _rounds: dict[str, list[Round]] = field(default_factory=dict[str, list[Round]])
     _machine: Machine | None = None
 
     def resume(self, earlier: Results) -> None:
-        """Go on where an earlier call of the same was interrupted; its rounds are kept.
+        """Continue an interrupted benchmark; its rounds are kept.
 
         Raises:
-            SettingsError: it measured other work.
+            SettingsError: the earlier results are of another workload.
         """
         if earlier.workload != self.workload.facts():
-            raise SettingsError("the results to go on with are of another workload")
+            raise SettingsError(
+                "--resume needs results of the same workload, but these are of another one"
+            )
         self._machine = earlier.machine
         for cell in earlier.cells:
             self._rounds[cell.name] = list(cell.rounds)
 
     def run(self) -> Results:
-        """Measure, on an event loop of its own. What a Ctrl-C leaves is in the file.
+        """Measure, on a new event loop. After Ctrl-C the results file has the finished rounds.
 
-        A cell that fails is left out of the rounds that follow, and named in ``failures``.
+        A cell that fails is left out of later rounds and named in ``failures``.
 
         Raises:
             PartUnavailable: a server did not start, or every cell failed.
         """
-        if all(self._has(contest.cell.name, 0) for contest in self.contests):
+        if all(self._measured(cell.cell.name, 0) for cell in self.cells):
             return self.results()
-        stores: list[StoreName] = [contest.cell.store for contest in self.contests]
-        redis = any(contest.redis for contest in self.contests)
-        places = Places(stores, redis=redis, max_connections=self.max_connections)
-        with TemporaryDirectory(prefix="paceline-workload-") as folder, places:
-            self._machine = _machine(places.versions())
+        stores: list[StoreName] = [cell.cell.store for cell in self.cells]
+        redis = any(cell.redis for cell in self.cells)
+        environments = Environments(stores, redis=redis, max_connections=self.max_connections)
+        with TemporaryDirectory(prefix="paceline-workload-") as folder, environments:
+            self._machine = _machine(environments.versions())
             paths = self.workload.write(Path(folder))
             warm = Path(folder) / "warm-up.json"
             warm.write_text(warm_up().model_dump_json())
-            asyncio.run(self._measure(paths, warm, places))
+            asyncio.run(self._measure(paths, warm, environments))
         if not self._rounds:
             raise PartUnavailable("no cell could be measured")
         return self.results()
 
-    async def _measure(self, paths: Sequence[Path], warm: Path, places: Places) -> None:
-        turns = list(self.plan.turns(len(self.contests)))
-        for done, (number, place) in enumerate(turns):
-            contest = self.contests[place]
-            name = contest.cell.name
-            if name in self.failures or self._has(name, number):
+    async def _measure(self, paths: Sequence[Path], warm: Path, environments: Environments) -> None:
+        schedule = list(self.plan.schedule(len(self.cells)))
+        for done, (number, index) in enumerate(schedule):
+            prepared = self.cells[index]
+            name = prepared.cell.name
+            if name in self.failures or self._measured(name, number):
                 continue
-            self._tell(done, len(turns), f"{name}, {_which(number)}")
+            label = f"round {number}" if number > 0 else "warm-up"
+            self._report(done, len(schedule), f"{name}, {label}")
             try:
-                found, line = await measure(contest, self.workload, paths, warm, places)
+                figures, timeline = await measure(
+                    prepared, self.workload, paths, warm, environments
+                )
             except PartUnavailable as error:
                 self.failures[name] = str(error)
-                if self.failed is not None:
-                    self.failed(f"{name}: {error}")
+                if self.on_failure is not None:
+                    self.on_failure(f"{name}: {error}")
                 continue
             if number > 0:
                 self._rounds.setdefault(name, []).append(
-                    Round(number=number, order=done + 1, figures=found, timeline=line)
+                    Round(number=number, order=done + 1, figures=figures, timeline=timeline)
                 )
                 self._save()
-        self._tell(len(turns), len(turns), "")
+        self._report(len(schedule), len(schedule), "")
 
-    def _tell(self, done: int, total: int, what: str) -> None:
-        if self.told is not None:
-            self.told(done, total, what)
+    def _report(self, done: int, total: int, text: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total, text)
 
-    def _has(self, name: str, number: int) -> bool:
-        mine = self._rounds.get(name, [])
-        if number < 1:  # no need to warm up what has nothing left to do
-            return len(mine) >= self.plan.rounds
-        return any(found.number == number for found in mine)
+    def _measured(self, name: str, number: int) -> bool:
+        rounds = self._rounds.get(name, [])
+        if number < 1:  # a cell with all its rounds needs no warm-up
+            return len(rounds) >= self.plan.rounds
+        return any(found.number == number for found in rounds)
 
     def results(self) -> Results:
-        """What was measured until now."""
+        """The results so far."""
         return Results(
             paceline=metadata.version("paceline"),
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -166,37 +171,37 @@ class Bench:
             workload=self.workload.facts(),
             cells=[
                 CellResults(
-                    name=contest.cell.name,
-                    strategy="+".join(map(str, contest.cell.strategy)),
-                    executor=str(contest.cell.executor),
-                    store=contest.cell.store,
-                    contestant=contest.cell.contestant,
-                    settings=dict(contest.settings),
-                    rounds=self._rounds[contest.cell.name],
+                    name=prepared.cell.name,
+                    strategy="+".join(map(str, prepared.cell.strategy)),
+                    executor=str(prepared.cell.executor),
+                    store=prepared.cell.store,
+                    contestant=prepared.cell.contestant,
+                    settings=dict(prepared.settings),
+                    rounds=self._rounds[prepared.cell.name],
                 )
-                for contest in self.contests
-                if contest.cell.name in self._rounds
+                for prepared in self.cells
+                if prepared.cell.name in self._rounds
             ],
         )
 
     def _save(self) -> None:
-        if self.keep is not None:
-            save(self.results(), self.keep)
+        if self.results_file is not None:
+            save(self.results(), self.results_file)
 
 
 def save(results: Results, path: Path) -> None:
-    """Write a results file; a reader never sees half of one."""
+    """Write a results file, atomically for readers."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    beside.write_text(results.model_dump_json(exclude_none=True))
-    beside.replace(path)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(results.model_dump_json(exclude_none=True))
+    temporary.replace(path)
 
 
 def load(path: Path) -> Results:
     """Read a results file.
 
     Raises:
-        SettingsError: it cannot be read, or is none.
+        SettingsError: the file cannot be read, or holds no results.
     """
     try:
         return Results.model_validate_json(path.read_bytes())
@@ -204,12 +209,10 @@ def load(path: Path) -> Results:
         raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise SettingsError(f"{path}: no benchmark results: {place}: {fault['msg']}") from None
-
-
-def _which(number: int) -> str:
-    return f"round {number}" if number > 0 else "warm-up"
+        location = ".".join(map(str, fault["loc"]))
+        raise SettingsError(
+            f"{path}: not a benchmark results file: {location}: {fault['msg']}"
+        ) from None
 
 
 def _machine(servers: dict[str, str]) -> Machine:

@@ -1,9 +1,9 @@
-"""The process that is measured: it warms up, generates the roadmaps when told to, and listens.
+"""The measured process of a paceline cell: it warms up, generates the roadmaps, and reports.
 
-Run as ``python -m paceline_adapters.bench.host ORDER.json``; ``protocol.py`` says what it is told
-and what it prints. Where the executor works in this process, so does the worker; else it starts
-``paceline worker`` processes, submits to them, and hears of them. Either way it is the one real
-subscriber of all progress events, by the cell's own event bus.
+Run as ``python -m paceline_adapters.bench.host ROUND.json``; see ``protocol.py`` for its input
+and output. With an in-process executor the worker runs in this process. Otherwise the host starts
+``paceline worker`` processes and submits to them. In both cases it subscribes to all progress
+events through the cell's own event bus.
 """
 
 import asyncio
@@ -11,60 +11,53 @@ import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from paceline import EventBus, PacelineError, PartUnavailable, Roadmap, Run, Store, load_roadmap
+from paceline import App, PacelineError, PartUnavailable, Roadmap, Run, load_roadmap
 from paceline.client.client import Client
 from paceline.client.follow import follow
 from paceline.client.terminal.local_workers import local_workers
+from paceline.contracts.records import Figures
+from paceline.contracts.worker import RunWorker
 from paceline.errors import first_cause
-from paceline.plugins.registry import Plugins
-from paceline.runtime.open_worker import open_worker, reserve_connections, worker_records
-from paceline.runtime.parts import make_executor, open_bus, open_executor, open_store
-from paceline.runtime.worker import Worker
-from paceline.settings.load import Loaded, Value, load_settings
 
-from paceline_adapters.bench.coalesced import Timed, messages
+from paceline_adapters.bench.coalescing import TimedEvent, coalesced_message_times
+from paceline_adapters.bench.observation import HostObservation, PoolFigures
 from paceline_adapters.bench.probes.processes import kill, tree
-from paceline_adapters.bench.protocol import Order
-from paceline_adapters.bench.seen import Pools, Seen
+from paceline_adapters.bench.protocol import RoundSpec, print_line
 
-#: Seconds for all workers to register, and for all to beat.
-_START, _BEAT = 60.0, 10.0
-_LOOK = 0.05
+#: Maximum seconds until all workers are registered, and until all have sent a heartbeat.
+_REGISTER_TIMEOUT, _HEARTBEAT_TIMEOUT = 60.0, 10.0
+_POLL = 0.05
 
 
 class _Cell(ABC):
-    """The cell's parts, opened.
+    """The opened parts of the cell.
 
     Args:
-        store: where runs stand.
-        bus: whose events are heard.
-        service: submits.
-        processes: how many work, so that each can be warmed up.
+        client: submits runs and follows them.
+        processes: number of worker processes; each is warmed up.
     """
 
-    def __init__(self, store: Store, bus: EventBus, service: Client, *, processes: int = 1) -> None:
+    def __init__(self, client: Client, *, processes: int = 1) -> None:
+        self.client = client
         self.processes = processes
-        self.store = store
-        self.bus = bus
-        self.service = service
 
-    async def generate(self, roadmaps: Sequence[Roadmap]) -> tuple[list[Run], list[Timed]]:
-        """Submit roadmaps and hear of them until each has ended."""
-        heard: list[Timed] = []
+    async def generate(self, roadmaps: Sequence[Roadmap]) -> tuple[list[Run], list[TimedEvent]]:
+        """Submit roadmaps and follow their runs until each has ended."""
+        events: list[TimedEvent] = []
 
         async def listen(run_id: str) -> None:
-            async for event in follow(self.store, self.bus, run_id):
-                heard.append((time.time(), event))  # noqa: PERF401 - in the order of receipt
+            async for event in follow(self.client.store, self.client.bus, run_id):
+                events.append((time.time(), event))  # noqa: PERF401 - in the order of receipt
 
         runs: list[Run] = []
         try:
             async with asyncio.TaskGroup() as tasks:
                 for roadmap in roadmaps:
-                    run, _ = await self.service.submit(roadmap, new=True)
+                    run, _ = await self.client.submit(roadmap, new=True)
                     runs.append(run)
                     tasks.create_task(listen(run.run_id))
                 working = asyncio.create_task(self.work([run.run_id for run in runs]))
@@ -72,135 +65,127 @@ class _Cell(ABC):
             raise first_cause(group) from None
         working.cancel()
         await asyncio.wait({working})
-        return runs, heard
+        return runs, events
 
     @abstractmethod
     async def work(self, run_ids: Sequence[str]) -> None:
-        """Work on runs until cancelled, if that happens in this process."""
+        """Work on the runs until cancelled, if this process is the worker."""
 
     @abstractmethod
-    async def pools(self) -> Pools:
-        """The pools of all processes, as of now."""
+    async def pools(self) -> PoolFigures:
+        """Current figures of the connection pools of all processes."""
 
 
-class _Here(_Cell):
-    """The worker is in this process."""
+class _InProcessCell(_Cell):
+    """The worker runs in this process."""
 
-    def __init__(self, worker: Worker, service: Client) -> None:
-        super().__init__(worker.parts.store, worker.parts.bus, service)
+    def __init__(
+        self, client: Client, worker: RunWorker, worker_figures: Callable[[], Figures]
+    ) -> None:
+        super().__init__(client)
         self._worker = worker
+        self._worker_figures = worker_figures
 
     async def work(self, run_ids: Sequence[str]) -> None:
-        await self._worker.serve(self._worker.record.executor, only=run_ids)
+        await self._worker.serve(only=run_ids)
 
-    async def pools(self) -> Pools:
-        return Pools.of([self._worker.figures()])
+    async def pools(self) -> PoolFigures:
+        return PoolFigures.total([self._worker_figures()])
 
 
-class _Elsewhere(_Cell):
-    """Workers are processes of their own, which report with each beat."""
+class _DistributedCell(_Cell):
+    """The workers are separate processes that report with each heartbeat."""
 
     async def work(self, run_ids: Sequence[str]) -> None:  # noqa: ARG002
         await asyncio.get_running_loop().create_future()
 
-    async def pools(self) -> Pools:
-        """Wait until each worker has beaten since now."""
-        asked = time.monotonic()
-        while time.monotonic() < asked + _BEAT:
-            workers = await self.store.workers()
-            since = time.monotonic() - asked
-            if workers and all(worker.beat_age < since for worker in workers):
-                return Pools.of([worker.figures for worker in workers])
-            await asyncio.sleep(_LOOK)
-        raise PartUnavailable(f"a worker has not beaten for {_BEAT:g} s")
+    async def pools(self) -> PoolFigures:
+        """Wait until each worker has sent a heartbeat after this call."""
+        started = time.monotonic()
+        while time.monotonic() < started + _HEARTBEAT_TIMEOUT:
+            workers = await self.client.store.workers()
+            elapsed = time.monotonic() - started
+            if workers and all(worker.beat_age < elapsed for worker in workers):
+                return PoolFigures.total([worker.figures for worker in workers])
+            await asyncio.sleep(_POLL)
+        raise PartUnavailable(f"a worker sent no heartbeat for {_HEARTBEAT_TIMEOUT:g} s")
 
     async def until_registered(self) -> None:
-        """Wait until all workers are there."""
-        until = time.monotonic() + _START
-        while len(await self.store.workers()) < self.processes:
-            if time.monotonic() > until:
-                raise PartUnavailable(f"the workers were not there after {_START:g} s")
-            await asyncio.sleep(_LOOK)
+        """Wait until all workers are registered."""
+        deadline = time.monotonic() + _REGISTER_TIMEOUT
+        while len(await self.client.store.workers()) < self.processes:
+            if time.monotonic() > deadline:
+                raise PartUnavailable(
+                    f"not all workers were registered after {_REGISTER_TIMEOUT:g} s"
+                )
+            await asyncio.sleep(_POLL)
 
 
 @asynccontextmanager
-async def opened(loaded: Loaded, plugins: Plugins, workers: int) -> AsyncGenerator[_Cell]:
-    """The parts of the cell, its workers registered."""
-    settings = loaded.settings
-    executor = make_executor(settings, plugins)
-    processes = executor.processes * workers
+async def open_cell(app: App, workers: int) -> AsyncGenerator[_Cell]:
+    """Open the parts of the cell, with its workers registered."""
+    executor = app.factory.executor()
     if executor.distributed:
-        async with (
-            open_store(settings, plugins) as store,
-            open_bus(settings, plugins) as bus,
-            open_executor(settings, plugins) as client,
-            local_workers(loaded, workers),
-        ):
-            cell = _Elsewhere(store, bus, Client(settings, store, client), processes=processes)
+        async with app.client() as client, local_workers(app.loaded, workers):
+            cell = _DistributedCell(client, processes=executor.processes * workers)
             await cell.until_registered()
             yield cell
         return
-    records = worker_records(settings, executor=settings.executor, concurrency=executor.concurrency)
-    limit, _ = await reserve_connections(settings, plugins, records)
-    async with open_worker(settings, plugins, records[0], pool_limit=limit) as worker:
-        yield _Here(worker, Client(settings, worker.parts.store, worker.parts.executor))
+    async with app.worker() as worker:
+        client = Client(worker.parts, worker_id=worker.record.worker_id)
+        yield _InProcessCell(client, worker, worker.heartbeat.figures)
 
 
-def settings_of(order: Order, plugins: Plugins) -> Loaded:
-    """The settings of the cell: what the order says, and defaults."""
-    given = {
-        "provider.base_url": order.base_url,
-        "provider.api_key": order.api_key,
-        "provider.model": order.model,
-        "store.url": order.store_url,
-        **order.settings,
+def load_app(spec: RoundSpec) -> App:
+    """Load paceline with the settings of the cell and defaults otherwise."""
+    overrides = {
+        "provider.base_url": spec.base_url,
+        "provider.api_key": spec.api_key,
+        "provider.model": spec.model,
+        "store.url": spec.store_url,
+        **spec.settings,
     }
-    if order.redis_url is not None:
-        given["redis.url"] = order.redis_url
-    flags = [Value(tuple(key.split(".")), value, f"--set {key}") for key, value in given.items()]
-    return load_settings(plugins, flags=flags, environ={})
+    if spec.redis_url is not None:
+        overrides["redis.url"] = spec.redis_url
+    return App.load(overrides=overrides, environ={})
 
 
-async def host(order: Order) -> None:
-    """Follow the protocol from the first word to the last."""
-    plugins = Plugins()
-    loaded = settings_of(order, plugins)
-    warm_up = load_roadmap(order.warm_up)
-    roadmaps = [load_roadmap(path) for path in order.roadmaps]
-    async with opened(loaded, plugins, order.workers) as cell:
+async def host(spec: RoundSpec) -> None:
+    """Run one round as the protocol describes it."""
+    app = load_app(spec)
+    warm_up = load_roadmap(spec.warm_up)
+    roadmaps = [load_roadmap(path) for path in spec.roadmaps]
+    async with open_cell(app, spec.workers) as cell:
         await cell.generate([warm_up] * cell.processes)
         before = await cell.pools()
-        _say("ready")
-        if await _read() != "go":
+        print_line("ready")
+        if await _read_line() != "go":
             return
-        runs, heard = await cell.generate(roadmaps)
-        _say("done")
-        await _read()  # what follows is no part of the round, and would count as its cost
+        runs, events = await cell.generate(roadmaps)
+        print_line("done")
+        await _read_line()  # what follows is not part of the round and must not count as its cost
         after = await cell.pools()
-        # In a thread: it has an event loop of its own, in virtual time.
-        told = await asyncio.to_thread(messages, runs, heard)
-        seen = await Seen.gather(cell.store, runs, heard, told, after.since(before))
-        order.out.write_text(seen.model_dump_json())
-        # To end tidily takes seconds, and nothing of it is measured.
+        # In a thread, because it runs an event loop of its own, in virtual time.
+        messages = await asyncio.to_thread(coalesced_message_times, runs, events)
+        observation = await HostObservation.collect(
+            cell.client.store, runs, events, messages, after.since(before)
+        )
+        spec.out.write_text(observation.model_dump_json())
+        # An orderly shutdown takes seconds, and nothing of it is measured.
         kill(tree(os.getpid())[1:])
         os._exit(0)
 
 
-def _say(word: str) -> None:
-    sys.stdout.write(f"{word}\n")
-    sys.stdout.flush()
-
-
-async def _read() -> str:
+async def _read_line() -> str:
     line: str = await asyncio.to_thread(sys.stdin.readline)
     return line.strip()
 
 
 def main() -> int:
     """Run as the module; returns the exit code."""
-    order = Order.model_validate_json(Path(sys.argv[1]).read_bytes())
+    spec = RoundSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
-        asyncio.run(host(order))
+        asyncio.run(host(spec))
     except PacelineError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,4 +1,4 @@
-"""One round of one cell: run it, watch it from all sides, and make figures of what was seen."""
+"""Run one round of one cell, observe it, and derive its figures."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,34 +10,34 @@ from statistics import fmean
 from paceline import PartUnavailable
 from paceline.contracts.wait_histogram import quantile
 
-from paceline_adapters.bench import bound, timeline
+from paceline_adapters.bench import bounds, timeline
 from paceline_adapters.bench.cells import Cell
-from paceline_adapters.bench.places import Place, Places, provider
+from paceline_adapters.bench.environments import Environment, Environments, simulated_provider
+from paceline_adapters.bench.observation import HostObservation
 from paceline_adapters.bench.probes.calls import OK, REFUSED, Call, chains, read_calls
 from paceline_adapters.bench.probes.postgres import DatabaseFigures, DatabaseProbe
 from paceline_adapters.bench.probes.processes import TreeFigures, TreeProbe
-from paceline_adapters.bench.protocol import START, Order, module, started
+from paceline_adapters.bench.protocol import START_TIMEOUT, RoundSpec, module, start_program
+from paceline_adapters.bench.quantiles import percentile
 from paceline_adapters.bench.results import Timeline
-from paceline_adapters.bench.seen import Seen
-from paceline_adapters.bench.spread import percentile
 from paceline_adapters.bench.workload import Workload
 
-#: Seconds in which some request at least must reach the provider while a round goes on.
-_PATIENCE = 300.0
+#: A round fails if the provider receives no request for this number of seconds.
+_STALL_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """A cell and how it is run.
+class PreparedCell:
+    """A checked cell and how it is run.
 
     Attributes:
         cell: the combination.
-        command: the program to start; ours, or a contestant.
-        settings: what of ``paceline.toml`` makes it.
-        redis: whether it needs a Redis.
+        command: the program to start: the host, or a contestant.
+        settings: the settings of the cell, by dotted path.
+        redis: whether it needs Redis.
         workers: worker processes to start.
-        limits: of the cell, as far as they are known.
-        import_from: folder that the program's modules are imported from, beside the installed.
+        limits: the limits of the cell, as far as they are known.
+        import_from: additional folder to import the program's modules from.
     """
 
     cell: Cell
@@ -45,113 +45,120 @@ class Contest:
     settings: Mapping[str, str]
     redis: bool
     workers: int
-    limits: bound.Limits
+    limits: bounds.Limits
     import_from: Path | None = None
 
 
 @dataclass(slots=True)
-class Observed:
-    """Everything that was seen of one round.
+class RoundObservation:
+    """Everything that was observed in one round.
 
     Attributes:
-        began: when it was told to go, seconds since 1970.
+        started: when the round started, seconds since 1970.
         makespan: seconds from ``go`` to ``done``.
         processes: processor time and memory.
-        database: what the server saw; ``None`` for SQLite.
-        calls: what the provider saw.
-        calls_peak: most calls in flight.
-        seen: what our host saw; ``None`` for a contestant.
+        database: what the database server counted; ``None`` for SQLite.
+        calls: requests that the provider logged.
+        calls_peak: maximum number of calls in flight.
+        host: what the host observed; ``None`` for a contestant.
     """
 
-    began: float
+    started: float
     makespan: float
     processes: TreeFigures
     database: DatabaseFigures | None
     calls: Sequence[Call]
     calls_peak: int
-    seen: Seen | None = None
+    host: HostObservation | None = None
 
     @property
     def roadmaps(self) -> list[timeline.Span]:
-        """When each was active."""
-        if self.seen is not None:
-            return timeline.roadmap_spans(self.seen.heard, self.began)
-        return timeline.called_spans(self.calls, self.began, by_roadmap=True)
+        """When each roadmap was active."""
+        if self.host is not None:
+            return timeline.roadmap_spans(self.host.events, self.started)
+        return timeline.spans_of_calls(self.calls, self.started, by_roadmap=True)
 
     @property
     def concepts(self) -> list[timeline.Span]:
-        """When each was in flight."""
-        if self.seen is not None:
-            return timeline.concept_spans(self.seen.heard, self.began)
-        return timeline.called_spans(self.calls, self.began, by_roadmap=False)
+        """When each concept was in flight."""
+        if self.host is not None:
+            return timeline.concept_spans(self.host.events, self.started)
+        return timeline.spans_of_calls(self.calls, self.started, by_roadmap=False)
 
 
 async def measure(
-    contest: Contest, workload: Workload, roadmaps: Sequence[Path], warm_up: Path, places: Places
+    prepared: PreparedCell,
+    workload: Workload,
+    roadmaps: Sequence[Path],
+    warm_up: Path,
+    environments: Environments,
 ) -> tuple[dict[str, float], Timeline]:
-    """Run one round in processes, database, Redis and provider of its own.
+    """Run one round with its own processes, database, Redis and provider.
 
     Raises:
-        PartUnavailable: it failed, or did not do all of the work.
+        PartUnavailable: the round failed, or left work undone.
     """
-    store = contest.cell.store
+    store = prepared.cell.store
     async with (
-        places.place(store, redis=contest.redis) as place,
-        provider(workload.simulator_options(), place.folder) as llm,
+        environments.environment(store, redis=prepared.redis) as environment,
+        simulated_provider(workload.simulator_options(), environment.folder) as llm,
     ):
-        order = Order(
+        spec = RoundSpec(
             roadmaps=list(roadmaps),
             warm_up=warm_up,
             base_url=llm.base_url,
             api_key="simulated",
             model="simulated",
-            store_url=place.store_url,
-            redis_url=place.redis_url,
-            settings=dict(contest.settings),
-            workers=contest.workers,
-            out=place.folder / "seen.json",
+            store_url=environment.store_url,
+            redis_url=environment.redis_url,
+            settings=dict(prepared.settings),
+            workers=prepared.workers,
+            out=environment.folder / "observation.json",
         )
-        async with started(
-            contest.command, order, folder=place.folder, import_from=contest.import_from
-        ) as contender:
-            await contender.hear("ready", within=START)
+        async with start_program(
+            prepared.command, spec, folder=environment.folder, import_from=prepared.import_from
+        ) as program:
+            await program.wait_for("ready", timeout=START_TIMEOUT)
             await llm.reset()
             async with AsyncExitStack() as stack:
-                database = await _database(stack, places, place)
-                processes = await stack.enter_async_context(TreeProbe(contender.pid))
-                began, clock = time.time(), time.perf_counter()
-                contender.go()
-                done = await contender.hear(
-                    "done", within=_PATIENCE, progress=lambda: llm.log.stat().st_size
+                database = await _watch_database(stack, environments, environment)
+                processes = await stack.enter_async_context(TreeProbe(program.pid))
+                started, clock = time.time(), time.perf_counter()
+                program.go()
+                done = await program.wait_for(
+                    "done", timeout=_STALL_TIMEOUT, progress=lambda: llm.log.stat().st_size
                 )
                 makespan = done - clock
             peak = await llm.peak()
-            await contender.end()
-        observed = Observed(
-            began=began,
+            await program.end()
+        observed = RoundObservation(
+            started=started,
             makespan=makespan,
             processes=processes.figures,
             database=None if database is None else database.figures,
-            calls=read_calls(llm.log, since=began),
+            calls=read_calls(llm.log, since=started),
             calls_peak=peak,
-            seen=None
-            if contest.cell.contestant
-            else Seen.model_validate_json(order.out.read_bytes()),
+            host=None
+            if prepared.cell.contestant
+            else HostObservation.model_validate_json(spec.out.read_bytes()),
         )
-    _all_done(observed, workload)
-    return figures(observed, contest.limits, workload.concepts), _timeline(observed)
+    _check_completed(observed, workload)
+    return figures(observed, prepared.limits, workload.concepts), _timeline(observed)
 
 
-async def _database(stack: AsyncExitStack, places: Places, place: Place) -> DatabaseProbe | None:
-    if places.postgres is None or not place.database:
+async def _watch_database(
+    stack: AsyncExitStack, environments: Environments, environment: Environment
+) -> DatabaseProbe | None:
+    if environments.postgres is None or not environment.database:
         return None
-    return await stack.enter_async_context(DatabaseProbe(places.postgres, place.database))
+    probe = DatabaseProbe(environments.postgres, environment.database)
+    return await stack.enter_async_context(probe)
 
 
-def _all_done(observed: Observed, workload: Workload) -> None:
-    """A round that leaves work undone would look fast."""
-    if observed.seen is not None:
-        done = observed.seen.completed
+def _check_completed(observed: RoundObservation, workload: Workload) -> None:
+    """Refuse a round that left work undone: it would look fast."""
+    if observed.host is not None:
+        done = observed.host.completed
     else:
         done = sum(
             len({call.step for call in calls}) >= 3
@@ -159,86 +166,86 @@ def _all_done(observed: Observed, workload: Workload) -> None:
             for calls in concepts.values()
         )
     if done != workload.concepts:
-        raise PartUnavailable(f"it completed {done} of {workload.concepts} concepts")
+        raise PartUnavailable(f"only {done} of {workload.concepts} concepts were completed")
 
 
-def figures(seen: Observed, limits: bound.Limits, concepts: int) -> dict[str, float]:
-    """The figures of a round, those that it can know."""
-    answered = [call for call in seen.calls if call.status == OK]
+def figures(observed: RoundObservation, limits: bounds.Limits, concepts: int) -> dict[str, float]:
+    """The figures of a round, as far as they can be measured."""
+    answered = [call for call in observed.calls if call.status == OK]
     plans = [
         [[(call.drawn, call.tokens) for call in calls] for calls in of_roadmap.values()]
-        for of_roadmap in chains(seen.calls).values()
+        for of_roadmap in chains(observed.calls).values()
     ]
-    least, scheduled = bound.lower_bound(plans, limits), bound.list_schedule(plans, limits)
-    in_flight = timeline.peak(seen.concepts)
-    growth = max(0, seen.processes.rss_peak - seen.processes.rss_start)
+    shortest, scheduled = bounds.lower_bound(plans, limits), bounds.list_schedule(plans, limits)
+    in_flight = timeline.peak(observed.concepts)
+    growth = max(0, observed.processes.rss_peak - observed.processes.rss_start)
     found = {
-        "makespan": seen.makespan,
-        "lower_bound": least,
-        "over_bound": seen.makespan / least if least else 0.0,
+        "makespan": observed.makespan,
+        "lower_bound": shortest,
+        "over_bound": observed.makespan / shortest if shortest else 0.0,
         "list_schedule": scheduled,
-        "over_schedule": seen.makespan / scheduled if scheduled else 0.0,
-        "concepts_per_second": concepts / seen.makespan,
-        "calls_per_second": len(answered) / seen.makespan,
-        "calls_refused": float(sum(call.status == REFUSED for call in seen.calls)),
-        "cpu_per_call": 1000 * seen.processes.cpu / max(1, len(answered)),
-        "rss_peak": seen.processes.rss_peak / 2**20,
+        "over_schedule": observed.makespan / scheduled if scheduled else 0.0,
+        "concepts_per_second": concepts / observed.makespan,
+        "calls_per_second": len(answered) / observed.makespan,
+        "calls_refused": float(sum(call.status == REFUSED for call in observed.calls)),
+        "cpu_per_call": 1000 * observed.processes.cpu / max(1, len(answered)),
+        "rss_peak": observed.processes.rss_peak / 2**20,
         "rss_per_concept": growth / 1024 / max(1, in_flight),
-        "roadmaps_peak": float(timeline.peak(seen.roadmaps)),
+        "roadmaps_peak": float(timeline.peak(observed.roadmaps)),
         "concepts_peak": float(in_flight),
-        "calls_peak": float(seen.calls_peak),
+        "calls_peak": float(observed.calls_peak),
     }
-    if seen.database is not None:
-        found |= _database_figures(seen.database, concepts)
-    if seen.seen is not None:
-        found |= _pool_figures(seen.seen, sqlite=seen.database is None)
-        found |= _event_figures(seen.seen, seen.makespan)
+    if observed.database is not None:
+        found |= _database_figures(observed.database, concepts)
+    if observed.host is not None:
+        found |= _pool_figures(observed.host, sqlite=observed.database is None)
+        found |= _event_figures(observed.host, observed.makespan)
     return found
 
 
-def _database_figures(seen: DatabaseFigures, concepts: int) -> dict[str, float]:
-    connections = [sample.connections for sample in seen.samples]
-    active = [sample.active for sample in seen.samples]
+def _database_figures(database: DatabaseFigures, concepts: int) -> dict[str, float]:
+    connections = [sample.connections for sample in database.samples]
+    active = [sample.active for sample in database.samples]
     found = {
         "connections_peak": float(max(connections)),
         "connections_mean": fmean(connections),
         "active_peak": float(max(active)),
         "active_mean": fmean(active),
-        "transactions_per_concept": seen.transactions / concepts,
-        "statements_per_concept": seen.statements / concepts,
-        "lock_waits": float(seen.lock_waits),
+        "transactions_per_concept": database.transactions / concepts,
+        "statements_per_concept": database.statements / concepts,
+        "lock_waits": float(database.lock_waits),
     }
-    if seen.commits:
-        found["commit_p50"] = 1000 * percentile(seen.commits, 0.5)
-        found["commit_p99"] = 1000 * percentile(seen.commits, 0.99)
+    if database.commits:
+        found["commit_p50"] = 1000 * percentile(database.commits, 0.5)
+        found["commit_p99"] = 1000 * percentile(database.commits, 0.99)
     return found
 
 
-def _pool_figures(seen: Seen, *, sqlite: bool) -> dict[str, float]:
-    found = {"pool_timeouts": float(seen.pools.timeouts)}
+def _pool_figures(host: HostObservation, *, sqlite: bool) -> dict[str, float]:
+    found = {"pool_timeouts": float(host.pools.timeouts)}
     for name, share in (("checkout_p50", 0.5), ("checkout_p99", 0.99)):
-        seconds = quantile(seen.pools.waits, share)
+        seconds = quantile(host.pools.waits, share)
         if seconds is not None:
             found[name] = 1000 * seconds
     if sqlite:
-        found["busy_waits"] = float(seen.pools.busy)
+        found["busy_waits"] = float(host.pools.busy)
     return found
 
 
-def _event_figures(seen: Seen, makespan: float) -> dict[str, float]:
-    saved = {(one.run_id, one.concept_id, one.step): one.at for one in seen.saved}
+def _event_figures(host: HostObservation, makespan: float) -> dict[str, float]:
+    saved = {(one.run_id, one.concept_id, one.step): one.at for one in host.artifacts}
     delays: list[float] = []
-    for event in seen.heard:
+    for event in host.events:
         at = saved.get((event.run_id, event.concept_id or "", event.step or ""))
         if at is not None:
             delays.append(max(0.0, event.at - at))
     found = {
-        "events_total": float(len(seen.heard)),
-        "events_peak": float(timeline.peak_second([event.at for event in seen.heard])),
-        "events_mean": len(seen.heard) / makespan,
-        "coalesced_total": float(len(seen.told)),
-        "coalesced_peak": float(timeline.peak_second(seen.told)),
-        "coalesced_mean": len(seen.told) / makespan,
+        "events_total": float(len(host.events)),
+        "events_peak": float(timeline.peak_second([event.at for event in host.events])),
+        "events_mean": len(host.events) / makespan,
+        "coalesced_total": float(len(host.messages)),
+        "coalesced_peak": float(timeline.peak_second(host.messages)),
+        "coalesced_mean": len(host.messages) / makespan,
     }
     if delays:
         found["event_delay_p50"] = 1000 * percentile(delays, 0.5)
@@ -246,17 +253,19 @@ def _event_figures(seen: Seen, makespan: float) -> dict[str, float]:
     return found
 
 
-def _timeline(seen: Observed) -> Timeline:
+def _timeline(observed: RoundObservation) -> Timeline:
     return timeline.timeline(
-        seen.makespan,
-        roadmaps=seen.roadmaps,
-        concepts=seen.concepts,
-        calls=timeline.call_spans(seen.calls, seen.began),
-        events=[] if seen.seen is None else [one.at - seen.began for one in seen.seen.heard],
-        connections=[] if seen.database is None else seen.database.samples,
-        began=seen.began,
+        observed.makespan,
+        roadmaps=observed.roadmaps,
+        concepts=observed.concepts,
+        calls=timeline.call_spans(observed.calls, observed.started),
+        events=[]
+        if observed.host is None
+        else [one.at - observed.started for one in observed.host.events],
+        connections=[] if observed.database is None else observed.database.samples,
+        started=observed.started,
     )
 
 
-#: How a cell of ours is run.
-OURS = module("paceline_adapters.bench.host")
+#: The program that runs a cell of paceline.
+HOST = module("paceline_adapters.bench.host")

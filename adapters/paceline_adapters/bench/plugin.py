@@ -1,4 +1,4 @@
-"""Offers the command ``paceline bench``."""
+"""Registers the command ``paceline bench``."""
 
 import click
 from paceline import RegisterCommand, hookimpl
@@ -12,9 +12,9 @@ def _load() -> click.Command:
 
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
-    """Offer it."""
+    """Register it."""
     register(
         "bench",
         _load,
-        summary="Measure strategies, executors and stores against each other, on your work.",
+        summary="Compare strategies, executors and stores on your workload.",
     )

@@ -1,7 +1,7 @@
-"""Results: what one call of the benchmark measured, as a file that outlives it.
+"""The results file of a benchmark.
 
-The file is what the report is made from, what two runs are compared by, and what other tools
-read. It is one JSON document; ``FORMAT`` rises when a reader of an older one would misread it.
+The report is made from it, two benchmarks are compared by it, and other tools can read it. It is
+one JSON document. ``FORMAT`` rises when older readers would misread a new file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from paceline_adapters.bench.cells import StoreName
-from paceline_adapters.bench.spread import quartiles
+from paceline_adapters.bench.quantiles import quartiles
 
 FORMAT = 1
 
@@ -21,7 +21,7 @@ class _Document(BaseModel):
 
 
 class Timeline(_Document):
-    """Samples over one round; all lists are equally long."""
+    """Samples over one round; all lists have the same length."""
 
     seconds: list[float]
     """Since the first submission."""
@@ -29,20 +29,20 @@ class Timeline(_Document):
     concepts: list[float]
     calls: list[float]
     connections: list[float]
-    """On the server; 0 with SQLite, which has none."""
+    """On the server; always 0 for SQLite."""
     events: list[float]
-    """Per second, over the last second."""
+    """Events within the last second."""
 
 
 class Round(_Document):
     """One measurement of one cell."""
 
     number: int
-    """From 1; the warm-up is not among them."""
+    """From 1; warm-up rounds are not included."""
     order: int
-    """Its place in the sequence of all measurements of this call."""
+    """Position in the sequence of all measurements."""
     figures: dict[str, float]
-    """By the names of ``FIGURES``; what a cell cannot know is missing."""
+    """Values by the names of ``FIGURES``; figures that could not be measured are missing."""
     timeline: Timeline | None = None
 
 
@@ -54,9 +54,9 @@ class CellResults(_Document):
     executor: str
     store: StoreName
     contestant: str = ""
-    """Set where a hand-written program was measured instead of paceline."""
+    """Name of the hand-written program that was measured instead of paceline, if any."""
     settings: dict[str, str]
-    """What of ``paceline.toml`` makes this cell, by dotted path."""
+    """The settings of this cell, by dotted path."""
     rounds: list[Round]
 
     def values(self, figure: str) -> list[float]:
@@ -64,18 +64,18 @@ class CellResults(_Document):
         return [found.figures[figure] for found in self.rounds if figure in found.figures]
 
     def median(self, figure: str) -> float | None:
-        """The figure's median over all rounds; ``None`` where no round has it."""
+        """The figure's median over all rounds; ``None`` if no round has it."""
         values = self.values(figure)
         return median(values) if values else None
 
     def spread(self, figure: str) -> tuple[float, float] | None:
-        """The figure's quartiles; lowest and highest where there are fewer than four rounds."""
+        """The figure's quartiles; with fewer than four rounds, the lowest and highest."""
         values = self.values(figure)
         return quartiles(values) if values else None
 
     @property
     def typical(self) -> Round:
-        """The round whose makespan is nearest the median: whose time line is shown."""
+        """The round with the makespan nearest the median; the report shows its timeline."""
         middle = self.median("makespan") or 0.0
         return min(self.rounds, key=lambda found: abs(found.figures["makespan"] - middle))
 
@@ -88,50 +88,50 @@ class WorkloadFacts(_Document):
     speed: float
     """Latencies were divided by it."""
     roadmaps: dict[str, int]
-    """Concepts by title."""
+    """Number of concepts by title."""
     latency: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]]
     """Seconds at speed 1 by step, low and high."""
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
-    """Calls at once that the provider took."""
+    """The provider's limit of calls at once."""
 
 
 class Machine(_Document):
-    """Where it was measured."""
+    """The machine of the benchmark."""
 
     cores: int
     memory_gib: float
     system: str
     python: str
     versions: dict[str, str]
-    """Of the packages and servers that were measured with."""
+    """Versions of packages and servers."""
 
 
 class Results(_Document):
-    """Everything that one call measured."""
+    """Everything that one benchmark measured."""
 
     format: int = FORMAT
     paceline: str
     made_at: str
     """UTC, ISO 8601."""
     command: str
-    """What was typed."""
+    """The command line."""
     machine: Machine
     workload: WorkloadFacts
     cells: list[CellResults]
 
     def ratios(self, figure: str, to: str) -> Mapping[str, Sequence[float]]:
-        """A figure of each cell ÷ that of the cell named ``to``, round by round.
+        """A figure of each cell ÷ the same figure of the cell ``to``, round by round.
 
-        Rounds are interleaved, so a machine that drifts hurts both sides of a ratio alike.
+        Rounds are interleaved, so a slower machine affects both sides of a ratio alike.
         """
         (base,) = (cell for cell in self.cells if cell.name == to)
         return {
             cell.name: [
-                mine.figures[figure] / theirs.figures[figure]
-                for mine, theirs in zip(cell.rounds, base.rounds, strict=False)
-                if theirs.figures.get(figure) and figure in mine.figures
+                measured.figures[figure] / reference.figures[figure]
+                for measured, reference in zip(cell.rounds, base.rounds, strict=False)
+                if reference.figures.get(figure) and figure in measured.figures
             ]
             for cell in self.cells
         }

@@ -9,8 +9,8 @@ from paceline_adapters.bench.compare import Compared
 from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.results import CellResults, Results
 
-#: What fits a terminal; the results file has everything.
-SHOWN = (
+#: Figures that fit a terminal; the results file has all.
+COLUMNS = (
     "makespan",
     "over_bound",
     "concepts_per_second",
@@ -24,8 +24,8 @@ SHOWN = (
     "concepts_peak",
     "calls_peak",
 )
-#: A head of two lines keeps the columns narrow.
-_HEADS = {
+#: Headings of two lines keep the columns narrow.
+_HEADINGS = {
     "makespan": "makespan\ns",
     "over_bound": "÷ bound\n×",
     "concepts_per_second": "concepts\n/s",
@@ -42,20 +42,20 @@ _HEADS = {
 
 
 def table(results: Results) -> Table:
-    """A table to print with rich; the best of each figure stands out, where one is better."""
+    """A table to print with rich; the best value of each figure is highlighted."""
     made = Table(box=None, pad_edge=False)
     made.add_column("cell", overflow="fold")
-    for figure in SHOWN:
-        made.add_column(_HEADS[figure], justify="right", no_wrap=True)
-    best = {figure: _best(results.cells, figure) for figure in SHOWN}
+    for figure in COLUMNS:
+        made.add_column(_HEADINGS[figure], justify="right", no_wrap=True)
+    best = {figure: _best(results.cells, figure) for figure in COLUMNS}
     for cell in results.cells:
-        values = [_value(cell, figure, best[figure]) for figure in SHOWN]
+        values = [_value(cell, figure, best[figure]) for figure in COLUMNS]
         made.add_row(cell.name, *values)
     return made
 
 
 def compared_table(compared: Sequence[Compared]) -> Table:
-    """Ratios of two runs side by side; outliers stand out."""
+    """Ratios of two benchmarks side by side; outliers are highlighted."""
     made = Table(box=None, pad_edge=False)
     made.add_column("cell", overflow="fold")
     for head in ("first", "second", "change"):
@@ -90,7 +90,7 @@ def _value(cell: CellResults, figure: str, best: float | None) -> Text:
 
 
 def number(value: float) -> str:
-    """As many digits as say something."""
+    """A number with its significant digits."""
     if abs(value) >= 100 or value == int(value):
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,69 +1,66 @@
-"""Both layers over time: what began and ended when, as step functions on a grid."""
+"""Both layers over time: what started and ended when, as step functions on a grid."""
 
 import bisect
 from collections.abc import Iterable, Sequence
 
+from paceline_adapters.bench.observation import ReceivedEvent
 from paceline_adapters.bench.probes.calls import Call
 from paceline_adapters.bench.probes.postgres import Sample
 from paceline_adapters.bench.results import Timeline
-from paceline_adapters.bench.seen import Heard
 
-#: Points of a time line, and seconds between two of them at least.
-_POINTS, _LEAST = 200, 0.05
+#: Points of a timeline, and the minimum number of seconds between two of them.
+_POINTS, _MIN_STEP = 200, 0.05
 
-#: A second, less what is lost where moments are kept as seconds since 1970.
+#: A second, less the rounding error of times since 1970.
 _SECOND = 1.0 - 1e-5
 
-#: When something began and ended, seconds since the first submission.
+#: Start and end, in seconds since the first submission.
 Span = tuple[float, float]
 
 
-def roadmap_spans(heard: Iterable[Heard], began: float) -> list[Span]:
+def roadmap_spans(events: Iterable[ReceivedEvent], started: float) -> list[Span]:
     """Runs between their first and last event."""
-    return _between((one.run_id, one.at - began) for one in heard)
+    return _between((event.run_id, event.at - started) for event in events)
 
 
-def concept_spans(heard: Iterable[Heard], began: float) -> list[Span]:
+def concept_spans(events: Iterable[ReceivedEvent], started: float) -> list[Span]:
     """Concepts between their first and last event."""
     return _between(
-        (f"{one.run_id}/{one.concept_id}", one.at - began)
-        for one in heard
-        if one.concept_id is not None
+        (f"{event.run_id}/{event.concept_id}", event.at - started)
+        for event in events
+        if event.concept_id is not None
     )
 
 
-def called_spans(calls: Iterable[Call], began: float, *, by_roadmap: bool) -> list[Span]:
-    """Roadmaps or concepts between their first and last call, for what publishes no events."""
+def spans_of_calls(calls: Iterable[Call], started: float, *, by_roadmap: bool) -> list[Span]:
+    """Roadmaps or concepts between their first and last call, for programs without events."""
     times: list[tuple[str, float]] = []
     for call in calls:
         name = call.roadmap if by_roadmap else f"{call.roadmap}/{call.concept}"
-        times += [(name, call.started - began), (name, call.ended - began)]
+        times += [(name, call.started - started), (name, call.ended - started)]
     return _between(times)
 
 
-def call_spans(calls: Iterable[Call], began: float) -> list[Span]:
-    """Calls that were let in, while they were in flight."""
-    return [(call.started - began, call.ended - began) for call in calls if call.drawn]
+def call_spans(calls: Iterable[Call], started: float) -> list[Span]:
+    """Admitted calls, while they were in flight."""
+    return [(call.started - started, call.ended - started) for call in calls if call.drawn]
 
 
 def peak(spans: Sequence[Span]) -> int:
-    """Most at once."""
+    """Maximum number at once."""
     edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
-    most = now = 0
+    highest = now = 0
     for _, change in edges:
         now += change
-        most = max(most, now)
-    return most
+        highest = max(highest, now)
+    return highest
 
 
-def peak_second(moments: Sequence[float]) -> int:
-    """Most within any one second; what is exactly a second apart is not within one."""
-    ordered = sorted(moments)
+def peak_second(times: Sequence[float]) -> int:
+    """Maximum number within one second; times exactly a second apart do not count."""
+    ordered = sorted(times)
     return max(
-        (
-            at - bisect.bisect_left(ordered, moment - _SECOND) + 1
-            for at, moment in enumerate(ordered)
-        ),
+        (index - bisect.bisect_left(ordered, at - _SECOND) + 1 for index, at in enumerate(ordered)),
         default=0,
     )
 
@@ -76,10 +73,10 @@ def timeline(
     calls: Sequence[Span],
     events: Sequence[float],
     connections: Sequence[Sample],
-    began: float,
+    started: float,
 ) -> Timeline:
     """Everything on one grid."""
-    step = max(_LEAST, makespan / _POINTS)
+    step = max(_MIN_STEP, makespan / _POINTS)
     grid = [number * step for number in range(int(makespan / step) + 2)]
     ordered = sorted(events)
     return Timeline(
@@ -87,7 +84,7 @@ def timeline(
         roadmaps=_at(grid, roadmaps),
         concepts=_at(grid, concepts),
         calls=_at(grid, calls),
-        connections=_last(grid, connections, began),
+        connections=_last(grid, connections, started),
         events=[
             float(bisect.bisect_right(ordered, at) - bisect.bisect_right(ordered, at - 1.0))
             for at in grid
@@ -109,10 +106,10 @@ def _at(grid: Sequence[float], spans: Sequence[Span]) -> list[float]:
     return [float(bisect.bisect_right(starts, at) - bisect.bisect_right(ends, at)) for at in grid]
 
 
-def _last(grid: Sequence[float], samples: Sequence[Sample], began: float) -> list[float]:
-    times = [sample.at - began for sample in samples]
+def _last(grid: Sequence[float], samples: Sequence[Sample], started: float) -> list[float]:
+    times = [sample.at - started for sample in samples]
     found: list[float] = []
     for at in grid:
-        place = bisect.bisect_right(times, at) - 1
-        found.append(float(samples[max(0, place)].connections) if samples else 0.0)
+        index = bisect.bisect_right(times, at) - 1
+        found.append(float(samples[max(0, index)].connections) if samples else 0.0)
     return found

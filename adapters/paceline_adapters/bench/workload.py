@@ -1,4 +1,4 @@
-"""What is generated in each round: roadmaps, how long calls take, and the provider's quota."""
+"""The workload of each round: roadmaps, latencies of calls, and the provider's quota."""
 
 import json
 import tomllib
@@ -24,14 +24,14 @@ class Workload:
     """The work of a round; the same seed makes the same work.
 
     Attributes:
-        name: in the report.
-        roadmaps: what is generated.
-        seed: decides latencies and contents.
-        speed: latencies are divided by it.
+        name: name in the report.
+        roadmaps: roadmaps to generate.
+        seed: seed of latencies and contents.
+        speed: factor by which latencies are divided.
         latency: seconds at speed 1 by step, low and high.
-        rpm: requests a minute that the provider takes, at speed 1 like the latencies.
-        tpm: tokens a minute, likewise.
-        concurrency: calls at once that it takes.
+        rpm: the provider's limit of requests per minute, at speed 1 like the latencies.
+        tpm: the provider's limit of tokens per minute, at speed 1.
+        concurrency: the provider's limit of calls at once.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Workload:
 
     @property
     def window(self) -> float:
-        """Seconds that a minute of the provider takes."""
+        """Length of the provider's minute, in seconds of real time."""
         return 60.0 / self.speed
 
     @property
     def concepts(self) -> int:
-        """Of all roadmaps."""
+        """Number of concepts of all roadmaps."""
         return sum(roadmap.concept_count() for roadmap in self.roadmaps)
 
     def facts(self) -> WorkloadFacts:
-        """As the results say it."""
+        """The workload as the results describe it."""
         ranges = {name: tuple(DEFAULT_LATENCY[name]) for name in DEFAULT_LATENCY}
         ranges |= dict(self.latency)
         return WorkloadFacts(
@@ -69,7 +69,7 @@ class Workload:
         )
 
     def simulator_options(self) -> list[str]:
-        """The arguments of a ``paceline simulator`` for it."""
+        """The arguments of ``paceline simulator``."""
         options = ["--seed", str(self.seed), "--speed", f"{self.speed:g}"]
         options += ["--quota-window", str(self.window)]
         for step, (low, high) in self.latency.items():
@@ -81,7 +81,7 @@ class Workload:
         return options
 
     def write(self, folder: Path) -> list[Path]:
-        """Write its roadmaps as files, and return these."""
+        """Write the roadmaps as files; returns their paths."""
         paths: list[Path] = []
         for number, roadmap in enumerate(self.roadmaps):
             path = folder / f"{number:04d}.json"
@@ -91,41 +91,41 @@ class Workload:
 
 
 class WorkloadFile(BaseModel):
-    """A workload as a TOML file holds it; flags win over it."""
+    """A workload in a TOML file; command line options override it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str | None = None
-    """What the report calls it."""
+    """Name in the report."""
     files: list[Path] = Field(default_factory=list[Path])
     """Roadmap files, relative to this one."""
     roadmaps: int | None = Field(default=None, ge=1, le=10_000)
-    """So many made-up roadmaps instead."""
+    """Number of synthetic roadmaps, instead of files."""
     concepts: int | None = Field(default=None, ge=1, le=100_000)
-    """Concepts of each of them."""
+    """Number of concepts of each synthetic roadmap."""
     latency: dict[str, str] = Field(default_factory=dict[str, str])
     """Seconds by step, as ``20-30``."""
     speed: float | None = Field(default=None, gt=0)
-    """Latencies are divided by it."""
+    """Factor by which latencies are divided."""
     seed: int | None = None
-    """Decides latencies and contents."""
+    """Seed of latencies and contents."""
     rpm: int | None = Field(default=None, ge=1)
-    """Requests a minute that the provider takes."""
+    """The provider's limit of requests per minute."""
     tpm: int | None = Field(default=None, ge=1)
-    """Tokens a minute."""
+    """The provider's limit of tokens per minute."""
 
     @classmethod
     def read(cls, path: Path) -> "WorkloadFile":
         """Read a file.
 
         Raises:
-            SettingsError: it cannot be read, or is no such file.
+            SettingsError: it cannot be read, or a key or value is wrong.
         """
         try:
             data = tomllib.loads(path.read_text("utf-8-sig"))
             found = cls.model_validate(data)
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{path}: no workload: {error}") from None
+            raise SettingsError(f"{path}: not a workload file: {error}") from None
         except ValidationError as error:
             raise SettingsError(f"{path}: {'; '.join(describe(error))}") from None
         here = path.parent
@@ -133,10 +133,10 @@ class WorkloadFile(BaseModel):
 
 
 def parse_latencies(texts: Mapping[str, str]) -> dict[str, Range]:
-    """Ranges by step, out of texts like ``20-30``.
+    """Ranges by step, from texts like ``20-30``.
 
     Raises:
-        SettingsError: one is no range.
+        SettingsError: a text is not a range.
     """
     found: dict[str, Range] = {}
     for step, text in texts.items():
@@ -149,36 +149,38 @@ def parse_latencies(texts: Mapping[str, str]) -> dict[str, Range]:
 
 
 def examples() -> Workload:
-    """The eight roadmaps that the package ships, 227 concepts."""
+    """The eight roadmaps of the package, with 227 concepts."""
     return Workload("the eight example roadmaps, 227 concepts", example_roadmaps())
 
 
-def made_up(roadmaps: int, concepts: int) -> Workload:
-    """Roadmaps of so many concepts each, which say nothing but their names."""
-    name = f"{count(roadmaps, 'made-up roadmap')} of {count(concepts, 'concept')}"
-    return Workload(name, [_made_up(number, concepts) for number in range(1, roadmaps + 1)])
+def synthetic(roadmaps: int, concepts: int) -> Workload:
+    """Synthetic roadmaps with this number of concepts each."""
+    name = f"{count(roadmaps, 'synthetic roadmap')} of {count(concepts, 'concept')}"
+    return Workload(
+        name, [_synthetic_roadmap(number, concepts) for number in range(1, roadmaps + 1)]
+    )
 
 
-def of_files(roadmaps: Sequence[Roadmap]) -> Workload:
-    """A user's own roadmaps."""
+def from_files(roadmaps: Sequence[Roadmap]) -> Workload:
+    """Roadmaps of the user."""
     concepts = count(sum(roadmap.concept_count() for roadmap in roadmaps), "concept")
     return Workload(f"{count(len(roadmaps), 'own roadmap')}, {concepts}", roadmaps)
 
 
 def warm_up() -> Roadmap:
-    """One concept, generated before the clock starts."""
-    return _made_up(0, 1)
+    """A roadmap of one concept, generated before the measurement."""
+    return _synthetic_roadmap(0, 1)
 
 
 def scaled(workload: Workload, **changes: Any) -> Workload:
-    """The workload with what is given and not ``None`` changed."""
+    """The workload with changes; ``None`` leaves a field as it is."""
     return replace(workload, **{key: value for key, value in changes.items() if value is not None})
 
 
-def _made_up(number: int, concepts: int) -> Roadmap:
+def _synthetic_roadmap(number: int, concepts: int) -> Roadmap:
     document: dict[str, Any] = {
-        "roadmap_id": f"made-up-{number}",
-        "title": f"Made-up roadmap {number}",
+        "roadmap_id": f"synthetic-{number}",
+        "title": f"Synthetic roadmap {number}",
         "stages": [
             {
                 "stage_id": "s1",
@@ -197,4 +199,4 @@ def _made_up(number: int, concepts: int) -> Roadmap:
             }
         ],
     }
-    return parse_roadmap(json.loads(json.dumps(document)), source=f"made-up roadmap {number}")
+    return parse_roadmap(json.loads(json.dumps(document)), source=f"synthetic roadmap {number}")

@@ -1,14 +1,13 @@
-"""Our own OpenAI-compatible server: for development, tests and benchmarks.
+"""A simulated OpenAI-compatible provider for development, tests and benchmarks.
 
-It answers like a provider would, seconds later, within limits and with faults, and it counts
-what a provider would bill. Everything it draws (latencies, contents, faults) follows from its
-seed and the prompt alone, so two runs of one workload meet the same provider in any order of
-arrival.
+It has latencies, limits and faults like a real provider, and it counts what a provider would bill.
+Latencies, contents and faults depend only on the seed and the prompt. Two runs of one workload
+therefore get the same responses, in any order of arrival.
 
     async with running(SimulatorOptions(speed=100)) as server:
         client = AsyncOpenAI(base_url=server.base_url, api_key="any")
 
-The names below load when they are used: the command's ``--help`` needs no web server.
+The names below are loaded on first use, so ``--help`` does not import the web server.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Figures", "SimulatorOptions", "SimulatorServer", "StepFigures", "running"]
 
-_HOMES = {
+_MODULES = {
     "Figures": "figures",
     "StepFigures": "figures",
     "SimulatorOptions": "options",
@@ -31,8 +30,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Load a public name from its module."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,12 +1,12 @@
-"""Makes the answer to one attempt, faults included."""
+"""Makes the answer to one attempt, with its fault."""
 
 import json
 import random
 from typing import cast
 
-from paceline_adapters.simulator import dice
+from paceline_adapters.simulator import seeded
 from paceline_adapters.simulator.content import Writer
-from paceline_adapters.simulator.faults import HARMLESS
+from paceline_adapters.simulator.faults import USABLE_FAULTS
 from paceline_adapters.simulator.prose import Prose, concept_of
 from paceline_adapters.simulator.schemas import (
     Schema,
@@ -19,7 +19,7 @@ from paceline_adapters.simulator.schemas import (
 )
 from paceline_adapters.simulator.wire import Answer, ApiError, ChatRequest, estimate_tokens
 
-#: Followed in JSON mode when the prompt quotes no schema.
+#: Schema for JSON mode if the prompt contains no schema.
 _ANY_JSON: Schema = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "summary": {"type": "string"}},
@@ -27,11 +27,11 @@ _ANY_JSON: Schema = {
 }
 
 
-def wanted_schema(request: ChatRequest) -> Schema | None:
-    """The schema that the answer shall fit, or ``None`` where prose is wanted.
+def requested_schema(request: ChatRequest) -> Schema | None:
+    """The requested schema of the answer, or ``None`` for plain text.
 
     Raises:
-        ApiError: strict mode was asked for with a schema that OpenAI would not take.
+        ApiError: strict mode was requested with a schema that OpenAI rejects.
     """
     sent = request.response_format and request.response_format.json_schema
     if request.format == "json_schema" and sent:
@@ -54,22 +54,22 @@ def compose(
     attempt: int,
     fault: str | None,
 ) -> Answer:
-    """What the model says to this attempt.
+    """The answer to this attempt; it depends only on the arguments.
 
     Args:
-        request: what was asked.
-        schema: what the answer shall fit.
-        seed: together with the next two decides everything.
-        prompt: the prompt's identity.
-        attempt: how often this prompt was tried before.
-        fault: what shall be wrong with it.
+        request: the request.
+        schema: schema of the answer, if any.
+        seed: seed of the content.
+        prompt: hash of the prompt.
+        attempt: number of earlier attempts at this prompt.
+        fault: fault of the answer, if any.
 
     Raises:
         ApiError: the schema cannot be followed.
     """
-    rng = dice.generator(seed, "content", prompt, attempt)
-    asked = request.prompt()
-    prose = Prose(rng, concept_of(asked))
+    rng = seeded.generator(seed, "content", prompt, attempt)
+    text = request.prompt()
+    prose = Prose(rng, concept_of(text))
     refusal: str | None = None
     finish: str | None = "stop"
     content: str | None = None
@@ -91,19 +91,19 @@ def compose(
         finish = "length" if fault == "truncated" else None
         content = content[: len(content) // 2]
     tokens = estimate_tokens(content or refusal or "")
-    most = request.most_tokens
-    cut = most is not None and content is not None and tokens > most
-    if cut and most is not None and content is not None:
-        # A real model stops there too, in the middle of a word or of JSON.
-        content = content.encode()[: most * 4].decode(errors="ignore")
-        tokens, finish = most, "length"
+    limit = request.answer_limit
+    cut = limit is not None and content is not None and tokens > limit
+    if cut and limit is not None and content is not None:
+        # Like a real model, stop in the middle of a word or of JSON.
+        content = content.encode()[: limit * 4].decode(errors="ignore")
+        tokens, finish = limit, "length"
     return Answer(
         content=content,
         refusal=refusal,
         finish=finish,
-        prompt_tokens=estimate_tokens(asked),
+        prompt_tokens=estimate_tokens(text),
         completion_tokens=tokens,
-        unusable=cut or (fault is not None and fault not in HARMLESS),
+        unusable=cut or (fault is not None and fault not in USABLE_FAULTS),
     )
 
 
@@ -117,7 +117,7 @@ def _content(schema: Schema | None, rng: random.Random, prose: Prose, fault: str
 
 
 def _without_required(document: object, schema: Schema) -> object:
-    """The document without its required fields; one that has none becomes a bare number."""
+    """The document without its required fields; a number if there are no required fields."""
     if not isinstance(document, dict):
         return 0
     fields = cast("dict[str, object]", document)
@@ -126,7 +126,7 @@ def _without_required(document: object, schema: Schema) -> object:
 
 
 def invalid_schema(name: str, error: Exception) -> ApiError:
-    """The error for a schema that OpenAI, or our writer, does not take."""
+    """The error for a schema that OpenAI or the simulator rejects."""
     return ApiError(
         400,
         f"Invalid schema for response_format '{name}': {error}",

@@ -1,4 +1,4 @@
-"""The routes."""
+"""The HTTP routes."""
 
 import asyncio
 import hmac
@@ -13,7 +13,7 @@ from aiohttp import web
 from paceline_adapters.simulator.delivery import deliver
 from paceline_adapters.simulator.engine import Call, Engine, Identity
 from paceline_adapters.simulator.figures import Ending
-from paceline_adapters.simulator.journal import Journal
+from paceline_adapters.simulator.request_log import RequestLog
 from paceline_adapters.simulator.wire import (
     ApiError,
     Envelope,
@@ -22,23 +22,23 @@ from paceline_adapters.simulator.wire import (
     unknown_model,
 )
 
-#: Bytes of a request's body, at most.
+#: Maximum size of a request body in bytes.
 MAX_BODY = 4 * 2**20
 
 _CHAT = "/v1/chat/completions"
-#: nginx's status for a client that went before the answer.
+#: nginx's status for a client that disconnected before the response.
 _CLIENT_GONE = 499
 
-#: Options whose limits can be changed, and what the quota calls them.
+#: Options that can be changed at run time, and their names in the quota.
 _LIMITS = {"rpm": "requests", "tpm": "tokens", "max_concurrency": "concurrency"}
-_EXPECTED = f"expected are {', '.join(_LIMITS)}, each a number above 0"
+_EXPECTED = f"allowed are {', '.join(_LIMITS)}, each a number above 0"
 
 _logger = logging.getLogger("paceline.simulator")
 
 
 @dataclass(slots=True)
-class _Exchange:
-    """What is known of one HTTP exchange; it ends up in the request log."""
+class _RequestState:
+    """State of one HTTP request; it is written to the request log."""
 
     id: str = field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
     arrived: float = field(default_factory=lambda: asyncio.get_running_loop().time())
@@ -48,25 +48,25 @@ class _Exchange:
     call: Call | None = None
 
 
-_EXCHANGE = web.RequestKey("paceline_exchange", _Exchange)
+_STATE = web.RequestKey("paceline_state", _RequestState)
 
 
 class Routes:
-    """Turns HTTP into calls of the engine, and back.
+    """Translates between HTTP and the engine.
 
     Args:
-        engine: decides.
-        journal: notes every request for a completion.
+        engine: decides about each call.
+        request_log: logs every request for a completion.
     """
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(self, engine: Engine, request_log: RequestLog) -> None:
         self._engine = engine
-        self._journal = journal
+        self._request_log = request_log
         key = engine.options.api_key
         self._bearer = f"Bearer {key.get_secret_value()}".encode() if key else None
 
     def app(self) -> web.Application:
-        """The application."""
+        """The web application."""
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guarded])
         app.on_response_prepare.append(self._add_headers)
         app.add_routes(
@@ -88,8 +88,8 @@ class Routes:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Check the key, and give every error OpenAI's shape."""
-        sync = request[_EXCHANGE] = _Exchange()
+        """Check the key, and return every error in OpenAI's format."""
+        state = request[_STATE] = _RequestState()
         status = _CLIENT_GONE
         try:
             self._check_key(request)
@@ -98,20 +98,20 @@ class Routes:
         except ApiError as error:
             status = error.status
             if status < 429:
-                self._engine.tally.rejected()
+                self._engine.counters.count_invalid()
             return web.json_response(error.body, status=status, headers=error.headers)
         except web.HTTPException as error:
             status = error.status
             path = f"{request.method} {request.path}"
             wrong = ApiError(status, f"{error.reason} ({path})")
             if request.path == _CHAT:
-                self._engine.tally.rejected()
+                self._engine.counters.count_invalid()
             return web.json_response(wrong.body, status=status)
         else:
             return response
         finally:
             if request.path == _CHAT:
-                self._note(sync, status)
+                self._log(state, status)
 
     def _check_key(self, request: web.Request) -> None:
         if self._bearer is None or request.path == "/healthz":
@@ -121,36 +121,36 @@ class Routes:
             raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        sync = request.get(_EXCHANGE)
-        if sync is None:  # the request could not even be parsed
+        state = request.get(_STATE)
+        if state is None:  # the request could not be parsed
             return
         now = asyncio.get_running_loop().time()
-        response.headers["x-request-id"] = sync.id
-        response.headers["openai-processing-ms"] = str(round((now - sync.arrived) * 1000))
+        response.headers["x-request-id"] = state.id
+        response.headers["openai-processing-ms"] = str(round((now - state.arrived) * 1000))
         if request.path == _CHAT:
-            limits = sync.limits
+            limits = state.limits
             response.headers.update(self._engine.quota.headers(now) if limits is None else limits)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        sync = request[_EXCHANGE]
+        state = request[_STATE]
         engine = self._engine
         chat = read_request(await request.read())
-        sync.identity = engine.identify(chat)
+        state.identity = engine.identify(chat)
         try:
-            call = engine.admit(chat, sync.identity, sync.arrived)
+            call = engine.admit(chat, state.identity, state.arrived)
         finally:
-            sync.limits = engine.quota.headers(sync.arrived)
-        sync.call = call
-        created = int(sync.started)
+            state.limits = engine.quota.headers(state.arrived)
+        state.call = call
+        created = int(state.started)
         envelope = Envelope(f"chatcmpl-{uuid.uuid4().hex}", chat.model, created)
 
         def end(ending: Ending) -> None:
             engine.end(call, ending)
 
         try:
-            return await deliver(request, call, envelope, arrived=sync.arrived, end=end)
+            return await deliver(request, call, envelope, arrived=state.arrived, end=end)
         finally:
-            # Whatever comes here without an ending was left by its client, or by the server.
+            # A call without an ending was cancelled by its client or by the server's shutdown.
             end("abandoned")
 
     async def _models(self, _request: web.Request) -> web.StreamResponse:
@@ -164,11 +164,11 @@ class Routes:
         return web.json_response(model_card(name))
 
     async def _stats(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._engine.tally.snapshot().model_dump())
+        return web.json_response(self._engine.counters.snapshot().model_dump())
 
     async def _reset(self, request: web.Request) -> web.StreamResponse:
         self._engine.reset(quota=request.query.get("quota") == "true")
-        return web.json_response(self._engine.tally.snapshot().model_dump())
+        return web.json_response(self._engine.counters.snapshot().model_dump())
 
     async def _limits(self, request: web.Request) -> web.StreamResponse:
         given = dict(request.query)
@@ -181,11 +181,11 @@ class Routes:
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok"})
 
-    def _note(self, sync: _Exchange, status: int) -> None:
-        identity, call = sync.identity, sync.call
+    def _log(self, state: _RequestState, status: int) -> None:
+        identity, call = state.identity, state.call
         try:
-            self._journal.note(
-                request_id=sync.id,
+            self._request_log.write(
+                request_id=state.id,
                 prompt=identity and identity.prompt,
                 step=identity and identity.step,
                 roadmap=identity and identity.roadmap,
@@ -195,9 +195,9 @@ class Routes:
                 tokens=call and call.tokens,
                 in_flight=call and call.in_flight,
                 fault=call and call.fault,
-                started=sync.started,
+                started=state.started,
             )
-        except OSError as error:  # a full disk is no reason to fail the client's call
+        except OSError as error:  # a full disk must not fail the client's call
             _logger.warning("the request log cannot be written: %s", error)
 
 

@@ -1,4 +1,4 @@
-"""Writes a document that fits a JSON schema, and that makes sense for the steps we know."""
+"""Writes a document that matches a JSON schema, with plausible content for known fields."""
 
 import math
 import random
@@ -15,7 +15,7 @@ from paceline_adapters.simulator.schemas import (
     resolved,
 )
 
-#: What a field of this name is about: a field of ``Language``.
+#: Kind of text for a field name: a field of ``Language``.
 _TEXTS = {
     "summary": "summaries",
     "description": "summaries",
@@ -28,21 +28,21 @@ _TEXTS = {
     "why": "reasons",
     "reason": "reasons",
 }
-#: What the title of such a list's entries is about.
+#: Kind of title for the entries of such a list.
 _TITLES = {"sections": "headings", "resources": "resources"}
-#: Names of a list whose entries an answer points at.
+#: Names of lists that an answer refers to.
 _CHOICES = ("options", "choices")
 _ANSWER = re.compile("answer|correct|solution")
-#: How many entries a list of this name has, where the schema leaves it open.
+#: Number of entries of a list by its name, unless the schema sets it.
 _COUNTS = {"sections": (3, 5), "questions": (4, 6), "resources": (4, 6), "options": (4, 4)}
 _MINUTES = (15, 45)
 
-#: Below this depth only what must be there is written, so that recursive schemas end.
-_SHALLOW = 8
-_DEEPEST = 60
-#: Values per document; it bounds what a hostile schema can cost.
-_MOST_VALUES = 20_000
-_LONGEST_TEXT = 100_000
+#: Below this depth only required fields are written, so that recursive schemas end.
+_OPTIONAL_DEPTH = 8
+_MAX_DEPTH = 60
+#: Maximum number of values per document; it bounds the cost of a hostile schema.
+_MAX_VALUES = 20_000
+_MAX_TEXT = 100_000
 
 _FORMATS = {
     "date": "2026-01-15",
@@ -62,9 +62,9 @@ class Writer:
 
     Args:
         root: the schema.
-        rng: decides what is open.
-        prose: supplies the texts.
-        wrong: write what fits the schema and makes no sense.
+        rng: random generator for everything that the schema leaves open.
+        prose: source of texts.
+        wrong: write meaningless values that match the schema.
     """
 
     def __init__(
@@ -76,27 +76,27 @@ class Writer:
         self._wrong = wrong
         self._written = 0
         self._sections = 1
-        #: The list whose entry is being written, by its field's name.
+        #: Field name of the list that is being written.
         self._within = ""
 
     def write(self) -> object:
         """The document.
 
         Raises:
-            SchemaError: the schema is broken, endless, or too large.
+            SchemaError: the schema is invalid, infinitely recursive or too large.
         """
         try:
             return self._value(self._root, "", 0, None)
         except SchemaError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # A schema comes from outside: wherever it has a wrong type, that is its fault.
+            # The schema comes from the client, so a value of the wrong type is the client's error.
             raise SchemaError(f"the schema cannot be read: {error}") from error
 
     def _value(self, schema: Schema, key: str, depth: int, choices: list[object] | None) -> object:
         self._written += 1
-        if depth > _DEEPEST or self._written > _MOST_VALUES:
-            raise SchemaError("the schema asks for an endless document")
+        if depth > _MAX_DEPTH or self._written > _MAX_VALUES:
+            raise SchemaError("the schema requires an infinite document")
         schema = resolved(schema, self._root)
         if "const" in schema:
             return schema["const"]
@@ -115,23 +115,23 @@ class Writer:
             case "string":
                 return self._string(schema, key, choices)
             case "integer":
-                return int(self._number(schema, key, choices, whole=True))
+                return int(self._number(schema, key, choices, integer=True))
             case "number":
-                return self._number(schema, key, choices, whole=False)
+                return self._number(schema, key, choices, integer=False)
             case "boolean":
                 return self._rng.random() < 0.5
             case "null":
                 return None
             case other:
-                raise SchemaError(f"type {other!r} is none of JSON Schema's")
+                raise SchemaError(f"unknown JSON Schema type {other!r}")
 
     def _branch(self, union: list[object], depth: int) -> Schema:
         branches = [resolved(as_schema(branch), self._root) for branch in union]
         nulls = [branch for branch in branches if branch.get("type") == "null"]
         others = [branch for branch in branches if branch.get("type") != "null"]
-        if nulls and (depth > _SHALLOW or not others):
+        if nulls and (depth > _OPTIONAL_DEPTH or not others):
             return nulls[0]
-        if depth > _SHALLOW:  # a leaf ends a recursion that a further object may not
+        if depth > _OPTIONAL_DEPTH:  # a leaf ends the recursion
             others.sort(key=lambda branch: branch.get("type") in ("object", "array"))
             return others[0]
         return self._rng.choice(others)
@@ -141,9 +141,9 @@ class Writer:
         required = {str(name) for name in as_list(schema.get("required", []), "required")}
         document: dict[str, object] = {}
         choices: list[object] | None = None
-        # What an answer points at is written before the answer, wherever it stands.
+        # Choices are written before the answer that refers to them.
         for name in sorted(properties, key=lambda name: name not in _CHOICES):
-            if depth <= _SHALLOW or name in required:
+            if depth <= _OPTIONAL_DEPTH or name in required:
                 document[name] = self._value(as_schema(properties[name]), name, depth + 1, choices)
             if name in _CHOICES and isinstance(document.get(name), list):
                 choices = cast("list[object]", document[name])
@@ -155,16 +155,16 @@ class Writer:
     def _array(
         self, schema: Schema, key: str, depth: int, choices: list[object] | None
     ) -> list[object]:
-        least = int(cast("int", schema.get("minItems", 0)))
-        most = int(cast("int", schema.get("maxItems", max(least, 10))))
+        minimum = int(cast("int", schema.get("minItems", 0)))
+        maximum = int(cast("int", schema.get("maxItems", max(minimum, 10))))
         low, high = _COUNTS.get(key, (2, 3))
         if choices and _ANSWER.search(key):
             low = high = 1 if self._wrong else min(2, len(choices))
-        if depth > _SHALLOW:
-            low = high = least
-        count = max(least, min(most, self._rng.randint(low, high)))
-        if count > _MOST_VALUES:
-            raise SchemaError(f"minItems {count} asks for an endless document")
+        if depth > _OPTIONAL_DEPTH:
+            low = high = minimum
+        count = max(minimum, min(maximum, self._rng.randint(low, high)))
+        if count > _MAX_VALUES:
+            raise SchemaError(f"minItems {count} is more than {_MAX_VALUES}")
         if key == "sections":
             self._sections = max(1, count)
         distinct = schema.get("uniqueItems") is True or key in _CHOICES or bool(choices)
@@ -178,7 +178,7 @@ class Writer:
                 if item not in items:
                     break
                 item = self._value(part, key, depth + 1, choices)
-            if not distinct or item not in items or len(items) < least:
+            if not distinct or item not in items or len(items) < minimum:
                 items.append(item)
         self._within = outside
         return items
@@ -194,18 +194,18 @@ class Writer:
                 yield as_schema(rest)
 
     def _string(self, schema: Schema, key: str, choices: list[object] | None) -> str:
-        least = int(cast("int", schema.get("minLength", 0)))
-        most = int(cast("int", schema.get("maxLength", max(least, _LONGEST_TEXT))))
-        if least > _LONGEST_TEXT:
-            raise SchemaError(f"minLength {least} is more than {_LONGEST_TEXT}")
-        text = self._wrong_text(key, least) if self._wrong else self._text(schema, key, choices)
-        while len(text) < least:
+        minimum = int(cast("int", schema.get("minLength", 0)))
+        maximum = int(cast("int", schema.get("maxLength", max(minimum, _MAX_TEXT))))
+        if minimum > _MAX_TEXT:
+            raise SchemaError(f"minLength {minimum} is more than {_MAX_TEXT}")
+        text = self._wrong_text(key, minimum) if self._wrong else self._text(schema, key, choices)
+        while len(text) < minimum:
             text += f" {self._prose.sentence()}"
-        cut = text[:most]
-        return cut.rstrip() if len(cut.rstrip()) >= least else cut
+        cut = text[:maximum]
+        return cut.rstrip() if len(cut.rstrip()) >= minimum else cut
 
-    def _wrong_text(self, key: str, least: int) -> str:
-        return "not a url" if key == "url" else " " * least
+    def _wrong_text(self, key: str, minimum: int) -> str:
+        return "not a url" if key == "url" else " " * minimum
 
     def _text(self, schema: Schema, key: str, choices: list[object] | None) -> str:
         form = schema.get("format")
@@ -242,10 +242,10 @@ class Writer:
                 return self._prose.sentence()
 
     def _number(
-        self, schema: Schema, key: str, choices: list[object] | None, *, whole: bool
+        self, schema: Schema, key: str, choices: list[object] | None, *, integer: bool
     ) -> float:
-        low, high = _bounds(schema, whole=whole)
-        if choices and _ANSWER.search(key) and whole:
+        low, high = _bounds(schema, integer=integer)
+        if choices and _ANSWER.search(key) and integer:
             base = 1 if low == 1 else 0
             last = len(choices) - 1 + base
             if self._wrong:
@@ -258,27 +258,27 @@ class Writer:
             low, high = 1, 10
         low = high - 9 if math.isinf(low) else low
         high = low + 9 if math.isinf(high) else high
-        step = cast("float", schema.get("multipleOf", 1 if whole else 0))
+        step = cast("float", schema.get("multipleOf", 1 if integer else 0))
         if not step:
             drawn = self._rng.uniform(low, high)
             return min(high, max(low, round(drawn, 2)))
-        # Where no multiple lies between the bounds nothing fits; the first one above will do.
+        # If no multiple lies between the bounds, the first one above is used.
         first = math.ceil(low / step)
         count = self._rng.randint(first, max(first, math.floor(high / step)))
         return round(count * step, 10)
 
 
-def _bounds(schema: Schema, *, whole: bool) -> tuple[float, float]:
-    """Both ends, inclusive; an excluded end moves inwards by the smallest step that shows."""
-    step = 1.0 if whole else 0.01
+def _bounds(schema: Schema, *, integer: bool) -> tuple[float, float]:
+    """Both bounds, inclusive; an exclusive bound moves inwards by the smallest step."""
+    step = 1.0 if integer else 0.01
     low = cast("float", schema.get("minimum", -math.inf))
     high = cast("float", schema.get("maximum", math.inf))
     if "exclusiveMinimum" in schema:
         open_low = cast("float", schema["exclusiveMinimum"])
-        low = max(low, math.floor(open_low) + 1 if whole else open_low + step)
+        low = max(low, math.floor(open_low) + 1 if integer else open_low + step)
     if "exclusiveMaximum" in schema:
         open_high = cast("float", schema["exclusiveMaximum"])
-        high = min(high, math.ceil(open_high) - 1 if whole else open_high - step)
+        high = min(high, math.ceil(open_high) - 1 if integer else open_high - step)
     return low, high
 
 
@@ -286,7 +286,7 @@ def _type(schema: Schema, depth: int) -> str:
     found = schema.get("type")
     if isinstance(found, list):
         types = [str(name) for name in cast("list[object]", found)]
-        if "null" in types and depth > _SHALLOW:
+        if "null" in types and depth > _OPTIONAL_DEPTH:
             return "null"
         return next((name for name in types if name != "null"), "null")
     if isinstance(found, str):

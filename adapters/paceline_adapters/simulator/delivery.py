@@ -1,4 +1,4 @@
-"""Brings an answer to the client: whole, streamed, dripping, cut or never."""
+"""Sends an answer to the client: complete, streamed, slow, cut or never."""
 
 import asyncio
 import math
@@ -10,14 +10,14 @@ from paceline_adapters.simulator.engine import Call
 from paceline_adapters.simulator.figures import Ending
 from paceline_adapters.simulator.wire import DONE, Envelope
 
-#: A stream says its first word after this share of the latency; the rest is evenly spread.
-_FIRST_WORD = 0.1
-#: Chunks of a stream, at most, and characters per chunk, at least.
-_MOST_CHUNKS = 32
-_LEAST_CHARACTERS = 16
-#: A dripping answer takes so many latencies more, in so many pieces.
-_DRIP_LATENCIES = 3
-_DRIPS = 24
+#: Share of the latency before the first event of a stream; the rest is evenly spread.
+_FIRST_EVENT = 0.1
+#: Maximum number of chunks of a stream, and minimum number of characters per chunk.
+_MAX_CHUNKS = 32
+_MIN_CHARACTERS = 16
+#: Additional latencies of a slow answer, and its number of pieces.
+_SLOW_LATENCIES = 3
+_SLOW_PIECES = 24
 
 End = Callable[[Ending], None]
 
@@ -25,28 +25,28 @@ End = Callable[[Ending], None]
 async def deliver(
     request: web.Request, call: Call, envelope: Envelope, *, arrived: float, end: End
 ) -> web.StreamResponse:
-    """Answer a call in its time.
+    """Answer a call after its latency.
 
     Args:
         request: the HTTP request.
-        call: what to say, when, and what goes wrong.
-        envelope: what stands around it.
-        arrived: the loop's time at which the latency began.
-        end: called once the answer is computed, just before its last byte goes out.
+        call: the answer, its latency and its fault.
+        envelope: the fields around the answer.
+        arrived: loop time at which the latency starts.
+        end: called when the answer is computed, just before its last byte is sent.
     """
     if call.fault == "hang":
-        await asyncio.get_running_loop().create_future()  # until the client goes
+        await asyncio.get_running_loop().create_future()  # until the client disconnects
     if call.request.stream:
         return await _stream(request, call, envelope, arrived=arrived, end=end)
     await _until(arrived + call.seconds)
-    body = envelope.whole(call.answer)
+    body = envelope.complete(call.answer)
     match call.fault:
         case "bad-json-body":
             body = body[: len(body) // 2]
         case "disconnect":
             return await _cut(request, body, end)
         case "slow":
-            return await _drip(request, call, body, end)
+            return await _send_slowly(request, call, body, end)
         case _:
             pass
     end("completed")
@@ -58,16 +58,18 @@ async def _cut(request: web.Request, body: bytes, end: End) -> web.StreamRespons
     response.content_length = len(body)
     await response.prepare(request)
     await response.write(body[: len(body) // 2])
-    _hang_up(request, end)
+    _close_early(request, end)
     return response
 
 
-async def _drip(request: web.Request, call: Call, body: bytes, end: End) -> web.StreamResponse:
+async def _send_slowly(
+    request: web.Request, call: Call, body: bytes, end: End
+) -> web.StreamResponse:
     response = web.StreamResponse(headers={"content-type": "application/json"})
     response.content_length = len(body)
     await response.prepare(request)
-    pause = call.seconds * _DRIP_LATENCIES / _DRIPS
-    size = math.ceil(len(body) / _DRIPS)
+    pause = call.seconds * _SLOW_LATENCIES / _SLOW_PIECES
+    size = math.ceil(len(body) / _SLOW_PIECES)
     for at in range(0, len(body), size):
         await asyncio.sleep(pause)
         if at + size >= len(body):
@@ -82,7 +84,7 @@ async def _stream(
 ) -> web.StreamResponse:
     options = call.request.stream_options
     length = len(call.answer.content or call.answer.refusal or "")
-    size = max(_LEAST_CHARACTERS, math.ceil(length / _MOST_CHUNKS))
+    size = max(_MIN_CHARACTERS, math.ceil(length / _MAX_CHUNKS))
     events = list(
         envelope.chunks(call.answer, size=size, usage=bool(options and options.include_usage))
     )
@@ -92,10 +94,10 @@ async def _stream(
         del events[max(1, len(events) // 2) :]
     elif call.fault != "no-finish":
         events.append(DONE)
-    first = call.seconds * _FIRST_WORD
+    first = call.seconds * _FIRST_EVENT
     rest = call.seconds - first
     if call.fault == "slow":
-        rest += call.seconds * _DRIP_LATENCIES
+        rest += call.seconds * _SLOW_LATENCIES
     response = web.StreamResponse(
         headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
     )
@@ -108,18 +110,18 @@ async def _stream(
             end("completed")
         await response.write(event)
     if call.fault == "disconnect":
-        _hang_up(request, end)
+        _close_early(request, end)
         return response
     await response.write_eof()
     return response
 
 
-def _hang_up(request: web.Request, end: End) -> None:
+def _close_early(request: web.Request, end: End) -> None:
     end("cut")
-    # Closed, not aborted: what was written arrives first, so it is cut mid-answer.
+    # Closed, not aborted, so the client receives the first part before the end.
     if request.transport is not None:
         request.transport.close()
 
 
-async def _until(moment: float) -> None:
-    await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
+async def _until(due: float) -> None:
+    await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))

@@ -1,6 +1,6 @@
-"""Decides about each call: let in or refused, how long, with which answer and fault.
+"""Decides about each call: admitted or rejected, its latency, answer and fault.
 
-Time is an argument and nothing here knows HTTP, so that a decision can be replayed.
+Time is an argument and this module does not know HTTP, so decisions can be replayed.
 """
 
 import hashlib
@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from paceline_adapters.simulator import faults, latency
-from paceline_adapters.simulator.answer import compose, wanted_schema
-from paceline_adapters.simulator.figures import Counted, Ending, Tally
+from paceline_adapters.simulator.answer import compose, requested_schema
+from paceline_adapters.simulator.figures import CountedCall, Counters, Ending
 from paceline_adapters.simulator.latency import DEFAULT_STEP
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.prose import ids_of
@@ -22,41 +22,41 @@ from paceline_adapters.simulator.wire import (
     unknown_model,
 )
 
-#: Seconds a client is told to wait, at speed 1, where no window says better.
+#: Retry-after in seconds at speed 1, if the quota window gives no better value.
 _RETRY_AFTER = 1.0
 
 
 @dataclass(slots=True)
 class Identity:
-    """What is being asked, known before it is let in.
+    """What a request is for, known before its admission.
 
     Attributes:
-        step: whose latency it takes.
+        step: the step, which determines the latency.
         prompt: hash of the model and all messages.
-        opening: hash of those up to the user's first; repairs share it.
-        roadmap: id of the roadmap that the prompt names, where it names one.
-        concept: id of its concept.
+        first_turn: hash of the messages up to the first user message; repairs share it.
+        roadmap: id of the roadmap in the prompt, if any.
+        concept: id of the concept in the prompt, if any.
     """
 
     step: str
     prompt: str
-    opening: str
+    first_turn: str
     roadmap: str | None
     concept: str | None
 
 
 @dataclass(slots=True)
 class Call:
-    """A call that was let in.
+    """An admitted call.
 
     Attributes:
-        request: what was asked.
-        answer: what it will be told.
-        seconds: when, from its arrival.
-        tokens: what it was charged at admission.
-        fault: what goes wrong, if anything does.
-        counted: its place in the figures.
-        in_flight: calls in flight with it.
+        request: the request.
+        answer: the answer.
+        seconds: latency from its arrival.
+        tokens: tokens charged at admission.
+        fault: its fault, if any.
+        counted: its entry in the counters.
+        in_flight: number of calls in flight, this one included.
     """
 
     request: ChatRequest
@@ -64,7 +64,7 @@ class Call:
     seconds: float
     tokens: int
     fault: str | None
-    counted: Counted
+    counted: CountedCall
     in_flight: int
 
 
@@ -73,32 +73,32 @@ class Engine:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        self.tally = Tally()
+        self.counters = Counters()
         self.quota = Quota(
             requests=options.rpm,
             tokens=options.tpm,
             concurrency=options.max_concurrency,
             window=options.quota_window,
-            idle_retry=_RETRY_AFTER / options.speed,
+            concurrency_retry=_RETRY_AFTER / options.speed,
         )
         self._attempts: Counter[str] = Counter()
 
     def reset(self, *, quota: bool = False) -> None:
-        """Begin again: figures, and the attempts that latencies and faults are drawn for.
+        """Reset the figures and the numbers of attempts.
 
         Args:
-            quota: whether to forget what was used of it too, which no provider would.
+            quota: also reset the used quota.
         """
-        self.tally.reset()
+        self.counters.reset()
         self._attempts.clear()
         if quota:
-            self.quota.forget()
+            self.quota.reset()
 
     def identify(self, request: ChatRequest) -> Identity:
-        """Who asks what.
+        """Identify a request.
 
         Raises:
-            ApiError: the model is unknown, or cannot do what is asked of it.
+            ApiError: the model is unknown, or does not support the response format.
         """
         if request.model not in self.options.models:
             raise unknown_model(request.model)
@@ -109,31 +109,31 @@ class Engine:
                 "with this model.",
                 param="response_format",
             )
-        prompt, opening = map(_hash, request.identity())
+        prompt, first_turn = map(_hash, request.identity())
         roadmap, concept = ids_of(request.prompt())
-        return Identity(self._step(request), prompt, opening, roadmap, concept)
+        return Identity(self._step(request), prompt, first_turn, roadmap, concept)
 
     def admit(self, request: ChatRequest, identity: Identity, now: float) -> Call:
-        """Let a call in.
+        """Admit a call.
 
         Args:
-            request: what is asked.
-            identity: who asks it.
-            now: seconds of any clock that only rises.
+            request: the request.
+            identity: its identity.
+            now: seconds of a monotonic clock.
 
         Raises:
-            ApiError: a limit or a fault refuses it.
+            ApiError: a limit or a fault rejects the call.
         """
-        schema = wanted_schema(request)
-        self.tally.asked(identity.step)
+        schema = requested_schema(request)
+        self.counters.count_request(identity.step)
         cost = estimate_tokens(request.prompt())
-        cost += request.most_tokens or self.options.default_max_tokens
-        refusal = self.quota.admit(now, tokens=cost, in_flight=self.tally.in_flight)
+        cost += request.answer_limit or self.options.default_max_tokens
+        refusal = self.quota.admit(now, tokens=cost, in_flight=self.counters.in_flight)
         if refusal is not None:
-            self.tally.refused()
+            self.counters.count_refusal()
             raise _refused(refusal)
-        self.tally.admitted(self.quota.window)
-        # Counted only now: how often limits refused it depends on the order of arrival.
+        self.counters.count_admission(self.quota.window)
+        # Counted after admission, because rejections depend on the order of arrival.
         attempt = self._count(identity.prompt)
         fault = self._fault(identity, attempt)
         answer = compose(
@@ -151,7 +151,7 @@ class Engine:
             prompt=identity.prompt,
             attempt=attempt,
         )
-        counted = self.tally.begin(identity.step, identity.prompt)
+        counted = self.counters.begin(identity.step, identity.prompt)
         return Call(
             request,
             answer,
@@ -159,12 +159,12 @@ class Engine:
             cost,
             fault,
             counted,
-            self.tally.in_flight,
+            self.counters.in_flight,
         )
 
     def end(self, call: Call, ending: Ending) -> None:
-        """A call is over; only its first ending counts."""
-        self.tally.end(
+        """Count the end of a call; only its first ending counts."""
+        self.counters.end(
             call.counted,
             ending,
             prompt_tokens=call.answer.prompt_tokens,
@@ -183,20 +183,20 @@ class Engine:
         return self._attempts[key] - 1
 
     def _fault(self, identity: Identity, attempt: int) -> str | None:
-        """Draw the fault; one that answers at once with an error is raised."""
+        """Draw the fault; immediate errors are raised."""
         first = self.options.fault_first
-        # The marker keeps the openings apart from the prompts, which mostly are the same.
-        if first is not None and self._count(f"opening {identity.opening}") >= first:
+        # The prefix separates the counts of first turns from those of whole prompts.
+        if first is not None and self._count(f"first turn {identity.first_turn}") >= first:
             return None
         fault = faults.pick(
             self.options.faults, seed=self.options.seed, prompt=identity.prompt, attempt=attempt
         )
         if fault is None:
             return None
-        self.tally.hit(fault)
+        self.counters.count_fault(fault)
         match fault:
             case "429":
-                self.tally.refused()
+                self.counters.count_refusal()
                 raise _refused(
                     Refusal(
                         "requests",

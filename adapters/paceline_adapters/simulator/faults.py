@@ -1,54 +1,54 @@
-"""What can go wrong with a call, and which call it goes wrong with."""
+"""The faults of the simulator, and which calls they affect."""
 
 from collections.abc import Mapping
 
-from paceline_adapters.simulator import dice
+from paceline_adapters.simulator import seeded
 
-#: Every fault, and what a client sees of it.
+#: Every fault, and its effect for the client.
 FAULTS: Mapping[str, str] = {
-    "429": "refused at once, with retry-after",
-    "500": "an internal error, at once",
-    "503": "overloaded, at once",
-    "disconnect": "the connection is cut in the middle of the answer",
-    "hang": "no answer, until the client goes",
-    "slow": "the answer drips, over three more latencies",
-    "bad-json-body": "status 200 with a broken body",
-    "garbage": "content that is neither JSON nor language",
-    "wrong": "JSON that fits the schema and makes no sense",
-    "schema-invalid": "JSON that misses required fields",
+    "429": "immediate 429 with retry-after",
+    "500": "immediate internal error",
+    "503": "immediate overload error",
+    "disconnect": "connection closed in the middle of the response",
+    "hang": "no response until the client disconnects",
+    "slow": "response in small pieces over three more latencies",
+    "bad-json-body": "status 200 with invalid JSON",
+    "garbage": "content of random characters",
+    "wrong": "JSON that matches the schema with meaningless values",
+    "schema-invalid": "JSON without required fields",
     "truncated": 'half of the content, finish_reason "length"',
     "no-finish": "half of the content, finish_reason null",
     "empty": "empty content",
     "refusal": "a refusal instead of content",
-    "ignore-schema": "prose where JSON was asked for",
+    "ignore-schema": "text instead of the requested JSON",
 }
 
-#: Answered before anything is generated: nothing is billed.
+#: Faults before anything is generated; they are not billed.
 ERRORS = frozenset({"429", "500", "503"})
 
 #: Faults that leave the answer usable.
-HARMLESS = frozenset({"slow"})
+USABLE_FAULTS = frozenset({"slow"})
 
 
 def check_rates(rates: Mapping[str, float]) -> None:
-    """Make sure that the rates can be drawn from.
+    """Check the names and rates of faults.
 
     Raises:
-        ValueError: a name is unknown, a rate is no share, or they exceed 1 together.
+        ValueError: a name is unknown, a rate is not between 0 and 1, or their sum exceeds 1.
     """
     for name, rate in rates.items():
         if name not in FAULTS:
-            raise ValueError(f"unknown fault {name!r}; there are {', '.join(FAULTS)}")
+            raise ValueError(f"unknown fault {name!r}; allowed are {', '.join(FAULTS)}")
         if not 0 <= rate <= 1:
-            raise ValueError(f"the rate of fault {name!r} is {rate:g}; it lies between 0 and 1")
+            raise ValueError(f"the rate of fault {name!r} must be between 0 and 1, got {rate:g}")
     total = sum(rates.values())
     if total > 1 + 1e-9:
-        raise ValueError(f"the rates of all faults sum up to {total:g}; 1 is the most")
+        raise ValueError(f"the sum of all fault rates must be at most 1, got {total:g}")
 
 
 def pick(rates: Mapping[str, float], *, seed: int, prompt: str, attempt: int) -> str | None:
-    """The fault that hits this attempt at this prompt, if any does."""
-    drawn = dice.uniform(seed, "fault", prompt, attempt)
+    """The fault of this attempt at this prompt, if any."""
+    drawn = seeded.uniform(seed, "fault", prompt, attempt)
     for name, rate in rates.items():
         drawn -= rate
         if drawn < 0:

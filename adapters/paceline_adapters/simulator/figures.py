@@ -1,12 +1,11 @@
-"""What the simulator counts, in the words of whoever pays the bill.
+"""The figures of the simulator, as a provider would bill them.
 
-A call is *in flight* from its admission until its answer is out, the client is gone or the
-connection was cut. A call is *paid* when it ends, once its answer was computed: delivered or
-not, usable or not. A client that goes in the middle (or that a hanging call drives away) has
-*abandoned* a call that is paid all the same, because providers bill it. Only what never came
-to generating is free: refusals (429), errors (500, 503) and requests that were not understood.
-So ``paid == completed + abandoned + faults["disconnect"]`` whenever nothing is in flight, as
-long as no call was abandoned before its connection would have been cut.
+A call is *in flight* from its admission until its response is sent, its client disconnects or its
+connection is cut. An admitted call is *paid* when it ends, even if the answer was not delivered or
+not usable. If the client disconnects earlier, the call is *abandoned* and still paid, because
+providers bill it. Rejections (429), errors (500, 503) and invalid requests are free. When nothing
+is in flight, ``paid == completed + abandoned + faults["disconnect"]``, unless a client disconnected
+before the simulator would have cut its connection.
 """
 
 from collections import Counter
@@ -21,7 +20,7 @@ Ending = Literal["completed", "abandoned", "cut"]
 
 
 class StepFigures(BaseModel):
-    """The share of one step; calls of no known step stand under ``default``."""
+    """The figures of one step; calls of unknown steps are counted as ``default``."""
 
     requests: int = 0
     paid: int = 0
@@ -30,31 +29,31 @@ class StepFigures(BaseModel):
 
 
 class Figures(BaseModel):
-    """The figures at one moment; tokens are estimates, about four bytes of UTF-8 each."""
+    """The figures at one time; tokens are estimates of about four bytes of UTF-8 each."""
 
     in_flight: int = 0
-    """Calls that were admitted and are not answered yet."""
+    """Admitted calls that are not answered yet."""
     in_flight_peak: int = 0
     requests: int = 0
-    """Well-formed requests for a known model, refused ones included."""
+    """Valid requests for a known model, including those answered 429."""
     rejected: int = 0
     """Requests answered 400, 401, 404 or 413; not part of `requests`."""
     refused: int = 0
     """Requests answered 429, by a limit or by a fault."""
     completed: int = 0
-    """Calls whose answer went out to its end, usable or not."""
+    """Calls with a completely sent answer, usable or not."""
     abandoned: int = 0
-    """Calls whose client went before the answer was out; they are paid."""
+    """Paid calls with a client that disconnected before the end of the answer."""
     paid: int = 0
     """Calls that a provider would bill."""
     unusable: int = 0
-    """Paid calls whose answer a fault, or the request's own `max_tokens`, made unusable."""
+    """Paid calls with an answer that a fault or the request's `max_tokens` made unusable."""
     faults: dict[str, int] = Field(default_factory=dict)
-    """Calls that were hit, by fault."""
+    """Number of calls by fault."""
     prompts_distinct: int = 0
-    """Different prompts that were paid; a prompt is the model and all messages."""
+    """Number of different paid prompts; a prompt is the model and all messages."""
     prompts_paid_twice: int = 0
-    """Prompts that were paid more than once."""
+    """Number of prompts that were paid more than once."""
     paid_again: int = 0
     """Payments beyond the first of each prompt."""
     prompt_tokens: int = 0
@@ -62,15 +61,15 @@ class Figures(BaseModel):
     completion_tokens: int = 0
     """Tokens of all paid answers."""
     requests_last_minute_peak: int = 0
-    """Most requests admitted within one quota window, ever since the last reset."""
+    """Maximum number of requests admitted within one quota window since the last reset."""
     tokens_last_minute_peak: int = 0
-    """Most tokens charged at admission within one quota window."""
+    """Maximum number of tokens charged within one quota window since the last reset."""
     by_step: dict[str, StepFigures] = Field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Counted:
-    """A call in flight, as the figures know it; ``era`` tells which reset it came after."""
+class CountedCall:
+    """A counted call in flight; ``era`` is the number of resets before it."""
 
     step: str
     prompt: str
@@ -78,8 +77,8 @@ class Counted:
     ended: bool = False
 
 
-class Tally:
-    """Counts. Everything happens on the server's loop, so nothing is locked."""
+class Counters:
+    """Counts calls. All methods run on the server's event loop, so there is no lock."""
 
     def __init__(self) -> None:
         self._era = 0
@@ -92,7 +91,7 @@ class Tally:
         return self._now.in_flight
 
     def snapshot(self) -> Figures:
-        """The figures as of now."""
+        """The current figures."""
         twice = [paid for paid in self._payments.values() if paid > 1]
         return self._now.model_copy(
             deep=True,
@@ -104,7 +103,7 @@ class Tally:
         )
 
     def reset(self) -> None:
-        """Count from zero; calls in flight stay in flight, and end uncounted."""
+        """Reset the figures; calls in flight stay in flight and are not counted when they end."""
         self._era += 1
         steps = {
             name: StepFigures(in_flight=step.in_flight, in_flight_peak=step.in_flight)
@@ -115,46 +114,46 @@ class Tally:
         self._now = Figures(in_flight=now, in_flight_peak=now, by_step=steps)
         self._payments.clear()
 
-    def rejected(self) -> None:
-        """A request was not understood."""
+    def count_invalid(self) -> None:
+        """Count an invalid request."""
         self._now.rejected += 1
 
-    def asked(self, step: str) -> None:
-        """A request was understood."""
+    def count_request(self, step: str) -> None:
+        """Count a valid request."""
         self._now.requests += 1
         self._step(step).requests += 1
 
-    def refused(self) -> None:
-        """A request was answered 429."""
+    def count_refusal(self) -> None:
+        """Count a request that was answered 429."""
         self._now.refused += 1
 
-    def hit(self, fault: str) -> None:
-        """A fault hit a request."""
+    def count_fault(self, fault: str) -> None:
+        """Count a fault."""
         self._now.faults[fault] = self._now.faults.get(fault, 0) + 1
 
-    def admitted(self, window: SlidingWindow) -> None:
-        """The window has grown by a request."""
+    def count_admission(self, window: SlidingWindow) -> None:
+        """Update the peaks of the quota window after an admission."""
         now = self._now
         now.requests_last_minute_peak = max(now.requests_last_minute_peak, len(window))
         now.tokens_last_minute_peak = max(now.tokens_last_minute_peak, window.tokens)
 
-    def begin(self, step: str, prompt: str) -> Counted:
-        """A call is in flight from now on, until :meth:`end`."""
+    def begin(self, step: str, prompt: str) -> CountedCall:
+        """Count a call as in flight until :meth:`end`."""
         for part in (self._now, self._step(step)):
             part.in_flight += 1
             part.in_flight_peak = max(part.in_flight_peak, part.in_flight)
-        return Counted(step, prompt, self._era)
+        return CountedCall(step, prompt, self._era)
 
     def end(
         self,
-        call: Counted,
+        call: CountedCall,
         ending: Ending,
         *,
         prompt_tokens: int,
         completion_tokens: int,
         unusable: bool,
     ) -> None:
-        """A call is over and paid; the second ending of a call changes nothing."""
+        """Count an ended call as paid; a second end of the same call is ignored."""
         if call.ended:
             return
         call.ended = True

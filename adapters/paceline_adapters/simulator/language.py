@@ -1,4 +1,4 @@
-"""Sentences about a concept, in English and Chinese."""
+"""Text templates about a concept, in English and Chinese."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Texts with a place ``{c}`` for the concept and, in some, ``{n}`` for a number."""
+    """Templates with ``{c}`` for the concept."""
 
     space: str
     sentences: tuple[str, ...]
@@ -33,9 +33,9 @@ ENGLISH = Language(
         "A good habit is to change one thing at a time and to measure what it did.",
         "In production, {c} meets larger inputs, slower networks and colleagues in a hurry.",
         "The simplest version that works is the best place to start from.",
-        "When two parts share state, {c} tells you which of them owns it.",
+        "When two parts share state, {c} shows which of them owns it.",
         "Compare the result with what you expected, and explain the difference in one sentence.",
-        "Keep the interface narrow: whoever uses {c} should not need to know how it is done.",
+        "Keep the interface narrow: users of {c} should not need to know how it is done.",
         "Once the basics are in place, the rest of {c} is a matter of naming things well.",
         "Tests make {c} safe to change, because they say what must stay true.",
         "There is a cost to {c}, and it is worth knowing before it shows up in a bill.",

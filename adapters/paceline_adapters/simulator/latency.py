@@ -1,23 +1,23 @@
-"""How long an answer takes."""
+"""Latencies of the simulated model."""
 
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from paceline_adapters.simulator import dice
+from paceline_adapters.simulator import seeded
 
 
 class LatencyRange(NamedTuple):
-    """Latencies of one step, uniform between both ends, in seconds."""
+    """Latencies of one step in seconds, uniformly distributed."""
 
     low: float
     high: float
 
 
-#: The name under which calls of no known step look up their range.
+#: Name of the range for calls of unknown steps.
 DEFAULT_STEP = "default"
 
-#: What the steps took at the service whose load we repeat.
+#: Latencies of the steps in a real service.
 DEFAULT_LATENCY: Mapping[str, LatencyRange] = {
     "tutorial": LatencyRange(20, 30),
     "resources": LatencyRange(15, 20),
@@ -30,28 +30,28 @@ def parse_range(text: str) -> LatencyRange:
     """Read ``20-30`` or ``5``, in seconds.
 
     Raises:
-        ValueError: it is no such range.
+        ValueError: the text has another form.
     """
     low, dash, high = text.partition("-")
     try:
         found = LatencyRange(float(low), float(high if dash else low))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no latency: give seconds, as in 5, or a range, as in 20-30"
+            f"a latency must be seconds, such as 5, or a range, such as 20-30, got {text!r}"
         ) from None
     return checked(found)
 
 
 def checked(found: LatencyRange) -> LatencyRange:
-    """The range itself, once it is known to be one.
+    """Check a range and return it.
 
     Raises:
-        ValueError: the ends are negative, endless or in the wrong order.
+        ValueError: a bound is negative or infinite, or the bounds are in the wrong order.
     """
     if not (0 <= found.low <= found.high and math.isfinite(found.high)):
         raise ValueError(
-            f"{found.low:g}-{found.high:g} is no latency: "
-            "the low end comes first, and neither is negative or endless"
+            "a latency range must be LOW-HIGH with finite values of at least 0, "
+            f"got {found.low:g}-{found.high:g}"
         )
     return found
 
@@ -61,4 +61,4 @@ def draw(
 ) -> float:
     """Seconds that this attempt at this prompt takes at speed 1."""
     low, high = latencies.get(step) or latencies[DEFAULT_STEP]
-    return low + (high - low) * dice.uniform(seed, "latency", step, prompt, attempt)
+    return low + (high - low) * seeded.uniform(seed, "latency", step, prompt, attempt)

@@ -1,4 +1,4 @@
-"""Everything that can be set about the simulator."""
+"""The options of the simulator."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -19,44 +19,44 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class SimulatorOptions(BaseModel):
-    """What the simulator is like."""
+    """Options of the simulator."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
-    """Address to listen on; beyond loopback only together with `api_key`."""
+    """Address to listen on; an address beyond loopback requires `api_key`."""
     port: int = Field(default=0, ge=0, le=65535)
-    """Port to listen on; 0 picks a free one."""
+    """Port to listen on; 0 picks a free port."""
     seed: int = 0
-    """Everything drawn follows from it: latencies, contents, faults."""
+    """Seed of latencies, contents and faults."""
     speed: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Latencies are divided by it; quotas are not."""
+    """Factor by which latencies are divided; quotas are not changed."""
     models: tuple[str, ...] = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini", "gpt-5-mini", "simulated")
-    """Models it knows; any other is answered 404."""
+    """Available models; requests for others get 404."""
     api_key: SecretStr | None = None
-    """The only key that it takes; without it, any."""
+    """The required key; if it is not set, any key is accepted."""
     latency: dict[str, LatencyRange] = Field(
         default_factory=lambda: dict(DEFAULT_LATENCY), validate_default=True
     )
-    """Seconds by step, as `20-30` or `(20, 30)`; steps that are not named keep theirs."""
+    """Seconds by step, such as `20-30` or `(20, 30)`; other steps keep their defaults."""
     rpm: Positive | None = None
-    """Requests per window."""
+    """Limit of requests per window."""
     tpm: Positive | None = None
-    """Tokens per window: of the prompt, and the most that the answer may have."""
+    """Limit of tokens per window: the prompt plus the maximum length of the answer."""
     quota_window: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Length of the window, in seconds of real time."""
     max_concurrency: Positive | None = None
-    """Calls in flight."""
+    """Limit of calls in flight."""
     default_max_tokens: Positive = 4096
-    """What is charged for an answer whose request names no most."""
+    """Tokens charged for the answer if a request sets no maximum."""
     faults: dict[str, float] = Field(default_factory=dict)
-    """Rate of each fault, from 0 to 1; at most one hits a call."""
+    """Rate of each fault, from 0 to 1; a call has at most one fault."""
     fault_first: int | None = Field(default=None, ge=0)
-    """Faults hit only the first so many attempts at a prompt; repairs count as attempts."""
+    """Number of first attempts at a prompt that can have faults; repairs count as attempts."""
     schema_support: bool = True
-    """Whether it knows `response_format` of type `json_schema`."""
+    """Whether `response_format` of type `json_schema` is accepted."""
     log: Path | None = None
-    """File that gets one line of JSON for each request."""
+    """File to which one line of JSON is appended per request."""
 
     @field_validator("latency", mode="before")
     @classmethod
@@ -86,7 +86,7 @@ class SimulatorOptions(BaseModel):
     @classmethod
     def _some_models(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         if not given or not all(given):
-            raise ValueError("name at least one model, and none of them empty")
+            raise ValueError("give at least one model; a name must not be empty")
         return given
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Offers the command ``paceline simulator``."""
+"""Registers the command ``paceline simulator``."""
 
 import click
 from paceline import RegisterCommand, hookimpl
@@ -12,9 +12,9 @@ def _load() -> click.Command:
 
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
-    """Offer it."""
+    """Register it."""
     register(
         "simulator",
         _load,
-        summary="Serve an OpenAI-compatible API that makes its answers up.",
+        summary="Run a simulated LLM provider.",
     )

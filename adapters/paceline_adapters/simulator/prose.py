@@ -8,13 +8,13 @@ from urllib.parse import quote
 from paceline_adapters.simulator.language import language_of
 
 _CONCEPT = re.compile(r"^\W*Concept\s*[:：]\s*(.+)$", re.MULTILINE)
-#: Its ids stand in lines of their own, as every prompt of ours has them.
-_NAMED = re.compile(r"^(Roadmap|Roadmap id|Concept|Concept id): (.+)$", re.MULTILINE)
+#: Lines of a prompt that contain ids.
+_ID_LINES = re.compile(r"^(Roadmap|Roadmap id|Concept|Concept id): (.+)$", re.MULTILINE)
 
-#: Bytes of UTF-8 that a tutorial has.
-_SHORTEST, _LONGEST = 2_000, 6_000
+#: Minimum and maximum size of a tutorial in bytes of UTF-8.
+_MIN_SIZE, _MAX_SIZE = 2_000, 6_000
 
-#: Kinds whose texts are told apart by a number once all were used.
+#: Kinds of text that get a number when all texts were used.
 _DISTINCT = frozenset({"headings", "titles", "resources", "questions", "options", "exercises"})
 
 _CODE = '''```python
@@ -25,14 +25,14 @@ def example(value: int) -> int:
 
 
 def concept_of(prompt: str) -> str:
-    """The concept that a prompt names in its line ``Concept: NAME``."""
+    """The concept in a prompt's line ``Concept: NAME``."""
     found = _CONCEPT.search(prompt)
     return found[1].strip()[:200] if found else "this concept"
 
 
 def ids_of(prompt: str) -> tuple[str | None, str | None]:
-    """The ids in a prompt's lines ``Roadmap id: ID`` and ``Concept id: ID``; their names else."""
-    named = {found[1]: found[2].strip()[:400] for found in _NAMED.finditer(prompt)}
+    """The ids in a prompt's lines ``Roadmap id: ID`` and ``Concept id: ID``, or else the names."""
+    named = {found[1]: found[2].strip()[:400] for found in _ID_LINES.finditer(prompt)}
     return (
         named.get("Roadmap id", named.get("Roadmap")),
         named.get("Concept id", named.get("Concept")),
@@ -43,8 +43,8 @@ class Prose:
     """Texts about a concept.
 
     Args:
-        rng: decides which texts, and how long.
-        concept: its name, which also decides the language.
+        rng: random generator for texts and lengths.
+        concept: name of the concept, which also determines the language.
     """
 
     def __init__(self, rng: random.Random, concept: str) -> None:
@@ -53,8 +53,8 @@ class Prose:
         self._language = language_of(concept)
         self._used: Counter[str] = Counter()
         self._order: dict[str, list[str]] = {}
-        self.size = rng.randint(_SHORTEST, _LONGEST)
-        """Bytes of the whole tutorial."""
+        self.size = rng.randint(_MIN_SIZE, _MAX_SIZE)
+        """Size of a tutorial in bytes."""
 
     def pick(self, kind: str) -> str:
         """The next text of this kind: a field of :class:`Language`."""
@@ -69,16 +69,16 @@ class Prose:
         return f"{text} ({lap + 1})" if lap and kind in _DISTINCT else text
 
     def restart(self, kind: str) -> None:
-        """Begin again with the texts of this kind, in another order."""
+        """Start again with the texts of this kind, in another order."""
         self._used[kind] = 0
         self._order.pop(kind, None)
 
     def refusal(self) -> str:
-        """What a model says that will not answer."""
+        """The text of a refusal."""
         return self._language.refusal.replace("{c}", self._concept)
 
     def sentence(self) -> str:
-        """One sentence; after all were used they come again."""
+        """One sentence; sentences repeat after all were used."""
         return self.pick("sentences")
 
     def paragraph(self) -> str:
@@ -87,7 +87,7 @@ class Prose:
         return self._language.space.join(self.sentence() for _ in range(count))
 
     def section(self, size: int) -> str:
-        """Markdown of about so many bytes, without a heading."""
+        """Markdown of about ``size`` bytes, without a heading."""
         blocks: list[str] = []
         written = 0
         while written < size:
@@ -104,7 +104,7 @@ class Prose:
         return "\n\n".join(blocks)
 
     def markdown(self, size: int) -> str:
-        """A whole page of about so many bytes."""
+        """A Markdown page of about ``size`` bytes."""
         parts = [f"# {self.pick('titles')}"]
         written = 0
         while written < size:
@@ -114,15 +114,15 @@ class Prose:
         return "\n\n".join(parts)
 
     def slug(self) -> str:
-        """The concept's name as it may stand in an address."""
+        """The concept's name for use in a URL."""
         return quote(re.sub(r"\s+", "-", self._concept[:40].strip().lower()), safe="-")
 
     def url(self) -> str:
-        """An address of a domain that belongs to nobody; no two are the same."""
+        """A unique URL in a reserved example domain."""
         self._used["url"] += 1
         host = self._rng.choice(("docs.example.com", "learn.example.org", "www.example.net"))
         return f"https://{host}/{self.slug() or 'concept'}/{self._used['url']}"
 
     def garbage(self) -> str:
-        """Neither JSON nor language."""
+        """Random characters, neither JSON nor text."""
         return "".join(self._rng.choice('{}[]":,\\%$~ abcxyz019\n') for _ in range(200)) + "{"

@@ -1,4 +1,4 @@
-"""What the provider lets in: requests and tokens of a sliding window, and calls in flight."""
+"""The provider's quota: requests and tokens in a sliding window, and calls in flight."""
 
 import math
 from collections import deque
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 
 class SlidingWindow:
-    """The admissions of the last ``seconds``, exactly.
+    """The admissions of the last ``seconds``, without rounding to buckets.
 
-    Nothing is rounded to buckets, so a client that stays below the limit in every window is
-    never refused, and one that exceeds it in any window always is.
+    A client that stays below the limit in every window is never rejected, and a client that
+    exceeds the limit in any window always is.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -22,7 +22,7 @@ class SlidingWindow:
         return len(self._admitted)
 
     def expire(self, now: float) -> None:
-        """Forget what is older than the window."""
+        """Remove admissions that are older than the window."""
         while self._admitted and now - self._admitted[0][0] >= self.seconds:
             self.tokens -= self._admitted.popleft()[1]
 
@@ -32,7 +32,7 @@ class SlidingWindow:
         self.tokens += tokens
 
     def until_left(self, now: float, requests: int, tokens: int) -> float:
-        """Seconds until at least so many requests and tokens have left the window."""
+        """Seconds until at least these numbers of requests and tokens have left the window."""
         for admitted, cost in self._admitted:
             if requests <= 0 and tokens <= 0:
                 break
@@ -44,18 +44,18 @@ class SlidingWindow:
         return 0.0
 
     def until_empty(self, now: float) -> float:
-        """Seconds until the window is as if nothing had been asked."""
+        """Seconds until the window is empty."""
         return max(0.0, self._admitted[-1][0] + self.seconds - now) if self._admitted else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a call was not let in.
+    """Why a call was rejected.
 
     Attributes:
         limit: ``concurrency``, ``requests`` or ``tokens``.
-        message: the same in words.
-        retry_after: seconds until it would be let in, if nobody else asks.
+        message: the reason as text.
+        retry_after: seconds until the call would be admitted, without other calls.
     """
 
     limit: str
@@ -64,14 +64,14 @@ class Refusal:
 
 
 class Quota:
-    """Admits calls. Time is an argument; refused calls are not counted against the limits.
+    """Admits calls. Time is an argument; rejected calls do not use the limits.
 
     Args:
-        requests: requests per window, or ``None``.
-        tokens: tokens per window, or ``None``.
-        concurrency: calls in flight, or ``None``.
-        window: its length in seconds.
-        idle_retry: seconds to wait when too many calls are in flight; nobody knows better.
+        requests: limit of requests per window, or ``None``.
+        tokens: limit of tokens per window, or ``None``.
+        concurrency: limit of calls in flight, or ``None``.
+        window: length of the window in seconds.
+        concurrency_retry: retry-after in seconds if too many calls are in flight.
     """
 
     def __init__(
@@ -81,37 +81,37 @@ class Quota:
         tokens: int | None = None,
         concurrency: int | None = None,
         window: float = 60.0,
-        idle_retry: float = 1.0,
+        concurrency_retry: float = 1.0,
     ) -> None:
         self._requests = requests
         self._tokens = tokens
         self._concurrency = concurrency
-        self._idle_retry = idle_retry
+        self._concurrency_retry = concurrency_retry
         self.window = SlidingWindow(window)
 
-    def forget(self) -> None:
-        """Be as if nothing had been asked."""
+    def reset(self) -> None:
+        """Reset the used quota."""
         self.window = SlidingWindow(self.window.seconds)
 
     def change(self, limits: Mapping[str, int]) -> None:
-        """Have other limits from now on; what is not named stays, and so does what was used.
+        """Change limits; the other limits and the used quota stay.
 
         Args:
-            limits: of ``requests``, ``tokens`` and ``concurrency``.
+            limits: new limits by name: ``requests``, ``tokens``, ``concurrency``.
         """
         self._requests = limits.get("requests", self._requests)
         self._tokens = limits.get("tokens", self._tokens)
         self._concurrency = limits.get("concurrency", self._concurrency)
 
     def admit(self, now: float, *, tokens: int, in_flight: int) -> Refusal | None:
-        """Let a call of so many tokens in and charge it, or say why not."""
+        """Admit a call and charge its tokens, or return why it was rejected."""
         window = self.window
         window.expire(now)
         if self._concurrency is not None and in_flight >= self._concurrency:
             return Refusal(
                 "concurrency",
                 f"Too many calls in flight: Limit {self._concurrency}.",
-                self._idle_retry,
+                self._concurrency_retry,
             )
         if self._requests is not None and len(window) >= self._requests:
             return self._refusal(
@@ -139,16 +139,16 @@ class Quota:
 
     @staticmethod
     def _refusal(limit: str, words: str, figures: tuple[int, int, int], wait: float) -> Refusal:
-        most, used, asked = figures
+        limit_value, used, requested = figures
         return Refusal(
             limit,
-            f"Rate limit reached on {words}: Limit {most}, Used {used}, Requested {asked}. "
-            f"Please try again in {duration(wait)}.",
+            f"Rate limit reached on {words}: Limit {limit_value}, Used {used}, "
+            f"Requested {requested}. Please try again in {duration(wait)}.",
             wait,
         )
 
     def headers(self, now: float) -> dict[str, str]:
-        """The ``x-ratelimit-*`` headers as of now; none for a limit that is not set."""
+        """The current ``x-ratelimit-*`` headers of the limits that are set."""
         window = self.window
         window.expire(now)
         reset = duration(window.until_empty(now))
@@ -165,7 +165,7 @@ class Quota:
 
 
 def retry_headers(seconds: float) -> dict[str, str]:
-    """``retry-after`` in whole seconds, as HTTP wants it, and exactly in milliseconds."""
+    """``retry-after`` in whole seconds, and ``retry-after-ms`` in milliseconds."""
     return {
         "retry-after": str(max(1, math.ceil(seconds))),
         "retry-after-ms": str(max(1, math.ceil(seconds * 1000))),
@@ -173,7 +173,7 @@ def retry_headers(seconds: float) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as OpenAI writes them: ``20ms``, ``1.5s``, ``6m0s``."""
+    """Seconds in OpenAI's format: ``20ms``, ``1.5s``, ``6m0s``."""
     if seconds < 1:
         return f"{math.ceil(seconds * 1000)}ms"
     minutes, rest = divmod(math.ceil(seconds * 1000) / 1000, 60)

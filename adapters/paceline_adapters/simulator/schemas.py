@@ -1,4 +1,4 @@
-"""JSON schemas: reading them with care, and finding them."""
+"""Reads, checks and finds JSON schemas."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,32 +6,32 @@ from typing import cast
 
 Schema = Mapping[str, object]
 
-#: Characters of a prompt that are searched for a schema: a hostile one takes quadratic time.
+#: Characters of a prompt that are searched for a schema; a hostile prompt takes quadratic time.
 _SEARCHED = 100_000
 
 
 class SchemaError(ValueError):
-    """A schema is broken or asks for what we cannot write."""
+    """A schema is invalid or not supported."""
 
 
-def as_schema(value: object, place: str = "schema") -> Schema:
-    """The value as a schema; ``true`` is the schema that takes everything."""
+def as_schema(value: object, path: str = "schema") -> Schema:
+    """The value as a schema; ``true`` is the schema that accepts everything."""
     if value is True:
         return {}
     if not isinstance(value, Mapping):
-        raise SchemaError(f"{place}: a schema is an object, not {json.dumps(value)[:60]}")
+        raise SchemaError(f"{path}: a schema must be an object, got {json.dumps(value)[:60]}")
     return cast("Schema", value)
 
 
-def as_list(value: object, place: str) -> list[object]:
+def as_list(value: object, path: str) -> list[object]:
     """The value as a list."""
     if not isinstance(value, list):
-        raise SchemaError(f"{place}: a list belongs here")
+        raise SchemaError(f"{path}: must be a list")
     return cast("list[object]", value)
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema with its reference followed and its ``allOf`` merged in; neighbours win."""
+    """The schema with its reference followed and ``allOf`` merged; its own keys have priority."""
     for _ in range(32):
         if "$ref" in schema:
             rest = {key: value for key, value in schema.items() if key != "$ref"}
@@ -43,7 +43,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
             schema = rest
         else:
             return schema
-    raise SchemaError("a reference leads in a circle")
+    raise SchemaError("a reference is circular")
 
 
 def _merged(left: Schema, right: Schema) -> dict[str, object]:
@@ -60,29 +60,29 @@ def _merged(left: Schema, right: Schema) -> dict[str, object]:
 
 def _target(reference: object, root: Schema) -> Schema:
     if not isinstance(reference, str) or not reference.startswith("#"):
-        raise SchemaError(f"$ref {reference!r}: only references into the schema itself")
+        raise SchemaError(f"$ref {reference!r}: only references within the schema are supported")
     found: object = root
     for part in reference.removeprefix("#").strip("/").split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
         if key:
             found = as_schema(found).get(key)
     if found is None:
-        raise SchemaError(f"$ref {reference!r} leads nowhere")
+        raise SchemaError(f"$ref {reference!r} does not exist")
     return as_schema(found)
 
 
 def check_strict(schema: Schema) -> None:
-    """Hold a schema against the rules of OpenAI's strict mode.
+    """Check a schema by the rules of OpenAI's strict mode.
 
     Raises:
-        SchemaError: OpenAI would refuse it too.
+        SchemaError: OpenAI would also reject the schema.
     """
     if resolved(schema, schema).get("type") != "object":
         raise SchemaError("in strict mode the schema's root must be of type 'object'")
-    for place, part in _parts(schema, ()):
+    for path, part in _parts(schema, ()):
         if part.get("type") != "object" and "properties" not in part:
             continue
-        where = "/".join(place) or "the root"
+        where = "/".join(path) or "the root"
         if part.get("additionalProperties") is not False:
             raise SchemaError(
                 f"In context={where}, 'additionalProperties' is required to be supplied "
@@ -96,23 +96,23 @@ def check_strict(schema: Schema) -> None:
             )
 
 
-def _parts(schema: Schema, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Schema]]:
-    yield place, schema
+def _parts(schema: Schema, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Schema]]:
+    yield path, schema
     for key in ("properties", "$defs", "definitions"):
         for name, part in as_schema(schema.get(key, {})).items():
-            yield from _parts(as_schema(part), (*place, key, name))
+            yield from _parts(as_schema(part), (*path, key, name))
     for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
         for number, part in enumerate(as_list(schema.get(key, []), key)):
-            yield from _parts(as_schema(part), (*place, key, str(number)))
+            yield from _parts(as_schema(part), (*path, key, str(number)))
     if "items" in schema:
-        yield from _parts(as_schema(schema["items"]), (*place, "items"))
+        yield from _parts(as_schema(schema["items"]), (*path, "items"))
 
 
 def in_text(text: str) -> Schema | None:
-    """The first JSON schema of an object that a prompt quotes.
+    """The first JSON schema of an object in a prompt.
 
-    Clients whose provider knows no schemas write theirs into the prompt; a good model then
-    follows it, so we do.
+    If a provider does not support schemas, clients write the schema into the prompt. Good models
+    follow it, and so does the simulator.
     """
     decoder = json.JSONDecoder()
     text = text[:_SEARCHED]

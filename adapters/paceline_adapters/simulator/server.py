@@ -10,21 +10,21 @@ from aiohttp import web
 from paceline_adapters.simulator.app import Routes
 from paceline_adapters.simulator.engine import Engine
 from paceline_adapters.simulator.figures import Figures
-from paceline_adapters.simulator.journal import Journal
 from paceline_adapters.simulator.options import SimulatorOptions
+from paceline_adapters.simulator.request_log import RequestLog
 
-#: Connections that wait to be accepted: a thousand clients may come in one breath.
+#: Maximum number of connections that wait to be accepted.
 _BACKLOG = 4096
-#: Seconds that calls in flight get when the server stops; a hanging one would take for ever.
+#: Seconds for calls in flight when the server stops; hanging calls would never end.
 _GRACE = 0.05
 
 
 class SimulatorServer:
-    """A simulator that listens.
+    """A running simulator.
 
     Attributes:
-        host: the address it listens on.
-        port: its port, also where a free one was asked for.
+        host: address that it listens on.
+        port: port that it listens on.
     """
 
     def __init__(self, engine: Engine, host: str, port: int) -> None:
@@ -34,21 +34,21 @@ class SimulatorServer:
 
     @property
     def root_url(self) -> str:
-        """Where ``/__paceline/stats`` and ``/healthz`` are, without a slash at the end."""
+        """URL before ``/__paceline/stats`` and ``/healthz``, without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its ``base_url``."""
+        """``base_url`` for an OpenAI client."""
         return f"{self.root_url}/v1"
 
     def figures(self) -> Figures:
-        """What was counted until now; the same as ``GET /__paceline/stats``."""
-        return self._engine.tally.snapshot()
+        """The current figures, as ``GET /__paceline/stats``."""
+        return self._engine.counters.snapshot()
 
     def reset(self) -> None:
-        """Count from zero; the same as ``POST /__paceline/reset``."""
+        """Reset the figures, as ``POST /__paceline/reset``."""
         self._engine.reset()
 
 
@@ -56,20 +56,20 @@ class SimulatorServer:
 async def running(
     options: SimulatorOptions | None = None,
 ) -> AsyncGenerator[SimulatorServer, None]:
-    """Run a simulator on the caller's loop, listening before the block is entered.
+    """Run a simulator on the current event loop; it listens when the block starts.
 
     Args:
-        options: what it is like; by default on a free port of the loopback.
+        options: its options; by default it listens on a free port of the loopback.
 
     Raises:
-        OSError: the address cannot be listened on, or the log not be written.
+        OSError: the address is not available, or the log cannot be written.
     """
     options = options or SimulatorOptions()
     engine = Engine(options)
-    journal = Journal(options.log)
-    # Cancelled handlers are how we learn that a client went.
+    request_log = RequestLog(options.log)
+    # A handler is cancelled when its client disconnects.
     runner = web.AppRunner(
-        Routes(engine, journal).app(),
+        Routes(engine, request_log).app(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=_GRACE,
@@ -80,18 +80,18 @@ async def running(
         yield SimulatorServer(engine, options.host, runner.addresses[0][1])
     finally:
         await runner.cleanup()
-        journal.close()
+        request_log.close()
 
 
 async def serve(options: SimulatorOptions, ready: Callable[[SimulatorServer], None]) -> int:
-    """Run a simulator until SIGINT or SIGTERM, and return which of them came.
+    """Run a simulator until SIGINT or SIGTERM; returns the number of the signal.
 
     Args:
-        options: what it is like.
-        ready: called once it listens.
+        options: its options.
+        ready: called when it listens.
 
     Raises:
-        OSError: the address cannot be listened on, or the log not be written.
+        OSError: the address is not available, or the log cannot be written.
     """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()

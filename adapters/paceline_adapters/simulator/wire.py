@@ -1,4 +1,4 @@
-"""OpenAI's wire format: requests read, answers and errors written."""
+"""OpenAI's wire format: reads requests, writes answers and errors."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """A request that is answered with an error, in OpenAI's shape."""
+    """A request that is answered with an error, in OpenAI's format."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class _StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What a client asks for; parameters that change nothing here are let through unread."""
+    """A request for a completion; parameters without effect here are ignored."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -90,13 +90,13 @@ class ChatRequest(BaseModel):
 
     @property
     def schema_name(self) -> str | None:
-        """How the client calls the schema it sent."""
+        """Name of the schema in the request."""
         sent = self.response_format and self.response_format.json_schema
         return sent.name if sent else None
 
     @property
-    def most_tokens(self) -> int | None:
-        """The longest answer that the client takes, in tokens."""
+    def answer_limit(self) -> int | None:
+        """Maximum length of the answer in tokens, if the request sets one."""
         return self.max_completion_tokens or self.max_tokens
 
     def prompt(self) -> str:
@@ -104,36 +104,36 @@ class ChatRequest(BaseModel):
         return "\n".join(message.text for message in self.messages)
 
     def identity(self) -> tuple[str, str]:
-        """What the model is asked, as text: by all messages, and by those up to the user's first.
+        """The model with all messages, and with the messages up to the first user message.
 
-        The second is the same for a prompt and for its repairs, which repeat it and add the
-        model's answer, if there was one, and what was wrong with it.
+        The second text is the same for a prompt and its repairs: a repair repeats the prompt and
+        adds the model's answer and its problems.
         """
         messages = [message.model_dump(mode="json") for message in self.messages]
         roles = [message.role for message in self.messages]
-        opening = messages[: roles.index("user") + 1] if "user" in roles else messages
-        return _dumps([self.model, messages]), _dumps([self.model, opening])
+        first_turn = messages[: roles.index("user") + 1] if "user" in roles else messages
+        return _dumps([self.model, messages]), _dumps([self.model, first_turn])
 
 
 def read_request(body: bytes) -> ChatRequest:
     """Read the body of a request.
 
     Raises:
-        ApiError: it is no JSON, or not what OpenAI takes.
+        ApiError: the body is not JSON, or OpenAI would reject it.
     """
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, fault["loc"]))
-        if not place:
+        location = ".".join(map(str, fault["loc"]))
+        if not location:
             raise ApiError(
                 400, f"We could not parse the JSON body of your request. {fault['msg']}"
             ) from None
-        raise ApiError(400, f"Invalid '{place}': {fault['msg']}.", param=place) from None
+        raise ApiError(400, f"Invalid '{location}': {fault['msg']}.", param=location) from None
     if request.format == "json_schema" and request.schema_name is None:
-        place = "response_format.json_schema"
-        raise ApiError(400, f"Missing required parameter: '{place}'.", param=place)
+        location = "response_format.json_schema"
+        raise ApiError(400, f"Missing required parameter: '{location}'.", param=location)
     if request.stream_options and not request.stream:
         raise ApiError(
             400,
@@ -151,21 +151,21 @@ def read_request(body: bytes) -> ChatRequest:
 
 
 def estimate_tokens(text: str) -> int:
-    """About four bytes of UTF-8 make a token."""
+    """Estimate tokens as four bytes of UTF-8 each."""
     return -(-len(text.encode()) // 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the model says to one attempt.
+    """The model's answer to one attempt.
 
     Attributes:
-        content: its text; ``None`` beside a refusal.
-        refusal: why it will not answer.
+        content: its text; ``None`` for a refusal.
+        refusal: the text of a refusal.
         finish: the ``finish_reason``.
-        prompt_tokens: what the prompt costs.
-        completion_tokens: what the answer costs.
-        unusable: whether a fault or the token limit spoiled it.
+        prompt_tokens: tokens of the prompt.
+        completion_tokens: tokens of the answer.
+        unusable: whether a fault or the token limit made it unusable.
     """
 
     content: str | None
@@ -177,7 +177,7 @@ class Answer:
 
     @property
     def usage(self) -> Json:
-        """The bill."""
+        """The ``usage`` object."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
@@ -189,7 +189,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What stands around an answer."""
+    """The fields around an answer."""
 
     id: str
     model: str
@@ -200,8 +200,8 @@ class Envelope:
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
         return _dumps({**head, **fields, **self.rest}).encode()
 
-    def whole(self, answer: Answer) -> bytes:
-        """The body of an answer that is not streamed."""
+    def complete(self, answer: Answer) -> bytes:
+        """The body of a response that is not streamed."""
         message: Json = {
             "role": "assistant",
             "content": answer.content,
@@ -220,9 +220,9 @@ class Envelope:
         """The events of a streamed answer, except for the closing ``[DONE]``.
 
         Args:
-            answer: what to say.
+            answer: the answer.
             size: characters per chunk.
-            usage: whether the bill follows as an event of its own.
+            usage: whether an event with the usage follows.
         """
         key, text = (
             ("refusal", answer.refusal) if answer.refusal else ("content", answer.content or "")
@@ -239,9 +239,9 @@ class Envelope:
 
     def _event(self, delta: Json, finish: str | None, usage: bool) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        # With include_usage, every chunk but the last says `usage: null`; without, none does.
-        bill = {"usage": None} if usage else {}
-        return _sse(self._around("chat.completion.chunk", choices=[choice], **bill))
+        # With include_usage, every chunk except the last has `usage: null`.
+        extra = {"usage": None} if usage else {}
+        return _sse(self._around("chat.completion.chunk", choices=[choice], **extra))
 
 
 DONE = b"data: [DONE]\n\n"
@@ -252,12 +252,12 @@ def _sse(data: bytes) -> bytes:
 
 
 def model_card(name: str) -> Json:
-    """One model as ``/v1/models`` lists it."""
+    """One model in the format of ``/v1/models``."""
     return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "paceline"}
 
 
 def unknown_model(name: str) -> ApiError:
-    """The error for a model that is not there."""
+    """The error for an unknown model."""
     return ApiError(
         404,
         f"The model `{name}` does not exist or you do not have access to it.",

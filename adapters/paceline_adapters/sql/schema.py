@@ -6,6 +6,7 @@ thread without an event loop.
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from paceline import SchemaVersionError, StoreSettings
@@ -128,21 +129,26 @@ async def _attempt(
                 # Stored in the file: from now on readers do not wait for writers.
                 await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 await connection.rollback()
+        migrate = _migration()  # the import takes a second: not while the lock is held
         async with engine.execution_options(paceline_write=True).begin() as connection:
             if address.dialect == "postgresql":
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})"))
-            await connection.run_sync(_migrate)
+            await connection.run_sync(migrate)
             return version, NEWEST
     finally:
         await engine.dispose()
 
 
-def _migrate(connection: Connection) -> None:
+def _migration() -> Callable[[Connection], None]:
+    """Import Alembic and return the function that upgrades the schema on a connection."""
     from alembic import command
     from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    # This does nothing if another process upgraded while we waited for the lock.
-    command.upgrade(config, "head")
+    def migrate(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        # This does nothing if another process upgraded while we waited for the lock.
+        command.upgrade(config, "head")
+
+    return migrate

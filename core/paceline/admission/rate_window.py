@@ -86,7 +86,7 @@ class RateWindow:
         """How much other clients use of the quota, as far as the provider's numbers show it.
 
         Args:
-            since: when the call was admitted whose answer carried the provider's numbers.
+            since: admission time of the call that the provider's numbers came with.
             counted: amount that the provider counted at some time since then.
             quota: the quota.
         """

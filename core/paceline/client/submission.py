@@ -65,7 +65,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         roadmap = parse_roadmap(fields["roadmap"], source="body")
         faults += json_faults(fields)
     except RoadmapError as error:
-        faults += [f"roadmap.{fault}".replace(f".{WHOLE}:", ":", 1) for fault in error.faults]
+        faults += [f"roadmap.{fault}".replace(f".{WHOLE}", "", 1) for fault in error.faults]
     try:
         settings = _RunSettings.model_validate({k: v for k, v in fields.items() if k != "roadmap"})
     except ValidationError as error:

@@ -31,8 +31,8 @@ class Share:
         name = self.tenant
         if len(name) > MAX_TENANT_LENGTH or not name.isprintable() or name != name.strip():
             raise UsageError(
-                f"tenant must have at most {MAX_TENANT_LENGTH} printable characters and no space at "
-                f"either end, got {name[:MAX_TENANT_LENGTH]!r}"
+                f"tenant must have at most {MAX_TENANT_LENGTH} printable characters and no space "
+                f"at either end, got {name[:MAX_TENANT_LENGTH]!r}"
             )
         if not MIN_WEIGHT <= self.weight <= MAX_WEIGHT:
             raise UsageError(

@@ -40,7 +40,7 @@ class Subject:
 class Step(ABC):
     """One kind of content."""
 
-    #: Model of the answer. Its JSON schema is sent with the request; its validators check the answer.
+    #: Model of the answer. Its JSON schema is sent along, and its validators check the answer.
     answer: ClassVar[type[BaseModel]]
     #: Maximum length of the answer, in tokens.
     max_tokens: ClassVar[int] = 4096

@@ -49,7 +49,7 @@ class Gauges:
 
 
 class Span:
-    """A piece of work that starts, ends and may fail; a context manager. This one records nothing."""
+    """Work that starts, ends and may fail; a context manager. This one records nothing."""
 
     __slots__ = ()
 

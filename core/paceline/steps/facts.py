@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from paceline.contracts.step import Subject
 
-#: Maximum number of prerequisites, keywords and section titles in a prompt.
+#: Maximum number of prerequisites, keywords and section titles: prompts are paid by length.
 SHOWN = 50
 
 #: Names that a template may use as ``$name``.

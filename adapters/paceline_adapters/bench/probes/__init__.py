@@ -1,1 +1,1 @@
-"""What is read while a round goes on: processes, the database server, the provider's log."""
+"""Sources of figures during a round: processes, the database server, the provider's log."""

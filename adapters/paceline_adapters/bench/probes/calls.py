@@ -1,4 +1,4 @@
-"""The provider's side: every request that the simulator logged."""
+"""The request log of the simulated provider."""
 
 import json
 from collections.abc import Iterable
@@ -10,16 +10,17 @@ OK, REFUSED = 200, 429
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as the provider saw it.
+    """One request, as the provider logged it.
 
     Attributes:
-        roadmap: id of the roadmap that its prompt names; so the next two.
-        concept: of the concept.
-        step: of the step.
-        status: of the answer.
-        drawn: seconds that the model took, which were drawn beforehand; 0 where it was refused.
-        tokens: what was charged against a quota.
-        started: seconds since 1970, as is ``ended``.
+        roadmap: id of the roadmap in the prompt.
+        concept: id of the concept in the prompt.
+        step: name of the step.
+        status: HTTP status of the response.
+        drawn: latency that the simulator drew, in seconds; 0 for a rejected request.
+        tokens: tokens charged against the quota.
+        started: time of arrival, seconds since 1970.
+        ended: time of the response, seconds since 1970.
     """
 
     roadmap: str
@@ -33,7 +34,7 @@ class Call:
 
 
 def read_calls(log: Path, *, since: float) -> list[Call]:
-    """The requests that began at that moment or later, in the order of their end."""
+    """The requests that started at this time or later, in the order of their end."""
     calls: list[Call] = []
     for line in log.read_text().splitlines():
         entry = json.loads(line)
@@ -54,7 +55,7 @@ def read_calls(log: Path, *, since: float) -> list[Call]:
 
 
 def chains(calls: Iterable[Call]) -> dict[str, dict[str, list[Call]]]:
-    """The answered calls by roadmap and concept, in the order of their beginning."""
+    """The answered calls by roadmap and concept, in the order of their start."""
     found: dict[str, dict[str, list[Call]]] = {}
     for call in sorted(calls, key=lambda one: one.started):
         if call.status == OK:

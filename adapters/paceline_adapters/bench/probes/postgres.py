@@ -1,8 +1,8 @@
-"""The database's side, as the server itself counts and logs it.
+"""Figures of a PostgreSQL database, from the server's own statistics and log.
 
-Sampled from ``pg_stat_activity`` over one connection of our own, which is in another database
-and so not among what it counts; statements from ``pg_stat_statements``; transactions, the
-durations of commits and waits for locks from the server's log.
+Connections are sampled from ``pg_stat_activity``, over a connection to another database that is
+not counted. Statements come from ``pg_stat_statements``. Transactions, durations of commits and
+waits for locks come from the server's log.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from typing import Any
 from paceline.testing.servers import Postgres
 
 #: Seconds between two samples of connections.
-EVERY = 0.05
+SAMPLE_INTERVAL = 0.05
 
-#: What a server must be told so that this probe can read it.
+#: Server settings that this probe needs.
 SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track": "all",
     "pg_stat_statements.track_utility": "on",
     "log_min_duration_statement": "0",
-    # Contents of artifacts would make the log, and its cost, many times larger.
+    # Otherwise the contents of artifacts would make the log many times larger.
     "log_parameter_max_length": "0",
     "log_lock_waits": "on",
     "deadlock_timeout": "10ms",
@@ -45,7 +45,7 @@ _STATEMENTS = """
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Backends of the cell at one moment; ``at`` is seconds since 1970."""
+    """Backends of the cell at one time; ``at`` is seconds since 1970."""
 
     at: float
     connections: int
@@ -54,14 +54,14 @@ class Sample:
 
 @dataclass(slots=True)
 class DatabaseFigures:
-    """What a database went through.
+    """The load of one database.
 
     Attributes:
-        samples: of its connections.
-        statements: that were executed.
-        transactions: that were begun, single statements included.
-        commits: durations of ``COMMIT``, seconds.
-        lock_waits: of 10 ms and more.
+        samples: samples of its connections.
+        statements: number of executed statements.
+        transactions: number of transactions, including single statements.
+        commits: durations of ``COMMIT`` in seconds.
+        lock_waits: number of lock waits of at least 10 ms.
     """
 
     samples: list[Sample] = field(default_factory=list[Sample])
@@ -72,11 +72,11 @@ class DatabaseFigures:
 
 
 class DatabaseProbe:
-    """Watches one database from entering to leaving the block.
+    """Watches one database while its ``async with`` block runs.
 
     Args:
         server: a server with ``SETTINGS`` and the extension ``pg_stat_statements``.
-        database: the cell's own.
+        database: name of the cell's database.
     """
 
     def __init__(self, server: Postgres, database: str) -> None:
@@ -85,10 +85,10 @@ class DatabaseProbe:
         self.figures = DatabaseFigures()
 
     async def __aenter__(self) -> "DatabaseProbe":
-        """Begin."""
+        """Start watching."""
         import asyncpg
 
-        driver: Any = asyncpg  # it has no types
+        driver: Any = asyncpg  # asyncpg has no type hints
         self._connection: Any = await driver.connect(
             self._server.url_of("postgres", scheme="postgresql"),
             server_settings={"application_name": "paceline-bench"},
@@ -96,15 +96,14 @@ class DatabaseProbe:
         self._statements: Any = await self._connection.fetchval(_STATEMENTS, self._database)
         self._log = self._server.home / "server.log"
         self._from = self._log.stat().st_size
-        self._began = time.time()
-        await self._look()
+        await self._take_sample()
         self._sampling = asyncio.create_task(self._sample())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """End, and read what the server counted and logged meanwhile."""
+        """Stop watching; read the server's statistics and log."""
         ended = time.time()
         self._sampling.cancel()
         await asyncio.wait({self._sampling})
@@ -118,23 +117,23 @@ class DatabaseProbe:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            due = max(due + EVERY, loop.time())
+            due = max(due + SAMPLE_INTERVAL, loop.time())
             await asyncio.sleep(due - loop.time())
-            await self._look()
+            await self._take_sample()
 
-    async def _look(self) -> None:
+    async def _take_sample(self) -> None:
         row = await self._connection.fetchrow(_ACTIVITY, self._database)
         self.figures.samples.append(Sample(time.time(), row[0], row[1]))
 
 
 def read_log(log: Path, offset: int, database: str, *, until: float, into: DatabaseFigures) -> None:
-    """Count the lines of a database from an offset on, up to a moment."""
+    """Count the log lines of a database from an offset until a time."""
     transactions: set[str] = set()
     with log.open("rb") as file:
         file.seek(offset)
         for raw in file:
             if not raw.startswith(b"@"):
-                continue  # the rest of a statement that has several lines
+                continue  # continuation of a statement with several lines
             at, name, transaction, message = raw.decode(errors="replace")[1:].split("|", 3)
             if name != database or float(at) > until:
                 continue

@@ -1,4 +1,4 @@
-"""Processor time and memory of a program and all that it started."""
+"""Processor time and memory of a program and all its child processes."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ from types import TracebackType
 
 import psutil
 
-#: Seconds between looks at memory, and looks for new processes.
-_EVERY, _LOOK_FOR_NEW = 0.2, 1.0
+#: Seconds between samples of memory, and between searches for new processes.
+_SAMPLE_INTERVAL, _SEARCH_INTERVAL = 0.2, 1.0
 
 
 @dataclass(slots=True)
 class TreeFigures:
-    """What a process tree used.
+    """Resources that a process tree used.
 
     Attributes:
-        cpu: seconds of processor time.
-        rss_start: resident bytes when it began.
-        rss_peak: resident bytes at the most, in any sample.
+        cpu: processor time in seconds.
+        rss_start: resident memory at the start, in bytes.
+        rss_peak: maximum resident memory of any sample, in bytes.
     """
 
     cpu: float = 0.0
@@ -28,18 +28,18 @@ class TreeFigures:
 
 @dataclass
 class TreeProbe:
-    """Watches a process tree from entering to leaving the block.
+    """Watches a process tree while its ``async with`` block runs.
 
     Attributes:
-        pid: of its root.
-        figures: complete once the block was left.
+        pid: process id of the root.
+        figures: the figures, complete after the block.
     """
 
     pid: int
     figures: TreeFigures = field(default_factory=TreeFigures)
 
     async def __aenter__(self) -> "TreeProbe":
-        """Begin."""
+        """Start watching."""
         self._processes = tree(self.pid)
         self._before = {process.pid: _cpu(process) for process in self._processes}
         self.figures.rss_start = self.figures.rss_peak = self._rss()
@@ -49,7 +49,7 @@ class TreeProbe:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """End."""
+        """Stop watching."""
         self._sampling.cancel()
         self.figures.rss_peak = max(self.figures.rss_peak, self._rss())
         self.figures.cpu = sum(
@@ -59,11 +59,11 @@ class TreeProbe:
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
-        looked = loop.time()
+        searched = loop.time()
         while True:
-            await asyncio.sleep(_EVERY)
-            if loop.time() > looked + _LOOK_FOR_NEW:
-                looked = loop.time()
+            await asyncio.sleep(_SAMPLE_INTERVAL)
+            if loop.time() > searched + _SEARCH_INTERVAL:
+                searched = loop.time()
                 self._processes = tree(self.pid)
             self.figures.rss_peak = max(self.figures.rss_peak, self._rss())
 
@@ -78,7 +78,7 @@ class TreeProbe:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all that descend from it; empty where it is gone."""
+    """A process and all its descendants; empty if it has exited."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -87,7 +87,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """Kill processes, those that are left."""
+    """Kill the processes that are still running."""
     for process in processes:
         try:
             process.kill()
@@ -100,6 +100,6 @@ def _cpu(process: psutil.Process) -> float:
         used = process.cpu_times()
     except psutil.Error:
         return 0.0
-    # What its children used that ended meanwhile is its own by now.
+    # The time of children that have exited is added to their parent.
     children: float = getattr(used, "children_user", 0.0) + getattr(used, "children_system", 0.0)
     return float(used.user + used.system + children)

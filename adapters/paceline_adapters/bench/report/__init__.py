@@ -1,4 +1,4 @@
-"""The report: one page that a decision can be made from, and its data as JSON and CSV."""
+"""The report: one HTML page for choosing a setting, and its data as JSON and CSV."""
 
 from paceline_adapters.bench.report.ranking import Constraints
 from paceline_adapters.bench.report.write import render, write_report

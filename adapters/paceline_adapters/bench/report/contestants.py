@@ -1,12 +1,11 @@
-"""Programs written by hand beside ours, on the same work."""
+"""Hand-written programs compared with paceline on the same workload."""
 
 from statistics import median
 
 from paceline_adapters.bench.cells import StoreName
-from paceline_adapters.bench.report.html import Markup, el, join, named
-from paceline_adapters.bench.report.scale import Axis
-from paceline_adapters.bench.report.strip import strip
-from paceline_adapters.bench.report.words import (
+from paceline_adapters.bench.report.axis import Axis
+from paceline_adapters.bench.report.dot_plot import dot_plot
+from paceline_adapters.bench.report.formatting import (
     STORE_TITLES,
     interval,
     number,
@@ -14,6 +13,7 @@ from paceline_adapters.bench.report.words import (
     ratio,
     short,
 )
+from paceline_adapters.bench.report.html import Markup, el, join, named
 from paceline_adapters.bench.results import CellResults, Results
 
 _FIGURES = {
@@ -25,21 +25,22 @@ _FIGURES = {
 
 
 def contestants(results: Results) -> Markup:
-    """The section; where none was measured it says so."""
-    title = el("h2", "Beside what people write by hand")
+    """The section; if no hand-written program was measured, it says so."""
+    title = el("h2", "Comparison with hand-written programs")
     stores: list[StoreName] = [
         s for s in STORE_TITLES if any(c.contestant and c.store == s for c in results.cells)
     ]
     if not stores:
         text = (
-            "None was measured here. They are programs of our repository and run from a checkout "
-            "of it."
+            "No hand-written program was measured. The paceline repository contains some; to "
+            "measure them, use --contestants benchmarks/contestants."
         )
         return el("section", title, el("p", text, class_="note"), id="by-hand")
     note = (
-        "Rings and italics: programs written by hand, with the same client, pool and database. "
-        "÷ quickest by hand is taken round by round. What the programs do not do (resume after "
-        "a crash, share a limit, order events, keep one owner for each run) has no figure here."
+        "Rings and italics mark hand-written programs. They use the same client, connection pool "
+        "and database. Ratios to the fastest one are computed round by round. The programs cannot "
+        "resume after a crash, share a limit, order events or ensure one owner per run; no figure "
+        "shows this."
     )
     return el(
         "section",
@@ -58,7 +59,7 @@ def _store(results: Results, store: StoreName) -> Markup:
     base = next(cell for cell in cells if cell.contestant)
     ratios = results.ratios("makespan", base.name)
     axis = Axis.around([0.0, *(v for cell in cells for v in cell.values("makespan"))], 4, 156)
-    names = ("Program or setting", "Makespan, s", "", "÷ quickest by hand", *_FIGURES.values())
+    names = ("Program or setting", "Makespan, s", "", "÷ fastest hand-written", *_FIGURES.values())
     rows = [
         el(
             "tr",
@@ -82,13 +83,13 @@ def _store(results: Results, store: StoreName) -> Markup:
 def _sentence(cells: list[CellResults], base: CellResults, results: Results) -> list[str]:
     ours = next((cell for cell in cells if not cell.contestant), None)
     if ours is None:
-        return ["Nothing of paceline was measured on this store."]
+        return ["No cell of paceline was measured on this store."]
     ratios = results.ratios("makespan", base.name)[ours.name]
     times = f"{ratio(median(ratios))} ×"
     return [
-        "The quickest of ours, ",
+        "The fastest cell of paceline, ",
         named(short(ours)),
-        f", takes {times} the time of the quickest written by hand, ",
+        f", takes {times} the time of the fastest hand-written program, ",
         named(base.contestant),
         f" ({quantity(base.median('makespan') or 0.0, 's')}).",
     ]
@@ -97,7 +98,7 @@ def _sentence(cells: list[CellResults], base: CellResults, results: Results) -> 
 def _makespan(cell: CellResults, axis: Axis) -> list[Markup]:
     middle = cell.median("makespan") or 0.0
     low, high = cell.spread("makespan") or (middle, middle)
-    drawn = strip(axis, low, middle, high, hollow=bool(cell.contestant))
+    drawn = dot_plot(axis, low, middle, high, hollow=bool(cell.contestant))
     spread = [el("small", interval(low, high))] if len(cell.rounds) > 1 else []
     return [el("td", number(middle), *spread), el("td", drawn, class_="strip")]
 

@@ -1,4 +1,4 @@
-"""The report's data: what other tools read."""
+"""The report's CSV files, for other tools."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.results import CellResults, Results
 
 _CELL = ("cell", "strategy", "executor", "store", "contestant")
-#: A table program would run a text that begins so.
+#: A spreadsheet would run a text with one of these prefixes as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def figure_names(results: Results) -> list[str]:
-    """Every figure that any round has: ours in their order, then what we do not know."""
+    """Figures of any round: known ones in their order, then unknown ones."""
     found = {
         name for cell in results.cells for measured in cell.rounds for name in measured.figures
     }
@@ -21,7 +21,7 @@ def figure_names(results: Results) -> list[str]:
 
 
 def write_rounds(results: Results, path: Path) -> None:
-    """One line per cell and round, with every figure; what a cell cannot know is empty."""
+    """One line per cell and round with all figures; figures that were not measured are empty."""
     names = figure_names(results)
     _write(
         path,

@@ -1,12 +1,12 @@
-"""The matrix, strategies × executors, as one map for each figure and store."""
+"""Heatmaps of strategies × executors, one for each figure and store."""
 
 from collections.abc import Sequence
 from math import log
 
 from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import FIGURES, Figure
+from paceline_adapters.bench.report.formatting import STORE_TITLES, heading, number, spread_text
 from paceline_adapters.bench.report.html import Markup, el, named
-from paceline_adapters.bench.report.words import STORE_TITLES, head, number, spread_words
 from paceline_adapters.bench.results import CellResults, Results
 
 GROUPS = {
@@ -16,12 +16,12 @@ GROUPS = {
     "layers": "Both layers",
 }
 _SHADES = 9
-#: Where the largest value is this many times the smallest, shades follow the logarithm.
+#: Shades are logarithmic if the largest value is more than this many times the smallest.
 _WIDE = 10
 
 
 def heatmaps(results: Results) -> Markup:
-    """The section; without scripts every map is shown, with them the chosen one."""
+    """The section; without JavaScript every heatmap is shown, otherwise the selected one."""
     cells = [cell for cell in results.cells if not cell.contestant]
     known = {name: figure for name, figure in FIGURES.items() if _medians(cells, name)}
     if not known:
@@ -31,7 +31,7 @@ def heatmaps(results: Results) -> Markup:
         el(
             "optgroup",
             *(
-                el("option", head(figure), value=name, selected=name == chosen)
+                el("option", heading(figure), value=name, selected=name == chosen)
                 for name, figure in known.items()
                 if figure.group == group
             ),
@@ -43,7 +43,7 @@ def heatmaps(results: Results) -> Markup:
     control = el(
         "p",
         el("label", "Figure ", el("select", *groups, id="figure")),
-        el("span", "← → change it as well", class_="hint"),
+        el("span", "The ← and → keys also change the figure.", class_="hint"),
         class_="control js",
     )
     maps = [_map(name, figure, cells) for name, figure in known.items()]
@@ -51,7 +51,7 @@ def heatmaps(results: Results) -> Markup:
 
 
 def shade(value: float, values: Sequence[float]) -> int:
-    """Which of nine shades a value has among all: 0 is the smallest, 8 the largest."""
+    """The shade of a value from 0, the smallest, to 8, the largest."""
     low, high = min(values), max(values)
     if low == high:
         return 0
@@ -82,7 +82,7 @@ def _map(name: str, figure: Figure, cells: Sequence[CellResults]) -> Markup:
     )
     return el(
         "div",
-        el("h3", head(figure)),
+        el("h3", heading(figure)),
         el("p", figure.meaning, class_="note"),
         el("div", *tables, class_="stores"),
         legend,
@@ -93,11 +93,11 @@ def _map(name: str, figure: Figure, cells: Sequence[CellResults]) -> Markup:
 
 def _legend(figure: Figure, *, wide: bool) -> str:
     better = {
-        "lower": "▾ best: the lowest",
-        "higher": "▾ best: the highest",
-        "neither": "neither way is better",
+        "lower": "▾ lowest is best",
+        "higher": "▾ highest is best",
+        "neither": "no direction is better",
     }[figure.better]
-    return f"{better}{'; shades by logarithm' if wide else ''}"
+    return f"{better}{'; logarithmic shades' if wide else ''}"
 
 
 def _table(
@@ -133,7 +133,7 @@ def _field(
         return el("td", "", class_="none")
     (cell,) = cells[:1]
     value = cell.median(name)
-    spread = spread_words(cell, name, figure.unit)
+    spread = spread_text(cell, name, figure.unit)
     if value is None:
         return el("td", "–", el("span", spread, class_="vh"), class_="none")
     best = {"lower": min(values), "higher": max(values), "neither": None}[figure.better]

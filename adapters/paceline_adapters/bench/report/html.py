@@ -4,30 +4,32 @@ import re
 import unicodedata
 from html import escape
 
-#: Controls and marks that turn the direction of the text around them: shown, never obeyed.
-_HIDDEN = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-#: A name breaks behind these, if it must.
-_JOINTS = re.compile(r"(?<=[+:,/ ])")
-#: Letters of a part that is never broken.
-_WHOLE = 20
+#: Characters that change the direction of the text around them; they are replaced.
+_DIRECTION_MARKS = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+#: A name may break after these characters.
+_BREAK_POINTS = re.compile(r"(?<=[+:,/ ])")
+#: Parts of a name up to this length are not broken.
+_UNBROKEN = 20
 _VOID = frozenset({"br", "circle", "hr", "input", "line", "meta", "path", "rect", "wbr"})
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
     __slots__ = ()
 
 
 def text(value: str) -> Markup:
-    """Any text as HTML; what is markup stays as it is."""
+    """Any text as HTML; markup stays as it is."""
     if isinstance(value, Markup):
         return value
     return Markup(escape(plain(value)))
 
 
 def plain(value: str) -> str:
-    """A text without controls that could hide or reorder what stands beside it."""
+    """A text without control characters that could hide or reorder other text."""
     return "".join("\N{REPLACEMENT CHARACTER}" if _unsafe(one) else one for one in value)
 
 
@@ -37,8 +39,8 @@ def el(tag: str, *children: str, **attributes: object) -> Markup:
     Args:
         tag: its name.
         children: texts, which are escaped, and markup.
-        attributes: ``class_`` is ``class``, other underscores are hyphens; ``None`` and ``False``
-            are left out, ``True`` has no value.
+        attributes: ``class_`` is ``class``, other underscores become hyphens. ``None`` and
+            ``False`` are omitted; ``True`` has no value.
     """
     shown = "".join(
         f" {_name(name)}" if value is True else f' {_name(name)}="{text(str(value))}"'
@@ -53,16 +55,16 @@ def el(tag: str, *children: str, **attributes: object) -> Markup:
 
 
 def join(*children: str) -> Markup:
-    """Texts and markup, one after the other."""
+    """Texts and markup in sequence."""
     return Markup("".join(map(text, children)))
 
 
 def named(value: str) -> Markup:
-    """A name that somebody chose: its direction is its own, and it breaks between its parts."""
+    """A name from a user: its text direction is isolated, and it breaks between its parts."""
     parts: list[str] = []
-    for part in _JOINTS.split(value):
-        whole = len(part) <= _WHOLE
-        parts += [el("span", part, class_="part") if whole else part, el("wbr")]
+    for part in _BREAK_POINTS.split(value):
+        unbroken = len(part) <= _UNBROKEN
+        parts += [el("span", part, class_="part") if unbroken else part, el("wbr")]
     return el("bdi", *parts[:-1], class_="name")
 
 
@@ -71,6 +73,6 @@ def _name(attribute: str) -> str:
 
 
 def _unsafe(character: str) -> bool:
-    if character in _HIDDEN:
+    if character in _DIRECTION_MARKS:
         return True
     return unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t"

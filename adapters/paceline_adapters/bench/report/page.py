@@ -1,30 +1,30 @@
-"""The page as a whole: its sections in order, its style and script inline, nothing from outside."""
+"""The whole page: all sections in order, with inline style and script and no external files."""
 
 from importlib import resources
 from string import Template
 
-from paceline_adapters.bench.report.answer import answer
 from paceline_adapters.bench.report.contestants import contestants
-from paceline_adapters.bench.report.front import front
+from paceline_adapters.bench.report.formatting import number
 from paceline_adapters.bench.report.heatmap import heatmaps
 from paceline_adapters.bench.report.html import Markup, el, join, named, text
-from paceline_adapters.bench.report.ranked import ranked
+from paceline_adapters.bench.report.pareto_chart import pareto_chart
 from paceline_adapters.bench.report.ranking import Ranking
+from paceline_adapters.bench.report.ranking_table import ranking_table
+from paceline_adapters.bench.report.recommendation import recommendation
 from paceline_adapters.bench.report.tables import glossary, tables
 from paceline_adapters.bench.report.timelines import timelines
-from paceline_adapters.bench.report.words import number
 from paceline_adapters.bench.results import Results
 
 _CONTENTS = {
     "ranking": "Ranking",
     "matrix": "Matrix",
-    "front": "Database",
-    "time": "Over time",
-    "by-hand": "By hand",
+    "pareto": "Database",
+    "time": "Timelines",
+    "by-hand": "Hand-written programs",
     "figures": "All figures",
-    "measured": "How measured",
-    "limits": "What this does not show",
-    "meaning": "Meanings",
+    "measured": "Method",
+    "limits": "Limitations",
+    "meaning": "Definitions",
 }
 
 
@@ -34,10 +34,10 @@ def page(results: Results, ranking: Ranking) -> str:
         _masthead(results),
         el(
             "main",
-            answer(results, ranking),
-            ranked(results, ranking),
+            recommendation(results, ranking),
+            ranking_table(results, ranking),
             heatmaps(results),
-            front(results, ranking),
+            pareto_chart(results, ranking),
             timelines(results, ranking),
             contestants(results),
             tables(results, ranking),
@@ -61,7 +61,7 @@ def _masthead(results: Results) -> Markup:
     work = results.workload
     concepts = sum(work.roadmaps.values())
     rounds = [len(cell.rounds) for cell in results.cells]
-    said = (
+    summary = (
         f"{_count(concepts, 'concept')} in {_count(len(work.roadmaps), 'roadmap')}, "
         f"{_count(len(results.cells), 'cell')}, {_rounds(min(rounds), max(rounds))} each, "
         f"interleaved; {results.made_at}"
@@ -70,8 +70,8 @@ def _masthead(results: Results) -> Markup:
     theme = el("button", "Theme: system", type="button", id="theme", class_="js")
     return el(
         "header",
-        el("div", el("h1", "Which strategy, which executor, which numbers?"), theme, class_="top"),
-        el("p", said, class_="note"),
+        el("div", el("h1", "Which strategy, executor and limits?"), theme, class_="top"),
+        el("p", summary, class_="note"),
         el("nav", *links, aria_label="Sections"),
     )
 
@@ -88,28 +88,28 @@ def _measured(results: Results) -> Markup:
         f"{step} {number(low)}–{number(high)} s" for step, (low, high) in work.latency.items()
     )
     quotas = [
-        f"{number(quota)} {what} a minute"
+        f"{number(quota)} {what} per minute"
         for quota, what in ((work.rpm, "requests"), (work.tpm, "tokens"))
         if quota is not None
     ]
     rows: dict[str, list[str]] = {
         "Command": [el("code", results.command)],
-        "When": [results.made_at],
+        "Date": [results.made_at],
         "paceline": [results.paceline],
         "Machine": [
             f"{_count(machine.cores, 'core')}, {number(machine.memory_gib)} GiB, "
             f"{machine.system}, Python {machine.python}"
         ],
-        "Versions": [versions or "none noted"],
+        "Versions": [versions or "not recorded"],
         "Workload": [work.name, f", seed {work.seed}: ", *roadmaps],
-        "Latencies": [latency or "none noted", f", divided by {number(work.speed)}"],
+        "Latencies": [latency or "not recorded", f", divided by {number(work.speed)}"],
         "Provider's quota": [" and ".join(quotas) or "none"],
     }
-    entries = [part for term, told in rows.items() for part in (el("dt", term), el("dd", *told))]
-    data = el("p", "The data lies beside this page: ", *_files(), class_="note")
+    entries = [part for term, parts in rows.items() for part in (el("dt", term), el("dd", *parts))]
+    data = el("p", "Data files in the same folder: ", *_files(), class_="note")
     return el(
         "section",
-        el("h2", "How it was measured"),
+        el("h2", "Method"),
         el("dl", *entries, class_="facts"),
         data,
         id="measured",

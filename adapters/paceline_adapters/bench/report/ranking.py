@@ -1,4 +1,4 @@
-"""Which measured setting fits a user's bounds best: no text, no pictures."""
+"""Ranks the measured settings by a user's bounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -7,26 +7,26 @@ from typing import NamedTuple, TypeVar
 
 from paceline import UsageError
 
+from paceline_adapters.bench.quantiles import quartiles
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
-from paceline_adapters.bench.spread import quartiles
 
 PointT = TypeVar("PointT")
 
-#: A difference smaller than this is none. With fewer than four rounds the quartiles are not
-#: known, and a chance difference is often larger.
+#: Relative differences below this are ignored. With fewer than four rounds the quartiles are
+#: unknown and random differences are often larger.
 _NEGLIGIBLE = 0.01
 _NEGLIGIBLE_FEW = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What a setting must keep to; ``None`` leaves it open.
+    """Bounds for a setting; ``None`` means no bound.
 
     Attributes:
-        max_connections: of all our processes on the database server, at any time.
-        max_events: progress events within one second.
-        rpm: requests that the provider takes in a minute.
-        tpm: tokens that the provider takes in a minute.
+        max_connections: maximum number of database connections of all processes.
+        max_events: maximum number of progress events within one second.
+        rpm: the provider's limit of requests per minute.
+        tpm: the provider's limit of tokens per minute.
     """
 
     max_connections: int | None = None
@@ -38,17 +38,17 @@ class Constraints:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None and not 0 < value < inf:
-                raise UsageError(f"{field.name}: {value} is no bound; give a number above 0")
+                raise UsageError(f"{field.name} must be a number above 0, got {value}")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One bound and what a cell showed.
+    """One bound and the measured value of a cell.
 
     Attributes:
-        what: what is bounded, in words.
-        bound: the user's.
-        worst: the highest of any round; ``None`` where no round has the figure.
+        what: name of the bounded quantity.
+        bound: the user's bound.
+        worst: the highest value of any round; ``None`` if it was not measured.
     """
 
     what: str
@@ -57,7 +57,7 @@ class Check:
 
     @property
     def excess(self) -> float:
-        """By which share the bound is broken; 0 where it is kept, endless where unknown."""
+        """Relative excess over the bound: 0 if it is met, infinite if the value is unknown."""
         if self.worst is None:
             return inf
         return max(0.0, self.worst / self.bound - 1)
@@ -65,14 +65,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A cell against all bounds."""
+    """A cell checked against all bounds."""
 
     cell: CellResults
     checks: tuple[Check, ...]
 
     @property
     def excess(self) -> float:
-        """Of the bound that is broken most; 0 where all are kept."""
+        """The largest excess over a bound; 0 if all are met."""
         return max((check.excess for check in self.checks), default=0.0)
 
     @property
@@ -81,8 +81,8 @@ class Verdict:
         return self.cell.median("makespan") or 0.0
 
 
-class Burden(NamedTuple):
-    """What decides between settings that are equally fast, the weightiest first."""
+class Cost(NamedTuple):
+    """Criteria to choose between equally fast settings, most important first."""
 
     connections: float
     redis: bool
@@ -91,16 +91,16 @@ class Burden(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The answer.
+    """The result of the ranking.
 
     Attributes:
-        constraints: what was asked for.
-        met: cells that keep every bound in every round, by makespan.
-        missed: the others, those that fail by least first.
-        tied: those of ``met`` whose makespan cannot be told from the best one's.
-        recommended: of the tied, the one with the least burden.
-        aside: cells that are no candidates: written by hand, or without the server that a bound
-            on connections speaks of.
+        constraints: the user's bounds.
+        met: cells that meet every bound in every round, by makespan.
+        missed: the other candidates, smallest excess first.
+        tied: cells of ``met`` with a makespan that cannot be distinguished from the best.
+        recommended: the tied cell with the smallest cost.
+        not_ranked: cells that are not candidates: hand-written programs, and cells without a
+            database server if connections are bounded.
         ratios: makespan ÷ that of the first of ``met``, round by round, by cell name.
     """
 
@@ -109,25 +109,25 @@ class Ranking:
     missed: tuple[Verdict, ...]
     tied: tuple[Verdict, ...]
     recommended: Verdict | None
-    aside: tuple[CellResults, ...]
+    not_ranked: tuple[CellResults, ...]
     ratios: dict[str, Sequence[float]]
 
     @property
     def nearest(self) -> Verdict | None:
-        """The recommended cell, or the one that fails by least."""
+        """The recommended cell, or the one with the smallest excess."""
         return self.recommended or (self.missed[0] if self.missed else None)
 
 
 def rank(results: Results, constraints: Constraints) -> Ranking:
-    """Order the cells for a user's bounds."""
-    candidates, aside = _candidates(results, constraints)
+    """Rank the cells by a user's bounds."""
+    candidates, not_ranked = _candidates(results, constraints)
     verdicts = [judge(cell, constraints, results.workload) for cell in candidates]
     met = sorted((one for one in verdicts if not one.excess), key=_by_makespan)
     missed = sorted(
         (one for one in verdicts if one.excess), key=lambda one: (one.excess, *_by_makespan(one))
     )
     if not met:
-        return Ranking(constraints, (), tuple(missed), (), None, tuple(aside), {})
+        return Ranking(constraints, (), tuple(missed), (), None, tuple(not_ranked), {})
     ratios = dict(results.ratios("makespan", met[0].cell.name))
     tied = [one for one in met if one is met[0] or is_tie(ratios[one.cell.name])]
     return Ranking(
@@ -135,17 +135,17 @@ def rank(results: Results, constraints: Constraints) -> Ranking:
         tuple(met),
         tuple(missed),
         tuple(tied),
-        min(tied, key=lambda one: (burden(one.cell), *_by_makespan(one))),
-        tuple(aside),
+        min(tied, key=lambda one: (cost(one.cell), *_by_makespan(one))),
+        tuple(not_ranked),
         ratios,
     )
 
 
 def judge(cell: CellResults, constraints: Constraints, workload: WorkloadFacts) -> Verdict:
-    """Hold a cell's worst round against each bound.
+    """Check a cell's worst round against each bound.
 
-    Requests per minute count only where the workload had no such quota: where it had one, the
-    provider itself refused what was too much. They are those of a provider at speed 1.
+    Requests per minute are checked only if the workload had no such quota; otherwise the provider
+    itself enforced it. They are converted to speed 1.
     """
     checks: list[Check] = []
     if constraints.max_connections is not None and cell.store == "postgresql":
@@ -160,23 +160,23 @@ def judge(cell: CellResults, constraints: Constraints, workload: WorkloadFacts) 
     return Verdict(cell, tuple(checks))
 
 
-def unjudged(constraints: Constraints, workload: WorkloadFacts) -> bool:
-    """Whether there is a bound on tokens that the measurement says nothing about."""
+def token_bound_unchecked(constraints: Constraints, workload: WorkloadFacts) -> bool:
+    """Whether there is a bound on tokens that was not measured."""
     return constraints.tpm is not None and not _enforced(workload.tpm, constraints.tpm)
 
 
 def is_tie(ratios: Sequence[float]) -> bool:
-    """Whether ratios of one cell to another, round by round, show no difference."""
+    """Whether the ratios of two cells, round by round, show no difference."""
     low, _ = quartiles(ratios)
     return low <= 1 + (_NEGLIGIBLE if len(ratios) > 3 else _NEGLIGIBLE_FEW)
 
 
-def burden(cell: CellResults) -> Burden:
-    """What a cell asks for besides time."""
-    # SQLite has no connections on a server: nothing is asked of one.
+def cost(cell: CellResults) -> Cost:
+    """What a cell needs besides time."""
+    # SQLite needs no server connections.
     unknown = inf if cell.store == "postgresql" else 0.0
     connections, memory = cell.median("connections_peak"), cell.median("rss_peak")
-    return Burden(
+    return Cost(
         unknown if connections is None else connections,
         needs_redis(cell),
         inf if memory is None else memory,
@@ -184,20 +184,22 @@ def burden(cell: CellResults) -> Burden:
 
 
 def needs_redis(cell: CellResults) -> bool:
-    """Whether its executor works through Redis."""
+    """Whether the cell's executor uses Redis."""
     return cell.settings.get("executor") in {"celery", "arq"}
 
 
 def pareto(
     points: Sequence[PointT], costs: Callable[[PointT], tuple[float, float]]
 ) -> list[PointT]:
-    """The points that no other beats: none is as cheap in both costs and cheaper in one."""
+    """The Pareto front: points that no other point dominates."""
     return [
-        point for point in points if not any(_beats(costs(other), costs(point)) for other in points)
+        point
+        for point in points
+        if not any(_dominates(costs(other), costs(point)) for other in points)
     ]
 
 
-def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one != other and one[0] <= other[0] and one[1] <= other[1]
 
 
@@ -205,12 +207,12 @@ def _candidates(
     results: Results, constraints: Constraints
 ) -> tuple[list[CellResults], list[CellResults]]:
     ours = [cell for cell in results.cells if not cell.contestant]
-    aside = [cell for cell in results.cells if cell.contestant]
-    # Who bounds connections has a server: SQLite would win by being no answer.
+    not_ranked = [cell for cell in results.cells if cell.contestant]
+    # A bound on connections implies a database server, so SQLite is not a candidate.
     served = [cell for cell in ours if cell.store == "postgresql"]
     if constraints.max_connections is None or not served:
-        return ours, aside
-    return served, [*(cell for cell in ours if cell.store != "postgresql"), *aside]
+        return ours, not_ranked
+    return served, [*(cell for cell in ours if cell.store != "postgresql"), *not_ranked]
 
 
 def _enforced(quota: int | None, bound: int) -> bool:

@@ -1,4 +1,4 @@
-"""A cell as the ``paceline.toml`` that makes it."""
+"""The ``paceline.toml`` of a cell."""
 
 import json
 import re
@@ -8,21 +8,22 @@ from paceline_adapters.bench.results import CellResults
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
-#: Where the measurement's own servers were: of no use to anybody else.
-_OURS = ("store.url", "redis.url", "provider.")
+#: Settings of the benchmark's own servers, which are left out.
+_BENCHMARK_ONLY = ("store.url", "redis.url", "provider.")
 _ADDRESSES = {
-    "store": 'url = "postgresql+asyncpg://me@localhost/content"  # yours',
-    "redis": 'url = "redis://localhost:6379/0"  # yours',
+    "store": 'url = "postgresql+asyncpg://me@localhost/content"  # your database',
+    "redis": 'url = "redis://localhost:6379/0"  # your Redis',
 }
 
 
 def snippet(cell: CellResults) -> str:
-    """Settings that paceline reads as they are; addresses are examples.
+    """Settings that paceline can read; addresses are examples.
 
-    Options were given as text when they were measured; what looks like a number or a truth value
-    is written as one.
+    Options were given as text in the benchmark. Numbers and booleans are written as such.
     """
-    settings = {path: value for path, value in cell.settings.items() if not path.startswith(_OURS)}
+    settings = {
+        path: value for path, value in cell.settings.items() if not path.startswith(_BENCHMARK_ONLY)
+    }
     names = settings.pop("strategy", cell.strategy).split(",")
     executor = settings.pop("executor", cell.executor)
     lines = [f"strategy = [{', '.join(_text(name.strip()) for name in names)}]"]
@@ -41,7 +42,7 @@ def snippet(cell: CellResults) -> str:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """``strategies.NAME.KEY`` as its table and key; a plugin's name may hold dots."""
+    """``strategies.NAME.KEY`` as its table and key; a plugin's name may contain dots."""
     section, _, rest = path.partition(".")
     if not rest:
         return "", section
@@ -58,5 +59,5 @@ def _value(value: str) -> str:
 
 
 def _text(value: str) -> str:
-    # A JSON string is a TOML one, but for DEL.
+    # A JSON string is a TOML string, except for DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,29 +1,29 @@
-"""All figures of all cells, and what each figure means."""
+"""Tables of all figures of all cells, and the definition of each figure."""
 
 import json
 from collections.abc import Mapping, Sequence
 from statistics import median
 
 from paceline_adapters.bench.figures import FIGURES, Figure
-from paceline_adapters.bench.report.heatmap import GROUPS
-from paceline_adapters.bench.report.html import Markup, el, named
-from paceline_adapters.bench.report.ranking import Ranking
-from paceline_adapters.bench.report.words import (
-    head,
+from paceline_adapters.bench.report.formatting import (
+    heading,
     interval,
     number,
     ratio,
     short,
-    spread_words,
+    spread_text,
     store_title,
 )
+from paceline_adapters.bench.report.heatmap import GROUPS
+from paceline_adapters.bench.report.html import Markup, el, named
+from paceline_adapters.bench.report.ranking import Ranking
 from paceline_adapters.bench.results import CellResults, Results
 
 Ratios = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 def tables(results: Results, ranking: Ranking) -> Markup:
-    """A table for each group of figures; every value with its ratio to one base cell."""
+    """One table per group of figures; each value with its ratio to a base cell."""
     nearest = ranking.nearest
     base = nearest.cell.name if nearest else results.cells[0].name
     known = {
@@ -41,10 +41,10 @@ def tables(results: Results, ranking: Ranking) -> Markup:
     )
     note = el(
         "p",
-        "Medians over the rounds, [quartiles] (lowest and highest below four rounds), and × the "
-        "median ratio to the same round of ",
+        "Medians over the rounds with [quartiles], or with the lowest and highest value if there "
+        "are fewer than four rounds. × is the median ratio to the same round of ",
         el("b", named(base), id="base-name"),
-        ": a machine that drifts hurts both sides of a ratio alike. A heading sorts its table.",
+        ". A slower machine affects both sides alike. Click a heading to sort its table.",
         class_="note",
     )
     parts = [
@@ -65,7 +65,7 @@ def tables(results: Results, ranking: Ranking) -> Markup:
 
 
 def glossary(results: Results) -> Markup:
-    """What each figure says and where it comes from; those that no cell has are marked."""
+    """The definition and source of each figure; figures that no cell has are marked."""
     parts: list[Markup] = []
     for group, title in GROUPS.items():
         entries = [
@@ -73,27 +73,27 @@ def glossary(results: Results) -> Markup:
             for name, figure in FIGURES.items()
             if figure.group == group
             for part in (
-                el("dt", head(figure), " ", el("code", name)),
+                el("dt", heading(figure), " ", el("code", name)),
                 el("dd", figure.meaning, " ", el("small", _aside(results, name, figure))),
             )
         ]
         parts += [el("h3", title), el("dl", *entries)]
-    return el("section", el("h2", "What each figure means"), *parts, id="meaning")
+    return el("section", el("h2", "Definitions of the figures"), *parts, id="meaning")
 
 
 def _aside(results: Results, name: str, figure: Figure) -> str:
     better = {"lower": "Lower is better.", "higher": "Higher is better.", "neither": ""}
     having = sum(1 for cell in results.cells if cell.median(name) is not None)
     if having == 0:
-        return "No cell has it here."
+        return "Not measured in this benchmark."
     if having < len(results.cells):
-        return f"{better[figure.better]} {having} of {len(results.cells)} cells have it."
+        return f"{better[figure.better]} Measured for {having} of {len(results.cells)} cells."
     return better[figure.better]
 
 
 def _table(cells: Sequence[CellResults], figures: Mapping[str, Figure], ratios: Ratios) -> Markup:
     heads = [
-        el("th", el("button", head(figure), type="button"), scope="col", title=figure.meaning)
+        el("th", el("button", heading(figure), type="button"), scope="col", title=figure.meaning)
         for figure in figures.values()
     ]
     first = el("th", el("button", "Cell", type="button"), scope="col")
@@ -122,12 +122,12 @@ def _field(cell: CellResults, index: int, name: str, figure: Figure, ratios: Rat
         *([el("small", interval(*spread))] if spread[0] != spread[1] else []),
         el("small", shown, class_="ratio", data_cell=str(index), data_figure=name),
         data_value=repr(value),
-        title=spread_words(cell, name, figure.unit),
+        title=spread_text(cell, name, figure.unit),
     )
 
 
 def _data(results: Results, figures: Mapping[str, Figure]) -> Markup:
-    """What the script makes other ratios from."""
+    """Data for ratios to another base cell."""
     cells = [
         {
             "name": cell.name,
@@ -139,6 +139,6 @@ def _data(results: Results, figures: Mapping[str, Figure]) -> Markup:
         }
         for cell in results.cells
     ]
-    # Within a script element nothing is unescaped, so nothing in it may look like a tag.
+    # A script element is not unescaped, so its text must not contain a tag.
     text = json.dumps(cells, separators=(",", ":")).replace("<", "\\u003c")
     return el("script", Markup(text), type="application/json", id="data")

@@ -1,10 +1,10 @@
-"""What each cell did over time, as small multiples that share their axes."""
+"""Timelines of each cell, as small charts with common axes."""
 
 from collections.abc import Sequence
 
+from paceline_adapters.bench.report.formatting import number, short, store_title
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking
-from paceline_adapters.bench.report.words import number, short, store_title
 from paceline_adapters.bench.results import CellResults, Results, Timeline
 
 _SERIES = {
@@ -13,21 +13,19 @@ _SERIES = {
     "events": "Events/s",
 }
 _WIDTH, _PANEL, _STEP = 260, 44, 68
-#: Points of a line: more cannot be seen.
+#: Maximum number of points of a line.
 _POINTS = 120
 
 
 def timelines(results: Results, ranking: Ranking) -> Markup:
     """The section, fastest cell first."""
-    title = el("h2", "What happened over time")
+    title = el("h2", "Timelines")
     shown = sorted(
         ((cell, line) for cell in results.cells if (line := _line(cell)) is not None),
         key=lambda pair: (pair[0].median("makespan") or 0.0, pair[0].name),
     )
     if not shown:
-        return el(
-            "section", title, el("p", "No round kept its time line.", class_="note"), id="time"
-        )
+        return el("section", title, el("p", "No round has a timeline.", class_="note"), id="time")
     end = max(line.seconds[-1] for _, line in shown) or 1.0
     tops = {name: max(max(_values(line, name)) for _, line in shown) or 1.0 for name in _SERIES}
     chosen = ranking.recommended and ranking.recommended.cell.name
@@ -41,9 +39,9 @@ def timelines(results: Results, ranking: Ranking) -> Markup:
         for cell, line in shown
     ]
     note = (
-        "One round of each cell, the one nearest its median makespan; the fastest cell comes "
-        "first. All share their axes, so heights and lengths compare. The figure at a line's "
-        "right is its peak. On SQLite, connections are those that our pools had given out."
+        "One round of each cell: the one nearest to the median makespan. The fastest cell comes "
+        "first. All charts have the same axes. The number at the right of a line is its peak. "
+        "SQLite has no server connections."
     )
     return el(
         "section",
@@ -57,7 +55,7 @@ def timelines(results: Results, ranking: Ranking) -> Markup:
 def thinned(
     seconds: Sequence[float], values: Sequence[float], end: float
 ) -> list[tuple[float, float]]:
-    """At most ``_POINTS`` points from 0 to ``end``; of values that fall together, the highest."""
+    """At most ``_POINTS`` points from 0 to ``end``; each is the maximum of its interval."""
     highest: dict[int, float] = {}
     for second, value in zip(seconds, values, strict=True):
         bucket = min(_POINTS - 1, max(0, int(second / end * _POINTS)))
@@ -66,13 +64,13 @@ def thinned(
 
 
 def _line(cell: CellResults) -> Timeline | None:
-    """Of the typical round, or of the first that has one."""
+    """The timeline of the typical round, or of the first round that has one."""
     rounds = [cell.typical, *cell.rounds]
     return next((one.timeline for one in rounds if one.timeline and one.timeline.seconds), None)
 
 
 def _unknown(cell: CellResults) -> set[str]:
-    """Series that say nothing of this cell: who publishes no events has no rate of them."""
+    """Series that were not measured for this cell."""
     return set() if cell.values("events_total") else {"events"}
 
 
@@ -83,12 +81,12 @@ def _values(line: Timeline, name: str) -> list[float]:
 
 def _multiple(line: Timeline, end: float, tops: dict[str, float], unknown: set[str]) -> Markup:
     parts: list[Markup] = []
-    said: list[str] = []
+    descriptions: list[str] = []
     for row, (name, title) in enumerate(_SERIES.items()):
         base = row * _STEP + 20 + _PANEL
         values = _values(line, name)
         peak = "not measured" if name in unknown else number(max(values))
-        said.append(f"{title}: at most {peak}")
+        descriptions.append(f"{title}: at most {peak}")
         parts += [
             el("text", title, x=0, y=base - _PANEL - 6),
             el(
@@ -107,7 +105,7 @@ def _multiple(line: Timeline, end: float, tops: dict[str, float], unknown: set[s
             el("line", x1=0, x2=_WIDTH, y1=base, y2=base, class_="axis"),
         ]
     bottom = (len(_SERIES) - 1) * _STEP + 20 + _PANEL
-    said.append(f"over {number(line.seconds[-1])} seconds")
+    descriptions.append(f"over {number(line.seconds[-1])} seconds")
     parts += [
         el("text", "0", x=0, y=bottom + 15),
         el("text", f"{number(end)} s", x=_WIDTH, y=bottom + 15, text_anchor="end"),
@@ -117,7 +115,7 @@ def _multiple(line: Timeline, end: float, tops: dict[str, float], unknown: set[s
         *parts,
         viewBox=f"-1 0 {_WIDTH + 2} {bottom + 20}",
         role="img",
-        aria_label="; ".join(said),
+        aria_label="; ".join(descriptions),
     )
 
 

@@ -1,4 +1,4 @@
-"""From results to files."""
+"""Writes the report."""
 
 from collections import Counter
 from math import isfinite
@@ -16,15 +16,15 @@ def write_report(results: Results, folder: Path, constraints: Constraints) -> Pa
     """Write ``index.html``, ``results.json``, ``rounds.csv`` and ``summary.csv``.
 
     Args:
-        results: what was measured.
-        folder: where to; made where it is missing, and files of an older report are replaced.
-        constraints: the bounds that the recommended setting has to keep.
+        results: the results of the benchmark.
+        folder: created if missing; files of an older report are replaced.
+        constraints: bounds for the recommended setting.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        UsageError: there is nothing to report of, or the folder cannot be written.
+        UsageError: the results are empty or wrong, or the folder cannot be written.
     """
     html = render(results, constraints)
     try:
@@ -40,10 +40,10 @@ def write_report(results: Results, folder: Path, constraints: Constraints) -> Pa
 
 
 def render(results: Results, constraints: Constraints) -> str:
-    """The page, as one HTML document that loads nothing.
+    """The page as one HTML document without external files.
 
     Raises:
-        UsageError: there is nothing to report of.
+        UsageError: the results are empty or wrong.
     """
     _check(results)
     return page(results, rank(results, constraints))
@@ -51,18 +51,20 @@ def render(results: Results, constraints: Constraints) -> str:
 
 def _check(results: Results) -> None:
     if not results.cells:
-        raise UsageError("the results hold no cell: measure at least one")
+        raise UsageError("the results contain no cell; measure at least one")
     for name, count in Counter(cell.name for cell in results.cells).items():
         if count > 1:
-            raise UsageError(f"the results hold the cell {name!r} {count} times; names are unique")
+            raise UsageError(
+                f"names of cells must be unique, but the results contain {name!r} {count} times"
+            )
     for cell in results.cells:
         if not cell.rounds:
-            raise UsageError(f"{cell.name}: no round was measured; at least one is needed")
+            raise UsageError(f"{cell.name}: at least one round is needed, got 0")
         for found in cell.rounds:
             for figure, value in found.figures.items():
                 if not isfinite(value):
                     raise UsageError(
-                        f"{cell.name}: round {found.number}: {figure} is {value}, no number"
+                        f"{cell.name}: round {found.number}: {figure} must be finite, got {value}"
                     )
             if not found.figures.get("makespan", 0) > 0:
-                raise UsageError(f"{cell.name}: round {found.number} has no makespan above 0")
+                raise UsageError(f"{cell.name}: round {found.number}: makespan must be above 0")

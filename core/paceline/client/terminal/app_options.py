@@ -32,7 +32,6 @@ __all__ = [
     "json_text",
     "load_app",
     "note",
-    "pairs",
     "run_async",
     "settings_options",
     "store_options",
@@ -42,21 +41,6 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """Read the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
-
-    Raises:
-        click.BadParameter: a value is not such a pair.
-    """
-    found: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise click.BadParameter(f"{text!r}: write it as {option.metavar}")
-        found[name] = value
-    return found
 
 
 _STRATEGY = click.option(

@@ -63,7 +63,7 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
     """Start a worker; it gets the settings by environment, which no process list shows."""
     environment = dict(os.environ)
     for value in loaded.given:
-        if value.origin.startswith("--"):
+        if value.origin.startswith(("--", "override ")):
             name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path)
             given = value.value
             text = str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]

@@ -5,29 +5,29 @@
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   root.classList.add("scripted");
 
-  // Theme: the system's, or the reader's choice, kept where the browser allows it.
+  // Theme: the system's, or the user's choice, saved if the browser allows it.
   const themes = ["system", "light", "dark"];
   const button = one("#theme");
   const remember = (theme) => {
-    try { localStorage.setItem("paceline-theme", theme); } catch { /* files may keep nothing */ }
+    try { localStorage.setItem("paceline-theme", theme); } catch { /* pages from files may have no storage */ }
   };
   const remembered = () => {
     try { return localStorage.getItem("paceline-theme"); } catch { return null; }
   };
-  const dress = (theme) => {
+  const applyTheme = (theme) => {
     if (theme === "system") delete root.dataset.theme;
     else root.dataset.theme = theme;
     button.textContent = `Theme: ${theme}`;
     button.dataset.theme = theme;
   };
-  dress(themes.includes(remembered()) ? remembered() : "system");
+  applyTheme(themes.includes(remembered()) ? remembered() : "system");
   button.addEventListener("click", () => {
     const theme = themes[(themes.indexOf(button.dataset.theme) + 1) % themes.length];
-    dress(theme);
+    applyTheme(theme);
     remember(theme);
   });
 
-  // One map at a time.
+  // Show one heatmap at a time.
   const figure = one("#figure");
   if (figure) {
     const show = () => all(".map").forEach((map) => {
@@ -45,10 +45,10 @@
     show();
   }
 
-  // Tooltips, by pointer and by keyboard.
+  // Tooltips for pointer and keyboard.
   const tip = one("#tip");
   const hide = () => { tip.hidden = true; };
-  const tell = (target) => {
+  const showTip = (target) => {
     tip.textContent = target.dataset.tip;
     tip.hidden = false;
     const box = target.getBoundingClientRect();
@@ -60,15 +60,15 @@
   all("#matrix td[title], #figures td[title], #figures th[title]").forEach((field) => {
     field.dataset.tip = field.title;
     field.removeAttribute("title");
-    field.addEventListener("pointerenter", () => tell(field));
+    field.addEventListener("pointerenter", () => showTip(field));
     field.addEventListener("pointerleave", hide);
-    field.addEventListener("focusin", () => tell(field));
+    field.addEventListener("focusin", () => showTip(field));
     field.addEventListener("focusout", hide);
   });
   addEventListener("scroll", hide, { passive: true, capture: true });
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
-  // Sorting: a second press turns the order round; what was not measured stays last.
+  // Sorting: a second click reverses the order; missing values stay last.
   all("table.sortable").forEach((table) => {
     const heads = all("thead th", table);
     heads.forEach((head, column) => one("button", head).addEventListener("click", () => {
@@ -91,7 +91,7 @@
     }));
   });
 
-  // Ratios to another base, paired by round as the page's own are.
+  // Ratios to another base cell, paired by round like the page's own ratios.
   const cells = JSON.parse(one("#data").textContent);
   const base = one("#base");
   const median = (values) => {
@@ -107,18 +107,18 @@
   base.addEventListener("change", () => {
     const theirs = cells[Number(base.value)];
     one("#base-name").textContent = theirs.name;
-    all(".ratio").forEach((place) => {
-      const { cell, figure: name } = place.dataset;
+    all(".ratio").forEach((field) => {
+      const { cell, figure: name } = field.dataset;
       const mine = cells[Number(cell)].figures[name] ?? [];
       const others = theirs.figures[name] ?? [];
       const ratios = mine
         .map((value, round) => (value === null || !others[round] ? null : value / others[round]))
         .filter((ratio) => ratio !== null);
-      place.textContent = ratios.length ? `× ${number(median(ratios))}` : "";
+      field.textContent = ratios.length ? `× ${number(median(ratios))}` : "";
     });
   });
 
-  // Copying: by the clipboard where a page from a file may use it, else by the selection.
+  // Copy with the clipboard API if it is available, otherwise with the selection.
   all(".copy").forEach((copy) => copy.addEventListener("click", async () => {
     const code = one("code", copy.closest("figure"));
     const select = () => {

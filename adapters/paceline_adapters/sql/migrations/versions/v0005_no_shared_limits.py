@@ -7,6 +7,5 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Drop the column. SQLite before 3.35 cannot, so its table is copied."""
-    with op.batch_alter_table("workers") as workers:
-        workers.drop_column("shared_limits")
+    """Drop the column."""
+    op.drop_column("workers", "shared_limits")

@@ -1,6 +1,7 @@
 """What an author says of an executor, and how the suite comes by a place to try it."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 from paceline.testing.contracts.contract import Contract
@@ -30,18 +31,11 @@ class ExecutorScenarios(Contract):
         """Settings under which no broker answers; asked only where you declare ``broker``."""
         raise NotImplementedError(f"{type(self).__name__}.unreachable() gives such settings")
 
-    def on_a_site(
-        self,
-        scenario: Callable[[Site], Coroutine[Any, Any, None]],
-        given: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Run a scenario in a new place."""
+    @asynccontextmanager
+    async def site(self, given: Mapping[str, Any] | None = None) -> AsyncGenerator[Site]:
+        """A new place with an empty queue; `given` replaces `settings`."""
         if not self.executor:
             raise NotImplementedError(f"{type(self).__name__}.executor names the executor to test")
-
-        async def with_site() -> None:
-            chosen = self.settings() if given is None else given
-            async with a_site(chosen, self.executor, self.modules, self.patience) as site:
-                await scenario(site)
-
-        self.play(with_site())
+        chosen = self.settings() if given is None else given
+        async with a_site(chosen, self.executor, self.modules, self.patience) as site:
+            yield site

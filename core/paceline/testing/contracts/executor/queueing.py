@@ -3,7 +3,7 @@
 import signal
 
 from paceline.errors import PartUnavailable
-from paceline.testing.contracts.contract import when
+from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.executor.base import ExecutorScenarios
 from paceline.testing.contracts.executor.site import Site
 from paceline.testing.held import EVERYTHING
@@ -22,10 +22,10 @@ def _once(site: Site, name: str) -> bool:
 class ExecutorQueueing(ExecutorScenarios):
     """Submitting, cancelling, looking."""
 
-    def test_what_is_submitted_before_a_worker_serves_is_run(self) -> None:
+    @scenario
+    async def test_what_is_submitted_before_a_worker_serves_is_run(self) -> None:
         """Lost run: the queue outlives the client, and waits for a worker."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             async with site.app.client() as client:
                 site.client = client
                 runs = [await site.submit(name) for name in ("first", "second")]
@@ -37,12 +37,11 @@ class ExecutorQueueing(ExecutorScenarios):
             )
             await site.completed(why, *runs, by=worker)
 
-        self.on_a_site(scenario)
-
-    def test_what_is_submitted_again_runs_once(self) -> None:
+    @scenario
+    async def test_what_is_submitted_again_runs_once(self) -> None:
         """Ran twice: waiting, in work or over, a second message of a run changes nothing."""
-
-        async def scenario(site: Site) -> None:
+        # Without a limit of concepts, which would hold up the second of two that work on a run.
+        async with self.site({**self.settings(), "strategy": ["unbounded"]}) as site:
             run = await site.submit("first")
             await site.executor.submit(run)  # it waits
             worker = site.worker(concurrency=3)
@@ -67,13 +66,10 @@ class ExecutorQueueing(ExecutorScenarios):
             fence = (await site.store.run(run)).fence
             assert fence == 1, f"ran twice: {fence} claims were made of a run that never stopped"
 
-        # Without a limit of concepts, which would hold up the second of two that work on a run.
-        self.on_a_site(scenario, {**self.settings(), "strategy": ["unbounded"]})
-
-    def test_a_queued_run_that_is_cancelled_never_begins(self) -> None:
+    @scenario
+    async def test_a_queued_run_that_is_cancelled_never_begins(self) -> None:
         """Ran in vain: cancelled before a worker came, and the others go on."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             cancelled, other = [await site.submit(name) for name in ("cancelled", "other")]
             await site.client.cancel(cancelled)
             await site.client.cancel(cancelled)  # once more is no fault
@@ -86,13 +82,11 @@ class ExecutorQueueing(ExecutorScenarios):
                 "comes from the queue to `Worker.run`, which asks the store"
             )
 
-        self.on_a_site(scenario)
-
     @when("inspects")
-    def test_inspect_names_what_each_worker_holds(self) -> None:
+    @scenario
+    async def test_inspect_names_what_each_worker_holds(self) -> None:
         """Active is what is worked on, reserved what waits in a worker."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             first = await site.submit("first")
             worker = site.worker()
             await site.until(
@@ -123,35 +117,30 @@ class ExecutorQueueing(ExecutorScenarios):
 
             await site.until(idle, "`inspect` names runs that are over", by=worker)
 
-        self.on_a_site(scenario)
-
-    def test_says_what_it_is_and_closes(self) -> None:
+    @scenario
+    async def test_says_what_it_is_and_closes(self) -> None:
         """The small promises: `check` is one line, `queued` a count, `close` may come twice."""
-
-        async def scenario(site: Site) -> None:
-            async with site.app.open_executor() as executor:
-                assert executor.concurrency >= 1, "`concurrency` is the runs of one worker at once"
-                assert executor.processes >= 1, "`processes` is what one `serve` starts"
-                assert len((await executor.check()).splitlines()) <= 1, "`check` is one line"
-                assert list(await executor.inspect()) == [], "`inspect` names workers; none serves"
-                before = await executor.queued()
-                await executor.submit("nobodys")
-                after = await executor.queued()
-                assert (before, after) in ((None, None), (0, 1)), (
-                    f"`queued` went from {before} to {after} as a run was submitted; it counts "
-                    "what no worker took, or is None throughout"
-                )
-                assert all(finding.text for finding in executor.findings())
-                await executor.cancel("nobodys")
-                await executor.close()
-
-        self.on_a_site(scenario)
+        async with self.site() as site, site.app.open_executor() as executor:
+            assert executor.concurrency >= 1, "`concurrency` is the runs of one worker at once"
+            assert executor.processes >= 1, "`processes` is what one `serve` starts"
+            assert len((await executor.check()).splitlines()) <= 1, "`check` is one line"
+            assert list(await executor.inspect()) == [], "`inspect` names workers; none serves"
+            before = await executor.queued()
+            await executor.submit("nobodys")
+            after = await executor.queued()
+            assert (before, after) in ((None, None), (0, 1)), (
+                f"`queued` went from {before} to {after} as a run was submitted; it counts "
+                "what no worker took, or is None throughout"
+            )
+            assert all(finding.text for finding in executor.findings())
+            await executor.cancel("nobodys")
+            await executor.close()
 
     @when("broker")
-    def test_a_broker_that_is_away_is_told_as_such(self) -> None:
+    @scenario
+    async def test_a_broker_that_is_away_is_told_as_such(self) -> None:
         """Unheard error: what cannot be queued is raised as ``PartUnavailable``, soon."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site(self.unreachable()) as site:
             for name, call in {
                 "submit": site.executor.submit("nobodys"),
                 "check": site.executor.check(),
@@ -166,5 +155,3 @@ class ExecutorQueueing(ExecutorScenarios):
                     "PartUnavailable with a sentence that names the place"
                 )
                 assert len(str(told).splitlines()) == 1, "the error's text must be one line"
-
-        self.on_a_site(scenario, self.unreachable())

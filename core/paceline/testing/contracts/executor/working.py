@@ -4,7 +4,7 @@ import asyncio
 import signal
 from typing import ClassVar
 
-from paceline.testing.contracts.contract import when
+from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.executor.base import ExecutorScenarios
 from paceline.testing.contracts.executor.site import Site, WorkerProcess
 from paceline.testing.held import BROKEN, EVERYTHING
@@ -15,10 +15,10 @@ class ExecutorWorking(ExecutorScenarios):
 
     dies: ClassVar[bool] = True
 
-    def test_a_worker_has_no_more_runs_at_once_than_it_may(self) -> None:
+    @scenario
+    async def test_a_worker_has_no_more_runs_at_once_than_it_may(self) -> None:
         """Overrun: `concurrency` runs are in work, and one more only when one has ended."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             runs = [await site.submit(f"r{number}") for number in range(4)]
             worker = site.worker(concurrency=2)
             for ended in range(2):
@@ -29,8 +29,6 @@ class ExecutorWorking(ExecutorScenarios):
             await self._filled(site, worker, 4)
             site.folder.open(EVERYTHING)
             await site.completed("a run does not end", *runs, by=worker)
-
-        self.on_a_site(scenario)
 
     async def _filled(self, site: Site, worker: WorkerProcess, begun: int) -> None:
         """Wait until so many runs have begun, and see that it was not too early."""
@@ -46,10 +44,10 @@ class ExecutorWorking(ExecutorScenarios):
             "take a run from the queue only when one of those in work has ended"
         )
 
-    def test_a_run_that_is_cancelled_in_work_makes_room(self) -> None:
+    @scenario
+    async def test_a_run_that_is_cancelled_in_work_makes_room(self) -> None:
         """It ends within seconds, its call is stopped, and the next run begins."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             run, following = [await site.submit(name) for name in ("held", "next")]
             worker = site.worker()
             why = "lost run: never begun"
@@ -71,12 +69,10 @@ class ExecutorWorking(ExecutorScenarios):
             why = "no room: after a run in work was cancelled the next one is not begun"
             await site.completed(why, waiting, by=worker)
 
-        self.on_a_site(scenario)
-
-    def test_a_runner_that_raises_does_not_take_the_worker_down(self) -> None:
+    @scenario
+    async def test_a_runner_that_raises_does_not_take_the_worker_down(self) -> None:
         """The store is away, a run is unknown, a plugin has a bug: the worker goes on."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             site.folder.open(EVERYTHING)
             site.folder.away.touch()
             run = await site.submit("waits")
@@ -107,12 +103,10 @@ class ExecutorWorking(ExecutorScenarios):
             await asyncio.sleep(self.settles)
             assert worker.process.poll() is None, why
 
-        self.on_a_site(scenario)
-
-    def test_a_worker_that_is_stopped_leaves_the_rest_to_the_next(self) -> None:
+    @scenario
+    async def test_a_worker_that_is_stopped_leaves_the_rest_to_the_next(self) -> None:
         """What is in flight is saved, `serve` ends, and nothing that was queued is lost."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             runs = [await site.submit("held", 2), await site.submit("next", 2)]
             worker = site.worker()
             await site.until(lambda: bool(site.calls("began")), "lost run: never begun", by=worker)
@@ -139,13 +133,11 @@ class ExecutorWorking(ExecutorScenarios):
             ended = site.calls("ended")
             assert len(ended) == len(set(ended)) == 4, f"paid twice: {sorted(ended)}"
 
-        self.on_a_site(scenario)
-
     @when("dies")
-    def test_the_run_of_a_dead_worker_goes_on_in_another(self) -> None:
+    @scenario
+    async def test_the_run_of_a_dead_worker_goes_on_in_another(self) -> None:
         """Killed at any instant: what was saved is kept, the rest is made by the next worker."""
-
-        async def scenario(site: Site) -> None:
+        async with self.site() as site:
             run = await site.submit("held", 2)
             dead = site.worker()
             await site.until(lambda: bool(site.calls("began")), "lost run: never begun", by=dead)
@@ -165,5 +157,3 @@ class ExecutorWorking(ExecutorScenarios):
             )
             await site.completed(why, run, waiting, by=alive)
             assert site.calls("began").count(first) == 1, "paid twice: what was saved"
-
-        self.on_a_site(scenario)

@@ -12,8 +12,7 @@ class StrategyContract(
 ):
     """Inherit it, declare what your strategy limits, and make one.
 
-    The suite drives it as the pipeline does: through a ``StrategyStack``, so that it receives
-    only work of its ``levels``.
+    As in the pipeline, it receives only work of its ``levels``.
 
     Declare:
         limit: most permits out at once. Make the strategy with a small limit such as 2, so that
@@ -21,7 +20,7 @@ class StrategyContract(
         least: lowest value of an adaptive limit, which must begin at ``limit``. ``None``: the
             limit does not change.
         level: the level that it limits.
-        per: the field of `Work` whose values have a limit each, such as ``run_id``. Empty: one
+        per: the field of `Work` that has a limit per value, such as ``run_id``. Empty: one
             limit for all work.
         fair: whether the waiters of one process are served in their order.
         shared: whether the limit counts the permits of all workers, by the ledger.

@@ -65,6 +65,8 @@ class StrategyApart(StrategyScenarios):
         """Deadlock: concepts hold permits while their calls wait, so both levels need permits."""
         strategy = self.worker()
         other: Level = "concept" if self.level == "call" else "call"
+        if other not in strategy.levels:
+            return
         why = (
             f"deadlock: a {other} waits though only {self.level}s hold permits; count each level "
             f"separately, or set `levels` to the levels that are limited"

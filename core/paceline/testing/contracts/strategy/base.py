@@ -7,7 +7,6 @@ from typing import ClassVar
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.work import Done, Failed, Level, Outcome, Permit, RateLimited, Work
-from paceline.runtime.strategy_stack import StrategyStack
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.lease_ledger import LeaseLedger
 
@@ -48,13 +47,9 @@ class StrategyScenarios(Contract):
         self.opened.push_async_callback(ledger.close)
         return ledger
 
-    def stack(self, ledger: Ledger) -> Strategy:
-        """A new strategy in a stack, which passes on only work of its levels."""
-        return StrategyStack([("strategy", self.strategy(ledger))])
-
     def worker(self, ledger: Ledger | None = None) -> Strategy:
         """The strategy of one worker, closed at the end of the scenario."""
-        strategy = self.stack(ledger or self.shared_ledger())
+        strategy = self.strategy(ledger or self.shared_ledger())
         self.opened.push_async_callback(strategy.close)
         return strategy
 

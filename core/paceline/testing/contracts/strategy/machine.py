@@ -72,7 +72,7 @@ class Lives(RuleBasedStateMachine):
     async def new_worker(self) -> _Worker:
         """Start a worker."""
         connection = LedgerConnection(self.ledger)
-        return _Worker(connection, self.suite.stack(connection))
+        return _Worker(connection, self.suite.strategy(connection))
 
     async def settle(self) -> None:
         """Wait until the strategy has settled."""

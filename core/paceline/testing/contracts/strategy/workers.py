@@ -31,7 +31,7 @@ class StrategyWorkers(StrategyScenarios):
         """The permits of a dead worker are free when its leases have expired, and not before."""
         ledger = self.shared_ledger()
         connection = LedgerConnection(ledger)
-        dead, alive = self.stack(connection), self.worker(ledger)
+        dead, alive = self.strategy(connection), self.worker(ledger)
         await self.full(dead)
         connection.cut()
         waits = await self.waiting(alive)
@@ -61,7 +61,7 @@ class StrategyWorkers(StrategyScenarios):
     async def test_closing_releases_all_permits_at_once(self) -> None:
         """The permits of a closed worker are free at once."""
         ledger = self.shared_ledger()
-        first, second = self.stack(ledger), self.worker(ledger)
+        first, second = self.strategy(ledger), self.worker(ledger)
         await self.full(first)
         await first.close()
         for permit in await self.full(second):

@@ -1,11 +1,11 @@
-"""Figures as people read them."""
+"""Formats figures, names and lists for the report."""
 
 from collections.abc import Mapping
 
 from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import Figure
+from paceline_adapters.bench.quantiles import MIN_FOR_QUARTILES
 from paceline_adapters.bench.results import CellResults
-from paceline_adapters.bench.spread import QUARTILES
 
 #: Between groups of three digits, and between a value and its unit.
 _THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -15,7 +15,7 @@ STORE_TITLES: Mapping[StoreName, str] = {"postgresql": "PostgreSQL", "sqlite": "
 
 
 def number(value: float) -> str:
-    """Three digits that mean something: ``0.004``, ``1.25``, ``12.5``, ``1 250``."""
+    """At most three significant digits: ``0.004``, ``1.25``, ``12.5``, ``1 250``."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -29,7 +29,7 @@ def number(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """A ratio: two digits behind the point, for 1 is a measurement too."""
+    """A ratio with two decimals, also for whole numbers."""
     return f"{value:.2f}" if value < 9.995 else number(value)
 
 
@@ -39,40 +39,40 @@ def quantity(value: float, unit: str) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Quartiles, or lowest and highest."""
+    """An interval: quartiles, or lowest and highest."""
     return f"[{number(low)}–{number(high)}]"
 
 
-def head(figure: Figure) -> str:
+def heading(figure: Figure) -> str:
     """A figure's title with its unit."""
     return f"{figure.title}, {figure.unit}" if figure.unit else figure.title
 
 
 def short(cell: CellResults) -> str:
-    """A cell's name among cells of the same store."""
+    """A cell's name without its store."""
     return (
         f"{cell.contestant} (by hand)" if cell.contestant else f"{cell.strategy} / {cell.executor}"
     )
 
 
 def store_title(cell: CellResults) -> str:
-    """A cell's store as its makers write it."""
+    """The display name of a cell's store."""
     return STORE_TITLES[cell.store]
 
 
 def clipped(name: str, length: int) -> str:
-    """A name where room is short."""
+    """A name, shortened to a maximum length."""
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def spread_words(cell: CellResults, figure: str, unit: str) -> str:
-    """What a field's tooltip says: how far the rounds lie apart."""
+def spread_text(cell: CellResults, figure: str, unit: str) -> str:
+    """The tooltip of a table cell: the spread over the rounds."""
     values, spread = cell.values(figure), cell.spread(figure)
     if spread is None:
-        return "not measured: this cell has no such figure"
+        return "not measured for this cell"
     if len(values) == 1:
-        return "one round: no spread is known"
-    kind = "quartiles" if len(values) >= QUARTILES else "lowest and highest"
+        return "one round, so there is no spread"
+    kind = "quartiles" if len(values) >= MIN_FOR_QUARTILES else "lowest and highest"
     low, high = (quantity(end, unit) for end in spread)
     return f"median of {len(values)} rounds, {kind} {low} to {high}"
 

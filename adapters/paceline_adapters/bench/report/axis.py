@@ -1,4 +1,4 @@
-"""Where a value lies on an axis, and which values the axis names."""
+"""A chart axis: the position of values, and tick values."""
 
 from dataclasses import dataclass
 from math import floor, log10
@@ -8,7 +8,7 @@ _STEPS = (1, 2, 2.5, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A straight axis: values from ``low`` to ``high`` lie between two pixels."""
+    """A linear axis: values from ``low`` to ``high`` lie between two pixels."""
 
     low: float
     high: float
@@ -17,21 +17,21 @@ class Axis:
 
     @classmethod
     def around(cls, values: list[float], start: float, end: float) -> "Axis":
-        """One that shows all values, with a little room at both ends and nothing below zero."""
+        """An axis that shows all values, with a margin at both ends and not below zero."""
         low, high = min(values), max(values)
-        room = (high - low) * 0.1 or abs(high) * 0.5 or 1.0
-        return cls(max(0.0, low - room), high + room, start, end)
+        margin = (high - low) * 0.1 or abs(high) * 0.5 or 1.0
+        return cls(max(0.0, low - margin), high + margin, start, end)
 
     def at(self, value: float) -> float:
         """The pixel of a value."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
-    def ticks(self, most: int) -> list[float]:
-        """Round values within the axis, ``most`` of them or a few fewer."""
-        step = _round_step((self.high - self.low) / most)
+    def ticks(self, limit: int) -> list[float]:
+        """Round values within the axis, at most about ``limit``."""
+        step = _round_step((self.high - self.low) / limit)
         first = floor(self.low / step)
-        found = [number * step for number in range(first, first + 2 * most + 2)]
+        found = [number * step for number in range(first, first + 2 * limit + 2)]
         return [value for value in found if self.low <= value <= self.high + step * 1e-9]
 
 

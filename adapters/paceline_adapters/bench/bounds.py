@@ -1,14 +1,15 @@
-"""What the same latencies take at least, and what a scheduler that costs nothing makes of them.
+"""The lower bound and the list schedule for the calls of a round.
 
-Pure arithmetic over the calls that a round made: no clock, nothing measured. Two figures:
+Both are computed from the calls that a round made, without a clock:
 
-- the *lower bound*, which no scheduler can beat: the critical path, work ÷ limit or
-  work ÷ quota, whichever is the longest;
-- the *list schedule*: every concept and call starts as soon as the limits let it, in the order
-  of the roadmaps, at no cost. A best order might be a little faster; nobody knows it beforehand.
+- the *lower bound*, which no scheduler can beat: the longest of the critical path, work ÷ limit
+  and work ÷ quota;
+- the *list schedule*: every concept and call starts as soon as the limits allow it, in the order
+  of the roadmaps, without overhead. An optimal order might be slightly faster, but it is not
+  known in advance.
 
-Limits are known of the built-in strategies. A cell with another one is compared with what its
-known limits allow, which is no less true, and says less.
+Only the limits of the built-in strategies are known. For other strategies the bound uses the
+limits that are known, so it is correct but less tight.
 """
 
 import heapq
@@ -17,23 +18,23 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-#: Calls of one concept, one after the other: seconds and tokens of each.
-Chain = Sequence[tuple[float, int]]
+#: Calls of one concept, one after another: seconds and tokens of each.
+CallChain = Sequence[tuple[float, int]]
 #: The concepts of one roadmap.
-Plan = Sequence[Chain]
+RoadmapCalls = Sequence[CallChain]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a cell; ``None`` where there is none, or where none is known.
+    """The limits of a cell; ``None`` means unlimited or unknown.
 
     Attributes:
-        roadmaps: at once, over all workers.
-        concepts: at once, of each roadmap.
-        calls: at once, over all workers.
-        requests: per window.
-        tokens: per window.
-        window: seconds of real time.
+        roadmaps: maximum number of roadmaps at once, over all workers.
+        concepts: maximum number of concepts at once, in each roadmap.
+        calls: maximum number of calls at once, over all workers.
+        requests: maximum number of requests per window.
+        tokens: maximum number of tokens per window.
+        window: length of the window in seconds of real time.
     """
 
     roadmaps: int | None = None
@@ -44,56 +45,56 @@ class Limits:
     window: float = 60.0
 
 
-def lower_bound(plans: Sequence[Plan], limits: Limits) -> float:
+def lower_bound(plans: Sequence[RoadmapCalls], limits: Limits) -> float:
     """Seconds that no schedule can beat."""
     calls = [call for plan in plans for chain in plan for call in chain]
     if not calls:
         return 0.0
     shortest = [_plan_bound(plan, limits.concepts) for plan in plans]
-    bounds = [max(shortest)]
+    found = [max(shortest)]
     if limits.roadmaps is not None:
-        bounds.append(sum(shortest) / limits.roadmaps)
+        found.append(sum(shortest) / limits.roadmaps)
     if limits.calls is not None:
-        bounds.append(sum(seconds for seconds, _ in calls) / limits.calls)
-    # Whichever call starts last takes at least as long as the shortest one.
-    least = min(seconds for seconds, _ in calls)
+        found.append(sum(seconds for seconds, _ in calls) / limits.calls)
+    # The last call takes at least as long as the shortest one.
+    shortest_call = min(seconds for seconds, _ in calls)
     for used, limit in (
         (len(calls), limits.requests),
         (sum(tokens for _, tokens in calls), limits.tokens),
     ):
         if limit is not None and used:
-            bounds.append((math.ceil(used / limit) - 1) * limits.window + least)
-    return max(bounds)
+            found.append((math.ceil(used / limit) - 1) * limits.window + shortest_call)
+    return max(found)
 
 
-def _plan_bound(plan: Plan, concepts: int | None) -> float:
+def _plan_bound(plan: RoadmapCalls, concepts: int | None) -> float:
     chains = [sum(seconds for seconds, _ in chain) for chain in plan]
     if not chains:
         return 0.0
     return max(*chains, sum(chains) / concepts if concepts is not None else 0.0)
 
 
-def list_schedule(plans: Sequence[Plan], limits: Limits) -> float:
-    """Seconds that a scheduler at no cost needs, who begins first what comes first."""
+def list_schedule(plans: Sequence[RoadmapCalls], limits: Limits) -> float:
+    """Seconds that a first-come, first-served scheduler without overhead needs."""
     return _Schedule(plans, limits).run()
 
 
 @dataclass(slots=True)
 class _Concept:
     plan: int
-    chain: Chain
+    chain: CallChain
     done: int = 0
 
 
 class _Schedule:
-    """A simulation of one round: events on a heap, waiting rooms for each limit."""
+    """A simulation of one round: events on a heap, one queue per limit."""
 
-    def __init__(self, plans: Sequence[Plan], limits: Limits) -> None:
+    def __init__(self, plans: Sequence[RoadmapCalls], limits: Limits) -> None:
         self._limits = limits
         plans = [[chain for chain in plan if chain] for plan in plans]
         self._plans = deque(enumerate(plans))
         self._left = {number: len(plan) for number, plan in enumerate(plans)}
-        self._open: dict[int, Iterator[Chain]] = {}
+        self._open: dict[int, Iterator[CallChain]] = {}
         self._in_flight: dict[int, int] = {}
         self._waiting: deque[_Concept] = deque()
         self._calls = 0
@@ -108,11 +109,11 @@ class _Schedule:
             now, _, concept = heapq.heappop(self._ends)
             if concept is not None:
                 self._calls -= 1
-                self._answered(concept)
+                self._finish_call(concept)
             self._start(now)
         return now
 
-    def _answered(self, concept: _Concept) -> None:
+    def _finish_call(self, concept: _Concept) -> None:
         concept.done += 1
         if concept.done < len(concept.chain):
             self._waiting.append(concept)
@@ -140,9 +141,9 @@ class _Schedule:
             seconds, tokens = self._waiting[0].chain[self._waiting[0].done]
             free = self._quota.free_at(now, tokens)
             if free > now:
-                self._push(free, None)  # look again when the quota lets one in
+                self._push(free, None)  # check again when the quota is free
                 return
-            self._quota.take(now, tokens)
+            self._quota.add(now, tokens)
             self._calls += 1
             self._push(now + seconds, self._waiting.popleft())
 
@@ -156,29 +157,29 @@ class _Window:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._taken: deque[tuple[float, int]] = deque()
+        self._admitted: deque[tuple[float, int]] = deque()
         self._tokens = 0
 
     def free_at(self, now: float, tokens: int) -> float:
-        """The first moment from ``now`` on at which it lets such a call in."""
+        """The earliest time, not before ``now``, at which the window admits such a call."""
         limits = self._limits
         if limits.requests is None and limits.tokens is None:
             return now
-        while self._taken and now - self._taken[0][0] >= limits.window:
-            self._tokens -= self._taken.popleft()[1]
-        count, used, free = len(self._taken), self._tokens, now
-        for taken_at, cost in self._taken:
+        while self._admitted and now - self._admitted[0][0] >= limits.window:
+            self._tokens -= self._admitted.popleft()[1]
+        count, used, free = len(self._admitted), self._tokens, now
+        for admitted_at, cost in self._admitted:
             if (limits.requests is None or count < limits.requests) and (
                 limits.tokens is None or used + tokens <= limits.tokens
             ):
                 break
-            count, used, free = count - 1, used - cost, taken_at + limits.window
+            count, used, free = count - 1, used - cost, admitted_at + limits.window
         return free
 
-    def take(self, now: float, tokens: int) -> None:
-        """Let one in."""
+    def add(self, now: float, tokens: int) -> None:
+        """Count an admitted call."""
         if self._limits.requests is not None or self._limits.tokens is not None:
-            self._taken.append((now, tokens))
+            self._admitted.append((now, tokens))
             self._tokens += tokens
 
 
@@ -195,11 +196,11 @@ def known_limits(
 
     Args:
         strategies: validated options of the cell's strategies, by name.
-        roadmaps: that all its workers work on at once.
-        requests: per window that the provider takes.
-        tokens: per window.
-        window: seconds.
-        concurrency: calls at once that the provider takes.
+        roadmaps: maximum number of roadmaps at once, over all its workers.
+        requests: the provider's limit of requests per window.
+        tokens: the provider's limit of tokens per window.
+        window: length of the window in seconds.
+        concurrency: the provider's limit of calls at once.
     """
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
     own: int | None = getattr(strategies.get("global"), "concurrency", None)

@@ -1,4 +1,4 @@
-"""Servers of our own, started for one call, and a clean place on them for each round."""
+"""Servers that are started for one benchmark, and a clean environment for each round."""
 
 import asyncio
 import json
@@ -20,19 +20,19 @@ from paceline_adapters.bench.probes.postgres import SETTINGS
 from paceline_adapters.bench.protocol import clean_environment, module
 
 _TEMPLATE = "paceline_bench_template"
-#: Seconds for the simulator to listen.
-_START = 30.0
+#: Maximum seconds until the simulator listens.
+_START_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Environment:
     """Where one round runs.
 
     Attributes:
-        folder: its own, removed afterwards.
+        folder: working directory, removed afterwards.
         store_url: an empty database.
-        database: its name on the server; empty for SQLite.
-        redis_url: an empty Redis, where the cell has one.
+        database: name of the database on the server; empty for SQLite.
+        redis_url: an empty Redis, if the cell needs one.
     """
 
     folder: Path
@@ -41,13 +41,13 @@ class Place:
     redis_url: str | None
 
 
-class Places:
-    """The servers that the cells need, shared by all of them, and started once.
+class Environments:
+    """The servers that the cells need; they are started once and shared by all cells.
 
     Args:
-        stores: the databases that are measured with.
-        redis: whether any cell needs a Redis.
-        max_connections: of the PostgreSQL server.
+        stores: the databases that the cells use.
+        redis: whether a cell needs Redis.
+        max_connections: ``max_connections`` of the PostgreSQL server.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Places:
         if "postgresql" in stores:
             self.postgres = Postgres(fsync=True, max_connections=max_connections, settings=SETTINGS)
 
-    def __enter__(self) -> "Places":
-        """Start them."""
+    def __enter__(self) -> "Environments":
+        """Start the servers."""
         try:
             self._folder = Path(
                 self._stack.enter_context(tempfile.TemporaryDirectory(prefix="paceline-bench-"))
@@ -72,8 +72,8 @@ class Places:
             if self.postgres is not None:
                 self._stack.enter_context(self.postgres)
                 self.postgres.execute("CREATE EXTENSION pg_stat_statements")
-                _with_tables(self.postgres.create_database(_TEMPLATE))
-            _with_tables(f"sqlite:///{self._folder / 'template.db'}")
+                _create_tables(self.postgres.create_database(_TEMPLATE))
+            _create_tables(f"sqlite:///{self._folder / 'template.db'}")
         except BaseException:
             self._stack.close()
             raise
@@ -82,12 +82,12 @@ class Places:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Stop them, and remove what they hold."""
+        """Stop the servers and remove their data."""
         self._stack.close()
 
     @asynccontextmanager
-    async def place(self, store: StoreName, *, redis: bool) -> AsyncGenerator[Place]:
-        """A clean place for one round, and nothing of it afterwards."""
+    async def environment(self, store: StoreName, *, redis: bool) -> AsyncGenerator[Environment]:
+        """A clean environment for one round; it is removed afterwards."""
         self._rounds += 1
         folder = self._folder / f"round-{self._rounds}"
         folder.mkdir()
@@ -105,14 +105,14 @@ class Places:
             self.valkey.command("FLUSHALL")
             redis_url = self.valkey.url
         try:
-            yield Place(folder, url, database, redis_url)
+            yield Environment(folder, url, database, redis_url)
         finally:
             if self.postgres is not None and database:
                 await asyncio.to_thread(self.postgres.drop_database, database)
             shutil.rmtree(folder, ignore_errors=True)
 
     def versions(self) -> dict[str, str]:
-        """Of the servers."""
+        """Versions of the servers, by name."""
         found: dict[str, str] = {}
         if self.postgres is not None:
             found["PostgreSQL"] = self.postgres.execute("SHOW server_version")
@@ -122,12 +122,12 @@ class Places:
         return found
 
 
-class Provider:
-    """A simulated provider in a process of its own, with its request log.
+class SimulatedProvider:
+    """A simulated provider in a process of its own.
 
     Args:
-        root_url: where it listens.
-        log: one line of JSON for each request.
+        root_url: URL that it listens on.
+        log: its request log, one line of JSON for each request.
     """
 
     def __init__(self, root_url: str, log: Path) -> None:
@@ -136,26 +136,28 @@ class Provider:
 
     @property
     def base_url(self) -> str:
-        """For an OpenAI client."""
+        """``base_url`` for an OpenAI client."""
         return f"{self._root_url}/v1"
 
     async def reset(self) -> None:
-        """Count from zero, with a whole quota."""
+        """Reset the figures and the used quota."""
         request = urllib.request.Request(  # noqa: S310
             f"{self._root_url}/__paceline/reset?quota=true", data=b"", method="POST"
         )
         await asyncio.to_thread(lambda: urllib.request.urlopen(request).close())  # noqa: S310
 
     async def peak(self) -> int:
-        """Most calls in flight since the reset."""
+        """Maximum number of calls in flight since the reset."""
         url = f"{self._root_url}/__paceline/stats"
         raw = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())  # noqa: S310
         return int(json.loads(raw)["in_flight_peak"])
 
 
 @asynccontextmanager
-async def provider(options: Sequence[str], folder: Path) -> AsyncGenerator[Provider]:
-    """A new simulated provider: neither its quota nor its connections know of other rounds.
+async def simulated_provider(
+    options: Sequence[str], folder: Path
+) -> AsyncGenerator[SimulatedProvider]:
+    """Start a simulated provider, so that no quota or connection is shared with other rounds.
 
     Raises:
         PartUnavailable: it did not start.
@@ -173,18 +175,18 @@ async def provider(options: Sequence[str], folder: Path) -> AsyncGenerator[Provi
     )
     try:
         assert process.stdout is not None  # noqa: S101
-        async with asyncio.timeout(_START):
+        async with asyncio.timeout(_START_TIMEOUT):
             line = await process.stdout.readline()
         if not line:
             raise PartUnavailable("the simulated provider did not start")
-        yield Provider(json.loads(line)["base_url"].removesuffix("/v1"), log)
+        yield SimulatedProvider(json.loads(line)["base_url"].removesuffix("/v1"), log)
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
 
 
-def _with_tables(url: str) -> None:
+def _create_tables(url: str) -> None:
     from paceline_adapters.sql.schema import upgrade
 
     upgrade(SecretStr(url))

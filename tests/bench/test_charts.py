@@ -1,15 +1,15 @@
-"""What is drawn: places, shades and labels."""
+"""The charts of the report: axes, shades and labels."""
 
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline_adapters.bench.report.front import Box, place
+from paceline_adapters.bench.report.axis import Axis
+from paceline_adapters.bench.report.formatting import number
 from paceline_adapters.bench.report.heatmap import shade
-from paceline_adapters.bench.report.scale import Axis
+from paceline_adapters.bench.report.pareto_chart import Box, place_labels
 from paceline_adapters.bench.report.timelines import thinned
-from paceline_adapters.bench.report.words import number
 
 _finite = st.floats(0, 1e6)
 
@@ -20,29 +20,29 @@ _finite = st.floats(0, 1e6)
         max_size=30,
     )
 )
-def test_labels_meet_neither_each_other_nor_a_point_and_stay_inside(
+def test_labels_overlap_neither_labels_nor_points_and_stay_inside(
     points: list[tuple[float, float, str]],
 ) -> None:
     inside = Box(0, 0, 600, 300)
     dots = [Box(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]
-    found = place(points, dots, inside)
+    found = place_labels(points, dots, inside)
     boxes = [box for box in found if box is not None]
     assert len(found) == len(points)
-    assert not any(one.meets(other) for one, other in combinations(boxes, 2))
-    assert not any(box.meets(dot) for box in boxes for dot in dots)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.overlaps(dot) for box in boxes for dot in dots)
     assert all(0 <= box.left < box.right <= 600 for box in boxes)
     assert all(0 <= box.top < box.bottom <= 300 for box in boxes)
 
 
-def test_a_lonely_point_has_its_label_at_its_right() -> None:
-    (box,) = place([(100, 100, "name")], [Box(95, 95, 105, 105)], Box(0, 0, 600, 300))
+def test_the_label_of_a_single_point_is_at_its_right() -> None:
+    (box,) = place_labels([(100, 100, "name")], [Box(95, 95, 105, 105)], Box(0, 0, 600, 300))
     assert box is not None
     assert 105 <= box.left <= 115
     assert box.top < 100 < box.bottom
 
 
 @given(st.lists(_finite, min_size=1, max_size=20))
-def test_darker_is_more(values: list[float]) -> None:
+def test_darker_shades_are_larger_values(values: list[float]) -> None:
     shades = [shade(value, values) for value in sorted(values)]
     assert shades == sorted(shades)
     assert set(shades) <= set(range(9))
@@ -51,7 +51,7 @@ def test_darker_is_more(values: list[float]) -> None:
 
 
 @given(st.lists(_finite, min_size=1, max_size=20))
-def test_an_axis_shows_every_value_and_names_values_that_it_has(values: list[float]) -> None:
+def test_an_axis_contains_all_values_and_its_ticks(values: list[float]) -> None:
     axis = Axis.around(values, 50, 600)
     assert all(50 <= axis.at(value) <= 600 for value in values)
     ticks = axis.ticks(6)
@@ -85,5 +85,5 @@ def test_a_thinned_line_keeps_its_peak(samples: list[tuple[float, float]]) -> No
         (-1.5, "-1.50"),
     ],
 )
-def test_figures_have_the_digits_that_mean_something(value: float, shown: str) -> None:
+def test_numbers_have_at_most_three_significant_digits(value: float, shown: str) -> None:
     assert number(value) == shown

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, Any
 
 
-class Journal:
-    """Appends to a file; each line is there as soon as its request is over.
+class RequestLog:
+    """Appends to a file; each line is written when its request ends.
 
     Args:
         path: the file, or ``None`` to write nothing.
@@ -17,13 +17,13 @@ class Journal:
     """
 
     def __init__(self, path: Path | None) -> None:
-        # Line buffered, on the loop: a line to the page cache costs less than a thread.
+        # Line buffered, on the event loop: a write to the page cache costs less than a thread.
         self._file: IO[str] | None = None
         if path is not None:
             self._file = path.open("a", buffering=1, encoding="utf-8")
 
-    def note(self, **entry: Any) -> None:
-        """Write a request that ends now; ``started`` is seconds since 1970, like ``ended``."""
+    def write(self, **entry: Any) -> None:
+        """Log a request that ends now; ``started`` and ``ended`` are seconds since 1970."""
         if self._file is not None:
             self._file.write(json.dumps({**entry, "ended": time.time()}) + "\n")
 

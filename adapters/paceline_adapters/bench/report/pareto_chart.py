@@ -1,18 +1,18 @@
-"""Makespan against connections on the database: what a shorter run costs."""
+"""A chart of makespan against database connections, with the Pareto front."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from paceline_adapters.bench.report.axis import Axis
+from paceline_adapters.bench.report.formatting import clipped, number, short
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking, pareto
-from paceline_adapters.bench.report.scale import Axis
-from paceline_adapters.bench.report.words import clipped, number, short
 from paceline_adapters.bench.results import CellResults, Results
 
-#: Width of a letter and height of a line of 12 px text, with room.
+#: Width of a letter and height of a line of 12 px text, with a margin.
 _LETTER, _LINE = 7.0, 15.0
-_LONGEST = 60
+_MAX_LABEL = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Box:
     right: float
     bottom: float
 
-    def meets(self, other: "Box") -> bool:
-        """Whether the two have a point in common."""
+    def overlaps(self, other: "Box") -> bool:
+        """Whether the rectangles have a point in common."""
         return (
             self.left < other.right
             and other.left < self.right
@@ -36,20 +36,20 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A cell on the picture."""
+    """A cell in the chart."""
 
     cell: CellResults
     connections: float
     makespan: float
 
 
-def front(results: Results, ranking: Ranking) -> Markup:
-    """The section: drawn once for wide pages, once for narrow ones, and listed in words."""
-    title = el("h2", "What a shorter run costs the database")
+def pareto_chart(results: Results, ranking: Ranking) -> Markup:
+    """The section: one chart for wide pages, one for narrow ones, and a list."""
+    title = el("h2", "Makespan and database connections")
     marks = _marks(results)
     if not marks:
         text = "No cell was measured on a database server, so there are no connections to compare."
-        return el("section", title, el("p", text, class_="note"), id="front")
+        return el("section", title, el("p", text, class_="note"), id="pareto")
     best = sorted(
         pareto([m for m in marks if not m.cell.contestant], lambda m: (m.connections, m.makespan)),
         key=lambda mark: (mark.connections, mark.makespan, mark.cell.name),
@@ -65,10 +65,10 @@ def front(results: Results, ranking: Ranking) -> Markup:
         for mark in best
     ]
     note = (
-        "Each point is a cell on PostgreSQL, by the medians of its rounds; lower and further left "
-        "is better. On the line lie those that no other setting of paceline beats in both; the "
-        "pale ones are beaten. Rings are programs written by hand. SQLite has no connections on "
-        "a server and is not drawn."
+        "Each point is a cell on PostgreSQL, at the medians of its rounds. Lower and further left "
+        "is better. The line is the Pareto front: no other setting is better in both figures. "
+        "Pale points are not on the front. Rings are hand-written programs. SQLite has no server "
+        "connections and is not shown."
     )
     pictures = [
         el("div", _picture(marks, best, 1040, 420, names=True), class_="only-wide"),
@@ -79,20 +79,23 @@ def front(results: Results, ranking: Ranking) -> Markup:
         title,
         el("p", note, class_="note"),
         *pictures,
-        el("ol", *rows, class_="front"),
-        id="front",
+        el("ol", *rows, class_="pareto"),
+        id="pareto",
     )
 
 
-def place(
-    points: Sequence[tuple[float, float, str]], taken: Sequence[Box], within: Box
+def place_labels(
+    points: Sequence[tuple[float, float, str]], obstacles: Sequence[Box], within: Box
 ) -> list[Box | None]:
-    """Room for a label beside each point, so that none meets another; ``None`` where none is left.
+    """Positions of labels next to their points, without overlaps.
 
     Args:
         points: x, y and label, most important first.
-        taken: what labels must not cover.
-        within: what they must not leave.
+        obstacles: areas that labels must not cover.
+        within: area that labels must stay in.
+
+    Returns:
+        One box per label; ``None`` if there is no free position.
     """
     placed: list[Box] = []
     found: list[Box | None] = []
@@ -106,7 +109,7 @@ def place(
                 and box.right <= within.right
                 and box.top >= within.top
                 and box.bottom <= within.bottom
-                and not any(box.meets(other) for other in (*placed, *taken))
+                and not any(box.overlaps(other) for other in (*placed, *obstacles))
             ),
             None,
         )
@@ -177,14 +180,14 @@ def _kind(mark: Mark, on_front: set[int]) -> str:
 
 
 def _stairs(spots: Sequence[tuple[float, float]], right: float, top: float) -> str:
-    """The edge of what is reachable: from above the first point to beyond the last."""
+    """The line of the front: from above the first point to beyond the last."""
     first_x, _ = spots[0]
     steps = "".join(f"V{y}H{x}" for (_, y), (x, _) in pairwise(spots))
     return f"M{first_x},{top}{steps}V{spots[-1][1]}H{right}"
 
 
 def _edge(spots: Sequence[tuple[float, float]]) -> list[Box]:
-    """What the line between the points covers: labels stay clear of it."""
+    """Areas that the line between the points covers; labels must not cover it."""
     return [
         box
         for (x, y), (next_x, next_y) in pairwise(spots)
@@ -202,11 +205,11 @@ def _labels(
 ) -> list[Markup]:
     wanted = [(mark, f"{number}") for number, mark in enumerate(best, start=1)]
     if names:
-        wanted = [(m, f"{label} {clipped(short(m.cell), _LONGEST)}") for m, label in wanted]
-        wanted += [(m, clipped(short(m.cell), _LONGEST)) for m in marks if m.cell.contestant]
-    taken = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
-    taken += _edge([spots[id(mark)] for mark in best])
-    boxes = place([(*spots[id(mark)], label) for mark, label in wanted], taken, within)
+        wanted = [(m, f"{label} {clipped(short(m.cell), _MAX_LABEL)}") for m, label in wanted]
+        wanted += [(m, clipped(short(m.cell), _MAX_LABEL)) for m in marks if m.cell.contestant]
+    obstacles = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in spots.values()]
+    obstacles += _edge([spots[id(mark)] for mark in best])
+    boxes = place_labels([(*spots[id(mark)], label) for mark, label in wanted], obstacles, within)
     return [
         el(
             "text",
@@ -236,5 +239,5 @@ def _axes(x: Axis, y: Axis, width: int, height: int) -> list[Markup]:
     return [
         *parts,
         el("text", "Makespan, s", x=2, y=12),
-        el("text", "Connections at the peak", x=width - 12, y=height - 4, text_anchor="end"),
+        el("text", "Peak of connections", x=width - 12, y=height - 4, text_anchor="end"),
     ]

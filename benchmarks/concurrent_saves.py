@@ -1,8 +1,8 @@
-"""Two ways to save the artifacts of concepts that end at the same moment.
+"""Two ways to save the artifacts of concepts that finish at the same time.
 
-Both write the same rows behind the same check of the claim, by the same statements over equal
-pools. They differ in one thing: ``grouped`` is the store's own save, where writers that wait
-together share a transaction; ``each`` commits for every writer.
+Both write the same rows with the same check of the claim, the same statements and equal pools. With
+``grouped``, the store's own save, waiting writers share a transaction. With ``each``, every writer
+has its own transaction.
 """
 
 import asyncio
@@ -11,10 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from paceline.contracts.records import Artifact, Claim
-from paceline.plugins.context import Context
-from paceline.plugins.registry import Plugins
-from paceline.settings.model import Settings, StoreSettings
+from paceline import Artifact, Claim, Context, Settings, StoreSettings
 from paceline_adapters.demo.command import example_roadmaps
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import Database
@@ -23,24 +20,24 @@ from paceline_adapters.sql.store import SqlStore
 from paceline_adapters.sql.url import parse_url
 from pydantic import SecretStr
 
-#: Connections of either pool, with none beyond them.
+#: Connections of each pool, without overflow.
 CONNECTIONS = 10
-#: Seconds that a claim lasts: longer than any measurement.
+#: Lease of a claim in seconds, longer than any measurement.
 _LEASE = 24 * 3600.0
-#: Characters of an artifact: what a short tutorial has.
+#: Characters of an artifact, as in a short tutorial.
 _LENGTH = 4000
 
-WAYS = ("grouped", "each")
+COMMIT_MODES = ("grouped", "each")
 
 
 @dataclass(frozen=True, slots=True)
-class Savers:
+class ConcurrentSaves:
     """One writer for each of the 227 concepts of the example roadmaps.
 
     Attributes:
         store: the store.
-        database: an equal pool, for the way that commits each.
-        writers: who saves: the claim of the run, and the concept.
+        database: an equal pool, for the mode ``each``.
+        writers: the claim of the run and the concept id of each writer.
     """
 
     store: SqlStore
@@ -48,16 +45,16 @@ class Savers:
     writers: list[tuple[Claim, str]]
     _rounds: "count[int]"
 
-    async def save(self, way: str) -> None:
-        """Let every writer save one new artifact, all at once, by one of ``WAYS``."""
+    async def save(self, mode: str) -> None:
+        """Save one new artifact per writer, all at once, in one of ``COMMIT_MODES``."""
         number = next(self._rounds)
-        write = self._write(way)
+        write = self._write(mode)
         await asyncio.gather(
             *(write(claim, _artifact(concept, f"step{number}")) for claim, concept in self.writers)
         )
 
-    def _write(self, way: str) -> Callable[[Claim, Artifact], Awaitable[None]]:
-        if way == "grouped":
+    def _write(self, mode: str) -> Callable[[Claim, Artifact], Awaitable[None]]:
+        if mode == "grouped":
             return lambda claim, artifact: self.store.save(claim, artifact, concept=None)
         return self._commit
 
@@ -67,7 +64,7 @@ class Savers:
             lambda connection: write_batch(connection, self.database.dialect, [save])
         )
         if stale:
-            raise RuntimeError("the claim is over")
+            raise RuntimeError("the claim has expired")
 
 
 def _artifact(concept: str, step: str) -> Artifact:
@@ -85,11 +82,11 @@ def _artifact(concept: str, step: str) -> Artifact:
 
 
 @asynccontextmanager
-async def open_savers(url: str) -> AsyncGenerator[Savers]:
-    """Make the schema at a ``store.url``, claim the example roadmaps' runs, warm both pools."""
+async def open_concurrent_saves(url: str) -> AsyncGenerator[ConcurrentSaves]:
+    """Create the schema at a ``store.url``, claim runs of the example roadmaps, warm both pools."""
     settings = StoreSettings(url=SecretStr(url), pool_size=CONNECTIONS, max_overflow=0)
     await asyncio.to_thread(schema.upgrade, settings.url, settings)
-    context = Context(settings=Settings(store=settings), plugins=Plugins(), worker_id="savers")
+    context = Context(settings=Settings(store=settings), worker_id="savers")
     store = SqlStore(context)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -105,7 +102,7 @@ async def open_savers(url: str) -> AsyncGenerator[Savers]:
             if claim is None:
                 raise RuntimeError(f"{run.run_id} cannot be claimed")
             writers += [(claim, concept.concept_id) for _, _, concept in roadmap.concepts()]
-        savers = Savers(store, database, writers, count(1))
-        for way in WAYS:
-            await savers.save(way)
-        yield savers
+        saves = ConcurrentSaves(store, database, writers, count(1))
+        for mode in COMMIT_MODES:
+            await saves.save(mode)
+        yield saves

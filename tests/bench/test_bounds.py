@@ -1,4 +1,4 @@
-"""What no schedule can beat, and what one at no cost makes."""
+"""The lower bound and the list schedule."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline_adapters.bench.bound import Limits, Plan, list_schedule, lower_bound
+from paceline_adapters.bench.bounds import Limits, RoadmapCalls, list_schedule, lower_bound
 
 seconds = st.integers(1, 9).map(float)
 chains = st.lists(st.tuples(seconds, st.integers(1, 5)), min_size=1, max_size=3)
@@ -29,7 +29,7 @@ def three_steps(*lengths: float) -> list[tuple[float, int]]:
 
 
 @given(plans, limits)
-def test_no_order_of_the_work_beats_the_lower_bound(work: list[Plan], under: Limits) -> None:
+def test_no_order_is_faster_than_the_lower_bound(work: list[RoadmapCalls], under: Limits) -> None:
     orders = [[list(concepts) for concepts in permutations(plan)][-1] for plan in work]
     found = [
         list_schedule(order, under)
@@ -41,7 +41,7 @@ def test_no_order_of_the_work_beats_the_lower_bound(work: list[Plan], under: Lim
 
 @given(plans, limits, st.sampled_from(["roadmaps", "concepts", "calls", "requests", "tokens"]))
 def test_a_higher_limit_never_raises_the_lower_bound(
-    work: list[Plan], under: Limits, name: str
+    work: list[RoadmapCalls], under: Limits, name: str
 ) -> None:
     limit = getattr(under, name)
     if limit is not None:
@@ -51,7 +51,7 @@ def test_a_higher_limit_never_raises_the_lower_bound(
 
 
 @given(plans)
-def test_without_limits_both_are_the_longest_concept(work: list[Plan]) -> None:
+def test_without_limits_both_equal_the_longest_concept(work: list[RoadmapCalls]) -> None:
     longest = max(sum(took for took, _ in chain) for plan in work for chain in plan)
     assert lower_bound(work, Limits()) == list_schedule(work, Limits()) == longest
 
@@ -69,11 +69,11 @@ FOUR = [[three_steps(3, 2, 1)] * 4, [three_steps(3, 2, 1)] * 4]
         (Limits(concepts=100, calls=100), 6.0),
     ],
 )
-def test_equal_concepts_are_scheduled_without_a_gap(under: Limits, takes: float) -> None:
+def test_equal_concepts_are_scheduled_without_gaps(under: Limits, takes: float) -> None:
     assert lower_bound(FOUR, under) == list_schedule(FOUR, under) == takes
 
 
-def test_a_quota_lets_the_last_calls_in_after_its_windows() -> None:
+def test_a_quota_delays_calls_by_whole_windows() -> None:
     one_call_each = [[three_steps(1.0)] * 7]
     under = Limits(requests=3, window=60.0)
     assert lower_bound(one_call_each, under) == list_schedule(one_call_each, under) == 121.0

@@ -1,11 +1,11 @@
-"""A median with its quartiles, drawn on an axis that the rows of a table share."""
+"""A median with its quartiles, drawn on an axis that all rows of a table share."""
 
+from paceline_adapters.bench.report.axis import Axis
 from paceline_adapters.bench.report.html import Markup, el
-from paceline_adapters.bench.report.scale import Axis
 
 
-def strip(axis: Axis, low: float, middle: float, high: float, *, hollow: bool = False) -> Markup:
-    """The drawing; the figures stand in words beside it."""
+def dot_plot(axis: Axis, low: float, middle: float, high: float, *, hollow: bool = False) -> Markup:
+    """The plot; the table shows the same figures as text."""
     width, y = axis.end + axis.start, 8
     return el(
         "svg",

@@ -1,4 +1,4 @@
-"""What was asked for on the command line, as a benchmark that is ready to run."""
+"""The command line options of ``paceline bench``, and the benchmark that they describe."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,30 +9,30 @@ from paceline.client.terminal.roadmap_files import read_roadmaps
 from pydantic import BaseModel, ConfigDict, Field
 
 from paceline_adapters.bench.cells import StoreName
-from paceline_adapters.bench.contests import (
-    contestants,
+from paceline_adapters.bench.engine import Bench, RoundPlan
+from paceline_adapters.bench.prepared_cells import (
     default_cells,
+    find_contestants,
     prepare,
     prepare_contestants,
 )
-from paceline_adapters.bench.engine import Bench, Plan
-from paceline_adapters.bench.recorded import recorded_latencies
+from paceline_adapters.bench.recorded_latencies import recorded_latencies
 from paceline_adapters.bench.workload import (
     Workload,
     WorkloadFile,
     examples,
-    made_up,
-    of_files,
+    from_files,
     parse_latencies,
     scaled,
+    synthetic,
 )
 
-#: How many times faster than real the provider answers: in a whole run, and in a quick one.
+#: Factor by which latencies are divided: by default, and with --quick.
 SPEED, QUICK_SPEED = 20.0, 60.0
 
 
-class Asked(BaseModel):
-    """The options of ``paceline bench`` that say what is measured."""
+class BenchOptions(BaseModel):
+    """The options that describe what is measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,36 +55,36 @@ class Asked(BaseModel):
     workers: int = 1
     contestants: Path | None = None
 
-    def bench(self, *, arguments: Sequence[str] = (), keep: Path | None = None) -> Bench:
-        """Check everything, and start nothing yet.
+    def bench(self, *, arguments: Sequence[str] = (), results_file: Path | None = None) -> Bench:
+        """Check the options; nothing is started yet.
 
         Args:
-            arguments: what was typed, for the results.
-            keep: the results file.
+            arguments: the command line, for the results.
+            results_file: file that is written after each round.
 
         Raises:
-            UsageError: something cannot be; the text names it, and what is allowed.
+            UsageError: an option is wrong; the text names it and what is allowed.
             PartUnavailable: the database with recorded latencies cannot be reached.
         """
         work = self._workload()
         cells = default_cells(self.strategies, self.executors, self.stores)
-        contests = prepare(cells, work, workers=self.workers)
+        prepared = prepare(cells, work, workers=self.workers)
         if self.contestants is not None:
             store: StoreName = "sqlite" if set(self.stores) == {"sqlite"} else "postgresql"
-            found = contestants(self.contestants, store)
-            contests += prepare_contestants(found, work, workers=self.workers)
-        names = [contest.cell.name for contest in contests]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UsageError(f"the same cell twice: {', '.join(twice)}")
+            found = find_contestants(self.contestants, store)
+            prepared += prepare_contestants(found, work, workers=self.workers)
+        names = [one.cell.name for one in prepared]
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise UsageError(f"each cell must be given once, got twice: {', '.join(duplicates)}")
         rounds = self.rounds or (2 if self.quick else 5)
         warm_up = self.warm_up if self.warm_up is not None else int(not self.quick)
         return Bench(
-            contests=contests,
+            cells=prepared,
             workload=work,
-            plan=Plan(rounds=rounds, warm_up=warm_up, seed=work.seed),
+            plan=RoundPlan(rounds=rounds, warm_up=warm_up, seed=work.seed),
             command=shlex.join(["paceline", "bench", *arguments]),
-            keep=keep,
+            results_file=results_file,
         )
 
     def _workload(self) -> Workload:
@@ -93,11 +93,11 @@ class Asked(BaseModel):
         concepts = self.concepts or file.concepts
         files = [*self.files] or file.files
         if files and (self.roadmaps or self.concepts):
-            raise UsageError("roadmap files, or --roadmaps and --concepts, not both")
+            raise UsageError("give either roadmap files, or --roadmaps and --concepts")
         if files:
-            work = of_files(read_roadmaps(tuple(files)))
+            work = from_files(read_roadmaps(tuple(files)))
         elif roadmaps or concepts:
-            work = made_up(roadmaps or 8, concepts or 30)
+            work = synthetic(roadmaps or 8, concepts or 30)
         else:
             work = examples()
         latency = parse_latencies(file.latency)

@@ -1,8 +1,8 @@
-"""A stranger's strategies: ``global``, told something else of each call.
+"""Third-party strategies that change each call before ``global`` admits it.
 
-``thrice`` tells of thrice the tokens, as an estimate does that misjudges the prompts;
-``first-come`` says that all calls are of one run, so that nobody is served before who came
-earlier. They are installed as any plugin is, so that worker processes find them.
+``overestimate`` triples the tokens of each call, like a wrong estimate. ``fifo`` assigns all calls
+to one run, so that ``global`` admits them first come, first served. The strategies are installed as
+a plugin, so worker processes find them.
 """
 
 import os
@@ -21,17 +21,17 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 Change = Callable[[Work], Work]
 
 CHANGES: dict[str, Change] = {
-    "thrice": lambda work: replace(work, tokens=3 * work.tokens),
-    "first-come": lambda work: replace(work, run_id="everybody", tenant="", roadmap_id="everybody"),
+    "overestimate": lambda work: replace(work, tokens=3 * work.tokens),
+    "fifo": lambda work: replace(work, run_id="all", tenant="", roadmap_id="all"),
 }
 
 
-class Altered(Strategy):
-    """Asks another strategy for something else than it was asked for.
+class AlteredStrategy(Strategy):
+    """Changes each work item and passes it to another strategy.
 
     Args:
-        strategy: who admits.
-        change: what the other one is told.
+        strategy: the strategy that admits the changed work.
+        change: changes a work item.
     """
 
     levels = frozenset({"call"})
@@ -43,23 +43,23 @@ class Altered(Strategy):
         self._change = change
 
     async def admit(self, work: Work) -> Permit:
-        """Ask for the altered work."""
+        """Admit the changed work."""
         return await self._strategy.admit(self._change(work))
 
     def explain(self) -> str:
-        """What the other one says."""
+        """The explanation of the other strategy."""
         return self._strategy.explain()
 
     async def close(self) -> None:
-        """Close the other one."""
+        """Close the other strategy."""
         await self._strategy.close()
 
 
 @hookimpl
 def paceline_register_strategies(register: Register[Strategy]) -> None:
-    """Offer them with the options of ``global``."""
+    """Register them with the options of ``global``."""
 
-    def offer(
+    def register_altered(
         name: str,
         factory: Callable[[OptionsT, Context], Strategy],
         *,
@@ -68,25 +68,32 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         advice: str = "",
     ) -> None:
         def altered(change: Change) -> Callable[[OptionsT, Context], Strategy]:
-            return lambda given, context: Altered(factory(given, context), change)
+            return lambda given, context: AlteredStrategy(factory(given, context), change)
 
-        for mine, change in CHANGES.items():
-            told = f"{name}, altered: {summary}"
-            register(mine, altered(change), options=options, summary=told, advice=advice)
+        for altered_name, change in CHANGES.items():
+            register(
+                altered_name,
+                altered(change),
+                options=options,
+                summary=f"{name}, altered: {summary}",
+                advice=advice,
+            )
 
-    global_limit.paceline_register_strategies(offer)
+    global_limit.paceline_register_strategies(register_altered)
 
 
 @contextmanager
 def installed() -> Generator[None]:
-    """Let this process, and those that it starts, find them."""
+    """Install the plugin for this process and its child processes."""
     here = str(Path(__file__).parents[1])
     before = os.environ.get("PYTHONPATH")
     with TemporaryDirectory(prefix="paceline-altered-") as folder:
         metadata = Path(folder) / "altered-1.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: altered\nVersion: 1\n")
-        (metadata / "entry_points.txt").write_text("[paceline]\naltered = benchmarks.altered\n")
+        (metadata / "entry_points.txt").write_text(
+            "[paceline]\naltered = benchmarks.altered_strategies\n"
+        )
         os.environ["PYTHONPATH"] = os.pathsep.join([folder, here, *([before] if before else [])])
         sys.path.insert(0, folder)
         try:

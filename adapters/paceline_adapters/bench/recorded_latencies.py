@@ -1,32 +1,32 @@
-"""How long calls took in real runs, from the artifacts of a database."""
+"""Latencies of calls in real runs, from the artifacts in a database."""
 
 import asyncio
 
 from paceline import Settings, SettingsError, StoreSettings
 from pydantic import SecretStr
 
-from paceline_adapters.bench.spread import percentile
+from paceline_adapters.bench.quantiles import percentile
 from paceline_adapters.bench.workload import Range
 
-#: Artifacts that are looked at: the newest so many.
-_ENOUGH = 20_000
+#: Number of artifacts that are read, newest first.
+_MAX_ARTIFACTS = 20_000
 
 
 def recorded_latencies(url: str) -> dict[str, Range]:
-    """Seconds by step: from the 5th to the 95th percentile of what each artifact took at best.
+    """Seconds by step: from the 5th to the 95th percentile, of artifacts with one attempt.
 
-    An artifact's time holds what it waited for admission, so a run without a limit tells the
-    provider's own latencies, and any other more than these.
+    An artifact's time includes its wait for admission. Runs without a limit therefore show the
+    provider's own latencies; other runs show longer ones.
 
     Raises:
-        SettingsError: there are no artifacts.
+        SettingsError: the database contains no artifacts.
         PartUnavailable: the database cannot be reached.
     """
     by_step: dict[str, list[float]] = {}
     for step, seconds in asyncio.run(_seconds(Settings(store=StoreSettings(url=SecretStr(url))))):
         by_step.setdefault(step, []).append(seconds)
     if not by_step:
-        raise SettingsError("--latencies-from: no artifact is recorded there")
+        raise SettingsError("--latencies-from: the database contains no artifacts")
     return {
         step: (round(percentile(found, 0.05), 3), round(percentile(found, 0.95), 3))
         for step, found in sorted(by_step.items())
@@ -47,7 +47,7 @@ async def _seconds(settings: Settings) -> list[tuple[str, float]]:
         select(artifacts.c.step, artifacts.c.seconds)
         .where(artifacts.c.attempts == 1)
         .order_by(artifacts.c.created_at.desc())
-        .limit(_ENOUGH)
+        .limit(_MAX_ARTIFACTS)
     )
     try:
         rows = await database.read(lambda connection: connection.execute(query))

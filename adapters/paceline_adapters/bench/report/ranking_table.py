@@ -1,56 +1,57 @@
-"""The ranking as a table: every candidate in its order, and which bounds it breaks."""
+"""The ranking as a table: every candidate in order, and which bounds it exceeds."""
 
 from statistics import median
 
+from paceline_adapters.bench.report.axis import Axis
+from paceline_adapters.bench.report.dot_plot import dot_plot
+from paceline_adapters.bench.report.formatting import interval, number, ratio, short, store_title
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Check, Ranking, Verdict
-from paceline_adapters.bench.report.scale import Axis
-from paceline_adapters.bench.report.strip import strip
-from paceline_adapters.bench.report.words import interval, number, ratio, short, store_title
 from paceline_adapters.bench.results import CellResults, Results
 
 
-def ranked(results: Results, ranking: Ranking) -> Markup:
-    """Every candidate in its order, and why the others are none."""
+def ranking_table(results: Results, ranking: Ranking) -> Markup:
+    """The section: every candidate in order, and why other cells are not ranked."""
     axis = Axis.around(
         [0.0, *(found.figures["makespan"] for cell in results.cells for found in cell.rounds)],
         4,
         156,
     )
-    rows = [_row(one, ranking, axis, str(place)) for place, one in enumerate(ranking.met, start=1)]
+    rows = [_row(one, ranking, axis, str(rank)) for rank, one in enumerate(ranking.met, start=1)]
     rows += [_row(one, ranking, axis, "–") for one in ranking.missed]
     names = ["", "Setting", "Makespan, s", "", "÷ fastest", "Connections", "Events/s"]
     names += ["Coalesced/s", "Bounds"]
     head = el("thead", el("tr", *(el("th", name, scope="col") for name in names)))
     table = el("div", el("table", head, el("tbody", *rows)), class_="wide", tabindex="0")
     note = (
-        "Makespan: median over the rounds and [quartiles]; the dot is the median, the line the "
-        "quartiles, the axis begins at 0. Connections and events: the highest of any round, for a "
-        "bound has to hold always. Coalesced: messages that a client of all runs gets for these "
-        "events at the level roadmap. ÷ fastest: to the first of the list, round by round."
+        "Makespan: median over the rounds and [quartiles]. In the plot, the dot is the median, the "
+        "line spans the quartiles, and the axis starts at 0. Connections and events: the highest "
+        "value of any round, because a bound must hold in every round. Coalesced: messages that a "
+        "client of all runs gets for these events at the level roadmap. ÷ fastest: median ratio to "
+        "the first setting, round by round."
     )
-    aside = _aside(ranking)
+    not_ranked = _not_ranked(ranking)
     return el(
         "section",
         el("h2", "The ranking"),
         el("p", note, class_="note"),
         table,
-        *aside,
+        *not_ranked,
         id="ranking",
     )
 
 
-def broken(check: Check) -> str:
-    """A bound that a cell does not keep, and by how much."""
+def bound_text(check: Check) -> str:
+    """A bound that a cell exceeds, and by how much."""
     if check.worst is None:
-        return f"an unknown number of {check.what} (it was not measured)"
+        return f"an unknown number of {check.what} (not measured)"
     return (
-        f"{number(check.worst)} {check.what}, {number(check.worst - check.bound)} over the bound "
+        f"{number(check.worst)} {check.what}, {number(check.worst - check.bound)} above the bound "
         f"of {number(check.bound)} ({check.excess:.0%})"
     )
 
 
-def _row(one: Verdict, ranking: Ranking, axis: Axis, place: str) -> Markup:
+def _row(one: Verdict, ranking: Ranking, axis: Axis, rank: str) -> Markup:
     cell = one.cell
     low, high = cell.spread("makespan") or (0.0, 0.0)
     ratios = ranking.ratios.get(cell.name)
@@ -62,7 +63,7 @@ def _row(one: Verdict, ranking: Ranking, axis: Axis, place: str) -> Markup:
         mark = "tied"
     return el(
         "tr",
-        el("td", place, class_="place"),
+        el("td", rank, class_="rank"),
         el(
             "th",
             named(short(cell)),
@@ -70,14 +71,14 @@ def _row(one: Verdict, ranking: Ranking, axis: Axis, place: str) -> Markup:
             scope="row",
         ),
         el("td", number(one.makespan), el("small", interval(low, high))),
-        el("td", strip(axis, low, one.makespan, high), class_="strip"),
+        el("td", dot_plot(axis, low, one.makespan, high), class_="strip"),
         el("td", ratio(median(ratios)) if ratios else "–"),
         el("td", _highest(cell, "connections_peak")),
         el("td", _highest(cell, "events_peak")),
         el("td", _highest(cell, "coalesced_peak")),
         el(
             "td",
-            "; ".join(broken(check) for check in one.checks if check.excess) or "kept",
+            "; ".join(bound_text(check) for check in one.checks if check.excess) or "met",
             class_="bounds",
         ),
         class_="chosen" if chosen else "missed" if one.excess else None,
@@ -89,15 +90,15 @@ def _highest(cell: CellResults, figure: str) -> str:
     return number(max(values)) if values else "–"
 
 
-def _aside(ranking: Ranking) -> list[Markup]:
-    embedded = [cell for cell in ranking.aside if not cell.contestant]
+def _not_ranked(ranking: Ranking) -> list[Markup]:
+    embedded = [cell for cell in ranking.not_ranked if not cell.contestant]
     if not embedded:
         return []
     names = [part for cell in embedded for part in (", ", named(short(cell)))][1:]
     return [
         el(
             "p",
-            "Not ranked, for a bound on connections speaks of a database server and these "
+            "Not ranked, because a bound on connections needs a database server and these settings "
             "use SQLite: ",
             *names,
             ".",
