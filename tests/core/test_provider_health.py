@@ -66,7 +66,10 @@ async def test_a_key_that_stops_working_ends_the_run_after_the_attempts() -> Non
 
 @virtual_time
 async def test_the_first_concepts_that_fail_alike_end_the_run_and_stay_pending() -> None:
-    provider = ScriptedProvider(lambda *_: (1.0, Fatal("http://a (400): bad value 1")))
+    def script(_request: CompletionRequest, _ordinal: int) -> Reply:
+        return 1.0, Fatal("http://a (400): bad value 1")
+
+    provider = ScriptedProvider(script)
     async with rig(provider, settings=Settings()) as it:
         run = await it.generate(a_roadmap(30))
         assert run.status == "failed"

@@ -170,7 +170,7 @@ async def choices_empty_once(ask: Ask) -> web.StreamResponse:
 async def stream(ask: Ask) -> web.StreamResponse:
     """Streams, whatever the request says."""
     ask.counts.billed += 1
-    chunks = [
+    chunks: list[dict[str, object]] = [
         {"choices": [{"delta": {"content": text(ask)}}]},
         {
             "choices": [{"delta": {}, "finish_reason": "stop"}],

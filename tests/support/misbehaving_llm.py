@@ -44,7 +44,7 @@ class Ask:
         self.step = self._line("Step: ")
         self.concept = self._line("Concept id: ")
         self.max: int = body.get("max_tokens") or body.get("max_completion_tokens") or 0
-        self.format: str = (body.get("response_format") or {}).get("type", "")
+        self.format = str(body["response_format"]["type"]) if "response_format" in body else ""
         counts.by_call[self.concept, self.step] += 1
         #: Number of the request among those of its concept and step, from 1.
         self.nth = counts.by_call[self.concept, self.step]

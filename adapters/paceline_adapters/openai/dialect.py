@@ -113,7 +113,7 @@ class _Step:
 
     @property
     def told(self) -> bool:
-        """Whether the prompt tells the schema: nothing enforces it, or the server ignores it."""
+        """Whether the prompt contains the schema: nothing enforces it, or the server ignores it."""
         return self.form >= Format.OBJECT or self.ignored > self.heeded
 
 

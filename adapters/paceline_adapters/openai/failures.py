@@ -48,7 +48,7 @@ CAUGHT: tuple[type[Exception], ...] = (
     RecursionError,
 )
 
-#: A wait of at least so many seconds is a closed account, not a pause.
+#: A wait of this many seconds or more is a closed account, not a pause.
 HOURS = 3600.0
 
 

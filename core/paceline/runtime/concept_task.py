@@ -113,7 +113,7 @@ class ConceptTask:
         stage: the concept's stage.
         module: the concept's module.
         concept: the concept.
-        existing: the steps whose artifacts exist.
+        existing: the steps with existing artifacts.
         spent: what the present call has cost so far.
     """
 

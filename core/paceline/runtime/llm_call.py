@@ -142,7 +142,7 @@ class Caller:
         Args:
             work: what asks for admission.
             request: the prompt and the form of the answer.
-            step: the step whose model the answer must fit.
+            step: the step; the answer must fit its model.
             tally: counts what the call costs, also if it is cancelled.
             ids: ids that the prompt contains.
 
@@ -216,7 +216,7 @@ class _Call:
         caller: makes the attempts.
         work: what asks for admission.
         first: the request as the step made it.
-        step: the step whose model the answer must fit.
+        step: the step; the answer must fit its model.
         tally: counts what the call costs.
         ids: ids that the prompt contains.
         repaired: kinds of unusable answers that were asked for again.

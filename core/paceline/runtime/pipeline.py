@@ -29,7 +29,7 @@ class Pipeline:
         parts: the parts of the process.
         claim: the right to write the run.
         roadmap: the run's roadmap.
-        existing: the steps whose artifacts exist, by concept id.
+        existing: the steps with existing artifacts, by concept id.
         finished: ids of concepts that need no work in this claim.
         progress: counts finished concepts and publishes events.
         drained: whether no further call may start.

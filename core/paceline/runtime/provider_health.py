@@ -33,7 +33,7 @@ log = logging.getLogger("paceline.provider")
 
 #: Seconds of refusals or of an outage until a warning is logged.
 LONG = 5.0
-#: So many concepts that fail alike, before any call succeeded, end the run.
+#: This many concepts that fail alike, before any answer was usable, end the run.
 ALIKE = 3
 
 

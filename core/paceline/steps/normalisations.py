@@ -18,7 +18,7 @@ _ROUNDS = 4
 
 
 class Droppable:
-    """Marks a list whose bad items may be left out, if at least one good one remains."""
+    """Marks a list: bad items may be left out if at least one good one remains."""
 
 
 @dataclass(frozen=True, slots=True)
