@@ -24,8 +24,8 @@ from paceline.errors import PartUnavailable
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.runtime.llm_call import Caller, CallFailed
-from paceline.runtime.provider_health import ProviderHealth
 from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.runtime.provider_health import ProviderHealth
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.runtime.task_state import TaskState
 from paceline.settings.model import Settings
