@@ -36,6 +36,7 @@ from paceline.contracts.work import (
     Work,
 )
 from paceline.errors import (
+    AccountExhausted,
     BudgetError,
     Fatal,
     KeyReused,
@@ -45,6 +46,7 @@ from paceline.errors import (
     ProviderError,
     ProviderUnusable,
     Refused,
+    RequestTooLong,
     RoadmapError,
     RunConflict,
     RunNotFound,
@@ -76,6 +78,7 @@ from paceline.settings.model import (
 )
 
 __all__ = [
+    "AccountExhausted",
     "App",
     "Artifact",
     "BudgetError",
@@ -120,6 +123,7 @@ __all__ = [
     "Refused",
     "Register",
     "RegisterCommand",
+    "RequestTooLong",
     "Roadmap",
     "RoadmapError",
     "Run",
