@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Options and fixtures for all tests."""
 
 import socket
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Asserts of the helpers show their values, as those of the tests do.
+# Failed asserts in the helpers show their values, like those in tests.
 pytest.register_assert_rewrite("tests.support")
 
 pytest_plugins = ["paceline.testing.plugin", "tests.support.worker_processes"]
 
-# What a test may depend on is a count, never how busy the machine is.
+# A test may depend on counts, but never on the load of the machine.
 settings.register_profile("paceline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("paceline")
 
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of the loopback that refuses connections as long as the test runs."""
+    """A loopback port that refuses connections while the test runs."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Waiting in tests: as short as possible, and telling when it was in vain."""
+"""`eventually` waits as short as possible and explains a timeout."""
 
 import pytest
 from paceline.testing.virtual_time import real_time

@@ -21,13 +21,13 @@ def llm() -> Iterator[Simulator]:
 
 @pytest.fixture
 def healthy(paceline: Terminal, llm: Simulator) -> Terminal:
-    """Settings with which everything is well."""
+    """Settings without any problem."""
     paceline.setenv(OPENAI_BASE_URL=llm.base_url)
     return paceline
 
 
 def findings(paceline: Terminal, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
-    """What it found."""
+    """The findings of `paceline doctor`."""
     said = paceline("doctor", *arguments, "--json", code=code).json
     assert said["wrong"] == sum(one["level"] == "wrong" for one in said["findings"])
     assert all(bool(one["fix"]) or one["level"] != "warning" for one in said["findings"])
@@ -147,7 +147,7 @@ def test_missing_prompt_files_are_an_error(healthy: Terminal) -> None:
 def test_a_failing_plugin_is_one_finding_without_its_message(
     healthy: Terminal,
 ) -> None:
-    """What a stranger's exception says may hold a secret."""
+    """The message of a plugin's exception may contain a secret."""
     install(healthy, "failing", FAILING)
     found = findings(healthy, "--executor", "failing", code=1)
     assert of("executor failing", found, "wrong")["text"] == "its plugin failed: RuntimeError"

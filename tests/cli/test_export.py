@@ -14,7 +14,7 @@ IDS = ("../../etc/passwd", "a/b", "a-b", "A-B", "CON", "..", "机器学习", "x"
 
 @pytest.fixture
 def run_id(paceline: Terminal) -> str:
-    """A complete run whose concepts have ids that no file system would like."""
+    """A complete run. Its concepts have ids that are invalid as file names."""
     roadmap = a_roadmap("wild", *IDS)
     return paceline.store(lambda store: a_run(store, roadmap, "completed")).run_id
 

@@ -31,7 +31,7 @@ def test_init_writes_valid_settings_and_prints_the_next_steps(paceline: Terminal
 def test_every_commented_setting_of_the_template_is_valid(
     paceline: Terminal,
 ) -> None:
-    """A commented setting that is misspelt would bite whoever puts it in force."""
+    """A misspelled commented setting would fail as soon as a user enables it."""
     lines = TEMPLATE.read_text().splitlines()
     settings = re.compile(r"# (\w+ = .+)")
     uncommented = [
@@ -91,7 +91,7 @@ def test_config_show_names_value_and_origin_of_each_setting(paceline: Terminal) 
     ],
 )
 def test_config_show_masks_every_secret(paceline: Terminal, setting: str) -> None:
-    # That the secrets are absent is what each call looks at.
+    # Each call of the fixture checks that no secret is printed.
     assert "********" in paceline("config", "show", "--set", setting).out
     assert "********" in paceline("config", "show", "--set", setting, "--json").out
 

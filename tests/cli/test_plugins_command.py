@@ -35,7 +35,7 @@ def paceline_register_strategies(register):
 
 
 def install(paceline: Terminal, name: str, text: str) -> None:
-    """Make a package with an entry point, as pip would."""
+    """Install a package with an entry point, as pip does."""
     packages = paceline.folder / "packages"
     info = packages / f"{name}-1.dist-info"
     info.mkdir(parents=True)

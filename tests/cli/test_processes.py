@@ -94,7 +94,7 @@ def test_events_arrive_over_redis_and_can_be_resumed_after_a_position(
     run = paceline.store(lambda store: a_run(store, a_roadmap("r", "a", "b"), "running"))
 
     def publish(*statuses: str) -> None:
-        """Tell of concepts, or of the run's end."""
+        """Publish events of concepts, or the end of the run."""
 
         async def tell() -> None:
             async with App.load().factory.open_bus() as bus:
@@ -121,7 +121,7 @@ def test_events_arrive_over_redis_and_can_be_resumed_after_a_position(
 
 
 def piped(home: Home, command: str) -> subprocess.CompletedProcess[str]:
-    """A command line of a shell, in which ``$P`` is paceline; its code is paceline's."""
+    """Run a shell command line where ``$P`` is paceline. Its exit code is that of paceline."""
     return subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
         cwd=home.folder,
@@ -174,7 +174,7 @@ def test_unwritable_output_is_a_one_line_error(home: Home) -> None:
 
 
 def an_event(run: Run, status: str) -> Event:
-    """What a worker would publish."""
+    """An event as a worker publishes it."""
     ended = status == "partial"
     return Event(
         type="content_generation_finished" if ended else "content_generation_progress",
@@ -230,7 +230,7 @@ def on_a_terminal(home: Home, *arguments: str) -> str:
         while True:
             try:
                 part = os.read(ours, 65536)
-            except OSError:  # how Linux says that the other side is closed
+            except OSError:  # Linux reports a closed terminal with this error
                 break
             if not part:
                 break

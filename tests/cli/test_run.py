@@ -1,4 +1,4 @@
-"""`paceline run`: what it refuses, and how it sums up."""
+"""`paceline run`: what it rejects, and its summary."""
 
 from pathlib import Path
 

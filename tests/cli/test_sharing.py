@@ -1,4 +1,4 @@
-"""`--tenant` and `--weight`: whose runs are, and what they may use of what is shared."""
+"""`--tenant` and `--weight`: the owner of a run, and its share of limits."""
 
 import pytest
 from paceline.contracts.share import Share

@@ -8,7 +8,7 @@ from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 
 
 def a_worker(name: str, *runs: str, identity: ProcessIdentity | None = None) -> WorkerRecord:
-    """A worker that has these runs, 28 concepts of each in flight."""
+    """A worker with these runs, each with 28 concepts in flight."""
     return WorkerRecord(
         worker_id=name,
         identity=identity or this_process(),
@@ -27,7 +27,7 @@ def a_worker(name: str, *runs: str, identity: ProcessIdentity | None = None) -> 
 
 
 async def busy(store: Store) -> None:
-    """Two runs in work, one that waits and one that is over; a worker that lives, one dead."""
+    """Two running runs, a queued and an ended one; a living worker and a dead one."""
     one = await a_run(store, a_roadmap("one", "a", "b"), "running")
     two = await a_run(store, a_roadmap("two", "a", "b"), "running")
     await a_run(store, a_roadmap("three", "a", "b"))

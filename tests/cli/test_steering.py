@@ -171,7 +171,7 @@ async def owned(store: Store, name: str, identity: ProcessIdentity) -> Run:
 
 def test_recovering_queues_only_runs_without_a_living_worker(paceline: Terminal) -> None:
     here = this_process()
-    dead = replace(here, started=here.started - 1000)  # a later process has its pid
+    dead = replace(here, started=here.started - 1000)  # a later process with the same pid
 
     async def fill(store: Store) -> tuple[Run, Run]:
         return await owned(store, "lost", dead), await owned(store, "lives", here)

@@ -6,7 +6,7 @@ from tests.support.cli_processes import Home, Simulator
 from tests.support.demo_roadmaps import ROADMAPS
 
 STRATEGIES = ["unbounded", "per-roadmap", "global"]
-#: Of the two pools, prefork has processes of its own, so that one is tried with all strategies.
+#: Celery's prefork pool has child processes, so it is tested with all strategies.
 EXECUTORS = [
     pytest.param(("in-process",), id="in-process"),
     pytest.param(("celery", "--set", "executors.celery.pool=prefork"), id="celery-prefork"),

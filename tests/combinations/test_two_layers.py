@@ -1,4 +1,4 @@
-"""The origin's scenario: eight tasks, and what the provider sees at once."""
+"""The original scenario: eight tasks, and the calls in flight at the provider."""
 
 from collections.abc import Iterator
 

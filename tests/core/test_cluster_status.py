@@ -1,4 +1,4 @@
-"""Both layers at a glance: what workers say of themselves and what the queue says of them."""
+"""The cluster status combines the reports of the workers with those of the queue."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,7 +15,7 @@ from tests.support.memory_worker import a_roadmap
 
 
 class Queue(Executor):
-    """A queue whose workers hold what the test says."""
+    """A queue with workers that hold the given runs."""
 
     def __init__(
         self, *loads: WorkerLoad, queued: int | None = None, fault: PacelineError | None = None

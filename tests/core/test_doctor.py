@@ -1,4 +1,4 @@
-"""What settings cannot hold together, and sums that do or do not fit."""
+"""Contradictory settings, and sums of connections that fit or do not fit."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from paceline.settings.model import Settings
 
 
 class Queue(Executor):
-    """An executor with workers elsewhere."""
+    """An executor with workers in other processes."""
 
     async def submit(self, run_id: str) -> None: ...
 
@@ -23,7 +23,7 @@ class Queue(Executor):
 
 
 class Here(Queue):
-    """An executor that works where it is asked."""
+    """An executor that works in the process of its caller."""
 
     distributed = False
 

@@ -1,4 +1,4 @@
-"""Tasks end, even where a cancellation is forgotten."""
+"""Tasks end even if they swallow a cancellation."""
 
 import asyncio
 from contextlib import suppress

@@ -20,7 +20,7 @@ SMALL = 5
 
 
 async def office(stack: AsyncExitStack, quota: Quota) -> list[Rig]:
-    """Workers that share a store and a quota, and work on whatever is queued."""
+    """Workers that share a store and a quota and work on all queued runs."""
     store, ledger = MemoryStore(), LeaseLedger()
     provider = ScriptedProvider(lambda request, _: (2.0, plain_answer(request.step)))
     rigs = [
@@ -47,7 +47,7 @@ def limit_over(ledger: Ledger, quota: Quota, holder: str) -> GlobalLimit:
 
 @virtual_time
 async def seconds_of_a_small_run(quota: Quota, *, behind: Sequence[Share] = ()) -> float:
-    """How long a run of five concepts takes, submitted a minute after large ones."""
+    """The duration of a run of five concepts that is submitted a minute after large ones."""
     async with AsyncExitStack() as stack:
         rigs = await office(stack, quota)
         service = rigs[0].client

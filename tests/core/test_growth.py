@@ -1,4 +1,4 @@
-"""What a run costs does not grow with its size: counted, not timed."""
+"""The memory and queries per concept do not grow with the run: counted, not timed."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ def call_limited() -> Settings:
 
 
 async def most_begun(it: Rig, concepts: int, *, every: float) -> int:
-    """Generate a roadmap; the most concepts that were begun and not over, looked at regularly."""
+    """Generate a roadmap; return the maximum number of started, unfinished concepts."""
     most = 0
 
     async def look() -> None:
@@ -82,7 +82,7 @@ async def test_a_store_slower_than_the_provider_delays_new_concepts() -> None:
 
 @virtual_time
 async def test_a_concept_leaves_nothing_for_the_garbage_collector() -> None:
-    """Cycles would lie about until a collection, and the larger the heap the rarer they are."""
+    """Reference cycles stay in memory until a collection, which is rare with a large heap."""
     async with rig(steady(), settings=call_limited()) as it:
         await it.generate(a_roadmap(10, "warm"))
         gc.collect()

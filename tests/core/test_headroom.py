@@ -1,4 +1,4 @@
-"""What a provider's rate-limit headers say."""
+"""Rate-limit headers of a provider."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a strategy is told of each call, and who pauses after a refusal."""
+"""The outcome of each call that a strategy receives, and the pause after a refusal."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ SAID = RateLimitInfo(requests=60, requests_left=7)
 
 
 class Notes(Strategy):
-    """Admits all calls and notes what became of them."""
+    """Admits all calls and records their outcomes."""
 
     levels: frozenset[Level] = frozenset({"call"})
 
@@ -35,7 +35,7 @@ class Notes(Strategy):
 
 @virtual_time
 async def outcomes(first: Reply) -> tuple[Work, Outcome, CompletionRequest]:
-    """What the first call's strategy is told, when the provider replies so to it."""
+    """The outcome that the strategy receives for the first call with this reply."""
     notes = Notes()
     provider = ScriptedProvider(
         lambda request, n: first if n == 1 else (1.0, plain_answer(request.step))
@@ -49,7 +49,7 @@ def test_a_successful_call_reports_the_tokens_counted_by_the_provider() -> None:
     work, outcome, request = outcomes((2.0, plain_answer("tutorial")))
     assert isinstance(outcome, Done)
     assert outcome.seconds == 2.0
-    # The longest answer, as it was charged at admission, however short the answer was.
+    # The maximum answer was reserved at admission, although the answer is shorter.
     assert outcome.tokens > request.max_tokens
     assert work.tokens == request.estimated_tokens()
 

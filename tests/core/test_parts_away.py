@@ -1,4 +1,4 @@
-"""Parts that fail while a run is claimed, loaded or generated: it waits, and is never stuck."""
+"""A part fails while a run is claimed, loaded or generated: the run waits and is never stuck."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ def steady(request: CompletionRequest, _: int) -> Reply:
 
 
 class Faulty(MemoryStore):
-    """A store that is away when it is asked for artifacts, or when it is to save, so often."""
+    """A store that fails to load artifacts, or to save them, a given number of times."""
 
     def __init__(self, *, loads: int = 0, saves: int = 0, slow_claims: float = 0.0) -> None:
         super().__init__()
         self.loads, self.saves, self.slow_claims = loads, saves, slow_claims
-        #: Whether nothing can be written, as on a disk that is full.
+        #: Whether every write fails, as on a full disk.
         self.full = False
 
     def _writable(self) -> None:
@@ -54,7 +54,9 @@ class Faulty(MemoryStore):
 
     async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
         claim = await super().claim(run_id, worker_id, lease=lease)
-        await asyncio.sleep(self.slow_claims)  # committed, and the answer is on its way
+        await asyncio.sleep(
+            self.slow_claims
+        )  # committed, but the caller has not received the answer yet
         return claim
 
     async def artifact_steps(
@@ -89,7 +91,7 @@ async def run_it(store: MemoryStore, **given: Any) -> tuple[str, str | None, flo
     async with rig(ScriptedProvider(steady), store=store, **given) as it:
         run, _ = await it.client.submit(a_roadmap(3))
         serving = asyncio.create_task(it.worker.serve())
-        await it.events(run.run_id)  # the last comes when it is over
+        await it.events(run.run_id)  # the last event arrives when the run ends
         now = await store.run(run.run_id)
         seconds = asyncio.get_running_loop().time()
         await it.worker.stop()
@@ -208,12 +210,12 @@ async def test_a_run_waits_for_an_unreachable_provider_until_the_patience_ends(
         run = await it.generate(a_roadmap(60))
         assert run.status == status
         if status == "failed":
-            # All share the outage: sixty concepts do not wait one after the other.
+            # All concepts share the outage, so sixty concepts do not wait one after the other.
             assert asyncio.get_running_loop().time() < 600 + 60
             assert "the provider cannot be reached" in (run.reason or "")
             # One reason for all, and no concept to retry by hand.
             states = await it.store.concepts(run.run_id)
             assert {state.status for state in states} == {"pending"}
-        # Jittered and bounded: each of the five at work asks a few times a minute.
+        # Retries are jittered and bounded: each of the five concepts retries a few times a minute.
         asked = len(it.provider.requests) - 180 * (status == "completed")
         assert asked < 5 * 12 * 10 + 60

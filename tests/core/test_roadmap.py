@@ -1,4 +1,4 @@
-"""What a roadmap may be, and how its faults are told."""
+"""Valid roadmaps, and the errors of invalid ones."""
 
 import json
 from pathlib import Path

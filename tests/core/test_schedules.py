@@ -1,4 +1,4 @@
-"""The whole pipeline in virtual time, in orders and through losses that a seed draws."""
+"""The whole pipeline in virtual time, with random orders and losses from a seed."""
 
 import asyncio
 import random
@@ -31,17 +31,17 @@ LEASE = 10.0
 
 
 def each(seeds: Iterable[int], check: Callable[[int], None]) -> None:
-    """Check every seed; a failure names the one that makes it happen again."""
+    """Check every seed; a failure names the seed that reproduces it."""
     for seed in seeds:
         try:
             check(seed)
         except BaseException as error:
-            error.add_note(f"seed {seed}: {check.__name__}({seed}) makes it happen again")
+            error.add_note(f"seed {seed}: {check.__name__}({seed}) reproduces this")
             raise
 
 
 def unruly(request: CompletionRequest, ordinal: int) -> Reply:
-    """A provider that cuts and refuses now and then."""
+    """A provider that drops and refuses some calls."""
     if ordinal % 5 == 0:
         return 1.0, Transient("cut")
     if ordinal % 7 == 0:
@@ -50,7 +50,7 @@ def unruly(request: CompletionRequest, ordinal: int) -> Reply:
 
 
 def everything_is_made(seed: int) -> None:
-    """Three roadmaps under two limits and an unruly provider, in an order that the seed draws."""
+    """Three roadmaps under two limits with an unruly provider, in a random order."""
 
     async def scenario() -> None:
         chosen = Settings(
@@ -69,7 +69,7 @@ def everything_is_made(seed: int) -> None:
 
 
 class Seat(MemoryStore):
-    """One worker's way to a store that several share; it may be lost for a while.
+    """One worker's connection to a shared store, which can be lost for a while.
 
     A worker that is cut off for longer than its lease is what a frozen process, a lost network
     and a jumping clock come to: it loses its runs, wakes up, and goes on where it stood.
@@ -117,7 +117,7 @@ class Seat(MemoryStore):
 
 
 def losses_cost_what_was_in_flight(seed: int) -> None:
-    """Two workers, each cut off from the store at times and for as long as the seed draws."""
+    """Two workers that lose the store at random times and for random periods."""
 
     async def scenario() -> None:
         chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""What ``adaptive`` finds, as a user sees it: a real worker before a provider with a cap."""
+"""``adaptive`` as a user sees it: a real worker and a provider with a concurrency limit."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_status_shows_the_current_limit_and_its_reason(tmp_path: Path) -> None:
                 strategy: str = worker["strategy"]
                 return strategy if re.search(LIMIT + ".*" + WHY, strategy) else ""
 
-            # It begins with eight calls, of which the provider refuses five.
+            # It starts with eight calls. The provider refuses five of them.
             strategy = eventually(said, within=60)
             found = re.search(LIMIT, strategy)
             assert found is not None

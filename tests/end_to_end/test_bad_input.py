@@ -1,4 +1,4 @@
-"""What goes wrong is one clear line, the right exit code, and nothing half-done."""
+"""Wrong input gives one clear line, the right exit code, and leaves nothing half-done."""
 
 import json
 import socket
@@ -16,21 +16,21 @@ FILE = str(ROADMAPS[1])
 
 @pytest.fixture
 def llm() -> Iterator[Simulator]:
-    """A simulated LLM that answers at once: nothing here is about time."""
+    """A simulated LLM that answers immediately, because no test here depends on time."""
     with simulator("--speed", "200") as server:
         yield server
 
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of the loopback that refuses connections."""
+    """A loopback port that refuses connections."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
 
 
 def complaint(home: Home, *arguments: str, code: int) -> str:
-    """What a command said on stderr before it ended with that code, secrets unspoken."""
+    """The stderr of a command that ended with this exit code and printed no secret."""
     done = home.run(*arguments, code=code)
     for secret in ("sk-secret-of-the-test", "hidden-password"):
         assert secret not in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""``paceline demo`` with its page: on a terminal it stays, without one it ends with its work."""
+"""``paceline demo`` serves its page until Ctrl-C on a terminal; without one it exits when done."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Stopped in the middle and run again at once: nothing saved is paid for twice."""
+"""A run that is stopped and started again pays for no saved artifact twice."""
 
 import signal
 import sqlite3
@@ -33,7 +33,7 @@ def saved(folder: Path) -> int:
 def test_running_again_resumes_immediately_and_pays_for_no_saved_artifact(
     home: Home, llm: Simulator, number: signal.Signals, code: int
 ) -> None:
-    # Whoever waited for its end would be here for longer than any command may take.
+    # A command that waited for the end of the run would exceed the timeout.
     home.environment["PACELINE_RUN__LEASE"] = "600"
     with home.started("run", FILE, "--strategy", "unbounded") as process:
         eventually(lambda: saved(home.folder) >= CONCEPTS + 5, within=60)

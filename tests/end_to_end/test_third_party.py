@@ -1,4 +1,4 @@
-"""A stranger's package with a strategy and an executor, picked by name from the settings."""
+"""A third-party package with a strategy and an executor, chosen by name in the settings."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def paceline_register_executors(register: Register[Executor]) -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> str:
-    """A virtual environment that sees ours, with the stranger's package installed; its Python."""
+    """The Python of a virtual environment with our packages and the third-party package."""
     folder = tmp_path / "env"
     venv.create(folder, with_pip=False)
     python = str(folder / "bin" / "python")

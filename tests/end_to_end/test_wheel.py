@@ -1,4 +1,4 @@
-"""The wheel alone, in an empty environment: no extras, no checkout, no server, no key."""
+"""Only the wheel in an empty environment: no extras, no checkout, no server, no key."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ ROADMAP = {
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The Python of an environment with the wheel and its dependencies alone."""
+    """The Python of an environment with only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     pip = [sys.executable, "-m", "uv", "pip"]
     build = [sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--out-dir", str(folder)]
@@ -46,7 +46,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path, bare: str) -> Home:
-    """A folder to work in with that Python."""
+    """A working folder for that Python."""
     return Home(tmp_path, {"HOME": str(tmp_path)}, python=bare)
 
 

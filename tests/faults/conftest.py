@@ -1,4 +1,4 @@
-"""What the sites of these tests are like: which executors and stores, how long a run takes."""
+"""Executors, stores, lease and size of the runs in these tests."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.cli_processes import Simulator, simulator
 
-#: Seconds of a lease, concepts of a run, and how many of them may be at work.
+#: Seconds of a lease, concepts of a run, and the limit of concepts at the same time.
 LEASE, CONCEPTS, LIMIT = 2.0, 12, 3
 
 _ALL = [
@@ -18,7 +18,7 @@ _ALL = [
 
 
 def combinations(*quick: str) -> pytest.MarkDecorator:
-    """All executors and stores; those that are not named run with the long suites."""
+    """All executors and stores; the combinations that are not named run only in the long suites."""
     return pytest.mark.parametrize(
         ("executor", "store"),
         [
@@ -30,14 +30,14 @@ def combinations(*quick: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def llm() -> Iterator[Simulator]:
-    """A simulated LLM with which a run takes some seconds."""
+    """A simulated LLM that makes a run take some seconds."""
     with simulator("--speed", "50") as server:
         yield server
 
 
 @pytest.fixture
 def site_settings() -> dict[str, str]:
-    """A short lease, and few concepts at work at once."""
+    """Settings with a short lease and few concepts at the same time."""
     return {
         "PACELINE_RUN__LEASE": f"{LEASE:g}",
         "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": str(LIMIT),

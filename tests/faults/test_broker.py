@@ -1,4 +1,4 @@
-"""A broker that is lost and returns while workers of a queue live: everything is worked on."""
+"""A broker fails and recovers while its workers live: every run is completed."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.memory_worker import a_roadmap
 from tests.support.worker_processes import PATIENCE, Site
 
-#: What is done to the broker or the way to it, and how it is undone.
+#: Faults of the broker or its proxy: how each is caused and undone.
 FAULTS: dict[str, tuple[Callable[[Valkey, Proxy], None], Callable[[Valkey, Proxy], None]]] = {
     "restarted": (lambda server, _: server.kill(), lambda server, _: server.restart()),
     "unreachable": (lambda _, proxy: proxy.black_hole(), lambda _, proxy: proxy.heal()),
@@ -25,21 +25,21 @@ def _most(server: Valkey, memory: str) -> None:
 
 @pytest.fixture(scope="module")
 def valkey_server() -> Iterator[Valkey]:
-    """A server that may be killed."""
+    """A server that tests can kill."""
     with Valkey() as server:
         yield server
 
 
 @pytest.fixture
 def proxy(valkey_server: Valkey) -> Iterator[Proxy]:
-    """The way to it."""
+    """The proxy in front of the broker."""
     with Proxy.to(valkey_server.url) as way:
         yield way
 
 
 @pytest.fixture
 def site_settings(proxy: Proxy, valkey_server: Valkey) -> dict[str, str]:
-    """The broker behind the proxy; limits are per roadmap, and a worker has one run at once."""
+    """Settings with the broker behind the proxy and one run per worker."""
     return {
         "PACELINE_REDIS__URL": proxy.through(valkey_server.url),
         "PACELINE_REDIS__TIMEOUT": "2",

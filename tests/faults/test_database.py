@@ -1,4 +1,4 @@
-"""A database that restarts, is full, reads only, slow or gone: answers that were paid wait."""
+"""A database that restarts, is full, read-only, slow or unreachable: paid answers wait."""
 
 import asyncio
 import sqlite3
@@ -23,7 +23,7 @@ CONCEPTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A PostgreSQL server of one's own and the way to it."""
+    """A PostgreSQL server and the proxy in front of it."""
 
     server: Postgres
     proxy: Proxy
@@ -85,7 +85,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[Postgres]:
-    """A server that may be killed, with few connections."""
+    """A server with few connections that tests can kill."""
     with Postgres(max_connections=14) as server:
         yield server
 
@@ -101,13 +101,13 @@ def place(own_postgres: Postgres) -> Iterator[Place]:
 
 @asynccontextmanager
 async def saving(environ: dict[str, str], *, speed: float = 40.0) -> AsyncGenerator[Working]:
-    """A worker that has all concepts in flight at once."""
+    """A worker with all concepts in flight at the same time."""
     async with working(environ | {"PACELINE_STRATEGY": "unbounded"}, llm={"speed": speed}) as it:
         yield it
 
 
 def through(place: Place) -> dict[str, str]:
-    """Settings that lead to the database by way of the proxy."""
+    """Settings that reach the database through the proxy."""
     return {
         "PACELINE_STORE__URL": place.proxy.through(place.server.url_of(place.database)),
         "PACELINE_STORE__RESERVE": "0",
@@ -150,10 +150,10 @@ async def test_a_hundred_and_eighty_concepts_share_a_pool_of_two(
 ) -> None:
     more = through(place) | {
         "PACELINE_STORE__POOL_SIZE": "2",
-        # Far longer than the work takes: any wait in vain would be seen.
+        # Much longer than the work takes, so a useless wait would fail the test.
         "PACELINE_STORE__POOL_TIMEOUT": "5",
     }
-    async with saving(more, speed=8.0) as it:  # all are out long before the first ends
+    async with saving(more, speed=8.0) as it:  # all calls start long before the first one ends
         run = await it.ended(await it.submit(180))
         assert (run.status, run.completed, run.fence) == ("completed", 180, 1)
         assert it.paid.in_flight_peak == 180

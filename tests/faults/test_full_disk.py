@@ -1,4 +1,4 @@
-"""A disk that is really full: a small file system of the test's own, made larger later."""
+"""A disk that is really full: a small file system that the test enlarges later."""
 
 import subprocess
 from pathlib import Path
@@ -19,10 +19,10 @@ cd disk
 exec "$@"
 """
 
-#: In each line that tells where the runs stand, every other second.
+#: Part of every progress line, which is printed every other second.
 FIGURES = "DB connections"
 
-#: A mount that nobody else sees needs no rights that a user has not.
+#: A mount in a namespace of its own needs no special rights.
 OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
@@ -49,7 +49,7 @@ def test_a_run_on_a_full_disk_waits_and_resumes_when_there_is_space(tmp_path: Pa
             )
         try:
             eventually(lambda: "disk is full" in log.read_text(), PATIENCE)
-            # Long enough for each loop that writes to fail several times.
+            # Long enough for every writing loop to fail several times.
             figures = log.read_text().count(FIGURES) + 5
             eventually(lambda: log.read_text().count(FIGURES) >= figures, PATIENCE)
             told = [line for line in log.read_text().splitlines() if "warning" in line]

@@ -1,4 +1,4 @@
-"""One owner per run, as real processes: delivered twice, frozen beyond the lease, killed."""
+"""One owner per run, with real processes: delivered twice, frozen past the lease, killed."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from tests.support.worker_processes import PATIENCE, Site, in_order
 
 
 def complete(site: Site, run_id: str, *, owners: int) -> None:
-    """The run is done as if one worker had done it, but for what was in flight at a loss."""
+    """Check that the run is complete and that only calls in flight at a loss were paid twice."""
     eventually(lambda: site.sql("SELECT status FROM runs") == "completed", PATIENCE)
     assert int(site.sql("SELECT fence FROM runs")) == owners
     assert site.count("artifacts") == 3 * CONCEPTS
@@ -27,7 +27,7 @@ def test_an_owner_frozen_past_its_lease_writes_nothing_more(site: Site) -> None:
         (run_id,) = site.submit(a_roadmap(CONCEPTS))
         eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
         site.freeze(sleeper.pid)
-        # Answers to these calls wait for it when it wakes.
+        # The answers to these calls arrive before it wakes.
         assert site.llm.figures()["in_flight"] > 0
         with site.worker():
             eventually(lambda: site.sql("SELECT fence FROM runs") == "2", PATIENCE)
@@ -35,7 +35,7 @@ def test_an_owner_frozen_past_its_lease_writes_nothing_more(site: Site) -> None:
             eventually(lambda: site.count("artifacts") > begun, PATIENCE)
             os.killpg(sleeper.pid, signal.SIGCONT)
             complete(site, run_id, owners=2)
-        # It has lost a run, and nothing else: the next one is done by it.
+        # It lost only this run: it also works on the next one.
         site.submit(a_roadmap(1, "next"))
         eventually(lambda: site.count("runs", "status = 'completed'") == 2, PATIENCE)
         assert sleeper.poll() is None
@@ -51,12 +51,12 @@ def test_a_run_delivered_to_two_workers_has_one_owner_and_the_other_takes_it_ove
         assert site.sql("SELECT fence FROM runs") == "1"
         assert site.llm.figures()["prompts_paid_twice"] == 0
         group = site.group_of_owner(run_id)
-        # As if its machine were another one, of which nobody here can see that it died.
+        # As if it ran on another machine, so its death cannot be seen here.
         site.sql("UPDATE workers SET host = 'elsewhere'")
         killed = time.monotonic()
         os.killpg(group, signal.SIGKILL)
         eventually(lambda: site.sql("SELECT fence FROM runs") == "2", PATIENCE)
-        # Each worker looks every six seconds; the rest is for a busy machine.
+        # Each worker checks every six seconds; the rest is for a busy machine.
         assert time.monotonic() - killed <= LEASE + 6 + 10
         complete(site, run_id, owners=2)
 

@@ -1,4 +1,4 @@
-"""A provider that is down, refuses, cuts and drips: calls wait, and are paid once."""
+"""A provider that is down, refuses, truncates or stalls: calls wait and are paid once."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from tests.support.real_worker import IMPATIENT, PATIENCE, Working, sqlite, work
 async def behind_a_proxy(
     folder: Path, *, more: Mapping[str, str] | None = None, **llm: Any
 ) -> AsyncGenerator[tuple[Working, Proxy]]:
-    """A worker whose LLM is reached through a proxy."""
+    """A worker that reaches the LLM through a proxy."""
     proxies: list[Proxy] = []
 
     def way(url: str) -> str:
@@ -37,7 +37,7 @@ async def behind_a_proxy(
 async def test_a_temporary_provider_outage_only_costs_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # One attempt, and yet no concept fails: an attempt that never arrives is none.
+    # With one attempt no concept fails, because a call that never arrives is no attempt.
     more = {"PACELINE_PROVIDER__ATTEMPTS": "1"}
     async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
         proxy.refuse()

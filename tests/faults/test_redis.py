@@ -1,4 +1,4 @@
-"""A Redis that restarts, forgets, is full or cannot be reached: nothing is over its limit."""
+"""A Redis that restarts, loses data, is full or unreachable: no limit is exceeded."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -14,9 +14,9 @@ from tests.support.eventually import eventually_async
 from tests.support.real_worker import PATIENCE, Working, sqlite, working
 
 LIMIT = 3
-#: More than can be made with permits that are given on until their leases end.
+#: More concepts than permits can serve that are reused until their leases end.
 CONCEPTS = 60
-#: What is done to the server or the way to it, and how it is undone.
+#: Faults of the server or its proxy: how each is caused and undone.
 Fault = tuple[Callable[[Valkey, Proxy], None], Callable[[Valkey, Proxy], None]]
 
 FAULTS: dict[str, Fault] = {
@@ -38,14 +38,14 @@ def _do(server: Valkey, *words: str) -> None:
 
 @pytest.fixture(scope="module")
 def own_valkey() -> Iterator[Valkey]:
-    """A server that may be killed."""
+    """A server that tests can kill."""
     with Valkey() as server:
         yield server
 
 
 @asynccontextmanager
 async def sharing(folder: Path, url: str) -> AsyncGenerator[Working]:
-    """A worker whose calls are limited over all workers, by a ledger in Redis."""
+    """A worker with a shared limit of calls, by a ledger in Redis."""
     environ = sqlite(folder) | {
         "PACELINE_STRATEGY": "global",
         "PACELINE_STRATEGIES__GLOBAL__CONCURRENCY": str(LIMIT),
@@ -57,7 +57,7 @@ async def sharing(folder: Path, url: str) -> AsyncGenerator[Working]:
         yield it
 
 
-#: What makes no other way through our code than those before it.
+#: Faults that take the same path through our code as the others.
 _LESS_TELLING = ("slow", "cut")
 
 
@@ -78,7 +78,7 @@ async def test_a_run_continues_when_redis_recovers_and_never_exceeds_its_limit(
             await it.asked(4)
             await asyncio.to_thread(harm, own_valkey, proxy)
             if name in ("restarted", "full", "unreachable"):
-                # Whoever has a permit may use it and give it on until its lease ends.
+                # A permit may be used and reused until its lease ends.
                 await it.at_rest()
                 assert it.paid.paid < 3 * CONCEPTS
             await asyncio.to_thread(heal, own_valkey, proxy)
@@ -96,6 +96,6 @@ async def test_a_run_has_released_all_its_permits_when_it_ends(
     own_valkey.command("FLUSHALL")
     async with sharing(tmp_path, own_valkey.url) as it:
         await it.ended(await it.submit(2))
-        # The counts of leases by holder, as any tool reads them.
+        # The counts of leases by holder, as an outside tool reads them.
         keys = "return #redis.call('KEYS', '*:leases')"
         assert own_valkey.command("EVAL", keys, "0") == "0"

@@ -1,4 +1,4 @@
-"""What the provider makes of the answers of a server."""
+"""How the provider parses the answers of a server."""
 
 import gzip
 import json
@@ -230,7 +230,7 @@ def test_an_answer_is_read_only_up_to_a_size_limit() -> None:
     error = failure(endless)  # type: ignore[arg-type]
     assert isinstance(error, UnusableAnswer)
     assert error.kind == "malformed"
-    # What lies in the sockets' buffers was sent, but not read.
+    # Data in the buffers of the sockets was sent but not read.
     assert sent < MAX_BODY + 16 * 2**20
 
 

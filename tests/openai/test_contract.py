@@ -53,7 +53,7 @@ class TestOpenAI(ProviderContract):
 
 
 def nowhere() -> str:
-    """An address of this host where nobody listens."""
+    """An address of this host without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 

@@ -1,4 +1,4 @@
-"""How the provider finds the words that a server understands."""
+"""How the provider finds the parameters that a server accepts."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ NO_SCHEMA = fault(
 
 @real_time
 async def ask(times: int, *script: Handler, **changes: object) -> Scripted:
-    """Ask a scripted server so many times, one call after the other."""
+    """Send this number of calls to a scripted server, one after the other."""
     async with asked(*script, **changes) as (provider, server):
         for _ in range(times):
             assert ANSWER in (await provider.complete(asking())).text

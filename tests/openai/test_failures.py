@@ -1,4 +1,4 @@
-"""Which error of ours each failure of a server becomes."""
+"""The error that each failure of a server becomes."""
 
 import asyncio
 import json
@@ -120,7 +120,7 @@ def test_an_answer_rejected_by_the_server_itself_can_be_repaired() -> None:
     answer = fault(
         400, "Failed to generate JSON", code="json_validate_failed", failed_generation='{"wo'
     )
-    # Such a server speaks of JSON, never of the format of the request.
+    # Such a server mentions JSON, never the format of the request.
     error = failure(answer)
     assert isinstance(error, UnusableAnswer)
     assert error.answer == '{"wo'

@@ -1,4 +1,4 @@
-"""Connections: when they are made, how many there are, and that none is left behind."""
+"""Connections: when they are opened, how many there are, and that none is leaked."""
 
 import asyncio
 import gc
@@ -180,7 +180,7 @@ async def test_waiting_for_a_connection_does_not_count_towards_the_timeout() -> 
         return web.json_response(completion())
 
     async with asked(slow, max_connections=2, timeout=0.5) as (provider, _):
-        # Sixteen calls, two at a time, take 0.8 s: longer than each may.
+        # Sixteen calls, two at a time, take 0.8 s: longer than the timeout of each.
         await asyncio.gather(*(provider.complete(asking()) for _ in range(16)))
     assert peak == 2
 

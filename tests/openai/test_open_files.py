@@ -1,4 +1,4 @@
-"""A process's limit of open files bounds its connections, and fails no call."""
+"""The limit of open files bounds the connections of a process and fails no call."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ LATENCY = ("--latency", "default=2")
 
 
 def make_calls(llm: Simulator, *, soft: int, hard: int, calls: int) -> str:
-    """Let a process with these limits make calls at once; returns what it printed."""
+    """Run a process with these limits that makes simultaneous calls; return its output."""
     command = [sys.executable, "-m", "tests.support.many_calls_process", llm.base_url]
     done = subprocess.run(
         [*command, str(soft), str(hard), str(calls)], capture_output=True, text=True, check=False

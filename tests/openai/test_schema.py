@@ -1,4 +1,4 @@
-"""Which schemas strict structured outputs are given."""
+"""The schemas that are sent for strict structured outputs."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ BOUNDS = {"minimum", "maximum", "minItems", "maxItems"}
 
 
 def keywords(schema: object) -> Iterator[str]:
-    """Every keyword of a schema, names of properties left out."""
+    """Every keyword of a schema without the names of properties."""
     if isinstance(schema, list):
         for part in schema:
             yield from keywords(part)

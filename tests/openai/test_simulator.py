@@ -21,7 +21,7 @@ STEPS = ["tutorial", "resources", "quiz"]
 async def generate(
     options: SimulatorOptions, steps: list[str], *, timeout: float = 30
 ) -> dict[str, BaseModel]:
-    """Make the steps of one concept, one attempt each."""
+    """Generate the steps of one concept with one attempt each."""
     async with running(options) as simulator:
         given = {"provider": {"base_url": simulator.base_url, "timeout": timeout}}
         plugins = Plugins()

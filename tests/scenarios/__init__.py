@@ -1,4 +1,4 @@
-"""Scenario files: a provider, workers, a load and events, and what must come of them.
+"""Scenario files: a provider, workers, a load, events, and the expected figures.
 
 Each ``*.toml`` here is one scenario, played in virtual time with the real strategies, limiters,
 callers and ledger arithmetic; only the provider is a model. Those with a ``real`` table are also

@@ -1,4 +1,4 @@
-"""The figures of a span of time, and whether they are as expected."""
+"""The figures of a span of time, and checks against expected ranges."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -15,7 +15,7 @@ _LEVEL = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a span was like.
+    """The figures of one span.
 
     Attributes:
         answered: calls answered a minute.

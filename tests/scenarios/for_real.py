@@ -1,6 +1,6 @@
-"""Playing a scenario for real: worker processes, Valkey, and the simulator over HTTP.
+"""Play a scenario with real worker processes, Valkey, and the simulator over HTTP.
 
-What was seen comes from the provider's log, in the seconds of the file.
+The figures come from the provider's log, in the seconds of the file.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ from tests.support.eventually import eventually
 from tests.support.memory_worker import a_roadmap
 from tests.support.worker_processes import PATIENCE, Site
 
-#: Models that the simulator knows: each key is another one, as it has a quota of its own.
+#: Models of the simulator: each key uses another one, so that it has its own quota.
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-mini")
 
 
 @dataclass(slots=True)
 class Group:
-    """The workers of one key, which have a store and a provider of their own.
+    """The workers of one API key, with their own store and provider.
 
     Attributes:
         site: where they work.
@@ -53,14 +53,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class _Happens:
-    """Something that happens at a time of the file."""
+    """An event at a time of the file."""
 
     at: float
     act: Callable[[], None]
 
 
 class RealPlay:
-    """One scenario under way.
+    """One scenario while it is played.
 
     Args:
         scenario: which one.
@@ -149,7 +149,7 @@ class RealPlay:
     # -- meanwhile ---------------------------------------------------------------------------
 
     def _go(self) -> None:
-        """Do everything at its time, from the first calls on."""
+        """Run every event at its time, counted from the first calls."""
         length = self.real.seconds or self.scenario.seconds
         happens = [one for one in self._happens() if one.at < length]
         happens.append(_Happens(length, lambda: None))

@@ -1,4 +1,4 @@
-"""Playing a scenario: workers as strategies over one ledger, and what was seen."""
+"""Play a scenario in virtual time: workers as strategies over one ledger."""
 
 import asyncio
 import contextlib
@@ -130,7 +130,7 @@ class SimulatedWorker:
 
 
 class Play:
-    """One scenario under way."""
+    """One scenario while it is played."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.scenario = scenario

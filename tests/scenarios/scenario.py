@@ -1,4 +1,4 @@
-"""What a scenario file says."""
+"""The model of a scenario file."""
 
 import tomllib
 from pathlib import Path
@@ -15,7 +15,7 @@ class _Part(BaseModel):
 
 
 class Change(_Part):
-    """The provider becomes another one at a moment; what is not named stays."""
+    """A change of the provider at a time; fields that are not named stay."""
 
     at: float
     capacity: int | None = None
@@ -24,7 +24,7 @@ class Change(_Part):
 
 
 class Foreign(_Part):
-    """Somebody else uses the key for a time."""
+    """Another client uses the key for a while."""
 
     since: float
     until: float
@@ -87,7 +87,7 @@ class ProviderModel(_Part):
 
 
 class Load(_Part):
-    """Runs that come."""
+    """Runs that are submitted."""
 
     name: str = "load"
     runs: int = 4
@@ -101,7 +101,7 @@ class Load(_Part):
 
 
 class Event(_Part):
-    """Something happens."""
+    """An event."""
 
     at: float
     what: Literal["worker dies", "worker freezes", "ledger away", "clock jumps"]
@@ -124,7 +124,7 @@ class Expect(_Part):
 
 
 class Real(_Part):
-    """That a scenario is played for real too, and how."""
+    """How a scenario is played with real processes, too."""
 
     speed: float = 1.0
     """All times of the file are divided by it; not those of ours, as how often a worker looks."""
@@ -155,7 +155,7 @@ class Scenario(_Part):
 
     @model_validator(mode="after")
     def _can_be_real(self) -> Self:
-        """Refuse what the simulator cannot do, or what cannot be sped up."""
+        """Reject events that the simulator cannot simulate or speed up."""
         model = self.provider
         if self.real is not None:
             virtual = model.knee or model.spread or model.foreign or model.tpm

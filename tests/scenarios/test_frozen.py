@@ -1,4 +1,4 @@
-"""What has no virtual time: a process that is frozen, and wakes up to old news."""
+"""A process that is frozen and wakes up with outdated leases, in real time."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_a_frozen_worker_starts_no_call_on_expired_leases(tmp_path: Path) -> Non
     )
     seen = play_for_real(scenario, real, tmp_path)
     assert not seen.refused, seen.explained
-    # All that may be out is out again once it is known to be dead, and after it came back.
+    # The limit is fully used when the process is known to be dead, and after it wakes.
     for since, until in ((150, 200), (210, 260)):
         in_flight = [calls for at, calls in seen.admitted if since <= at < until]
         assert max(in_flight) == CAP

@@ -1,4 +1,4 @@
-"""Every scenario keeps within what it expects."""
+"""Every scenario stays within its expected ranges."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ def assert_as_expected(
     seconds: float,
     bounds_of: Callable[[str, Range], Range | None],
 ) -> None:
-    """Every span that was played is within its ranges; else all figures are told."""
+    """Check every played span against its ranges; a failure shows all figures."""
     lines = [scenario.title]
     missed = bool(seen.failed)
     for expect in scenario.expect:

@@ -1,4 +1,4 @@
-"""Each fault of a worker or a part, under each executor, while 227 concepts are made."""
+"""Each fault of a worker or a part, with each executor, while 227 concepts are generated."""
 
 import os
 import random
@@ -22,7 +22,7 @@ from tests.support.worker_processes import PATIENCE, Site
 LEASE = 6.0
 TIMES = 3
 ARTIFACTS = 3 * 227
-#: Seconds that a part stays away.
+#: Seconds of an outage.
 AWAY = 2.0
 #: Seconds that the whole work may take.
 PATIENT = 400.0
@@ -40,7 +40,7 @@ class Scene:
 
 
 def _away(harm: Callable[[Scene], object], heal: Callable[[Scene], object]) -> "Fault":
-    """A part that is gone for some seconds."""
+    """An outage of a part for some seconds."""
 
     def happens(scene: Scene) -> float:
         harm(scene)
@@ -55,7 +55,7 @@ def _away(harm: Callable[[Scene], object], heal: Callable[[Scene], object]) -> "
 
 
 def _stopped(scene: Scene) -> float:
-    """A worker is told to end, and another one takes its place."""
+    """A worker gets SIGTERM and is replaced."""
     name, worker = scene.fleet.one()
     owned = scene.fleet.owned_by(worker.pid)
     asked = time.monotonic()
@@ -67,7 +67,7 @@ def _stopped(scene: Scene) -> float:
 
 
 def _slept(scene: Scene) -> float:
-    """A worker is frozen until its runs have another owner, and wakes."""
+    """A worker is frozen until its runs have another owner, then it wakes."""
     _, worker = scene.fleet.one()
     scene.site.freeze(worker.pid)
     frozen = time.monotonic()
@@ -89,7 +89,7 @@ def _read_only(value: str) -> Callable[[Scene], object]:
     return change
 
 
-#: Does the harm, sees to its end, and returns the seconds to recover.
+#: Causes the fault, waits for its end, and returns the seconds to recover.
 Fault = Callable[[Scene], float]
 FAULTS: dict[str, Fault] = {
     "SIGTERM of a worker": _stopped,
@@ -119,28 +119,28 @@ def llm() -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def valkey_server() -> Iterator[Valkey]:
-    """A Redis that may be killed."""
+    """A Redis that tests can kill."""
     with Valkey() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[Postgres]:
-    """A PostgreSQL that may be killed."""
+    """A PostgreSQL that tests can kill."""
     with Postgres() as server:
         yield server
 
 
 @pytest.fixture
 def proxy(llm: Simulator) -> Iterator[Proxy]:
-    """The way to the LLM."""
+    """The proxy in front of the LLM."""
     with Proxy.to(llm.base_url) as way:
         yield way
 
 
 @pytest.fixture
 def site_settings(proxy: Proxy, llm: Simulator) -> dict[str, str]:
-    """The LLM behind the proxy, and parts that are soon missed."""
+    """Settings with the LLM behind the proxy and short timeouts."""
     return {
         "PACELINE_PROVIDER__BASE_URL": proxy.through(llm.base_url),
         "PACELINE_RUN__LEASE": f"{LEASE:g}",
@@ -161,7 +161,7 @@ def scene(
 
 
 def saved(site: Site, artifacts: int) -> None:
-    """Wait for so many artifacts."""
+    """Wait for this number of artifacts."""
     eventually(lambda: site.count("artifacts") >= artifacts, PATIENT)
 
 

@@ -1,4 +1,4 @@
-"""`kill -9` at random instants, for each executor and store: the ledger is exact afterwards."""
+"""`kill -9` at random instants for each executor and store: all counts are exact afterwards."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -16,9 +16,9 @@ from tests.support.worker_processes import PATIENCE, Site
 
 LEASE = 2.0
 CONCEPTS = 227
-#: Kills until the workload is begun anew, so that there is always enough to kill.
+#: Kills until the workload starts again, so that there is always work to interrupt.
 KILLS_PER_ROUND = 8
-#: Seconds that a round may take to end when nobody is killed any more.
+#: Seconds that a round may take to end after the last kill.
 ROUND = 300.0
 
 
@@ -39,10 +39,10 @@ def llm() -> Iterator[Simulator]:
 
 @pytest.fixture
 def site_settings() -> dict[str, str]:
-    """A short lease, and workers that have each half of the work."""
+    """A short lease, and workers with half of the work each."""
     return {
         "PACELINE_RUN__LEASE": f"{LEASE:g}",
-        # Here nobody dies of a run's fault: it may lose as many owners as it happens to.
+        # No worker dies because of a run, so a run may lose any number of owners.
         "PACELINE_RUN__POISON_AFTER": "100",
         "PACELINE_RUN__GRACE": "0.1",
         **FOUR_AT_ONCE,
@@ -103,9 +103,9 @@ def test_every_artifact_is_generated_once_whichever_process_is_killed_at_any_tim
 
 
 def a_round(site: Site, fleet: Fleet, kills: int) -> int:
-    """Work through the workload with that many kills; returns what was paid again."""
+    """Run the workload with this number of kills; return the calls that were paid again."""
     for _ in range(kills):
-        # As long as there is something to lose; the last kills may come late otherwise.
+        # Kill only while there is work to lose.
         if site.count("runs", "finished_at IS NULL") == 0:
             break
         fleet.kill()

@@ -1,4 +1,4 @@
-"""What is accepted as an answer, and what is said of the rest."""
+"""Valid answers, and the errors of invalid ones."""
 
 import json
 from typing import Any
@@ -112,7 +112,7 @@ def test_a_damaged_answer_is_parsed_or_unusable(
 def test_hostile_texts_are_unusable_answers(text: str) -> None:
     with pytest.raises(UnusableAnswer) as caught:
         parse_answer(MADE["quiz"], text)
-    # What is kept of it can be stored.
+    # The stored excerpt contains only characters that a database can store.
     assert "\x00" not in caught.value.answer.encode().decode()
 
 

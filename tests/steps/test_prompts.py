@@ -1,4 +1,4 @@
-"""What models are asked."""
+"""The prompts of the steps."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -15,11 +15,11 @@ PATIENCE = 90_000
 
 @dataclass
 class Tab:
-    """A tab, and what went wrong in it.
+    """A tab, and the errors in it.
 
     Attributes:
         page: Playwright's page.
-        errors: exceptions that no code of the page caught.
+        errors: uncaught exceptions of the page.
         dialogs: `alert` and the like.
     """
 
@@ -28,7 +28,7 @@ class Tab:
     dialogs: list[str] = field(default_factory=list[str])
 
     def seen(self) -> dict[str, Any]:
-        """What the watching script saw."""
+        """The records of the watching script."""
         found: dict[str, Any] = self.page.evaluate("window.seen")
         return found
 
@@ -42,7 +42,7 @@ class Tab:
         return self.page.locator(selector)
 
     def says(self, selector: str, text: str, within: float = PATIENCE / 1000) -> None:
-        """Wait until one of these elements says something."""
+        """Wait until one of these elements contains a text."""
         place = self.get(selector)
 
         def said() -> bool:
@@ -53,7 +53,7 @@ class Tab:
         eventually(said, within)
 
     def submit(self, *roadmaps: dict[str, Any]) -> None:
-        """Choose files by the button."""
+        """Choose files with the button."""
         files: list[FilePayload] = [
             {
                 "name": f"{one['roadmap_id']}.json",

@@ -24,21 +24,21 @@ class Simulator:
     base_url: str
 
     def figures(self) -> dict[str, Any]:
-        """What it counted."""
+        """The counts of the simulator."""
         root = self.base_url.removesuffix("/v1")
         with urllib.request.urlopen(f"{root}/__paceline/stats") as answer:
             figures: dict[str, Any] = json.load(answer)
         return figures
 
     def reset(self) -> None:
-        """Let it count from zero."""
+        """Reset the counts."""
         root = self.base_url.removesuffix("/v1")
         urllib.request.urlopen(f"{root}/__paceline/reset", data=b"").close()
 
 
 @contextmanager
 def simulator(*arguments: str) -> Iterator[Simulator]:
-    """Start ``paceline simulator``; stop it in the end."""
+    """Start ``paceline simulator``; stop it at the end."""
     process = subprocess.Popen(
         [*PACELINE, "simulator", "--port", "0", "--json", *arguments],
         stdout=subprocess.PIPE,
@@ -54,7 +54,7 @@ def simulator(*arguments: str) -> Iterator[Simulator]:
 
 @dataclass(slots=True)
 class Home:
-    """A folder where paceline is used, and the settings of its environment."""
+    """A working folder of a user, with settings in its environment."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict[str, str])
@@ -84,7 +84,7 @@ class Home:
     def started(
         self, *arguments: str, name: str = "process", more: Mapping[str, str] | None = None
     ) -> Iterator[subprocess.Popen[str]]:
-        """A command that goes on; killed in the end if it still does. Logs to ``name.log``."""
+        """A command that keeps running, killed at the end. It logs to ``name.log``."""
         with (self.folder / f"{name}.log").open("a") as log:
             process = subprocess.Popen(
                 [self.python, "-m", "paceline", *arguments],
@@ -129,11 +129,11 @@ class Home:
         return [worker["pid"] for worker in self.json("status", code=None)["workers"]]
 
     def log(self, name: str) -> str:
-        """What a started command wrote."""
+        """The output of a started command."""
         return (self.folder / f"{name}.log").read_text()
 
     def whole(self) -> dict[str, str]:
-        """The environment of its processes: none of ours counts."""
+        """The environment of its processes, without our own settings."""
         kept = {
             name: value
             for name, value in os.environ.items()

@@ -18,10 +18,10 @@ from paceline.testing.virtual_time import real_time
 
 T = TypeVar("T")
 
-#: What no command may ever print.
+#: Secrets that no command may print.
 SECRETS = ("sk-very-secret", "hidden-password")
 
-#: What a model could say to take over the terminal of whoever reads it.
+#: Text with which a model could control the reader's terminal.
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m[bold red]not markup[/]\u202eright to left"
 
 CONTENTS: Mapping[str, str] = {
@@ -74,7 +74,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Runs commands and looks at what they say.
+    """Runs commands and checks their output.
 
     Attributes:
         folder: where they run.
@@ -102,7 +102,7 @@ class Terminal:
 
     @real_time
     async def store(self, visit: Callable[[Store], Awaitable[T]]) -> T:
-        """Do something with the store that the commands use."""
+        """Call a function with the store that the commands use."""
         async with App.load().factory.open_store() as store:
             return await visit(store)
 
@@ -155,7 +155,7 @@ async def a_run(
     reason: str | None = None,
     share: Share = DEFAULT_SHARE,
 ) -> Run:
-    """A run whose concepts are all complete, but the last one where the status says so."""
+    """A run with completed concepts; the last one failed, unless the status is ``completed``."""
     run, _ = await store.create_run(roadmap, executor="in-process", new=True, share=share)
     if status == "queued":
         return run

@@ -12,12 +12,12 @@ PAUSE = 0.01
 
 
 def eventually(check: Callable[[], T], within: float = 10.0) -> T:
-    """Call ``check`` until it gives something true, and return that.
+    """Call ``check`` until it returns a true value, and return that value.
 
     An ``AssertionError`` of the check means "not yet"; any other exception is raised.
 
     Args:
-        check: looks, and changes nothing.
+        check: reads a state and changes nothing.
         within: seconds after which the test fails, with the last answer.
     """
     deadline = time.monotonic() + within
@@ -39,7 +39,7 @@ async def eventually_async(check: Callable[[], Awaitable[T]], within: float = 10
 @overload
 async def eventually_async(check: Callable[[], T], within: float = 10.0) -> T: ...
 async def eventually_async(check: Callable[[], Any], within: float = 10.0) -> Any:
-    """Do as `eventually` does without holding the loop; the check may be a coroutine."""
+    """Wait like `eventually` without blocking the loop; the check may be a coroutine function."""
     deadline = time.monotonic() + within
     while True:
         last: object = None

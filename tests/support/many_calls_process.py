@@ -13,7 +13,7 @@ from paceline_adapters.openai.provider import OpenAIProvider
 
 
 async def answered(base_url: str, calls: int) -> int:
-    """Make the calls, all at once."""
+    """Make all calls at the same time."""
     settings = ProviderSettings(base_url=base_url)
     provider = OpenAIProvider(settings)
     requests = [

@@ -15,7 +15,7 @@ from paceline_adapters.memory.store import MemoryStore
 
 
 def a_roadmap(concepts: int, name: str = "r") -> Roadmap:
-    """A roadmap with that many concepts, ``c0`` and so on."""
+    """A roadmap with this number of concepts: ``c0``, ``c1`` and so on."""
     members = [{"concept_id": f"c{n}", "name": f"Concept {n}"} for n in range(concepts)]
     module = {"module_id": "m", "name": "M", "concepts": members}
     stage = {"stage_id": "s", "name": "S", "modules": [module]}
@@ -24,7 +24,7 @@ def a_roadmap(concepts: int, name: str = "r") -> Roadmap:
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A worker with everything around it."""
+    """A worker with its parts."""
 
     worker: Worker
     store: MemoryStore

@@ -12,13 +12,13 @@ moments = st.integers(0, 12).map(lambda quarter: quarter / 4)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One of the crowd; times in seconds.
+    """One caller; times in seconds.
 
     Attributes:
-        comes: when it asks.
+        comes: when it requests a permit.
         works: how long it keeps its permit.
-        gives_up: how long after it came it is cancelled, wherever it is then.
-        gate: which limit it asks at.
+        gives_up: seconds from its arrival until it is cancelled.
+        gate: the limit that it uses.
     """
 
     comes: float
@@ -39,7 +39,7 @@ crowds = st.lists(members, min_size=1, max_size=25)
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of a crowd: when each was admitted; per gate, how many were in at once."""
+    """When each caller was admitted, and the most callers at the same time per gate."""
 
     admitted: dict[int, float] = field(default_factory=dict[int, float])
     out: dict[int, int] = field(default_factory=dict[int, int])
@@ -47,7 +47,7 @@ class Seen:
 
 
 async def let_in(crowd: Sequence[Member], admit: Callable[[Member], Awaitable[Permit]]) -> Seen:
-    """Let a crowd come, work, and give up; returns when all have gone."""
+    """Run all callers to their end."""
     seen = Seen()
 
     async def live(number: int, member: Member) -> None:
@@ -80,7 +80,7 @@ async def let_in(crowd: Sequence[Member], admit: Callable[[Member], Awaitable[Pe
 
 
 def assert_first_come_first_served(crowd: Sequence[Member], seen: Seen) -> None:
-    """At each gate, nobody was admitted at a moment before somebody who came earlier."""
+    """At each gate, no caller was admitted before one that arrived earlier."""
     for number, member in enumerate(crowd):
         for other, earlier in enumerate(crowd):
             if earlier.gate == member.gate and earlier.comes < member.comes:

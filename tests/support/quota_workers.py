@@ -31,7 +31,7 @@ def call(run: str = "run", tokens: int = 0, *, tenant: str = "", weight: float =
 
 @dataclass
 class Counting:
-    """What reached the provider: when, how many tokens, whose."""
+    """The calls that reached the provider: time, tokens and run."""
 
     reached: list[tuple[float, int, str]] = field(default_factory=list[tuple[float, int, str]])
     out: int = 0
@@ -106,7 +106,7 @@ class Office:
             permit.release(outcome)
 
     def start(self, calling: Awaitable[None]) -> "asyncio.Task[None]":
-        """Let something go on beside."""
+        """Run a coroutine in the background."""
         task = asyncio.ensure_future(calling)
         self.tasks.add(task)
         return task
@@ -124,7 +124,7 @@ class Office:
         real: float = 1.0,
         fails: float = 0.0,
     ) -> None:
-        """A run that always has so many calls that want to start or are out."""
+        """A run that always has this number of calls waiting or in flight."""
 
         async def caller() -> None:
             while True:
@@ -136,13 +136,13 @@ class Office:
         self._callers[worker] += [self.start(caller()) for _ in range(callers)]
 
     def crash(self, worker: int) -> None:
-        """A worker is gone, and its calls with it; the ledger hears nothing more of it."""
+        """Kill a worker with its calls; the ledger gets no more messages from it."""
         self.lines[worker].cut()
         for task in self._callers[worker]:
             task.cancel()
 
     async def end(self) -> None:
-        """Everybody goes home."""
+        """Stop all calls and close all workers."""
         for task in self.tasks:
             task.cancel()
         if self.tasks:

@@ -18,10 +18,10 @@ from paceline_adapters.simulator.server import SimulatorServer, running
 from tests.support.eventually import eventually_async
 from tests.support.memory_worker import a_roadmap
 
-#: Seconds that anything here may take on a machine that has much else to do.
+#: Seconds that any wait may take on a busy machine.
 PATIENCE = 90.0
 
-#: Short pauses between attempts, and as many of them as it takes.
+#: Short pauses between attempts, and many attempts.
 IMPATIENT = {
     "PACELINE_PROVIDER__ATTEMPTS": "20",
     "PACELINE_PROVIDER__BACKOFF": "0.05",
@@ -45,20 +45,20 @@ class Working:
 
     @property
     def paid(self) -> Figures:
-        """What the LLM has counted."""
+        """The figures of the LLM."""
         return self.llm.figures()
 
     async def submit(self, concepts: int) -> str:
-        """Submit a roadmap of so many concepts; the id of its run."""
+        """Submit a roadmap of this number of concepts; return the id of its run."""
         run, _ = await self.client.submit(a_roadmap(concepts))
         return run.run_id
 
     async def asked(self, calls: int) -> None:
-        """Wait until so many calls were paid."""
+        """Wait until this number of calls was paid."""
         await eventually_async(lambda: self.paid.paid >= calls, PATIENCE)
 
     async def at_rest(self) -> None:
-        """Wait until no call is in flight: what was answered waits to be saved."""
+        """Wait until no call is in flight."""
         await eventually_async(lambda: self.worker.parts.gauges.calls == 0, PATIENCE)
 
     async def ended(self, run_id: str) -> Run:
@@ -83,8 +83,8 @@ async def working(
     """A worker that serves runs of the executor ``in-process``.
 
     Args:
-        environ: settings, as of the environment.
-        llm: options of the simulated LLM, which is fast if nothing is said.
+        environ: settings as environment variables.
+        llm: options of the simulated LLM, which is fast by default.
         way: turns the LLM's URL into the one that is used.
     """
     async with running(SimulatorOptions.model_validate({"speed": 200.0, **(llm or {})})) as server:

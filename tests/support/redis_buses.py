@@ -19,7 +19,7 @@ def redis_bus(url: str, *, kept: int = KEPT, keep: float = 60.0, timeout: float 
 
 @asynccontextmanager
 async def redis_buses(url: str, count: int, *, kept: int = KEPT) -> AsyncIterator[list[RedisBus]]:
-    """The buses of that many processes; closed in the end."""
+    """The buses of this number of processes, closed at the end."""
     made = [redis_bus(url, kept=kept) for _ in range(count)]
     try:
         yield made

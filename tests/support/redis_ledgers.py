@@ -16,7 +16,7 @@ WORK = Work(level="call", run_id="run", roadmap_id="roadmap", concept_id="concep
 
 
 def link_to(url: str, *, connections: int = 4, timeout: float = 5.0) -> Link:
-    """Connections as a part of a process has them."""
+    """Connections like those of a process."""
     return Link(RedisSettings(url=SecretStr(url), timeout=timeout), connections=connections)
 
 
@@ -29,7 +29,7 @@ def redis_ledger(url: str, *, lease: float = 30.0, settle_in: float = 0.0) -> Re
 async def redis_ledgers(
     url: str, count: int, *, lease: float = 30.0
 ) -> AsyncIterator[list[RedisLedger]]:
-    """The ledgers of that many processes; closed in the end."""
+    """The ledgers of this number of processes, closed at the end."""
     made = [redis_ledger(url, lease=lease) for _ in range(count)]
     try:
         yield made
@@ -45,7 +45,7 @@ def limiter_over(ledger: Ledger, concurrency: int, *, holder: str | None = None)
 
 
 async def take(ledger: Ledger, holder: str, wanted: int) -> list[str]:
-    """Exchange, for the names of the leases granted of four."""
+    """Request leases of a limit of four; return the names of the granted ones."""
     grant = await ledger.sync(
         "limit",
         quota=Quota(concurrency=4),

@@ -30,7 +30,7 @@ def asking(schema: Mapping[str, object] | None = SCHEMA, step: str = "quiz") -> 
 
 
 def completion(content: object = ANSWER, **changes: object) -> dict[str, object]:
-    """The body of an answer; `changes` are of its choice, or of its message."""
+    """The body of an answer; `changes` apply to its choice or to its message."""
     message: dict[str, object] = {"role": "assistant", "content": content}
     choice: dict[str, object] = {"index": 0, "message": message, "finish_reason": "stop"}
     for name, value in changes.items():
@@ -46,7 +46,7 @@ def completion(content: object = ANSWER, **changes: object) -> dict[str, object]
 
 
 def reply(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
-    """A handler that always answers this; text and bytes go out as they are."""
+    """A handler that always sends this answer; text and bytes are sent unchanged."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
         if isinstance(body, bytes):
@@ -58,7 +58,7 @@ def reply(body: object, status: int = 200, headers: Mapping[str, str] | None = N
 
 
 def fault(status: int, message: str = "no", **more: object) -> Handler:
-    """A handler that answers an error as OpenAI words it."""
+    """A handler that answers with an error in OpenAI's format."""
     headers = more.pop("headers", None)
     assert headers is None or isinstance(headers, dict)
     return reply({"error": {"message": message, **more}}, status, headers)
@@ -66,7 +66,7 @@ def fault(status: int, message: str = "no", **more: object) -> Handler:
 
 @dataclass
 class Scripted:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         script: handlers, one per request; the last one stays.
@@ -82,12 +82,12 @@ class Scripted:
     def provider(
         self, *, extra: dict[str, object] | None = None, **changes: object
     ) -> OpenAIProvider:
-        """A provider that asks this server."""
+        """A provider that uses this server."""
         given = {"base_url": self.base_url, "api_key": KEY, "model": "test-model", **changes}
         return OpenAIProvider(ProviderSettings.model_validate(given), body=extra)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Note the request and do what the script says."""
+        """Record the request and run the next handler."""
         self.headers.append(request.headers)
         if request.method == "POST":
             self.bodies.append(await request.json())
@@ -115,7 +115,7 @@ async def serving(*script: Handler) -> AsyncGenerator[Scripted, None]:
 async def asked(
     *script: Handler, **changes: object
 ) -> AsyncGenerator[tuple[OpenAIProvider, Scripted], None]:
-    """A provider and the scripted server that it asks."""
+    """A provider and the scripted server that it uses."""
     async with serving(*script) as server:
         provider = server.provider(**changes)  # type: ignore[arg-type]
         try:

@@ -23,7 +23,7 @@ class Served:
     Attributes:
         url: its address.
         process: its process.
-        token: what it wants to be shown.
+        token: the token that it requires.
     """
 
     url: str
@@ -31,7 +31,7 @@ class Served:
     token: str | None
 
     def ask(self, path: str, *, body: bytes | None = None) -> Any:
-        """What it answers to a ``GET``, or to a ``POST`` of a body."""
+        """The decoded answer to a ``GET``, or to a ``POST`` of a body."""
         headers = {"Content-Type": "application/json"}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"

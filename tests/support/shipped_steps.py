@@ -13,7 +13,7 @@ STEPS = ("tutorial", "resources", "quiz")
 
 
 def step(name: str, own: Path | None = None) -> PromptedStep:
-    """The step that a plugin offers under the name, with a template of the user's."""
+    """The registered step of this name, optionally with a custom template."""
     plugins = Plugins()
     prompts = {} if own is None else {name: own}
     context = Context(settings=Settings(prompts=prompts))

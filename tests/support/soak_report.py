@@ -8,7 +8,7 @@ from statistics import median
 
 from tests.support.worker_processes import Site
 
-#: The name under which a test records its row, so that it travels from where it ran.
+#: The property under which a test records its row, so that xdist transfers it.
 PROPERTY = "soak row"
 
 _COLUMNS = (
@@ -30,22 +30,22 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one kind of fault did to one executor on one store.
+    """The effects of one kind of fault on one executor and one store.
 
     Attributes:
-        fault: what was done.
+        fault: the kind of fault.
         executor: the executor.
         store: the store.
-        times: how often it was done.
-        runs: runs that were worked on meanwhile.
-        lost: artifacts that are missing in the end.
-        duplicated: artifacts that are there twice.
+        times: number of faults.
+        runs: runs that were running at that time.
+        lost: artifacts that are missing at the end.
+        duplicated: artifacts that exist twice.
         paid_twice: payments beyond the first of each prompt.
         in_flight: calls in flight at those instants, over all workers.
-        in_vain: attempts that brought no usable answer; with those in flight the bound.
+        in_vain: attempts without a usable answer; the bound is these plus those in flight.
         seconds: to recover, for each time. From the death of a worker until its runs had an
             owner again; from the return of a part until an artifact was saved again.
-        seed: what the instants were drawn with.
+        seed: the seed of the random instants.
     """
 
     fault: str
@@ -80,12 +80,12 @@ class Row:
 
 
 def missing(site: Site, artifacts: int) -> int:
-    """How many of so many artifacts there are not."""
+    """The number of missing artifacts."""
     return artifacts - _distinct(site)
 
 
 def twice(site: Site) -> int:
-    """Artifacts that are there more than once."""
+    """Artifacts that exist more than once."""
     return site.count("artifacts") - _distinct(site)
 
 

@@ -14,9 +14,9 @@ def names_of(suite: type[Contract]) -> list[str]:
 
 
 def complaint(suite: type[Contract], test: str) -> str:
-    """What a test of the suite says, with the example that Hypothesis shrank.
+    """The failure of a test of the suite, with the example that Hypothesis shrank.
 
-    Fails where the part passes it.
+    Fails if the part passes the test.
     """
     assert test in names_of(suite)
     with pytest.raises((AssertionError, ExceptionGroup)) as failed:

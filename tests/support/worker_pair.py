@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from tests.support.eventually import eventually
 from tests.support.worker_processes import PATIENCE, Site
 
-#: Seconds that a worker lives at most between being ready and its death.
+#: Maximum seconds between the start and the kill of a worker.
 LONGEST_LIFE = 1.5
-#: Settings of a worker that works on four runs at once, whichever executor it has.
+#: Settings for four runs at the same time per worker, for every executor.
 FOUR_AT_ONCE = {
     "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "4",
     "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "4",
@@ -25,7 +25,7 @@ FOUR_AT_ONCE = {
 
 @dataclass(slots=True)
 class Deaths:
-    """What the kills did.
+    """The effects of the kills.
 
     Attributes:
         kills: how many there were.
@@ -45,8 +45,8 @@ class Fleet:
 
     Attributes:
         site: where they work.
-        chance: decides who dies when.
-        deaths: what was done until now.
+        chance: chooses the victim and the time of each kill.
+        deaths: the kills so far.
     """
 
     site: Site
@@ -71,7 +71,7 @@ class Fleet:
             self._is_ready(name)
 
     def one(self) -> tuple[str, "subprocess.Popen[str]"]:
-        """One of them by chance, when it is ready."""
+        """Wait until a random worker is ready, and return it."""
         name, process = self.chance.choice(self._members)
         self._is_ready(name)
         return name, process
@@ -80,7 +80,7 @@ class Fleet:
         eventually(lambda: "is ready" in self.site.home.log(name), PATIENCE)
 
     def replace(self, name: str) -> None:
-        """Start another one in the place of one that is gone."""
+        """Replace a dead worker."""
         self._members = [member for member in self._members if member[0] != name]
         self.add()
 
@@ -90,7 +90,7 @@ class Fleet:
         instant = time.monotonic() + self.chance.uniform(0, LONGEST_LIFE)
         eventually(lambda: time.monotonic() >= instant, PATIENCE)
         assert victim.poll() is None, self.site.home.log(name)
-        # Stopped first, so that what is read is what the kill meets.
+        # Stopped first, so that its state does not change until the kill.
         os.killpg(victim.pid, signal.SIGSTOP)
         self.deaths.in_flight += self.site.llm.figures()["in_flight"]
         owned = self.owned_by(victim.pid)
@@ -104,7 +104,7 @@ class Fleet:
             self.deaths.seconds.append(time.monotonic() - killed)
 
     def inherited(self, owned: list[tuple[str, int]]) -> None:
-        """Wait until runs have another owner than they had, or are over."""
+        """Wait until the runs have another owner or have ended."""
         before = " OR ".join(
             f"(run_id = '{run_id}' AND fence <= {fence} AND finished_at IS NULL)"
             for run_id, fence in owned
@@ -124,7 +124,7 @@ class Fleet:
         ]
 
     def stop(self) -> None:
-        """Stop all tidily; each must have said nothing of a bug in its whole life."""
+        """Stop all workers cleanly; none may have logged a bug."""
         self._started.close()
         for number in range(1, self._number + 1):
             log = self.site.home.log(f"member{number}")
@@ -140,7 +140,7 @@ def _group_of(pid: int) -> int | None:
 
 @contextmanager
 def a_fleet(site: Site, chance: random.Random) -> Iterator[Fleet]:
-    """Two workers that may die."""
+    """Two workers that tests can kill."""
     fleet = Fleet(site, chance)
     try:
         fleet.add()

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from tests.support.cli_processes import Home, Simulator
 from tests.support.eventually import eventually
 
-#: Seconds that anything here may take on a machine that has much else to do.
+#: Seconds that any wait may take on a busy machine.
 PATIENCE = 120.0
 _numbers = itertools.count(1)
 
@@ -64,7 +64,7 @@ class Site:
         return int(self.sql(f"SELECT count(*) FROM {table} WHERE {where}"))
 
     def events(self, run_id: str) -> list[Event]:
-        """A run's events as they lie in Redis, oldest first."""
+        """The events of a run in Redis, oldest first."""
         keys = self.redis.keys(f"*{run_id}*")
         (key,) = [name for name in keys if self.redis.type(name) == b"stream"]
         entries = self.redis.xrange(key)
@@ -74,7 +74,7 @@ class Site:
         return [Event.model_validate_json(text) for text in texts]
 
     def permits(self) -> int:
-        """Leases of shared limits that count in Redis now."""
+        """Active leases of shared limits in Redis."""
         seconds, microseconds = self.redis.time()
         now = seconds * 1000 + microseconds // 1000
         names = self.redis.keys("*:leases")
@@ -83,7 +83,7 @@ class Site:
     # -- what is done --------------------------------------------------------------------
 
     def submit(self, *roadmaps: Roadmap, times: int = 1, new: bool = False) -> list[str]:
-        """Submit roadmaps, each message ``times`` times; ids of their runs."""
+        """Submit roadmaps and send each message ``times`` times; return the ids of their runs."""
 
         async def go() -> list[str]:
             async with App.load(environ=self.home.environment).client() as client:
@@ -96,7 +96,7 @@ class Site:
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[str]]:
-        """A worker process, ready, with a process group of its own."""
+        """A ready worker process in its own process group."""
         name = f"worker{next(self._names)}"
         with self.home.started("worker", name=name) as process:
             eventually(
@@ -116,7 +116,7 @@ class Site:
         return os.getpgid(int(eventually(lambda: self.sql(query), PATIENCE)))
 
     def freeze(self, group: int) -> None:
-        """Stop a worker's processes in a moment in which none holds SQLite's lock."""
+        """Freeze a worker's processes while none of them holds SQLite's lock."""
         while True:
             os.killpg(group, signal.SIGSTOP)
             if self.postgres is not None or self._can_write():
@@ -145,7 +145,7 @@ def site(
     valkey_server: Valkey,
     postgres_server: Postgres,
 ) -> Iterator[Site]:
-    """A site with nothing in it, of the executor and the store that parametrize the test.
+    """An empty site with the executor and the store that parametrize the test.
 
     ``llm`` and ``site_settings`` are fixtures of the test's module or folder; a module whose
     servers are harmed has its own ``valkey_server`` and ``postgres_server``. Redis is emptied
@@ -187,7 +187,7 @@ def site(
 
 
 def in_order(events: Sequence[Event]) -> bool:
-    """Whether no owner spoke after its successor had, and nothing after the end."""
+    """Whether no owner published after its successor, and nothing follows the end."""
     fences = [event.fence for event in events]
     ends = [event.terminal for event in events]
     return fences == sorted(fences) and ends == [False] * (len(ends) - 1) + [True]

@@ -1,1 +1,1 @@
-"""Tests of what tests are made of."""
+"""Tests of the test kit."""

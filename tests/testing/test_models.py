@@ -1,4 +1,4 @@
-"""Models of providers behave as they say."""
+"""Models of providers behave as documented."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from paceline_strategies.unbounded import Unbounded
 
 
 def exact(**shape: object) -> ModelProvider:
-    """A provider all of whose calls take ten seconds alone."""
+    """A provider where a single call takes ten seconds."""
     provider = ModelProvider(seconds=10.0, spread=0.0, round_trip=0.0)
     for name, value in shape.items():
         setattr(provider, name, value)
@@ -24,7 +24,7 @@ def exact(**shape: object) -> ModelProvider:
 
 
 async def at_once(provider: ModelProvider, count: int, tokens: int = 0) -> list[Done | RateLimited]:
-    """So many calls at the same moment."""
+    """This number of calls at the same moment."""
     return list(await asyncio.gather(*(provider.call(tokens) for _ in range(count))))
 
 
@@ -50,7 +50,7 @@ async def test_the_model_provider_counts_requests_and_tokens_per_minute_and_repo
     assert (said.tokens, said.tokens_left) == (1000, 400)
     (refused,) = await at_once(provider, 1, tokens=500)
     assert isinstance(refused, RateLimited)
-    assert refused.retry_after == pytest.approx(50.0)  # the first two began ten seconds ago
+    assert refused.retry_after == pytest.approx(50.0)  # the first two started ten seconds ago
     await asyncio.sleep(50.0)
     assert isinstance((await at_once(provider, 1, tokens=500))[0], Done)
 

@@ -1,4 +1,4 @@
-"""The proxy of the kit: what is told to it reaches both sides."""
+"""The proxy of the test kit: its faults reach both sides."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 @pytest.fixture
 def echo() -> Iterator[int]:
-    """The port of a server that says what it hears."""
+    """The port of an echo server."""
 
     def answer(connection: socket.socket) -> None:
         with connection:
@@ -52,7 +52,7 @@ def connect(proxy: Proxy) -> socket.socket:
 
 
 def said(connection: socket.socket, words: bytes) -> bytes:
-    """What comes back for some words, whole or until the end."""
+    """The answer to some bytes, complete or until the connection closes."""
     connection.sendall(words)
     heard = b""
     while len(heard) < len(words) and (more := connection.recv(65_536)):

@@ -217,7 +217,7 @@ def test_a_stopped_server_leaves_neither_process_nor_folder(make: Callable[[], S
     server.stop()
     assert not listening(server.port)
     assert not home.exists()
-    server.stop()  # as often as one likes
+    server.stop()  # stopping again changes nothing
     with pytest.raises(PartUnavailable, match="not running"):
         _ = server.pid
 
@@ -253,7 +253,7 @@ def test_a_missing_wheel_is_a_one_line_error_naming_the_package(
 
 @pytest.fixture
 def open_folder() -> Iterator[str]:
-    """A folder for what a killed process leaves, which any user may enter (`tmp_path` not)."""
+    """A folder for the files of a killed process that any user can enter, unlike `tmp_path`."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield folder

@@ -1,4 +1,4 @@
-"""Virtual time: exact, deterministic, and honest about what it cannot hold."""
+"""Virtual time is exact and deterministic, and rejects everything outside of the loop."""
 
 import asyncio
 import contextlib
