@@ -218,11 +218,7 @@ class PartFactory:
             self.open_executor() as executor,
         ):
             yield ClientParts(
-                settings=self.settings,
-                store=store,
-                bus=bus,
-                executor=executor,
-                telemetry=telemetry,
+                settings=self.settings, store=store, bus=bus, executor=executor, telemetry=telemetry
             )
 
     @asynccontextmanager

@@ -10,10 +10,7 @@ from paceline import log_context
 from paceline.contracts.executor import Executor
 from paceline.contracts.records import Claim, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
-from paceline.errors import (
-    PacelineError,
-    PartUnavailable,
-)
+from paceline.errors import PacelineError, PartUnavailable
 from paceline.runtime.event_publisher import EventPublisher
 from paceline.runtime.heartbeat import BEAT, Heartbeat
 from paceline.runtime.outage_log import OutageLog

@@ -58,9 +58,7 @@ class _Resumed:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--failed-only", is_flag=True, help="Generate only the concepts that failed.")
 @click.option(
-    "--missing-only",
-    is_flag=True,
-    help="Generate only missing concepts; failed ones stay failed.",
+    "--missing-only", is_flag=True, help="Generate only missing concepts; failed ones stay failed."
 )
 @executor_options
 @json_option

@@ -7,8 +7,7 @@ from paceline.client.terminal.app_options import note
 
 
 @click.command(
-    params=resume.params,
-    help="Old name of `paceline resume`. The next release removes it.",
+    params=resume.params, help="Old name of `paceline resume`. The next release removes it."
 )
 @click.pass_context
 def retry(ctx: click.Context, /, **_: object) -> object:

@@ -81,11 +81,7 @@ def show(
 
 
 async def _page(
-    store: Store,
-    statuses: Sequence[RunStatus],
-    roadmap: str | None,
-    limit: int,
-    before: str | None,
+    store: Store, statuses: Sequence[RunStatus], roadmap: str | None, limit: int, before: str | None
 ) -> Sequence[Run]:
     if before is not None:
         await store.run(before)  # an unknown run is an error, not an empty page

@@ -62,11 +62,7 @@ async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool
 
 
 async def show_concept(
-    store: Store,
-    factory: PartFactory,
-    place: tuple[str, str, str | None],
-    *,
-    as_json: bool,
+    store: Store, factory: PartFactory, place: tuple[str, str, str | None], *, as_json: bool
 ) -> None:
     """Print the content of a concept.
 
@@ -144,9 +140,7 @@ def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
 
 
 def _print_concepts(
-    states: Sequence[ConceptState],
-    steps: Mapping[str, Sequence[str]],
-    names: Mapping[str, str],
+    states: Sequence[ConceptState], steps: Mapping[str, Sequence[str]], names: Mapping[str, str]
 ) -> None:
     from rich.table import Table
     from rich.text import Text

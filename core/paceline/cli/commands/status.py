@@ -123,7 +123,7 @@ def _sums(view: ClusterStatus) -> list[str]:
     running = sum(run.status == "running" for run in view.runs)
     lines = [
         f"runs: {more}{running} running, {len(view.runs) - running} queued; "
-        f"{totals.roadmaps_queued} in the queue, {totals.roadmaps_reserved} reserved",
+        f"{totals.roadmaps_queued} in the queue, {totals.roadmaps_reserved} reserved"
     ]
     registered = f"{totals.connections} in use, pools may open {budget.registered}"
     if budget.server_max is None:

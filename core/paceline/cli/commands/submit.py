@@ -17,22 +17,11 @@ from paceline.roadmaps.model import Roadmap
 
 @click.command()
 @roadmap_files
-@click.option(
-    "--new",
-    is_flag=True,
-    help="Start a new run even if the roadmap already has one.",
-)
+@click.option("--new", is_flag=True, help="Start a new run even if the roadmap already has one.")
 @share_options
 @executor_options
 @json_option
-def submit(
-    *,
-    files: tuple[Path, ...],
-    app: App,
-    new: bool,
-    share: Share,
-    as_json: bool,
-) -> int:
+def submit(*, files: tuple[Path, ...], app: App, new: bool, share: Share, as_json: bool) -> int:
     """Queue each roadmap FILE for workers, and return at once.
 
     The command prints the id of each run. `paceline worker` works on queued runs, and

@@ -60,12 +60,7 @@ _REFRESH = 1.0
 )
 @store_options
 def watch(
-    *,
-    runs: tuple[str, ...],
-    app: App,
-    url: str | None,
-    after: str | None,
-    as_json: bool,
+    *, runs: tuple[str, ...], app: App, url: str | None, after: str | None, as_json: bool
 ) -> int:
     """Follow each RUN until it ends; without RUN, follow all unfinished runs.
 

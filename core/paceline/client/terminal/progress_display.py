@@ -96,12 +96,7 @@ class TerminalDisplay(Display):
     def __init__(self, steps: int) -> None:
         from rich.console import Console, Group
         from rich.live import Live
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.text import Text
 
         super().__init__()
