@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 from paceline.contracts.records import Figures, WorkerRecord
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.parts import Parts
-from paceline.runtime.run_task import Stop
+
+if TYPE_CHECKING:
+    from paceline.runtime.worker import Worker
 
 log = logging.getLogger("paceline.worker")
 
@@ -19,22 +21,6 @@ BEAT = 2.0
 BEATS_IN_A_LEASE = 4
 #: Number of beats between two searches for runs without an owner.
 RECOVER_EVERY = 3
-
-
-class RunStopper(Protocol):
-    """What the heartbeat needs of its worker."""
-
-    def stop_run(self, run_id: str, why: Stop) -> None:
-        """Stop one run if the worker works on it."""
-        ...
-
-    def stop_runs(self, why: Stop) -> None:
-        """Stop every run of the worker."""
-        ...
-
-    async def recover(self) -> None:
-        """Queue the runs again that have lost their worker."""
-        ...
 
 
 class Heartbeat:
@@ -48,7 +34,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self, parts: Parts, record: WorkerRecord, worker: RunStopper, store_outage: OutageLog
+        self, parts: Parts, record: WorkerRecord, worker: "Worker", store_outage: OutageLog
     ) -> None:
         self._parts = parts
         self._record = record

@@ -1,8 +1,9 @@
 """The parts of one process, chosen by the settings and made on its event loop."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
@@ -13,7 +14,7 @@ from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.contracts.worker import WorkerHost
-from paceline.plugins.context import Context
+from paceline.plugins.context import Context, no_ledger
 from paceline.plugins.registry import Plugins
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.load import options_for
@@ -75,6 +76,22 @@ class ReadyParts:
     strategies: Sequence[tuple[str, Strategy]] | None = None
 
 
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+ClosableT = TypeVar("ClosableT", bound=_Closable)
+
+
+@asynccontextmanager
+async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
+    """Use a part, and close it at the end."""
+    try:
+        yield part
+    finally:
+        await part.close()
+
+
 @dataclass(frozen=True, slots=True)
 class PartFactory:
     """Makes parts as the settings say.
@@ -96,16 +113,16 @@ class PartFactory:
         *,
         worker_id: str = "",
         pool_limit: int | None = None,
-        ledger: Callable[[], Ledger] | None = None,
+        ledger: Callable[[], Ledger] = no_ledger,
     ) -> Context:
         """The context that factories of plugins receive."""
-        context = Context(
+        return Context(
             settings=self.settings,
             worker_id=worker_id,
             pool_limit=pool_limit,
+            ledger=ledger,
             host=lambda: self.host,
         )
-        return context if ledger is None else replace(context, ledger=ledger)
 
     def executor(self) -> Executor:
         """The executor; the caller closes it."""
@@ -161,12 +178,10 @@ class PartFactory:
         if self.ready.store is not None:
             yield self.ready.store
             return
-        store = self.store(self.context(worker_id=worker_id, pool_limit=pool_limit))
-        try:
+        context = self.context(worker_id=worker_id, pool_limit=pool_limit)
+        async with closing(self.store(context)) as store:
             await store.open()
             yield store
-        finally:
-            await store.close()
 
     @asynccontextmanager
     async def open_bus(self) -> AsyncGenerator[EventBus]:
@@ -174,20 +189,13 @@ class PartFactory:
         if self.ready.bus is not None:
             yield self.ready.bus
             return
-        bus = self.plugins.event_bus(self.settings.bus_kind).make({}, self.context(), "events")
-        try:
+        offer = self.plugins.event_bus(self.settings.bus_kind)
+        async with closing(offer.make({}, self.context(), "events")) as bus:
             yield bus
-        finally:
-            await bus.close()
 
-    @asynccontextmanager
-    async def open_executor(self) -> AsyncGenerator[Executor]:
+    def open_executor(self) -> AbstractAsyncContextManager[Executor]:
         """Open the executor as a client; it is closed at the end."""
-        executor = self.executor()
-        try:
-            yield executor
-        finally:
-            await executor.close()
+        return closing(self.executor())
 
     @asynccontextmanager
     async def open_telemetry(self, *, worker_id: str = "") -> AsyncGenerator[Telemetry]:
@@ -196,11 +204,9 @@ class PartFactory:
         if kind is None:
             yield OFF
             return
-        telemetry = self.plugins.telemetry(kind).make({}, self.context(worker_id=worker_id), "otel")
-        try:
+        context = self.context(worker_id=worker_id)
+        async with closing(self.plugins.telemetry(kind).make({}, context, "otel")) as telemetry:
             yield telemetry
-        finally:
-            await telemetry.close()
 
     @asynccontextmanager
     async def open_client_parts(
