@@ -9,7 +9,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
@@ -56,9 +56,6 @@ class _Live(BaseModel):
 
 class _Problem(BaseModel):
     detail: Annotated[str, Field(max_length=2000)]
-
-
-_problem = TypeAdapter(_Problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +170,7 @@ class Server:
 
     def _error(self, status: int, body: bytes) -> PacelineError:
         try:
-            detail = _problem.validate_json(body).detail
+            detail = _Problem.model_validate_json(body).detail
         except ValidationError:
             detail = f"HTTP {status}"
         text = f"{self.url}: {detail}"

@@ -3,7 +3,7 @@
 import click
 
 from paceline.cli.commands.resume import resume
-from paceline.client.terminal.app_options import note
+from paceline.client.terminal.output import note
 
 
 @click.command(

@@ -8,36 +8,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from paceline.client.terminal.output import (
-    console,
-    echo_json,
-    echo_table,
-    json_text,
-    log_as_json,
-    note,
-    terminal_safe,
-    warn,
-)
+from paceline.client.terminal.output import log_as_json, warn
 
 if TYPE_CHECKING:
     from paceline.app import App
-
-__all__ = [
-    "app_options",
-    "console",
-    "echo_json",
-    "echo_table",
-    "executor_options",
-    "json_option",
-    "json_text",
-    "load_app",
-    "note",
-    "run_async",
-    "settings_options",
-    "store_options",
-    "terminal_safe",
-    "warn",
-]
 
 P = ParamSpec("P")
 R = TypeVar("R")
