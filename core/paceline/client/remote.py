@@ -60,12 +60,7 @@ class _Problem(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A ``paceline serve`` server.
-
-    Attributes:
-        url: its address.
-        client: the HTTP client.
-    """
+    """A ``paceline serve`` server at the address ``url``."""
 
     url: str
     client: httpx2.AsyncClient
@@ -108,10 +103,8 @@ class Server:
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
         """Events of a run until its last one; after a lost connection it resumes the stream.
 
-        Args:
-            run_id: the run.
-            after: position of the last event that was seen; if ``None``, the first event is a
-                snapshot.
+        ``after`` is the position of the last event that was seen; if it is ``None``, the first
+        event is a snapshot.
 
         Raises:
             RunNotFound: the run does not exist.
@@ -187,11 +180,7 @@ class Server:
 
 @asynccontextmanager
 async def open_server(url: str, token: str | None) -> AsyncGenerator[Server]:
-    """Open connections to a server; they are closed at the end.
-
-    Args:
-        url: its address, for example ``http://127.0.0.1:8080``.
-        token: its bearer token, if it requires one.
+    """Open connections to a server, for example ``http://127.0.0.1:8080``; close them at the end.
 
     Raises:
         UsageError: the URL is wrong.

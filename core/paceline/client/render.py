@@ -16,11 +16,7 @@ from paceline.text import outline
 
 @dataclass(slots=True)
 class Reader:
-    """Turns artifacts into Markdown, with the step that made each if it still exists.
-
-    Attributes:
-        factory: makes the steps.
-    """
+    """Turns artifacts into Markdown, with the step that made each if it still exists."""
 
     factory: PartFactory
     _steps: dict[str, Step | None] = field(default_factory=dict[str, Step | None])

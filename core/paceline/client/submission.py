@@ -13,11 +13,7 @@ from paceline.validation import WHOLE, describe
 
 
 class SubmissionError(UsageError):
-    """A submission is not valid.
-
-    Attributes:
-        faults: one line per fault, each with its place.
-    """
+    """A submission is not valid; ``faults`` has one line per fault, each with its place."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("; ".join(faults[:3]))
@@ -38,12 +34,7 @@ class _RunSettings(BaseModel):
 
 
 class Submission(_RunSettings):
-    """A roadmap and the settings of its run.
-
-    Attributes:
-        roadmap: the roadmap to generate.
-        weight: share of shared quotas, relative to the weights of other runs.
-    """
+    """A roadmap and the settings of its run."""
 
     roadmap: Roadmap
 
@@ -56,9 +47,10 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         SubmissionError: the object around a roadmap, or that roadmap, is not valid.
     """
     data = decode(raw, yaml_allowed=False, source="body")
-    fields = _submission_fields(data)
-    if fields is None:
+    # A roadmap may have a field `roadmap` of its own.
+    if not isinstance(data, dict) or "roadmap" not in data or "roadmap_id" in data:
         return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight
+    fields = cast("dict[str, object]", data)
     faults: list[str] = []
     roadmap, settings = None, None
     try:
@@ -73,10 +65,3 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     if roadmap is None or settings is None or faults:
         raise SubmissionError(faults)
     return roadmap, settings.weight
-
-
-def _submission_fields(data: object) -> dict[str, object] | None:
-    """The fields of a submission; ``None`` for a roadmap, even if it has a field ``roadmap``."""
-    if isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data:
-        return cast("dict[str, object]", data)
-    return None

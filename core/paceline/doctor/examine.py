@@ -95,14 +95,10 @@ async def _make(
     """Make the parts that need no server, to check their options."""
 
     async def executor() -> Executor:
-        made = factory.executor()
-        stack.push_async_callback(made.close)
-        return made
+        return await stack.enter_async_context(factory.open_executor())
 
     async def strategy() -> StrategyStack:
-        made = factory.strategy(context)
-        stack.push_async_callback(made.close)
-        return made
+        return await stack.enter_async_context(closing(factory.strategy(context)))
 
     async def steps() -> None:
         for name in settings.run.steps:

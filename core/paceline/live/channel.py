@@ -27,13 +27,7 @@ class Subscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event of the log.
-
-    Attributes:
-        position: its position in the run's stream.
-        event: the event.
-        text: the event as JSON, encoded once for all clients.
-    """
+    """An event of the log, with its position and its JSON, encoded once for all clients."""
 
     position: StreamPosition
     event: Event

@@ -118,9 +118,6 @@ class Feed:
         hub: reads the runs.
         level: what the client receives.
         rate: maximum number of results of ``next`` per second, at the level ``roadmap``.
-
-    Attributes:
-        level: what the client receives.
     """
 
     def __init__(self, hub: Hub, *, level: Level = "roadmap", rate: float = RATE) -> None:
@@ -167,10 +164,8 @@ class Feed:
     async def follow(self, run_id: str, after: StreamPosition | None = None) -> None:
         """Follow a run.
 
-        Args:
-            run_id: the run.
-            after: position of the last event that the client received. If ``None``, the first
-                message is the run's current state.
+        ``after`` is the position of the last event that the client received. If it is ``None``, the
+        first message is the run's current state.
 
         Raises:
             RunNotFound: there is no such run.

@@ -37,14 +37,8 @@ class _Open:
 class Hub:
     """Reads the streams of runs for all clients of this process.
 
-    Args:
-        store: the store of the runs.
-        bus: the bus of their events.
-        kept: number of events per run to keep for clients that reconnect.
-
-    Attributes:
-        feeds: all open feeds.
-        closed: whether the hub has stopped; all feeds end then.
+    ``kept`` is the number of events per run to keep for clients that reconnect. All ``feeds``
+    end when the hub is ``closed``.
     """
 
     def __init__(self, store: Store, bus: EventBus, *, kept: int) -> None:
@@ -88,9 +82,7 @@ class Hub:
     async def watch(self, run_id: str, run: Run | None = None) -> AsyncGenerator[Channel]:
         """Open a run's channel; it has the events that the bus keeps.
 
-        Args:
-            run_id: the run.
-            run: the run as the store has it, if the caller has read it already.
+        ``run`` is the run as the store has it, if the caller has read it already.
 
         Raises:
             RunNotFound: there is no such run.
@@ -112,12 +104,7 @@ class Hub:
     async def watch_all(
         self, on_run: Callable[[Run], None], tenants: Collection[str] = ()
     ) -> AsyncGenerator[None]:
-        """Call ``on_run`` with every unfinished run, at each poll.
-
-        Args:
-            on_run: the callback.
-            tenants: only runs of these tenants; all runs if empty.
-        """
+        """Call ``on_run`` with each unfinished run, of ``tenants`` or of all, at each poll."""
         wanted = self._watching_all[on_run] = frozenset(tenants)
         self._start_polling()
         try:

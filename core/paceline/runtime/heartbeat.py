@@ -24,14 +24,7 @@ RECOVER_EVERY = 3
 
 
 class Heartbeat:
-    """Beats for one worker.
-
-    Args:
-        parts: the worker's parts.
-        record: the worker's record.
-        worker: the worker, which stops runs.
-        store_outage: logs that the store is unreachable.
-    """
+    """Beats for one worker, and stops its runs if it must."""
 
     def __init__(
         self, parts: Parts, record: WorkerRecord, worker: "Worker", store_outage: OutageLog

@@ -23,15 +23,7 @@ from paceline.settings.model import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientParts:
-    """What a process needs to submit, steer and follow runs.
-
-    Attributes:
-        settings: the effective settings.
-        store: persistence, opened.
-        bus: the event bus.
-        executor: the executor that runs are submitted to.
-        telemetry: traces and metrics.
-    """
+    """What a process needs to submit, steer and follow runs; the store is open."""
 
     settings: Settings
     store: Store
@@ -42,14 +34,7 @@ class ClientParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(ClientParts):
-    """What a worker process needs.
-
-    Attributes:
-        provider: the LLM.
-        strategy: the strategies of the settings, stacked.
-        steps: the steps in order, with their names.
-        gauges: what the process is doing now.
-    """
+    """What a worker process needs; the steps are in order, with their names."""
 
     provider: Provider
     strategy: StrategyStack
@@ -61,13 +46,8 @@ class Parts(ClientParts):
 class ReadyParts:
     """Parts that the embedding program or a test made itself.
 
-    paceline uses them in place of those of the settings. It neither opens nor closes them.
-
-    Attributes:
-        store: an opened store.
-        provider: the LLM.
-        bus: an event bus.
-        strategies: strategies with their names, outer first.
+    paceline uses them in place of those of the settings. It neither opens nor closes them. The
+    store is open. The strategies have their names, outer first.
     """
 
     store: Store | None = None
@@ -94,14 +74,7 @@ async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
 
 @dataclass(frozen=True, slots=True)
 class PartFactory:
-    """Makes parts as the settings say.
-
-    Attributes:
-        settings: the effective settings.
-        plugins: the plugins that offer the parts.
-        host: opens workers, for executors.
-        ready: parts that exist already.
-    """
+    """Makes parts as the settings say, unless they are ``ready`` already."""
 
     settings: Settings
     plugins: Plugins
@@ -142,17 +115,12 @@ class PartFactory:
         """The strategies, stacked; the caller closes them."""
         if self.ready.strategies is not None:
             return StrategyStack(self.ready.strategies)
-        return StrategyStack(
-            [
-                (
-                    name,
-                    self.plugins.strategy(name).make(
-                        options_for(self.settings.strategies, name), context, f"strategies.{name}"
-                    ),
-                )
-                for name in self.settings.strategy
-            ]
-        )
+        named: list[tuple[str, Strategy]] = []
+        for name in self.settings.strategy:
+            options = options_for(self.settings.strategies, name)
+            made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
+            named.append((name, made))
+        return StrategyStack(named)
 
     def provider(self, context: Context) -> Provider:
         """The provider; the caller closes it unless it is a ready part."""
@@ -232,10 +200,6 @@ class PartFactory:
         self, *, worker_id: str = "", pool_limit: int | None = None
     ) -> AsyncGenerator[Parts]:
         """Open what a worker needs; everything is closed in reverse order at the end.
-
-        Args:
-            worker_id: id of the worker.
-            pool_limit: maximum number of database connections of this process.
 
         Raises:
             PartUnavailable: the store cannot be reached.

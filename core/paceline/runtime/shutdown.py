@@ -26,15 +26,10 @@ async def wait_until_signalled(
     drain: Callable[[], Coroutine[Any, Any, None]],
     stop: Callable[[], Coroutine[Any, Any, None]],
 ) -> int:
-    """Wait for a task; handle SIGINT and SIGTERM meanwhile.
+    """Wait for a task; drain at the first SIGINT or SIGTERM, and stop at every further one.
 
-    Args:
-        serving: the task; it must end when the worker drains or stops.
-        drain: called at the first signal.
-        stop: called at every further signal.
-
-    Returns:
-        The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
+    The task must end when the worker drains or stops. Returns the exit code of the process: 0,
+    130 after SIGINT, 143 after SIGTERM.
     """
     loop = asyncio.get_running_loop()
     received: list[int] = []

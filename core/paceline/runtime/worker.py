@@ -26,14 +26,8 @@ log = logging.getLogger("paceline.worker")
 class Worker:
     """Works on runs with the parts of this process; open one with ``App.worker``.
 
-    Executors with a queue pass it runs with ``run``. ``serve`` claims runs from the store.
-
-    Args:
-        parts: the parts of this process.
-        record: how the worker is registered.
-
-    Attributes:
-        heartbeat: reports to the store and renews the leases.
+    Executors with a queue pass it runs with ``run``. ``serve`` claims runs from the store. The
+    ``heartbeat`` reports to the store and renews the leases.
     """
 
     def __init__(self, parts: Parts, record: WorkerRecord) -> None:
@@ -69,12 +63,7 @@ class Worker:
     # -- runs ----------------------------------------------------------------------------
 
     async def run(self, run_id: str) -> RunStatus | None:
-        """Claim a run and work on it until it ends or must stop.
-
-        Returns:
-            The run's status afterwards (``queued`` if the worker handed it back). ``None`` if
-            the run is not this worker's: another worker owns it, or it has ended.
-        """
+        """Claim a run and work on it until it ends or must stop; returns as ``RunWorker.run``."""
         log_context.bind(run_id=run_id, worker_id=self.record.worker_id)
         if self.draining or run_id in self._active:
             return None
@@ -127,8 +116,7 @@ class Worker:
     def expire(self, run_id: str) -> bool:
         """Stop a run as its deadline does: queued again if it saved anything, else failed.
 
-        Returns:
-            Whether the worker works on the run.
+        Returns whether the worker works on the run.
         """
         self.stop_run(run_id, "deadline")
         return run_id in self._active
@@ -170,13 +158,8 @@ class Worker:
     async def serve_until_signalled(self, serving: "asyncio.Task[None]") -> int:
         """Wait for ``serving``; drain at the first SIGINT or SIGTERM, stop at the second.
 
-        Every run can be resumed afterwards.
-
-        Args:
-            serving: the task that hands runs to the worker; it must end when the worker drains.
-
-        Returns:
-            The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
+        Every run can be resumed afterwards. Returns the exit code of the process: 0, 130 after
+        SIGINT, 143 after SIGTERM.
         """
         grace = self.parts.settings.run.grace
 
@@ -209,12 +192,7 @@ class Worker:
     # -- the store as the queue ----------------------------------------------------------
 
     async def serve(self, *, only: Sequence[str] | None = None, poll: float = 0.5) -> None:
-        """Claim queued runs from the store and work on them until the worker drains.
-
-        Args:
-            only: ids of the runs to work on; all queued runs of the executor if ``None``.
-            poll: seconds between two looks at the store.
-        """
+        """Claim queued runs from the store, or only those in ``only``, until the worker drains."""
         working: set[asyncio.Task[RunStatus | None]] = set()
         try:
             while not self.draining:

@@ -9,7 +9,6 @@ from paceline.app import App
 from paceline.client.terminal.app_options import json_option, run_async, store_options
 from paceline.client.terminal.output import Cell, echo_json, echo_table, note, table_of
 from paceline.contracts.records import Run, RunStatus
-from paceline.contracts.store import Store
 
 
 @click.command()
@@ -62,7 +61,11 @@ def show(
     async def look() -> None:
         async with app.factory.open_store() as store:
             if run is None:
-                page = await _page(store, statuses, roadmap, limit, before)
+                if before is not None:
+                    await store.run(before)  # an unknown run is an error, not an empty page
+                page = await store.runs(
+                    status=statuses, roadmap_id=roadmap, limit=limit, before=before
+                )
                 _print_runs(page, as_json=as_json, limit=limit)
             elif concept is None:
                 await show_run(store, app.settings, run, as_json=as_json)
@@ -71,14 +74,6 @@ def show(
 
     run_async(look())
     return 0
-
-
-async def _page(
-    store: Store, statuses: Sequence[RunStatus], roadmap: str | None, limit: int, before: str | None
-) -> Sequence[Run]:
-    if before is not None:
-        await store.run(before)  # an unknown run is an error, not an empty page
-    return await store.runs(status=statuses, roadmap_id=roadmap, limit=limit, before=before)
 
 
 def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:

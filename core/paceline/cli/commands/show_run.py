@@ -65,11 +65,7 @@ async def show_concept(
 ) -> None:
     """Print the content of a concept.
 
-    Args:
-        store: the opened store.
-        factory: makes the steps.
-        place: run, concept, and a step or ``None`` for all steps.
-        as_json: print JSON.
+    ``place`` is the run, the concept, and a step or ``None`` for all steps.
 
     Raises:
         RunNotFound: the run does not exist.

@@ -53,12 +53,9 @@ def load_app(
 ) -> "App":
     """Load the settings as the options of a command say.
 
-    Args:
-        config: value of ``--config``.
-        assignments: values of ``--set``.
-        options: values of other options by name, such as ``strategy``; ``None`` if not given.
-        fixed: values by dotted key that the command sets itself.
-        environ: environment variables, instead of those of the process.
+    ``options`` are the values of further options by name, ``None`` if not given. ``fixed`` are
+    values by dotted key that the command sets itself. ``environ`` replaces the environment
+    variables of the process.
 
     Raises:
         SettingsError: a key or value is wrong.

@@ -157,14 +157,8 @@ class Generation:
     ) -> bool:
         """Show the runs of a worker of this process until they end or the worker stops.
 
-        Args:
-            worker: the worker.
-            client: a client with the worker's parts.
-            runs: the runs.
-            serving: the task in which the worker works.
-
-        Returns:
-            Whether all runs ended.
+        ``client`` has the worker's parts, and the task ``serving`` works on the runs. Returns
+        whether all runs ended.
 
         Raises:
             PartUnavailable: the store was unreachable for too long.

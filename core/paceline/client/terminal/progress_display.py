@@ -150,12 +150,7 @@ class TerminalDisplay(Display):
 
 
 def display(*, as_json: bool, steps: int) -> Display:
-    """The display for the current stdout.
-
-    Args:
-        as_json: show nothing.
-        steps: number of artifacts of a concept.
-    """
+    """The display for the current stdout; ``steps`` is the number of artifacts of a concept."""
     if as_json:
         return Display()
     if sys.stdout.isatty():
@@ -166,13 +161,7 @@ def display(*, as_json: bool, steps: int) -> Display:
 async def refresh_figures(
     figures: Callable[[], Awaitable[Totals]], display: Display, every: float
 ) -> None:
-    """Show the figures repeatedly; if they are not available, log that once.
-
-    Args:
-        figures: returns the current figures.
-        display: shows them.
-        every: seconds between two updates.
-    """
+    """Show the figures every ``every`` seconds; if they are not available, log that once."""
     outage = OutageLog(log, "trying again")
     while True:
         try:

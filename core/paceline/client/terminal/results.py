@@ -20,15 +20,9 @@ _EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One run at the end of a command.
+    """One run at the end of a command, with its failed concepts and sums over its artifacts.
 
-    Attributes:
-        run: the run.
-        submitted: what the submission did.
-        failures: its failed concepts.
-        prompt_tokens: sum over its artifacts.
-        completion_tokens: sum over its artifacts.
-        cost: sum over its artifacts; ``None`` if no price is set.
+    ``cost`` is ``None`` if no price is set.
     """
 
     run: Run
