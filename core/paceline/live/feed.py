@@ -5,16 +5,17 @@ behind the retained events gets ``resync_required`` and the run's current state.
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from paceline.contracts.events import START, StreamPosition, resync
 from paceline.contracts.records import Run
-from paceline.errors import RunNotFound, first_cause
+from paceline.errors import RunNotFound
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub
+from paceline.tasks import run_all
 
 #: ``roadmap``: the state of each run, coalesced; ``concept``: every event.
 Level = Literal["roadmap", "concept"]
@@ -195,7 +196,7 @@ class Feed:
 
         self._follows_all = True
         # At the same time: if the bus started a new epoch, each position waits for it.
-        await _gather(self._resume(run_id, at, tenants) for run_id, at in after.items())
+        await run_all(self._resume(run_id, at, tenants) for run_id, at in after.items())
         await self._all.enter_async_context(self._hub.watch_all(on_run, tenants))
 
     async def next(self) -> list[StreamMessage]:
@@ -224,7 +225,7 @@ class Feed:
         """Follow a run that the client knows, if the run exists and the client may see it."""
         try:
             async with self._starting:
-                run = await self._hub.run(run_id)
+                run = await self._hub.store.run(run_id)
         except RunNotFound:
             return
         if not tenants or run.share.tenant in tenants:
@@ -249,7 +250,7 @@ class Feed:
     async def _start_found(self) -> None:
         while self._found:
             found, self._found = self._found, {}
-            await _gather(self._start(run_id, None, run) for run_id, run in found.items())
+            await run_all(self._start(run_id, None, run) for run_id, run in found.items())
 
     def _read(self) -> list[StreamMessage]:
         messages: list[StreamMessage] = []
@@ -271,16 +272,6 @@ class Feed:
     async def _drop(self, run_id: str) -> None:
         self._cursors.pop(run_id, None)
         await self._watches.pop(run_id).aclose()
-
-
-async def _gather(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run all at the same time. If one fails, cancel the others and raise its error."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for coroutine in coroutines:
-                tasks.create_task(coroutine)
-    except BaseExceptionGroup as group:
-        raise first_cause(group) from None
 
 
 async def _wait_for(channel: Channel, after: StreamPosition) -> None:

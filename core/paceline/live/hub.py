@@ -42,7 +42,7 @@ class Hub:
     """
 
     def __init__(self, store: Store, bus: EventBus, *, kept: int) -> None:
-        self._store = store
+        self.store = store
         self._bus = bus
         self._kept = kept
         self.feeds: set[Subscriber] = set()
@@ -68,14 +68,6 @@ class Hub:
         opened = self._open.get(run_id)
         return None if opened is None else opened.channel
 
-    async def run(self, run_id: str) -> Run:
-        """A run, as the store has it.
-
-        Raises:
-            RunNotFound: there is no such run.
-        """
-        return await self._store.run(run_id)
-
     # -- watching ------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -89,7 +81,7 @@ class Hub:
         """
         opened = self._open.get(run_id)
         if opened is None:
-            opened = self._opened(run or await self._store.run(run_id))
+            opened = self._opened(run or await self.store.run(run_id))
         opened.users += 1
         try:
             await opened.ready.wait()
@@ -116,7 +108,7 @@ class Hub:
 
     async def _unfinished(self, tenants: Collection[str]) -> Sequence[Run]:
         """Up to ``MAX_RUNS`` unfinished runs, newest first."""
-        return await self._store.runs(
+        return await self.store.runs(
             status=("queued", "running"), tenants=sorted(tenants), limit=MAX_RUNS
         )
 
@@ -202,7 +194,7 @@ class Hub:
         channel = opened.channel
         opened.polled_at = asyncio.get_running_loop().time()
         try:
-            run = await self._store.run(channel.run_id)
+            run = await self.store.run(channel.run_id)
         except RunNotFound:
             return
         channel.compare(run, trust=self._silent(channel))

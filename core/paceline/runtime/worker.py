@@ -69,9 +69,7 @@ class Worker:
             return None
         await recover(self.parts.store, self.parts.settings, None, run_id=run_id)
         lease = self.parts.settings.run.lease
-        claim = await self._claimed(
-            self.parts.store.claim(run_id, self.record.worker_id, lease=lease)
-        )
+        claim = await self._claimed(self.store.claim(run_id, self.record.worker_id, lease=lease))
         return None if claim is None else await self.work_on(claim)
 
     async def _claimed(self, claiming: Coroutine[Any, Any, Claim | None]) -> Claim | None:
@@ -164,11 +162,10 @@ class Worker:
         grace = self.parts.settings.run.grace
 
         async def drain() -> None:
-            calls = self.parts.gauges.calls
             log.warning(
                 "stopping: waiting up to %g s for %s in flight; press Ctrl-C again to stop now",
                 grace,
-                count(calls, "call"),
+                count(self.parts.gauges.calls, "call"),
             )
             await self.drain(grace)
 
@@ -214,14 +211,10 @@ class Worker:
                 await asyncio.wait(working)
 
     async def _claim_next(self, only: Sequence[str] | None) -> Claim | None:
+        record, lease = self.record, self.parts.settings.run.lease
         try:
             return await self._claimed(
-                self.parts.store.claim_next(
-                    self.record.executor,
-                    self.record.worker_id,
-                    lease=self.parts.settings.run.lease,
-                    only=only,
-                )
+                self.store.claim_next(record.executor, record.worker_id, lease=lease, only=only)
             )
         except PartUnavailable as error:
             self._store_outage.failed(error)

@@ -24,8 +24,8 @@ from paceline.client.totals import Totals
 from paceline.contracts.events import LOST, Event, StreamPosition
 from paceline.contracts.records import Run, RunStatus
 from paceline.contracts.store import Store
-from paceline.errors import UsageError, first_cause
-from paceline.tasks import cancel_and_wait
+from paceline.errors import UsageError
+from paceline.tasks import cancel_and_wait, run_all
 
 if TYPE_CHECKING:
     from paceline.client.remote import RemoteRun, Server
@@ -168,11 +168,7 @@ class _Following:
             display.add(run.run_id, run.title, run.total)
         looking = asyncio.create_task(refresh_figures(totals, display, _REFRESH))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for run in runs:
-                    tasks.create_task(self._one(source, run.run_id, display))
-        except BaseExceptionGroup as group:
-            raise first_cause(group) from None
+            await run_all(self._one(source, run.run_id, display) for run in runs)
         finally:
             await cancel_and_wait(looking)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,7 +13,6 @@ from paceline.client.terminal.output import log_as_json, warn
 if TYPE_CHECKING:
     from paceline.app import App
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 

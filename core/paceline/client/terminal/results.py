@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import click
 
 from paceline.client.client import Submitted
+from paceline.client.render import run_brief
 from paceline.client.terminal.output import console, note, table_of, terminal_safe
 from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
 from paceline.contracts.share import DEFAULT_SHARE, Share
@@ -42,10 +43,8 @@ class Result:
     def to_json(self) -> dict[str, object]:
         """The result for ``--json``."""
         return {
-            "run_id": self.run.run_id,
-            "roadmap_id": self.run.roadmap_id,
+            **run_brief(self.run),
             "title": self.run.title,
-            "status": self.run.status,
             "reason": self.run.reason,
             "submitted": self.submitted,
             "total": self.run.total,
