@@ -12,7 +12,7 @@ files that are out of date, and ends with exit code 1 if there are any.
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -20,12 +20,17 @@ import click
 from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import Settings
+from paceline.steps.normalisations import NORMALISATIONS
 from paceline_adapters.bench.figures import FIGURES
+from paceline_adapters.openai.failures import CONNECTION_ROWS, ROWS
+from paceline_adapters.openai.finish_reasons import FINISH_REASONS
 from pydantic import BaseModel, SecretStr
 
 FOLDER = Path(__file__).parent
 #: Columns of the command line's help.
 WIDTH = 88
+
+FINISHES = tuple(FINISH_REASONS.items())
 
 _BLOCK = re.compile(
     r"<!-- begin generated: (?P<what>[^>]+?) -->\n.*?<!-- end generated -->", re.DOTALL
@@ -73,8 +78,25 @@ def _text(what: str) -> str:
             return _figures()
         case ["commands"]:
             return _commands()
+        case ["failures", "answers"]:
+            return _table(("the server answers", "error"), ((r.when, r.kind) for r in ROWS))
+        case ["failures", "connections"]:
+            return _table(("what happens", "error"), ((r.when, r.kind) for r in CONNECTION_ROWS))
+        case ["finish-reasons"]:
+            rows = ((str(end), ", ".join(f"`{n}`" for n in names)) for end, names in FINISHES)
+            return _table(("meaning", "finish reasons, in any case"), rows)
+        case ["normalisations"]:
+            return "\n".join(f"- {row.slip}" for row in NORMALISATIONS)
         case _:
             raise ValueError(f"no table is generated for {what!r}")
+
+
+def _table(head: Sequence[str], rows: Iterable[tuple[str, object]]) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for first, second in rows:
+        shown = f"`{second.__name__}`" if isinstance(second, type) else second
+        lines.append(f"| {first} | {shown} |")
+    return "\n".join(lines)
 
 
 def _section(model: type[BaseModel], field: str) -> type[BaseModel]:

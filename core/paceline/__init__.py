@@ -29,6 +29,7 @@ from paceline.contracts.work import (
     Work,
 )
 from paceline.errors import (
+    AccountExhausted,
     BudgetError,
     Fatal,
     KeyReused,
@@ -38,6 +39,7 @@ from paceline.errors import (
     ProviderError,
     ProviderUnusable,
     Refused,
+    RequestTooLong,
     RoadmapError,
     RunConflict,
     RunNotFound,
@@ -62,6 +64,7 @@ from paceline.settings.model import (
 )
 
 __all__ = [
+    "AccountExhausted",
     "App",
     "Artifact",
     "BudgetError",
@@ -106,6 +109,7 @@ __all__ = [
     "Refused",
     "Register",
     "RegisterCommand",
+    "RequestTooLong",
     "Roadmap",
     "RoadmapError",
     "Run",

@@ -5,6 +5,7 @@ secret. The command line prints it and exits with ``exit_code``.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 
 class PacelineError(Exception):
@@ -85,7 +86,23 @@ class StaleFence(PacelineError):
 
 
 class ProviderError(PacelineError):
-    """An attempt at a provider gave no usable answer."""
+    """An attempt at a provider gave no usable answer.
+
+    Attributes:
+        prompt_tokens: tokens of the prompt that the provider charged all the same.
+        completion_tokens: tokens of the answer that it charged.
+        estimated: whether these numbers are estimates.
+    """
+
+    prompt_tokens = 0
+    completion_tokens = 0
+    estimated = False
+
+    def charge(self, prompt_tokens: int, completion_tokens: int, *, estimated: bool) -> Self:
+        """Note what the failed attempt cost."""
+        self.prompt_tokens, self.completion_tokens = prompt_tokens, completion_tokens
+        self.estimated = estimated
+        return self
 
 
 class Refused(ProviderError):
@@ -120,24 +137,55 @@ class Fatal(ProviderError):
     """No further attempt of this call can succeed. The concept fails."""
 
 
+class RequestTooLong(Fatal):
+    """Prompt and answer do not fit the model's context; a shorter request may."""
+
+
 class ProviderUnusable(Fatal):
     """No call of any concept can succeed: a wrong key, an unknown model, a wrong address."""
+
+
+class AccountExhausted(ProviderUnusable):
+    """The account can pay for no further call: no credit, or the quota of the day is used up.
+
+    Args:
+        message: what the provider said, and what to do.
+        reopens_in: seconds until the quota is renewed, if the provider said so.
+    """
+
+    def __init__(self, message: str, reopens_in: float | None = None) -> None:
+        super().__init__(message)
+        self.reopens_in = reopens_in
 
 
 class UnusableAnswer(ProviderError):
     """The provider answered and charged for it, but the answer cannot be used.
 
     Args:
-        kind: ``refusal``, ``truncated``, ``empty`` or ``malformed``.
-        message: what is wrong, in words that the model understands.
-        answer: the raw text of the answer.
+        kind: the fault's name: ``refusal``, ``truncated``, ``empty``, ``malformed``, or
+            ``unreadable`` if the model is not to blame.
+        message: what is wrong with it, in words that a model understands.
+        answer: the text as it came.
+        advice: what the user can change, for the reason of a concept that failed.
+        highest: for ``truncated``: the largest ``max_tokens`` that can help; ``None`` if no
+            limit is known.
     """
 
-    def __init__(self, kind: str, message: str, answer: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        answer: str = "",
+        *,
+        advice: str = "",
+        highest: int | None = None,
+    ) -> None:
         super().__init__(f"{kind} answer: {message}")
         self.kind = kind
         self.problem = message
         self.answer = answer
+        self.advice = advice
+        self.highest = highest
 
 
 def first_cause(error: BaseException) -> BaseException:

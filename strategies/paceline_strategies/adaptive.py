@@ -55,8 +55,6 @@ class AdaptiveLimit(Strategy):
     """Holds the limit that it found for each model, by leases in the ledger.
 
     Args:
-        options: start and bounds.
-        ledger: the ledger that the workers share.
         holder: name of this process in the ledger; must be unique.
     """
 

@@ -51,8 +51,6 @@ class GlobalLimit(Strategy):
     """One quota per model over all workers, by leases in the ledger.
 
     Args:
-        quota: how much may be used.
-        ledger: the ledger that the workers share.
         holder: name of this process in the ledger; must be unique.
     """
 

@@ -34,8 +34,6 @@ class LimitLearner:
     use one limit, and none of them is in charge.
 
     Args:
-        ledger: the ledger with the shared counters.
-        name: name of the limit in the ledger.
         start: the initial limit and its bounds.
         permits_out: returns the number of permits out over all workers.
         active: returns whether this process holds permits or has waiters.

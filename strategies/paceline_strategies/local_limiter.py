@@ -6,11 +6,7 @@ from paceline import Outcome, Permit
 
 
 class LocalLimiter:
-    """Hands out a fixed number of permits.
-
-    Args:
-        limit: number of permits that may be out at once.
-    """
+    """Hands out a fixed number of permits."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

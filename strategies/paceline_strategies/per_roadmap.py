@@ -14,11 +14,7 @@ class PerRoadmapOptions(Options):
 
 
 class PerRoadmap(Strategy):
-    """Admits N concepts of each run at once. Runs do not wait for each other.
-
-    Args:
-        limit: N.
-    """
+    """Admits ``limit`` concepts of each run at once. Runs do not wait for each other."""
 
     levels: frozenset[Level] = frozenset({"concept"})
 

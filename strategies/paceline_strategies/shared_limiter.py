@@ -44,19 +44,12 @@ class SharedLimiter:
     while there are held leases, waiters or pending releases.
 
     Args:
-        ledger: the ledger of the leases.
-        name: name of the limit in the ledger.
         quota: returns how much of it may be used; called before each sync.
         holder: name of this process in the ledger; must be unique.
     """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        *,
-        name: str,
-        quota: Callable[[], Quota],
-        holder: str | None = None,
+        self, ledger: Ledger, *, name: str, quota: Callable[[], Quota], holder: str | None = None
     ) -> None:
         self._ledger = ledger
         self._name = name
@@ -100,9 +93,7 @@ class SharedLimiter:
     async def admit(self, work: Work, cost: int | Cost = 0) -> Permit:
         """Wait for a permit, behind all earlier waiters of the same run.
 
-        Args:
-            work: the work to admit.
-            cost: tokens to reserve for it. A function is called again while the work waits.
+        ``cost`` tokens are reserved. If it is a function, it is called again during the wait.
         """
         waiter: Waiter = asyncio.get_running_loop().create_future()
         flow = self._flows.of(work)

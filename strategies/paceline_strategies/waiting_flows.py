@@ -24,8 +24,6 @@ class WaitingFlow:
 
     Args:
         name: the run.
-        tenant: the tenant that owns it.
-        weight: its scheduling weight.
     """
 
     def __init__(self, name: str, tenant: str = "", weight: float = 1.0) -> None:
@@ -62,12 +60,7 @@ class WaitingFlow:
         self._waiters[waiter] = cost
 
     def leave(self, waiter: Waiter, *, costs_matter: bool) -> None:
-        """Remove a waiter.
-
-        Args:
-            waiter: the waiter.
-            costs_matter: whether the ledger must know which of the costs was removed.
-        """
+        """Remove a waiter. If ``costs_matter``, the ledger must know which cost was removed."""
         if self._waiters.pop(waiter, None) is not None and costs_matter:
             self.stale = True
 
@@ -86,10 +79,7 @@ class WaitingFlow:
     def pop_for(self, lease: Lease, token_quota: int | None) -> Waiter | None:
         """Remove and return the first waiter that a lease of this flow is large enough for.
 
-        Args:
-            lease: the lease.
-            token_quota: most tokens that one call can be charged; ``None`` if tokens are not
-                limited.
+        A call is charged at most ``token_quota``; it is ``None`` if tokens are not limited.
         """
         self._requested = max(0, self._requested - 1)
         served = None

@@ -56,7 +56,7 @@ def test_every_kind_of_plugin_is_listed_with_its_origin(paceline: Terminal) -> N
         ("event-bus", "redis"),
         ("ledger", "memory"),
         ("step", "quiz"),
-        ("command", "db"),
+        ("command", "bench"),
     ):
         assert found[place]["summary"]
         assert found[place]["plugin"].startswith("paceline")

@@ -9,6 +9,7 @@ from paceline import errors
 from paceline.contracts import work
 
 PUBLIC = [
+    "AccountExhausted",
     "App",
     "Artifact",
     "BudgetError",
@@ -53,6 +54,7 @@ PUBLIC = [
     "Refused",
     "Register",
     "RegisterCommand",
+    "RequestTooLong",
     "Roadmap",
     "RoadmapError",
     "Run",
@@ -110,7 +112,7 @@ def test_each_error_that_a_provider_may_raise_is_public() -> None:
         for name, found in vars(errors).items()
         if isinstance(found, type) and issubclass(found, errors.ProviderError)
     ]
-    assert len(raised) == 7
+    assert len(raised) == 9
     assert all(getattr(paceline, name) is getattr(errors, name) for name in raised)
 
 

@@ -1,10 +1,13 @@
 """How the provider finds the words that a server understands."""
 
 import asyncio
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from paceline.errors import Fatal, ProviderError
+from paceline.contracts.provider import Message
+from paceline.errors import Fatal, ProviderError, RequestTooLong
 from paceline.testing.virtual_time import real_time
 
 from tests.support.scripted_llm import (
@@ -29,7 +32,7 @@ async def ask(times: int, *script: Handler, **changes: object) -> Scripted:
     """Ask a scripted server so many times, one call after the other."""
     async with asked(*script, **changes) as (provider, server):
         for _ in range(times):
-            assert (await provider.complete(asking())).text == ANSWER
+            assert ANSWER in (await provider.complete(asking())).text
         return server
 
 
@@ -178,3 +181,82 @@ async def test_a_schema_that_cannot_be_strict_is_sent_in_the_prompt() -> None:
         body = server.bodies[0]
     assert form(body) == "json_object"
     assert is_told(body)
+
+
+def roles(body: dict[str, Any]) -> list[str]:
+    return [message["role"] for message in body["messages"]]
+
+
+def test_a_model_without_a_system_role_gets_its_text_as_the_users() -> None:
+    refusal = fault(400, "The System role is not supported by this model")
+    server = ask(2, refusal, GOOD)
+    assert [roles(body) for body in server.bodies] == [["system", "user"], ["user"], ["user"]]
+    assert "Be brief." in server.bodies[-1]["messages"][0]["content"]
+
+
+@real_time
+async def test_neighbours_of_one_role_are_joined() -> None:
+    said = (Message("user", "one"), Message("user", "two"), Message("assistant", "three"))
+    async with asked(GOOD) as (provider, server):
+        await provider.complete(replace(asking(), messages=said))
+    assert server.bodies[0]["messages"][0]["content"] == "one\n\ntwo"
+    assert roles(server.bodies[0])[:2] == ["user", "assistant"]
+
+
+def test_a_schema_without_additional_properties_is_sent_from_then_on() -> None:
+    refusal = fault(400, 'Unknown name "additional_properties" at generation_config')
+    server = ask(2, refusal, GOOD)
+    assert [form(body) for body in server.bodies] == ["json_schema"] * 3
+    assert "additionalProperties" not in json.dumps(server.bodies[-1])
+
+
+@pytest.mark.parametrize(
+    "words", ["json_schema is not a response_format type", 'Grammar error: ["oneOf"] unimplemented']
+)
+def test_a_format_answered_with_500_is_not_sent_again(words: str) -> None:
+    server = ask(2, fault(500, words), GOOD)
+    assert [form(body) for body in server.bodies] == ["json_schema", "json_object", "json_object"]
+
+
+@pytest.mark.parametrize(
+    ("words", "bound"),
+    [
+        ("This max_tokens is invalid: its valid range is [1, 40]", 40),
+        ("max_tokens is too large: 77. This model supports at most 40 completion tokens", 40),
+        ("max_tokens must be less than or equal to 40", 40),
+    ],
+)
+def test_the_largest_bound_that_a_server_accepts_is_learned(words: str, bound: int) -> None:
+    server = ask(2, fault(400, words), GOOD)
+    assert [body["max_tokens"] for body in server.bodies] == [77, bound, bound]
+
+
+@real_time
+async def test_a_context_is_learned_and_the_bound_fits_it_from_then_on() -> None:
+    words = "The maximum context length is 400 tokens, but this needs 1006 (6 in the messages)"
+    async with asked(fault(400, words), GOOD) as (provider, server):
+        for _ in range(2):
+            await provider.complete(replace(asking(), max_tokens=1000))
+    assert [body["max_tokens"] for body in server.bodies] == [1000, 361, 361]
+
+
+@real_time
+async def test_a_prompt_that_fills_the_context_is_not_sent_again() -> None:
+    words = "the request exceeds the available context size (200 tokens)"
+    long = replace(asking(), messages=(Message("user", "word " * 300),))
+    async with asked(fault(400, words)) as (provider, server):
+        with pytest.raises(RequestTooLong, match="200 tokens"):
+            await provider.complete(long)
+    assert len(server.bodies) == 1
+
+
+def test_a_temperature_that_a_model_refuses_is_left_out() -> None:
+    refusal = fault(400, "unsupported value: 'temperature' only at 1, its default")
+    server = ask(2, refusal, GOOD, temperature=0.2)
+    assert ["temperature" in body for body in server.bodies] == [True, False, False]
+
+
+def test_thinking_is_switched_off_if_a_server_needs_that() -> None:
+    refusal = fault(400, "parameter.enable_thinking must be set to false for non-streaming calls")
+    server = ask(2, refusal, GOOD)
+    assert [body.get("enable_thinking") for body in server.bodies] == [None, False, False]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from paceline.contracts.finding import Finding
-from paceline.errors import ProviderUnusable, SettingsError, Transient
+from paceline.errors import ProviderUnusable, SettingsError, Transient, Unreachable
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.settings.model import ProviderSettings, Settings
@@ -235,3 +235,67 @@ def test_the_check_with_a_wrong_key_fails_like_a_call() -> None:
 def test_the_settings_hide_the_key() -> None:
     provider = OpenAIProvider(ProviderSettings(api_key=SecretStr(KEY)))
     assert KEY not in repr(provider)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"api_key": f"{KEY}\n"}, "provider.api_key .*newline"),
+        ({"api_key": f"{KEY}\r"}, "provider.api_key .*newline"),
+        ({"api_key": f"{KEY} "}, "provider.api_key .*blank"),
+        ({"api_key": f"\u201c{KEY}\u201d"}, "provider.api_key .*quotes"),
+        ({"api_key": f"Bearer {KEY}"}, "provider.api_key .*Bearer"),
+        ({"model": "fake\n"}, "provider.model .*newline"),
+        ({"base_url": "http://a.example/v1\n"}, "provider.base_url .*newline"),
+        ({"base_url": "http://a.example/d?api-version=1"}, "provider.base_url .*query"),
+        ({"base_url": "http://a.example/v1/chat/completions"}, "provider.base_url .*/v1"),
+    ],
+)
+def test_slips_in_the_settings_are_found_before_the_first_call(
+    settings: dict[str, object], place: str
+) -> None:
+    with pytest.raises(SettingsError, match=place) as caught:
+        OpenAIProvider(ProviderSettings.model_validate({"api_key": KEY, **settings}))
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "socks://127.0.0.1:9"])
+def test_a_proxy_that_is_not_supported_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match=f"ALL_PROXY={proxy}"):
+        OpenAIProvider(ProviderSettings(api_key=SecretStr(KEY)))
+
+
+@real_time
+async def test_a_proxy_that_does_not_answer_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    provider = OpenAIProvider(
+        ProviderSettings(api_key=SecretStr(KEY), base_url="http://a.example/v1")
+    )
+    try:
+        with pytest.raises(Unreachable, match="HTTP_PROXY"):
+            await provider.complete(asking())
+    finally:
+        await provider.close()
+
+
+@real_time
+async def test_https_to_a_plain_port_points_at_the_setting() -> None:
+    async with asked(reply(completion())) as (_, server):
+        url = server.base_url.replace("http://", "https://")
+        provider = OpenAIProvider(ProviderSettings(api_key=SecretStr(KEY), base_url=url))
+        try:
+            with pytest.raises(ProviderUnusable, match="http://"):
+                await provider.complete(asking())
+        finally:
+            await provider.close()

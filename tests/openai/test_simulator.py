@@ -67,7 +67,7 @@ def test_every_step_gets_an_answer_that_fits_its_schema(*, schema_support: bool)
         ("500", Transient),
         ("disconnect", Transient),
         ("hang", Transient),
-        ("bad-json-body", Transient),
+        ("bad-json-body", UnusableAnswer),
         ("garbage", UnusableAnswer),
         ("schema-invalid", UnusableAnswer),
         ("truncated", UnusableAnswer),

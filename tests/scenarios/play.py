@@ -23,7 +23,8 @@ from paceline.contracts.work import Done, Failed, Outcome, Permit, Work
 from paceline.errors import PartUnavailable
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
-from paceline.runtime.llm_call import Caller, CallFailed, Outage
+from paceline.runtime.llm_call import Caller, CallFailed
+from paceline.runtime.provider_health import ProviderHealth
 from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.runtime.task_state import TaskState
@@ -234,7 +235,7 @@ class Play:
             worker.stack,
             self.settings.provider,
             TaskState(Gauges(), queue),
-            Outage(),
+            ProviderHealth(self.settings.provider),
             self.chance,
         )
         try:

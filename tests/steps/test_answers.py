@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline.errors import UnusableAnswer
-from paceline.steps.answers import MAX_CHARS, bare_json, parse_answer
+from paceline.steps.answers import MAX_CHARS, parse_answer
+from paceline.steps.json_text import objects
 from paceline.steps.quiz import QuizAnswer
 from paceline.steps.resources import ResourcesAnswer
 from paceline.steps.tutorial import TutorialAnswer
@@ -45,9 +46,8 @@ def test_every_valid_answer_is_parsed_unchanged(drawn: tuple[str, dict[str, Any]
 
 
 @given(ANSWERS["tutorial"], st.sampled_from(["```json\n{}\n```", "Sure:\n{}\nDone.", "{}\n```"]))
-def test_text_around_the_json_changes_nothing(answer: dict[str, Any], wrapping: str) -> None:
-    text = json.dumps(answer)
-    assert bare_json(wrapping.replace("{}", text)) == text
+def test_wrapping_changes_nothing(answer: dict[str, Any], wrapping: str) -> None:
+    assert next(objects(wrapping.replace("{}", json.dumps(answer)))) == answer
 
 
 @given(st.sampled_from(STEPS), st.text())
@@ -131,7 +131,7 @@ def test_an_answer_without_text_is_reported_as_empty(text: str) -> None:
 def test_every_problem_is_named_with_its_path() -> None:
     answer = {"questions": [question(), question(options=["a", "a"], answer=[], difficulty="odd")]}
     said = problem("quiz", answer)
-    assert "questions[1].options must differ from each other" in said
+    assert "questions[1].options must differ from each other, but 'a' occurs twice" in said
     assert "questions[1].answer" in said
     assert "questions[1].difficulty must be 'easy', 'medium' or 'hard', got 'odd'" in said
     assert "questions[0]" not in said
@@ -153,10 +153,9 @@ def test_broken_json_is_reported_with_its_position() -> None:
         '{"a": {"b": "}"}}',
     ],
 )
-def test_fences_and_braces_inside_the_json_are_content(text: str) -> None:
-    assert bare_json(text) == text
-    assert bare_json(f"```json\n{text}\n```") == text
-    assert bare_json(f"Use {{braces}} like this: {text} and so on") == text
+def test_fences_and_braces_inside_the_json_are_no_wrapping(text: str) -> None:
+    for wrapped in (text, f"```json\n{text}\n```", f"Use {{braces}} like: {text} and so on"):
+        assert next(objects(wrapped)) == json.loads(text)
 
 
 def test_a_part_of_a_broken_answer_is_not_taken_for_the_answer() -> None:
@@ -174,15 +173,15 @@ def test_one_index_or_several_are_parsed_as_a_list(
 
 
 @pytest.mark.parametrize(
-    "given_answer", [3, -1, [0, 0], [], None, "0", "this", True, [True], 1.5, [[0]], [0, 3]]
+    "given_answer", [4, -1, [], None, "this", True, [True], 1.5, [[0]], [0, 3], "x"]
 )
 def test_indexes_out_of_range_are_named(given_answer: object) -> None:
     said = problem("quiz", {"questions": [question(answer=given_answer)]})
     assert said.startswith("questions[0].answer")
 
 
-def test_an_index_out_of_range_is_reported_with_the_allowed_range() -> None:
-    said = problem("quiz", {"questions": [question(answer=3)]})
+def test_an_index_beyond_the_options_is_told_what_is_allowed() -> None:
+    said = problem("quiz", {"questions": [question(answer=4)]})
     assert "must hold positions from 0 to 2, because there are 3 options" in said
 
 
@@ -241,3 +240,184 @@ def test_every_field_is_required_and_has_no_default(name: str) -> None:
         assert set(part["required"]) == set(part["properties"])
     assert '"default"' not in json.dumps(schema)
     assert '"format"' not in json.dumps(schema)
+
+
+DRAFT = {"questions": [question(question="A draft?")]}
+FINAL = {"questions": [question(question="The answer?")]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thoughts: DRAFT too short.\n</think>\n\nFINAL",
+        "<think>DRAFT no.</think>FINAL",
+        "<thinking>DRAFT no.</thinking>FINAL",
+        "<reasoning>DRAFT</reasoning>\n```json\nFINAL\n```",
+        "<seed:think>DRAFT</seed:think>FINAL",
+        "[THINK]DRAFT[/THINK]FINAL",
+        "<|channel|>analysis<|message|>DRAFT<|end|><|channel|>final<|message|>FINAL",
+        "\u25c1think\u25b7DRAFT\u25c1/think\u25b7FINAL",
+        "<|START_THINKING|>DRAFT<|END_THINKING|>FINAL",
+        "<think>DRAFT</think> again <think>DRAFT</think>FINAL",
+        "The format\n```json\nDRAFT\n```\nand the real one:\n```json\nFINAL\n```",
+        'They want {"questions": []} I think.\n</think>\nFINAL',
+        'They want {"questions": [{"quest\n</think>\nFINAL',
+        "First DRAFT then FINAL",
+    ],
+)
+def test_the_last_object_after_the_thoughts_is_the_answer(text: str) -> None:
+    text = text.replace("DRAFT", json.dumps(DRAFT)).replace("FINAL", json.dumps(FINAL))
+    assert parse_answer(MADE["quiz"], text).model_dump() == FINAL
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<think>DRAFT and no end", 'DRAFT\n</think>\n{"questions": [{"question": ', "DRAFT</think>"],
+)
+def test_a_draft_in_thoughts_is_never_the_answer(text: str) -> None:
+    with pytest.raises(UnusableAnswer):
+        parse_answer(MADE["quiz"], text.replace("DRAFT", json.dumps(DRAFT)))
+
+
+def test_a_marker_inside_the_answer_is_a_part_of_it() -> None:
+    answer = {"questions": [question(explanation="Models write </think> at the end.")]}
+    assert parse_answer(MADE["quiz"], f"Sure: {json.dumps(answer)} !").model_dump() == answer
+
+
+RESOURCE = {"title": "T", "url": "https://a.example/", "type": "book", "why": "W"}
+
+
+def a_quiz(answer: object, options: list[str] | None = None, **more: object) -> dict[str, Any]:
+    return {
+        "questions": [question(answer=answer, options=options or ["this", "that", "no"], **more)]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place", "value"),
+    [
+        (
+            "quiz",
+            json.dumps(a_quiz(1)).replace("This is", "This\nis"),
+            "explanation",
+            "This\nis it.",
+        ),
+        ("quiz", json.dumps(a_quiz(1)).replace("This", r"\(x\)"), "explanation", r"\(x\) is it."),
+        ("quiz", json.dumps(a_quiz(1))[:-1] + ",}", "answer", [1]),
+        ("quiz", json.dumps(json.dumps(a_quiz(1))), "answer", [1]),
+        ("quiz", json.dumps({"questions": json.dumps(a_quiz(1)["questions"])}), "answer", [1]),
+        ("quiz", json.dumps(a_quiz(1) | {"score": float("nan")}), "answer", [1]),
+        ("quiz", json.dumps(a_quiz(1, difficulty="Easy")), "difficulty", "easy"),
+        ("quiz", json.dumps(a_quiz(["1"])), "answer", [1]),
+        ("quiz", json.dumps(a_quiz("2")), "answer", [2]),
+        ("quiz", json.dumps(a_quiz(["B"])), "answer", [1]),
+        ("quiz", json.dumps(a_quiz("c)")), "answer", [2]),
+        ("quiz", json.dumps(a_quiz(["B"], ["a", "b", "c"])), "answer", [1]),
+        ("quiz", json.dumps(a_quiz([1, 1])), "answer", [1]),
+        ("quiz", json.dumps(a_quiz([3])), "answer", [2]),
+    ],
+)
+def test_slips_that_leave_no_doubt_are_mended(
+    name: str, text: str, place: str, value: object
+) -> None:
+    assert parse_answer(MADE[name], text).model_dump()["questions"][0][place] == value
+
+
+def test_answers_counted_from_one_are_shifted_in_the_whole_quiz() -> None:
+    quiz = {"questions": [question(answer=[3]), question(answer=[1], question="And?")]}
+    made = parse_answer(MADE["quiz"], json.dumps(quiz))
+    assert isinstance(made, QuizAnswer)
+    assert [one.answer for one in made.questions] == [[2], [0]]
+
+
+@pytest.mark.parametrize(
+    "quiz",
+    [
+        {"questions": [question(answer=[3]), question(answer=[0], question="And?")]},
+        a_quiz(["B"], ["b", "a", "c"]),
+        a_quiz("D"),
+    ],
+)
+def test_slips_with_two_readings_are_repaired_by_the_model(quiz: dict[str, object]) -> None:
+    assert problem("quiz", quiz).startswith("questions[0].answer")
+
+
+def test_an_address_without_a_scheme_gets_one_if_it_begins_with_www() -> None:
+    answer = {"resources": [{**RESOURCE, "url": "www.example.org/b"}]}
+    made = parse_answer(MADE["resources"], json.dumps(answer))
+    assert isinstance(made, ResourcesAnswer)
+    assert made.resources[0].url == "https://www.example.org/b"
+
+
+def test_one_bad_resource_of_several_is_left_out_and_the_last_one_is_not() -> None:
+    bad = {**RESOURCE, "url": "see the library"}
+    made = parse_answer(MADE["resources"], json.dumps({"resources": [RESOURCE, bad]}))
+    assert isinstance(made, ResourcesAnswer)
+    assert [one.url for one in made.resources] == [RESOURCE["url"]]
+    assert "resources[0].url" in problem("resources", {"resources": [bad]})
+
+
+def test_what_is_there_twice_is_kept_once() -> None:
+    made = parse_answer(MADE["resources"], json.dumps({"resources": [RESOURCE, RESOURCE]}))
+    assert isinstance(made, ResourcesAnswer)
+    assert len(made.resources) == 1
+    twice = [question(), question(), question(question="Another?")]
+    quiz = parse_answer(MADE["quiz"], json.dumps({"questions": twice}))
+    assert isinstance(quiz, QuizAnswer)
+    assert len(quiz.questions) == 2
+
+
+def tutorial(**changes: object) -> dict[str, object]:
+    section = {"title": "One", "content": "Text.", "kind": "explanation"}
+    return {
+        "title": "T",
+        "summary": "S",
+        "sections": [section],
+        "exercises": ["Do it."],
+        "minutes": 10,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        (
+            "tutorial",
+            tutorial(
+                sections=[
+                    {"title": "r-python", "content": f"Text {n}.", "kind": "example"}
+                    for n in range(11)
+                ]
+            ),
+        ),
+        (
+            "tutorial",
+            tutorial(
+                sections=[
+                    {"title": "A", "content": "The same line again.\n" * 50, "kind": "example"}
+                ]
+            ),
+        ),
+        (
+            "tutorial",
+            tutorial(sections=[{"title": "A", "content": "and so on, " * 400, "kind": "example"}]),
+        ),
+        ("tutorial", tutorial(exercises=["Do this."] * 5)),
+        ("resources", {"resources": [{**RESOURCE, "title": f"T{n}"} for n in range(9)]}),
+        ("quiz", {"questions": [question()] * 6}),
+    ],
+)
+def test_an_answer_that_repeats_one_thing_is_junk(name: str, answer: object) -> None:
+    assert "must" in problem(name, answer)
+
+
+def test_an_answer_that_only_repeats_ids_of_the_prompt_is_junk() -> None:
+    echo = tutorial(
+        title="c-lists",
+        summary="r-python",
+        sections=[{"title": "c-lists", "content": "r-python", "kind": "summary"}],
+    )
+    with pytest.raises(UnusableAnswer, match="'c-lists' from the prompt"):
+        parse_answer(MADE["tutorial"], json.dumps(echo), ids={"c-lists", "r-python"})
+    parse_answer(MADE["tutorial"], json.dumps(tutorial()), ids={"T", "r-python"})

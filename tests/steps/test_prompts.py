@@ -135,10 +135,10 @@ def test_every_placeholder_can_be_used(tmp_path: Path) -> None:
     [
         (b"Teach\n$topic.", "unknown placeholder $topic at line 2 (allowed: $concept, "),
         (b"Teach ${topic}.", "unknown placeholder $topic at line 1 (allowed: $concept, "),
-        (b"It costs $5.", "a $ at line 1 begins no placeholder; write $$"),
+        (b"It costs $5.", "line 1: $ starts no placeholder; write $$"),
         (b"\xff", "not UTF-8 at byte 0"),
         (b" \n", "is empty"),
-        (b"x" * (MAX_BYTES + 1), "larger than 256 KiB"),
+        (b"x" * (MAX_BYTES + 1), "must not be larger than 256 KiB"),
     ],
 )
 def test_an_invalid_template_is_named_with_its_error(

@@ -26,8 +26,9 @@ tutorials: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             ),
             min_size=1,
             max_size=4,
+            unique_by=(lambda one: one["title"], lambda one: one["content"]),
         ),
-        "exercises": st.lists(words, min_size=1, max_size=3),
+        "exercises": st.lists(words, min_size=1, max_size=3, unique=True),
         "minutes": st.integers(1, 600),
     }
 )
@@ -54,6 +55,7 @@ resources: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
             ),
             min_size=1,
             max_size=4,
+            unique_by=lambda one: one["url"],
         )
     }
 )
@@ -74,7 +76,11 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 quizzes: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
-    {"questions": st.lists(questions(), min_size=1, max_size=4)}
+    {
+        "questions": st.lists(
+            questions(), min_size=1, max_size=4, unique_by=lambda one: one["question"]
+        )
+    }
 )
 
 ANSWERS = {"tutorial": tutorials, "resources": resources, "quiz": quizzes}

@@ -56,6 +56,10 @@ class Echo(paceline.Provider):
                 raise paceline.Fatal("the prompt breaks a rule")
             case "key":
                 raise paceline.ProviderUnusable("the key is wrong")
+            case "credit":
+                raise paceline.AccountExhausted("no credit", reopens_in=3600)
+            case "long":
+                raise paceline.RequestTooLong("the prompt is too long")
             case "":
                 raise paceline.UnusableAnswer("empty", "the answer is empty")
             case _:

@@ -12,12 +12,7 @@ from paceline_adapters.arq.serving import serve_queue
 
 
 class Arq(Executor):
-    """Sends runs to arq workers.
-
-    Args:
-        options: the executor's options.
-        context: the process's context.
-    """
+    """Sends runs to arq workers."""
 
     def __init__(self, options: ArqOptions, context: Context) -> None:
         self.concurrency = options.max_jobs
@@ -26,19 +21,11 @@ class Arq(Executor):
         self._opened: Queue | None = None
 
     async def submit(self, run_id: str) -> None:
-        """Queue a run. A run that is waiting already keeps its position.
-
-        Raises:
-            PartUnavailable: Redis cannot be reached.
-        """
+        """Queue a run. A run that is waiting already keeps its position."""
         await self._queue().put(run_id)
 
     async def cancel(self, run_id: str) -> None:
-        """Remove a waiting run from the queue.
-
-        Raises:
-            PartUnavailable: Redis cannot be reached.
-        """
+        """Remove a waiting run from the queue."""
         await self._queue().withdraw(run_id)
 
     async def inspect(self) -> Sequence[WorkerLoad]:

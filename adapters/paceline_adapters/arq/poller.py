@@ -28,10 +28,6 @@ class JobPoller(Worker):
     a slot for good.
 
     Args:
-        queue: the queue to poll.
-        functions: the functions that a job may call.
-        worker_id: id of the worker that takes the jobs.
-        max_jobs: maximum number of jobs at once.
         poll_delay: seconds between two polls.
     """
 

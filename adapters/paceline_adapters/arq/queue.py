@@ -51,12 +51,7 @@ class _Job(NamedTuple):
 
 
 class Queue:
-    """One queue in Redis.
-
-    Args:
-        settings: the address of Redis.
-        name: the queue's name in the settings.
-    """
+    """One queue in Redis."""
 
     def __init__(self, settings: RedisSettings, name: str) -> None:
         self.settings = settings

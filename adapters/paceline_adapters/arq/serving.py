@@ -31,11 +31,6 @@ EXIT_TIMEOUT = 5.0
 async def serve_queue(context: Context, options: ArqOptions, concurrency: int) -> int:
     """Generate queued runs until SIGINT or SIGTERM.
 
-    Args:
-        context: the process's context.
-        options: the executor's options.
-        concurrency: maximum number of runs at once.
-
     Returns:
         The process's exit code.
 
@@ -58,13 +53,7 @@ async def serve_queue(context: Context, options: ArqOptions, concurrency: int) -
 
 
 class Serving:
-    """Connects a paceline worker to a poller of arq's queue.
-
-    Args:
-        worker: generates runs.
-        queue: the queue to take runs from.
-        options: the executor's options.
-    """
+    """Connects a paceline worker to a poller of arq's queue."""
 
     def __init__(self, worker: RunWorker, queue: Queue, options: ArqOptions) -> None:
         self.worker = worker

@@ -192,16 +192,7 @@ def known_limits(
     window: float,
     concurrency: int | None = None,
 ) -> Limits:
-    """The limits of a cell, as far as they are known.
-
-    Args:
-        strategies: validated options of the cell's strategies, by name.
-        roadmaps: maximum number of roadmaps at once, over all its workers.
-        requests: the provider's limit of requests per window.
-        tokens: the provider's limit of tokens per window.
-        window: length of the window in seconds.
-        concurrency: the provider's limit of calls at once.
-    """
+    """The limits of a cell, as far as they are known."""
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
     own: int | None = getattr(strategies.get("global"), "concurrency", None)
     calls = min((limit for limit in (own, concurrency) if limit is not None), default=None)

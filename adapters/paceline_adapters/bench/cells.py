@@ -49,8 +49,6 @@ class Cell:
 
     Attributes:
         strategy: the stack, outer first.
-        executor: the executor.
-        store: the database.
         contestant: name of a hand-written program that is measured instead of paceline; the
             other fields then name the cell that it is compared with.
     """

@@ -90,9 +90,7 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
     "--seed", type=int, help="Seed of latencies, contents and the order of cells.  [default: 42]"
 )
 @click.option(
-    "--rpm",
-    type=click.IntRange(1),
-    help="Provider's limit of requests per minute, at speed 1.",
+    "--rpm", type=click.IntRange(1), help="Provider's limit of requests per minute, at speed 1."
 )
 @click.option(
     "--tpm", type=click.IntRange(1), help="Provider's limit of tokens per minute, at speed 1."

@@ -20,7 +20,6 @@ class Compared:
     """One cell in two benchmarks.
 
     Attributes:
-        cell: name of the cell.
         first: its figure ÷ the median of all common cells, in the first benchmark.
         second: the same in the second benchmark.
     """

@@ -43,9 +43,7 @@ class RoundPlan:
     """How often each cell is measured.
 
     Attributes:
-        rounds: number of rounds in the results.
         warm_up: number of earlier rounds that are discarded.
-        seed: seed for the order of cells within a round.
     """
 
     rounds: int = 5
@@ -66,10 +64,6 @@ class Bench:
     """One benchmark.
 
     Attributes:
-        cells: the cells to measure.
-        workload: what is generated.
-        plan: the number of rounds.
-        command: the command line, for the results.
         results_file: file that is written after each round, if any.
         max_connections: ``max_connections`` of the PostgreSQL server.
         on_progress: called before each measurement with the number done, the total and a text.

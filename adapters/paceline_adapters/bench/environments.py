@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from paceline import PartUnavailable
 from paceline.testing.servers import Postgres, Valkey
@@ -42,13 +41,7 @@ class Environment:
 
 
 class Environments:
-    """The servers that the cells need; they are started once and shared by all cells.
-
-    Args:
-        stores: the databases that the cells use.
-        redis: whether a cell needs Redis.
-        max_connections: ``max_connections`` of the PostgreSQL server.
-    """
+    """The servers that the cells need; they are started once and shared by all cells."""
 
     def __init__(
         self, stores: Sequence[StoreName], *, redis: bool, max_connections: int = 100
@@ -79,9 +72,7 @@ class Environments:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the servers and remove their data."""
         self._stack.close()
 
@@ -126,7 +117,6 @@ class SimulatedProvider:
     """A simulated provider in a process of its own.
 
     Args:
-        root_url: URL that it listens on.
         log: its request log, one line of JSON for each request.
     """
 

@@ -34,12 +34,7 @@ _POLL = 0.05
 
 
 class _Cell(ABC):
-    """The opened parts of the cell.
-
-    Args:
-        client: submits runs and follows them.
-        processes: number of worker processes; each is warmed up.
-    """
+    """The opened parts of the cell."""
 
     def __init__(self, client: Client, *, processes: int = 1) -> None:
         self.client = client

@@ -31,7 +31,6 @@ class PreparedCell:
     """A checked cell and how it is run.
 
     Attributes:
-        cell: the combination.
         command: the program to start: the host, or a contestant.
         settings: the settings of the cell, by dotted path.
         redis: whether it needs Redis.
@@ -56,10 +55,7 @@ class RoundObservation:
     Attributes:
         started: when the round started, seconds since 1970.
         makespan: seconds from ``go`` to ``done``.
-        processes: processor time and memory.
         database: what the database server counted; ``None`` for SQLite.
-        calls: requests that the provider logged.
-        calls_peak: maximum number of calls in flight.
         host: what the host observed; ``None`` for a contestant.
     """
 

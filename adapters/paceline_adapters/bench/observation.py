@@ -90,7 +90,6 @@ class HostObservation(_Part):
         events: received events, in the order of receipt.
         messages: when a client of all runs at the level ``roadmap`` got a message, seconds since
             1970.
-        artifacts: saved artifacts.
         pools: figures of the connection pools while the round was measured.
     """
 

@@ -56,11 +56,7 @@ class BenchOptions(BaseModel):
     contestants: Path | None = None
 
     def bench(self, *, arguments: Sequence[str] = (), results_file: Path | None = None) -> Bench:
-        """Check the options; nothing is started yet.
-
-        Args:
-            arguments: the command line, for the results.
-            results_file: file that is written after each round.
+        """Check the options; nothing is started yet. ``results_file`` is written each round.
 
         Raises:
             UsageError: an option is wrong; the text names it and what is allowed.

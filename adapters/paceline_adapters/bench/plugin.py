@@ -13,8 +13,4 @@ def _load() -> click.Command:
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
     """Register it."""
-    register(
-        "bench",
-        _load,
-        summary="Compare strategies, executors and stores on your workload.",
-    )
+    register("bench", _load, summary="Compare strategies, executors and stores on your workload.")

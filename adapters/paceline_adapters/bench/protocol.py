@@ -54,7 +54,6 @@ class MeasuredProgram:
     """A measured program that is running.
 
     Args:
-        process: its process.
         log: file with its standard error.
     """
 

@@ -9,23 +9,8 @@ from paceline_adapters.bench.compare import Compared
 from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.results import CellResults, Results
 
-#: Figures that fit a terminal; the results file has all.
-COLUMNS = (
-    "makespan",
-    "over_bound",
-    "concepts_per_second",
-    "cpu_per_call",
-    "rss_peak",
-    "connections_peak",
-    "transactions_per_concept",
-    "events_peak",
-    "coalesced_peak",
-    "event_delay_p99",
-    "concepts_peak",
-    "calls_peak",
-)
-#: Headings of two lines keep the columns narrow.
-_HEADINGS = {
+#: Figures that fit a terminal, with headings of two lines; the results file has all.
+COLUMNS = {
     "makespan": "makespan\ns",
     "over_bound": "÷ bound\n×",
     "concepts_per_second": "concepts\n/s",
@@ -45,8 +30,8 @@ def table(results: Results) -> Table:
     """A table to print with rich; the best value of each figure is highlighted."""
     made = Table(box=None, pad_edge=False)
     made.add_column("cell", overflow="fold")
-    for figure in COLUMNS:
-        made.add_column(_HEADINGS[figure], justify="right", no_wrap=True)
+    for heading in COLUMNS.values():
+        made.add_column(heading, justify="right", no_wrap=True)
     best = {figure: _best(results.cells, figure) for figure in COLUMNS}
     for cell in results.cells:
         values = [_value(cell, figure, best[figure]) for figure in COLUMNS]

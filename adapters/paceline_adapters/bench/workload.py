@@ -24,9 +24,6 @@ class Workload:
     """The work of a round; the same seed makes the same work.
 
     Attributes:
-        name: name in the report.
-        roadmaps: roadmaps to generate.
-        seed: seed of latencies and contents.
         speed: factor by which latencies are divided.
         latency: seconds at speed 1 by step, low and high.
         rpm: the provider's limit of requests per minute, at speed 1 like the latencies.

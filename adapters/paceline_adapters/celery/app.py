@@ -20,7 +20,6 @@ class AppInUse:
     """The app that runs are sent through.
 
     Attributes:
-        app: the ``celery.Celery``.
         ours: whether paceline created the app, for one executor.
     """
 

@@ -29,10 +29,6 @@ class CeleryExecutor(Executor):
 
     Celery's client blocks, so each of its calls runs in a thread beside the event loop.
 
-    Args:
-        options: the executor's options.
-        context: settings, and plugins for a worker.
-
     Raises:
         SettingsError: ``redis.url`` is not set, or the app of the options does not exist.
     """

@@ -19,9 +19,6 @@ class CannotStart(SystemExit):
     """Ends a worker that cannot start, with a one-line message.
 
     Celery logs and ignores an exception of a signal receiver, but not a ``SystemExit``.
-
-    Args:
-        error: the reason.
     """
 
     def __init__(self, error: PacelineError) -> None:
@@ -30,12 +27,7 @@ class CannotStart(SystemExit):
 
 
 class Hooks:
-    """Receives Celery's signals in one process.
-
-    Args:
-        context: settings and plugins.
-        options: the executor's options.
-    """
+    """Receives Celery's signals in one process."""
 
     def __init__(self, context: Context, options: CeleryOptions) -> None:
         self.context = context

@@ -42,10 +42,6 @@ class Processes:
     def prepare(self, pool: str, concurrency: int) -> None:
         """Reserve connections for all processes, before the fork.
 
-        Args:
-            pool: Celery's name of the pool.
-            concurrency: how many tasks it runs at once.
-
         Raises:
             SettingsError: the pool cannot be used.
             BudgetError: the connections do not fit the database.
@@ -73,11 +69,7 @@ class Processes:
     # -- each process that runs tasks ----------------------------------------------------
 
     def begin(self, index: int) -> None:
-        """Start the loop of this process, and its worker on it.
-
-        Args:
-            index: position of this process in the pool.
-        """
+        """Start the loop of the pool's process ``index``, and its worker on it."""
 
         def worker() -> AbstractAsyncContextManager[RunWorker]:
             return self._open(index)

@@ -21,12 +21,6 @@ def serve(app: Any, options: CeleryOptions, context: Context, concurrency: int) 
     After the first signal, calls in flight may finish within ``run.grace`` seconds. The second
     signal stops them at once. Either way, every run is handed back.
 
-    Args:
-        app: the Celery app.
-        options: the executor's options.
-        context: settings and plugins.
-        concurrency: maximum number of roadmaps at once.
-
     Returns:
         The exit code of the process: 130 after SIGINT, 143 after SIGTERM.
 
@@ -60,11 +54,7 @@ def serve(app: Any, options: CeleryOptions, context: Context, concurrency: int) 
 
 
 class _SignalHandlers:
-    """Handles SIGINT and SIGTERM in the main process.
-
-    Args:
-        hooks: know the processes to drain.
-    """
+    """Handles SIGINT and SIGTERM in the main process."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks

@@ -13,7 +13,6 @@ class Slot:
     """What one process registers with.
 
     Attributes:
-        record: the record of its worker.
         predecessor: id of the worker in the process that this one replaces, if any.
     """
 
@@ -48,9 +47,7 @@ class WorkerSlots:
         earlier = self._taken[index]
         self._taken[index] = earlier + 1
         record = replace(
-            reserved,
-            identity=this_process(),
-            worker_id=_generation(reserved.worker_id, earlier),
+            reserved, identity=this_process(), worker_id=_generation(reserved.worker_id, earlier)
         )
         if not earlier:
             return Slot(record)

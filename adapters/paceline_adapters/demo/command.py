@@ -40,12 +40,7 @@ DATABASE = "paceline-demo.db"
 @settings_options
 @json_option
 def demo(
-    *,
-    strategy: str,
-    speed: float,
-    config: Path | None,
-    assignments: tuple[str, ...],
-    as_json: bool,
+    *, strategy: str, speed: float, config: Path | None, assignments: tuple[str, ...], as_json: bool
 ) -> int:
     """Watch eight roadmaps with 227 concepts being generated.
 
@@ -114,9 +109,7 @@ def example_roadmaps() -> list[Roadmap]:
 def simulated_llm(speed: float, meanwhile: Callable[[], None] | None) -> Generator[str]:
     """Start a simulator as a process of its own; yields its base URL.
 
-    Args:
-        speed: how many times faster than a real model it answers.
-        meanwhile: called while the simulator starts.
+    It answers ``speed`` times as fast as a real model. ``meanwhile`` is called while it starts.
 
     Raises:
         PartUnavailable: the simulator did not start.

@@ -13,8 +13,4 @@ def _load() -> click.Command:
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
     """Offer the command."""
-    register(
-        "demo",
-        _load,
-        summary="Watch eight roadmaps being generated, without server or key.",
-    )
+    register("demo", _load, summary="Watch eight roadmaps being generated, without server or key.")

@@ -26,13 +26,8 @@ def import_page() -> None:
 def generate_with_page(app: App, roadmaps: Sequence[Roadmap], *, new: bool, next_steps: str) -> int:
     """Generate roadmaps as `paceline run` does, and serve the page; returns the exit code.
 
-    On a terminal, the page and the worker run until Ctrl-C.
-
-    Args:
-        app: settings and plugins.
-        roadmaps: the roadmaps to generate.
-        new: start new runs even for roadmaps that have one.
-        next_steps: text to print if all concepts are completed.
+    On a terminal, the page and the worker run until Ctrl-C. If all concepts are completed,
+    ``next_steps`` is printed. ``new`` starts new runs even for roadmaps that have one.
     """
     from paceline_adapters.web.server import address_of, listen
 
@@ -53,17 +48,7 @@ def generate_with_page(app: App, roadmaps: Sequence[Roadmap], *, new: bool, next
 
 
 class _DemoWithPage:
-    """One demo with its page.
-
-    Args:
-        generation: the generation to run.
-        url: address of the page.
-        next_steps: text to print if all concepts are completed.
-        stay: whether to keep serving after the work is done.
-
-    Attributes:
-        code: the exit code, after ``run``.
-    """
+    """One demo with its page."""
 
     def __init__(self, generation: Generation, url: str, next_steps: str, *, stay: bool) -> None:
         self._generation = generation

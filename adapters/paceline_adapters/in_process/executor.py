@@ -9,12 +9,7 @@ log = logging.getLogger("paceline.worker")
 
 
 class InProcess(Executor):
-    """Generates queued runs on the event loop of one process.
-
-    Args:
-        concurrency: maximum number of roadmaps at once.
-        context: the process's context.
-    """
+    """Generates queued runs on the event loop of one process."""
 
     distributed = False
 

@@ -4,11 +4,7 @@ from paceline.admission.in_process import InProcessLedger
 
 
 class MemoryLedger(InProcessLedger):
-    """Leases that do not expire: if the process ends, the ledger ends with it.
-
-    Args:
-        lease_seconds: seconds within which holders renew their leases.
-    """
+    """Leases that do not expire: if the process ends, the ledger ends with it."""
 
     shared = False
 

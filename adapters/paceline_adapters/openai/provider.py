@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 
 import httpx2
 import openai
@@ -19,9 +18,9 @@ from paceline import (
 )
 
 from paceline_adapters.openai.client import connections_that_fit, make_client
-from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect, Said
-from paceline_adapters.openai.faults import CAUGHT, of_error
-from paceline_adapters.openai.reading import json_of, models_in, read_answer
+from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect
+from paceline_adapters.openai.failures import CAUGHT, failure_of, of_error
+from paceline_adapters.openai.reading import AnswerReader, models_in
 from paceline_adapters.openai.server import Server
 
 #: OpenAI's own address.
@@ -44,7 +43,7 @@ class OpenAIProvider(Provider):
         body: fields to add to each request.
 
     Raises:
-        SettingsError: the address is none.
+        SettingsError: address, key, model or proxy can never work.
         ProviderUnusable: OpenAI itself is to be asked, and there is no key.
     """
 
@@ -73,7 +72,7 @@ class OpenAIProvider(Provider):
         self._closed = False
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Make one attempt; see ``Provider.complete`` and ``faults`` for what it raises.
+        """Make one attempt; see ``Provider.complete`` and ``failures`` for what it raises.
 
         A server that does not know a word of the request is asked at once in other words,
         within the same attempt: it has not begun to answer.
@@ -85,7 +84,11 @@ class OpenAIProvider(Provider):
                 async with asyncio.timeout(timeout):
                     return await self._complete(request)
             except CAUGHT as error:
-                raise of_error(error, self._server, timeout=timeout) from None
+                failed = of_error(error, self._server, timeout=timeout, request=request)
+                if isinstance(error, TimeoutError):
+                    # The server may finish and charge the answer that we no longer wait for.
+                    failed.charge(request.estimated_prompt_tokens(), 0, estimated=True)
+                raise failed from None
 
     async def _complete(self, request: CompletionRequest) -> Completion:
         for _ in range(MOST_REQUESTS):
@@ -93,10 +96,13 @@ class OpenAIProvider(Provider):
             try:
                 response = await self._post(body)
             except openai.APIStatusError as error:
-                if not self._dialect.learn(said, error.status_code, f"{error.body}"):
+                if not self._dialect.learn(said, failure_of(error, request), request):
                     raise
             else:
-                return self._read(request, said, response)
+                reader = AnswerReader(request, said, self._dialect, self._server)
+                completion = reader.read(response.content, response.headers)
+                self._dialect.notice(request, said, completion.text)
+                return completion
         raise Transient(f"{self._server.address} refuses every form of the request")
 
     async def _post(self, body: bytes) -> httpx2.Response:
@@ -115,14 +121,6 @@ class OpenAIProvider(Provider):
                 timeout=self._settings.timeout,
             )
         return self._client
-
-    def _read(
-        self, request: CompletionRequest, said: Said, response: httpx2.Response
-    ) -> Completion:
-        completion = read_answer(response.content, response.headers, self._server)
-        text = json_of(request, completion.text)
-        self._dialect.notice(request, said, text, bare=text == completion.text.strip())
-        return replace(completion, text=text)
 
     async def check(self) -> str | Finding:
         """Reach the server without paying; see ``Provider.check``."""

@@ -16,11 +16,7 @@ Observe = Callable[[CallbackOptions], Iterable[Observation]]
 
 
 class Instruments:
-    """All metrics of one process.
-
-    Args:
-        meter: creates the instruments.
-    """
+    """All metrics of one process."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter

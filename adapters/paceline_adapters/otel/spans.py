@@ -24,9 +24,6 @@ class CurrentSpan(Span):
     """A span that is current in its task until it ends.
 
     Of an error, only the type is recorded, because its text may contain a model's answer.
-
-    Args:
-        start: starts the span.
     """
 
     __slots__ = ("_began", "_start", "_token", "span")
@@ -70,13 +67,7 @@ class CurrentSpan(Span):
 
 
 class Admit(CurrentSpan):
-    """A wait for admission.
-
-    Args:
-        start: starts the span.
-        instruments: records the wait.
-        level: level of the work that waits.
-    """
+    """A wait for admission."""
 
     __slots__ = ("_instruments", "_level")
 
@@ -94,10 +85,6 @@ class Attempt(CurrentSpan):
     """One attempt, as the GenAI conventions describe it.
 
     Args:
-        tracer: starts the span.
-        instruments: records the duration and the tokens.
-        work: the admitted work.
-        request: the request to the provider.
         content: whether prompts and answers are recorded.
     """
 

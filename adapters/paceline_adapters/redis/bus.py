@@ -29,7 +29,6 @@ class RedisBus(EventBus):
 
     Args:
         link: connections, at least two; the bus closes them.
-        prefix: prefix of all keys.
         max_length: events retained per run, approximately: the server trims them in blocks.
         keep: seconds for which a run's events are retained after its last one.
     """

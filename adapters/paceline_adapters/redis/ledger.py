@@ -60,11 +60,9 @@ class RedisLedger(Ledger):
 
     Args:
         link: connections, at least two; the ledger closes them.
-        prefix: prefix of all keys.
         lease_seconds: time after which a lease expires unless it is renewed.
         settle_in: seconds after the server's start within which a process that finds no epoch
             waits for the other processes to reconnect.
-        script: the arithmetic.
     """
 
     shared = True

@@ -82,7 +82,6 @@ class Reader:
 
     Args:
         link: the connections; the reader uses one of them while a stream is followed.
-        prefix: prefix of all keys.
     """
 
     def __init__(self, link: Link, *, prefix: str) -> None:

@@ -128,7 +128,5 @@ def _without_required(document: object, schema: Schema) -> object:
 def invalid_schema(name: str, error: Exception) -> ApiError:
     """The error for a schema that OpenAI or the simulator rejects."""
     return ApiError(
-        400,
-        f"Invalid schema for response_format '{name}': {error}",
-        param="response_format",
+        400, f"Invalid schema for response_format '{name}': {error}", param="response_format"
     )

@@ -52,12 +52,7 @@ _STATE = web.RequestKey("paceline_state", _RequestState)
 
 
 class Routes:
-    """Translates between HTTP and the engine.
-
-    Args:
-        engine: decides about each call.
-        request_log: logs every request for a completion.
-    """
+    """Translates between HTTP and the engine."""
 
     def __init__(self, engine: Engine, request_log: RequestLog) -> None:
         self._engine = engine
@@ -84,9 +79,7 @@ class Routes:
 
     @web.middleware
     async def _guarded(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Check the key, and return every error in OpenAI's format."""
         state = request[_STATE] = _RequestState()

@@ -57,11 +57,7 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
     help="Port to listen on; 0 picks a free port.",
 )
 @click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Seed of latencies, contents and faults.",
+    "--seed", type=int, default=0, show_default=True, help="Seed of latencies, contents and faults."
 )
 @click.option(
     "--speed", type=float, default=1.0, show_default=True, help="Divide latencies by this factor."
@@ -123,11 +119,7 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
     help="Append one line of JSON per request to this file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print only the address, as JSON.")
-def simulator(
-    models: Sequence[str],
-    as_json: bool,
-    **given: object,
-) -> NoReturn:
+def simulator(models: Sequence[str], as_json: bool, **given: object) -> NoReturn:
     """Run the simulator until a signal; exit with 128 + its number."""
     options = _options({**given, "models": tuple(models) or None})
     sys.exit(128 + _serve(options, as_json=as_json))

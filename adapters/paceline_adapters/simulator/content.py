@@ -7,13 +7,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from paceline_adapters.simulator.prose import Prose
-from paceline_adapters.simulator.schemas import (
-    Schema,
-    SchemaError,
-    as_list,
-    as_schema,
-    resolved,
-)
+from paceline_adapters.simulator.schemas import Schema, SchemaError, as_list, as_schema, resolved
 
 #: Kind of text for a field name: a field of ``Language``.
 _TEXTS = {
@@ -61,9 +55,6 @@ class Writer:
     """Writes one document.
 
     Args:
-        root: the schema.
-        rng: random generator for everything that the schema leaves open.
-        prose: source of texts.
         wrong: write meaningless values that match the schema.
     """
 

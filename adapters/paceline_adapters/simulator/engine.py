@@ -31,11 +31,8 @@ class Identity:
     """What a request is for, known before its admission.
 
     Attributes:
-        step: the step, which determines the latency.
         prompt: hash of the model and all messages.
         first_turn: hash of the messages up to the first user message; repairs share it.
-        roadmap: id of the roadmap in the prompt, if any.
-        concept: id of the concept in the prompt, if any.
     """
 
     step: str
@@ -50,12 +47,8 @@ class Call:
     """An admitted call.
 
     Attributes:
-        request: the request.
-        answer: the answer.
         seconds: latency from its arrival.
         tokens: tokens charged at admission.
-        fault: its fault, if any.
-        counted: its entry in the counters.
         in_flight: number of calls in flight, this one included.
     """
 
@@ -84,11 +77,7 @@ class Engine:
         self._attempts: Counter[str] = Counter()
 
     def reset(self, *, quota: bool = False) -> None:
-        """Reset the figures and the numbers of attempts.
-
-        Args:
-            quota: also reset the used quota.
-        """
+        """Reset the figures, the numbers of attempts and, if ``quota``, the used quota."""
         self.counters.reset()
         self._attempts.clear()
         if quota:
@@ -114,12 +103,7 @@ class Engine:
         return Identity(self._step(request), prompt, first_turn, roadmap, concept)
 
     def admit(self, request: ChatRequest, identity: Identity, now: float) -> Call:
-        """Admit a call.
-
-        Args:
-            request: the request.
-            identity: its identity.
-            now: seconds of a monotonic clock.
+        """Admit a call at the time ``now``, in seconds of a monotonic clock.
 
         Raises:
             ApiError: a limit or a fault rejects the call.

@@ -8,12 +8,7 @@ from typing import Annotated, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from paceline_adapters.simulator.faults import check_rates
-from paceline_adapters.simulator.latency import (
-    DEFAULT_LATENCY,
-    LatencyRange,
-    checked,
-    parse_range,
-)
+from paceline_adapters.simulator.latency import DEFAULT_LATENCY, LatencyRange, checked, parse_range
 
 Positive = Annotated[int, Field(ge=1)]
 

@@ -13,8 +13,4 @@ def _load() -> click.Command:
 @hookimpl
 def paceline_register_commands(register: RegisterCommand) -> None:
     """Register it."""
-    register(
-        "simulator",
-        _load,
-        summary="Run a simulated LLM provider.",
-    )
+    register("simulator", _load, summary="Run a simulated LLM provider.")

@@ -43,7 +43,6 @@ class Prose:
     """Texts about a concept.
 
     Args:
-        rng: random generator for texts and lengths.
         concept: name of the concept, which also determines the language.
     """
 

@@ -20,12 +20,7 @@ _GRACE = 0.05
 
 
 class SimulatorServer:
-    """A running simulator.
-
-    Attributes:
-        host: address that it listens on.
-        port: port that it listens on.
-    """
+    """A running simulator."""
 
     def __init__(self, engine: Engine, host: str, port: int) -> None:
         self._engine = engine
@@ -53,13 +48,10 @@ class SimulatorServer:
 
 
 @asynccontextmanager
-async def running(
-    options: SimulatorOptions | None = None,
-) -> AsyncGenerator[SimulatorServer, None]:
+async def running(options: SimulatorOptions | None = None) -> AsyncGenerator[SimulatorServer, None]:
     """Run a simulator on the current event loop; it listens when the block starts.
 
-    Args:
-        options: its options; by default it listens on a free port of the loopback.
+    By default it listens on a free port of the loopback.
 
     Raises:
         OSError: the address is not available, or the log cannot be written.
@@ -86,9 +78,7 @@ async def running(
 async def serve(options: SimulatorOptions, ready: Callable[[SimulatorServer], None]) -> int:
     """Run a simulator until SIGINT or SIGTERM; returns the number of the signal.
 
-    Args:
-        options: its options.
-        ready: called when it listens.
+    It calls ``ready`` when it listens.
 
     Raises:
         OSError: the address is not available, or the log cannot be written.

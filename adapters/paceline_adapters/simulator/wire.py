@@ -161,10 +161,7 @@ class Answer:
 
     Attributes:
         content: its text; ``None`` for a refusal.
-        refusal: the text of a refusal.
         finish: the ``finish_reason``.
-        prompt_tokens: tokens of the prompt.
-        completion_tokens: tokens of the answer.
         unusable: whether a fault or the token limit made it unusable.
     """
 
@@ -208,22 +205,11 @@ class Envelope:
             "refusal": answer.refusal,
             "annotations": [],
         }
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": None,
-            "finish_reason": answer.finish,
-        }
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
         return self._around("chat.completion", choices=[choice], usage=answer.usage)
 
     def chunks(self, answer: Answer, *, size: int, usage: bool) -> Iterator[bytes]:
-        """The events of a streamed answer, except for the closing ``[DONE]``.
-
-        Args:
-            answer: the answer.
-            size: characters per chunk.
-            usage: whether an event with the usage follows.
-        """
+        """The events of an answer streamed in chunks of ``size`` characters, without ``[DONE]``."""
         key, text = (
             ("refusal", answer.refusal) if answer.refusal else ("content", answer.content or "")
         )

@@ -88,43 +88,24 @@ class SecondsSince(FunctionElement[float]):
     inherit_cache = True
 
 
-def _argument(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
-    (argument,) = element.clauses
-    return compiler.process(argument, **options)
+_SQL: dict[tuple[type[FunctionElement[Any]], str], str] = {
+    (Now, "postgresql"): "clock_timestamp()",
+    (Now, "sqlite"): f"strftime({_ISO}, 'now')",
+    (FromNow, "postgresql"): "(clock_timestamp() + make_interval(secs => {0}))",
+    (FromNow, "sqlite"): f"strftime({_ISO}, 'now', printf('%+.3f seconds', {{0}}))",
+    (SecondsSince, "postgresql"): (
+        "CAST(extract(epoch FROM clock_timestamp() - {0}) AS double precision)"
+    ),
+    (SecondsSince, "sqlite"): "((julianday('now') - julianday({0})) * 86400.0)",
+}
 
 
-@compiles(Now, "postgresql")
-def _now_postgresql(_element: Now, _compiler: SQLCompiler, **_options: Any) -> str:
-    return "clock_timestamp()"
-
-
-@compiles(Now, "sqlite")
-def _now_sqlite(_element: Now, _compiler: SQLCompiler, **_options: Any) -> str:
-    return f"strftime({_ISO}, 'now')"
-
-
-@compiles(FromNow, "postgresql")
-def _from_now_postgresql(element: FromNow, compiler: SQLCompiler, **options: Any) -> str:
-    seconds = _argument(element, compiler, **options)
-    return f"(clock_timestamp() + make_interval(secs => {seconds}))"
-
-
-@compiles(FromNow, "sqlite")
-def _from_now_sqlite(element: FromNow, compiler: SQLCompiler, **options: Any) -> str:
-    seconds = _argument(element, compiler, **options)
-    return f"strftime({_ISO}, 'now', printf('%+.3f seconds', {seconds}))"
-
-
-@compiles(SecondsSince, "postgresql")
-def _since_postgresql(element: SecondsSince, compiler: SQLCompiler, **options: Any) -> str:
-    instant = _argument(element, compiler, **options)
-    return f"CAST(extract(epoch FROM clock_timestamp() - {instant}) AS double precision)"
-
-
-@compiles(SecondsSince, "sqlite")
-def _since_sqlite(element: SecondsSince, compiler: SQLCompiler, **options: Any) -> str:
-    instant = _argument(element, compiler, **options)
-    return f"((julianday('now') - julianday({instant})) * 86400.0)"
+@compiles(Now)
+@compiles(FromNow)
+@compiles(SecondsSince)
+def _compile(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+    arguments = [compiler.process(argument, **options) for argument in element.clauses]
+    return _SQL[type(element), compiler.dialect.name].format(*arguments)
 
 
 def now() -> ColumnElement[datetime]:

@@ -46,8 +46,6 @@ class Database:
     """An engine with its pool. Between two calls, no connection is in use.
 
     Args:
-        address: where the database is.
-        settings: pool and timeouts.
         lease: seconds of a run's lease. No transaction holds its locks for that long.
         size: connections to keep.
         overflow: connections to open beyond them.

@@ -12,16 +12,7 @@ from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.records import ENDED, Orphan, RunStatus
 from paceline.contracts.store import OwnershipStore
 from paceline.contracts.store_rules import poison_reason
-from sqlalchemy import (
-    ColumnElement,
-    case,
-    exists,
-    func,
-    not_,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import ColumnElement, case, exists, func, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now
@@ -180,12 +171,7 @@ def stale_fence(claim: Claim) -> StaleFence:
 
 
 def owns(row: AnyRow | None, claim: Claim) -> bool:
-    """Whether a claim owns its run.
-
-    Args:
-        row: fence, owner and status of the run; ``None`` if it does not exist.
-        claim: the claim.
-    """
+    """Whether a claim owns its run; the row is ``None`` if the run does not exist."""
     return (
         row is not None
         and row.fence == claim.fence

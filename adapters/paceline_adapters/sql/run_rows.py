@@ -20,12 +20,7 @@ COLUMNS = tuple(
 
 
 async def read_run(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> Run:
-    """Read one run.
-
-    Args:
-        connection: the connection.
-        run_id: id of the run.
-        lock: keep others from changing the row until the transaction ends.
+    """Read one run; ``lock`` keeps others from changing its row until the transaction ends.
 
     Raises:
         RunNotFound: no run has that id.

@@ -26,8 +26,7 @@ class Save:
 _set_concept = (
     update(concepts)
     .where(
-        concepts.c.run_id == bindparam("of_run"),
-        concepts.c.concept_id == bindparam("of_concept"),
+        concepts.c.run_id == bindparam("of_run"), concepts.c.concept_id == bindparam("of_concept")
     )
     .values(
         status=bindparam("status"),

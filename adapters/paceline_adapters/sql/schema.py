@@ -16,12 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.engine import PATIENCE, must_open, single_connection
-from paceline_adapters.sql.faults import (
-    is_database_error,
-    is_transient,
-    missing_table,
-    unavailable,
-)
+from paceline_adapters.sql.faults import is_database_error, is_transient, missing_table, unavailable
 from paceline_adapters.sql.retry import retry
 from paceline_adapters.sql.url import Address, parse_url
 

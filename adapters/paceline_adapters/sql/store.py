@@ -37,11 +37,7 @@ class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlWorkers, SqlConnections, 
             limit=context.pool_limit,
         )
         self._database = Database(
-            address,
-            self._settings,
-            lease=self._lease,
-            size=shape.size,
-            overflow=shape.overflow,
+            address, self._settings, lease=self._lease, size=shape.size, overflow=shape.overflow
         )
         self._saves = GroupCommitter[Save](
             self._write_batch,

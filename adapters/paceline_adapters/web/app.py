@@ -44,10 +44,8 @@ _PAGE_HEADERS = {
 def router(backend: Backend) -> APIRouter:
     """Every route of the API and the WebSockets, to include in your own application.
 
-    The routes check tokens, origins and limits, and answer errors with problem details.
-
-    Args:
-        backend: what to serve. Open it before the first request.
+    The routes check tokens, origins and limits, and answer errors with problem details. Open the
+    backend before the first request.
     """
     metrics = Metrics()
     checks = RequestChecks(backend.settings.web, metrics)
@@ -64,8 +62,7 @@ def router(backend: Backend) -> APIRouter:
 def create_app(backend: Backend) -> FastAPI:
     """The API, the WebSockets and the page as one application, to serve or to mount.
 
-    Args:
-        backend: what to serve. Open it before the first request.
+    Open the backend before the first request.
     """
     app = FastAPI(
         title="paceline",

@@ -27,7 +27,6 @@ class Caller:
 
     Attributes:
         tenant: the tenant of the runs that it submits and sees.
-        scope: what it may do.
         name: an id for limits; not secret.
         sees_all: whether it sees the runs of every tenant: it does if no token is required.
     """
@@ -60,7 +59,6 @@ class Authenticator:
     """Identifies callers by their tokens and tickets.
 
     Args:
-        web: the tokens.
         clock: seconds since 1970, because other servers check the tickets too.
     """
 
@@ -83,11 +81,7 @@ class Authenticator:
         return bool(self._tokens)
 
     def caller(self, authorization: Sequence[str], client: str) -> Caller:
-        """The caller that sent these ``Authorization`` headers.
-
-        Args:
-            authorization: the values of the header.
-            client: the client's address.
+        """The caller at the address ``client`` that sent these ``Authorization`` headers.
 
         Raises:
             Problem: 401, a token is required and these are no valid one.

@@ -12,13 +12,7 @@ MAX_CACHED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ConceptPlace:
-    """A concept's name and its place in the roadmap.
-
-    Attributes:
-        name: the concept's name.
-        stage_id: its stage.
-        module_id: its module.
-    """
+    """A concept's name and its place in the roadmap."""
 
     name: str
     stage_id: str

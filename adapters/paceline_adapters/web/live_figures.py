@@ -24,8 +24,6 @@ class Sample:
 
     Attributes:
         at: the time, in UTC.
-        workers: number of live workers.
-        totals: sums over the workers.
     """
 
     at: datetime
@@ -51,11 +49,7 @@ class LiveFigures:
     """Samples what the workers report.
 
     Args:
-        store: the store in which workers are registered.
         worker: the worker of this process, if there is one; its figures are the newest.
-
-    Attributes:
-        now: the newest sample.
     """
 
     def __init__(self, store: Store, worker: Worker | None) -> None:

@@ -44,15 +44,7 @@ _MAX_FAULTS = 50
 
 
 class ProblemDetails(BaseModel):
-    """Why a request failed.
-
-    Attributes:
-        type: the kind of problem, as a URI.
-        title: the kind of problem in words.
-        status: the HTTP status.
-        detail: what went wrong in this request.
-        faults: one line per fault of the request, each with its place.
-    """
+    """Why a request failed."""
 
     type: Annotated[str, Field(description="The kind of problem, as a URI.")]
     title: Annotated[str, Field(description="The kind of problem in words.")]
@@ -68,10 +60,7 @@ class Problem(Exception):
     """An error that a client receives as problem details.
 
     Args:
-        status: the HTTP status.
         kind: the kind of problem, as words joined by ``-``.
-        detail: what went wrong in this request.
-        headers: further headers of the answer.
         faults: one line per fault of the request.
     """
 

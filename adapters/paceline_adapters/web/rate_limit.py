@@ -17,7 +17,6 @@ class RateLimit:
     """Counts the requests and streams of clients.
 
     Args:
-        web: the limits.
         clock: a monotonic clock, in seconds.
 
     Attributes:

@@ -31,16 +31,7 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class RequestChecks:
-    """Checks requests: their host and origin, their token, and their rate.
-
-    Args:
-        web: tokens, host names and limits.
-        metrics: counts the answers.
-
-    Attributes:
-        auth: identifies callers.
-        rate_limit: counts requests and streams.
-    """
+    """Checks requests: their host and origin, their token, and their rate."""
 
     def __init__(self, web: WebSettings, metrics: Metrics) -> None:
         self.auth = Authenticator(web)
@@ -114,8 +105,7 @@ def caller_of(request: Request) -> Caller:
 
 
 def _reader(
-    request: Request,
-    _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> Caller:
     return caller_of(request)
 

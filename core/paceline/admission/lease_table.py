@@ -85,16 +85,7 @@ class LeaseTable:
         releases: Sequence[LeaseRelease] = (),
         confirmed: Collection[int] = (),
     ) -> SyncResult:
-        """Release and confirm leases, update requests, and grant free capacity to the next.
-
-        Args:
-            now: the time.
-            quota: how much may be used.
-            holder: the calling holder.
-            requests: its flows that changed.
-            releases: leases that it releases.
-            confirmed: numbers of the leases that it received.
-        """
+        """Release and confirm leases, update requests, and grant free capacity to the next."""
         self._expire(now)
         for release in releases:
             self._release(now, release, quota)

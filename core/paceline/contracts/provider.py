@@ -10,6 +10,11 @@ from paceline.contracts.finding import Finding
 JsonSchema = Mapping[str, object]
 
 
+def estimated_tokens(text: str) -> int:
+    """Tokens of a text, if about four bytes of UTF-8 make one."""
+    return len(text.encode("utf-8", "replace")) // 4
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a prompt."""
@@ -37,11 +42,13 @@ class CompletionRequest:
     def estimated_tokens(self) -> int:
         """Prompt plus longest answer, in tokens: what a quota charges at admission.
 
-        About four bytes of UTF-8 make a token; that is an estimate, corrected by the usage
-        that comes back.
+        The estimate is corrected by the usage that the answer reports.
         """
-        prompt = sum(len(message.content.encode()) for message in self.messages)
-        return prompt // 4 + self.max_tokens
+        return self.estimated_prompt_tokens() + self.max_tokens
+
+    def estimated_prompt_tokens(self) -> int:
+        """The prompt in tokens, if about four bytes of UTF-8 make one."""
+        return estimated_tokens("".join(message.content for message in self.messages))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +56,12 @@ class Completion:
     """A whole answer.
 
     Attributes:
-        text: what the model wrote; JSON where a schema was asked for.
+        text: what the model wrote. If a schema was asked for, it contains the JSON object;
+            thoughts, a fence or prose may surround it.
         model: the model that answered, as the provider names it.
         prompt_tokens: tokens of the prompt, as charged.
-        completion_tokens: tokens of the answer, as charged.
+        completion_tokens: tokens of the answer, as charged; thoughts included.
+        estimated: whether the provider did not report the tokens, so they are estimates.
         request_id: the provider's id of the call, for its support.
         rate_limit_headers: the provider's rate-limit headers, lower case.
     """
@@ -61,6 +70,7 @@ class Completion:
     model: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    estimated: bool = False
     request_id: str = ""
     rate_limit_headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -80,7 +90,9 @@ class Provider(ABC):
             Transient: another attempt may succeed.
             Unreachable: the attempt never arrived; it is tried again for as long as
                 ``provider.patience`` and counts as none.
+            RequestTooLong: prompt and answer do not fit the model's context.
             Fatal: no further attempt of this call can succeed.
+            AccountExhausted: no credit, or the quota of the day is used up.
             ProviderUnusable: no call at all can succeed.
             UnusableAnswer: it answered, but with a refusal, nothing, or half an answer.
         """

@@ -1,7 +1,7 @@
 """One concept: its steps in order, each one call to the provider, each saved at once."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import cast
@@ -14,10 +14,12 @@ from paceline.contracts.records import Artifact, Claim, ConceptState
 from paceline.contracts.step import Step, Subject
 from paceline.contracts.telemetry import Span
 from paceline.contracts.work import Level, Work
+from paceline.errors import ProviderUnusable
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
-from paceline.runtime.llm_call import Answer, Caller, CallFailed, Outage, Tally
+from paceline.runtime.llm_call import Answer, Caller, CallFailed, Tally
 from paceline.runtime.parts import Parts
 from paceline.runtime.progress import Progress
+from paceline.runtime.provider_health import ALIKE, ProviderHealth
 from paceline.runtime.save_backlog import SaveBacklog
 from paceline.runtime.task_state import TaskState
 
@@ -36,7 +38,10 @@ class RunInWork:
         saved: number of artifacts saved so far.
         names: the names of the roadmap's concepts, by id.
         backlog: counts answers that are not saved yet.
-        outage: since when the provider has been unreachable.
+        health: what the calls tell about the provider.
+        drain: starts no further call of the run.
+        unusable: why no further call can succeed.
+        unsaved: what calls cost that left neither an artifact nor a failed concept.
     """
 
     parts: Parts
@@ -46,10 +51,56 @@ class RunInWork:
     saved: int = 0
     names: Mapping[str, str] = field(init=False)
     backlog: SaveBacklog = field(default_factory=SaveBacklog)
-    outage: Outage = field(default_factory=Outage)
+    health: ProviderHealth = field(init=False)
+    drain: Callable[[], None] = lambda: None
+    unusable: ProviderUnusable | None = None
+    unsaved: Tally = field(default_factory=Tally)
+    _undecided: list[tuple[str, CallFailed, int]] = field(
+        default_factory=list[tuple[str, CallFailed, int]]
+    )
 
     def __post_init__(self) -> None:
         self.names = {concept.concept_id: concept.name for _, _, concept in self.roadmap.concepts()}
+        self.health = ProviderHealth(self.parts.settings.provider)
+
+    def end(self, error: ProviderUnusable) -> None:
+        """Start no further call, because none can succeed; calls in flight are saved."""
+        if self.unusable is None:
+            self.unusable = error
+            self.drain()
+
+    async def fail(self, concept_id: str, failure: CallFailed, attempts: int) -> None:
+        """Record that a concept failed, unless the provider may be to blame.
+
+        Until a first answer is usable, a failure waits for what others bring. If the first
+        concepts fail alike, the run ends and they stay pending.
+        """
+        if self.health.usable or failure.pattern is None:
+            await self._record(concept_id, failure, attempts)
+            return
+        self._undecided.append((concept_id, failure, attempts))
+        alike = [one for _, one, _ in self._undecided if one.pattern == failure.pattern]
+        if len(alike) >= ALIKE:
+            self.end(ProviderUnusable(f"the first {len(alike)} concepts failed alike: {failure}"))
+
+    async def record_undecided(self) -> None:
+        """Record the failures that waited: the provider is not to blame."""
+        while self._undecided and self.unusable is None:
+            await self._record(*self._undecided.pop())
+        for _, failure, _ in self._undecided:
+            self.unsaved.add(failure.tally)
+
+    async def _record(self, concept_id: str, failure: CallFailed, attempts: int) -> None:
+        state = ConceptState(
+            concept_id=concept_id,
+            status="failed",
+            reason=str(failure),
+            attempts=attempts,
+            last_answer=failure.last_answer,
+        )
+        await self.parts.store.save_concept(self.claim, state)
+        log.info("concept %s failed: %s", concept_id, failure)
+        self.progress.failed(concept_id, str(failure))
 
 
 @dataclass(slots=True)
@@ -62,7 +113,8 @@ class ConceptTask:
         stage: the concept's stage.
         module: the concept's module.
         concept: the concept.
-        existing: the steps whose artifacts exist.
+        existing: the steps with existing artifacts.
+        spent: what the present call has cost so far.
     """
 
     run: RunInWork
@@ -71,6 +123,7 @@ class ConceptTask:
     module: Module
     concept: Concept
     existing: frozenset[str]
+    spent: Tally = field(default_factory=Tally)
 
     def work(self, level: Level, *, step: str | None = None) -> Work:
         """What asks for admission: the concept, or a call of one of its steps."""
@@ -89,15 +142,22 @@ class ConceptTask:
     async def generate(self) -> None:
         """Run the missing steps.
 
+        If no call can succeed, the run ends.
+
         Raises:
             StaleFence: another worker owns the run.
-            ProviderUnusable: no concept can be generated.
             PartUnavailable: the store stayed unreachable for too long.
         """
         concept_id = self.concept.concept_id
         log_context.bind(concept_id=concept_id)
         with self.run.parts.telemetry.concept(self.run.claim, concept_id) as span:
-            await self._generate(span)
+            try:
+                await self._generate(span)
+            except ProviderUnusable as error:
+                self.run.end(error)
+                span.failed()
+            finally:
+                self.run.unsaved.add(self.spent)
 
     async def _generate(self, span: Span) -> None:
         run, concept_id = self.run, self.concept.concept_id
@@ -118,10 +178,12 @@ class ConceptTask:
                     attempts += answer.tally.attempts
                     earlier[name] = answer.value
                     await self._save(name, answer, self._completed(attempts) if last else None)
+                    self.spent = Tally()
                 run.progress.saved(concept_id, name, completed=last)
         except CallFailed as failure:
-            await self._fail(failure, attempts + failure.tally.attempts)
+            self.spent = Tally()
             span.failed()
+            await run.fail(concept_id, failure, attempts + failure.tally.attempts)
 
     async def _save(
         self, name: str, answer: Answer[BaseModel], concept: ConceptState | None
@@ -131,19 +193,7 @@ class ConceptTask:
             await run.parts.store.save(run.claim, self._artifact(name, answer), concept=concept)
         run.saved += 1
         run.parts.gauges.saved += 1
-
-    async def _fail(self, failure: CallFailed, attempts: int) -> None:
-        run, concept_id = self.run, self.concept.concept_id
-        state = ConceptState(
-            concept_id=concept_id,
-            status="failed",
-            reason=str(failure),
-            attempts=attempts,
-            last_answer=failure.last_answer,
-        )
-        await run.parts.store.save_concept(run.claim, state)
-        log.info("concept %s failed: %s", concept_id, failure)
-        run.progress.failed(concept_id, str(failure))
+        await run.record_undecided()
 
     async def _earlier(self) -> dict[str, BaseModel]:
         """Existing artifacts of an interrupted concept, for the prompts of the missing steps."""
@@ -181,8 +231,11 @@ class ConceptTask:
             schema=_schema(step.answer),
             max_tokens=step.max_tokens,
         )
-        caller = Caller(run.parts.provider, run.parts.strategy, settings, self.state, run.outage)
-        return await caller.ask(self.work("call", step=name), request, step)
+        caller = Caller(run.parts.provider, run.parts.strategy, settings, self.state, run.health)
+        ids = {subject.roadmap_id, self.concept.concept_id}
+        return await caller.ask(
+            self.work("call", step=name), request, step, tally=self.spent, ids=ids
+        )
 
     def _artifact(self, name: str, answer: Answer[BaseModel]) -> Artifact:
         return Artifact(

@@ -1,37 +1,43 @@
-"""One call to the provider until it brings a usable answer: admission, retries, one repair."""
+"""One call to the provider until it brings a usable answer: admission, retries, repairs."""
 
 import asyncio
-import logging
 import random
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from paceline.contracts import work
-from paceline.contracts.provider import Completion, CompletionRequest, Message, Provider
+from paceline.contracts.provider import Completion, CompletionRequest, Provider
 from paceline.contracts.step import Step
 from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import parse_rate_limits
+from paceline.contracts.work import (
+    Done,
+    Failed,
+    Outcome,
+    RateLimited,
+    Work,
+    parse_rate_limits,
+)
 from paceline.errors import (
     Fatal,
     PacelineError,
+    ProviderError,
     ProviderUnusable,
     Refused,
+    RequestTooLong,
     Transient,
     Unreachable,
     UnusableAnswer,
 )
+from paceline.runtime.provider_health import ProviderHealth
+from paceline.runtime.repairs import KEPT_ANSWER, MOST_REPAIRS, next_request, without_answer
 from paceline.runtime.task_state import TaskState
 from paceline.settings.model import ProviderSettings
 from paceline.steps.answers import parse_answer
 
-log = logging.getLogger("paceline.provider")
-
 AnswerT = TypeVar("AnswerT", bound=BaseModel)
-
-#: What a dead letter keeps of the last answer, characters.
-KEPT_ANSWER = 20_000
 
 
 class CallFailed(PacelineError):
@@ -41,32 +47,46 @@ class CallFailed(PacelineError):
         reason: why, in one line.
         tally: what was spent on it.
         last_answer: the last answer that could not be used, if there was one.
+        pattern: the same for failures that have one cause; ``None`` if only this call can
+            have it.
     """
 
-    def __init__(self, reason: str, tally: "Tally", last_answer: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        tally: "Tally",
+        last_answer: str | None = None,
+        pattern: str | None = None,
+    ) -> None:
         super().__init__(reason)
         self.tally = tally
         self.last_answer = None if last_answer is None else last_answer[:KEPT_ANSWER]
+        self.pattern = pattern
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one call has cost so far.
+    """What calls have cost so far, whether they succeeded or not.
 
     Attributes:
         attempts: attempts that were not refused.
-        prompt_tokens: tokens of all prompts that were answered.
-        completion_tokens: tokens of all answers.
+        prompt_tokens: tokens of all prompts that were charged.
+        completion_tokens: tokens of all answers that were charged.
+        estimated: whether some of these numbers are estimates.
     """
 
     attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    estimated: bool = False
 
-    def add(self, completion: Completion) -> None:
-        """Count an answer."""
-        self.prompt_tokens += completion.prompt_tokens
-        self.completion_tokens += completion.completion_tokens
+    def add(self, charged: "Completion | ProviderError | Tally") -> None:
+        """Count what an answer, a failed attempt or other calls cost."""
+        self.prompt_tokens += charged.prompt_tokens
+        self.completion_tokens += charged.completion_tokens
+        self.estimated = self.estimated or charged.estimated
+        if isinstance(charged, Tally):
+            self.attempts += charged.attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,143 +107,217 @@ class Answer(Generic[AnswerT]):
 
 
 @dataclass(slots=True)
-class Outage:
-    """Since when no call of a run reaches the provider.
-
-    All calls of the run share it: a provider that stays away fails them together, not one
-    after the other for the whole of their patience each.
-
-    Attributes:
-        since: the loop's time of the first attempt in vain; ``None`` while it is reached.
-    """
-
-    since: float | None = None
-
-    def begins(self, why: Unreachable, patience: float) -> float:
-        """An attempt was in vain; returns the seconds that the outage has lasted."""
-        now = asyncio.get_running_loop().time()
-        if self.since is None:
-            self.since = now
-            log.warning("%s; it is asked again for up to %g s (provider.patience)", why, patience)
-        return now - self.since
-
-    def ends(self) -> None:
-        """The provider was reached."""
-        self.since = None
-
-
-@dataclass(slots=True)
 class Caller:
     """Makes the calls of one concept through a strategy.
 
     Attributes:
-        provider: who answers.
-        strategy: who admits each attempt.
+        provider: the provider.
+        strategy: admits each attempt.
         settings: attempts, pauses and patience.
-        flight: told when the task rests and when an attempt is in flight.
-        outage: the run's, which its calls share.
+        state: whether the task rests or an attempt is in flight.
+        health: what the run's calls tell about the provider.
         chance: source of jitter.
     """
 
     provider: Provider
     strategy: Strategy
     settings: ProviderSettings
-    flight: TaskState
-    outage: Outage
+    state: TaskState
+    health: ProviderHealth
     chance: random.Random = field(default_factory=random.Random)
 
     async def ask(
-        self, asked: work.Work, request: CompletionRequest, step: Step
+        self,
+        work: Work,
+        request: CompletionRequest,
+        step: Step,
+        *,
+        tally: Tally | None = None,
+        ids: Collection[str] = (),
     ) -> Answer[BaseModel]:
-        """Ask until the answer fits the step's model.
+        """Call until the answer fits the step's model.
 
-        An answer that does not is sent back once with what is wrong with it.
+        An answer that does not fit is sent back once with what is wrong with it.
+
+        Args:
+            work: what asks for admission.
+            request: the prompt and the form of the answer.
+            step: the step; the answer must fit its model.
+            tally: counts what the call costs, also if it is cancelled.
+            ids: ids that the prompt contains.
 
         Raises:
             CallFailed: this call cannot be answered.
             ProviderUnusable: no call can be.
         """
-        started = asyncio.get_running_loop().time()
-        tally = Tally()
-        pause = _Pauses(self.settings, self.chance, held=self.strategy.holds_refusals)
-        repaired: UnusableAnswer | None = None
-        while True:
-            try:
-                attempt = replace(
-                    asked, attempt=tally.attempts + 1, tokens=request.estimated_tokens()
-                )
-                completion = await self._attempt(attempt, request, tally)
-                value = parse_answer(step, completion.text)
-            except Refused as refusal:
-                self.flight.rest()
-                await pause.after_refusal(refusal, tally)
-            except Unreachable as error:
-                patience = self.settings.patience
-                away = self.outage.begins(error, patience)
-                if away > patience:
-                    raise CallFailed(f"for {away:.0f} s {error}", tally) from None
-                self.flight.rest()
-                await pause.after_failure(longest=patience - away)
-            except Transient as error:
-                if tally.attempts >= self.settings.attempts:
-                    reason = f"{tally.attempts} attempts failed, the last: {error}"
-                    raise CallFailed(reason, tally) from None
-                self.flight.rest()
-                await pause.after_failure()
-            except ProviderUnusable:
-                raise
-            except Fatal as error:
-                raise CallFailed(str(error), tally) from None
-            except UnusableAnswer as error:
-                if repaired is not None or error.kind == "refusal":
-                    again = " again after it was told what was wrong" if repaired else ""
-                    raise CallFailed(f"{error}{again}", tally, error.answer) from None
-                repaired = error
-                request = replace(request, messages=_repair(request.messages, error))
-            else:
-                seconds = asyncio.get_running_loop().time() - started
-                return Answer(value, completion.model, tally, seconds)
+        call = _Call(self, work, request, step, Tally() if tally is None else tally, ids)
+        return await call.make()
 
-    async def _attempt(
-        self, asked: work.Work, request: CompletionRequest, tally: Tally
-    ) -> Completion:
-        self.flight.rest()
-        telemetry = self.flight.telemetry
-        with telemetry.admit(asked), self.flight.gauges.wait():
-            permit = await self.strategy.admit(asked)
-        outcome: work.Outcome = work.Failed(arrived=True)
+    async def attempt(self, work: Work, request: CompletionRequest, tally: Tally) -> Completion:
+        """Make one attempt as soon as the strategy admits it; count what it costs.
+
+        Raises:
+            ProviderError: as ``Provider.complete``.
+        """
+        self.state.rest()
+        telemetry = self.state.telemetry
+        with telemetry.admit(work), self.state.gauges.wait():
+            permit = await self.strategy.admit(work)
+        outcome: Outcome = Failed(arrived=True)
         started = asyncio.get_running_loop().time()
         try:
-            with self.flight.call(), telemetry.attempt(asked, request) as span:
+            with self.state.call(), telemetry.attempt(work, request) as span:
                 completion = await self.provider.complete(request)
                 span.answered(completion)
-            self.outage.ends()
+            self.health.answered()
             tally.attempts += 1
             tally.add(completion)
-            outcome = work.Done(
+            outcome = Done(
                 _counted(completion, request),
                 asyncio.get_running_loop().time() - started,
                 parse_rate_limits(completion.rate_limit_headers),
             )
             return completion
         except Refused as refusal:
-            self.outage.ends()
-            self.flight.gauges.refusals += 1
+            self.health.reached()
+            self.state.gauges.refusals += 1
             after = refusal.retry_after
-            outcome = work.RateLimited(
+            outcome = RateLimited(
                 None if after is None else min(after, self.settings.max_backoff),
                 parse_rate_limits(refusal.rate_limit_headers),
             )
             raise
         except Unreachable:
-            outcome = work.Failed()
+            outcome = Failed()
             raise
-        except PacelineError:
-            self.outage.ends()
+        except ProviderError as error:
+            if isinstance(error, UnusableAnswer):
+                self.health.answered()
+            else:
+                self.health.reached()
             tally.attempts += 1
+            tally.add(error)
+            raise
+        except asyncio.CancelledError:
+            # The provider may finish and charge the answer all the same.
+            tally.attempts += 1
+            tally.prompt_tokens += request.estimated_prompt_tokens()
+            tally.estimated = True
             raise
         finally:
             permit.release(outcome)
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call, with its attempts and repairs.
+
+    Attributes:
+        caller: makes the attempts.
+        work: what asks for admission.
+        first: the request as the step made it.
+        step: the step; the answer must fit its model.
+        tally: counts what the call costs.
+        ids: ids that the prompt contains.
+        repaired: kinds of unusable answers that were asked for again.
+        passing: failures that another attempt may not have.
+        thought: whether the model spent a whole answer on thoughts.
+    """
+
+    caller: Caller
+    work: Work
+    first: CompletionRequest
+    step: Step
+    tally: Tally
+    ids: Collection[str]
+    repaired: set[str] = field(default_factory=set[str])
+    passing: int = 0
+    thought: bool = False
+
+    async def make(self) -> Answer[BaseModel]:
+        caller, health = self.caller, self.caller.health
+        started = asyncio.get_running_loop().time()
+        pauses = _Pauses(
+            caller.settings, caller.chance, caller.strategy.holds_refusals, health=health
+        )
+        bound = max(self.first.max_tokens, health.bound)
+        request = self.first = replace(self.first, max_tokens=bound)
+        answers = health.answers
+        while True:
+            try:
+                attempt = replace(
+                    self.work,
+                    attempt=self.tally.attempts + 1,
+                    tokens=request.estimated_tokens(),
+                )
+                completion = await caller.attempt(attempt, request, self.tally)
+                value = parse_answer(self.step, completion.text, ids=self.ids)
+            except Refused as refusal:
+                caller.state.rest()
+                await pauses.after_refusal(refusal, self.tally)
+            except Unreachable as error:
+                if health.answers > answers:
+                    # Other calls arrive: it is this call's trouble, not an outage.
+                    self._count_passing(error)
+                answers = health.answers
+                caller.state.rest()
+                await pauses.after_outage(error)
+            except Transient as error:
+                self._count_passing(error)
+                caller.state.rest()
+                await pauses.after_failure()
+            except ProviderUnusable as error:
+                self.passing += 1
+                if not health.may_pass(error) or self.passing >= caller.settings.attempts:
+                    raise
+                caller.state.rest()
+                await pauses.after_failure()
+            except RequestTooLong as error:
+                # The answer that a repair quotes may be too much: ask again without it.
+                shorter = replace(request, messages=without_answer(request.messages))
+                if shorter == request:
+                    raise self._failed(error) from None
+                request = shorter
+            except Fatal as error:
+                raise self._failed(error) from None
+            except UnusableAnswer as error:
+                again = None if error.kind in self.repaired else next_request(self.first, error)
+                if again is None or len(self.repaired) >= MOST_REPAIRS:
+                    raise self._unusable(error) from None
+                self.repaired.add(error.kind)
+                self.thought = self.thought or (error.kind == "truncated" and not error.answer)
+                request = again
+            else:
+                health.usable += 1
+                if request.max_tokens > bound and self.thought:
+                    health.bound = max(health.bound, request.max_tokens)
+                seconds = asyncio.get_running_loop().time() - started
+                return Answer(value, completion.model, self.tally, seconds)
+
+    def _count_passing(self, error: Transient) -> None:
+        self.passing += 1
+        if self.passing >= self.caller.settings.attempts:
+            reason = f"{self.passing} attempts failed, the last: {error}"
+            raise CallFailed(reason, self.tally) from None
+
+    def _failed(self, error: Fatal) -> CallFailed:
+        return CallFailed(str(error), self.tally, pattern=_pattern(error))
+
+    def _unusable(self, error: UnusableAnswer) -> CallFailed:
+        again = " again, after a repair" if self.repaired else ""
+        advice = f"; {error.advice}" if error.advice else ""
+        return CallFailed(
+            f"{error}{again}{advice}",
+            self.tally,
+            error.answer,
+            pattern=error.kind if error.kind == "truncated" else None,
+        )
+
+
+def _pattern(error: Fatal) -> str:
+    """The beginning of an error without numbers and quotations."""
+    text = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "", str(error))
+    return f"{type(error).__name__} {text[:80]}"
 
 
 def _counted(completion: Completion, request: CompletionRequest) -> int:
@@ -231,7 +325,7 @@ def _counted(completion: Completion, request: CompletionRequest) -> int:
 
     Providers charge a call at its admission, when they know no more of the answer.
     """
-    if not completion.prompt_tokens:
+    if completion.estimated or not completion.prompt_tokens:
         return 0
     return completion.prompt_tokens + max(request.max_tokens, completion.completion_tokens)
 
@@ -246,33 +340,42 @@ class _Pauses:
     Attributes:
         settings: attempts, pauses and patience.
         chance: source of jitter.
-        held: whether the strategy holds back everybody after a refusal, this call too.
-        failures: how many there were.
+        held: whether the strategy holds back all calls after a refusal, this one too.
+        health: what the run's calls tell about the provider.
+        failures: number of failures so far.
         refused_for: seconds that the call spent being refused.
         refused_since: when it was refused first.
     """
 
     settings: ProviderSettings
     chance: random.Random
-    held: bool = False
+    held: bool
+    health: ProviderHealth
     failures: int = 0
     refused_for: float = 0.0
     refused_since: float | None = None
 
-    async def after_failure(self, *, longest: float | None = None) -> None:
+    async def after_failure(self) -> None:
+        await asyncio.sleep(self._jitter())
+
+    async def after_outage(self, error: Unreachable) -> None:
         pause = self._jitter()
         # Half a second more than the patience: the last attempt is then one beyond it.
-        await asyncio.sleep(pause if longest is None else min(pause, longest + 0.5))
+        left = self.settings.patience - self.health.unreachable(error, pause)
+        await self.health.until_back(min(pause, left + 0.5))
 
     async def after_refusal(self, refusal: Refused, tally: Tally) -> None:
         now = asyncio.get_running_loop().time()
         if self.refused_since is None:
             self.refused_since = now
         wait = min(refusal.retry_after or 0.0, self.settings.max_backoff) + self._jitter()
-        # Where the strategy pauses for all, waiting in its line is not being refused.
+        self.health.refused(refusal, wait)
+        # If the strategy pauses for all, waiting in its line is not being refused.
         so_far = self.refused_for if self.held else now - self.refused_since
         if so_far + wait > self.settings.patience:
             reason = f"refused for {so_far:.0f} s, longer than provider.patience: {refusal}"
+            if not self.health.answers:
+                raise ProviderUnusable(f"all calls were {reason}")
             raise CallFailed(reason, tally)
         self.refused_for += wait
         if not self.held:
@@ -284,13 +387,3 @@ class _Pauses:
         )
         self.failures += 1
         return self.chance.uniform(0.0, bound)
-
-
-def _repair(messages: tuple[Message, ...], error: UnusableAnswer) -> tuple[Message, ...]:
-    """The prompt, the answer it brought, and what is wrong with that."""
-    complaint = (
-        f"That answer cannot be used: {error.problem}\n"
-        "Answer again, completely, with only the JSON that was asked for."
-    )
-    said = (Message("assistant", error.answer[:KEPT_ANSWER]),) if error.answer else ()
-    return (*messages, *said, Message("user", complaint))

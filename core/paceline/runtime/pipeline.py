@@ -11,6 +11,7 @@ from paceline.errors import first_cause
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.concept_task import ConceptTask, RunInWork
 from paceline.runtime.gc_frozen import gc_frozen
+from paceline.runtime.llm_call import Tally
 from paceline.runtime.parts import Parts
 from paceline.runtime.progress import Progress
 from paceline.runtime.task_state import TaskState
@@ -28,7 +29,7 @@ class Pipeline:
         parts: the parts of the process.
         claim: the right to write the run.
         roadmap: the run's roadmap.
-        existing: the steps whose artifacts exist, by concept id.
+        existing: the steps with existing artifacts, by concept id.
         finished: ids of concepts that need no work in this claim.
         progress: counts finished concepts and publishes events.
         drained: whether no further call may start.
@@ -48,7 +49,12 @@ class Pipeline:
     )
 
     def __post_init__(self) -> None:
-        self._run = RunInWork(self.parts, self.claim, self.roadmap, self.progress)
+        self._run = RunInWork(self.parts, self.claim, self.roadmap, self.progress, drain=self.drain)
+
+    @property
+    def unsaved(self) -> Tally:
+        """What calls cost that left neither an artifact nor a failed concept."""
+        return self._run.unsaved
 
     @property
     def saved(self) -> int:
@@ -62,7 +68,7 @@ class Pipeline:
 
         Raises:
             StaleFence: another worker owns the run.
-            ProviderUnusable: no concept can be generated.
+            ProviderUnusable: no further call can succeed; what was in flight is saved.
             PartUnavailable: the store stayed unreachable for too long.
         """
         if self.drained:
@@ -73,6 +79,9 @@ class Pipeline:
                     self._spawner = tasks.create_task(self._spawn(tasks))
         except BaseExceptionGroup as group:
             raise first_cause(group) from None
+        await self._run.record_undecided()
+        if self._run.unusable is not None:
+            raise self._run.unusable
 
     def drain(self) -> None:
         """Start no further call; calls in flight end, and their answers are saved."""

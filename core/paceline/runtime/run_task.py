@@ -19,7 +19,7 @@ log = logging.getLogger("paceline.worker")
 
 #: Why a run is stopped.
 Stop = Literal["cancelled", "deadline", "lost", "stopped"]
-#: Seconds of the first pause of a run whose part was unreachable; it doubles.
+#: Seconds of the first pause after a part was unreachable; it doubles.
 FIRST_PAUSE = 2.0
 
 
@@ -156,13 +156,13 @@ class RunTask:
         return Pipeline(self._parts, self._claim, roadmap, existing, finished, progress)
 
     def _overdue(self, why: str) -> tuple[RunStatus, str]:
-        """A run whose time is up is queued again if it saved anything, else it fails."""
+        """Queue a run again at its deadline if it saved anything; else it fails."""
         if self._pipeline is not None and self._pipeline.saved:
             return "queued", why
         return "failed", f"{why} before it saved an artifact"
 
     async def _set_back(self, why: str) -> tuple[RunStatus, str]:
-        """Pause a run whose part was unreachable, then queue it again.
+        """Pause a run after a part was unreachable, then queue it again.
 
         If claims succeed and saves do not, for example on a nearly full disk, each attempt
         pays for calls that cannot be saved. So the number of attempts is bounded.

@@ -1,30 +1,34 @@
 """From the text of an answer to its model."""
 
-import json
-import re
-from typing import cast
+from collections.abc import Collection
 
 from pydantic import BaseModel, ValidationError
 
 from paceline.contracts.step import Step
 from paceline.errors import UnusableAnswer
+from paceline.steps.json_text import first_opening, objects, only_thoughts
+from paceline.steps.junk import echoes
+from paceline.steps.normalisations import mend
 from paceline.validation import describe
 
-#: Characters of an answer at most; a step's ``max_tokens`` stays far below.
+#: Maximum number of characters of an answer; a step's ``max_tokens`` stays far below.
 MAX_CHARS = 2 * 2**20
-#: Problems told at most: a model that did this much wrong starts anew anyway.
+#: Maximum number of problems to report: a model that did this much wrong starts anew anyway.
 SHOWN = 20
-#: Places tried at most in a text that is no JSON by itself.
-_TRIES = 32
-
-_OPENING = re.compile(r'\{(?=\s*["}])')
-_decoder = json.JSONDecoder()
+#: Objects of one text that are compared with the model.
+_TRIES = 8
 
 
-def parse_answer(step: Step, text: str) -> BaseModel:
+def parse_answer(step: Step, text: str, *, ids: Collection[str] = ()) -> BaseModel:
     """Check an answer against the model of its step.
 
-    JSON in a fenced block, or with prose around it, is taken out first.
+    The JSON is taken out of thoughts, fences and prose first: of several objects, the last one
+    that fits. Slips that leave no doubt are mended; see ``normalisations``.
+
+    Args:
+        step: the step.
+        text: what the model wrote.
+        ids: ids that the prompt contains; an answer that only repeats them is refused.
 
     Raises:
         UnusableAnswer: ``empty`` or ``malformed``, with every problem in words that a model
@@ -42,42 +46,44 @@ def parse_answer(step: Step, text: str) -> BaseModel:
     if not text.strip():
         raise UnusableAnswer("empty", "the answer holds no text", kept)
     try:
-        return step.answer.model_validate_json(bare_json(raw.decode()))
+        answer = _parsed(step.answer, raw.decode())
     except ValidationError as error:
+        if only_thoughts(kept):
+            raise UnusableAnswer("empty", "it contains thoughts and no answer", "") from None
         raise UnusableAnswer("malformed", _problems(error), kept) from None
     except RecursionError:
         raise UnusableAnswer("malformed", "it is nested too deeply", kept) from None
+    if ids and (echo := echoes(answer, ids)) is not None:
+        raise UnusableAnswer(
+            "malformed", f"it repeats {echo!r} from the prompt instead of a text about it", kept
+        )
+    return answer
 
 
-def bare_json(text: str) -> str:
-    """The JSON object in a text that may wrap it in a fence, thoughts or prose.
-
-    Returns:
-        The object's text; where there is none, the text itself, so that whoever parses it
-        can say what is wrong with it.
-    """
-    text = text.strip().removeprefix("\ufeff")
-    if text.startswith("<think>"):
-        text = text.partition("</think>")[2].strip()
-    if text.startswith("{") and text.endswith("}"):
-        return text
-    # A fence proves nothing: tutorials hold fences of their own inside their strings. So the
-    # object is found by decoding from the first brace that can open one.
-    first: str | None = None
-    for count, opening in enumerate(_OPENING.finditer(text)):
+def _parsed(model: type[BaseModel], text: str) -> BaseModel:
+    bare = text.strip()
+    failed: ValidationError | None = None
+    if bare.startswith("{") and bare.endswith("}"):
+        # The usual case, and the fast one.
+        try:
+            return model.model_validate_json(bare)
+        except ValidationError as error:
+            failed = error
+    best: ValidationError | None = None
+    for count, value in enumerate(objects(text)):
         if count == _TRIES:
             break
-        start = opening.start()
         try:
-            _, end = cast("tuple[object, int]", _decoder.raw_decode(text, start))
-        except (ValueError, RecursionError):
-            first = text[start:] if first is None else first
-            # A whole object inside a broken one is a part of the answer, not the answer.
-            if text[:start].rstrip().endswith(("json", "```")) or start == 0:
-                break
-        else:
-            return text[start:end]
-    return text if first is None else first
+            return mend(model, value)
+        except ValidationError as error:
+            # Of several objects that do not fit, the one that is nearest.
+            if best is None or error.error_count() < best.error_count():
+                best = error
+    if best is not None:
+        raise best
+    if failed is not None:
+        raise failed
+    return model.model_validate_json(first_opening(text))
 
 
 def _problems(error: ValidationError) -> str:

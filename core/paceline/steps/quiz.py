@@ -12,6 +12,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from paceline.steps.junk import check_loop, without_repeats
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Text, written
 from paceline.text import item, plain
@@ -58,21 +59,28 @@ class Question(Answer):
     @classmethod
     def _answers_exist(cls, answer: list[int], info: ValidationInfo) -> list[int]:
         options = cast("list[str] | None", info.data.get("options"))
-        if len(set(answer)) < len(answer):
-            raise PydanticCustomError("answer", "must name each right option once")
         if options is not None and max(answer) >= len(options):
             raise PydanticCustomError(
-                "answer",
+                "answer_range",
                 "must hold positions from 0 to {last}, because there are {count} options",
                 {"last": len(options) - 1, "count": len(options)},
             )
+        if len(set(answer)) < len(answer):
+            raise PydanticCustomError("answer_twice", "must name each right option once")
         return answer
+
+
+def _differ(questions: list[Question]) -> list[Question]:
+    check_loop("the question", [one.question for one in questions])
+    return without_repeats(questions)
 
 
 class QuizAnswer(Answer):
     """A quiz on one concept."""
 
-    questions: Annotated[list[Question], Field(min_length=1, max_length=30)]
+    questions: Annotated[
+        list[Question], Field(min_length=1, max_length=30), AfterValidator(_differ)
+    ]
     """The questions, easiest first."""
 
 

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from paceline.steps.junk import check_loop
+from paceline.steps.normalisations import Droppable
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Line, Text, Url
 from paceline.text import item, link_text, plain
@@ -22,10 +24,21 @@ class Resource(Answer):
     """What this learner gets from it, in one or two sentences."""
 
 
+def _differ(resources: list[Resource]) -> list[Resource]:
+    check_loop("the address", [one.url for one in resources])
+    by_address = {one.url: one for one in reversed(resources)}
+    return [one for one in resources if by_address[one.url] is one]
+
+
 class ResourcesAnswer(Answer):
     """Resources for one concept."""
 
-    resources: Annotated[list[Resource], Field(min_length=1, max_length=20)]
+    resources: Annotated[
+        list[Resource],
+        Field(min_length=1, max_length=20),
+        AfterValidator(_differ),
+        Droppable(),
+    ]
     """The resources, the most useful first."""
 
 

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from paceline.steps.junk import check_text
+
 MAX_URL = 2000
 
 
@@ -57,6 +59,8 @@ Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
 #: One or a few paragraphs.
 Text = Annotated[str, Field(max_length=5000), AfterValidator(written)]
 #: Markdown text.
-Markdown = Annotated[str, Field(max_length=50_000), AfterValidator(written)]
+Markdown = Annotated[
+    str, Field(max_length=50_000), AfterValidator(written), AfterValidator(check_text)
+]
 #: An ``http`` or ``https`` URL with a host.
 Url = Annotated[str, Field(max_length=MAX_URL), AfterValidator(_web_address)]

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from paceline.steps.junk import check_loop, without_repeats
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Line, Markdown, Text
 from paceline.text import item, plain
@@ -20,6 +21,17 @@ class Section(Answer):
     """What the section does for the reader."""
 
 
+def _differ(sections: list[Section]) -> list[Section]:
+    check_loop("the title", [one.title for one in sections])
+    check_loop("the content", [one.content for one in sections])
+    return without_repeats(sections)
+
+
+def _exercises_differ(exercises: list[str]) -> list[str]:
+    check_loop("the text", exercises)
+    return without_repeats(exercises)
+
+
 class TutorialAnswer(Answer):
     """A tutorial on one concept."""
 
@@ -27,9 +39,11 @@ class TutorialAnswer(Answer):
     """Title of the tutorial."""
     summary: Text
     """What the reader will know at the end, in two or three sentences."""
-    sections: Annotated[list[Section], Field(min_length=1, max_length=20)]
+    sections: Annotated[list[Section], Field(min_length=1, max_length=20), AfterValidator(_differ)]
     """The tutorial itself, in reading order."""
-    exercises: Annotated[list[Text], Field(min_length=1, max_length=20)]
+    exercises: Annotated[
+        list[Text], Field(min_length=1, max_length=20), AfterValidator(_exercises_differ)
+    ]
     """Tasks for the reader, easiest first, each complete in itself."""
     minutes: Annotated[int, Field(ge=1, le=600)]
     """Minutes that reading and the exercises take."""

@@ -49,11 +49,7 @@ class LeaseLedger(InProcessLedger):
 
 
 class LedgerConnection(Ledger):
-    """One worker's connection to a shared ledger. The test can cut it, as if the worker died.
-
-    Args:
-        ledger: the ledger that the workers share.
-    """
+    """One worker's connection to a shared ledger. The test can cut it, as if the worker died."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

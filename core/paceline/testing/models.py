@@ -76,9 +76,7 @@ class ModelProvider(Provider):
         waste: throughput lost above the knee: with n times its calls in flight, the throughput
             is ``n ** -waste`` of that at the knee.
         round_trip: seconds until a refusal arrives.
-        seed: seed of the durations.
         key: provider and model.
-        in_flight: calls in flight now.
         admitted: times of accepted calls, each with the number of calls then in flight.
         answered: times of answered calls.
         refused: times of refused calls.

@@ -117,10 +117,7 @@ def real_time(
     *, limit: float | None = 120.0
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]: ...
 def real_time(
-    test: Callable[P, Coroutine[Any, Any, T]] | None = None,
-    /,
-    *,
-    limit: float | None = 120.0,
+    test: Callable[P, Coroutine[Any, Any, T]] | None = None, /, *, limit: float | None = 120.0
 ) -> Callable[P, T] | Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]:
     """Make an `async def` test a plain function that runs on an ordinary event loop.
 
@@ -182,10 +179,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         raise error
 
     def call_soon(
-        self,
-        callback: Callable[[*Ts], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Run a callback in the next round, among those of the same moment."""
         if not self._shuffled:
@@ -204,10 +198,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return super().call_at(_Moment(when, self._tie()), callback, *args, context=context)
 
     def call_soon_threadsafe(
-        self,
-        callback: Callable[[*Ts], object],
-        *args: *Ts,
-        context: Context | None = None,
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Serve this thread (asyncio's own signal handlers call it); refuse any other."""
         if self._thread not in {None, threading.get_ident()}:

@@ -31,7 +31,6 @@ class Anchor:
     """The latency at a certain load.
 
     Attributes:
-        calls: calls in flight.
         seconds: mean latency by step.
     """
 
@@ -86,11 +85,7 @@ class Gradient:
         return self.calls * max(0.5, min(1.0, _ROOM * self.unloaded / self.ratio))
 
     def reach(self, *, cut: bool) -> float:
-        """Calls in flight that may be tried before the next judgement.
-
-        Args:
-            cut: whether the limit was cut before.
-        """
+        """Calls in flight that may be tried before the next judgement: fewer after a cut."""
         if self.anchor is None:
             return math.inf
         return (_REACH_AFTER_CUT if cut else _REACH) * self.anchor.calls

@@ -13,10 +13,6 @@ class Call:
     """One request, as the provider logged it.
 
     Attributes:
-        roadmap: id of the roadmap in the prompt.
-        concept: id of the concept in the prompt.
-        step: name of the step.
-        status: HTTP status of the response.
         drawn: latency that the simulator drew, in seconds; 0 for a rejected request.
         tokens: tokens charged against the quota.
         started: time of arrival, seconds since 1970.

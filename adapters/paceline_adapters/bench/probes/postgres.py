@@ -57,8 +57,6 @@ class DatabaseFigures:
     """The load of one database.
 
     Attributes:
-        samples: samples of its connections.
-        statements: number of executed statements.
         transactions: number of transactions, including single statements.
         commits: durations of ``COMMIT`` in seconds.
         lock_waits: number of lock waits of at least 10 ms.
@@ -76,7 +74,6 @@ class DatabaseProbe:
 
     Args:
         server: a server with ``SETTINGS`` and the extension ``pg_stat_statements``.
-        database: name of the cell's database.
     """
 
     def __init__(self, server: Postgres, database: str) -> None:

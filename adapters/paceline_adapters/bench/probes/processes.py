@@ -31,7 +31,6 @@ class TreeProbe:
     """Watches a process tree while its ``async with`` block runs.
 
     Attributes:
-        pid: process id of the root.
         figures: the figures, complete after the block.
     """
 

@@ -34,13 +34,10 @@ def plain(value: str) -> str:
 
 
 def el(tag: str, *children: str, **attributes: object) -> Markup:
-    """One element.
+    """One element with texts, which are escaped, and markup.
 
-    Args:
-        tag: its name.
-        children: texts, which are escaped, and markup.
-        attributes: ``class_`` is ``class``, other underscores become hyphens. ``None`` and
-            ``False`` are omitted; ``True`` has no value.
+    The attribute ``class_`` is ``class``, and other underscores become hyphens. ``None`` and
+    ``False`` are omitted; ``True`` has no value.
     """
     shown = "".join(
         f" {_name(name)}" if value is True else f' {_name(name)}="{text(str(value))}"'

@@ -108,11 +108,7 @@ def _measured(results: Results) -> Markup:
     entries = [part for term, parts in rows.items() for part in (el("dt", term), el("dd", *parts))]
     data = el("p", "Data files in the same folder: ", *_files(), class_="note")
     return el(
-        "section",
-        el("h2", "Method"),
-        el("dl", *entries, class_="facts"),
-        data,
-        id="measured",
+        "section", el("h2", "Method"), el("dl", *entries, class_="facts"), data, id="measured"
     )
 
 

@@ -23,7 +23,6 @@ class Constraints:
     """Bounds for a setting; ``None`` means no bound.
 
     Attributes:
-        max_connections: maximum number of database connections of all processes.
         max_events: maximum number of progress events within one second.
         rpm: the provider's limit of requests per minute.
         tpm: the provider's limit of tokens per minute.

@@ -7,11 +7,7 @@ from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking
 from paceline_adapters.bench.results import CellResults, Results, Timeline
 
-_SERIES = {
-    "concepts": "Concepts in flight",
-    "connections": "DB connections",
-    "events": "Events/s",
-}
+_SERIES = {"concepts": "Concepts in flight", "connections": "DB connections", "events": "Events/s"}
 _WIDTH, _PANEL, _STEP = 260, 44, 68
 #: Maximum number of points of a line.
 _POINTS = 120
@@ -89,14 +85,7 @@ def _multiple(line: Timeline, end: float, tops: dict[str, float], unknown: set[s
         descriptions.append(f"{title}: at most {peak}")
         parts += [
             el("text", title, x=0, y=base - _PANEL - 6),
-            el(
-                "text",
-                peak,
-                x=_WIDTH,
-                y=base - _PANEL - 6,
-                text_anchor="end",
-                class_="peak",
-            ),
+            el("text", peak, x=_WIDTH, y=base - _PANEL - 6, text_anchor="end", class_="peak"),
             *(
                 []
                 if name in unknown

@@ -97,8 +97,6 @@ class EventStream(Response):
 
     Args:
         backend: its settings limit the time that a client may take to read.
-        checks: counts streams.
-        metrics: counts messages.
         feed: the messages; closed at the end.
         client: the name of the client, for limits.
     """
@@ -132,13 +130,7 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": b""})
 
     async def _send_messages(self, send: Send) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": self.raw_headers,
-            }
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         while True:
             body = b": keep-alive\n\n"
             with suppress(TimeoutError):

@@ -4,12 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from paceline.client.cluster_status import (
-    MAX_RUNS,
-    ClusterStatus,
-    cluster_status,
-    strategy_options,
-)
+from paceline.client.cluster_status import MAX_RUNS, ClusterStatus, cluster_status, strategy_options
 
 from paceline_adapters.web.auth import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend

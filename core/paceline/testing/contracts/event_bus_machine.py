@@ -55,12 +55,7 @@ class _Subscriber:
 
 
 class Streams(RuleBasedStateMachine):
-    """One run's stream: the accepted events, and the view of each subscriber.
-
-    Args:
-        suite: makes the buses.
-        run_id: a run without events.
-    """
+    """One run's stream: the accepted events, and the view of each subscriber."""
 
     def __init__(self, suite: EventBusScenarios, run_id: str) -> None:
         super().__init__()

@@ -41,11 +41,7 @@ def after_resume(status: ConceptStatus, only: ResumeOnly | None) -> ConceptStatu
 
 
 class Leases(RuleBasedStateMachine):
-    """One run with all its claims.
-
-    Args:
-        suite: makes the stores and lets their time pass.
-    """
+    """One run with all its claims."""
 
     def __init__(self, suite: "StoreScenarios") -> None:
         super().__init__()

@@ -8,12 +8,7 @@ from paceline.contracts.records import ConceptState
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
-from paceline.testing.contracts.store.inputs import (
-    artifact,
-    claimed,
-    done,
-    must_claim,
-)
+from paceline.testing.contracts.store.inputs import artifact, claimed, done, must_claim
 
 
 class StoreSaves(StoreScenarios):

@@ -26,10 +26,7 @@ class StrategyLimit(StrategyScenarios):
         """Overrun: however many arrive and leave at once, the limit holds."""
 
         @self.bounds()
-        @given(
-            stays=st.lists(st.integers(0, 2), min_size=1, max_size=8),
-            seed=st.integers(0, 7),
-        )
+        @given(stays=st.lists(st.integers(0, 2), min_size=1, max_size=8), seed=st.integers(0, 7))
         def holds(stays: list[int], seed: int) -> None:
             self.play(self._crowd(stays), seed=seed)
 

@@ -48,11 +48,7 @@ class _Dead:
 
 
 class Lives(RuleBasedStateMachine):
-    """After each step, the strategy has time to settle.
-
-    Args:
-        suite: declares the promises and makes the strategies.
-    """
+    """After each step, the strategy has time to settle."""
 
     def __init__(self, suite: StrategyScenarios) -> None:
         super().__init__()

@@ -18,11 +18,7 @@ class StrategyWaiting(StrategyScenarios):
         """Leak on cancel: whenever a waiter is cancelled, its permit is free again."""
 
         @self.bounds()
-        @given(
-            released_first=st.booleans(),
-            then=st.integers(0, 6),
-            seed=st.integers(0, 7),
-        )
+        @given(released_first=st.booleans(), then=st.integers(0, 6), seed=st.integers(0, 7))
         def holds(released_first: bool, then: int, seed: int) -> None:
             self.play(self._cancelled(then, released_first=released_first), seed=seed)
 

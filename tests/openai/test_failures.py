@@ -1,22 +1,28 @@
 """Which error of ours each failure of a server becomes."""
 
 import asyncio
+import json
 import socket
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from paceline.contracts.provider import Message
 from paceline.errors import (
+    AccountExhausted,
     Fatal,
     PacelineError,
     ProviderError,
     ProviderUnusable,
     Refused,
+    RequestTooLong,
     Transient,
     Unreachable,
     UnusableAnswer,
 )
 from paceline.testing.virtual_time import real_time
-from paceline_adapters.openai.faults import MAX_RETRY_AFTER, retry_after
+from paceline_adapters.openai.error_words import MAX_RETRY_AFTER, retry_after
+from paceline_adapters.openai.failures import ROWS, Row
 
 from tests.support.scripted_llm import KEY, Handler, Scripted, asked, asking, fault, reply
 
@@ -38,9 +44,9 @@ async def failure(*script: Handler, **changes: object) -> ProviderError:
         (fault(503, "down", headers={"retry-after": "3"}), Refused),
         (fault(503, "no upstream"), Unreachable),
         (fault(429, "Request too large for gpt-4o on tokens per min"), Fatal),
-        (fault(429, "You exceeded your quota", code="insufficient_quota"), ProviderUnusable),
-        (fault(429, "You exceeded your quota", type="insufficient_quota"), ProviderUnusable),
-        (fault(402, "Insufficient Balance"), ProviderUnusable),
+        (fault(429, "You exceeded your quota", code="insufficient_quota"), AccountExhausted),
+        (fault(429, "You exceeded your quota", type="insufficient_quota"), AccountExhausted),
+        (fault(402, "Insufficient Balance"), AccountExhausted),
         (fault(401, "Incorrect API key"), ProviderUnusable),
         (fault(403, "Country not supported"), ProviderUnusable),
         (fault(400, "API key not valid. Please pass a valid API key."), ProviderUnusable),
@@ -52,12 +58,32 @@ async def failure(*script: Handler, **changes: object) -> ProviderError:
         (fault(408), Transient),
         (fault(409), Transient),
         (fault(500), Transient),
-        (fault(502), Transient),
+        (fault(502), Unreachable),
+        (fault(504), Transient),
+        (fault(521), Unreachable),
+        (fault(500, "x", headers={"retry-after": "3"}), Refused),
+        (fault(403, "no"), Fatal),
+        (reply("<title>Blocked</title>", 403), Fatal),
+        (fault(403, "flagged by moderation"), Fatal),
+        (fault(403, "RPM limit exceeded"), Refused),
+        (fault(400, "ThrottlingException: Too many tokens"), Refused),
+        (fault(400, "The credit balance is too low"), AccountExhausted),
+        (fault(500, "insufficient balance (1008)"), AccountExhausted),
+        (fault(429, "free-models-per-day limit"), AccountExhausted),
+        (fault(429, "requests per day (RPD) limit: try again in 7m12s"), Refused),
+        (fault(429, "see plan and billing"), AccountExhausted),
+        (fault(429, "see plan and billing, retry in 11.9s"), Refused),
+        (fault(429, "slow", headers={"retry-after": "57071"}), AccountExhausted),
+        (reply([{"error": {"message": "no credits left", "code": 400}}], 400), AccountExhausted),
+        (reply({"base_resp": {"status_msg": "insufficient balance"}}), AccountExhausted),
+        (reply({"error_msg": "The daily limit is reached", "error_code": 17}), AccountExhausted),
+        (reply({"error": "Unexpected endpoint: POST /x"}), ProviderUnusable),
+        (reply({"object": "error", "message": "HIGH TRAFFIC"}), Transient),
         (reply("<html>Gateway Timeout</html>", 504), Transient),
         (fault(400, "Invalid 'temperature'"), Fatal),
-        (fault(413, "too large"), Fatal),
-        (fault(400, "This model's maximum context length is 128000 tokens"), Fatal),
-        (fault(400, "too long", code="context_length_exceeded"), Fatal),
+        (fault(413, "too large"), RequestTooLong),
+        (fault(400, "This model's maximum context length is 128000 tokens"), RequestTooLong),
+        (fault(400, "too long", code="context_length_exceeded"), RequestTooLong),
         (reply({"detail": [{"loc": ["body", "messages"], "msg": "bad"}]}, 422), Fatal),
     ],
 )
@@ -120,6 +146,9 @@ def test_no_error_shows_the_key_even_if_the_server_repeats_it(status: int) -> No
         ({"retry-after": "1e300"}, MAX_RETRY_AFTER),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": "12s"}, 12.0),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "250ms"}, 0.25),
         ({"retry-after": "soon"}, None),
         ({"retry-after": ""}, None),
         ({}, None),
@@ -192,7 +221,6 @@ def test_a_server_that_stalls_times_out() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"",
         b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{",
         b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"id"\r\n',
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -223,3 +251,53 @@ def test_a_refusal_carries_the_rate_limit_headers() -> None:
     refused = failure(fault(429, "slow down", headers=headers))
     assert isinstance(refused, Refused)
     assert refused.rate_limit_headers == {"x-ratelimit-limit-requests": "5", "retry-after": "3"}
+
+
+async def reset(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+def test_a_connection_that_is_reset_before_an_answer_is_an_outage() -> None:
+    assert type(failure(reset)) is Unreachable
+
+
+def test_a_redirect_quotes_where_it_leads() -> None:
+    moved = reply("", 308, {"location": "https://api.example.org/v1/chat/completions"})
+    assert "set provider.base_url to https://api.example.org/v1" in str(failure(moved))
+
+
+@pytest.mark.parametrize(
+    "words", ["The context length", "insufficient_quota", "response_format", "rate limit"]
+)
+@real_time
+async def test_words_of_the_prompt_that_an_error_repeats_decide_nothing(words: str) -> None:
+    request = replace(asking(), messages=(Message("user", f"Concept: {words} explained"),))
+    detail = [{"loc": ["body"], "msg": "bad", "input": request.messages[0].content}]
+    said = {"error": {"message": f"rejected: {words} explained"}, "detail": detail}
+    async with asked(reply(said, 422)) as (provider, server):
+        with pytest.raises(Fatal) as caught:
+            await provider.complete(request)
+    assert type(caught.value) is Fatal
+    assert len(server.bodies) == 1
+
+
+def test_the_reason_that_a_gateway_wraps_is_quoted() -> None:
+    raw = json.dumps({"error": {"message": "at most 2000 characters"}})
+    error = failure(fault(400, "The provider returned an error", metadata={"raw": raw}))
+    assert str(error).endswith("The provider returned an error: at most 2000 characters")
+
+
+def test_an_exhausted_account_says_when_it_reopens() -> None:
+    error = failure(fault(429, "slow", headers={"retry-after": "57071"}))
+    assert isinstance(error, AccountExhausted)
+    assert error.reopens_in == 57071.0
+    assert "15 h 51 min" in str(error)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.when[:40])
+def test_every_row_of_the_table_says_when_it_applies(row: Row) -> None:
+    assert row.when
+    text = row.text.format(said="S", model="m", location="l", base_url="b", reopens="")
+    assert "{" not in text
