@@ -47,10 +47,10 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         SubmissionError: the object around a roadmap, or that roadmap, is not valid.
     """
     data = decode(raw, yaml_allowed=False, source="body")
+    fields = _fields_of(data)
     # A roadmap may have a field `roadmap` of its own.
-    if not isinstance(data, dict) or "roadmap" not in data or "roadmap_id" in data:
+    if "roadmap" not in fields or "roadmap_id" in fields:
         return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight
-    fields = cast("dict[str, object]", data)
     faults: list[str] = []
     roadmap, settings = None, None
     try:
@@ -65,3 +65,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     if roadmap is None or settings is None or faults:
         raise SubmissionError(faults)
     return roadmap, settings.weight
+
+
+def _fields_of(data: object) -> dict[str, object]:
+    return cast("dict[str, object]", data) if isinstance(data, dict) else {}

@@ -58,7 +58,7 @@ def show(*, name: str | None, as_json: bool) -> int:
         _list(known, as_json=as_json)
         return 0
     names = {kind: known.names(kind) for kind in _KINDS}
-    kinds = [kind for kind in _KINDS if name in names[kind]]
+    kinds: list[Kind] = [kind for kind in _KINDS if name in names[kind]]
     if not kinds:
         everything = sorted({one for of_kind in names.values() for one in of_kind})
         raise SettingsError(unknown(f"plugin {name!r}", name, everything))
