@@ -9,14 +9,7 @@ from paceline.client.client import Client
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.finding import Finding
-from paceline.contracts.ledger import (
-    Grant,
-    Lease,
-    LeaseRelease,
-    LeaseRequest,
-    Ledger,
-    Quota,
-)
+from paceline.contracts.ledger import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.options import NoOptions, Options
 from paceline.contracts.provider import Completion, CompletionRequest, Message, Provider
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run
@@ -60,14 +53,7 @@ from paceline.errors import (
 )
 from paceline.plugins.context import Context
 from paceline.plugins.hookspecs import Register, RegisterCommand, hookimpl
-from paceline.roadmaps.model import (
-    Concept,
-    Module,
-    Roadmap,
-    Stage,
-    load_roadmap,
-    parse_roadmap,
-)
+from paceline.roadmaps.model import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
 from paceline.runtime.worker import Worker
 from paceline.settings.model import (
     ProviderSettings,

@@ -148,13 +148,9 @@ class App:
             yield worker
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Be a worker process until SIGINT or SIGTERM, as ``paceline worker``.
+        """Be a worker until SIGINT or SIGTERM, as ``paceline worker``; returns the exit code.
 
-        Args:
-            concurrency: maximum number of runs at once; the executor's setting if ``None``.
-
-        Returns:
-            The exit code of the process.
+        ``concurrency`` is the maximum number of runs at once; the executor's setting if ``None``.
         """
         return self.factory.executor().serve(concurrency=concurrency)
 

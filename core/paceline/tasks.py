@@ -1,11 +1,12 @@
 """Cancelling tasks reliably, and starting tasks that belong to no run."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextvars import Context
 from typing import Any
 
 from paceline import log_context
+from paceline.errors import first_cause
 
 _REPEAT = 0.01
 
@@ -22,6 +23,16 @@ async def cancel_and_wait(*tasks: "asyncio.Task[object]") -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_REPEAT)
+
+
+async def run_all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all at the same time. If one fails, cancel the others and raise its error."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for coroutine in coroutines:
+                tasks.create_task(coroutine)
+    except BaseExceptionGroup as group:
+        raise first_cause(group) from None
 
 
 def start_background(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

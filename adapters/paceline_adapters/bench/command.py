@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 from paceline import UsageError
-from paceline.client.terminal.app_options import echo_json, echo_table, note, warn
+from paceline.client.terminal.output import echo_json, echo_table, note, warn
 from paceline.text import parse_pairs
 from paceline.validation import describe
 from pydantic import ValidationError

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 from paceline import App, PartUnavailable, Roadmap, parse_roadmap
-from paceline.client.terminal.app_options import json_option, load_app, note, settings_options
+from paceline.client.terminal.app_options import json_option, load_app, settings_options
 from paceline.client.terminal.generate import generate
+from paceline.client.terminal.output import note
 
 from paceline_adapters.demo.with_page import generate_with_page, import_page
 from paceline_adapters.web.command import missing

@@ -49,7 +49,7 @@ def write_file(path: Path, text: str, *, replace: bool) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             if not replace:
-                _claim(path)
+                path.touch(exist_ok=False)  # a rename would replace an existing file silently
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
@@ -57,11 +57,6 @@ def write_file(path: Path, text: str, *, replace: bool) -> None:
         raise UsageError(f"{path}: exists already; --force replaces it") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _claim(path: Path) -> None:
-    """Create an empty file, because a rename would replace an existing one silently."""
-    path.touch(exist_ok=False)
 
 
 def make_folder(path: Path) -> None:

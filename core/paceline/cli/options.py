@@ -26,15 +26,9 @@ Schema = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option.
+    """One option; ``default`` is a JSON value, and ``None`` if the option has no default.
 
-    Attributes:
-        name: its key.
-        type: its type as text.
-        default: its default as a JSON value; ``None`` if it has no default.
-        required: whether it must be set.
-        bounds: the allowed values as text; empty if every value of the type is allowed.
-        description: its meaning.
+    ``bounds`` are the allowed values as text; empty if every value of the type is allowed.
     """
 
     name: str

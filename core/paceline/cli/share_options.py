@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import click
 
 from paceline.contracts.share import Share
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 

@@ -17,9 +17,6 @@ _PR_SET_PDEATHSIG = 1
 def tie(parent: int) -> None:
     """Let the kernel send SIGTERM to this process when its parent ends.
 
-    Args:
-        parent: the parent's process id.
-
     Raises:
         SystemExit: the parent has ended already.
     """

@@ -140,9 +140,7 @@ class Client:
                 f"run {run.run_id} is {run.status}: --{only}-only needs a run that has ended"
             )
         found = await self.store.concepts(
-            run.run_id,
-            status=("failed",) if only == "failed" else ("pending", "skipped"),
-            limit=1,
+            run.run_id, status=("failed",) if only == "failed" else ("pending", "skipped"), limit=1
         )
         if not found:
             raise NothingToResume(f"run {run.run_id} is {run.status} and has no {only} concept")

@@ -151,10 +151,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
     """Read the status from the store and the queue.
 
     If the queue cannot be reached, ``unreachable`` says so and the rest comes from the store.
-
-    Args:
-        store: the store of runs and workers.
-        executor: the executor that reads its queue; ``None`` if it could not be made.
+    ``executor`` is ``None`` if it could not be made.
 
     Raises:
         PartUnavailable: the store cannot be reached.

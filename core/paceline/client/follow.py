@@ -20,20 +20,9 @@ MAX_OUTAGE = 120.0
 async def follow(
     store: Store, bus: EventBus | None, run_id: str, *, after: str | None = None
 ) -> AsyncIterator[Event]:
-    """Events of a run until its last one; the first event is a snapshot.
+    """Events of a run, as ``Client.follow`` documents them.
 
-    If the bus is silent or unreachable, the follower reads the run from the store, so it
-    always sees the end. It waits for a store that is unreachable for a while.
-
-    Args:
-        store: keeps the run.
-        bus: the bus to listen to; ``None`` if it does not carry this run's events here.
-        run_id: the run.
-        after: position of the last event that was seen; then no snapshot comes first.
-
-    Raises:
-        RunNotFound: the run does not exist.
-        PartUnavailable: the store cannot be reached, at the start or for two minutes.
+    ``bus`` is ``None`` if it does not carry the events of this run here.
     """
     run = await store.run(run_id)
     if after is None:

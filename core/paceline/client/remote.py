@@ -9,7 +9,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
@@ -58,17 +58,9 @@ class _Problem(BaseModel):
     detail: Annotated[str, Field(max_length=2000)]
 
 
-_problem = TypeAdapter(_Problem)
-
-
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A ``paceline serve`` server.
-
-    Attributes:
-        url: its address.
-        client: the HTTP client.
-    """
+    """A ``paceline serve`` server at the address ``url``."""
 
     url: str
     client: httpx2.AsyncClient
@@ -111,10 +103,8 @@ class Server:
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
         """Events of a run until its last one; after a lost connection it resumes the stream.
 
-        Args:
-            run_id: the run.
-            after: position of the last event that was seen; if ``None``, the first event is a
-                snapshot.
+        ``after`` is the position of the last event that was seen; if it is ``None``, the first
+        event is a snapshot.
 
         Raises:
             RunNotFound: the run does not exist.
@@ -173,7 +163,7 @@ class Server:
 
     def _error(self, status: int, body: bytes) -> PacelineError:
         try:
-            detail = _problem.validate_json(body).detail
+            detail = _Problem.model_validate_json(body).detail
         except ValidationError:
             detail = f"HTTP {status}"
         text = f"{self.url}: {detail}"
@@ -190,11 +180,7 @@ class Server:
 
 @asynccontextmanager
 async def open_server(url: str, token: str | None) -> AsyncGenerator[Server]:
-    """Open connections to a server; they are closed at the end.
-
-    Args:
-        url: its address, for example ``http://127.0.0.1:8080``.
-        token: its bearer token, if it requires one.
+    """Open connections to a server, for example ``http://127.0.0.1:8080``; close them at the end.
 
     Raises:
         UsageError: the URL is wrong.

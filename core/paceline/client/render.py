@@ -6,7 +6,7 @@ from json import JSONDecodeError, loads
 
 from pydantic import ValidationError
 
-from paceline.contracts.records import Artifact, ConceptState
+from paceline.contracts.records import Artifact, ConceptState, Run
 from paceline.contracts.step import Step
 from paceline.errors import PacelineError
 from paceline.runtime.parts import PartFactory
@@ -16,11 +16,7 @@ from paceline.text import outline
 
 @dataclass(slots=True)
 class Reader:
-    """Turns artifacts into Markdown, with the step that made each if it still exists.
-
-    Attributes:
-        factory: makes the steps.
-    """
+    """Turns artifacts into Markdown, with the step that made each if it still exists."""
 
     factory: PartFactory
     _steps: dict[str, Step | None] = field(default_factory=dict[str, Step | None])
@@ -61,6 +57,11 @@ def content_of(artifact: Artifact) -> object:
         return loads(artifact.content)
     except JSONDecodeError:
         return artifact.content
+
+
+def run_brief(run: Run) -> dict[str, object]:
+    """What every ``--json`` says of a run; the names are stable."""
+    return {"run_id": run.run_id, "roadmap_id": run.roadmap_id, "status": run.status}
 
 
 def artifact_to_json(artifact: Artifact) -> dict[str, object]:

@@ -13,11 +13,7 @@ from paceline.validation import WHOLE, describe
 
 
 class SubmissionError(UsageError):
-    """A submission is not valid.
-
-    Attributes:
-        faults: one line per fault, each with its place.
-    """
+    """A submission is not valid; ``faults`` has one line per fault, each with its place."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("; ".join(faults[:3]))
@@ -38,12 +34,7 @@ class _RunSettings(BaseModel):
 
 
 class Submission(_RunSettings):
-    """A roadmap and the settings of its run.
-
-    Attributes:
-        roadmap: the roadmap to generate.
-        weight: share of shared quotas, relative to the weights of other runs.
-    """
+    """A roadmap and the settings of its run."""
 
     roadmap: Roadmap
 
@@ -56,8 +47,9 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         SubmissionError: the object around a roadmap, or that roadmap, is not valid.
     """
     data = decode(raw, yaml_allowed=False, source="body")
-    fields = _submission_fields(data)
-    if fields is None:
+    fields = _fields_of(data)
+    # A roadmap may have a field `roadmap` of its own.
+    if "roadmap" not in fields or "roadmap_id" in fields:
         return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight
     faults: list[str] = []
     roadmap, settings = None, None
@@ -75,8 +67,5 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     return roadmap, settings.weight
 
 
-def _submission_fields(data: object) -> dict[str, object] | None:
-    """The fields of a submission; ``None`` for a roadmap, even if it has a field ``roadmap``."""
-    if isinstance(data, dict) and "roadmap" in data and "roadmap_id" not in data:
-        return cast("dict[str, object]", data)
-    return None
+def _fields_of(data: object) -> dict[str, object]:
+    return cast("dict[str, object]", data) if isinstance(data, dict) else {}

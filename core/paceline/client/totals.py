@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 from paceline.contracts.records import Figures, WorkerRecord
+from paceline.contracts.store import Store
 from paceline.text import count
 
 
@@ -42,6 +43,11 @@ class Totals:
             totals.add(worker.figures, worker.pool_max)
             totals.concurrency += worker.concurrency
         return totals
+
+    @classmethod
+    async def read(cls, store: Store) -> Self:
+        """Sum up the figures of all live workers of a store."""
+        return cls.over(await store.workers())
 
     def add(self, figures: Figures, connections_max: int) -> None:
         """Add the figures of one worker process."""

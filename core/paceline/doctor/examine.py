@@ -13,7 +13,7 @@ from paceline.contracts.ledger import Ledger
 from paceline.contracts.records import Budget, WorkerRecord
 from paceline.doctor import rules
 from paceline.errors import PacelineError, PartUnavailable, Refused, SettingsError
-from paceline.runtime.parts import PartFactory
+from paceline.runtime.parts import PartFactory, closing
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.text import count
@@ -95,14 +95,10 @@ async def _make(
     """Make the parts that need no server, to check their options."""
 
     async def executor() -> Executor:
-        made = factory.executor()
-        stack.push_async_callback(made.close)
-        return made
+        return await stack.enter_async_context(factory.open_executor())
 
     async def strategy() -> StrategyStack:
-        made = factory.strategy(context)
-        stack.push_async_callback(made.close)
-        return made
+        return await stack.enter_async_context(closing(factory.strategy(context)))
 
     async def steps() -> None:
         for name in settings.run.steps:
@@ -143,11 +139,8 @@ async def _redis(factory: PartFactory, report: _Report) -> None:
     url = settings.redis.url
 
     async def ledger() -> None:
-        made = factory.ledger(factory.context())
-        try:
+        async with closing(factory.ledger(factory.context())) as made:
             result = await made.check()
-        finally:
-            await made.close()
         if not result and url is not None:
             result = await _connect(url.get_secret_value())
         report.add(Finding("ok", f"ledger {settings.ledger_kind}", result or "ready"))
@@ -167,11 +160,8 @@ async def _provider(factory: PartFactory, report: _Report) -> None:
     name = settings.provider.name
 
     async def look() -> None:
-        made = factory.provider(factory.context())
-        try:
+        async with closing(factory.provider(factory.context())) as made:
             result = await made.check()
-        finally:
-            await made.close()
         if not result and settings.provider.base_url is not None:
             result = await _connect(settings.provider.base_url)
         if not isinstance(result, Finding):

@@ -45,11 +45,7 @@ def sharing(
 ) -> Iterator[Finding]:
     """Check that several processes share what they must share.
 
-    Args:
-        settings: the effective settings.
-        executor: the executor of the settings.
-        strategy: the strategies of the settings, if they could be made.
-        live: number of worker processes that are registered now.
+    ``live`` is the number of worker processes that are registered now.
     """
     several = executor.distributed or executor.processes > 1 or live > 1
     if not several:
@@ -98,10 +94,7 @@ def sharing(
 def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterator[Finding]:
     """Check that the pools of all processes together fit the database server.
 
-    Args:
-        settings: the effective settings.
-        budget: what the server allows, and what is registered now.
-        processes: number of processes that one start of the executor creates.
+    One start of the executor creates ``processes`` processes.
     """
     allowed, store = budget.server_max, settings.store
     if allowed is None:

@@ -27,13 +27,7 @@ class Subscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event of the log.
-
-    Attributes:
-        position: its position in the run's stream.
-        event: the event.
-        text: the event as JSON, encoded once for all clients.
-    """
+    """An event of the log, with its position and its JSON, encoded once for all clients."""
 
     position: StreamPosition
     event: Event
@@ -139,11 +133,8 @@ class Channel:
         """
         self.run = run
         state = self.state
-        if (state.status, state.progress_current, state.failed) == (
-            run.status,
-            run.finished,
-            run.failed,
-        ):
+        shown = state.status, state.progress_current, state.failed
+        if shown == (run.status, run.finished, run.failed):
             return
         if trust or run.fence > self._fence:
             self.corrections += 1
@@ -187,12 +178,6 @@ def _as_state(event: Event) -> Event:
     """The state of the run after an event."""
     if event.concept_id is None:
         return event
-    return event.model_copy(
-        update={
-            "type": "content_generation_snapshot",
-            "status": "running",
-            "concept_id": None,
-            "step": None,
-            "reason": None,
-        }
-    )
+    cleared = dict.fromkeys(("concept_id", "step", "reason"))
+    snapshot = {"type": "content_generation_snapshot", "status": "running"}
+    return event.model_copy(update={**snapshot, **cleared})

@@ -5,16 +5,17 @@ behind the retained events gets ``resync_required`` and the run's current state.
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from paceline.contracts.events import START, StreamPosition, resync
 from paceline.contracts.records import Run
-from paceline.errors import RunNotFound, first_cause
+from paceline.errors import RunNotFound
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub
+from paceline.tasks import run_all
 
 #: ``roadmap``: the state of each run, coalesced; ``concept``: every event.
 Level = Literal["roadmap", "concept"]
@@ -118,9 +119,6 @@ class Feed:
         hub: reads the runs.
         level: what the client receives.
         rate: maximum number of results of ``next`` per second, at the level ``roadmap``.
-
-    Attributes:
-        level: what the client receives.
     """
 
     def __init__(self, hub: Hub, *, level: Level = "roadmap", rate: float = RATE) -> None:
@@ -167,10 +165,8 @@ class Feed:
     async def follow(self, run_id: str, after: StreamPosition | None = None) -> None:
         """Follow a run.
 
-        Args:
-            run_id: the run.
-            after: position of the last event that the client received. If ``None``, the first
-                message is the run's current state.
+        ``after`` is the position of the last event that the client received. If it is ``None``, the
+        first message is the run's current state.
 
         Raises:
             RunNotFound: there is no such run.
@@ -200,7 +196,7 @@ class Feed:
 
         self._follows_all = True
         # At the same time: if the bus started a new epoch, each position waits for it.
-        await _gather(self._resume(run_id, at, tenants) for run_id, at in after.items())
+        await run_all(self._resume(run_id, at, tenants) for run_id, at in after.items())
         await self._all.enter_async_context(self._hub.watch_all(on_run, tenants))
 
     async def next(self) -> list[StreamMessage]:
@@ -229,7 +225,7 @@ class Feed:
         """Follow a run that the client knows, if the run exists and the client may see it."""
         try:
             async with self._starting:
-                run = await self._hub.run(run_id)
+                run = await self._hub.store.run(run_id)
         except RunNotFound:
             return
         if not tenants or run.share.tenant in tenants:
@@ -254,7 +250,7 @@ class Feed:
     async def _start_found(self) -> None:
         while self._found:
             found, self._found = self._found, {}
-            await _gather(self._start(run_id, None, run) for run_id, run in found.items())
+            await run_all(self._start(run_id, None, run) for run_id, run in found.items())
 
     def _read(self) -> list[StreamMessage]:
         messages: list[StreamMessage] = []
@@ -276,16 +272,6 @@ class Feed:
     async def _drop(self, run_id: str) -> None:
         self._cursors.pop(run_id, None)
         await self._watches.pop(run_id).aclose()
-
-
-async def _gather(coroutines: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run all at the same time. If one fails, cancel the others and raise its error."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for coroutine in coroutines:
-                tasks.create_task(coroutine)
-    except BaseExceptionGroup as group:
-        raise first_cause(group) from None
 
 
 async def _wait_for(channel: Channel, after: StreamPosition) -> None:

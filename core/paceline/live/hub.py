@@ -37,18 +37,12 @@ class _Open:
 class Hub:
     """Reads the streams of runs for all clients of this process.
 
-    Args:
-        store: the store of the runs.
-        bus: the bus of their events.
-        kept: number of events per run to keep for clients that reconnect.
-
-    Attributes:
-        feeds: all open feeds.
-        closed: whether the hub has stopped; all feeds end then.
+    ``kept`` is the number of events per run to keep for clients that reconnect. All ``feeds``
+    end when the hub is ``closed``.
     """
 
     def __init__(self, store: Store, bus: EventBus, *, kept: int) -> None:
-        self._store = store
+        self.store = store
         self._bus = bus
         self._kept = kept
         self.feeds: set[Subscriber] = set()
@@ -74,30 +68,20 @@ class Hub:
         opened = self._open.get(run_id)
         return None if opened is None else opened.channel
 
-    async def run(self, run_id: str) -> Run:
-        """A run, as the store has it.
-
-        Raises:
-            RunNotFound: there is no such run.
-        """
-        return await self._store.run(run_id)
-
     # -- watching ------------------------------------------------------------------------
 
     @asynccontextmanager
     async def watch(self, run_id: str, run: Run | None = None) -> AsyncGenerator[Channel]:
         """Open a run's channel; it has the events that the bus keeps.
 
-        Args:
-            run_id: the run.
-            run: the run as the store has it, if the caller has read it already.
+        ``run`` is the run as the store has it, if the caller has read it already.
 
         Raises:
             RunNotFound: there is no such run.
         """
         opened = self._open.get(run_id)
         if opened is None:
-            opened = self._opened(run or await self._store.run(run_id))
+            opened = self._opened(run or await self.store.run(run_id))
         opened.users += 1
         try:
             await opened.ready.wait()
@@ -112,12 +96,7 @@ class Hub:
     async def watch_all(
         self, on_run: Callable[[Run], None], tenants: Collection[str] = ()
     ) -> AsyncGenerator[None]:
-        """Call ``on_run`` with every unfinished run, at each poll.
-
-        Args:
-            on_run: the callback.
-            tenants: only runs of these tenants; all runs if empty.
-        """
+        """Call ``on_run`` with each unfinished run, of ``tenants`` or of all, at each poll."""
         wanted = self._watching_all[on_run] = frozenset(tenants)
         self._start_polling()
         try:
@@ -129,7 +108,7 @@ class Hub:
 
     async def _unfinished(self, tenants: Collection[str]) -> Sequence[Run]:
         """Up to ``MAX_RUNS`` unfinished runs, newest first."""
-        return await self._store.runs(
+        return await self.store.runs(
             status=("queued", "running"), tenants=sorted(tenants), limit=MAX_RUNS
         )
 
@@ -215,7 +194,7 @@ class Hub:
         channel = opened.channel
         opened.polled_at = asyncio.get_running_loop().time()
         try:
-            run = await self._store.run(channel.run_id)
+            run = await self.store.run(channel.run_id)
         except RunNotFound:
             return
         channel.compare(run, trust=self._silent(channel))

@@ -9,7 +9,8 @@ from paceline.errors import PluginError
 from paceline.settings.model import Settings
 
 
-def _no_ledger() -> Ledger:
+def no_ledger() -> Ledger:
+    """Raise, because the process is no worker."""
     raise PluginError("only worker processes have a ledger")
 
 
@@ -32,5 +33,5 @@ class Context:
     settings: Settings
     worker_id: str = ""
     pool_limit: int | None = None
-    ledger: Callable[[], Ledger] = _no_ledger
+    ledger: Callable[[], Ledger] = no_ledger
     host: Callable[[], WorkerHost] = _no_host

@@ -6,11 +6,10 @@ which name, so that only the chosen modules are imported.
 
 import importlib
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import click
 import pluggy
@@ -54,16 +53,6 @@ def _no_origin(_path: Sequence[str]) -> str:
     return ""
 
 
-class Check(Protocol):
-    """Validates options."""
-
-    def __call__(
-        self, raw: Mapping[str, object], place: str, origin: Origin = _no_origin, /
-    ) -> Options:
-        """See ``Offer.check``."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Offer(Generic[PartT]):
     """One part that a plugin offers.
@@ -74,8 +63,7 @@ class Offer(Generic[PartT]):
         summary: one line about it.
         options: model of its options.
         plugin: the module or entry point that offers it.
-        check: validates raw options. Errors name the place, and the origin of the wrong value.
-        make: makes the part from raw options.
+        factory: makes the part from valid options.
         advice: one line about how to configure it; may be empty.
     """
 
@@ -84,9 +72,42 @@ class Offer(Generic[PartT]):
     summary: str
     options: type[Options]
     plugin: str
-    check: Check
-    make: Callable[[Mapping[str, object], Context, str], PartT]
+    factory: Callable[[Any, Context], PartT]
     advice: str = ""
+
+    def check(self, raw: Mapping[str, object], place: str, origin: Origin = _no_origin) -> Options:
+        """Validate raw options.
+
+        Raises:
+            SettingsError: an option is wrong; the text names the place and the value's origin.
+        """
+        try:
+            return self.options.model_validate(dict(raw))
+        except ValidationError as error:
+            lines: list[str] = []
+            for fault in error.errors():
+                line, hint = describe_fault(fault), ""
+                if fault["type"] == "extra_forbidden":
+                    hint = nearest(str(fault["loc"][-1]), list(self.options.model_fields))
+                at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)
+                lines.append(f"{at}{hint}{origin([str(part) for part in fault['loc']])}")
+            raise SettingsError("; ".join(lines)) from None
+
+    def make(self, raw: Mapping[str, object], context: Context, place: str) -> PartT:
+        """Make the part from raw options.
+
+        Raises:
+            PluginError: a package that the part needs is not installed.
+            SettingsError: an option is wrong.
+        """
+        try:
+            return self.factory(self.check(raw, place), context)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            extra = EXTRAS.get(missing)
+            fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
+            what = f"{self.kind} {self.name!r}"
+            raise PluginError(f"{what} needs {missing}, which is not installed: {fix}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,19 +247,7 @@ class Plugins:
             advice: str = "",
         ) -> None:
             self._refuse_taken(kind, name, plugin)
-
-            def check(
-                raw: Mapping[str, object], place: str, origin: Origin = _no_origin
-            ) -> Options:
-                return _validated(options, raw, place, origin)
-
-            def make(raw: Mapping[str, object], context: Context, place: str) -> object:
-                with _missing_extra_explained(f"{kind} {name!r}"):
-                    return factory(_validated(options, raw, place), context)
-
-            self._offers[kind, name] = Offer(
-                kind, name, summary, options, plugin, check, make, advice
-            )
+            self._offers[kind, name] = Offer(kind, name, summary, options, plugin, factory, advice)
 
         return register
 
@@ -274,37 +283,6 @@ class Plugins:
                 self.register(entry.load(), entry.name)
             except Exception as error:  # noqa: BLE001
                 self.broken.append(Broken(entry.name, _first_line(error)))
-
-
-@contextmanager
-def _missing_extra_explained(what: str) -> Generator[None]:
-    """Turn a missing import into an error that names the extra to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        extra = EXTRAS.get(missing)
-        fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
-        raise PluginError(f"{what} needs {missing}, which is not installed: {fix}") from None
-
-
-def _validated(
-    options: type[hookspecs.OptionsT],
-    raw: Mapping[str, object],
-    place: str,
-    origin: Origin = _no_origin,
-) -> hookspecs.OptionsT:
-    try:
-        return options.model_validate(dict(raw))
-    except ValidationError as error:
-        lines: list[str] = []
-        for fault in error.errors():
-            line, hint = describe_fault(fault), ""
-            if fault["type"] == "extra_forbidden":
-                hint = nearest(str(fault["loc"][-1]), list(options.model_fields))
-            at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)
-            lines.append(f"{at}{hint}{origin([str(part) for part in fault['loc']])}")
-        raise SettingsError("; ".join(lines)) from None
 
 
 def _first_line(error: BaseException) -> str:

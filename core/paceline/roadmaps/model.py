@@ -87,11 +87,7 @@ class Roadmap(_Part):
 
 
 def parse_roadmap(data: object, *, source: str) -> Roadmap:
-    """Validate a decoded roadmap.
-
-    Args:
-        data: the decoded JSON or YAML.
-        source: name of the file or request, for errors.
+    """Validate decoded JSON or YAML; ``source`` names the file or request in errors.
 
     Raises:
         RoadmapError: the roadmap is invalid; it names every fault with its path.

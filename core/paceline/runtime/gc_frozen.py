@@ -18,9 +18,6 @@ def gc_frozen(concepts: int) -> Generator[None]:
 
     If another run or the embedding program has frozen objects already, this does nothing,
     because unfreezing would undo theirs.
-
-    Args:
-        concepts: number of concepts of the roadmap.
     """
     if concepts < LARGE or gc.get_freeze_count():
         yield

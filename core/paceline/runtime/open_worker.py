@@ -20,17 +20,7 @@ log = logging.getLogger("paceline.worker")
 
 
 async def reserve(factory: PartFactory, *, concurrency: int, processes: int = 1) -> Reservation:
-    """Register worker processes and reserve their database connections.
-
-    Args:
-        factory: makes the store.
-        concurrency: maximum number of runs at once in each process.
-        processes: number of processes.
-
-    Raises:
-        BudgetError: the database has too few free connections; the text shows the sum.
-        PartUnavailable: the database cannot be reached.
-    """
+    """Register worker processes and reserve their connections, as ``App.reserve`` documents."""
     settings = factory.settings
     identity = this_process()
     records = [
@@ -54,13 +44,7 @@ async def reserve(factory: PartFactory, *, concurrency: int, processes: int = 1)
 async def open_worker(
     factory: PartFactory, record: WorkerRecord, *, pool_limit: int | None
 ) -> AsyncGenerator[Worker]:
-    """Open a registered worker that beats; it is drained and deregistered at the end.
-
-    Args:
-        factory: makes the worker's parts.
-        record: the worker's record, with its connections reserved.
-        pool_limit: maximum number of database connections of this process.
-    """
+    """Open a registered worker that beats; it is drained and deregistered at the end."""
     async with factory.open_parts(worker_id=record.worker_id, pool_limit=pool_limit) as parts:
         await _refuse_split_limits(parts, record)
         if pool_limit is not None:

@@ -1,8 +1,9 @@
 """The parts of one process, chosen by the settings and made on its event loop."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
@@ -13,7 +14,7 @@ from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.contracts.worker import WorkerHost
-from paceline.plugins.context import Context
+from paceline.plugins.context import Context, no_ledger
 from paceline.plugins.registry import Plugins
 from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.load import options_for
@@ -22,15 +23,7 @@ from paceline.settings.model import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientParts:
-    """What a process needs to submit, steer and follow runs.
-
-    Attributes:
-        settings: the effective settings.
-        store: persistence, opened.
-        bus: the event bus.
-        executor: the executor that runs are submitted to.
-        telemetry: traces and metrics.
-    """
+    """What a process needs to submit, steer and follow runs; the store is open."""
 
     settings: Settings
     store: Store
@@ -41,14 +34,7 @@ class ClientParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(ClientParts):
-    """What a worker process needs.
-
-    Attributes:
-        provider: the LLM.
-        strategy: the strategies of the settings, stacked.
-        steps: the steps in order, with their names.
-        gauges: what the process is doing now.
-    """
+    """What a worker process needs; the steps are in order, with their names."""
 
     provider: Provider
     strategy: StrategyStack
@@ -60,13 +46,8 @@ class Parts(ClientParts):
 class ReadyParts:
     """Parts that the embedding program or a test made itself.
 
-    paceline uses them in place of those of the settings. It neither opens nor closes them.
-
-    Attributes:
-        store: an opened store.
-        provider: the LLM.
-        bus: an event bus.
-        strategies: strategies with their names, outer first.
+    paceline uses them in place of those of the settings. It neither opens nor closes them. The
+    store is open. The strategies have their names, outer first.
     """
 
     store: Store | None = None
@@ -75,16 +56,25 @@ class ReadyParts:
     strategies: Sequence[tuple[str, Strategy]] | None = None
 
 
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+ClosableT = TypeVar("ClosableT", bound=_Closable)
+
+
+@asynccontextmanager
+async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
+    """Use a part, and close it at the end."""
+    try:
+        yield part
+    finally:
+        await part.close()
+
+
 @dataclass(frozen=True, slots=True)
 class PartFactory:
-    """Makes parts as the settings say.
-
-    Attributes:
-        settings: the effective settings.
-        plugins: the plugins that offer the parts.
-        host: opens workers, for executors.
-        ready: parts that exist already.
-    """
+    """Makes parts as the settings say, unless they are ``ready`` already."""
 
     settings: Settings
     plugins: Plugins
@@ -96,16 +86,16 @@ class PartFactory:
         *,
         worker_id: str = "",
         pool_limit: int | None = None,
-        ledger: Callable[[], Ledger] | None = None,
+        ledger: Callable[[], Ledger] = no_ledger,
     ) -> Context:
         """The context that factories of plugins receive."""
-        context = Context(
+        return Context(
             settings=self.settings,
             worker_id=worker_id,
             pool_limit=pool_limit,
+            ledger=ledger,
             host=lambda: self.host,
         )
-        return context if ledger is None else replace(context, ledger=ledger)
 
     def executor(self) -> Executor:
         """The executor; the caller closes it."""
@@ -125,17 +115,12 @@ class PartFactory:
         """The strategies, stacked; the caller closes them."""
         if self.ready.strategies is not None:
             return StrategyStack(self.ready.strategies)
-        return StrategyStack(
-            [
-                (
-                    name,
-                    self.plugins.strategy(name).make(
-                        options_for(self.settings.strategies, name), context, f"strategies.{name}"
-                    ),
-                )
-                for name in self.settings.strategy
-            ]
-        )
+        named: list[tuple[str, Strategy]] = []
+        for name in self.settings.strategy:
+            options = options_for(self.settings.strategies, name)
+            made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
+            named.append((name, made))
+        return StrategyStack(named)
 
     def provider(self, context: Context) -> Provider:
         """The provider; the caller closes it unless it is a ready part."""
@@ -161,12 +146,10 @@ class PartFactory:
         if self.ready.store is not None:
             yield self.ready.store
             return
-        store = self.store(self.context(worker_id=worker_id, pool_limit=pool_limit))
-        try:
+        context = self.context(worker_id=worker_id, pool_limit=pool_limit)
+        async with closing(self.store(context)) as store:
             await store.open()
             yield store
-        finally:
-            await store.close()
 
     @asynccontextmanager
     async def open_bus(self) -> AsyncGenerator[EventBus]:
@@ -174,20 +157,13 @@ class PartFactory:
         if self.ready.bus is not None:
             yield self.ready.bus
             return
-        bus = self.plugins.event_bus(self.settings.bus_kind).make({}, self.context(), "events")
-        try:
+        offer = self.plugins.event_bus(self.settings.bus_kind)
+        async with closing(offer.make({}, self.context(), "events")) as bus:
             yield bus
-        finally:
-            await bus.close()
 
-    @asynccontextmanager
-    async def open_executor(self) -> AsyncGenerator[Executor]:
+    def open_executor(self) -> AbstractAsyncContextManager[Executor]:
         """Open the executor as a client; it is closed at the end."""
-        executor = self.executor()
-        try:
-            yield executor
-        finally:
-            await executor.close()
+        return closing(self.executor())
 
     @asynccontextmanager
     async def open_telemetry(self, *, worker_id: str = "") -> AsyncGenerator[Telemetry]:
@@ -196,11 +172,9 @@ class PartFactory:
         if kind is None:
             yield OFF
             return
-        telemetry = self.plugins.telemetry(kind).make({}, self.context(worker_id=worker_id), "otel")
-        try:
+        context = self.context(worker_id=worker_id)
+        async with closing(self.plugins.telemetry(kind).make({}, context, "otel")) as telemetry:
             yield telemetry
-        finally:
-            await telemetry.close()
 
     @asynccontextmanager
     async def open_client_parts(
@@ -218,11 +192,7 @@ class PartFactory:
             self.open_executor() as executor,
         ):
             yield ClientParts(
-                settings=self.settings,
-                store=store,
-                bus=bus,
-                executor=executor,
-                telemetry=telemetry,
+                settings=self.settings, store=store, bus=bus, executor=executor, telemetry=telemetry
             )
 
     @asynccontextmanager
@@ -230,10 +200,6 @@ class PartFactory:
         self, *, worker_id: str = "", pool_limit: int | None = None
     ) -> AsyncGenerator[Parts]:
         """Open what a worker needs; everything is closed in reverse order at the end.
-
-        Args:
-            worker_id: id of the worker.
-            pool_limit: maximum number of database connections of this process.
 
         Raises:
             PartUnavailable: the store cannot be reached.

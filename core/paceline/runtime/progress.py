@@ -11,15 +11,10 @@ _REASON = 1000
 
 @dataclass(slots=True)
 class Progress:
-    """Counts a run's finished concepts and publishes its events.
+    """Counts a run's finished concepts and publishes its events, with the fence of its claim.
 
-    Attributes:
-        claim: the run's claim; every event carries its fence.
-        total: number of concepts of the run.
-        publisher: publishes the events.
-        finished: number of concepts that completed or failed.
-        failures: number of concepts that failed.
-        skipped: number of concepts that the run was resumed without.
+    ``finished`` counts completed and failed concepts, and ``skipped`` those that the run was
+    resumed without.
     """
 
     claim: Claim

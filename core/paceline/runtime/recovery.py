@@ -32,14 +32,8 @@ async def recover(
     """Queue the runs again that lost their worker.
 
     A worker is gone if its lease has expired, or at once if it was a process of this host
-    that has exited.
-
-    Args:
-        store: the store.
-        settings: how many workers a run may lose, and the executor. Runs of other executors
-            are left to their own workers.
-        executor: where the runs are submitted; ``None`` if the caller claims them itself.
-        run_id: look at this run only.
+    that has exited. Runs of other executors are left to their own workers, unless ``run_id``
+    names the only run to look at. ``executor`` is ``None`` if the caller claims the runs itself.
 
     Returns:
         The runs that had lost their worker, with those that ended because of it.

@@ -2,10 +2,22 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+@contextmanager
+def signals_handled(handler: Callable[[int], None]) -> Generator[None]:
+    """Call ``handler`` with the number of each SIGINT and SIGTERM that arrives meanwhile."""
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, handler, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 async def wait_until_signalled(
@@ -14,15 +26,10 @@ async def wait_until_signalled(
     drain: Callable[[], Coroutine[Any, Any, None]],
     stop: Callable[[], Coroutine[Any, Any, None]],
 ) -> int:
-    """Wait for a task; handle SIGINT and SIGTERM meanwhile.
+    """Wait for a task; drain at the first SIGINT or SIGTERM, and stop at every further one.
 
-    Args:
-        serving: the task; it must end when the worker drains or stops.
-        drain: called at the first signal.
-        stop: called at every further signal.
-
-    Returns:
-        The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
+    The task must end when the worker drains or stops. Returns the exit code of the process: 0,
+    130 after SIGINT, 143 after SIGTERM.
     """
     loop = asyncio.get_running_loop()
     received: list[int] = []
@@ -32,13 +39,8 @@ async def wait_until_signalled(
         received.append(number)
         stopping.append(loop.create_task(drain() if len(received) == 1 else stop()))
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal, number)
-    try:
+    with signals_handled(on_signal):
         await serving
         if stopping:
             await asyncio.wait(stopping)
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
     return 128 + received[0] if received else 0

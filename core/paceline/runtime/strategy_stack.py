@@ -8,14 +8,11 @@ from paceline.errors import SettingsError
 
 
 class StrategyStack(Strategy):
-    """Several strategies as one; the first is the outermost.
+    """Several strategies, with their names, as one; the first is the outermost.
 
     Permits are acquired from left to right and released in reverse. A task never requests a
     second call permit while it holds one, so stacked strategies cannot deadlock. Each
     strategy receives only work of its own levels.
-
-    Args:
-        named: the strategies with their names, outermost first.
 
     Raises:
         SettingsError: more than one strategy limits a rate, or one does and is not the last.

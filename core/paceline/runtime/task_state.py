@@ -12,13 +12,9 @@ from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 class TaskState:
     """What the pipeline knows of a concept's task.
 
-    Attributes:
-        gauges: counts calls in flight.
-        queue: held until the first call; limits how many concepts wait for one.
-        resting: whether the task waits for admission or between attempts. Stopping it then
-            loses nothing.
-        drained: whether the task may start no further call.
-        telemetry: records admissions and attempts.
+    ``queue`` is held until the first call; it limits how many concepts wait for one. A task is
+    ``resting`` while it waits for admission or between attempts: stopping it then loses nothing.
+    A ``drained`` task may start no further call.
     """
 
     gauges: Gauges

@@ -10,10 +10,7 @@ from paceline import log_context
 from paceline.contracts.executor import Executor
 from paceline.contracts.records import Claim, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
-from paceline.errors import (
-    PacelineError,
-    PartUnavailable,
-)
+from paceline.errors import PacelineError, PartUnavailable
 from paceline.runtime.event_publisher import EventPublisher
 from paceline.runtime.heartbeat import BEAT, Heartbeat
 from paceline.runtime.outage_log import OutageLog
@@ -29,14 +26,8 @@ log = logging.getLogger("paceline.worker")
 class Worker:
     """Works on runs with the parts of this process; open one with ``App.worker``.
 
-    Executors with a queue pass it runs with ``run``. ``serve`` claims runs from the store.
-
-    Args:
-        parts: the parts of this process.
-        record: how the worker is registered.
-
-    Attributes:
-        heartbeat: reports to the store and renews the leases.
+    Executors with a queue pass it runs with ``run``. ``serve`` claims runs from the store. The
+    ``heartbeat`` reports to the store and renews the leases.
     """
 
     def __init__(self, parts: Parts, record: WorkerRecord) -> None:
@@ -72,20 +63,13 @@ class Worker:
     # -- runs ----------------------------------------------------------------------------
 
     async def run(self, run_id: str) -> RunStatus | None:
-        """Claim a run and work on it until it ends or must stop.
-
-        Returns:
-            The run's status afterwards (``queued`` if the worker handed it back). ``None`` if
-            the run is not this worker's: another worker owns it, or it has ended.
-        """
+        """Claim a run and work on it until it ends or must stop; returns as ``RunWorker.run``."""
         log_context.bind(run_id=run_id, worker_id=self.record.worker_id)
         if self.draining or run_id in self._active:
             return None
         await recover(self.parts.store, self.parts.settings, None, run_id=run_id)
         lease = self.parts.settings.run.lease
-        claim = await self._claimed(
-            self.parts.store.claim(run_id, self.record.worker_id, lease=lease)
-        )
+        claim = await self._claimed(self.store.claim(run_id, self.record.worker_id, lease=lease))
         return None if claim is None else await self.work_on(claim)
 
     async def _claimed(self, claiming: Coroutine[Any, Any, Claim | None]) -> Claim | None:
@@ -130,8 +114,7 @@ class Worker:
     def expire(self, run_id: str) -> bool:
         """Stop a run as its deadline does: queued again if it saved anything, else failed.
 
-        Returns:
-            Whether the worker works on the run.
+        Returns whether the worker works on the run.
         """
         self.stop_run(run_id, "deadline")
         return run_id in self._active
@@ -173,22 +156,16 @@ class Worker:
     async def serve_until_signalled(self, serving: "asyncio.Task[None]") -> int:
         """Wait for ``serving``; drain at the first SIGINT or SIGTERM, stop at the second.
 
-        Every run can be resumed afterwards.
-
-        Args:
-            serving: the task that hands runs to the worker; it must end when the worker drains.
-
-        Returns:
-            The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
+        Every run can be resumed afterwards. Returns the exit code of the process: 0, 130 after
+        SIGINT, 143 after SIGTERM.
         """
         grace = self.parts.settings.run.grace
 
         async def drain() -> None:
-            calls = self.parts.gauges.calls
             log.warning(
                 "stopping: waiting up to %g s for %s in flight; press Ctrl-C again to stop now",
                 grace,
-                count(calls, "call"),
+                count(self.parts.gauges.calls, "call"),
             )
             await self.drain(grace)
 
@@ -212,12 +189,7 @@ class Worker:
     # -- the store as the queue ----------------------------------------------------------
 
     async def serve(self, *, only: Sequence[str] | None = None, poll: float = 0.5) -> None:
-        """Claim queued runs from the store and work on them until the worker drains.
-
-        Args:
-            only: ids of the runs to work on; all queued runs of the executor if ``None``.
-            poll: seconds between two looks at the store.
-        """
+        """Claim queued runs from the store, or only those in ``only``, until the worker drains."""
         working: set[asyncio.Task[RunStatus | None]] = set()
         try:
             while not self.draining:
@@ -239,14 +211,10 @@ class Worker:
                 await asyncio.wait(working)
 
     async def _claim_next(self, only: Sequence[str] | None) -> Claim | None:
+        record, lease = self.record, self.parts.settings.run.lease
         try:
             return await self._claimed(
-                self.parts.store.claim_next(
-                    self.record.executor,
-                    self.record.worker_id,
-                    lease=self.parts.settings.run.lease,
-                    only=only,
-                )
+                self.store.claim_next(record.executor, record.worker_id, lease=lease, only=only)
             )
         except PartUnavailable as error:
             self._store_outage.failed(error)

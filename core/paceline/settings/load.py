@@ -37,13 +37,7 @@ Path_ = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value that was set.
-
-    Attributes:
-        path: the keys that lead to it.
-        value: the value as it was given.
-        origin: where it was set: a file, a variable or an option.
-    """
+    """One value that was set, the keys that lead to it, and the file, variable or option."""
 
     path: Path_
     value: object

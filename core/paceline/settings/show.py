@@ -17,13 +17,7 @@ _SECRET_VALUE = re.compile(r"([^&=]*(?:pass|pwd|key|token|secret|sig|auth)[^&=]*
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """One effective setting.
-
-    Attributes:
-        key: its dotted path.
-        value: its value, with secrets masked.
-        origin: where it was set; ``default`` if it was not set.
-    """
+    """One effective setting, with secrets masked; ``origin`` is ``default`` if it was not set."""
 
     key: str
     value: object

@@ -3,13 +3,9 @@
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import (
-    echo_json,
-    json_option,
-    run_async,
-    store_options,
-    terminal_safe,
-)
+from paceline.client.render import run_brief
+from paceline.client.terminal.app_options import json_option, run_async, store_options
+from paceline.client.terminal.output import echo_json, terminal_safe
 from paceline.contracts.records import ENDED, Run
 
 
@@ -29,19 +25,10 @@ def cancel(*, runs: tuple[str, ...], app: App, as_json: bool) -> int:
     """
     cancelled = run_async(_cancel(app, runs))
     if as_json:
-        echo_json(
-            {
-                "runs": [
-                    {
-                        "run_id": now.run_id,
-                        "roadmap_id": now.roadmap_id,
-                        "status": now.status,
-                        "cancel_requested": now.cancel_requested,
-                    }
-                    for _, now in cancelled
-                ]
-            }
-        )
+        described = [
+            {**run_brief(now), "cancel_requested": now.cancel_requested} for _, now in cancelled
+        ]
+        echo_json({"runs": described})
         return 0
     for before, now in cancelled:
         click.echo(terminal_safe(f"{now.run_id}  {_outcome(before, now)}  {now.roadmap_id}"))

@@ -1,16 +1,13 @@
 """``paceline config``."""
 
+from dataclasses import asdict
+
 import click
 
 from paceline.app import App
 from paceline.cli.show_group import ShowGroup
-from paceline.client.terminal.app_options import (
-    echo_json,
-    echo_table,
-    json_option,
-    store_options,
-    terminal_safe,
-)
+from paceline.client.terminal.app_options import json_option, store_options
+from paceline.client.terminal.output import echo_json, echo_table, table_of
 
 
 @click.group(cls=ShowGroup)
@@ -41,27 +38,19 @@ def show(*, app: App, changed: bool, as_json: bool) -> int:
       paceline config show
       PACELINE_STORE__POOL_SIZE=5 paceline config show --changed
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from paceline.settings.show import effective
 
-    rows = [
+    shown = [
         one for one in effective(app.loaded, app.plugins) if not changed or one.origin != "default"
     ]
     if as_json:
-        echo_json(
-            {"settings": [{"key": o.key, "value": o.value, "origin": o.origin} for o in rows]}
-        )
+        echo_json({"settings": [asdict(one) for one in shown]})
         return 0
-    table = Table("setting", "value", "origin", box=None, pad_edge=False)
-    for one in rows:
-        table.add_row(
-            one.key,
-            Text(terminal_safe(_toml(one.value))),
-            Text(terminal_safe(one.origin), style="dim" if one.origin == "default" else "cyan"),
-        )
-    echo_table(table)
+    rows = [
+        (one.key, _toml(one.value), (one.origin, "dim" if one.origin == "default" else "cyan"))
+        for one in shown
+    ]
+    echo_table(table_of(("setting", "value", "origin"), rows))
     return 0
 
 
@@ -69,13 +58,10 @@ config.add_command(show, "list")
 
 
 def _toml(value: object) -> str:
-    """The value as it would be written in the settings file."""
     import json
 
     if value is None:
         return "(not set)"
-    if isinstance(value, dict) and not value:
-        return "{}"
-    if isinstance(value, bool | str | list | int | float):
+    if value == {} or isinstance(value, bool | str | list | int | float):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)  # pyright: ignore[reportUnknownArgumentType]

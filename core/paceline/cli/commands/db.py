@@ -6,9 +6,11 @@ from typing import TypeVar
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import app_options, echo_json, json_option, run_async
+from paceline.client.terminal.app_options import app_options, json_option, run_async
+from paceline.client.terminal.output import echo_json
 from paceline.contracts.store import Store
 from paceline.errors import SettingsError
+from paceline.runtime.parts import closing
 
 V = TypeVar("V")
 
@@ -68,18 +70,11 @@ def current(*, app: App, as_json: bool) -> int:
 
 
 def _ask_store(app: App, question: Callable[[Store], Awaitable[V | None]]) -> V:
-    """Ask a store that is not open.
-
-    Raises:
-        SettingsError: the store has no schema.
-    """
+    """Ask a store that is not open."""
 
     async def answer() -> V | None:
-        store = app.factory.store(app.factory.context())
-        try:
+        async with closing(app.factory.store(app.factory.context())) as store:
             return await question(store)
-        finally:
-            await store.close()
 
     found = run_async(answer())
     if found is None:

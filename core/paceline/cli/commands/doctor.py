@@ -6,14 +6,8 @@ from dataclasses import asdict
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import (
-    app_options,
-    echo_json,
-    echo_table,
-    json_option,
-    run_async,
-    terminal_safe,
-)
+from paceline.client.terminal.app_options import app_options, json_option, run_async
+from paceline.client.terminal.output import Cell, echo_json, echo_table, table_of, terminal_safe
 from paceline.contracts.finding import Finding, Level
 from paceline.text import count
 
@@ -49,18 +43,14 @@ def doctor(*, app: App, as_json: bool) -> int:
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    rows: list[list[Cell]] = []
     for one in findings:
         text = Text(terminal_safe(one.text))
         if one.fix:
             text.append(f"  fix: {terminal_safe(one.fix)}", style="cyan")
-        table.add_row(
-            Text(one.level, style=_STYLES[one.level]), Text(terminal_safe(one.part)), text
-        )
+        rows.append([(one.level, _STYLES[one.level]), one.part, text])
+    table = table_of(("level", "part", "text"), rows, whole=("level", "part"))
+    table.show_header = False
     echo_table(table)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import json_text, note, run_async, store_options
+from paceline.client.terminal.app_options import run_async, store_options
+from paceline.client.terminal.output import json_text, note
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
 from paceline.errors import UsageError

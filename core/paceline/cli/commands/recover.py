@@ -1,16 +1,12 @@
 """``paceline recover``."""
 
+from dataclasses import asdict
+
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import (
-    echo_json,
-    executor_options,
-    json_option,
-    note,
-    run_async,
-    terminal_safe,
-)
+from paceline.client.terminal.app_options import executor_options, json_option, run_async
+from paceline.client.terminal.output import echo_json, note, terminal_safe
 from paceline.runtime.recovery import Recovered
 
 _OUTCOMES = {
@@ -38,8 +34,7 @@ def recover(*, app: App, as_json: bool) -> int:
     """
     recovered, running = run_async(_recover(app))
     if as_json:
-        runs = [{"run_id": one.run_id, "status": one.status} for one in recovered]
-        echo_json({"runs": runs, "running": running})
+        echo_json({"runs": [asdict(one) for one in recovered], "running": running})
         return 0
     for one in recovered:
         click.echo(terminal_safe(f"{one.run_id}  {_OUTCOMES.get(one.status, one.status)}"))
@@ -58,7 +53,5 @@ async def _recover(app: App) -> tuple[list[Recovered], int]:
         # Each call recovers a limited number of runs.
         while found := await recover_runs(client.store, app.settings, client.executor):
             recovered += found
-        running = [
-            one for one in await client.store.orphans() if one.executor == app.settings.executor
-        ]
-    return recovered, len(running)
+        running = [one.executor for one in await client.store.orphans()]
+    return recovered, running.count(app.settings.executor)

@@ -6,15 +6,9 @@ import click
 
 from paceline.app import App
 from paceline.client.client import Submitted
-from paceline.client.render import dead_letter_to_json
-from paceline.client.terminal.app_options import (
-    echo_json,
-    executor_options,
-    json_option,
-    note,
-    run_async,
-    terminal_safe,
-)
+from paceline.client.render import dead_letter_to_json, run_brief
+from paceline.client.terminal.app_options import executor_options, json_option, run_async
+from paceline.client.terminal.output import echo_json, note, terminal_safe
 from paceline.contracts.records import ConceptState, ResumeOnly, Run
 from paceline.errors import UsageError
 from paceline.text import count
@@ -29,25 +23,16 @@ _OUTCOMES: dict[Submitted, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Resumed:
-    """One run after the command.
-
-    Attributes:
-        run: the run as it is now.
-        submitted: what happened to it.
-        dead_letters: its concepts that had failed.
-        missing: number of concepts that were neither completed nor failed.
-    """
+    """One run after the command, with what it had to generate before."""
 
     run: Run
     submitted: Submitted
-    dead_letters: tuple[ConceptState, ...]
+    dead_letters: list[ConceptState]
     missing: int
 
     def to_json(self) -> dict[str, object]:
         return {
-            "run_id": self.run.run_id,
-            "roadmap_id": self.run.roadmap_id,
-            "status": self.run.status,
+            **run_brief(self.run),
             "submitted": self.submitted,
             "missing": self.missing,
             "dead_letters": [dead_letter_to_json(one) for one in self.dead_letters],
@@ -58,9 +43,7 @@ class _Resumed:
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--failed-only", is_flag=True, help="Generate only the concepts that failed.")
 @click.option(
-    "--missing-only",
-    is_flag=True,
-    help="Generate only missing concepts; failed ones stay failed.",
+    "--missing-only", is_flag=True, help="Generate only missing concepts; failed ones stay failed."
 )
 @executor_options
 @json_option
@@ -112,6 +95,7 @@ async def _resume(
     app: App, names: tuple[str, ...], only: ResumeOnly | None
 ) -> tuple[list[_Resumed], bool]:
     from paceline.cli.runs import find_runs
+    from paceline.client.terminal.generate import any_worker
 
     async with app.client() as client:
         found = await find_runs(client.store, names)
@@ -122,15 +106,8 @@ async def _resume(
         for run in found:
             states = await client.store.concepts(run.run_id)
             now, submitted = await client.resume(run.run_id, only=only)
-            resumed.append(
-                _Resumed(
-                    now,
-                    submitted,
-                    tuple(state for state in states if state.status == "failed"),
-                    sum(state.status in ("pending", "skipped") for state in states),
-                )
-            )
-        workers = [
-            one for one in await client.store.workers() if one.executor == app.settings.executor
-        ]
-    return resumed, not workers and any(one.run.status == "queued" for one in resumed)
+            failed = [state for state in states if state.status == "failed"]
+            missing = sum(state.status in ("pending", "skipped") for state in states)
+            resumed.append(_Resumed(now, submitted, failed, missing))
+        waiting = not await any_worker(client.store, app.settings.executor)
+    return resumed, waiting and any(one.run.status == "queued" for one in resumed)

@@ -3,12 +3,11 @@
 import click
 
 from paceline.cli.commands.resume import resume
-from paceline.client.terminal.app_options import note
+from paceline.client.terminal.output import note
 
 
 @click.command(
-    params=resume.params,
-    help="Old name of `paceline resume`. The next release removes it.",
+    params=resume.params, help="Old name of `paceline resume`. The next release removes it."
 )
 @click.pass_context
 def retry(ctx: click.Context, /, **_: object) -> object:

@@ -13,11 +13,7 @@ from paceline.contracts.share import Share
 
 @click.command()
 @roadmap_files
-@click.option(
-    "--new",
-    is_flag=True,
-    help="Start a new run even if the roadmap already has one.",
-)
+@click.option("--new", is_flag=True, help="Start a new run even if the roadmap already has one.")
 @click.option(
     "--workers",
     metavar="N",
@@ -30,13 +26,7 @@ from paceline.contracts.share import Share
 @app_options
 @json_option
 def run(
-    *,
-    files: tuple[Path, ...],
-    app: App,
-    new: bool,
-    workers: int,
-    share: Share,
-    as_json: bool,
+    *, files: tuple[Path, ...], app: App, new: bool, workers: int, share: Share, as_json: bool
 ) -> int:
     """Generate the content of each roadmap FILE (JSON or YAML).
 
@@ -61,10 +51,5 @@ def run(
     from paceline.client.terminal.generate import generate
 
     return generate(
-        app,
-        read_roadmaps(files),
-        new=new,
-        workers=workers,
-        share=share,
-        as_json=as_json,
+        app, read_roadmaps(files), new=new, workers=workers, share=share, as_json=as_json
     )

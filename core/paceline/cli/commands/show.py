@@ -6,17 +6,9 @@ from typing import get_args
 import click
 
 from paceline.app import App
-from paceline.client.terminal.app_options import (
-    echo_json,
-    echo_table,
-    json_option,
-    note,
-    run_async,
-    store_options,
-    terminal_safe,
-)
+from paceline.client.terminal.app_options import json_option, run_async, store_options
+from paceline.client.terminal.output import Cell, echo_json, echo_table, note, table_of
 from paceline.contracts.records import Run, RunStatus
-from paceline.contracts.store import Store
 
 
 @click.command()
@@ -69,7 +61,11 @@ def show(
     async def look() -> None:
         async with app.factory.open_store() as store:
             if run is None:
-                page = await _page(store, statuses, roadmap, limit, before)
+                if before is not None:
+                    await store.run(before)  # an unknown run is an error, not an empty page
+                page = await store.runs(
+                    status=statuses, roadmap_id=roadmap, limit=limit, before=before
+                )
                 _print_runs(page, as_json=as_json, limit=limit)
             elif concept is None:
                 await show_run(store, app.settings, run, as_json=as_json)
@@ -78,18 +74,6 @@ def show(
 
     run_async(look())
     return 0
-
-
-async def _page(
-    store: Store,
-    statuses: Sequence[RunStatus],
-    roadmap: str | None,
-    limit: int,
-    before: str | None,
-) -> Sequence[Run]:
-    if before is not None:
-        await store.run(before)  # an unknown run is an error, not an empty page
-    return await store.runs(status=statuses, roadmap_id=roadmap, limit=limit, before=before)
 
 
 def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
@@ -102,26 +86,17 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
     if not runs:
         note("no runs; `paceline run roadmap.json` starts one")
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    # The table fits 80 columns without wrapping ids and times.
-    for title in ("run", "status", "concepts", "created", "roadmap"):
-        table.add_column(title, no_wrap=title in {"run", "status", "created"})
     shared = any(run.share.describe() for run in runs)
-    if shared:
-        table.add_column("for")
+    titles = ("run", "status", "concepts", "created", "roadmap", *(["for"] if shared else ()))
+    rows: list[list[Cell]] = []
     for run in runs:
         failed = f", {run.failed} failed" if run.failed else ""
-        table.add_row(
-            run.run_id,
-            run.status,
-            f"{run.finished} of {run.total}{failed}",
-            f"{run.created_at.astimezone():%m-%d %H:%M}",
-            Text(terminal_safe(f"{run.title} ({run.roadmap_id})")),
-            *([Text(terminal_safe(run.share.describe()))] if shared else ()),
-        )
-    echo_table(table)
+        concepts = f"{run.finished} of {run.total}{failed}"
+        created = f"{run.created_at.astimezone():%m-%d %H:%M}"
+        roadmap = f"{run.title} ({run.roadmap_id})"
+        share = [run.share.describe()] if shared else []
+        rows.append([run.run_id, run.status, concepts, created, roadmap, *share])
+    # The table fits 80 columns without wrapping ids and times.
+    echo_table(table_of(titles, rows, whole=("run", "status", "created")))
     if len(runs) == limit:
         note(f"there may be older runs: add --before {runs[-1].run_id}")

@@ -8,7 +8,13 @@ import click
 from paceline.cli.runs import find_run
 from paceline.client.cluster_status import run_to_json
 from paceline.client.render import Reader, artifact_to_json, concept_to_json, in_order
-from paceline.client.terminal.app_options import console, echo_json, echo_table, terminal_safe
+from paceline.client.terminal.output import (
+    console,
+    echo_json,
+    echo_table,
+    table_of,
+    terminal_safe,
+)
 from paceline.contracts.records import Artifact, ConceptState, Run
 from paceline.contracts.store import Store
 from paceline.errors import UsageError
@@ -37,22 +43,15 @@ async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool
     names = await _names(store, run)
     prompts, completions, cost = await store.totals(run.run_id)
     if as_json:
-        echo_json(
+        concepts = [
             {
-                **run_to_json(run),
-                "prompt_tokens": prompts,
-                "completion_tokens": completions,
-                "cost": cost,
-                "seconds": _seconds(run),
-                "concepts": [
-                    {
-                        **concept_to_json(one, names, steps.get(one.concept_id, ())),
-                        "last_answer": one.last_answer,
-                    }
-                    for one in states
-                ],
+                **concept_to_json(one, names, steps.get(one.concept_id, ())),
+                "last_answer": one.last_answer,
             }
-        )
+            for one in states
+        ]
+        spent = {"prompt_tokens": prompts, "completion_tokens": completions, "cost": cost}
+        echo_json({**run_to_json(run), **spent, "seconds": _seconds(run), "concepts": concepts})
         return
     for line in _head(run, prompts + completions, cost):
         click.echo(terminal_safe(line))
@@ -62,19 +61,11 @@ async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool
 
 
 async def show_concept(
-    store: Store,
-    factory: PartFactory,
-    place: tuple[str, str, str | None],
-    *,
-    as_json: bool,
+    store: Store, factory: PartFactory, place: tuple[str, str, str | None], *, as_json: bool
 ) -> None:
     """Print the content of a concept.
 
-    Args:
-        store: the opened store.
-        factory: makes the steps.
-        place: run, concept, and a step or ``None`` for all steps.
-        as_json: print JSON.
+    ``place`` is the run, the concept, and a step or ``None`` for all steps.
 
     Raises:
         RunNotFound: the run does not exist.
@@ -144,26 +135,21 @@ def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
 
 
 def _print_concepts(
-    states: Sequence[ConceptState],
-    steps: Mapping[str, Sequence[str]],
-    names: Mapping[str, str],
+    states: Sequence[ConceptState], steps: Mapping[str, Sequence[str]], names: Mapping[str, str]
 ) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("concept", "status", "artifacts", "attempts", "name", "reason"):
-        table.add_column(title, justify="right" if title == "attempts" else "left")
-    for one in states:
-        table.add_row(
-            Text(terminal_safe(one.concept_id)),
+    titles = ("concept", "status", "artifacts", "attempts", "name", "reason")
+    rows = [
+        (
+            one.concept_id,
             one.status,
-            Text(terminal_safe(", ".join(steps.get(one.concept_id, ())) or "-")),
+            ", ".join(steps.get(one.concept_id, ())) or "-",
             str(one.attempts),
-            Text(terminal_safe(names.get(one.concept_id, ""))),
-            Text(terminal_safe(one.reason or "")),
+            names.get(one.concept_id, ""),
+            one.reason or "",
         )
-    echo_table(table)
+        for one in states
+    ]
+    echo_table(table_of(titles, rows, right=("attempts",)))
 
 
 def _print_dead_letters(run: Run, states: Sequence[ConceptState]) -> None:

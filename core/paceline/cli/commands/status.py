@@ -6,15 +6,8 @@ import click
 
 from paceline.app import App
 from paceline.client.cluster_status import ClusterStatus, WorkerStatus
-from paceline.client.terminal.app_options import (
-    echo_json,
-    echo_table,
-    executor_options,
-    json_option,
-    run_async,
-    terminal_safe,
-    warn,
-)
+from paceline.client.terminal.app_options import executor_options, json_option, run_async
+from paceline.client.terminal.output import echo_json, echo_table, table_of, terminal_safe, warn
 from paceline.contracts.records import Run
 
 #: Maximum number of unfinished runs in the table.
@@ -64,19 +57,10 @@ def _print(view: ClusterStatus) -> None:
 
 
 def _print_workers(workers: Sequence[WorkerStatus]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("worker")
-    table.add_column("executor")
-    for title in ("roadmaps", "reserved", "concepts", "calls", "DB", "events/s", "beat"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("strategy")
-    for one in workers:
-        process = one.worker_id if one.pid is None else f"{one.host.split('/')[0]} pid {one.pid}"
-        table.add_row(
-            Text(terminal_safe(process)),
+    figures = ("roadmaps", "reserved", "concepts", "calls", "DB", "events/s", "beat")
+    rows = [
+        (
+            one.worker_id if one.pid is None else f"{one.host.split('/')[0]} pid {one.pid}",
             one.executor or "?",
             f"{len(one.active)} of {one.concurrency}",
             str(len(one.reserved)),
@@ -85,34 +69,30 @@ def _print_workers(workers: Sequence[WorkerStatus]) -> None:
             f"{one.connections} of {one.pool_max}",
             f"{one.events_per_second:.1f}",
             "never" if one.beat_age is None else f"{one.beat_age:.0f} s ago",
-            Text(terminal_safe(one.strategy)),
+            one.strategy,
         )
-    echo_table(table)
+        for one in workers
+    ]
+    titles = ("worker", "executor", *figures, "strategy")
+    echo_table(table_of(titles, rows, right=figures, whole=figures))
 
 
 def _print_runs(runs: Sequence[Run]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for title in ("run", "status", "concepts", "failed", "roadmap"):
-        right = title in {"concepts", "failed"}
-        table.add_column(
-            title, justify="right" if right else "left", no_wrap=title in {"run", "status"}
-        )
-    shared = any(run.share.describe() for run in runs[:MAX_RUNS])
-    if shared:
-        table.add_column("for")
-    for run in runs[:MAX_RUNS]:
-        table.add_row(
+    shown = runs[:MAX_RUNS]
+    shared = any(run.share.describe() for run in shown)
+    titles = ("run", "status", "concepts", "failed", "roadmap", *(["for"] if shared else ()))
+    rows = [
+        (
             run.run_id,
             "cancelling" if run.cancel_requested else run.status,
             f"{run.finished} of {run.total}",
             str(run.failed),
-            Text(terminal_safe(run.title)),
-            *([Text(terminal_safe(run.share.describe()))] if shared else ()),
+            run.title,
+            *([run.share.describe()] if shared else ()),
         )
-    echo_table(table)
+        for run in shown
+    ]
+    echo_table(table_of(titles, rows, right=("concepts", "failed"), whole=("run", "status")))
     if len(runs) > MAX_RUNS:
         click.echo(f"… and {len(runs) - MAX_RUNS} more: paceline show --status running")
 
@@ -123,7 +103,7 @@ def _sums(view: ClusterStatus) -> list[str]:
     running = sum(run.status == "running" for run in view.runs)
     lines = [
         f"runs: {more}{running} running, {len(view.runs) - running} queued; "
-        f"{totals.roadmaps_queued} in the queue, {totals.roadmaps_reserved} reserved",
+        f"{totals.roadmaps_queued} in the queue, {totals.roadmaps_reserved} reserved"
     ]
     registered = f"{totals.connections} in use, pools may open {budget.registered}"
     if budget.server_max is None:

@@ -7,7 +7,9 @@ import click
 from paceline.app import App
 from paceline.cli.share_options import share_options
 from paceline.client.client import Submitted
-from paceline.client.terminal.app_options import echo_json, executor_options, json_option, run_async
+from paceline.client.render import run_brief
+from paceline.client.terminal.app_options import executor_options, json_option, run_async
+from paceline.client.terminal.output import echo_json
 from paceline.client.terminal.results import note_kept
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
 from paceline.contracts.records import Run
@@ -17,22 +19,11 @@ from paceline.roadmaps.model import Roadmap
 
 @click.command()
 @roadmap_files
-@click.option(
-    "--new",
-    is_flag=True,
-    help="Start a new run even if the roadmap already has one.",
-)
+@click.option("--new", is_flag=True, help="Start a new run even if the roadmap already has one.")
 @share_options
 @executor_options
 @json_option
-def submit(
-    *,
-    files: tuple[Path, ...],
-    app: App,
-    new: bool,
-    share: Share,
-    as_json: bool,
-) -> int:
+def submit(*, files: tuple[Path, ...], app: App, new: bool, share: Share, as_json: bool) -> int:
     """Queue each roadmap FILE for workers, and return at once.
 
     The command prints the id of each run. `paceline worker` works on queued runs, and
@@ -45,19 +36,7 @@ def submit(
     """
     submitted = run_async(_submit(app, read_roadmaps(files), new=new, share=share))
     if as_json:
-        echo_json(
-            {
-                "runs": [
-                    {
-                        "run_id": run.run_id,
-                        "roadmap_id": run.roadmap_id,
-                        "status": run.status,
-                        "submitted": outcome,
-                    }
-                    for run, outcome in submitted
-                ]
-            }
-        )
+        echo_json({"runs": [{**run_brief(run), "submitted": what} for run, what in submitted]})
         return 0
     for run, outcome in submitted:
         note_kept(run, share)

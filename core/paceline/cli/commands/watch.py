@@ -3,21 +3,16 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
 from paceline.app import App
 from paceline.client.client import Client
-from paceline.client.terminal.app_options import (
-    json_text,
-    note,
-    run_async,
-    store_options,
-    terminal_safe,
-)
+from paceline.client.terminal.app_options import run_async, store_options
+from paceline.client.terminal.output import json_text, note, terminal_safe
 from paceline.client.terminal.progress_display import (
     Display,
     PlainDisplay,
@@ -29,8 +24,11 @@ from paceline.client.totals import Totals
 from paceline.contracts.events import LOST, Event, StreamPosition
 from paceline.contracts.records import Run, RunStatus
 from paceline.contracts.store import Store
-from paceline.errors import UsageError, first_cause
-from paceline.tasks import cancel_and_wait
+from paceline.errors import UsageError
+from paceline.tasks import cancel_and_wait, run_all
+
+if TYPE_CHECKING:
+    from paceline.client.remote import RemoteRun, Server
 
 W = TypeVar("W")
 
@@ -60,12 +58,7 @@ _REFRESH = 1.0
 )
 @store_options
 def watch(
-    *,
-    runs: tuple[str, ...],
-    app: App,
-    url: str | None,
-    after: str | None,
-    as_json: bool,
+    *, runs: tuple[str, ...], app: App, url: str | None, after: str | None, as_json: bool
 ) -> int:
     """Follow each RUN until it ends; without RUN, follow all unfinished runs.
 
@@ -109,61 +102,9 @@ class JsonDisplay(Display):
         click.echo(json_text(event.model_dump(mode="json")))
 
 
-class Watched(Protocol):
-    """A run to follow."""
-
-    @property
-    def run_id(self) -> str:
-        """Its id."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """Its roadmap's title."""
-        ...
-
-    @property
-    def total(self) -> int:
-        """Number of its concepts."""
-        ...
-
-
-class Source(Protocol):
-    """The source of events: store and bus, or a server."""
-
-    def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
-        """Events of a run until its last one."""
-        ...
-
-    async def totals(self) -> Totals:
-        """The figures of all workers."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Local:
-    """Store and bus of the settings."""
-
-    client: Client
-
-    def follow(self, run_id: str, *, after: str | None) -> AsyncIterator[Event]:
-        return self.client.follow(run_id, after=after)
-
-    async def totals(self) -> Totals:
-        return Totals.over(await self.client.store.workers())
-
-
 @dataclass(slots=True)
 class _Following:
-    """One call of the command.
-
-    Attributes:
-        names: run ids or roadmap ids; empty for all unfinished runs.
-        after: position of the last event seen, for one run.
-        as_json: whether to print events as JSON.
-        steps: number of artifacts of a concept.
-        ended: statuses of the runs that ended.
-    """
+    """One call of the command; ``names`` is empty for all unfinished runs."""
 
     names: Sequence[str]
     after: str | None
@@ -172,7 +113,6 @@ class _Following:
     ended: list[RunStatus] = field(default_factory=list[RunStatus])
 
     async def store(self, app: App) -> int:
-        """Follow runs of the store; returns the exit code."""
         from paceline.cli.runs import find_runs
 
         async with app.client() as client:
@@ -180,10 +120,9 @@ class _Following:
             runs = await find_runs(store, self.names) if self.names else await _unfinished(store)
             if runs:
                 await _note_missing_workers(store, runs)
-            return await self._show(_Local(client), runs)
+            return await self._show(client, runs, lambda: Totals.read(store))
 
     async def server(self, url: str, token: str | None) -> int:
-        """Follow runs of a server; returns the exit code."""
         from paceline.client.remote import open_server
 
         async with open_server(url, token) as server:
@@ -191,9 +130,14 @@ class _Following:
                 runs = [await server.find(one) for one in self.names]
             else:
                 runs = _newest(await server.unfinished(limit=MAX_RUNS + 1))
-            return await self._show(server, runs)
+            return await self._show(server, runs, server.totals)
 
-    async def _show(self, source: Source, runs: Sequence[Watched]) -> int:
+    async def _show(
+        self,
+        source: "Client | Server",
+        runs: "Sequence[Run | RemoteRun]",
+        totals: Callable[[], Awaitable[Totals]],
+    ) -> int:
         from paceline.client.terminal.generate import until_signalled
         from paceline.client.terminal.results import exit_code
 
@@ -208,25 +152,27 @@ class _Following:
             else LineDisplay()
         )
         with display:
-            following = asyncio.create_task(self._follow(source, runs, display))
+            following = asyncio.create_task(self._follow(source, runs, totals, display))
             signalled = await until_signalled(following)
         return signalled or exit_code(self.ended)
 
-    async def _follow(self, source: Source, runs: Sequence[Watched], display: Display) -> None:
+    async def _follow(
+        self,
+        source: "Client | Server",
+        runs: "Sequence[Run | RemoteRun]",
+        totals: Callable[[], Awaitable[Totals]],
+        display: Display,
+    ) -> None:
         """Show the runs until the last one has ended."""
         for run in runs:
             display.add(run.run_id, run.title, run.total)
-        looking = asyncio.create_task(refresh_figures(source.totals, display, _REFRESH))
+        looking = asyncio.create_task(refresh_figures(totals, display, _REFRESH))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for run in runs:
-                    tasks.create_task(self._one(source, run.run_id, display))
-        except BaseExceptionGroup as group:
-            raise first_cause(group) from None
+            await run_all(self._one(source, run.run_id, display) for run in runs)
         finally:
             await cancel_and_wait(looking)
 
-    async def _one(self, source: Source, run_id: str, display: Display) -> None:
+    async def _one(self, source: "Client | Server", run_id: str, display: Display) -> None:
         async for event in source.follow(run_id, after=self.after):
             display.event(event)
             Stdout.end_if_unread()

@@ -4,42 +4,15 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from paceline.client.terminal.output import (
-    console,
-    echo_json,
-    echo_table,
-    json_text,
-    log_as_json,
-    note,
-    terminal_safe,
-    warn,
-)
+from paceline.client.terminal.output import log_as_json, warn
 
 if TYPE_CHECKING:
     from paceline.app import App
 
-__all__ = [
-    "app_options",
-    "console",
-    "echo_json",
-    "echo_table",
-    "executor_options",
-    "json_option",
-    "json_text",
-    "load_app",
-    "note",
-    "run_async",
-    "settings_options",
-    "store_options",
-    "terminal_safe",
-    "warn",
-]
-
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -79,12 +52,9 @@ def load_app(
 ) -> "App":
     """Load the settings as the options of a command say.
 
-    Args:
-        config: value of ``--config``.
-        assignments: values of ``--set``.
-        options: values of other options by name, such as ``strategy``; ``None`` if not given.
-        fixed: values by dotted key that the command sets itself.
-        environ: environment variables, instead of those of the process.
+    ``options`` are the values of further options by name, ``None`` if not given. ``fixed`` are
+    values by dotted key that the command sets itself. ``environ`` replaces the environment
+    variables of the process.
 
     Raises:
         SettingsError: a key or value is wrong.

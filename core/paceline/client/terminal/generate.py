@@ -1,7 +1,6 @@
 """Submitting roadmaps and following them to their end, in this process or by workers."""
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,8 +16,10 @@ from paceline.client.terminal.results import Result, exit_code, note_kept, print
 from paceline.client.totals import Totals
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable, UsageError
 from paceline.roadmaps.model import Roadmap
+from paceline.runtime.shutdown import signals_handled
 from paceline.runtime.worker import Worker
 from paceline.tasks import cancel_and_wait
 from paceline.text import count
@@ -38,13 +39,8 @@ def generate(
 ) -> int:
     """Generate roadmaps, show progress and results; returns the exit code.
 
-    Args:
-        app: settings and plugins.
-        roadmaps: the roadmaps to generate.
-        new: start new runs even for roadmaps that have one.
-        workers: number of local worker processes to start, for a distributed executor.
-        share: tenant and weight of the runs.
-        as_json: print the results as JSON, and no progress.
+    With ``as_json`` it prints the results as JSON and no progress. ``Generation`` documents the
+    other arguments.
     """
     shown = display(as_json=as_json, steps=len(app.settings.run.steps))
     generation = Generation(app, roadmaps, shown, new=new, workers=workers, share=share)
@@ -114,17 +110,16 @@ class Generation:
                 await self.collect(client, runs)
                 return
             async with local_workers(self.app.loaded, self.workers):
-                if not self.workers and not await _any_worker(client, executor):
+                if not self.workers and not await any_worker(client.store, executor):
                     warn(
                         f"no {executor} worker is registered, so the runs wait: start one with "
                         "`paceline worker`, or run this command with --workers 1"
                     )
 
-                async def figures() -> Totals:
-                    return Totals.over(await client.store.workers())
-
                 following = asyncio.create_task(
-                    self._follow(client, runs, figures, _REFRESH_ELSEWHERE)
+                    self._follow(
+                        client, runs, lambda: Totals.read(client.store), _REFRESH_ELSEWHERE
+                    )
                 )
                 with self.display:
                     self.code = await until_signalled(following)
@@ -162,14 +157,8 @@ class Generation:
     ) -> bool:
         """Show the runs of a worker of this process until they end or the worker stops.
 
-        Args:
-            worker: the worker.
-            client: a client with the worker's parts.
-            runs: the runs.
-            serving: the task in which the worker works.
-
-        Returns:
-            Whether all runs ended.
+        ``client`` has the worker's parts, and the task ``serving`` works on the runs. Returns
+        whether all runs ended.
 
         Raises:
             PartUnavailable: the store was unreachable for too long.
@@ -249,26 +238,21 @@ class Generation:
         return code
 
 
-async def _any_worker(client: Client, executor: str) -> bool:
-    return any(worker.executor == executor for worker in await client.store.workers())
+async def any_worker(store: Store, executor: str) -> bool:
+    """Whether a live worker serves an executor."""
+    return any(worker.executor == executor for worker in await store.workers())
 
 
 async def until_signalled(following: "asyncio.Task[None]") -> int:
     """Wait for the end or a signal; returns the exit code of the signal, or 0."""
-    loop = asyncio.get_running_loop()
     received: list[int] = []
 
     def on_signal(number: int) -> None:
         received.append(number)
         following.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
-    try:
+    with signals_handled(on_signal):
         await asyncio.wait({following})
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
     if not received:
         following.result()
     return 128 + received[0] if received else 0

@@ -24,11 +24,7 @@ _SHORTEST_SECRET = 4
 
 
 def json_lines(settings: Settings) -> logging.Handler:
-    """A handler that writes each record to stderr as one line of JSON.
-
-    Args:
-        settings: the effective settings; their secrets are masked in every line.
-    """
+    """A handler that writes each record to stderr as one line of JSON, with all secrets masked."""
     import structlog
 
     secrets = sorted(set(secrets_of(settings)), key=len, reverse=True)

@@ -17,11 +17,7 @@ STOP_TIMEOUT = 10.0
 
 @asynccontextmanager
 async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
-    """Start ``paceline worker`` processes with these settings; stop them at the end.
-
-    Args:
-        loaded: the settings.
-        count: number of processes.
+    """Start ``count`` processes ``paceline worker`` with these settings; stop them at the end.
 
     Raises:
         PartUnavailable: a worker ended by itself.

@@ -3,15 +3,20 @@
 import json
 import logging
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Union
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from paceline.settings.model import Settings
+
+#: A cell of a table: plain text, text with its style, or rich text that is safe already.
+Cell = Union[str, tuple[str, str], "Text"]
 
 #: What a hostile text could control a terminal with: control characters, and marks that
 #: change the direction of the text after them.
@@ -44,6 +49,37 @@ def echo_table(table: "Table") -> None:
         target.print(table)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+def table_of(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    right: Collection[str] = (),
+    whole: Collection[str] = (),
+) -> "Table":
+    """Make a table; texts are made safe for a terminal.
+
+    Args:
+        titles: titles of the columns.
+        rows: the cells of each row.
+        right: titles of the columns that are aligned to the right.
+        whole: titles of the columns that do not wrap.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(
+            title, justify="right" if title in right else "left", no_wrap=title in whole
+        )
+    for row in rows:
+        pairs = [(cell, "") if isinstance(cell, str) else cell for cell in row]
+        table.add_row(
+            *(Text(terminal_safe(p[0]), p[1]) if isinstance(p, tuple) else p for p in pairs)
+        )
+    return table
 
 
 def echo_json(value: object) -> None:

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
@@ -36,12 +35,7 @@ class Display:
     def __enter__(self) -> "Display":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         return None
 
     def add(self, run_id: str, title: str, total: int) -> None:
@@ -96,12 +90,7 @@ class TerminalDisplay(Display):
     def __init__(self, steps: int) -> None:
         from rich.console import Console, Group
         from rich.live import Live
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.text import Text
 
         super().__init__()
@@ -124,12 +113,7 @@ class TerminalDisplay(Display):
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def add(self, run_id: str, title: str, total: int) -> None:
@@ -166,12 +150,7 @@ class TerminalDisplay(Display):
 
 
 def display(*, as_json: bool, steps: int) -> Display:
-    """The display for the current stdout.
-
-    Args:
-        as_json: show nothing.
-        steps: number of artifacts of a concept.
-    """
+    """The display for the current stdout; ``steps`` is the number of artifacts of a concept."""
     if as_json:
         return Display()
     if sys.stdout.isatty():
@@ -182,13 +161,7 @@ def display(*, as_json: bool, steps: int) -> Display:
 async def refresh_figures(
     figures: Callable[[], Awaitable[Totals]], display: Display, every: float
 ) -> None:
-    """Show the figures repeatedly; if they are not available, log that once.
-
-    Args:
-        figures: returns the current figures.
-        display: shows them.
-        every: seconds between two updates.
-    """
+    """Show the figures every ``every`` seconds; if they are not available, log that once."""
     outage = OutageLog(log, "trying again")
     while True:
         try:

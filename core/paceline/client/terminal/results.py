@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import click
 
 from paceline.client.client import Submitted
-from paceline.client.terminal.output import console, note, terminal_safe
+from paceline.client.render import run_brief
+from paceline.client.terminal.output import console, note, table_of, terminal_safe
 from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
@@ -20,15 +21,9 @@ _EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One run at the end of a command.
+    """One run at the end of a command, with its failed concepts and sums over its artifacts.
 
-    Attributes:
-        run: the run.
-        submitted: what the submission did.
-        failures: its failed concepts.
-        prompt_tokens: sum over its artifacts.
-        completion_tokens: sum over its artifacts.
-        cost: sum over its artifacts; ``None`` if no price is set.
+    ``cost`` is ``None`` if no price is set.
     """
 
     run: Run
@@ -48,10 +43,8 @@ class Result:
     def to_json(self) -> dict[str, object]:
         """The result for ``--json``."""
         return {
-            "run_id": self.run.run_id,
-            "roadmap_id": self.run.roadmap_id,
+            **run_brief(self.run),
             "title": self.run.title,
-            "status": self.run.status,
             "reason": self.run.reason,
             "submitted": self.submitted,
             "total": self.run.total,
@@ -93,34 +86,22 @@ def exit_code(statuses: Sequence[RunStatus]) -> int:
 
 def print_table(results: Sequence[Result]) -> None:
     """Print one row per run, then the reasons of failures."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for title, right in (
-        ("roadmap", False),
-        ("status", False),
-        ("concepts", True),
-        ("failed", True),
-        ("tokens", True),
-        ("cost", True),
-        ("time", True),
-        ("run", False),
-    ):
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "roadmap")
-    for result in results:
-        run = result.run
-        table.add_row(
-            Text(terminal_safe(run.title)),
-            Text(run.status, style=_STYLES.get(run.status, "")),
-            f"{run.completed}/{run.total}",
-            str(run.failed),
+    figures = ("concepts", "failed", "tokens", "cost", "time")
+    rows = [
+        (
+            result.run.title,
+            (result.run.status, _STYLES.get(result.run.status, "")),
+            f"{result.run.completed}/{result.run.total}",
+            str(result.run.failed),
             f"{result.prompt_tokens + result.completion_tokens:,}",
             "" if result.cost is None else f"{result.cost:.4f}",
             "" if result.seconds is None else f"{result.seconds:.1f} s",
-            run.run_id,
+            result.run.run_id,
         )
-    console().print(table)
+        for result in results
+    ]
+    titles = ("roadmap", "status", *figures, "run")
+    console().print(table_of(titles, rows, right=figures, whole=titles[1:]))
     for result in results:
         for line in _reasons(result):
             click.echo(line)

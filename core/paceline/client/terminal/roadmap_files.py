@@ -15,11 +15,7 @@ R = TypeVar("R")
 def roadmap_files(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``FILE…``, given as ``files``."""
     return click.argument(
-        "files",
-        metavar="FILE...",
-        nargs=-1,
-        required=True,
-        type=click.Path(path_type=Path),
+        "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
     )(command)
 
 
