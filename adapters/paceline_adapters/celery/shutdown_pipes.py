@@ -1,4 +1,4 @@
-"""How the main process of a Celery worker tells its pool processes to drain or to stop."""
+"""Pipes on which the main process of a Celery worker asks its pool to drain or to stop."""
 
 import asyncio
 import os

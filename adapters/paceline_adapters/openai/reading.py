@@ -207,7 +207,7 @@ def _joined(stream: str) -> Json:
     """Server-sent events as one answer.
 
     Raises:
-        ValueError: an event is not JSON, or there is none.
+        ValueError: an event is not JSON, or the stream has no event.
     """
     parts: list[str] = []
     thoughts: list[str] = []

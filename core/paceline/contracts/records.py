@@ -204,7 +204,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
-    """A running run whose owner may be gone.
+    """A running run that may have lost its owner.
 
     Attributes:
         run_id: id of the run.

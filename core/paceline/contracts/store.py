@@ -112,7 +112,7 @@ class OwnershipStore(ABC):
 
     @abstractmethod
     async def claim(self, run_id: str, worker_id: str, *, lease: float) -> Claim | None:
-        """Become the owner of a queued run, or of a running one whose lease has expired.
+        """Become the owner of a queued run, or of a running one with an expired lease.
 
         The run becomes ``running`` with the next fence and a lease of ``lease`` seconds.
 

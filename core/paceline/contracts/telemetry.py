@@ -1,7 +1,7 @@
 """The contract of telemetry: traces and metrics of one process.
 
-Core calls it when work starts and ends. Without telemetry, a span is one shared object whose
-entry and exit do nothing, and no object is made for it.
+Core calls it when work starts and ends. Without telemetry, all spans are one shared object that
+does nothing, so none is created.
 """
 
 import hashlib

@@ -130,7 +130,7 @@ class Feed:
         self._watches: dict[str, AsyncExitStack] = {}
         self._changed: dict[str, None] = {}
         self._found: dict[str, Run] = {}
-        #: Fence of each run whose end the client has received.
+        #: Fence of each run that has ended for the client.
         self._ended: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._all = AsyncExitStack()

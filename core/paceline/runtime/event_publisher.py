@@ -13,7 +13,7 @@ log = logging.getLogger("paceline.events")
 
 _BATCH = 500
 #: Maximum number of events kept while the bus is unreachable. Older ones are dropped: every
-#: claim starts with a snapshot, and a subscriber that hears nothing asks the store.
+#: claim starts with a snapshot, and a subscriber without events asks the store.
 _MAX_WAITING = 20_000
 
 

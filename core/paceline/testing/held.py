@@ -1,8 +1,7 @@
-"""Runs whose calls a test holds: what a worker process does is written down, and waits.
+"""A plugin for worker processes under test: a step, a provider and a store named ``held``.
 
-A plugin for worker processes, with a step, a provider and a store, each named ``held``. They
-share a folder with the test: calls wait there until the test opens a gate, and the journal
-says what happened, in order.
+Worker processes share a folder with the test. A call waits until the test opens its gate in the
+folder. The folder's journal lists what happened, in order.
 """
 
 import asyncio
@@ -28,14 +27,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 NAME = "held"
-#: Roadmap for whose concepts the step raises what no contract knows.
+#: Roadmap for which the step raises an error that is no `PacelineError`.
 BROKEN = "broken"
-#: Gate of all calls.
+#: The gate of all calls.
 EVERYTHING = "everything"
-#: Seconds between two looks at the gates.
-_LOOK = 0.02
+#: Seconds between two checks of the gates.
+_POLL_INTERVAL = 0.02
 
-What = Literal["began", "ended", "cancelled", "turned-away"]
+What = Literal["began", "ended", "cancelled", "claim-failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +42,9 @@ class Note:
     """One line of the journal.
 
     Attributes:
-        what: a call began, ended or was cancelled; or a worker's claim was turned away.
-        roadmap: the roadmap that the call is for.
-        concept: the concept that it is for.
+        what: what happened to the call, or ``claim-failed`` if a worker could not claim a run.
+        roadmap: roadmap of the call.
+        concept: concept of the call.
     """
 
     what: What
@@ -55,12 +54,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a test and its worker processes share."""
+    """The folder that a test and its worker processes share."""
 
     path: Path
 
     def note(self, note: Note) -> None:
-        """Add a line; lines of several processes do not mix."""
+        """Add a line to the journal. Lines of several processes do not mix."""
         line = json.dumps([note.what, note.roadmap, note.concept]) + "\n"
         file = os.open(self.path / "journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
@@ -69,25 +68,25 @@ class Folder:
             os.close(file)
 
     def notes(self) -> list[Note]:
-        """The journal so far."""
+        """All notes of the journal."""
         journal = self.path / "journal"
         lines = journal.read_text().splitlines() if journal.exists() else []
         return [Note(*json.loads(line)) for line in lines]
 
     def open(self, *gates: str) -> None:
-        """Let calls end: of a roadmap, of ``roadmap.concept``, or all with ``EVERYTHING``."""
+        """Let calls return. A gate is a roadmap, ``roadmap.concept`` or ``EVERYTHING``."""
         for gate in gates:
             (self.path / f"{gate}.gate").touch()
 
     def is_open(self, roadmap: str, concept: str) -> bool:
-        """Whether a call may end."""
+        """Whether a call may return."""
         gates = (roadmap, f"{roadmap}.{concept}", EVERYTHING)
         return any((self.path / f"{gate}.gate").exists() for gate in gates)
 
     @property
-    def away(self) -> Path:
-        """As long as this file is there, no run can be claimed."""
-        return self.path / "away"
+    def store_down(self) -> Path:
+        """While this file exists, the store raises an error for each claim."""
+        return self.path / "store-down"
 
 
 class _Answer(BaseModel):
@@ -95,19 +94,19 @@ class _Answer(BaseModel):
 
 
 class _Step(Step):
-    """One small answer per concept; its prompt names roadmap and concept."""
+    """A small answer per concept. The prompt names roadmap and concept."""
 
     answer = _Answer
 
     def prompt(self, subject: Subject) -> Sequence[Message]:
-        """Raise what a plugin's bug would raise, for the broken roadmap."""
+        """Make the prompt. For the broken roadmap, fail as a bug in a plugin would."""
         if subject.roadmap_id == BROKEN:
-            raise RuntimeError("a plugin's bug, as the test wants it")
+            raise RuntimeError("simulated bug of a plugin")
         return [Message("user", json.dumps([subject.roadmap_id, subject.concept.concept_id]))]
 
 
 class _HeldProvider(Provider):
-    """Answers when the test lets it."""
+    """Answers when the test opens a gate."""
 
     key = "held:held"
 
@@ -120,7 +119,7 @@ class _HeldProvider(Provider):
         self._folder.note(Note("began", roadmap, concept))
         try:
             while not self._folder.is_open(roadmap, concept):  # noqa: ASYNC110 - other processes
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL_INTERVAL)
         except asyncio.CancelledError:
             self._folder.note(Note("cancelled", roadmap, concept))
             raise
@@ -133,29 +132,29 @@ class HeldOptions(Options):
     """Options of the provider."""
 
     folder: Path
-    """The folder that is shared."""
+    """The folder that the test shares."""
 
 
 def _store(_options: NoOptions, context: Context) -> Store:
-    """SQLite in the folder, where claims can be turned away as if the store were not there."""
+    """SQLite in the folder. It rejects claims while ``store_down`` exists."""
     folder = Folder(Path(context.settings.store.url.get_secret_value().partition(":")[2]))
     url = SecretStr(f"sqlite+aiosqlite:///{folder.path / 'paceline.db'}")
     settings = context.settings
     sqlite = settings.model_copy(update={"store": settings.store.model_copy(update={"url": url})})
-    made = Plugins().store("sqlite").make({}, replace(context, settings=sqlite), "store")
+    store = Plugins().store("sqlite").make({}, replace(context, settings=sqlite), "store")
 
-    def unless_away(claim: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        async def claims(*args: P.args, **kwargs: P.kwargs) -> T:
-            if folder.away.exists():
-                folder.note(Note("turned-away"))
-                raise PartUnavailable("the store is away, as the test wants it")
+    def unless_down(claim: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            if folder.store_down.exists():
+                folder.note(Note("claim-failed"))
+                raise PartUnavailable("simulated outage of the store")
             return await claim(*args, **kwargs)
 
-        return claims
+        return checked
 
-    object.__setattr__(made, "claim", unless_away(made.claim))
-    object.__setattr__(made, "claim_next", unless_away(made.claim_next))
-    return made
+    object.__setattr__(store, "claim", unless_down(store.claim))
+    object.__setattr__(store, "claim_next", unless_down(store.claim_next))
+    return store
 
 
 @hookimpl
@@ -177,5 +176,5 @@ def paceline_register_providers(register: Register[Provider]) -> None:
 
 @hookimpl
 def paceline_register_stores(register: Register[Store]) -> None:
-    """Offer the store, for URLs as ``held:/the/folder``."""
+    """Offer the store, for URLs such as ``held:/the/folder``."""
     register(NAME, _store, options=NoOptions, summary="For tests.")

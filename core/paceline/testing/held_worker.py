@@ -14,7 +14,7 @@ from paceline.testing import held
 
 
 def plugins_with(modules: Iterable[str]) -> Plugins:
-    """The installed plugins, the held parts, and modules with hooks that are not installed."""
+    """The installed plugins, the held parts, and the given modules with hooks."""
     plugins = Plugins()
     plugins.register(held, held.__name__)
     for module in modules:
@@ -23,16 +23,12 @@ def plugins_with(modules: Iterable[str]) -> Plugins:
 
 
 def main(file: Path) -> int:
-    """Serve as the file says: settings, modules and concurrency.
-
-    Returns:
-        What ``serve`` returned.
-    """
+    """Serve with the settings, modules and concurrency of a file; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    order = json.loads(file.read_text())
-    settings = Settings.model_validate(order["settings"])
-    return App(settings, plugins=plugins_with(order["modules"])).serve(
-        concurrency=order["concurrency"]
+    options = json.loads(file.read_text())
+    settings = Settings.model_validate(options["settings"])
+    return App(settings, plugins=plugins_with(options["modules"])).serve(
+        concurrency=options["concurrency"]
     )
 
 

@@ -1,11 +1,11 @@
-"""Fixtures for pytest: real servers, and a clean place on them for each test.
+"""Pytest fixtures: real servers, and an empty database for each test.
 
 Load it in the ``conftest.py`` at the root of your tests::
 
     pytest_plugins = ["paceline.testing.plugin"]
 
-The servers start when the first test asks, one of each per pytest process (so one per
-pytest-xdist worker), and take no part in tests that do not ask.
+Each pytest process (such as a pytest-xdist worker) starts a server when the first test requests
+it.
 """
 
 import itertools
@@ -21,14 +21,14 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
-    """A Valkey server for all tests of the session; do not kill it, start your own."""
+    """A Valkey server shared by all tests. Start your own if the test stops it."""
     with Valkey() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """A PostgreSQL server for all tests of the session; do not kill it, start your own."""
+    """A PostgreSQL server shared by all tests. Start your own if the test stops it."""
     with Postgres() as server:
         yield server
 
@@ -37,7 +37,7 @@ def postgres_server() -> Iterator[Postgres]:
 def redis_url(valkey_server: Valkey) -> Iterator[str]:
     """The URL of an empty Redis database, which is emptied after the test.
 
-    The numbers take turns, so a straggler of one test does not write into the next one's.
+    Tests rotate through the databases, so a late write of one test does not affect the next.
     """
     database = next(_databases)
     valkey_server.command("FLUSHDB", database=database)

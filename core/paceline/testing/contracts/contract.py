@@ -1,4 +1,4 @@
-"""What all suites share: how a scenario runs, and how a capability brings its tests."""
+"""What all suites share: running a scenario, and tests that depend on a capability."""
 
 import asyncio
 import functools
@@ -18,7 +18,7 @@ _CAPABILITIES = "paceline_capabilities"
 
 
 def when(*capabilities: str) -> Callable[[T], T]:
-    """A test only of parts that declare these capabilities: the class attributes are true."""
+    """Run a test only if the suite sets all of these class attributes to true."""
 
     def mark(test: T) -> T:
         setattr(test, _CAPABILITIES, capabilities)
@@ -31,20 +31,20 @@ class Contract:
     """The base of the suites.
 
     Declare:
-        virtual: whether the part is all asyncio, so that its scenarios run in virtual time;
-            otherwise they take real time, on an event loop of their own.
-        examples: how many random scenarios each property tries.
+        virtual: whether the part uses asyncio only, so that its scenarios run in virtual time.
+            Otherwise they run in real time on an ordinary event loop.
+        examples: number of random scenarios that each property tries.
     """
 
     virtual: ClassVar[bool] = True
     examples: ClassVar[int] = 40
-    #: What the present scenario opened and closes in the end.
+    #: Closed at the end of the current scenario.
     opened: AsyncExitStack
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Leave out the tests of capabilities that this class does not declare."""
         super().__init_subclass__(**options)
-        # In the order in which they are written, the same in each process that collects them.
+        # In source order, so that every pytest process collects the tests in the same order.
         for name in dict.fromkeys(name for base in cls.__mro__[1:] for name in vars(base)):
             if name in vars(cls):
                 continue
@@ -55,21 +55,21 @@ class Contract:
                 setattr(cls, name, test if declared else None)
 
     def runner(self, seed: int | None = None) -> asyncio.Runner:
-        """An event loop for one scenario; `seed` shuffles what is ready at once, if it can."""
+        """Create a loop for one scenario. In virtual time, `seed` shuffles ready callbacks."""
         if self.virtual:
             return asyncio.Runner(loop_factory=lambda: VirtualLoop(seed=seed))
         return asyncio.Runner()
 
     def play(self, scenario: Coroutine[Any, Any, T], *, seed: int | None = None) -> T:
-        """Run a scenario to its end."""
+        """Run a scenario, then close what it opened."""
 
-        async def and_close() -> T:
+        async def run_and_close() -> T:
             async with AsyncExitStack() as self.opened:
                 return await scenario
 
         runner = self.runner(seed)
         try:
-            result = runner.run(and_close())
+            result = runner.run(run_and_close())
         except BaseException:
             self.abandon(runner)
             raise
@@ -77,29 +77,26 @@ class Contract:
         return result
 
     def abandon(self, runner: asyncio.Runner) -> None:
-        """Close the loop of a scenario that is judged.
-
-        Its verdict is the news, not who is left waiting in it, or what a task raised unheard.
-        """
+        """Close the loop after a failure, and ignore errors of the tasks that remain."""
         runner.get_loop().set_exception_handler(lambda _loop, _context: None)
         with suppress(Deadlock):
             runner.close()
 
     def bounds(self, steps: int = 20) -> settings:
-        """How long Hypothesis searches."""
+        """Settings of the search by Hypothesis."""
         return settings(
             max_examples=self.examples,
             stateful_step_count=steps,
             deadline=None,
             database=None,
-            # To explain an example takes longer than to find it.
+            # Without Phase.explain, which takes longer than finding an example.
             phases=(Phase.explicit, Phase.generate, Phase.shrink),
             suppress_health_check=(HealthCheck.too_slow, HealthCheck.filter_too_much),
         )
 
 
 async def rounds(count: int) -> None:
-    """Let the event loop go round so many times."""
+    """Let the event loop run `count` iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -107,10 +104,10 @@ async def rounds(count: int) -> None:
 def scenario(
     test: Callable[Concatenate[C, P], Coroutine[Any, Any, None]],
 ) -> Callable[Concatenate[C, P], None]:
-    """Make a test of a coroutine: it is one scenario of its suite."""
+    """Make an ``async def`` test a plain one that runs as a scenario of its suite."""
 
     @functools.wraps(test)
-    def played(suite: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def run(suite: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
         suite.play(test(suite, *args, **kwargs))
 
-    return played
+    return run

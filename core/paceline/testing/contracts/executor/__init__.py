@@ -1,21 +1,21 @@
-"""What every executor promises: no run is lost, none runs twice, a worker keeps its bounds."""
+"""What every executor guarantees: no run is lost or runs twice, each worker keeps its limit."""
 
 from paceline.testing.contracts.executor.queueing import ExecutorQueueing
 from paceline.testing.contracts.executor.working import ExecutorWorking
 
 
 class ExecutorContract(ExecutorQueueing, ExecutorWorking):
-    """Inherit it, and name an executor.
+    """Inherit from this suite and name an executor.
 
-    Its workers are processes that the suite starts, with a store, a step and a provider of
-    its own: the suite holds the calls of a run and lets them go.
+    The suite starts workers as processes, with a store, a step and a provider of its own. It
+    decides when the calls of a run return.
 
     Declare:
-        executor: its name in the settings.
-        modules: modules with its hooks, where it is not installed as a plugin.
-        inspects: whether ``inspect`` names what each worker holds.
-        broker: whether it has a broker that can be away; ``unreachable`` is then asked.
-        dies: whether its worker processes can be killed, all of them with the one that serves.
-        patience: seconds that a worker may take for what must come.
-        settles: seconds after which what must not come would have come.
+        executor: name of the executor in the settings.
+        modules: modules with its hooks, if it is not installed as a plugin.
+        inspects: whether ``inspect`` lists the runs of each worker.
+        broker: whether it has a broker that can be unreachable. Implement ``unreachable`` then.
+        dies: whether a worker can be killed together with all processes that it started.
+        patience: maximum seconds to wait for something that must happen.
+        settles: seconds to wait before checking that something did not happen.
     """

@@ -1,4 +1,4 @@
-"""Where the suite tries an executor: a folder with a store, and worker processes."""
+"""Where the suite tests an executor: a folder with a store, and worker processes."""
 
 import asyncio
 import inspect
@@ -25,15 +25,15 @@ from paceline.testing.held import Folder, What
 from paceline.testing.held_worker import plugins_with
 from paceline.testing.spawn import spawn
 
-#: Seconds between two looks at what must come.
-_LOOK = 0.05
-#: Seconds of a worker that is stopped when the test is over, until it is killed.
-_FAREWELL = 15.0
-#: Lines of a worker's log that a failure shows.
-_SHOWN = 15
+#: Seconds between two checks of a condition.
+_POLL_INTERVAL = 0.05
+#: Seconds from SIGTERM to SIGKILL for a worker that still runs at the end of the test.
+_STOP_TIMEOUT = 15.0
+#: Lines of each worker's log that a failure shows.
+_LOG_LINES = 15
 
 
-def whole(given: Mapping[str, Any], executor: str, folder: Path) -> dict[str, Any]:
+def site_settings(given: Mapping[str, Any], executor: str, folder: Path) -> dict[str, Any]:
     """The author's settings with those of the site."""
     return {
         "strategy": ["per-roadmap"],
@@ -43,45 +43,45 @@ def whole(given: Mapping[str, Any], executor: str, folder: Path) -> dict[str, An
         "provider": {"name": held.NAME},
         "providers": {held.NAME: {"folder": str(folder)}},
         "strategies": {"per-roadmap": {"limit": 1}},
-        # Nothing here waits for a lease to end: who was killed is seen to be gone.
+        # Recovery need not wait for leases: it detects that a killed worker has exited.
         "run": {"steps": [held.NAME], "lease": 600.0, "grace": 5.0},
     }
 
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A process that serves."""
+    """A process that runs ``serve``."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
 
-    def tell(self, number: signal.Signals) -> None:
-        """Send a signal to the process that serves."""
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this process, but not to its child processes."""
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it with all that it started; it can do nothing about it."""
+        """Kill the process and all that it started with SIGKILL."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     async def end(self) -> None:
-        """Stop it, in the end with force."""
+        """Stop the process. If it does not exit in time, kill it."""
         if self.process.poll() is None:
-            self.tell(signal.SIGTERM)
+            self.send(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self.process.wait, _FAREWELL)
+                await asyncio.to_thread(self.process.wait, _STOP_TIMEOUT)
         self.kill()
 
-    def said(self) -> str:
-        """The end of its log."""
+    def log_tail(self) -> str:
+        """The last lines of the log."""
         lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(f"  {line}" for line in lines[-_SHOWN:])
+        return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])
 
 
 @dataclass(slots=True)
 class Site:
-    """What a scenario speaks of."""
+    """The parts that a scenario uses."""
 
     folder: Folder
     app: App
@@ -94,7 +94,7 @@ class Site:
 
     @property
     def settings(self) -> Settings:
-        """The settings of every process."""
+        """The settings of the client and of all workers."""
         return self.app.settings
 
     @property
@@ -108,7 +108,7 @@ class Site:
         return self.client.executor
 
     async def submit(self, name: str, concepts: int = 1) -> str:
-        """Submit a roadmap of that name, and return the id of its run."""
+        """Submit a roadmap with the id `name`; returns the id of its run."""
         members = [{"concept_id": f"c{n}", "name": f"C {n}"} for n in range(concepts)]
         module = {"module_id": "m", "name": "M", "concepts": members}
         stage = {"stage_id": "s", "name": "S", "modules": [module]}
@@ -117,10 +117,10 @@ class Site:
         return run.run_id
 
     def worker(self, concurrency: int = 1) -> WorkerProcess:
-        """Start a worker; it is stopped when the scenario is over."""
+        """Start a worker. It is stopped at the end of the scenario."""
         name = f"worker-{len(self.workers)}"
-        order, log = self.folder.path / f"{name}.json", self.folder.path / f"{name}.log"
-        order.write_text(
+        options, log = self.folder.path / f"{name}.json", self.folder.path / f"{name}.log"
+        options.write_text(
             json.dumps(
                 {"settings": self.given, "modules": self.modules, "concurrency": concurrency}
             )
@@ -133,7 +133,7 @@ class Site:
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         with log.open("ab") as file:
             process = spawn(
-                [sys.executable, "-m", "paceline.testing.held_worker", str(order)],
+                [sys.executable, "-m", "paceline.testing.held_worker", str(options)],
                 home=self.folder.path,
                 log=file,
                 environment=environment,
@@ -152,7 +152,7 @@ class Site:
         ]
 
     def at_once(self) -> int:
-        """Most runs that were ever in work together."""
+        """The highest number of runs that were executed at the same time."""
         most, now = 0, list[str]()
         for note in self.folder.notes():
             if note.what == "began":
@@ -163,16 +163,16 @@ class Site:
         return most
 
     async def statuses(self, *run_ids: str) -> list[str]:
-        """Where runs stand."""
+        """The status of each run."""
         return [(await self.store.run(run_id)).status for run_id in run_ids]
 
     async def completed(self, why: str, *run_ids: str, by: WorkerProcess | None = None) -> None:
-        """Wait until runs are complete."""
+        """Wait until all of these runs are completed."""
 
-        async def all_are() -> bool:
+        async def all_completed() -> bool:
             return set(await self.statuses(*run_ids)) == {"completed"}
 
-        await self.until(all_are, why, by=by)
+        await self.until(all_completed, why, by=by)
 
     async def until(
         self,
@@ -181,43 +181,43 @@ class Site:
         *,
         by: WorkerProcess | None = None,
     ) -> None:
-        """Wait until something holds.
+        """Wait until a condition holds.
 
         Args:
-            check: looks.
-            why: what is wrong if it never does, and how to mend it.
-            by: the worker that brings it about, and must live until then.
+            check: returns whether it holds.
+            why: message of the failure if it never holds: what is wrong, and how to fix it.
+            by: a worker that must keep running until the condition holds.
         """
         deadline = asyncio.get_running_loop().time() + self.patience
         while True:
-            held_now = check()
-            if await held_now if inspect.isawaitable(held_now) else held_now:
+            holds = check()
+            if await holds if inspect.isawaitable(holds) else holds:
                 return
             if by is not None and by.process.poll() is not None:
                 raise AssertionError(
-                    f"{why}\nthe worker ended with exit code {by.process.returncode}" + self._said()
+                    f"{why}\nthe worker exited with code {by.process.returncode}" + self._logs()
                 )
             if asyncio.get_running_loop().time() > deadline:
-                raise AssertionError(f"{why} (waited {self.patience:g} s)" + self._said())
-            await asyncio.sleep(_LOOK)
+                raise AssertionError(f"{why} (waited {self.patience:g} s)" + self._logs())
+            await asyncio.sleep(_POLL_INTERVAL)
 
     async def exit_code(self, worker: WorkerProcess, why: str) -> int:
-        """The exit code of a worker that was told to stop."""
+        """Wait until a worker has exited; returns its exit code."""
         await self.until(lambda: worker.process.poll() is not None, why)
         return int(worker.process.returncode)
 
-    def _said(self) -> str:
-        return "".join(f"\n{one.log.stem} said:\n{one.said()}" for one in self.workers)
+    def _logs(self) -> str:
+        return "".join(f"\nlog of {one.log.stem}:\n{one.log_tail()}" for one in self.workers)
 
 
 @asynccontextmanager
-async def a_site(
+async def open_site(
     given: Mapping[str, Any], executor: str, modules: Sequence[str], patience: float
 ) -> AsyncGenerator[Site]:
-    """A new place: an empty store, no worker, and a client's executor."""
+    """Open a new site with an empty store, no worker and a client."""
     async with AsyncExitStack() as stack:
         path = Path(stack.enter_context(TemporaryDirectory(prefix="paceline-")))
-        settings_given = whole(given, executor, path)
+        settings_given = site_settings(given, executor, path)
         settings = Settings.model_validate(settings_given)
         app = App(settings, plugins=plugins_with(modules))
         client = await stack.enter_async_context(app.client())

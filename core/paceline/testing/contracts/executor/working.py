@@ -1,4 +1,4 @@
-"""What an executor promises of the workers that it makes."""
+"""What an executor guarantees about its workers."""
 
 import asyncio
 import signal
@@ -11,46 +11,46 @@ from paceline.testing.held import BROKEN, EVERYTHING
 
 
 class ExecutorWorking(ExecutorScenarios):
-    """Serving, stopping, dying."""
+    """Executing runs, stopping, being killed."""
 
     dies: ClassVar[bool] = True
 
     @scenario
     async def test_a_worker_has_no_more_runs_at_once_than_it_may(self) -> None:
-        """Overrun: `concurrency` runs are in work, and one more only when one has ended."""
+        """A worker executes `concurrency` runs at once, and starts another when one has ended."""
         async with self.site() as site:
             runs = [await site.submit(f"r{number}") for number in range(4)]
             worker = site.worker(concurrency=2)
             for ended in range(2):
                 await self._filled(site, worker, ended + 2)
-                gone = site.calls("ended")
-                following = next(call for call in site.calls("began") if call not in gone)
-                site.folder.open(following)  # makes room for one
+                done = site.calls("ended")
+                following = next(call for call in site.calls("began") if call not in done)
+                site.folder.open(following)
             await self._filled(site, worker, 4)
             site.folder.open(EVERYTHING)
-            await site.completed("a run does not end", *runs, by=worker)
+            await site.completed("a run was not completed", *runs, by=worker)
 
     async def _filled(self, site: Site, worker: WorkerProcess, begun: int) -> None:
-        """Wait until so many runs have begun, and see that it was not too early."""
+        """Wait until `begun` runs have started, and check that two run at most."""
         why = (
-            "idle worker: it may have 2 runs in work, others wait, and it does not begin the "
-            f"{begun}th though no more than one is in work"
+            "idle worker: with concurrency 2 and at most one run running, it did not start queued "
+            f"run number {begun}"
         )
         await site.until(lambda: len(site.calls("began")) >= begun, why, by=worker)
-        await asyncio.sleep(self.settles)  # time to take one too many
+        await asyncio.sleep(self.settles)  # time to start one too many
         most = site.at_once()
         assert most <= 2, (
-            f"overrun: {most} runs were in work at once in a worker with concurrency 2; "
-            "take a run from the queue only when one of those in work has ended"
+            f"overrun: {most} runs were in work at once in a worker with concurrency 2; take the "
+            "next run from the queue only when one of them has ended"
         )
 
     @scenario
     async def test_a_run_that_is_cancelled_in_work_makes_room(self) -> None:
-        """It ends within seconds, its call is stopped, and the next run begins."""
+        """The run ends within seconds, its call is cancelled, and the next run starts."""
         async with self.site() as site:
             run, following = [await site.submit(name) for name in ("held", "next")]
             worker = site.worker()
-            why = "lost run: never begun"
+            why = "lost run: it was never started"
             await site.until(lambda: bool(site.calls("began")), why, by=worker)
             first = site.calls("began")[0].partition(".")[0]
             busy, waiting = (run, following) if first == "held" else (following, run)
@@ -61,99 +61,95 @@ class ExecutorWorking(ExecutorScenarios):
                 return await site.statuses(busy) == ["cancelled"]
 
             why = (
-                "a run that is cancelled in work goes on; the worker of `open_worker` learns of "
-                "it by its beats: do not keep the event loop from running"
+                "a running run was cancelled, but did not stop; the worker of `open_worker` checks "
+                "for cancel requests when it beats, so do not block the event loop"
             )
             await site.until(cancelled, why, by=worker)
-            assert site.calls("cancelled", first) == [f"{first}.c0"], "its call was not stopped"
-            why = "no room: after a run in work was cancelled the next one is not begun"
+            assert site.calls("cancelled", first) == [f"{first}.c0"], "its call was not cancelled"
+            why = "after a running run was cancelled, the next run was not completed"
             await site.completed(why, waiting, by=worker)
 
     @scenario
     async def test_a_runner_that_raises_does_not_take_the_worker_down(self) -> None:
-        """The store is away, a run is unknown, a plugin has a bug: the worker goes on."""
+        """A worker survives an unreachable store, an unknown run and a bug in a plugin."""
         async with self.site() as site:
             site.folder.open(EVERYTHING)
-            site.folder.away.touch()
+            site.folder.store_down.touch()
             run = await site.submit("waits")
-            await site.executor.submit("nobodys")
+            await site.executor.submit("unknown")
             worker = site.worker()
             why = (
-                "dead worker: it did not outlive a run that could not be claimed; catch what "
-                "`Worker.run` raises, queue the run again, and go on"
+                "dead worker: it did not survive a run that could not be claimed; catch the errors "
+                "of `Worker.run`, queue the run again, and continue"
             )
-            turned_away = "turned-away"
-            await site.until(
-                lambda: any(note.what == turned_away for note in site.folder.notes()),
-                why,
-                by=worker,
-            )
-            await asyncio.sleep(self.settles)  # time to die of it
-            site.folder.away.unlink()
+            await site.until(lambda: bool(site.calls("claim-failed")), why, by=worker)
+            await asyncio.sleep(self.settles)  # time to exit
+            site.folder.store_down.unlink()
             await site.completed(why, run, by=worker)
             broken = await site.submit(BROKEN)
             after = await site.submit("after")
-            why = "dead worker: it did not outlive a run whose step raised"
+            why = "dead worker: it did not survive a step that raised an error"
             await site.completed(why, after, by=worker)
 
             async def failed() -> bool:
                 return await site.statuses(broken) == ["failed"]
 
-            await site.until(failed, "a run whose step raised must fail", by=worker)
+            await site.until(failed, "a run must fail if its step raises an error", by=worker)
             await asyncio.sleep(self.settles)
             assert worker.process.poll() is None, why
 
     @scenario
     async def test_a_worker_that_is_stopped_leaves_the_rest_to_the_next(self) -> None:
-        """What is in flight is saved, `serve` ends, and nothing that was queued is lost."""
+        """Calls in flight are saved, `serve` returns, and no queued run is lost."""
         async with self.site() as site:
             runs = [await site.submit("held", 2), await site.submit("next", 2)]
             worker = site.worker()
-            await site.until(lambda: bool(site.calls("began")), "lost run: never begun", by=worker)
+            why = "lost run: it was never started"
+            await site.until(lambda: bool(site.calls("began")), why, by=worker)
             (first,) = site.calls("began")
-            worker.tell(signal.SIGTERM)
+            worker.send(signal.SIGTERM)
             await asyncio.sleep(self.settles)
             site.folder.open(first)
             code = await site.exit_code(
                 worker,
-                "does not stop: `serve` must return when the runs in flight were handed back; "
-                "wait for `Worker.until_draining` beside the queue",
+                "the worker does not stop: `serve` must return once the running runs are handed "
+                "back; wait for `Worker.until_draining` as well as for the queue",
             )
             assert code == 128 + signal.SIGTERM, (
-                f"`serve` returned {code} after SIGTERM; return what `serve_until_signalled` does"
+                f"`serve` must return the result of `serve_until_signalled`, returned {code}"
             )
-            assert site.calls("ended").count(first) == 1, "a call in flight was not waited for"
+            assert site.calls("ended").count(first) == 1, "a call in flight was not completed"
             site.folder.open(EVERYTHING)
             following = site.worker()
             why = (
-                "lost run: a worker that was stopped kept what it had taken; put back what was "
-                "not begun, and what `Worker.run` answers with None while it drains"
+                "lost run: a worker that was stopped kept runs that it had reserved; put back the "
+                "runs that it did not start and those for which `Worker.run` returns None"
             )
             await site.completed(why, *runs, by=following)
             ended = site.calls("ended")
-            assert len(ended) == len(set(ended)) == 4, f"paid twice: {sorted(ended)}"
+            assert len(ended) == len(set(ended)) == 4, f"not 4 calls, each once: {sorted(ended)}"
 
     @when("dies")
     @scenario
     async def test_the_run_of_a_dead_worker_goes_on_in_another(self) -> None:
-        """Killed at any instant: what was saved is kept, the rest is made by the next worker."""
+        """Saved artifacts are kept, and the next worker generates the rest."""
         async with self.site() as site:
             run = await site.submit("held", 2)
             dead = site.worker()
-            await site.until(lambda: bool(site.calls("began")), "lost run: never begun", by=dead)
+            await site.until(lambda: bool(site.calls("began")), "lost run: never started", by=dead)
             first = site.calls("began")[0]
             site.folder.open(first)  # the second concept begins when the first is saved
             await site.until(
-                lambda: len(site.calls("began")) == 2, "the run does not go on", by=dead
+                lambda: len(site.calls("began")) == 2, "the second concept never began", by=dead
             )
             dead.kill()
             waiting = await site.submit("waiting")
             site.folder.open(EVERYTHING)
             alive = site.worker()
             why = (
-                "lost run: its worker was killed, and no other goes on with it; a message is "
-                "only done when the run has ended, and `submit` of a run whose worker is gone "
-                "must not be taken for one that is queued"
+                "lost run: its worker was killed, and no other worker resumed it; acknowledge a "
+                "message only after its run has ended, and let `submit` queue the run of a dead "
+                "worker again"
             )
             await site.completed(why, run, waiting, by=alive)
-            assert site.calls("began").count(first) == 1, "paid twice: what was saved"
+            assert site.calls("began").count(first) == 1, "paid twice: a saved call was repeated"

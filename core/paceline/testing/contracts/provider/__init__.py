@@ -1,4 +1,4 @@
-"""What every provider promises: one attempt a call, each fault by its name, no secret told."""
+"""What every provider guarantees: one attempt per call, the right error, no leaked secret."""
 
 from paceline.testing.contracts.provider.base import Behaviour
 from paceline.testing.contracts.provider.calls import ProviderCalls
@@ -8,22 +8,21 @@ __all__ = ["Behaviour", "ProviderContract"]
 
 
 class ProviderContract(ProviderCalls, ProviderFaults):
-    """Inherit it, and make a provider whose server does what a test asks for.
+    """Inherit from this suite and implement ``provider``.
 
-    Each of the faults that you declare is one that you can provoke: ``provider`` is then asked
-    for it.
+    Declare the faults that you can provoke. The suite then asks ``provider`` for them.
 
     Declare:
-        refuses: it takes no call now, and says when to come again: ``retry_after`` seconds.
-        fails: the attempt fails in passing, as with an error 500.
-        away: nobody is there.
-        rejects: it takes calls, but never this one.
-        bars: it takes no call of this client: a wrong key, an unknown model.
-        babbles: it answers, and the answer cannot be used.
-        hangs: it takes the call and never answers.
-        counts: ``attempts`` says how many requests came out of the provider.
-        watches: ``in_flight`` says how many calls the server works on.
-        connects: there are connections to close; calls in flight end with them.
-        secret: the key that the provider is made with, which may never be shown.
-        patience: seconds that a call may take.
+        refuses: the server rejects calls for now, to be retried after ``retry_after`` seconds.
+        fails: a temporary fault, such as status 500.
+        away: the server is unreachable.
+        rejects: the server never accepts this call, but accepts others.
+        bars: the server accepts no call of this client, because of its key or its model.
+        babbles: the server returns an unusable answer.
+        hangs: the server accepts the call and never answers.
+        counts: ``attempts`` returns the number of requests that the provider sent.
+        watches: ``in_flight`` returns the number of calls that the server is processing.
+        connects: ``close`` closes connections, which ends the calls in flight.
+        secret: the provider's key, which no text may contain.
+        patience: maximum seconds of a call.
     """

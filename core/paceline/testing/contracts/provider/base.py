@@ -1,4 +1,4 @@
-"""What an author says of a provider, and the words in which the suite speaks of it."""
+"""What an author declares for a provider, and checks that the suite shares."""
 
 import asyncio
 import traceback
@@ -18,14 +18,14 @@ T = TypeVar("T")
 #: What the server of a provider under test does with each call.
 Behaviour = Literal["answers", "refuses", "fails", "away", "rejects", "bars", "babbles", "hangs"]
 
-#: The step whose answers are asked for.
+#: The step of each request.
 STEP = Quiz(Template("Write a quiz."))
-#: Seconds between two looks.
-_LOOK = 0.01
+#: Seconds between two checks of a condition.
+_POLL_INTERVAL = 0.01
 
 
 def asking(number: int = 0) -> CompletionRequest:
-    """A request as a worker makes it, with the schema of a built-in step; no two alike."""
+    """A request as a worker makes it, with a built-in step's schema; unique per `number`."""
     concept = Concept(concept_id=f"c{number}", name=f"Lists {number}")
     subject = Subject(
         roadmap_id="roadmap", roadmap_title="Python", stage="S", module="M", concept=concept
@@ -44,7 +44,7 @@ def asking_for_text() -> CompletionRequest:
 
 
 class ProviderScenarios(Contract):
-    """How the suite comes by providers."""
+    """How the suite makes providers."""
 
     virtual: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
@@ -62,32 +62,32 @@ class ProviderScenarios(Contract):
     patience: ClassVar[float] = 30.0
 
     async def provider(self, does: Behaviour) -> Provider:
-        """Make your provider; called on the event loop.
+        """Make your provider. Called on the event loop.
 
-        What else it takes, as a server, is pushed onto ``self.opened``, which closes it; the
-        provider is closed by the suite, before.
+        The suite closes the provider, and then ``self.opened``. Push onto that what else must
+        be closed, such as a server.
 
         Args:
-            does: what happens to every call.
+            does: what the server does with every call.
         """
         raise NotImplementedError(f"{type(self).__name__}.provider() makes the provider to test")
 
     def attempts(self) -> int:
-        """Requests that came out of the present scenario's provider; where you ``count``."""
-        raise NotImplementedError(f"{type(self).__name__}.attempts() counts requests")
+        """Requests that this scenario's provider has sent. Called if you declare ``counts``."""
+        raise NotImplementedError(f"{type(self).__name__}.attempts() counts the requests")
 
     def in_flight(self) -> int:
-        """Calls that the server works on now; where you ``watch``."""
-        raise NotImplementedError(f"{type(self).__name__}.in_flight() counts calls")
+        """Calls that the server is processing. Called if you declare ``watches``."""
+        raise NotImplementedError(f"{type(self).__name__}.in_flight() counts the calls")
 
     async def made(self, does: Behaviour) -> Provider:
-        """A provider that is closed when the scenario is over."""
+        """Make a provider that is closed at the end of the scenario."""
         provider = await self.provider(does)
         self.opened.push_async_callback(provider.close)
         return provider
 
     async def within(self, call: Awaitable[T], why: str) -> T:
-        """What a call brings, in time."""
+        """The result of a call. Fails if it takes longer than ``patience``."""
         bound = asyncio.timeout(self.patience)
         try:
             async with bound:
@@ -98,38 +98,36 @@ class ProviderScenarios(Contract):
         raise AssertionError(f"{why} (waited {self.patience:g} s)")
 
     async def until(self, check: Callable[[], bool], why: str) -> None:
-        """Wait until something holds."""
+        """Wait until a condition holds."""
 
-        async def looking() -> None:
-            while not check():  # noqa: ASYNC110 - a server of the author's rings no bell
-                await asyncio.sleep(_LOOK)
+        async def poll() -> None:
+            while not check():  # noqa: ASYNC110 - the author's server sends no event
+                await asyncio.sleep(_POLL_INTERVAL)
 
-        await self.within(looking(), why)
+        await self.within(poll(), why)
 
     async def fault(self, provider: Provider, does: Behaviour) -> ProviderError:
-        """What one call raises."""
+        """The error that one call raises."""
         raised: BaseException | None = None
         try:
-            answer = await self.within(
-                provider.complete(asking()), f"a call hangs where the server {does}"
-            )
+            answer = await self.within(provider.complete(asking()), f"the call hangs with {does=}")
         except Exception as error:  # noqa: BLE001
             raised = error
         else:
-            raise AssertionError(f"hidden fault: the server {does}, and `complete` gave {answer}")
+            raise AssertionError(f"hidden fault: with {does=} `complete` returned {answer}")
         if isinstance(raised, AssertionError):
             raise raised
         assert isinstance(raised, ProviderError), (
-            f"strange error: where the server {does}, `complete` raised {raised!r}; every error "
-            "of the client has to become one of `paceline.errors`"
+            f"strange error: with {does=} `complete` raised {raised!r}; convert every error of the "
+            "client library to one of `paceline.errors`"
         )
         self.keeps_secret("".join(traceback.format_exception(raised)) + repr(raised), "an error")
         return raised
 
     def keeps_secret(self, text: str, where: str) -> None:
-        """No text that may be shown holds the key."""
+        """Check that a text does not contain the key."""
         if self.secret and self.secret in text:
-            # Not by `assert`, which would show the text.
+            # No `assert` statement, because pytest would print the text.
             raise AssertionError(
-                f"leaked key: {where} shows the secret; keep it out of texts, and raise `from None`"
+                f"leaked key: {where} contains the secret; remove it, and raise errors `from None`"
             )

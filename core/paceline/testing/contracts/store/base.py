@@ -52,10 +52,10 @@ async def refused(claim: Claim, what: str, write: Awaitable[None]) -> None:
     except StaleFence as error:
         stale = error
     assert stale is not None, (
-        f"forgotten fence: `{what}` went through with fence {claim.fence} of {claim.worker_id}, "
-        "which does not own the run; raise StaleFence and write nothing"
+        f"forgotten fence: `{what}` accepted fence {claim.fence} of {claim.worker_id}, which does "
+        "not own the run; raise StaleFence and write nothing"
     )
-    assert claim.run_id in str(stale), "the error must name the run"
+    assert claim.run_id in str(stale), f"StaleFence must name the run, got {str(stale)!r}"
 
 
 async def assert_stale(store: Store, claim: Claim) -> None:

@@ -1,4 +1,4 @@
-"""Workers that claim, renew, lose, write and resume one run in any order, beside a model of it."""
+"""Random steps of workers on one run, and a model that predicts their effect."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -84,16 +84,16 @@ class Leases(RuleBasedStateMachine):
 
     @rule(name=workers)
     def claim(self, name: str) -> None:
-        """A worker claims the run, queued or lapsed."""
+        """A worker tries to claim the run."""
         got = self.run(self.store_of(name).claim(self.run_id, name, lease=LEASE))
         free = self.status == "queued" or (self.status == "running" and self.lapsed)
         if got is None:
             assert not free or self.cancel_requested, f"a claim of a free {self.status} run failed"
             return
-        assert free, f"two owners: {name} may claim a {self.status} run of {self.owner}"
-        assert not self.cancel_requested, "a run with a cancel request was claimed"
+        assert free, f"two owners: {name} claimed a {self.status} run, owned by {self.owner}"
+        assert not self.cancel_requested, "a run was claimed despite a cancel request"
         fence = max((one.fence for one in self.claims), default=0) + 1
-        assert got.fence == fence, "each claim must have the next fence"
+        assert got.fence == fence, f"a claim must have the next fence, {fence}, got {got.fence}"
         self.status, self.owner, self.passed = "running", got, 0.0
         self.claims.append(got)
 
@@ -103,7 +103,7 @@ class Leases(RuleBasedStateMachine):
         beat = self.run(self.store_of(name).beat(name, Figures(runs=(self.run_id,)), lease=LEASE))
         mine = self.owner is not None and self.owner.worker_id == name
         assert beat.lost == (set() if mine else {self.run_id}), (
-            f"a beat of {name} must report the runs that it does not own"
+            f"a beat of {name} must report exactly the runs that it does not own, got {beat.lost}"
         )
         assert beat.cancelled == ({self.run_id} if mine and self.cancel_requested else set())
         if mine:
@@ -221,17 +221,17 @@ class Leases(RuleBasedStateMachine):
 
         wrote = bool(self.run(step()))
         assert wrote <= (own == self.owner), (
-            f"forgotten fence: `{what}` went through with fence {own.fence} of {own.worker_id}, "
-            f"but the owner is {self.owner}"
+            f"forgotten fence: `{what}` accepted fence {own.fence} of {own.worker_id}, but the "
+            f"owner is {self.owner}"
         )
         assert wrote >= (own == self.owner), f"the owner's `{what}` was refused"
         return wrote
 
     def queued_again(self) -> None:
-        """The run has no owner now; it is cancelled if that was requested."""
+        """The run loses its owner. It is cancelled if that was requested."""
         self.status, self.owner = "cancelled" if self.cancel_requested else "queued", None
 
-    # -- what must hold after each ---------------------------------------------------------
+    # -- after each step -------------------------------------------------------------------
 
     @invariant()
     def every_store_agrees_with_the_model(self) -> None:
@@ -245,7 +245,8 @@ class Leases(RuleBasedStateMachine):
             states = self.run(store.concepts(self.run_id))
             assert {one.concept_id: one.status for one in states} == self.concepts
             found = self.run(store.artifacts(self.run_id))
-            assert len(found) == len(self.saved), "saved twice, or lost"
+            saved = len(self.saved)
+            assert len(found) == saved, f"saved twice, or lost: {saved} saved, {len(found)} found"
             assert {(one.concept_id, one.step): one.content for one in found} == self.saved
 
     def teardown(self) -> None:

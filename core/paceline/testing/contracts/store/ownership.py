@@ -57,7 +57,7 @@ class StoreOwnership(StoreScenarios):
             *(store.claim_next("in-process", "w", lease=LEASE) for store in (one, two) * 2)
         )
         taken = {claim.run_id for claim in claims if claim is not None}
-        assert len(taken) == len([claim for claim in claims if claim is not None])
+        assert len(taken) == len(claims) - claims.count(None), "two owners of one run"
         assert taken <= set(waiting)
         while (claim := await one.claim_next("in-process", "w", lease=LEASE)) is not None:
             assert claim.run_id == min(set(waiting) - taken)
@@ -85,9 +85,8 @@ class StoreOwnership(StoreScenarios):
         await store.save(claim, artifact("c0"), concept=done("c0"))
         assert await store.claim(claim.run_id, "other", lease=LEASE) is None
         await self.advance(31)
-        await store.save(
-            claim, artifact("c1"), concept=done("c1")
-        )  # no other worker has claimed it yet
+        # No other worker has claimed the run yet.
+        await store.save(claim, artifact("c1"), concept=done("c1"))
         taken = await must_claim(store, claim.run_id, "other")
         assert taken.fence == 2
         await assert_stale(store, claim)
@@ -175,7 +174,7 @@ class StoreOwnership(StoreScenarios):
         assert beat.cancelled == {unwanted.run_id}
         assert beat.lost == {foreign.run_id, "unknown"}
         await self.advance(20)
-        assert await store.claim(kept.run_id, "thief", lease=LEASE) is None
+        assert await store.claim(kept.run_id, "third", lease=LEASE) is None
         assert await store.claim(foreign.run_id, "heir", lease=LEASE) is not None
 
     @when("clock")

@@ -36,7 +36,7 @@ class StoreSaves(StoreScenarios):
         )
         found = await store.artifacts(claim.run_id)
         assert [made.content for made in found] == ["1"], (
-            "saved twice: only the first artifact of a concept and step is kept"
+            "saved twice: only the first artifact of a concept and step must be kept"
         )
 
     @scenario
