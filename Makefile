@@ -8,8 +8,9 @@
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import os, sys; sys.version_info < (3, 11) and sys.exit(1); \
 	print(os.path.realpath(sys.executable))' 2>/dev/null && break; done)
-# Processes that run the tests.
-JOBS ?= 2
+# Processes that run the tests: two per processor and one more, because tests wait more than they
+# compute.
+JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(2 * (os.cpu_count() or 1) + 1)' 2>/dev/null || echo 3)
 # More arguments for pytest or the demo.
 ARGS ?=
 
@@ -51,7 +52,7 @@ types: .venv/.page ## Check types with mypy and pyright
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-imports: .venv/.dev ## Check who imports whom
+imports: .venv/.dev ## Check the import rules
 	$(BIN)/lint-imports
 
 docs: .venv/.dev .venv/.docs ## Refresh the generated tables and build the documentation into site/
@@ -61,7 +62,7 @@ docs: .venv/.dev .venv/.docs ## Refresh the generated tables and build the docum
 bench: .venv/.dev ## Measure every strategy, executor and store; ARGS=--quick for a first look
 	$(BIN)/paceline bench $(addprefix --contestants ,$(wildcard benchmarks/contestants)) $(ARGS)
 
-bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
+bench-smoke: .venv/.dev ## Check that the benchmarks run, on very little work
 	$(BIN)/pytest benchmarks -p no:xdist -p no:randomly --benchmark-only --benchmark-min-rounds=3 \
 		--benchmark-max-time=0.1 --bench "--roadmaps 2 --concepts 3 --speed 50 --rounds 1 \
 		--warm-up 0 --strategy global --executor in-process --executor arq --store postgresql"
@@ -69,7 +70,7 @@ bench-smoke: .venv/.dev ## See that the benchmarks run, on very little work
 test-web: .venv/.page chromium ## Run the tests of the page in a real Chromium
 	$(BIN)/pytest -n $(JOBS) -m "page and not soak" tests/page $(ARGS)
 
-pictures: .venv/.page chromium letters ## Take the pictures of the page in docs/pictures anew
+pictures: .venv/.page chromium fonts ## Retake the pictures of the page in docs/pictures
 	$(BIN)/python -m docs.pictures $(ARGS)
 
 soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of random schedules
@@ -118,9 +119,9 @@ chromium:
 		echo "This needs Chromium: apt-get install chromium" \
 			"(or name one: make $(MAKECMDGOALS) CHROMIUM=/path/to/chromium)" >&2; exit 1; }
 
-# Two of the roadmaps are in Chinese; where there are no letters for it, the pictures do without.
-.PHONY: letters
-letters:
+# Two of the roadmaps are in Chinese. Without a font for it, the pictures leave them out.
+.PHONY: fonts
+fonts:
 	@test -n "$$(fc-list :lang=zh)" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		apt-get install -qq -y fonts-wqy-microhei >/dev/null; } || \
 		echo "Roadmaps in Chinese are left out: apt-get install fonts-wqy-microhei"
