@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import cast
 
-from paceline.errors import UsageError
-
 #: Deepest level of Markdown headings.
 _DEEPEST = 6
 
@@ -16,22 +14,21 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def parse_pairs(option: str, values: Sequence[str], *, form: str) -> dict[str, str]:
-    """Parse the values of a repeated ``NAME=VALUE`` option; the last value of a name wins.
+def parse_pairs(values: Sequence[str], *, form: str) -> dict[str, str]:
+    """Parse ``NAME=VALUE`` texts; the last value of a name wins.
 
     Args:
-        option: the option, for errors.
-        values: its values.
-        form: the form of a value, for errors.
+        values: the texts.
+        form: how a text must look, for errors.
 
     Raises:
-        UsageError: a value does not have the form.
+        ValueError: a text does not have the form.
     """
     found: dict[str, str] = {}
     for text in values:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise UsageError(f"{option} must have the form {form}, got {text!r}")
+            raise ValueError(f"must have the form {form}, got {text!r}")
         found[name] = value
     return found
 

@@ -29,6 +29,8 @@ def test_eight_roadmaps_are_227_calls_in_flight_and_status_explains_it(
         eventually(lambda: len(home.worker_pids()) == 8, within=30)
         home.run("submit", *FILES)
         eventually(lambda: llm.figures()["in_flight"] == 227, within=40)
+        # Workers report their runs with each beat.
+        eventually(lambda: home.json("status")["totals"]["roadmaps_active"] == 8, within=40)
         status = home.json("status")
         assert home.run("watch").returncode == 0
     totals = status["totals"]

@@ -31,7 +31,7 @@ def test_the_demo_without_a_terminal_serves_the_page_and_exits_when_done(tmp_pat
         rest, _ = demo.communicate(timeout=200)
     assert demo.returncode == 0
     assert rest.count("completed, ") == 8
-    assert "Look next" in rest
+    assert "Next:" in rest
     assert "until Ctrl-C" not in rest
 
 

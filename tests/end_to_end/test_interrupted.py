@@ -70,14 +70,17 @@ def test_cancel_from_another_terminal_stops_a_run_within_seconds(
     assert llm.figures()["paid"] == CONCEPTS * 2
 
 
-def test_a_second_command_attaches_to_a_running_run(home: Home, llm: Simulator) -> None:
-    with home.started("run", FILE) as process:
-        eventually(lambda: saved(home.folder) >= 1, within=30)
-        attached = home.json("run", FILE)
-        assert attached["runs"][0]["submitted"] == "attached"
-        assert attached["runs"][0]["status"] == "completed"
-        assert process.wait(20) == 0
-    assert llm.figures()["prompts_paid_twice"] == 0
+def test_a_second_command_attaches_to_a_running_run(home: Home) -> None:
+    with simulator("--latency", "tutorial=0.1-0.2", "--latency", "resources=15-16") as slow:
+        home.environment["OPENAI_BASE_URL"] = slow.base_url
+        home.environment["PACELINE_STRATEGY"] = "unbounded"
+        with home.started("run", FILE) as process:
+            eventually(lambda: saved(home.folder) >= 1, within=30)
+            attached = home.json("run", FILE)
+            assert attached["runs"][0]["submitted"] == "attached"
+            assert attached["runs"][0]["status"] == "completed"
+            assert process.wait(20) == 0
+        assert slow.figures()["prompts_paid_twice"] == 0
 
 
 def test_a_second_worker_cannot_use_a_limit_in_memory(home: Home) -> None:

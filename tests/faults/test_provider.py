@@ -42,12 +42,12 @@ async def test_a_temporary_provider_outage_only_costs_time(
     async with behind_a_proxy(tmp_path, more=more) as (it, proxy):
         proxy.refuse()
         run_id = await it.submit(6)
-        await eventually_async(lambda: "it is asked again" in caplog.text, PATIENCE)
+        await eventually_async(lambda: "trying again for up to" in caplog.text, PATIENCE)
         proxy.heal()
         run = await it.ended(run_id)
         assert (run.status, run.fence) == ("completed", 1)
         assert (it.paid.paid, it.paid.paid_again) == (18, 0)
-    assert caplog.text.count("it is asked again") == 1, "one line for one outage"
+    assert caplog.text.count("trying again for up to") == 1, "one line for one outage"
 
 
 @real_time(limit=None)
@@ -95,6 +95,8 @@ async def test_a_provider_that_stays_down_fails_the_run_with_the_reason(tmp_path
         proxy.refuse()
         run_id = await it.submit(12)
         run = await it.ended(run_id)
-        assert (run.status, run.reason) == ("failed", "12 of 12 concepts failed")
+        assert run.status == "failed"
+        assert "longer than provider.patience" in (run.reason or "")
+        assert "cannot be reached" in (run.reason or "")
         states = await it.client.store.concepts(run_id)
-        assert all("cannot be reached" in (state.reason or "") for state in states)
+        assert {state.status for state in states} == {"pending"}, "the run can be resumed"

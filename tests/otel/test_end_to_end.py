@@ -72,7 +72,7 @@ def test_traces_and_metrics_can_be_switched_off_separately(
 def test_the_documentation_lists_all_metrics_and_attributes(
     observed: Home, collector: Collector, roadmap: str
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "observe.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "observe.md").read_text()
     table = page.partition("### Metrics")[2].partition("## ")[0]
     observed.run("run", roadmap)
     assert collector.metrics == set(re.findall(r"^\| `([a-z_.]+)`", table, re.MULTILINE))
@@ -144,6 +144,6 @@ def test_an_unreachable_collector_does_not_affect_the_run(home: Home, roadmap: s
 def test_opentelemetry_is_not_imported_if_telemetry_is_off(home: Home, roadmap: str) -> None:
     home.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     imports = home.run("run", roadmap).stderr
-    assert "paceline.telemetry" in imports
+    assert "paceline.contracts.telemetry" in imports
     assert "opentelemetry" not in imports
     assert "structlog" not in imports

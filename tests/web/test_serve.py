@@ -115,7 +115,7 @@ def test_watch_reports_a_wrong_token_and_an_unreachable_server(
     away = Served(f"http://127.0.0.1:{closed_port}", server.process, None)
     assert "cannot be reached" in watch(away, code=1)
     odd = Served("127.0.0.1:80", server.process, None)
-    assert "write it as http://host:port" in watch(odd, code=2)
+    assert "--url must be http://HOST:PORT" in watch(odd, code=2)
 
 
 def test_serve_refuses_other_than_loopback_addresses_without_a_token(tmp_path: Path) -> None:

@@ -44,7 +44,10 @@ Examples:
 
 
 def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    return parse_pairs(option.opts[0], values, form=str(option.metavar))
+    try:
+        return parse_pairs(values, form=str(option.metavar))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(help=_HELP, epilog=_EPILOG)
