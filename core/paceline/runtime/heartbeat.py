@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
 from paceline.contracts.records import Figures, WorkerRecord
 from paceline.errors import PacelineError, PartUnavailable
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.parts import Parts
-
-if TYPE_CHECKING:
-    from paceline.runtime.worker import Worker
+from paceline.runtime.run_task import Stop
 
 log = logging.getLogger("paceline.worker")
 
@@ -23,11 +21,27 @@ BEATS_IN_A_LEASE = 4
 RECOVER_EVERY = 3
 
 
+class RunStopper(Protocol):
+    """What the heartbeat needs of its worker."""
+
+    def stop_run(self, run_id: str, why: Stop) -> None:
+        """Stop one run if the worker works on it."""
+        ...
+
+    def stop_runs(self, why: Stop) -> None:
+        """Stop every run of the worker."""
+        ...
+
+    async def recover(self) -> None:
+        """Queue the runs again that have lost their worker."""
+        ...
+
+
 class Heartbeat:
     """Beats for one worker, and stops its runs if it must."""
 
     def __init__(
-        self, parts: Parts, record: WorkerRecord, worker: "Worker", store_outage: OutageLog
+        self, parts: Parts, record: WorkerRecord, worker: RunStopper, store_outage: OutageLog
     ) -> None:
         self._parts = parts
         self._record = record
