@@ -188,8 +188,8 @@ class PartFactory:
         async with (
             self.open_telemetry(worker_id=worker_id) as telemetry,
             self.open_store(worker_id=worker_id, pool_limit=pool_limit) as store,
-            self.open_bus() as bus,
             self.open_executor() as executor,
+            self.open_bus() as bus,
         ):
             yield ClientParts(
                 settings=self.settings, store=store, bus=bus, executor=executor, telemetry=telemetry
