@@ -22,8 +22,8 @@ ODD = {
         {"status": 429, "body": json.dumps({"title": "Too many requests", "detail": "Wait."})},
         "Wait.",
     ),
-    "another site's page": ({"status": 200, "body": "<!doctype html>hello"}, "not paceline's"),
-    "nothing": ({"status": 200, "body": "null"}, "not paceline's"),
+    "another site's page": ({"status": 200, "body": "<!doctype html>hello"}, "not from paceline"),
+    "nothing": ({"status": 200, "body": "null"}, "not from paceline"),
 }
 #: One that is refused, one that is misunderstood; the others go the same ways.
 _TELLING = ("too many requests", "nothing")
