@@ -13,8 +13,8 @@ FILES = [str(path) for path in ROADMAPS]
 
 @pytest.fixture
 def llm() -> Iterator[Simulator]:
-    """Calls of several seconds, so that all concepts of eight roadmaps overlap."""
-    with simulator("--latency", "tutorial=12-14", "--speed", "1", *FAST) as server:
+    """Calls that outlast a `paceline status`, on a slow machine too."""
+    with simulator("--latency", "tutorial=40-42", "--speed", "1", *FAST) as server:
         yield server
 
 
