@@ -11,6 +11,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # Processes that run the tests: two per processor and one more, because tests wait more than they
 # compute.
 JOBS ?= $(shell "$(PYTHON)" -c 'import os; print(2 * (os.cpu_count() or 1) + 1)' 2>/dev/null || echo 3)
+# Extras that `make extras` tries.
+EXTRAS ?= $(shell "$(PYTHON)" -c 'import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"])')
 # More arguments for pytest or the demo.
 ARGS ?=
 
@@ -22,13 +25,16 @@ LOCK := pyproject.toml uv.lock
 ifneq ($(wildcard /etc/ssl/certs/*.crt /etc/ssl/cert.pem /etc/pki/tls/certs/*.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
+# Tests and the demo start hundreds of Python processes. Each would compile every module again if
+# bytecode was not kept.
+export PYTHONDONTWRITEBYTECODE :=
 # Works on the environments here, whichever is active, and downloads no Python.
 RUN_UV = env -u VIRTUAL_ENV -u UV_PROJECT_ENVIRONMENT UV_PYTHON_DOWNLOADS=never "$(UV)"
 SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 clean
+.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 extras clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -79,8 +85,20 @@ soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of rando
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8
 	.venv-celery57/bin/pytest -n $(JOBS) -m "not soak" tests/celery $(ARGS)
 
+extras: | python ## Check that each extra can be installed with the pip that Python brings
+	rm -rf .venv-extras
+	"$(PYTHON)" -m venv .venv-extras
+	.venv-extras/bin/pip wheel --quiet --disable-pip-version-check --no-deps \
+		--wheel-dir .venv-extras .
+	@for extra in $(EXTRAS); do \
+		.venv-extras/bin/pip install --quiet --disable-pip-version-check --dry-run \
+			"paceline[$$extra] @ file://$$(echo "$(CURDIR)"/.venv-extras/*.whl)" || \
+			{ echo "paceline[$$extra] cannot be installed" >&2; exit 1; }; \
+		echo "paceline[$$extra] can be installed"; \
+	done
+
 clean: ## Remove what make made
-	rm -rf .venv .venv-tools .venv-celery57 site dist \
+	rm -rf .venv .venv-tools .venv-celery57 .venv-extras site dist \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # -- environments: a stamp file says that one is as pyproject.toml and uv.lock want it --------

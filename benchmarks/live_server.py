@@ -11,8 +11,8 @@ from typing import Any
 
 from paceline import App, Settings, parse_roadmap
 from paceline.contracts.telemetry import Gauges
-from paceline.runtime.event_publisher import EventPublisher
-from paceline.runtime.progress import Progress
+from paceline.generation.event_publisher import EventPublisher
+from paceline.generation.progress import Progress
 from paceline_adapters.web import Backend, create_app
 from paceline_adapters.web.server import Server, config_of, listen
 

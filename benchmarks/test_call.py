@@ -123,4 +123,4 @@ def test_checking_an_answer(benchmark: BenchmarkFixture, base_url: str) -> None:
             return completion.text
 
     text = asyncio.run(answered())
-    benchmark(lambda: parse_answer(STEPS[STEP], text))
+    benchmark(lambda: parse_answer(STEPS[STEP].answer, text))

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 import click
 from paceline.plugins.built_ins import BUILT_INS
@@ -102,7 +102,7 @@ def _table(head: Sequence[str], rows: Iterable[tuple[str, object]]) -> str:
 def _section(model: type[BaseModel], field: str) -> type[BaseModel]:
     annotation = model.model_fields[field].annotation
     if not isinstance(annotation, type):
-        (annotation,) = get_args(annotation)
+        *_, annotation = get_args(annotation)  # of a list or a table
     assert isinstance(annotation, type)
     assert issubclass(annotation, BaseModel)
     return annotation
@@ -119,8 +119,10 @@ def _rows(model: type[BaseModel]) -> str:
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
     for name, field in model.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if isinstance(default, BaseModel) or default == {}:
-            continue
+        if isinstance(default, BaseModel) or (default == {} and model is Settings):
+            continue  # it has a table of its own
+        if default == {}:
+            default = None
         if isinstance(default, SecretStr):
             default = default.get_secret_value()
         shown = "" if default is None else f"`{default}`"
@@ -129,7 +131,16 @@ def _rows(model: type[BaseModel]) -> str:
         choices = [f"`{one}`" for one in get_args(field.annotation) if isinstance(one, str)]
         allowed = " or ".join(choices) or bounds
         lines.append(f"| `{name}` | {shown} | {meaning}{f' ({allowed})' if allowed else ''} |")
+        if get_origin(field.annotation) is dict and _is_model(field.annotation):
+            nested = _rows(_section(model, name)).splitlines()[2:]
+            lines += [line.replace("| `", f"| `{name}.KEY.", 1) for line in nested]
     return "\n".join(lines)
+
+
+def _is_model(annotation: object) -> bool:
+    """Whether the values of a table are models."""
+    values = get_args(annotation)[-1]
+    return isinstance(values, type) and issubclass(values, BaseModel)
 
 
 def _bound(item: object) -> str:

@@ -1,15 +1,25 @@
 """Options and fixtures for all tests."""
 
+import signal
 import socket
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+# A shell that starts `make test &` makes it ignore Ctrl-C, and every process that a test starts
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Failed asserts in the helpers show their values, like those in tests.
 pytest.register_assert_rewrite("tests.support")
 
-pytest_plugins = ["paceline.testing.plugin", "tests.support.worker_processes"]
+pytest_plugins = [
+    "paceline.testing.plugin",
+    "tests.support.worker_processes",
+    "tests.support.pgbouncer",
+]
 
 # A test may depend on counts, but never on the load of the machine.
 settings.register_profile("paceline", deadline=None, suppress_health_check=[HealthCheck.too_slow])

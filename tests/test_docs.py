@@ -5,14 +5,22 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import get_args
 
 import pytest
+from paceline import App, Client, parse_roadmap
+from paceline.calls import models
 from paceline.cli.group import COMMANDS
 from paceline.plugins import hookspecs
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
+from paceline.settings.model import Settings
 from paceline.testing.contracts import Contract, ExecutorContract
+from paceline.testing.scripted import plain_answer
+from paceline.testing.virtual_time import real_time
 from paceline_adapters.web.metrics import Metrics
+from pydantic import BaseModel
 
 from docs import tables
 from tests.support.cli_processes import Simulator, simulator
@@ -35,6 +43,32 @@ ROADMAP = {
     "title": "Python Basics",
     "stages": [{"stage_id": "start", "name": "Getting started", "modules": [_MODULE]}],
 }
+
+
+#: A block of a plugin begins with a comment: the name of its file.
+_FILE = re.compile(r"# (\w+)\.py\n")
+
+
+def example_plugins() -> dict[str, ModuleType]:
+    """The plugins of the documentation, by the names of their files."""
+    found: dict[str, ModuleType] = {}
+    for page in PAGES:
+        for code in re.findall(
+            r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            file = _FILE.match(code)
+            if file is not None and "@hookimpl" in code:
+                found[file[1]] = module = ModuleType(file[1])
+                exec(compile(code, f"{file[1]}.py", "exec"), vars(module))
+    return found
+
+
+def plugins_with_examples() -> Plugins:
+    """The registry with the plugins of the documentation."""
+    plugins = Plugins()
+    for name, module in example_plugins().items():
+        plugins.register(module, name)
+    return plugins
 
 
 def blocks(language: str) -> list[object]:
@@ -99,7 +133,75 @@ def test_settings_of_the_documentation_are_valid(text: str, tmp_path: Path) -> N
     file = tmp_path / "paceline.toml"
     tokens = itertools.count()
     file.write_text(re.sub("…", lambda _: f"a-token-of-the-test-{next(tokens)}", text))
-    assert load_settings(Plugins(), config=file, environ={}).origins
+    assert load_settings(plugins_with_examples(), config=file, environ={}).origins
+
+
+@real_time
+async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -> None:
+    answers = {name: json.loads(plain_answer(name)) for name in ("tutorial", "resources", "quiz")}
+    answers["glossary"] = {"terms": [{"term": "loop", "meaning": "what repeats"}]}
+    answers["research"] = {"summary": "It repeats."}
+    for name, answer in answers.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(answer))
+    settings = Settings.model_validate(
+        {
+            "strategy": ["one-at-a-time"],
+            "executor": "from-store",
+            "store": {"url": "mirrored:"},
+            "stores": {"mirrored": {"folder": str(tmp_path / "out")}},
+            "events": {"bus": "logged"},
+            "provider": {"name": "canned"},
+            "providers": {"canned": {"folder": str(tmp_path)}},
+            "run": {"steps": ["research", "tutorial", "glossary", "resources", "quiz"]},
+            "steps": {"glossary": {"checks": ["distinct"]}, "research": {"results": 2}},
+            "resources": {"search": {"requests_per_minute": 60}},
+        }
+    )
+    app = App(settings, plugins=plugins_with_examples())
+    async with app.worker() as worker:
+        client = Client(worker.parts)
+        run, _ = await client.submit(parse_roadmap(ROADMAP, source="example"))
+        await worker.run(run.run_id)
+        ended = await client.store.run(run.run_id)
+        assert (ended.status, ended.reason) == ("completed", None)
+    files = {file.name for file in (tmp_path / "out" / run.run_id).iterdir()}
+    assert files == {f"{concept}-{step}.json" for concept in CONCEPTS for step in answers}
+
+
+def test_each_part_has_an_example_plugin() -> None:
+    hooks = {name for module in example_plugins().values() for name in vars(module)}
+    for part in (
+        "strategies",
+        "executors",
+        "stores",
+        "providers",
+        "event_buses",
+        "steps",
+        "checks",
+    ):
+        assert f"paceline_register_{part}" in hooks
+
+
+def test_every_section_of_the_settings_has_a_table() -> None:
+    page = (DOCS / "reference" / "settings.md").read_text()
+    sections = [
+        name
+        for name, field in Settings.model_fields.items()
+        if any(
+            isinstance(kind, type) and issubclass(kind, BaseModel)
+            for kind in (field.annotation, *get_args(field.annotation))
+        )
+    ]
+    assert {"models", "steps", "resources", "store"} <= set(sections)
+    assert [name for name in sections if f"generated: settings {name} -->" not in page] == []
+
+
+def test_the_table_of_fallbacks_is_that_of_the_code() -> None:
+    page = (DOCS / "how-to" / "models.md").read_text()
+    rows = [line for line in (models.__doc__ or "").splitlines() if line.endswith("is asked")]
+    assert len(rows) >= 5
+    table = page.partition("| what happened to a call |")[2].partition("\n\n")[0]
+    assert len(table.splitlines()) - 2 >= len(rows)
 
 
 def test_every_hook_is_documented() -> None:

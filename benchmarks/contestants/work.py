@@ -16,7 +16,7 @@ from paceline import Roadmap, Step, Subject
 from paceline.steps.answers import parse_answer
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
-from paceline.steps.templates import load_template
+from paceline.steps.templates import load_prompt
 from paceline.steps.tutorial import Tutorial
 from paceline_adapters.bench.protocol import RoundSpec
 from paceline_adapters.openai.schema import strict_schema
@@ -26,7 +26,7 @@ from sqlalchemy import event, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 STEPS: Mapping[str, Step] = {
-    kind.name: kind(load_template(kind.name)) for kind in (Tutorial, Resources, Quiz)
+    kind.name: kind(load_prompt(kind.name)) for kind in (Tutorial, Resources, Quiz)
 }
 #: Retries of the client; a hand-written program leaves retries to it.
 RETRIES = 20
@@ -109,7 +109,7 @@ def validate(answer: Answer, subject: Subject) -> dict[str, object]:
     Raises:
         UnusableAnswer: it does not match the model of its step.
     """
-    value = parse_answer(STEPS[answer.step], answer.text)
+    value = parse_answer(STEPS[answer.step].answer, answer.text)
     cast("dict[str, object]", subject.earlier)[answer.step] = value
     usage = answer.completion.usage
     return {

@@ -6,15 +6,23 @@ imports no adapter.
 
 from paceline.app import App
 from paceline.client.client import Client
+from paceline.contracts.check import Check, Checked
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.finding import Finding
 from paceline.contracts.ledger import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.options import NoOptions, Options
-from paceline.contracts.provider import Completion, CompletionRequest, Message, Provider
+from paceline.contracts.provider import (
+    Completion,
+    CompletionRequest,
+    Message,
+    Provider,
+    Tool,
+    ToolCall,
+)
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run
 from paceline.contracts.share import Share
-from paceline.contracts.step import Step, Subject
+from paceline.contracts.step import Step, StepContext, Subject, Use
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import Span, Telemetry
@@ -31,9 +39,12 @@ from paceline.contracts.work import (
 from paceline.errors import (
     AccountExhausted,
     BudgetError,
+    ContextError,
+    DatabaseNotFound,
     Fatal,
     KeyReused,
     PacelineError,
+    PartRejected,
     PartUnavailable,
     PluginError,
     ProviderError,
@@ -56,9 +67,11 @@ from paceline.plugins.hookspecs import Register, RegisterCommand, hookimpl
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
 from paceline.runtime.worker import Worker
 from paceline.settings.model import (
+    ModelSettings,
     ProviderSettings,
     RedisSettings,
     Settings,
+    StepSettings,
     StoreSettings,
     WebSettings,
 )
@@ -68,6 +81,8 @@ __all__ = [
     "App",
     "Artifact",
     "BudgetError",
+    "Check",
+    "Checked",
     "Claim",
     "Client",
     "Completion",
@@ -75,6 +90,8 @@ __all__ = [
     "Concept",
     "ConceptState",
     "Context",
+    "ContextError",
+    "DatabaseNotFound",
     "Done",
     "Event",
     "EventBus",
@@ -90,11 +107,13 @@ __all__ = [
     "Ledger",
     "Level",
     "Message",
+    "ModelSettings",
     "Module",
     "NoOptions",
     "Options",
     "Outcome",
     "PacelineError",
+    "PartRejected",
     "PartUnavailable",
     "Permit",
     "PluginError",
@@ -123,15 +142,20 @@ __all__ = [
     "Stage",
     "StaleFence",
     "Step",
+    "StepContext",
+    "StepSettings",
     "Store",
     "StoreSettings",
     "Strategy",
     "Subject",
     "Telemetry",
+    "Tool",
+    "ToolCall",
     "Transient",
     "Unreachable",
     "UnusableAnswer",
     "UsageError",
+    "Use",
     "WebSettings",
     "Work",
     "Worker",

@@ -14,11 +14,12 @@ from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.worker import Reservation
 from paceline.plugins.registry import Plugins
-from paceline.runtime.open_worker import open_worker, reserve
-from paceline.runtime.parts import PartFactory, ReadyParts
+from paceline.runtime.open_worker import open_worker, release, reserve
+from paceline.runtime.part_factory import PartFactory, ReadyParts
 from paceline.runtime.worker import Worker
 from paceline.settings.load import Loaded, Value, load_settings
 from paceline.settings.model import Settings
+from paceline.settings.paths import path_of
 
 
 class App:
@@ -70,7 +71,8 @@ class App:
         Args:
             config: settings file, instead of ``paceline.toml`` or ``pyproject.toml`` of the
                 working directory.
-            overrides: values by dotted key, for example ``{"store.pool_size": 5}``.
+            overrides: values by dotted key, for example ``{"store.pool_size": 5}``. A part with
+                dots is quoted, as in TOML.
             environ: environment variables, instead of those of the process.
             plugins: as for ``App``.
 
@@ -79,8 +81,7 @@ class App:
         """
         if isinstance(overrides, Mapping):
             overrides = [
-                Value(tuple(key.split(".")), value, f"override {key}")
-                for key, value in overrides.items()
+                Value(path_of(key), value, f"override {key}") for key, value in overrides.items()
             ]
         registry = _registry(plugins)
         path = None if config is None else Path(config)
@@ -95,15 +96,18 @@ class App:
         return self.loaded.settings
 
     @asynccontextmanager
-    async def client(self, *, work: bool = False) -> AsyncGenerator[Client]:
+    async def client(self, *, work: bool = False, create: bool = True) -> AsyncGenerator[Client]:
         """Open a client: submit, steer, follow and read runs.
 
         Args:
             work: also work on queued runs in this process, if the executor works in-process.
                 Runs of a distributed executor need workers of their own.
+            create: create the database if it does not exist. Clients that only read or steer
+                runs need not. A client that works always creates it.
 
         Raises:
             BudgetError: the database has too few free connections for a worker.
+            DatabaseNotFound: the database does not exist, and ``create`` is false.
             PartUnavailable: the store cannot be reached.
         """
         if work and not self.factory.executor().distributed:
@@ -115,7 +119,7 @@ class App:
                     await worker.drain(0)
                     await serving
             return
-        async with self.factory.open_client_parts() as parts:
+        async with self.factory.open_client_parts(create=create) as parts:
             yield Client(parts)
 
     @asynccontextmanager
@@ -144,11 +148,18 @@ class App:
             concurrency = concurrency or self.factory.executor().concurrency
             reservation = await self.reserve(concurrency=concurrency)
             (record,), pool_limit = reservation.records, reservation.pool_limit
-        async with open_worker(self.factory, record, pool_limit=pool_limit) as worker:
-            yield worker
+        opened = False
+        try:
+            async with open_worker(self.factory, record, pool_limit=pool_limit) as worker:
+                opened = True
+                yield worker
+        except BaseException:
+            if not opened:  # the start failed or was stopped after the reservation
+                await release(self.factory, [record])
+            raise
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Be a worker until SIGINT or SIGTERM, as ``paceline worker``; returns the exit code.
+        """Be a worker until a signal stops it, as ``paceline worker``; returns the exit code.
 
         ``concurrency`` is the maximum number of runs at once; the executor's setting if ``None``.
         """

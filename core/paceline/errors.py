@@ -24,7 +24,17 @@ class UsageError(PacelineError):
 
 
 class SettingsError(UsageError):
-    """A key or a value in the settings is wrong."""
+    """A key or a value in the settings is wrong.
+
+    Args:
+        problem: the place, the value and what is allowed.
+        fix: what to change, in one line; empty if the problem says so.
+    """
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        super().__init__(f"{problem}: {fix}" if fix else problem)
+        self.problem = problem
+        self.fix = fix
 
 
 class PluginError(UsageError):
@@ -51,12 +61,28 @@ class RoadmapError(UsageError):
         super().__init__("\n".join([f"{source}: {count}", *shown]))
 
 
+class ContextError(UsageError):
+    """The context of a run is invalid.
+
+    Args:
+        faults: all faults found; each begins with its path.
+    """
+
+    SHOWN = 10
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        more = len(self.faults) - self.SHOWN
+        also = [f"and {more} more"] if more > 0 else []
+        super().__init__("; ".join([*self.faults[: self.SHOWN], *also]))
+
+
 class RunConflict(UsageError):
-    """The roadmap id already has a run with other content."""
+    """The roadmap id already has a run with other content or another context."""
 
 
 class KeyReused(UsageError):
-    """The idempotency key belongs to a run with other content or another share."""
+    """The idempotency key belongs to a run with other content, context or share."""
 
 
 class RunNotFound(UsageError):
@@ -68,6 +94,21 @@ class RunNotFound(UsageError):
 
 class PartUnavailable(PacelineError):
     """A part (database, Redis, broker, server) cannot be reached or refuses the connection."""
+
+
+class PartRejected(PartUnavailable):
+    """A part rejects what this process sends: its password, its user or its commands.
+
+    Trying again cannot help, only other settings can.
+    """
+
+
+class DatabaseNotFound(PartUnavailable):
+    """The database does not exist yet, and the caller only reads or steers runs."""
+
+
+class StoreLost(PartUnavailable):
+    """The store that this process opened is gone for good: only a new start can help."""
 
 
 class SchemaVersionError(PartUnavailable):
@@ -92,11 +133,13 @@ class ProviderError(PacelineError):
         prompt_tokens: tokens of the prompt that the provider charged all the same.
         completion_tokens: tokens of the answer that it charged.
         estimated: whether these numbers are estimates.
+        sent: whether the attempt was sent. If it was not, it does not count as one.
     """
 
     prompt_tokens = 0
     completion_tokens = 0
     estimated = False
+    sent = True
 
     def charge(self, prompt_tokens: int, completion_tokens: int, *, estimated: bool) -> Self:
         """Note what the failed attempt cost."""

@@ -14,6 +14,19 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def amount(number: int, *, estimated: bool) -> str:
+    """``12,466``, or ``~12,466`` if it is an estimate."""
+    return f"~{number:,}" if estimated else f"{number:,}"
+
+
+def money(value: float, currency: str, *, estimated: bool = False) -> str:
+    """``0.0720 USD``, or ``~0.0720 USD`` if it is an estimate."""
+    about = "~" if estimated else ""
+    # Something that was paid must not look like nothing.
+    text = "<0.0001" if 0 < value < 0.00005 else f"{value:,.4f}"
+    return f"{about}{text} {currency}"
+
+
 def parse_pairs(values: Sequence[str], *, form: str) -> dict[str, str]:
     """Parse ``NAME=VALUE`` texts; the last value of a name wins.
 

@@ -1,9 +1,9 @@
 """Faults that pydantic finds, one line each: the place, the rule and the value."""
 
 from collections.abc import Mapping, Sequence, Sized
-from typing import get_args
+from typing import get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from paceline.text import count
@@ -11,7 +11,7 @@ from paceline.text import count
 #: Path of a fault that concerns the input as a whole.
 WHOLE = "the input"
 #: Types of our own faults that already name the value, or must not show it.
-_COMPLETE = frozenset({"twice", "credentials"})
+_COMPLETE = frozenset({"twice", "credentials", "unlimited"})
 _MAX_SHOWN = 60
 #: Rules by pydantic's fault type, with the names of pydantic's context.
 _RULES: Mapping[str, str] = {
@@ -85,6 +85,32 @@ def holds_numbers_only(annotation: object) -> bool:
     """Whether a field of this type is a number, so that a truth value is a mistake in it."""
     inner = {annotation, *get_args(annotation)}
     return not inner.isdisjoint({int, float}) and bool not in inner
+
+
+def known_keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The fields of the model at a path inside another model; empty if there is no model."""
+    annotation: object = model
+    for part in path:
+        inner = _model_in(annotation)
+        if inner is not None:
+            field = inner.model_fields.get(str(part))
+            annotation = None if field is None else field.annotation
+        else:  # a table or a list: its values
+            annotation = next(reversed(get_args(annotation)), None)
+    found = _model_in(annotation)
+    return [] if found is None else list(found.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model, also if it is optional."""
+    choices = (
+        (annotation,)
+        if get_origin(annotation) in (dict, list)
+        else (annotation, *get_args(annotation))
+    )
+    return next(
+        (one for one in choices if isinstance(one, type) and issubclass(one, BaseModel)), None
+    )
 
 
 def dotted(location: Sequence[int | str]) -> str:

@@ -17,12 +17,23 @@ from paceline import (
     Work,
     hookimpl,
 )
+from paceline.admission import SharedLimiter
 from pydantic import Field, model_validator
 
 from paceline_strategies.limit_learner import LimitLearner
 from paceline_strategies.limits import Aimd
-from paceline_strategies.shared_limiter import SharedLimiter
 from paceline_strategies.token_estimates import TokenEstimates
+
+
+class KeyBounds(Options):
+    """Bounds of the limit of one provider and model."""
+
+    start: int | None = Field(default=None, ge=1, le=100_000)
+    """Calls in flight at the start."""
+    min: int | None = Field(default=None, ge=1, le=100_000)
+    """Lower bound of the calls in flight."""
+    max: int | None = Field(default=None, ge=1, le=100_000)
+    """Upper bound of the calls in flight."""
 
 
 class AdaptiveOptions(Options):
@@ -34,21 +45,35 @@ class AdaptiveOptions(Options):
     """Lower bound of the calls in flight."""
     max: int = Field(default=1000, ge=1, le=100_000)
     """Upper bound of the calls in flight."""
+    keys: dict[str, KeyBounds] = Field(default_factory=dict[str, KeyBounds])
+    """Options of single models, by provider and model as in `"openai:gpt-4o"`. An option that is
+    not set for a model is the common one."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if not self.min <= self.first() <= self.max:
-            raise ValueError(
-                "must be min <= start <= max, got "
-                f"min = {self.min}, start = {self.start}, max = {self.max}"
-            )
+        for key in (None, *self.keys):
+            least, start, most = self._numbers(key)
+            if not least <= start <= most:
+                of_key = "" if key is None else f'keys."{key}" '
+                raise ValueError(
+                    f"{of_key}must be min <= start <= max, got "
+                    f"min = {least}, start = {start}, max = {most}"
+                )
         return self
 
-    def first(self) -> int:
-        """Calls in flight at the start, within the bounds."""
-        if "start" in self.model_fields_set:
-            return self.start
-        return max(self.min, min(self.start, self.max))
+    def limit(self, key: str) -> Aimd:
+        """The limit of a model at the start."""
+        least, start, most = self._numbers(key)
+        return Aimd(least=least, most=most, size=float(start))
+
+    def _numbers(self, key: str | None) -> tuple[int, int, int]:
+        """Lower bound, start and upper bound of a model; of the others for ``None``."""
+        own = self.keys.get(key or "", KeyBounds())
+        least, most = own.min or self.min, own.max or self.max
+        if own.start is not None:
+            return least, own.start, most
+        common = "start" in self.model_fields_set and own.min is None and own.max is None
+        return least, self.start if common else max(least, min(self.start, most)), most
 
 
 class AdaptiveLimit(Strategy):
@@ -75,7 +100,7 @@ class AdaptiveLimit(Strategy):
         model = self._models.get(work.key)
         if model is None:
             model = self._models[work.key] = _ModelLimit(
-                self._options, self._ledger, key=work.key, holder=self._holder
+                self._options.limit(work.key), self._ledger, key=work.key, holder=self._holder
             )
         cost = self._estimates.reserve(work.key, work.step, work.tokens)
         permit = await model.limiter.admit(work, cost)
@@ -93,10 +118,13 @@ class AdaptiveLimit(Strategy):
 
     def explain(self) -> str:
         """Describe the limit of each model, and its latest changes with their reasons."""
-        if not self._models:
-            return f"starting with {self._options.first()} calls"
         where = "over all workers" if self._ledger.shared else "in this process"
-        return "; ".join(f"{key}: {model.explain(where)}" for key, model in self._models.items())
+        models = [f"{key}: {model.explain(where)}" for key, model in self._models.items()]
+        if not models:
+            models.append(f"starting with {self._options.limit('').limit} calls")
+        unused = (key for key in self._options.keys if key not in self._models)
+        models += [f"{key}: starting with {self._options.limit(key).limit} calls" for key in unused]
+        return "; ".join(models)
 
     async def close(self) -> None:
         """Release all leases."""
@@ -108,13 +136,13 @@ class AdaptiveLimit(Strategy):
 class _ModelLimit:
     """The limit of one model in this process."""
 
-    def __init__(self, options: AdaptiveOptions, ledger: Ledger, *, key: str, holder: str) -> None:
+    def __init__(self, start: Aimd, ledger: Ledger, *, key: str, holder: str) -> None:
         name = f"adaptive:{key}"
         self.limiter = SharedLimiter(ledger, name=name, quota=self._quota, holder=holder)
         self.learner = LimitLearner(
             ledger,
             name=name,
-            start=Aimd(least=options.min, most=options.max, size=float(options.first())),
+            start=start,
             permits_out=lambda: self.limiter.last.use.out,
             active=lambda: not self.limiter.idle,
         )

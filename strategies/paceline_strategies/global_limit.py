@@ -1,6 +1,8 @@
 """The strategy ``global``: one quota over all workers."""
 
 import secrets
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from paceline import (
     Context,
@@ -17,9 +19,9 @@ from paceline import (
     Work,
     hookimpl,
 )
+from paceline.admission import SharedLimiter
 from pydantic import Field
 
-from paceline_strategies.shared_limiter import SharedLimiter
 from paceline_strategies.token_estimates import TokenEstimates
 
 #: Calls at once if no limit is set.
@@ -36,8 +38,8 @@ _REASONS = {
 }
 
 
-class GlobalOptions(Options):
-    """Options of ``global``: any of the three limits, counted per model."""
+class KeyLimits(Options):
+    """Limits of one provider and model."""
 
     concurrency: int | None = Field(default=None, ge=1, le=100_000)
     """Calls that all workers together have in flight; 64 if no other limit is set."""
@@ -47,20 +49,61 @@ class GlobalOptions(Options):
     """Tokens of these calls (prompt plus longest answer): the provider's TPM quota."""
 
 
+class GlobalOptions(KeyLimits):
+    """Options of ``global``: any of the three limits, counted per model."""
+
+    keys: dict[str, KeyLimits] = Field(default_factory=dict[str, KeyLimits])
+    """Limits of single models, by provider and model as in `"openai:gpt-4o"`. An option that is
+    not set for a model is the common one."""
+
+    def quota(self) -> Quota:
+        """The quota of each model without limits of its own."""
+        return _quota(self)
+
+    def quotas(self) -> dict[str, Quota]:
+        """The quota of each model with limits of its own."""
+        common = self.model_dump(exclude={"keys"})
+        return {
+            key: _quota(KeyLimits(**{**common, **limits.model_dump(exclude_none=True)}))
+            for key, limits in self.keys.items()
+        }
+
+
+def _quota(limits: KeyLimits) -> Quota:
+    quota = Quota(
+        concurrency=limits.concurrency,
+        requests=limits.requests_per_minute,
+        tokens=limits.tokens_per_minute,
+    )
+    return Quota(concurrency=DEFAULT_CONCURRENCY) if quota == Quota() else quota
+
+
 class GlobalLimit(Strategy):
     """One quota per model over all workers, by leases in the ledger.
 
     Args:
+        quota: the quota of each model that ``keys`` does not contain.
         holder: name of this process in the ledger; must be unique.
+        keys: quotas of single models, by ``Work.key``.
     """
 
     levels: frozenset[Level] = frozenset({"call"})
     shared: bool = True
     holds_refusals = True
 
-    def __init__(self, quota: Quota, ledger: Ledger, *, holder: str) -> None:
-        self.rate_limited = quota.requests is not None or quota.tokens is not None
+    def __init__(
+        self,
+        quota: Quota,
+        ledger: Ledger,
+        *,
+        holder: str,
+        keys: Mapping[str, Quota] = MappingProxyType({}),
+    ) -> None:
+        self.rate_limited = any(
+            one.requests is not None or one.tokens is not None for one in (quota, *keys.values())
+        )
         self._quota = quota
+        self._keys = keys
         self._ledger = ledger
         self._holder = holder
         self._estimates = TokenEstimates()
@@ -77,7 +120,7 @@ class GlobalLimit(Strategy):
             limiter = SharedLimiter(
                 self._ledger,
                 name=f"global:{work.key}",
-                quota=lambda: self._quota,
+                quota=lambda: self._quota_of(work.key),
                 holder=self._holder,
             )
             self._limiters[work.key] = limiter
@@ -93,19 +136,26 @@ class GlobalLimit(Strategy):
 
         return Permit(release)
 
+    def _quota_of(self, key: str) -> Quota:
+        return self._keys.get(key, self._quota)
+
     def _cost(self, work: Work) -> int:
         """The tokens to reserve by the current estimate; at most the quota of a minute."""
         cost = self._estimates.reserve(work.key, work.step, work.tokens)
-        return cost if self._quota.tokens is None else min(cost, self._quota.tokens)
+        most = self._quota_of(work.key).tokens
+        return cost if most is None else min(cost, most)
 
     def _check(self, work: Work) -> None:
-        most = self._quota.tokens
+        most = self._quota_of(work.key).tokens
         # The lower of its own estimate and the corrected one.
         cost = min(work.tokens, self._estimates.reserve(work.key, work.step, work.tokens))
         if most is not None and cost > most:
+            section = "strategies.global"
+            if most != self._quota.tokens:
+                section += f'.keys."{work.key}"'
             raise Fatal(
                 f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
-                f"strategies.global.tokens_per_minute = {most}, so it can never start; raise that "
+                f"{section}.tokens_per_minute = {most}, so it can never start; raise that "
                 "setting or lower the longest answer"
             )
 
@@ -116,33 +166,18 @@ class GlobalLimit(Strategy):
         held = sum(limiter.held for limiter in limiters)
         waiting = sum(limiter.waiting for limiter in limiters)
         expired = sum(limiter.expired for limiter in limiters)
-        parts = [f"{self._limits()} {where}", f"{held} held here", f"{waiting} waiting"]
+        parts = [f"{_limits(self._quota)} {where}", f"{held} held here", f"{waiting} waiting"]
         if expired:
             parts.append(f"{expired} leases expired too early")
-        models = [self._model(key, limiter) for key, limiter in self._limiters.items()]
+        keys = dict.fromkeys([*self._keys, *self._limiters])
+        models = [self._model(key, self._limiters.get(key)) for key in keys]
         return "; ".join([", ".join(parts), *filter(None, models)])
 
-    def _limits(self) -> str:
-        numbers = (
-            (self._quota.concurrency, "calls"),
-            (self._quota.requests, "requests a minute"),
-            (self._quota.tokens, "tokens a minute"),
-        )
-        return ", ".join(f"{number} {what}" for number, what in numbers if number is not None)
-
-    def _model(self, key: str, limiter: SharedLimiter) -> str:
-        """The use of one model's quota per minute, and why its calls wait."""
-        use, parts = limiter.last.use, list[str]()
-        for name, used, quota in (
-            ("requests", use.requests, use.request_quota),
-            ("tokens", use.tokens, use.token_quota),
-        ):
-            if quota is not None:
-                parts.append(f"{used} of {quota} {name} used")
-        if limiter.unreachable:
-            parts.append("the ledger does not answer")
-        elif limiter.waiting and _REASONS[limiter.last.reason]:
-            parts.append(_REASONS[limiter.last.reason])
+    def _model(self, key: str, limiter: SharedLimiter | None) -> str:
+        """One model's own limits, the use of its quota per minute, and why its calls wait."""
+        parts = [_limits(self._keys[key])] if key in self._keys else []
+        if limiter is not None:
+            parts += _use(limiter)
         return f"{key}: {', '.join(parts)}" if parts else ""
 
     async def close(self) -> None:
@@ -151,17 +186,33 @@ class GlobalLimit(Strategy):
             await limiter.close()
 
 
-def _make(options: GlobalOptions, context: Context) -> Strategy:
-    quota = Quota(
-        concurrency=options.concurrency,
-        requests=options.requests_per_minute,
-        tokens=options.tokens_per_minute,
+def _limits(quota: Quota) -> str:
+    numbers = (
+        (quota.concurrency, "calls"),
+        (quota.requests, "requests a minute"),
+        (quota.tokens, "tokens a minute"),
     )
-    if quota == Quota():
-        quota = Quota(concurrency=DEFAULT_CONCURRENCY)
+    return ", ".join(f"{number} {what}" for number, what in numbers if number is not None)
+
+
+def _use(limiter: SharedLimiter) -> Iterator[str]:
+    use = limiter.last.use
+    for name, used, quota in (
+        ("requests", use.requests, use.request_quota),
+        ("tokens", use.tokens, use.token_quota),
+    ):
+        if quota is not None:
+            yield f"{used} of {quota} {name} used"
+    if limiter.unreachable:
+        yield "the ledger does not answer"
+    elif limiter.waiting and _REASONS[limiter.last.reason]:
+        yield _REASONS[limiter.last.reason]
+
+
+def _make(options: GlobalOptions, context: Context) -> Strategy:
     # Not the worker's id alone: a restarted worker must not be taken for the previous one.
     holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
-    return GlobalLimit(quota, context.ledger(), holder=holder)
+    return GlobalLimit(options.quota(), context.ledger(), holder=holder, keys=options.quotas())
 
 
 @hookimpl
@@ -172,5 +223,6 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         _make,
         options=GlobalOptions,
         summary="One quota over all workers: calls at once, requests and tokens per minute.",
-        advice="Copy the limits from your provider's account page. If it names none, use adaptive.",
+        advice="Copy the limits from your provider's account page, under keys if they differ "
+        "between models. If it names none, use adaptive.",
     )

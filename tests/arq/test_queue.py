@@ -202,7 +202,7 @@ async def test_an_unreachable_redis_is_reported_in_one_line_without_the_password
                 with pytest.raises(PartUnavailable) as raised:
                     await call
                 text = str(raised.value)
-                assert text.startswith(f"Redis at 127.0.0.1:{server.port} cannot be reached")
+                assert text.startswith(f"Redis at 127.0.0.1:{server.port}/0 cannot be reached")
                 assert "\n" not in text
                 assert "s3cret" not in text
 

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import pytest
 from arq.constants import job_key_prefix
 from arq.utils import timestamp_ms
 from paceline.settings.model import RedisSettings
@@ -51,6 +52,7 @@ def test_a_worker_runs_at_most_max_jobs_roadmaps_at_once(world: World, redis_url
     assert world.count("workers") == 0
 
 
+@pytest.mark.soak
 def test_a_run_delivered_many_times_is_generated_once(world: World, redis_url: str) -> None:
     (run_id,) = world.submit("one")
 
@@ -68,6 +70,7 @@ def test_a_run_delivered_many_times_is_generated_once(world: World, redis_url: s
     assert world.sql("SELECT fence FROM runs") == "1"
 
 
+@pytest.mark.soak
 def test_a_drained_worker_hands_its_runs_to_other_workers_at_once(world: World) -> None:
     with world.home.workers(count=2) as workers:
         world.submit("one", concepts=8)
@@ -84,6 +87,7 @@ def test_a_drained_worker_hands_its_runs_to_other_workers_at_once(world: World) 
     assert (figures["paid"], figures["prompts_paid_twice"]) == (8 * 3, 0)
 
 
+@pytest.mark.soak
 def test_a_second_signal_stops_at_once_and_the_run_is_resumed(world: World, redis_url: str) -> None:
     world.home.environment["PACELINE_PROVIDER__TIMEOUT"] = "60"
     world.submit("one")
@@ -111,16 +115,25 @@ def test_the_run_of_a_killed_worker_is_recovered_when_another_starts(world: Worl
     assert world.llm.figures()["paid_again"] <= 2
 
 
-def test_local_workers_end_when_their_command_is_killed(world: World) -> None:
+@pytest.mark.parametrize(
+    ("number", "left"),
+    [
+        pytest.param(signal.SIGKILL, "queued", marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, "paused", marks=pytest.mark.soak),
+    ],
+)
+def test_local_workers_end_when_their_command_does(
+    world: World, number: signal.Signals, left: str
+) -> None:
     file = str(world.roadmap("one", concepts=60))
     with world.home.started("run", file, "--workers", "2") as command:
         eventually(lambda: world.count("workers") == 2, within=PATIENCE)
         eventually(lambda: world.count("artifacts") > 2, within=PATIENCE)
-        command.kill()
-        command.wait()
+        command.send_signal(number)
+        command.wait(PATIENCE)
         # They hand their runs back and deregister.
         eventually(lambda: world.count("workers") == 0, within=PATIENCE)
-    assert world.sql("SELECT status FROM runs") == "queued"
+    assert world.sql("SELECT status FROM runs") == left
     assert world.llm.figures()["prompts_paid_twice"] == 0
 
 

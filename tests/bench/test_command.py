@@ -26,7 +26,7 @@ def test_ctrl_c_keeps_finished_rounds_and_resume_continues(home: Home) -> None:
     with home.started(*command, "--rounds", "50") as process:
         eventually(results.exists, within=60)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(90) == 130
     assert "Traceback" not in home.log("process")
     before = load(results).cells[0].rounds
     rounds = len(before) + 1
@@ -62,6 +62,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
 """
 
 
+@pytest.mark.soak
 def test_a_third_party_plugin_is_a_cell_by_its_name(home: Home) -> None:
     metadata = home.folder / "theirs" / "one_at_a_time-1.dist-info"
     metadata.mkdir(parents=True)

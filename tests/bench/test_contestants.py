@@ -103,15 +103,19 @@ def test_only_modules_with_a_main_block_are_contestants() -> None:
     assert str(found["origin-celery"].executor) == "celery:concurrency=8"
 
 
-@pytest.mark.parametrize("name", sorted(BY_HAND))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=[pytest.mark.soak] * (one != "gather")) for one in sorted(BY_HAND)],
+)
 def test_a_contestant_saves_every_artifact_in_postgresql(
     name: str, tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:
-    """CountedCall by the provider, and by the database."""
+    """Counted by the provider, and by the database."""
     assert calls_of(name, tmp_path, postgres_url, redis_url=redis_url) == CALLS
     assert saved(postgres_url) == (WORK.concepts, CALLS)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["gather", "gather-semaphore"])
 def test_a_contestant_saves_every_artifact_in_sqlite(name: str, tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path}/by-hand.db"

@@ -112,6 +112,7 @@ if __name__ == "__main__":
 '''
 
 
+@pytest.mark.soak
 def test_a_hand_written_program_is_a_cell(tmp_path: Path) -> None:
     (tmp_path / "one_by_one.py").write_text(PROGRAM)
     (tmp_path / "helper.py").write_text("LIMIT = 3\n")

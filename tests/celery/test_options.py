@@ -8,6 +8,7 @@ from paceline import App
 from paceline.errors import PacelineError, PartUnavailable, SettingsError
 from paceline.settings.model import RedisSettings, Settings
 from paceline_adapters.celery import install
+from paceline_adapters.celery.app import add_task
 from paceline_adapters.celery.broker_url import broker_url
 from paceline_adapters.celery.executor import CeleryExecutor
 from paceline_adapters.celery.options import CeleryOptions
@@ -80,8 +81,11 @@ def test_options_are_validated(options: dict[str, object]) -> None:
         ("redis://u:p@h:1/3", "redis://u:p@h:1/3"),
         ("redis://h?db=3&socket_timeout=5", "redis://h/3"),
         ("unix:///run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=3"),
-        ("rediss://h/0", "rediss://h/0?ssl_cert_reqs=required"),
-        ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
+        ("rediss://h/0", "rediss://h/0?ssl_cert_reqs=required&ssl_check_hostname=true"),
+        (
+            "rediss://h/0?ssl_cert_reqs=none",
+            "rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=false",
+        ),
     ],
 )
 def test_the_broker_url_is_derived_from_redis_url(given: str, expected: str) -> None:
@@ -129,6 +133,7 @@ def test_time_limits_are_checked_against_the_broker_in_use(
 ) -> None:
     app = celery.Celery("theirs", broker=broker, set_as_current=False)
     app.conf.broker_transport_options = transport
+    add_task(app, CeleryOptions())
     monkeypatch.setattr(runtime, "installed_app", app)
     (found,) = executor().findings()
     assert (found.level, last in found.text) == (level, True)

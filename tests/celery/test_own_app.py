@@ -69,7 +69,7 @@ def theirs(rig: Rig) -> Path:
     return rig.home.folder
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.soak)])
 def test_the_apps_worker_runs_roadmaps_and_its_own_tasks(
     rig: Rig, llm: Simulator, theirs: Path, pool: str
 ) -> None:

@@ -14,7 +14,9 @@ from tests.support.celery_home import Rig, a_roadmap
 from tests.support.cli_processes import Simulator
 from tests.support.eventually import eventually
 
-POOLS = pytest.mark.parametrize("pool", ["prefork", "threads"])
+POOLS = pytest.mark.parametrize(
+    "pool", ["prefork", pytest.param("threads", marks=pytest.mark.soak)]
+)
 
 
 @contextmanager
@@ -72,6 +74,7 @@ def test_a_stopped_worker_hands_its_runs_back_and_the_next_worker_resumes_them(
     assert (figures["paid"], figures["prompts_paid_twice"]) == (72, 0)
 
 
+@pytest.mark.soak
 def test_a_second_signal_stops_at_once(rig: Rig, llm: Simulator) -> None:
     (run,) = rig.submit(a_roadmap("a", 200))
     with a_worker(rig, pool="prefork") as process:
@@ -149,7 +152,9 @@ def test_runs_lost_by_a_flushed_broker_are_submitted_again(rig: Rig, llm: Simula
     ("url", "address"),
     [
         ("redis://:hidden@127.0.0.1:1/0", "127.0.0.1:1"),
-        ("redis://:hidden@paceline.invalid/0", "paceline.invalid"),
+        pytest.param(
+            "redis://:hidden@paceline.invalid/0", "paceline.invalid", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_an_unreachable_broker_is_reported_in_one_line(rig: Rig, url: str, address: str) -> None:

@@ -33,7 +33,7 @@ def test_a_server_is_upgraded_once_and_then_up_to_date(
 def test_a_schema_of_a_newer_paceline_is_not_upgraded(paceline: Terminal) -> None:
     paceline("db", "upgrade")
     with closing(sqlite3.connect("paceline.db")) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE paceline_version SET version_num = '9999'")
     said = paceline("db", "current", code=1).out
     assert "version 9999" in said
     assert "upgrade paceline" in said

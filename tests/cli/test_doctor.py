@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from paceline.contracts.store import Store
+from paceline.testing.servers import Postgres
 
 from tests.cli.test_plugins_command import install
 from tests.cli.test_status import a_worker
 from tests.support.cli_processes import Simulator, simulator
 from tests.support.cli_terminal import Terminal
+from tests.support.pgbouncer import PgBouncer
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def of(part: str, found: list[dict[str, Any]], level: str) -> dict[str, Any]:
 
 
 def test_doctor_reports_every_part_as_ok_if_all_is_well(healthy: Terminal) -> None:
+    healthy("db", "upgrade")
     said = healthy("doctor")
     assert "0 wrong, 0 warnings" in said.out
     for part in ("store", "provider openai", "strategy", "steps", "times", "connections"):
@@ -56,6 +59,43 @@ def test_doctor_reaches_every_server(healthy: Terminal, postgres_url: str, redis
         found = findings(healthy, "--executor", executor)
         assert {one["level"] for one in found} <= {"ok", "warning"}
         assert any("+ 10 reserved = " in one["text"] for one in found), "the sum is shown"
+
+
+def test_doctor_names_a_pooler(healthy: Terminal, postgres_url: str, pgbouncer: PgBouncer) -> None:
+    healthy.setenv(PACELINE_STORE__URL=pgbouncer.through(postgres_url))
+    healthy("db", "upgrade")
+    found = findings(healthy)
+    assert any("a pooler is in front of the server" in one["text"] for one in found)
+    assert "no server limits them directly" in of("connections", found, "ok")["text"]
+
+
+def test_doctor_names_what_would_stop_an_upgrade_or_a_run(
+    healthy: Terminal, postgres_url: str, postgres_server: Postgres
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    healthy.setenv(PACELINE_STORE__URL=postgres_url)
+    postgres_server.execute("CREATE TABLE roadmaps (id int)", database=name)
+    wrong = of("store", findings(healthy, code=1), "wrong")["text"]
+    assert "table roadmaps already exists and is not paceline's: set store.schema_name" in wrong
+    healthy.setenv(PACELINE_STORE__SCHEMA_NAME="apart")
+    assert "paceline db upgrade" in of("store", findings(healthy, code=1), "wrong")["text"]
+    healthy("db", "upgrade")
+    assert of("store", findings(healthy), "ok")
+    postgres_server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    read_only = of("store", findings(healthy, code=1), "wrong")
+    assert "accepts no writes" in read_only["text"]
+    assert "target_session_attrs" in read_only["fix"]
+
+
+def test_doctor_names_an_encoding_that_cannot_store_every_text(
+    healthy: Terminal, postgres_server: Postgres
+) -> None:
+    options = "ENCODING 'LATIN1' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
+    postgres_server.execute(f"CREATE DATABASE latin {options}")
+    healthy.setenv(PACELINE_STORE__URL=postgres_server.url_of("latin"))
+    assert "its encoding LATIN1" in of("store", findings(healthy, code=1), "wrong")["text"]
+    assert "its encoding LATIN1" in healthy("db", "upgrade", code=1).err
+    postgres_server.drop_database("latin")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +182,15 @@ def test_a_lease_that_is_too_short_is_an_error(healthy: Terminal) -> None:
 def test_missing_prompt_files_are_an_error(healthy: Terminal) -> None:
     found = findings(healthy, "--set", "prompts.quiz=no-such-file.md", code=1)
     assert "no-such-file.md" in of("steps", found, "wrong")["text"]
+
+
+def test_the_schema_of_contexts_is_checked(healthy: Terminal) -> None:
+    schema = healthy.folder / "schema.json"
+    schema.write_text('{"type": "object"}')
+    use = ("--set", "run.context_schema=schema.json")
+    assert of("context schema", findings(healthy, *use), "ok")
+    schema.write_text('{"type": "thing"}')
+    assert "type: 'thing'" in of("context schema", findings(healthy, *use, code=1), "wrong")["text"]
 
 
 def test_a_failing_plugin_is_one_finding_without_its_message(

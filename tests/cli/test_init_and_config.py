@@ -96,6 +96,14 @@ def test_config_show_masks_every_secret(paceline: Terminal, setting: str) -> Non
     assert "********" in paceline("config", "show", "--set", setting, "--json").out
 
 
+def test_a_table_in_a_list_is_shown_as_a_table(paceline: Terminal) -> None:
+    paceline.setenv(PACELINE_WEB__TOKENS='[{token = "hidden-hidden-hidden", tenant = "acme"}]')
+    shown = paceline("config", "show", "--changed", "--json").json["settings"]
+    assert [it["value"] for it in shown if it["key"] == "web.tokens"] == [
+        [{"token": "********", "tenant": "acme", "scope": "write"}]
+    ]
+
+
 def test_config_shows_only_what_was_set_if_asked(paceline: Terminal) -> None:
     lines = paceline("config", "show", "--changed").out.splitlines()
     assert [line.split()[0] for line in lines] == ["setting", "provider.api_key"]
@@ -120,3 +128,16 @@ def test_a_wrong_setting_exits_with_code_two_and_one_line(paceline: Terminal) ->
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert "did you mean 'pool_size'?" in said.err
+
+
+def test_a_pod_beside_a_service_named_paceline_starts(paceline: Terminal) -> None:
+    paceline.setenv(
+        PACELINE_PORT="tcp://10.0.0.1:80",
+        PACELINE_REDIS_SERVICE_HOST="10.0.0.2",
+        PACELINE_REDIS__URL="",
+        PACELINE_CONFIG="",
+        PACELINE_TOKEN="",
+    )
+    assert "tcp://" not in paceline("config", "--changed").out
+    paceline("db", "upgrade")
+    assert "runs: 0 running" in paceline("status").out

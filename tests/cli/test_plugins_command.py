@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_terminal import Terminal
+from tests.support.cli_terminal import Terminal, a_roadmap
 
 PLUGIN = '''
 from typing import Literal
@@ -124,3 +124,32 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_work(paceline:
 def test_plugins_are_listed_even_if_the_settings_are_wrong(paceline: Terminal) -> None:
     Path("paceline.toml").write_text("no_such_setting = 1")
     assert "per-roadmap" in paceline("plugins").out
+
+
+FAILING = """
+from paceline import NoOptions, hookimpl
+
+
+def make(options, context):
+    key = context.settings.provider.api_key.get_secret_value()
+    raise ValueError(f"the service with {key}\\nis not there\\x1b[31m")
+
+
+@hookimpl
+def paceline_register_strategies(register):
+    register("failing", make, options=NoOptions, summary="Fails.")
+"""
+
+
+def test_a_factory_that_fails_gives_one_line_with_plugin_and_part(paceline: Terminal) -> None:
+    install(paceline, "tripping", FAILING)
+    Path("roadmap.json").write_text(a_roadmap("r", "c").model_dump_json())
+    said = paceline("run", "roadmap.json", "--strategy", "failing", code=2)
+    assert said.err.splitlines()[-1] == (
+        "paceline: error: plugin tripping: the factory of strategy 'failing' failed: "
+        "ValueError: the service with ********"
+    )
+    detailed = paceline("--verbose", "run", "roadmap.json", "--strategy", "failing", code=2).err
+    assert "Traceback" in detailed
+    assert "in make" in detailed
+    assert "plugin tripping: the factory" in detailed.splitlines()[-1]

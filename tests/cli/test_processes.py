@@ -1,12 +1,14 @@
 """Commands as processes: imports, pipes, terminals, signals."""
 
 import asyncio
+import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,39 @@ def test_events_arrive_over_redis_and_can_be_resumed_after_a_position(
         publish("failed", "partial")
         assert process.wait(30) == 3
     assert [one["status"] for one in heard("again")] == ["failed", "partial"]
+
+
+def test_a_run_saves_its_calls_in_flight_when_its_terminal_is_closed(home: Home) -> None:
+    roadmap = home.folder / "roadmap.json"
+    roadmap.write_text(a_roadmap("r", *(f"c{number}" for number in range(40))).to_json())
+    ours, theirs = pty.openpty()
+    with simulator("--speed", "20") as provider:
+        environment = home.whole() | {"PACELINE_PROVIDER__BASE_URL": provider.base_url}
+        with subprocess.Popen(
+            [*PACELINE, "run", "roadmap.json"],
+            cwd=home.folder,
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=take_the_terminal,  # noqa: PLW1509
+        ) as process:
+            os.close(theirs)
+            eventually(lambda: provider.figures()["paid"] >= 5, within=60)
+            os.close(ours)
+            assert process.wait(60) == 128 + signal.SIGHUP
+        paid = provider.figures()["paid"]
+    [run] = home.json("show")["runs"]
+    assert (run["status"], run["reason"]) == ("paused", "interrupted")
+    exported = home.run("export", "r", "--format", "json", code=None).stdout
+    assert exported.count('"step": ') == paid
+
+
+def take_the_terminal() -> None:
+    """In a new process: make its standard input the terminal that it depends on."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def piped(home: Home, command: str) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ from paceline.text import count
 
 from tests.support.cli_processes import simulator
 from tests.support.cli_terminal import Terminal, a_roadmap
+from tests.support.pgbouncer import PgBouncer
 
 
 def test_local_workers_are_rejected_without_a_queue(paceline: Terminal) -> None:
@@ -23,6 +24,17 @@ def test_one_roadmap_of_one_concept_is_reported_in_the_singular(paceline: Termin
         said = paceline("run", "r.json").out
     assert "Title of r: completed, 1/1 concept\n" in said
     assert "Peak: 1 roadmap active at once, 1 concept in flight." in said
+
+
+def test_a_run_through_a_pooler_completes(
+    paceline: Terminal, postgres_url: str, pgbouncer: PgBouncer
+) -> None:
+    Path("r.json").write_text(a_roadmap("r", *(f"c{n}" for n in range(12))).to_json())
+    paceline.setenv(PACELINE_STORE__URL=pgbouncer.through(postgres_url))
+    paceline("db", "upgrade")
+    with simulator("--speed", "200") as llm:
+        paceline.setenv(OPENAI_BASE_URL=llm.base_url)
+        assert "completed, 12/12 concepts" in paceline("run", "r.json").out
 
 
 def test_figures_count_their_nouns() -> None:

@@ -1,5 +1,7 @@
 """`--tenant` and `--weight`: the owner of a run, and its share of limits."""
 
+from pathlib import Path
+
 import pytest
 from paceline.contracts.share import Share
 
@@ -32,14 +34,24 @@ def test_a_run_without_tenant_and_weight_shows_neither(paceline: Terminal, roadm
     assert (shown["tenant"], shown["weight"]) == (None, 1.0)
 
 
-def test_an_existing_run_keeps_its_share_and_the_command_says_so(
+def test_an_existing_run_keeps_its_weight_and_the_command_says_so(
     paceline: Terminal, roadmap: str
 ) -> None:
-    paceline("submit", roadmap, "--tenant", "acme")
-    said = paceline("submit", roadmap, "--tenant", "other").err
-    assert "keeps its own tenant and weight: tenant acme" in said
-    assert paceline("show", "learn-x", "--json").json["tenant"] == "acme"
-    assert "keeps" not in paceline("submit", roadmap, "--tenant", "acme").err
+    paceline("submit", roadmap, "--weight", "2")
+    said = paceline("submit", roadmap, "--weight", "3").err
+    assert "keeps its own weight: 2" in said
+    assert paceline("show", "learn-x", "--json").json["weight"] == 2
+    for same in (("--weight", "2"), ()):
+        assert "keeps" not in paceline("submit", roadmap, *same).err
+
+
+def test_each_tenant_has_a_run_of_its_own_of_the_same_roadmap(
+    paceline: Terminal, roadmap: str
+) -> None:
+    for tenant in ("acme", "other", "acme"):
+        paceline("submit", roadmap, "--tenant", tenant)
+    runs = paceline("status", "--json").json["runs"]
+    assert [run["tenant"] for run in runs] == ["other", "acme"]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +61,7 @@ def test_an_existing_run_keeps_its_share_and_the_command_says_so(
         (("--weight", "nan"), "weight must be between 0.01 and 100, got "),
         (("--tenant", "a\nb"), "printable characters"),
         (("--tenant", " a"), "no space at either end"),
-        (("--tenant", "x" * 101), "at most 100"),
+        (("--tenant", "x" * 101), "1 to 100"),
     ],
 )
 def test_an_invalid_share_is_rejected_before_anything_happens(
@@ -57,7 +69,7 @@ def test_an_invalid_share_is_rejected_before_anything_happens(
 ) -> None:
     for command in ("submit", "run"):
         assert says in paceline(command, roadmap, *options, code=2).err
-    assert paceline("show", "--json").json["runs"] == []
+    assert not Path("paceline.db").exists()
 
 
 def test_a_share_is_described_in_words() -> None:

@@ -16,6 +16,7 @@ def partial(paceline: Terminal) -> str:
 
 
 def test_an_empty_store_shows_how_to_start(paceline: Terminal) -> None:
+    paceline("db", "upgrade")
     said = paceline("show")
     assert said.out == ""
     assert "paceline run" in said.err
@@ -55,7 +56,8 @@ def test_a_run_shows_its_concepts_failures_tokens_and_cost(
     for given in (partial, "learn-x"):
         said = paceline("show", given).out
         assert f"run {partial}: partial: 1 of 3 concepts failed" in said
-        assert "3 of 3 concepts, 1 failed, 180 tokens, cost 1.5000" in said
+        head = "2 of 3 concepts completed, 1 failed, 10 attempts, 280 tokens, cost 2.0000 USD"
+        assert head in said
         assert "malformed answer" in said
         assert "tutorial, resources, quiz" in said
         assert "Dead letters:\n  bad: malformed answer" in said
@@ -65,7 +67,7 @@ def test_a_run_shows_its_concepts_failures_tokens_and_cost(
     assert shown["concepts"][2]["last_answer"] == f"``` {HOSTILE}"
     assert [one["status"] for one in shown["concepts"]] == ["completed", "completed", "failed"]
     assert shown["concepts"][0]["steps"] == ["tutorial", "resources", "quiz"]
-    assert (shown["prompt_tokens"], shown["completion_tokens"], shown["cost"]) == (60, 120, 1.5)
+    assert (shown["prompt_tokens"], shown["completion_tokens"], shown["cost"]) == (100, 180, 2.0)
 
 
 def test_a_concept_is_shown_as_readable_text(paceline: Terminal, partial: str) -> None:
@@ -74,12 +76,15 @@ def test_a_concept_is_shown_as_readable_text(paceline: Terminal, partial: str) -
         "# About two/../three",
         "What List<String> means.",
         "### One",
-        "- [x] that\n        of two lines",
+        "- (A) this\n- (B) that\n        of two lines",
+        "## Answers\n\n### Question 1\n\n- (B) that\n",
         "[A \\[page\\]](<https://example.org/>) (article)",
     ):
         assert part in said
     assert said.index("## Tutorial") < said.index("## Resources") < said.index("## Quiz")
+    assert "[x]" not in said
     assert "## Quiz" not in paceline("show", partial, "one", "tutorial").out
+    assert "## Answers" not in paceline("show", partial, "one", "tutorial").out
 
 
 def test_json_contains_the_generated_content_unchanged(paceline: Terminal, partial: str) -> None:
@@ -120,3 +125,29 @@ def test_an_unknown_name_is_reported_with_the_known_ones(paceline: Terminal, par
     assert "did you mean 'one'?" in paceline("show", partial, "on", code=2).err
     assert "did you mean 'quiz'?" in paceline("show", partial, "one", "quis", code=2).err
     assert "has no artifact 'quiz'" in paceline("show", partial, "bad", "quiz", code=2).err
+
+
+def test_a_fallback_is_shown_with_its_model_and_reason(paceline: Terminal) -> None:
+    async def fill(store: Store) -> None:
+        run, _ = await store.create_run(a_roadmap("r", "c", "d"), executor="in-process")
+        claim = await store.claim(run.run_id, "a-worker", lease=30)
+        assert claim is not None
+        await save(store, claim, "c", "tutorial", complete=False)
+        await save(store, claim, "c", "quiz", fallback=f"main: no credit {HOSTILE}")
+        await save(store, claim, "d", "quiz")
+        await store.finish(claim, "completed", None)
+
+    paceline.store(fill)
+    said = paceline("show", "r", "c").out
+    assert "\n- tutorial by m\n- quiz by m, because main: no credit" in said
+    artifacts = paceline("show", "r", "c", "--json").json["artifacts"]
+    assert [(one["step"], one["model"], one["fallback"]) for one in artifacts] == [
+        ("tutorial", "m", None),
+        ("quiz", "m", f"main: no credit {HOSTILE}"),
+    ]
+    paceline("export", "r", "--to", "out")
+    index = (paceline.folder / "out" / "index.md").read_text()
+    [line] = [one for one in index.splitlines() if "About c" in one]
+    assert "quiz by m, because main: no credit" in line
+    [other] = [one for one in index.splitlines() if "About d" in one]
+    assert "because" not in other

@@ -1,5 +1,7 @@
 """`paceline status`."""
 
+from dataclasses import replace
+
 from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Figures, WorkerRecord
 from paceline.contracts.store import Store
@@ -39,6 +41,7 @@ async def busy(store: Store) -> None:
 
 
 def test_status_without_workers_shows_the_queue_and_how_to_start(paceline: Terminal) -> None:
+    paceline("db", "upgrade")
     assert "No worker is running, and no roadmap is waiting." in paceline("status").out
     paceline.store(lambda store: a_run(store, a_roadmap("one", "a")))
     assert "1 roadmap waiting. To start a worker: paceline worker" in paceline("status").out
@@ -124,3 +127,42 @@ def test_the_sum_of_connections_is_shown_with_the_servers_limit(
 
 async def _max(store: Store) -> int | None:
     return (await store.budget()).server_max
+
+
+async def lost(store: Store) -> None:
+    """A run of a worker here that has exited, and one of a silent worker elsewhere."""
+    here = await a_run(store, a_roadmap("here", "a"))
+    there = await a_run(store, a_roadmap("there", "a"))
+    mine = this_process()
+    gone = ProcessIdentity(mine.host, mine.pid, mine.started - 1000)
+    await store.register(a_worker("killed", here.run_id, identity=gone))
+    await store.claim(here.run_id, "killed", lease=30)
+    silent = ProcessIdentity("elsewhere", 1, 1.0)
+    await store.register(a_worker("silent", there.run_id, identity=silent))
+    await store.claim(there.run_id, "silent", lease=30)
+
+
+def test_a_run_that_lost_its_worker_is_named_with_what_continues_it(paceline: Terminal) -> None:
+    paceline.store(lost)
+    found = paceline("status", "--json").json["lost"]
+    assert [(one["recovered_in"], one["workers"]) for one in found] == [(0.0, 1)]
+    run_id = found[0]["run_id"]
+    said = paceline("status").out
+    assert f"run {run_id} has lost its worker; a worker takes it over within seconds" in said
+    assert f"paceline resume {run_id}" in said
+
+
+async def refused(store: Store) -> None:
+    """A run with calls that wait."""
+    run = await a_run(store, a_roadmap("slow", "a"))
+    worker = a_worker("me", run.run_id)
+    figures = replace(worker.figures, trouble={run.run_id: "http://llm (429): slow down"})
+    await store.register(replace(worker, figures=figures))
+    await store.claim(run.run_id, "me", lease=30)
+
+
+def test_calls_that_wait_for_long_are_shown_with_the_providers_words(paceline: Terminal) -> None:
+    paceline.store(refused)
+    assert "waits: http://llm (429): slow down" in paceline("status").out
+    [worker] = paceline("status", "--json").json["workers"]
+    assert list(worker["trouble"].values()) == ["http://llm (429): slow down"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import ConceptState, Run, WorkerRecord
+from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store import Store
 
 from tests.support.cli_terminal import Terminal, a_roadmap, a_run, save
@@ -42,6 +43,29 @@ def test_a_roadmaps_id_means_its_newest_run(paceline: Terminal) -> None:
     assert paceline.store(lambda store: store.run(newer.run_id)).status == "cancelled"
 
 
+# -- pause -------------------------------------------------------------------------------
+
+
+def test_a_queued_run_is_paused_until_it_is_resumed(paceline: Terminal) -> None:
+    run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c")))
+    assert f"{run.run_id}  paused  r" in paceline("pause", "r").out
+    assert "paused: by request" in paceline("status").out
+    assert "paused" in paceline("watch", "r", code=3).out
+    assert f"{run.run_id}  queued again" in paceline("resume", "r").out
+
+
+def test_pausing_a_running_run_is_requested_from_its_worker(paceline: Terminal) -> None:
+    run = paceline.store(lambda store: a_run(store, a_roadmap("r", "c"), "running"))
+    assert f"{run.run_id}  pausing  r" in paceline("pause", "r").out
+    [told] = paceline("pause", "r", "--json").json["runs"]
+    assert (told["status"], told["pause_requested"]) == ("running", "by request")
+
+
+def test_an_ended_run_cannot_be_paused(paceline: Terminal) -> None:
+    paceline.store(lambda store: a_run(store, a_roadmap("r", "c", "d"), "partial"))
+    assert "already partial" in paceline("pause", "r").out
+
+
 # -- resume ------------------------------------------------------------------------------
 
 
@@ -52,7 +76,9 @@ async def a_cancelled_run(store: Store) -> Run:
     assert claim is not None
     await save(store, claim, "good", "tutorial", "resources", "quiz")
     await store.save_concept(
-        claim, ConceptState(concept_id="bad", status="failed", reason="why", attempts=1)
+        claim,
+        ConceptState(concept_id="bad", status="failed", reason="why"),
+        charge=Charge(concept_id="bad", step="tutorial", spent=Spent(attempts=1)),
     )
     await store.finish(claim, "cancelled", None)
     return await store.run(run.run_id)

@@ -4,8 +4,10 @@ import asyncio
 import json
 
 import pytest
+from paceline.cli.commands.watch import LineDisplay
 from paceline.client.terminal.progress_display import Display, refresh_figures
 from paceline.client.totals import Totals
+from paceline.contracts.events import Event
 from paceline.contracts.records import RunStatus
 from paceline.contracts.store import Store
 from paceline.errors import PartUnavailable
@@ -15,6 +17,7 @@ from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run
 
 
 def test_without_unfinished_runs_there_is_nothing_to_watch(paceline: Terminal) -> None:
+    paceline("db", "upgrade")
     assert "no run is unfinished" in paceline("watch").err
     assert paceline("watch", "--json").out == "", "a line is an event, and there is none"
 
@@ -83,3 +86,29 @@ async def test_an_unreachable_store_is_logged_once_while_it_is_watched(
     warnings = [one for one in caplog.messages if "the database cannot be reached" in one]
     assert len([one for one in warnings if "trying again" in one]) == 1
     assert len(shown) == 11 + 10, "and the figures are shown again afterwards"
+
+
+def test_notes_of_steps_are_lines_that_change_no_count(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = LineDisplay()
+    lines.add("run", "A title", 2)
+    note = Event(
+        type="content_generation_note",
+        task_id="run",
+        roadmap_id="r",
+        concept_id="c",
+        status="generating",
+        step="resources",
+        reason=f"searching\n{HOSTILE}",
+        progress_current=1,
+        progress_total=2,
+    )
+    lines.event(note)
+    said = capsys.readouterr().out
+    assert said.startswith("r  1/2  c resources: searching ")
+    assert "\x1b" not in said
+    assert said.count("\n") == 1
+    progress = note.model_copy(update={"type": "content_generation_progress", "step": "quiz"})
+    lines.event(progress.model_copy(update={"status": "completed", "reason": None}))
+    assert capsys.readouterr().out == "r  1/2  c  completed\n"

@@ -21,6 +21,7 @@ def llm() -> Iterator[Simulator]:
 FAST = ("--latency", "resources=0.1-0.2", "--latency", "quiz=0.1-0.2")
 
 
+@pytest.mark.soak
 def test_eight_roadmaps_are_227_calls_in_flight_and_status_explains_it(
     home: Home, llm: Simulator
 ) -> None:
@@ -43,6 +44,7 @@ def test_eight_roadmaps_are_227_calls_in_flight_and_status_explains_it(
     assert pools + database["reserve"] <= database["max_connections"]
 
 
+@pytest.mark.soak
 def test_global_16_is_never_exceeded_by_two_worker_processes(home: Home) -> None:
     with simulator("--speed", "20") as llm:
         home.environment |= {

@@ -25,6 +25,7 @@ def suite_of(made: type[broken.Right], queue: Path, seconds: float = 60) -> type
     return Suite
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("test", names_of(suite_of(broken.Right, Path())))
 def test_the_correct_implementation_passes(test: str, tmp_path: Path) -> None:
     getattr(suite_of(broken.Right, tmp_path)(), test)()

@@ -9,7 +9,7 @@ from paceline.contracts.records import Budget
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.work import Permit, Work
 from paceline.doctor import rules
-from paceline.runtime.strategy_stack import StrategyStack
+from paceline.generation.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 
 
@@ -91,6 +91,14 @@ def test_a_shared_limit_cannot_be_counted_in_the_memory_of_each_worker(
     executor.processes = processes
     found = list(rules.sharing(Settings(), executor, StrategyStack([("s", Shared())]), live=live))
     assert levels(found) == (["wrong"] if processes > 1 or live > 1 else [])
+
+
+def test_resources_cannot_be_counted_in_the_memory_of_each_worker() -> None:
+    local = StrategyStack([("local", Local())])
+    used = settings(resources={"tavily": {"concurrency": 3}})
+    assert not list(rules.sharing(used, Here(), local, live=1))
+    [found] = [one for one in rules.sharing(used, Here(), local, live=2) if one.level == "wrong"]
+    assert (found.part, found.fix) == ("resources", "set redis.url, or run one worker")
 
 
 def test_a_limit_per_process_is_reported() -> None:

@@ -7,9 +7,9 @@ import pytest
 from paceline.contracts.provider import CompletionRequest
 from paceline.contracts.records import Artifact, Claim, ConceptState
 from paceline.errors import ProviderUnusable
-from paceline.runtime.gc_frozen import LARGE, gc_frozen
-from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
-from paceline.runtime.save_backlog import MAX_UNSAVED
+from paceline.generation.gc_frozen import LARGE, gc_frozen
+from paceline.generation.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.generation.save_backlog import MAX_UNSAVED
 from paceline.settings.model import RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time
@@ -66,10 +66,17 @@ class SlowStore(MemoryStore):
         super().__init__()
         self._turn = asyncio.Lock()
 
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        journaled: bool = False,
+    ) -> None:
         async with self._turn:
             await asyncio.sleep(1.0)
-            await super().save(claim, artifact, concept=concept)
+            await super().save(claim, artifact, concept=concept, journaled=journaled)
 
 
 @virtual_time

@@ -67,12 +67,19 @@ class Faulty(MemoryStore):
             raise PartUnavailable("the database is away")
         return await super().artifact_steps(run_id, concepts=concepts)
 
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        journaled: bool = False,
+    ) -> None:
         self._writable()
         if self.saves:
             self.saves -= 1
             raise PartUnavailable("the disk is full")
-        await super().save(claim, artifact, concept=concept)
+        await super().save(claim, artifact, concept=concept, journaled=journaled)
 
 
 class Brokerless(Executor):

@@ -7,10 +7,12 @@ from types import ModuleType
 
 import click
 import pytest
-from paceline import Context, NoOptions, Permit, Register, Strategy, Work, hookimpl
+from paceline import Context, NoOptions, Permit, Register, Step, Strategy, Work, hookimpl
 from paceline.errors import PluginError, SettingsError
 from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, Kind
+from paceline.plugins.masking import MASK, masked
 from paceline.plugins.registry import Plugins
+from paceline.settings.model import Settings
 
 
 class Nothing(Strategy):
@@ -95,7 +97,36 @@ def test_help_imports_no_adapter() -> None:
 
 
 def test_a_context_without_a_worker_has_no_ledger() -> None:
-    from paceline.settings.model import Settings
-
     with pytest.raises(PluginError):
         Context(settings=Settings()).ledger()
+
+
+@pytest.mark.parametrize("plugin", ["my_plugin", "my-plugin"])
+@pytest.mark.parametrize("use", ["my_plugin:quiz", "my-plugin:quiz"])
+def test_a_replacement_is_found_however_its_plugin_is_registered(plugin: str, use: str) -> None:
+    class Module:
+        @hookimpl
+        def paceline_register_steps(self, register: Register[Step]) -> None:
+            register("quiz", lambda _, __: Quiz(), options=NoOptions, summary="Ours.")
+
+    class Quiz(Step):
+        answer = NoOptions
+
+    plugins = Plugins()
+    plugins.register(Module(), plugin)
+    assert plugins.step(use).summary == "Ours."
+    assert plugins.step("quiz").summary != "Ours."
+
+
+def test_secrets_are_masked_in_texts_of_plugins() -> None:
+    settings = Settings.model_validate(
+        {
+            "provider": {"api_key": "sk-abc"},
+            "store": {"url": "postgresql://me:p%40ss@db.example/name"},
+            "models": {"other": {"api_key": "sk-abcdef"}},
+            "resources": {"search": {"concurrency": 1, "keys": {"A": "key-of-a"}}},
+            "web": {"tokens": [{"token": "0123456789abcdef"}]},
+        }
+    )
+    text = "sk-abcdef sk-abc p%40ss p@ss key-of-a 0123456789abcdef db.example"
+    assert masked(text, settings) == " ".join([MASK] * 6) + " db.example"

@@ -165,3 +165,24 @@ async def test_a_model_that_thinks_long_gets_room_and_later_calls_start_there() 
     async with rig(ScriptedProvider(script), settings=Settings()) as it:
         assert (await it.generate(a_roadmap(1))).status == "completed"
         assert [one.max_tokens for one in it.provider.requests] == [6000] + [32_768] * 3
+
+
+@virtual_time
+async def test_long_refusals_are_in_the_events_and_figures_until_a_call_is_answered() -> None:
+    def script(request: CompletionRequest, ordinal: int) -> Reply:
+        return (1.0, Refused("slow down", 20.0)) if ordinal <= 2 else good(request)
+
+    async with rig(ScriptedProvider(script), settings=UNBOUNDED) as it:
+        run, _ = await it.client.submit(a_roadmap(1))
+        working = asyncio.create_task(it.worker.run(run.run_id))
+        await asyncio.sleep(15)
+        assert it.worker.heartbeat.figures().trouble == {run.run_id: "slow down"}
+        await working
+        assert it.worker.heartbeat.figures().trouble == {}
+        told = [one for one in await it.events(run.run_id) if one.concept_id is None]
+        assert [(one.status, one.reason) for one in told] == [
+            ("running", None),
+            ("running", "slow down"),
+            ("running", None),
+            ("completed", None),
+        ]

@@ -95,13 +95,20 @@ class Seat(MemoryStore):
         self._reach()
         return await super().artifact_steps(run_id, concepts=concepts)
 
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        journaled: bool = False,
+    ) -> None:
         self._reach()
-        await super().save(claim, artifact, concept=concept)
+        await super().save(claim, artifact, concept=concept, journaled=journaled)
 
-    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
         self._reach()
-        await super().finish(claim, status, reason)
+        return await super().finish(claim, status, reason)
 
     async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
         self._reach()

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from paceline import App
+from paceline.client.terminal.local_workers import variables
 from paceline.errors import SettingsError
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import Loaded, Value, load_settings, parse_assignment
-from paceline.settings.model import RedisSettings
 from paceline.settings.show import effective, mask_url
-from pydantic import SecretStr
 
 
 def load(
@@ -203,14 +203,6 @@ def test_paceline_in_a_project_file_must_be_a_table(tmp_path: Path) -> None:
     assert load_settings(Plugins(), config=project, environ={}).settings.executor == "arq"
 
 
-def test_tls_to_redis_verifies_the_certificate() -> None:
-    def options(url: str) -> dict[str, bool]:
-        return RedisSettings(url=SecretStr(url)).tls_options()
-
-    assert options("rediss://:p@h/0") == {"ssl_check_hostname": True}
-    assert options("rediss://h/0?ssl_cert_reqs=none") == options("redis://h/0") == {}
-
-
 def test_a_url_without_a_password_is_not_changed() -> None:
     assert mask_url("sqlite+aiosqlite:///x.db") == "sqlite+aiosqlite:///x.db"
     assert mask_url("redis://:p@h/0") == "redis://:********@h/0"
@@ -220,3 +212,99 @@ def test_a_url_without_a_password_is_not_changed() -> None:
 def test_any_password_is_masked(secret: str) -> None:
     masked = mask_url(f"postgresql+asyncpg://me:{secret}@host/db")
     assert masked == "postgresql+asyncpg://me:********@host/db"
+
+
+KEYS = """
+[strategies.global]
+requests_per_minute = 60
+
+[strategies.global.keys."openai:gpt-4.1-mini"]
+concurrency = 3
+"""
+
+
+def test_a_quoted_key_keeps_its_dots_colons_and_dashes_from_every_origin(tmp_path: Path) -> None:
+    environ = {
+        "PACELINE_STRATEGIES__GLOBAL__KEYS": '{"openai:gpt-4.1-mini" = {tokens_per_minute = 7}}'
+    }
+    loaded = load(
+        tmp_path,
+        KEYS,
+        parse_assignment('strategies.global.keys."openai:gpt-4.1-mini".requests_per_minute=9'),
+        parse_assignment("strategies.global.keys.'a_b=c.d'.concurrency=2"),
+        environ=environ,
+    )
+    assert loaded.settings.strategies["global"]["keys"] == {
+        "openai:gpt-4.1-mini": {
+            "concurrency": 3,
+            "tokens_per_minute": 7,
+            "requests_per_minute": "9",
+        },
+        "a_b=c.d": {"concurrency": "2"},
+    }
+    key = 'strategies.global.keys."openai:gpt-4.1-mini".'
+    assert loaded.origins[f"{key}requests_per_minute"] == f"--set {key}requests_per_minute"
+    shown = {one.key: one.value for one in effective(loaded, Plugins())}
+    assert shown["strategy"] == ["per-roadmap"]
+    origins = {
+        one.key: one.origin
+        for one in effective(load(tmp_path, f"strategy = 'global'\n{KEYS}"), Plugins())
+    }
+    assert origins[f"{key}concurrency"].endswith("paceline.toml")
+    assert origins[f"{key}tokens_per_minute"] == "default"
+
+
+def test_overrides_in_python_take_quoted_keys() -> None:
+    given = {'strategies.adaptive.keys."a.b:c".max': 4}
+    app = App.load(overrides=given, environ={"PACELINE_PLUGINS": "none"})
+    assert app.settings.strategies["adaptive"] == {"keys": {"a.b:c": {"max": 4}}}
+
+
+@pytest.mark.parametrize("text", ['a."b=3', "a..b=3", ".=3", 'a."".b=3', "=3", 'a."b"c=3', "a.b"])
+def test_a_malformed_assignment_is_rejected(text: str) -> None:
+    with pytest.raises(SettingsError, match="--set must be KEY=VALUE"):
+        parse_assignment(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[strategies.global.keys.'openai:x']\nrequest_per_minute = 1",
+            r"^strategies\.global\.keys\.openai:x\.request_per_minute is not a known field: did "
+            r"you mean 'requests_per_minute'\? \(allowed: concurrency, requests_per_minute, ",
+        ),
+        (
+            "[strategies.adaptive.keys.'openai:x']\nlimit = 1",
+            r"openai:x\.limit is not a known field \(allowed: start, min, max\) — in .*toml",
+        ),
+        (
+            "[strategies.adaptive.keys.'openai:x']\nmin = 3\nmax = 2",
+            r"^strategies\.adaptive: keys\.\"openai:x\" must be min <= start <= max, got min = 3",
+        ),
+        ("[strategies.global.keys]\nx = 3", r"^strategies\.global\.keys\.x must be .* got 3"),
+        ("[strategies.global]\nkeys = 3", r"^strategies\.global\.keys must be an object, got 3"),
+    ],
+)
+def test_a_wrong_option_of_a_key_names_the_fields_of_its_own_level(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load(tmp_path, text)
+
+
+def test_local_workers_get_every_value_that_an_option_set(tmp_path: Path) -> None:
+    environ = {
+        "PACELINE_STRATEGIES__GLOBAL__KEYS": '{"openai:gpt-4.1-mini" = {tokens_per_minute = 7}}'
+    }
+    flags = [
+        parse_assignment('strategies.global.keys."openai:gpt-4.1-mini".requests_per_minute=9'),
+        parse_assignment("strategies.per-roadmap.limit=3"),
+        parse_assignment("strategy=['global']"),
+        parse_assignment("prompts.quiz=quiz.md"),
+    ]
+    loaded = load(tmp_path, "", *flags, environ=environ)
+    passed = variables(loaded.given)
+    assert passed["PACELINE_STRATEGIES__PER_ROADMAP__LIMIT"] == "3"
+    again = load(tmp_path, "", environ={**environ, **passed})
+    assert again.settings == loaded.settings

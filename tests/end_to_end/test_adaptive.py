@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli_processes import Home, simulator
 from tests.support.demo_roadmaps import ROADMAPS
 from tests.support.eventually import eventually
@@ -13,6 +15,7 @@ WHY = r"cut to \d+: \d+ calls? refused with \d+ in flight, \d+ s ago"
 CAP = 3
 
 
+@pytest.mark.soak
 def test_status_shows_the_current_limit_and_its_reason(tmp_path: Path) -> None:
     with simulator("--speed", "20", "--max-concurrency", str(CAP)) as llm:
         home = Home(

@@ -72,6 +72,7 @@ def test_an_unknown_setting_is_reported_with_the_nearest_name(home: Home) -> Non
     assert "paceline.toml" in told
 
 
+@pytest.mark.soak
 def test_changed_content_under_a_known_id_is_rejected(home: Home) -> None:
     home.run("run", FILE)
     changed = json.loads(Path(FILE).read_text())

@@ -9,6 +9,8 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.support.eventually import eventually
 
 DEMO = [sys.executable, "-m", "paceline", "demo", "--speed", "50"]
@@ -35,6 +37,7 @@ def test_the_demo_without_a_terminal_serves_the_page_and_exits_when_done(tmp_pat
     assert "until Ctrl-C" not in rest
 
 
+@pytest.mark.soak
 def test_the_demo_on_a_terminal_keeps_serving_the_page_until_ctrl_c(tmp_path: Path) -> None:
     ours, its = os.openpty()
     environment = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}

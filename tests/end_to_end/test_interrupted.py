@@ -2,6 +2,7 @@
 
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,11 @@ def saved(folder: Path) -> int:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
-    ids=["ctrl-c", "sigterm", "kill-9"],
+    [
+        pytest.param(signal.SIGINT, 130, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, 143, id="sigterm", marks=pytest.mark.soak),
+        pytest.param(signal.SIGKILL, -9, id="kill-9", marks=pytest.mark.soak),
+    ],
 )
 def test_running_again_resumes_immediately_and_pays_for_no_saved_artifact(
     home: Home, llm: Simulator, number: signal.Signals, code: int
@@ -40,6 +44,18 @@ def test_running_again_resumes_immediately_and_pays_for_no_saved_artifact(
         process.send_signal(number)
         assert process.wait(60) == code
     assert "Traceback" not in home.log("process")
+    [stopped] = home.json("show")["runs"]
+    if number == signal.SIGKILL:
+        assert stopped["status"] == "running"
+        status = home.run("status").stdout
+        assert f"run {stopped['run_id']} has lost its worker" in status
+        assert f"paceline resume {stopped['run_id']}" in status
+        with home.started("watch", name="watch"):
+            eventually(lambda: "has lost its worker" in home.log("watch"), within=30)
+    else:
+        assert (stopped["status"], stopped["reason"]) == ("paused", "interrupted")
+        with home.workers():  # it must not continue the run
+            assert home.json("show", "--status", "paused")["runs"] == [stopped]
     lost = llm.figures()["paid"] + llm.figures()["in_flight"] - saved(home.folder)
     again = home.json("run", FILE, "--strategy", "unbounded")
     assert again["runs"][0]["status"] == "completed"
@@ -71,7 +87,7 @@ def test_cancel_from_another_terminal_stops_a_run_within_seconds(
 
 
 def test_a_second_command_attaches_to_a_running_run(home: Home) -> None:
-    with simulator("--latency", "tutorial=0.1-0.2", "--latency", "resources=15-16") as slow:
+    with simulator("--latency", "tutorial=0.1-0.2", "--latency", "resources=8-9") as slow:
         home.environment["OPENAI_BASE_URL"] = slow.base_url
         home.environment["PACELINE_STRATEGY"] = "unbounded"
         with home.started("run", FILE) as process:
@@ -83,6 +99,7 @@ def test_a_second_command_attaches_to_a_running_run(home: Home) -> None:
         assert slow.figures()["prompts_paid_twice"] == 0
 
 
+@pytest.mark.soak
 def test_a_second_worker_cannot_use_a_limit_in_memory(home: Home) -> None:
     home.environment["PACELINE_STRATEGY"] = "global"
     with home.workers() as [first]:
@@ -103,3 +120,26 @@ def test_submitted_runs_wait_for_a_worker(home: Home, llm: Simulator) -> None:
         assert home.run("watch").returncode == 0
     assert home.json("show")["runs"][0]["status"] == "completed"
     assert llm.figures()["paid"] == CONCEPTS * 3
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.soak),
+    ],
+)
+def test_a_worker_that_is_stopped_while_it_starts_leaves_no_registration(
+    home: Home, number: signal.Signals
+) -> None:
+    home.run("db", "upgrade")
+    with home.started("worker") as worker:
+        with closing(sqlite3.connect(home.folder / "paceline.db")) as database:
+            while not database.execute("select 1 from workers").fetchone():
+                assert worker.poll() is None
+            worker.send_signal(number)
+        assert worker.wait(60) == 128 + number
+    assert home.worker_pids() == []
+    with closing(sqlite3.connect(home.folder / "paceline.db")) as database:
+        assert database.execute("select count(*) from workers").fetchone() == (0,)

@@ -63,6 +63,7 @@ def test_the_wheel_runs_the_demo(home: Home) -> None:
 STORE = "store.url=sqlite:///paceline-demo.db"
 
 
+@pytest.mark.soak
 def test_the_wheel_runs_a_roadmap(home: Home, llm: Simulator) -> None:
     (home.folder / "roadmap.json").write_text(json.dumps(ROADMAP))
     home.environment |= {"OPENAI_BASE_URL": llm.base_url, "OPENAI_API_KEY": "k"}
@@ -77,6 +78,17 @@ def test_a_part_that_needs_an_extra_names_it(home: Home, executor: str) -> None:
     told = home.run("submit", "roadmap.json", "--executor", executor, code=2).stderr
     assert f"pip install 'paceline[{executor}]'" in told
     assert executor in home.run("plugins").stdout
+
+
+def test_a_collector_for_all_programs_stops_no_command(home: Home) -> None:
+    home.run("db", "upgrade")
+    home.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+    told = home.run("status").stderr
+    assert told.count("\n") == 1
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT is ignored: " in told
+    assert "pip install 'paceline[otel]'" in told
+    told = home.run("status", "--set", "otel.endpoint=http://127.0.0.1:9", code=2).stderr
+    assert "pip install 'paceline[otel]'" in told
 
 
 def test_every_listing_works_without_extras(home: Home) -> None:

@@ -1,11 +1,15 @@
 """The buses keep the contract of event buses."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import pytest
 from paceline.contracts.events import EventBus
 from paceline.testing.contracts import EventBusContract
 from paceline.testing.servers import Valkey
 from paceline_adapters.memory.bus import MemoryBus
 
+from tests.support.hosted_redis import RULES, hosted_url, redis_for
 from tests.support.redis_buses import KEPT, redis_bus
 
 
@@ -23,8 +27,13 @@ class TestRedisBus(EventBusContract):
     examples = 15
 
     @pytest.fixture(autouse=True)
-    def _redis(self, redis_url: str, valkey_server: Valkey) -> None:
-        self.url, self.server = redis_url, valkey_server
+    def _redis(self, redis_url: str, valkey_server: Valkey) -> Iterator[None]:
+        with self.connected(redis_url, valkey_server) as (self.url, self.server):
+            yield
+
+    def connected(self, url: str, server: Valkey) -> AbstractContextManager[tuple[str, Valkey]]:
+        """The URL and the server to use."""
+        return nullcontext((url, server))
 
     def bus(self) -> EventBus:
         return redis_bus(self.url)
@@ -32,6 +41,13 @@ class TestRedisBus(EventBusContract):
     async def lose(self) -> None:
         database = int(self.url.rpartition("/")[2])
         self.server.command("FLUSHDB", database=database)
+
+
+class TestRedisBusOfAUserWithFewPermissions(TestRedisBus):
+    @contextmanager
+    def connected(self, url: str, server: Valkey) -> Iterator[tuple[str, Valkey]]:
+        with redis_for(RULES.format(prefix="test")) as limited:
+            yield hosted_url(limited), limited
 
 
 @pytest.mark.soak

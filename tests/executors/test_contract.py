@@ -4,11 +4,21 @@ That ``in-process`` does is the example of the documentation, which is run with 
 minutes, and is one of the long suites; what it promises is tested in `tests/celery` each time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import pytest
 from paceline.testing.contracts import ExecutorContract
+
+from tests.support.hosted_redis import (
+    ARQ_RULES,
+    CELERY_RULES,
+    RULES,
+    hosted_url,
+    redis_cluster,
+    redis_for,
+)
 
 
 class OverRedis(ExecutorContract):
@@ -17,8 +27,13 @@ class OverRedis(ExecutorContract):
     options: ClassVar[Mapping[str, object]] = {}
 
     @pytest.fixture(autouse=True)
-    def _redis(self, redis_url: str) -> None:
-        self.url = redis_url
+    def _redis(self, redis_url: str) -> Iterator[None]:
+        with self.server(redis_url) as self.url:
+            yield
+
+    def server(self, redis_url: str) -> AbstractContextManager[str]:
+        """The server to use; yields its URL."""
+        return nullcontext(redis_url)
 
     def settings(self) -> Mapping[str, Any]:
         return self.at(self.url)
@@ -33,6 +48,37 @@ class OverRedis(ExecutorContract):
 class TestArq(OverRedis):
     executor = "arq"
     options: ClassVar = {"poll_delay": 0.05}
+
+
+@pytest.mark.soak
+class TestArqForAUserWithFewPermissions(TestArq):
+    @contextmanager
+    def server(self, redis_url: str) -> Iterator[str]:
+        with redis_for(f"{RULES} {ARQ_RULES}".format(prefix="paceline")) as server:
+            yield hosted_url(server)
+
+
+@pytest.mark.soak
+class TestArqOnACluster(TestArq):
+    @contextmanager
+    def server(self, redis_url: str) -> Iterator[str]:
+        with redis_cluster() as server:
+            yield server.url
+
+    def at(self, url: str) -> Mapping[str, Any]:
+        settings = super().at(url)
+        return {**settings, "redis": {"url": url, "prefix": "{paceline}"}}
+
+
+@pytest.mark.soak
+class TestCeleryForAUserWithFewPermissions(OverRedis):
+    executor = "celery"
+    options: ClassVar = {"pool": "threads"}
+
+    @contextmanager
+    def server(self, redis_url: str) -> Iterator[str]:
+        with redis_for(CELERY_RULES.format(prefix="paceline")) as server:
+            yield hosted_url(server)
 
 
 @pytest.mark.soak

@@ -55,7 +55,7 @@ def test_a_run_on_a_full_disk_waits_and_resumes_when_there_is_space(tmp_path: Pa
             told = [line for line in log.read_text().splitlines() if "warning" in line]
             assert told == [
                 "paceline: warning: database file paceline.db: the disk is full; "
-                "it is tried again, and runs wait"
+                "runs wait until it is reachable again"
             ]
             assert process.poll() is None
             (tmp_path / "more-space").touch()

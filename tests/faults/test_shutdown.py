@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -34,6 +36,40 @@ def check_storm_of_signals(site: Site) -> None:
 @combinations("celery-postgresql")
 def test_a_storm_of_signals_on_all_its_processes_leaves_the_run_resumable(site: Site) -> None:
     check_storm_of_signals(site)
+
+
+@contextmanager
+def hangups(action: signal.Handlers) -> Iterator[None]:
+    """Start processes with this action for SIGHUP, whatever the tests were started with."""
+    before = signal.signal(signal.SIGHUP, action)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@combinations("celery-postgresql")
+def test_a_closed_terminal_loses_no_call_in_flight(site: Site) -> None:
+    with hangups(signal.SIG_DFL), site.worker() as worker:
+        site.submit(a_roadmap(CONCEPTS))
+        eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
+        os.killpg(worker.pid, signal.SIGHUP)
+        assert worker.wait(PATIENCE) == 129
+    assert site.sql("SELECT status FROM runs") == "queued"
+    assert site.count("workers") == 0
+    assert site.count("artifacts") == site.llm.figures()["paid"]
+
+
+@combinations("in-process-sqlite")
+def test_a_worker_started_with_nohup_outlives_its_terminal(site: Site) -> None:
+    with hangups(signal.SIG_IGN), site.worker() as worker:
+        site.submit(a_roadmap(CONCEPTS))
+        eventually(lambda: site.count("artifacts") >= LIMIT, PATIENCE)
+        os.killpg(worker.pid, signal.SIGHUP)
+        eventually(lambda: site.sql("SELECT status FROM runs") == "completed", PATIENCE)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(PATIENCE) == 143
+    assert site.llm.figures()["paid_again"] == 0
 
 
 @pytest.mark.soak

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from paceline import Done
+from paceline import Done, Finding
+from paceline.admission import SharedLimiter
 from paceline.contracts.ledger import LeaseRequest, Quota
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.redis.connection import Link
-from paceline_strategies.shared_limiter import SharedLimiter
 from pydantic import SecretStr
 
 from tests.support.eventually import eventually_async
@@ -155,12 +155,14 @@ class Gate:
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
     ) -> None:
-        while data := await reader.read(65_536):
-            if answers and self.swallows and b":limiter" in data:
-                self.swallows -= 1
-                break
-            writer.write(data)
-        writer.close()
+        try:
+            while data := await reader.read(65_536):
+                if answers and self.swallows and b":limiter" in data:
+                    self.swallows -= 1
+                    break
+                writer.write(data)
+        finally:
+            writer.close()
 
     async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """Connect one client."""
@@ -268,7 +270,7 @@ def test_an_invalid_url_is_refused_and_not_repeated(url: str) -> None:
 
 @real_time
 async def test_check_describes_the_server_and_warns_of_eviction() -> None:
-    async def said(url: str) -> str:
+    async def said(url: str) -> str | Finding:
         ledger = redis_ledger(url)
         try:
             return await ledger.check()
@@ -276,9 +278,14 @@ async def test_check_describes_the_server_and_warns_of_eviction() -> None:
             await ledger.close()
 
     with Valkey() as server:
-        assert re.fullmatch(r"127.0.0.1:\d+/0 is Valkey \d+\.\d+\.\d+", await said(server.url))
+        text = await said(server.url)
+        assert isinstance(text, str)
+        assert re.fullmatch(r"127.0.0.1:\d+/0 is Valkey \d+\.\d+\.\d+", text)
         server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        assert "set it to noeviction" in await said(server.url)
+        found = await said(server.url)
+        assert isinstance(found, Finding)
+        assert (found.level, found.part) == ("warning", "ledger redis")
+        assert "maxmemory-policy allkeys-lru may delete limits" in found.text
 
 
 # -- what it costs -----------------------------------------------------------------------

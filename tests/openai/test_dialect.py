@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
 from paceline.contracts.provider import Message
 from paceline.errors import Fatal, ProviderError, RequestTooLong
 from paceline.testing.virtual_time import real_time
@@ -129,10 +130,19 @@ async def test_a_server_that_rejects_everything_gets_only_a_few_requests() -> No
 
 @real_time
 async def test_simultaneous_rejections_are_learned_once() -> None:
-    async with asked(*[NO_SCHEMA] * 20, GOOD) as (provider, server):
+    async def only_objects(request: web.Request) -> web.StreamResponse:
+        rejected = form(await request.json()) == "json_schema"
+        return await (NO_SCHEMA if rejected else GOOD)(request)
+
+    async with asked(only_objects) as (provider, server):
+        await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
+        first = len(server.bodies)
         await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
     forms = [form(body) for body in server.bodies]
-    assert forms == ["json_schema"] * 20 + ["json_object"] * 20
+    # No call goes on to the next form because of what another one learned.
+    assert forms[:first].count("json_object") == 20
+    assert set(forms[:first]) == {"json_schema", "json_object"}
+    assert forms[first:] == ["json_object"] * 20
 
 
 @real_time
@@ -245,8 +255,12 @@ async def test_a_prompt_that_fills_the_context_is_not_sent_again() -> None:
     words = "the request exceeds the available context size (200 tokens)"
     long = replace(asking(), messages=(Message("user", "word " * 300),))
     async with asked(fault(400, words)) as (provider, server):
-        with pytest.raises(RequestTooLong, match="200 tokens"):
+        with pytest.raises(RequestTooLong, match="200 tokens") as refused:
             await provider.complete(long)
+        assert refused.value.sent
+        with pytest.raises(RequestTooLong, match="200 tokens") as refused:
+            await provider.complete(long)
+        assert not refused.value.sent
     assert len(server.bodies) == 1
 
 

@@ -47,7 +47,7 @@ async def generate(
                 )
                 completion = await provider.complete(request)
                 assert completion.completion_tokens > 0
-                made[name] = parse_answer(step, completion.text)
+                made[name] = parse_answer(step.answer, completion.text)
         finally:
             await provider.close()
         return made

@@ -1,6 +1,7 @@
 """One trace from submit to attempt, with each executor, real processes and real HTTP."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def test_a_run_in_this_process_is_one_trace(
     check_one_trace(collector, report["runs"][0]["run_id"])
 
 
+@pytest.mark.soak
 def test_traces_and_metrics_can_be_switched_off_separately(
     observed: Home, collector: Collector, roadmap: str
 ) -> None:
@@ -84,7 +86,7 @@ def test_the_documentation_lists_all_metrics_and_attributes(
 @pytest.mark.parametrize(
     "executor",
     [
-        pytest.param(("arq",), id="arq"),
+        pytest.param(("arq",), id="arq", marks=pytest.mark.soak),
         pytest.param(("celery",), id="celery-prefork"),
         pytest.param(
             ("celery", "--set", "executors.celery.pool=threads"),
@@ -139,6 +141,52 @@ def test_an_unreachable_collector_does_not_affect_the_run(home: Home, roadmap: s
     home.environment["PACELINE_OTEL__ENDPOINT"] = "http://127.0.0.1:9"
     report = home.json("run", roadmap)
     assert report["runs"][0]["status"] == "completed"
+
+
+@pytest.mark.soak
+def test_an_unreachable_collector_delays_the_end_by_a_second_at_most(
+    home: Home, roadmap: str
+) -> None:
+    def seconds(**environment: str) -> float:
+        home.environment |= environment
+        began = time.monotonic()
+        done = home.run("run", roadmap, "--new")
+        took = time.monotonic() - began
+        assert done.stderr.count("warning") == ("OTEL_EXPORTER_OTLP_ENDPOINT" in home.environment)
+        return took
+
+    without = min(seconds() for _ in range(2))
+    assert seconds(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9") < without + 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:hunter22@127.0.0.1:9/v1/traces"),
+        pytest.param(
+            "OTEL_EXPORTER_OTLP_HEADERS", "Authorization Bearer hunter22", marks=pytest.mark.soak
+        ),
+        pytest.param("OTEL_BSP_MAX_QUEUE_SIZE", "-1", marks=pytest.mark.soak),
+        pytest.param("OTEL_PYTHON_CONTEXT", "none-such", marks=pytest.mark.soak),
+        pytest.param("OTEL_PYTHON_METER_PROVIDER", "none-such", marks=pytest.mark.soak),
+    ],
+)
+def test_a_variable_of_opentelemetry_stops_no_command(
+    observed: Home, name: str, value: str
+) -> None:
+    observed.run("db", "upgrade")
+    observed.environment[name] = value
+    done = observed.run("status")
+    assert "warning: " in done.stderr
+    assert "hunter22" not in done.stderr
+
+
+def test_opentelemetrys_own_switch_turns_telemetry_off(
+    observed: Home, collector: Collector, roadmap: str
+) -> None:
+    observed.environment["OTEL_SDK_DISABLED"] = "true"
+    assert observed.run("run", roadmap).stderr == ""
+    assert not collector.bodies
 
 
 def test_opentelemetry_is_not_imported_if_telemetry_is_off(home: Home, roadmap: str) -> None:

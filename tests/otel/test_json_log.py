@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from paceline import log_context
 from paceline.client.terminal.json_log import json_lines
@@ -33,6 +33,7 @@ def test_every_line_of_a_run_carries_its_id(home: Home, roadmap: str) -> None:
     assert "sk-very-secret-key" not in home.log("worker1")
 
 
+@pytest.mark.soak
 def test_the_line_of_a_failed_run_has_its_id_and_trace(home: Home, roadmap: str) -> None:
     home.environment |= {
         "PACELINE_PROVIDER__BASE_URL": "http://127.0.0.1:9/v1",
@@ -71,6 +72,7 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=4
 
 @pytest.mark.parametrize("place", ["message", "argument", "error", "extra"])
 @given(key=words, before=st.text(max_size=20), after=st.text(max_size=20))
+@example(key="0://0", before="", after="")
 def test_no_line_contains_the_secret_wherever_it_was_logged(
     place: str, key: str, before: str, after: str
 ) -> None:

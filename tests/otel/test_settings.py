@@ -28,8 +28,33 @@ def test_our_setting_overrides_opentelemetrys_variable() -> None:
     assert loaded.settings.otel.endpoint == "http://b:2"
 
 
-@pytest.mark.parametrize("url", ["http://me:hunter22@host:1", "hunter22:4318", "https:///", "x"])
+WRONG = [
+    "http://me:hunter22@host:1",
+    "hunter22:4318",
+    "grpc://hunter22:4317",
+    "https:///",
+    "x",
+    "http://[::hunter22",
+    "http://hunter22:99999",
+]
+
+
+@pytest.mark.parametrize("url", WRONG)
 def test_an_invalid_endpoint_is_rejected_without_quoting_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"otel\.endpoint must be http") as refused:
         load_settings(Plugins(), environ={OURS: url})
     assert "hunter22" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", WRONG)
+def test_an_invalid_variable_of_opentelemetry_is_ignored_without_quoting_it(url: str) -> None:
+    loaded = load_settings(Plugins(), environ={THEIRS: url})
+    assert loaded.settings.telemetry_kind is None
+    (line,) = loaded.ignored
+    assert line.startswith(f"{THEIRS} is ignored: it must be http://HOST:PORT")
+    assert "hunter22" not in line
+
+
+def test_an_explicit_endpoint_stays_if_the_variable_is_ignored() -> None:
+    loaded = load_settings(Plugins(), environ={THEIRS: "grpc://a:1", OURS: "http://b:2"})
+    assert loaded.settings.otel.endpoint == "http://b:2"

@@ -19,7 +19,7 @@ from paceline.contracts.identity import new_run_id
 from paceline.contracts.provider import CompletionRequest
 from paceline.contracts.records import Claim
 from paceline.contracts.telemetry import trace_id_of
-from paceline.errors import Fatal, Refused
+from paceline.errors import Fatal, Refused, UnusableAnswer
 from paceline.settings.model import ProviderSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import run_virtual, virtual_time
@@ -109,6 +109,7 @@ async def test_a_refused_attempt_has_a_span_with_its_error_and_is_counted() -> N
 
     async with observed(script) as it:
         await it.it.generate(a_roadmap(1))
+        it.it.worker.parts.gauges.fallbacks += 2
         attempts = [
             span
             for span in it.exporter.get_finished_spans()
@@ -119,9 +120,27 @@ async def test_a_refused_attempt_has_a_span_with_its_error_and_is_counted() -> N
         assert attempts[0].status.status_code is StatusCode.ERROR
         figures = it.metrics()
         assert figures["paceline.refusals"] == 1
+        assert figures["paceline.fallbacks"] == 2
         assert figures["gen_ai.client.operation.duration"] == 4
         assert figures["gen_ai.client.token.usage"] == 3 * 2
         assert figures["paceline.artifacts.saved"] == 3
+
+
+@virtual_time
+async def test_attempts_with_an_unusable_answer_count_their_tokens() -> None:
+    def script(request: CompletionRequest, number: int) -> Reply:
+        if number == 1:
+            return 1.0, UnusableAnswer("empty", "").charge(70, 7, estimated=False)
+        return 1.0, plain_answer(request.step)
+
+    async with observed(script) as it:
+        run = await it.it.generate(a_roadmap(1))
+        counted = sum(
+            int(str(attribute(span, f"gen_ai.usage.{kind}_tokens") or 0))
+            for span in it.exporter.get_finished_spans()
+            for kind in ("input", "output")
+        )
+        assert counted == (await it.it.store.spending(run.run_id)).total.tokens == 77 + 3 * 150
 
 
 @virtual_time

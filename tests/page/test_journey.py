@@ -155,3 +155,21 @@ def test_nothing_is_wider_than_the_screen(tab: Tab, idle: Served, width: int) ->
         tab.page.goto(f"{idle.url}/{place}")
         tab.says("#connection", "live")
         eventually(lambda: tab.page.evaluate(_TOO_WIDE) <= 0)
+
+
+def test_a_run_is_paused_with_its_reason_and_resumed(tab: Tab, tmp_path: Path) -> None:
+    with (
+        simulator("--speed", "4") as llm,
+        served(tmp_path, PACELINE_PROVIDER__BASE_URL=llm.base_url) as server,
+    ):
+        tab.page.goto(server.url)
+        tab.submit(roadmap("learn", 3))
+        tab.get(".run").click()
+        tab.says(".facts", "3 generating")
+        tab.page.get_by_role("button", name="Pause").click()
+        tab.says(".detail-head .status", "paused")
+        tab.says(".problem:visible", "by request")
+        tab.says(".run .status", "paused")
+        tab.page.get_by_role("button", name="Resume").click()
+        tab.says(".detail-head .status", "completed")
+        assert not tab.errors

@@ -200,6 +200,21 @@ def test_a_run_that_was_resumed_and_ended_unseen_is_shown_as_it_is_now(
         assert not tab.errors
 
 
+def test_files_that_are_chosen_while_the_page_loads_are_submitted(tab: Tab, idle: Served) -> None:
+    held: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        held.append(route)
+
+    tab.page.route("**/api/session", hold)
+    with tab.page.expect_request("**/api/session"):
+        tab.page.goto(idle.url)
+    tab.submit(roadmap("early", 2))
+    held[0].continue_()
+    tab.says(".run", "early")
+    assert not tab.errors
+
+
 def test_charts_stay_in_their_frame_after_a_gap_and_a_changed_clock(tab: Tab, idle: Served) -> None:
     now = datetime.now(UTC)
 

@@ -6,7 +6,11 @@ import random
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from paceline.calls.llm_call import Caller, CallFailed
+from paceline.calls.provider_health import ProviderHealth
+from paceline.calls.task_state import TaskState
 from paceline.contracts.ledger import (
     Grant,
     Lease,
@@ -15,27 +19,30 @@ from paceline.contracts.ledger import (
     Quota,
     SharedCounters,
 )
-from paceline.contracts.provider import CompletionRequest, Message
+from paceline.contracts.provider import Completion, CompletionRequest, Message
 from paceline.contracts.step import Step
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import Gauges
 from paceline.contracts.work import Done, Failed, Outcome, Permit, Work
 from paceline.errors import PartUnavailable
+from paceline.generation.pipeline import WAITING_FOR_FIRST_CALL
+from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
-from paceline.runtime.llm_call import Caller, CallFailed
-from paceline.runtime.pipeline import WAITING_FOR_FIRST_CALL
-from paceline.runtime.provider_health import ProviderHealth
-from paceline.runtime.strategy_stack import StrategyStack
-from paceline.runtime.task_state import TaskState
 from paceline.settings.model import Settings
+from paceline.steps.answers import parse_answer
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline.testing.virtual_time import run_virtual
+from pydantic import BaseModel
 
 from tests.scenarios.scenario import Event, Load, Scenario
 
 #: A prompt of 750 estimated tokens, and the longest answer.
 _PROMPT, _LONGEST = "word" * 750, 250
+
+
+def _read(step: Step, completion: Completion) -> BaseModel:
+    return parse_answer(step.answer, completion.text)
 
 
 @dataclass(slots=True)
@@ -251,7 +258,7 @@ class Play:
                 )
                 messages = (Message("user", _PROMPT),)
                 request = CompletionRequest(messages=messages, step=name, max_tokens=_LONGEST)
-                await caller.ask(work, request, step)
+                await caller.ask(work, request, partial(_read, step))
                 self.seen.answered.append((loop.time(), load.name))
             outcome = Done()
         except CallFailed as error:

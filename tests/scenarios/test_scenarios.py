@@ -48,7 +48,13 @@ def assert_as_expected(
     assert not missed, "\n".join([*lines, seen.explained])
 
 
-@pytest.mark.parametrize("name", PLAYED)
+#: Scenarios with many thousand calls.
+_LONG = ("capacity-steps",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(it, marks=[pytest.mark.soak] * (it in _LONG)) for it in PLAYED]
+)
 def test_scenario(name: str) -> None:
     scenario = PLAYED[name]
     assert_as_expected(

@@ -7,14 +7,14 @@ from paceline import Step, UnusableAnswer
 from paceline.steps.answers import parse_answer
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
-from paceline.steps.templates import load_template
+from paceline.steps.templates import load_prompt
 from paceline.steps.tutorial import Tutorial
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.openai.schema import strict_schema
 
 from tests.support.simulator_clients import simulator, wants
 
-STEPS = [kind(load_template(kind.name, None)) for kind in (Tutorial, Resources, Quiz)]
+STEPS = [kind(load_prompt(kind.name)) for kind in (Tutorial, Resources, Quiz)]
 #: Faults that make an answer unusable.
 UNUSABLE = (
     "garbage",
@@ -41,7 +41,7 @@ async def answers(step: Step, name: str, *, concepts: list[str], **options: Any)
 def test_the_steps_accept_every_answer(step: Tutorial | Resources | Quiz) -> None:
     concepts = [f"Topic {number}" for number in range(30)] + ["并发编程", "C++ & <templates>"]
     for text in answers(step, step.name, concepts=concepts):
-        parse_answer(step, text)
+        parse_answer(step.answer, text)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
@@ -50,4 +50,4 @@ def test_the_steps_reject_unusable_answers(step: Tutorial | Resources | Quiz, fa
     concepts = [f"Topic {number}" for number in range(5)]
     for text in answers(step, step.name, concepts=concepts, faults={fault: 1}):
         with pytest.raises(UnusableAnswer):
-            parse_answer(step, text)
+            parse_answer(step.answer, text)

@@ -1,6 +1,7 @@
 """Valid answers, and the errors of invalid ones."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -12,11 +13,16 @@ from paceline.steps.json_text import objects
 from paceline.steps.quiz import QuizAnswer
 from paceline.steps.resources import ResourcesAnswer
 from paceline.steps.tutorial import TutorialAnswer
+from pydantic import BaseModel
 
 from tests.support.model_answers import ANSWERS
 from tests.support.shipped_steps import STEPS, step
 
 MADE = {name: step(name) for name in STEPS}
+
+
+def parsed(name: str, text: str, *, ids: Collection[str] = ()) -> BaseModel:
+    return parse_answer(MADE[name].answer, text, ids=ids)
 
 
 def question(**changes: object) -> dict[str, object]:
@@ -33,16 +39,16 @@ def question(**changes: object) -> dict[str, object]:
 def problem(name: str, answer: object) -> str:
     text = answer if isinstance(answer, str) else json.dumps(answer)
     with pytest.raises(UnusableAnswer) as caught:
-        parse_answer(MADE[name], text)
+        parsed(name, text)
     return caught.value.problem
 
 
 @given(st.sampled_from(STEPS).flatmap(lambda name: st.tuples(st.just(name), ANSWERS[name])))
 def test_every_valid_answer_is_parsed_unchanged(drawn: tuple[str, dict[str, Any]]) -> None:
     name, answer = drawn
-    made = parse_answer(MADE[name], json.dumps(answer))
+    made = parsed(name, json.dumps(answer))
     assert made.model_dump() == answer
-    assert parse_answer(MADE[name], made.model_dump_json()) == made
+    assert parsed(name, made.model_dump_json()) == made
 
 
 @given(ANSWERS["tutorial"], st.sampled_from(["```json\n{}\n```", "Sure:\n{}\nDone.", "{}\n```"]))
@@ -53,7 +59,7 @@ def test_wrapping_changes_nothing(answer: dict[str, Any], wrapping: str) -> None
 @given(st.sampled_from(STEPS), st.text())
 def test_garbage_is_an_unusable_answer(name: str, text: str) -> None:
     with pytest.raises(UnusableAnswer):
-        parse_answer(MADE[name], text)
+        parsed(name, text)
 
 
 json_values = st.recursive(
@@ -73,7 +79,7 @@ json_values = st.recursive(
 @given(st.sampled_from(STEPS), json_values)
 def test_any_json_is_parsed_or_unusable(name: str, value: object) -> None:
     try:
-        made = parse_answer(MADE[name], json.dumps(value))
+        made = parsed(name, json.dumps(value))
     except UnusableAnswer as error:
         assert error.problem
     else:
@@ -89,7 +95,7 @@ def test_a_damaged_answer_is_parsed_or_unusable(
     end = data.draw(st.integers(start, len(text)))
     damaged = text[:start] + data.draw(st.text(max_size=5)) + text[end:]
     try:
-        parse_answer(MADE["quiz"], damaged)
+        parsed("quiz", damaged)
     except UnusableAnswer as error:
         assert len(error.problem) < 10_000
 
@@ -111,7 +117,7 @@ def test_a_damaged_answer_is_parsed_or_unusable(
 )
 def test_hostile_texts_are_unusable_answers(text: str) -> None:
     with pytest.raises(UnusableAnswer) as caught:
-        parse_answer(MADE["quiz"], text)
+        parsed("quiz", text)
     # The stored excerpt contains only characters that a database can store.
     assert "\x00" not in caught.value.answer.encode().decode()
 
@@ -124,7 +130,7 @@ def test_an_oversized_answer_is_not_parsed() -> None:
 @pytest.mark.parametrize("text", ["", "  \n"])
 def test_an_answer_without_text_is_reported_as_empty(text: str) -> None:
     with pytest.raises(UnusableAnswer) as caught:
-        parse_answer(MADE["quiz"], text)
+        parsed("quiz", text)
     assert caught.value.kind == "empty"
 
 
@@ -167,7 +173,7 @@ def test_a_part_of_a_broken_answer_is_not_taken_for_the_answer() -> None:
 def test_one_index_or_several_are_parsed_as_a_list(
     given_answer: object, indexes: list[int]
 ) -> None:
-    made = parse_answer(MADE["quiz"], json.dumps({"questions": [question(answer=given_answer)]}))
+    made = parsed("quiz", json.dumps({"questions": [question(answer=given_answer)]}))
     assert isinstance(made, QuizAnswer)
     assert made.questions[0].answer == indexes
 
@@ -185,9 +191,34 @@ def test_an_index_beyond_the_options_is_told_what_is_allowed() -> None:
     assert "must hold positions from 0 to 2, because there are 3 options" in said
 
 
+@given(ANSWERS["quiz"], st.data())
+def test_the_questions_of_a_quiz_are_readable_without_a_hint_at_the_answers(
+    answer: dict[str, Any], data: st.DataObject
+) -> None:
+    quiz = QuizAnswer.model_validate(answer)
+    others = [
+        one.model_copy(
+            update={
+                "answer": [data.draw(st.integers(0, len(one.options) - 1))],
+                "explanation": "Another one.",
+            }
+        )
+        for one in quiz.questions
+    ]
+    assert MADE["quiz"].readable(quiz) == MADE["quiz"].readable(QuizAnswer(questions=others))
+
+
+def test_the_solutions_of_a_quiz_have_all_right_options_and_the_explanation() -> None:
+    quiz = QuizAnswer.model_validate({"questions": [question(answer=[2, 0]), question(answer=1)]})
+    assert MADE["quiz"].solutions(quiz) == (
+        "### Question 1\n\n- (A) this\n- (C) neither\n\n*Why:* This is it.\n\n"
+        "### Question 2\n\n- (B) that\n\n*Why:* This is it."
+    )
+
+
 def test_options_that_are_code_keep_their_lines() -> None:
     options = ["if x:\n    y()", "if x: y()", "If x: y()"]
-    made = parse_answer(MADE["quiz"], json.dumps({"questions": [question(options=options)]}))
+    made = parsed("quiz", json.dumps({"questions": [question(options=options)]}))
     assert isinstance(made, QuizAnswer)
     assert made.questions[0].options == options
 
@@ -221,14 +252,12 @@ def test_blank_texts_are_rejected(blank: str) -> None:
 
 
 def test_extra_fields_of_an_answer_are_dropped() -> None:
-    made = parse_answer(MADE["quiz"], json.dumps({"questions": [question(hint="h")], "note": 1}))
+    made = parsed("quiz", json.dumps({"questions": [question(hint="h")], "note": 1}))
     assert "hint" not in made.model_dump_json()
 
 
 def test_a_null_character_is_replaced_by_one_that_databases_can_store() -> None:
-    made = parse_answer(
-        MADE["quiz"], json.dumps({"questions": [question(explanation="ends with \x00")]})
-    )
+    made = parsed("quiz", json.dumps({"questions": [question(explanation="ends with \x00")]}))
     assert isinstance(made, QuizAnswer)
     assert made.questions[0].explanation == "ends with ␀"
 
@@ -267,7 +296,7 @@ FINAL = {"questions": [question(question="The answer?")]}
 )
 def test_the_last_object_after_the_thoughts_is_the_answer(text: str) -> None:
     text = text.replace("DRAFT", json.dumps(DRAFT)).replace("FINAL", json.dumps(FINAL))
-    assert parse_answer(MADE["quiz"], text).model_dump() == FINAL
+    assert parsed("quiz", text).model_dump() == FINAL
 
 
 @pytest.mark.parametrize(
@@ -276,12 +305,12 @@ def test_the_last_object_after_the_thoughts_is_the_answer(text: str) -> None:
 )
 def test_a_draft_in_thoughts_is_never_the_answer(text: str) -> None:
     with pytest.raises(UnusableAnswer):
-        parse_answer(MADE["quiz"], text.replace("DRAFT", json.dumps(DRAFT)))
+        parsed("quiz", text.replace("DRAFT", json.dumps(DRAFT)))
 
 
 def test_a_marker_inside_the_answer_is_a_part_of_it() -> None:
     answer = {"questions": [question(explanation="Models write </think> at the end.")]}
-    assert parse_answer(MADE["quiz"], f"Sure: {json.dumps(answer)} !").model_dump() == answer
+    assert parsed("quiz", f"Sure: {json.dumps(answer)} !").model_dump() == answer
 
 
 RESOURCE = {"title": "T", "url": "https://a.example/", "type": "book", "why": "W"}
@@ -320,12 +349,12 @@ def a_quiz(answer: object, options: list[str] | None = None, **more: object) -> 
 def test_slips_that_leave_no_doubt_are_mended(
     name: str, text: str, place: str, value: object
 ) -> None:
-    assert parse_answer(MADE[name], text).model_dump()["questions"][0][place] == value
+    assert parsed(name, text).model_dump()["questions"][0][place] == value
 
 
 def test_answers_counted_from_one_are_shifted_in_the_whole_quiz() -> None:
     quiz = {"questions": [question(answer=[3]), question(answer=[1], question="And?")]}
-    made = parse_answer(MADE["quiz"], json.dumps(quiz))
+    made = parsed("quiz", json.dumps(quiz))
     assert isinstance(made, QuizAnswer)
     assert [one.answer for one in made.questions] == [[2], [0]]
 
@@ -344,25 +373,25 @@ def test_slips_with_two_readings_are_repaired_by_the_model(quiz: dict[str, objec
 
 def test_an_address_without_a_scheme_gets_one_if_it_begins_with_www() -> None:
     answer = {"resources": [{**RESOURCE, "url": "www.example.org/b"}]}
-    made = parse_answer(MADE["resources"], json.dumps(answer))
+    made = parsed("resources", json.dumps(answer))
     assert isinstance(made, ResourcesAnswer)
     assert made.resources[0].url == "https://www.example.org/b"
 
 
 def test_one_bad_resource_of_several_is_left_out_and_the_last_one_is_not() -> None:
     bad = {**RESOURCE, "url": "see the library"}
-    made = parse_answer(MADE["resources"], json.dumps({"resources": [RESOURCE, bad]}))
+    made = parsed("resources", json.dumps({"resources": [RESOURCE, bad]}))
     assert isinstance(made, ResourcesAnswer)
     assert [one.url for one in made.resources] == [RESOURCE["url"]]
     assert "resources[0].url" in problem("resources", {"resources": [bad]})
 
 
 def test_what_is_there_twice_is_kept_once() -> None:
-    made = parse_answer(MADE["resources"], json.dumps({"resources": [RESOURCE, RESOURCE]}))
+    made = parsed("resources", json.dumps({"resources": [RESOURCE, RESOURCE]}))
     assert isinstance(made, ResourcesAnswer)
     assert len(made.resources) == 1
     twice = [question(), question(), question(question="Another?")]
-    quiz = parse_answer(MADE["quiz"], json.dumps({"questions": twice}))
+    quiz = parsed("quiz", json.dumps({"questions": twice}))
     assert isinstance(quiz, QuizAnswer)
     assert len(quiz.questions) == 2
 
@@ -404,6 +433,22 @@ def tutorial(**changes: object) -> dict[str, object]:
             tutorial(sections=[{"title": "A", "content": "and so on, " * 400, "kind": "example"}]),
         ),
         ("tutorial", tutorial(exercises=["Do this."] * 5)),
+        ("tutorial", tutorial(exercises=["1.1", "2.0", "3.0"])),
+        (
+            "tutorial",
+            tutorial(
+                sections=[{"title": "Python 101", "content": "python 101.", "kind": "summary"}]
+            ),
+        ),
+        (
+            "tutorial",
+            tutorial(
+                sections=[
+                    {"title": title, "content": "Python 101", "kind": "summary"}
+                    for title in ("Basics", "Values")
+                ]
+            ),
+        ),
         ("resources", {"resources": [{**RESOURCE, "title": f"T{n}"} for n in range(9)]}),
         ("quiz", {"questions": [question()] * 6}),
     ],
@@ -419,5 +464,26 @@ def test_an_answer_that_only_repeats_ids_of_the_prompt_is_junk() -> None:
         sections=[{"title": "c-lists", "content": "r-python", "kind": "summary"}],
     )
     with pytest.raises(UnusableAnswer, match="'c-lists' from the prompt"):
-        parse_answer(MADE["tutorial"], json.dumps(echo), ids={"c-lists", "r-python"})
-    parse_answer(MADE["tutorial"], json.dumps(tutorial()), ids={"T", "r-python"})
+        parsed("tutorial", json.dumps(echo), ids={"c-lists", "r-python"})
+    parsed("tutorial", json.dumps(tutorial()), ids={"T", "r-python"})
+
+
+def test_a_resource_whose_reason_only_repeats_its_title_is_dropped() -> None:
+    empty = {**RESOURCE, "title": "Learn Python", "why": "Learn Python! Learn Python!"}
+    other = {**RESOURCE, "url": "https://b.example/", "why": "It is short."}
+    made = parsed("resources", json.dumps({"resources": [empty, other]}))
+    assert isinstance(made, ResourcesAnswer)
+    assert [one.url for one in made.resources] == ["https://b.example/"]
+
+
+def test_a_section_that_only_says_words_of_its_title_is_refused() -> None:
+    answer = tutorial()
+    answer["sections"] = [{"title": "Learning Python", "content": "Python", "kind": "summary"}]
+    assert "must say more in the section 'Learning Python' than its title" in problem(
+        "tutorial", answer
+    )
+
+
+def test_an_explanation_without_a_word_is_refused() -> None:
+    answer = {"questions": [question(explanation="}, { 2, ")]}
+    assert "must be a text, not only numbers or marks" in problem("quiz", answer)

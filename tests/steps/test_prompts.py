@@ -19,7 +19,7 @@ TUTORIAL = TutorialAnswer(
     summary="You can use\nlists.",
     sections=[
         Section(title="Why lists", content="c", kind="introduction"),
-        Section(title="Slices", content="c", kind="explanation"),
+        Section(title="Slices", content="d", kind="explanation"),
     ],
     exercises=["e"],
     minutes=10,
@@ -66,6 +66,16 @@ def test_prompts_of_later_steps_include_the_tutorial(name: str) -> None:
 def test_the_prompt_asks_for_the_configured_language() -> None:
     _, user = step("tutorial").prompt(replace(SUBJECT, language="Deutsch"))
     assert user.content.endswith("Write in this language: Deutsch.")
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_prompts_show_the_context_of_the_run_on_one_line(name: str) -> None:
+    context = {"learner": {"level": "beginner", "note": "one\ntwo ü"}}
+    _, user = step(name).prompt(replace(SUBJECT, context=context))
+    line = 'Context: {"learner": {"level": "beginner", "note": "one\\ntwo ü"}}'
+    assert line in user.content.split("\n")
+    _, user = step(name).prompt(SUBJECT)
+    assert "Context:" not in user.content
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -124,7 +134,7 @@ def test_a_custom_template_replaces_the_shipped_one(tmp_path: Path) -> None:
 def test_every_placeholder_can_be_used(tmp_path: Path) -> None:
     own = tmp_path / "own.md"
     own.write_text(" ".join(f"[${name}]" for name in PLACEHOLDERS))
-    subject = replace(SUBJECT, earlier={"tutorial": TUTORIAL})
+    subject = replace(SUBJECT, earlier={"tutorial": TUTORIAL}, context={"level": "beginner"})
     system, _ = step("quiz", own).prompt(subject)
     assert "[]" not in system.content
     assert "$" not in system.content

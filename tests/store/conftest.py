@@ -11,6 +11,7 @@ from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
 from tests.support.databases import MemoryPlace, Place, PostgresPlace, SqlitePlace, SqlPlace
+from tests.support.pgbouncer import PgBouncer
 
 _numbers = count(1)
 
@@ -44,6 +45,12 @@ def postgres_place(postgres_server: Postgres, postgres_template: str) -> Iterato
     url = postgres_server.create_database(name, template=postgres_template)
     yield PostgresPlace(postgres_server, url)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def pooled_place(postgres_place: PostgresPlace, pgbouncer: PgBouncer) -> PostgresPlace:
+    """A PostgreSQL database with the schema, through the pooler."""
+    return PostgresPlace(postgres_place.server, pgbouncer.through(postgres_place.url))
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -45,6 +45,14 @@ class TestPostgres(OnDatabases):
         self.place = postgres_place
 
 
+class TestPgBouncer(OnDatabases):
+    examples = 3
+
+    @pytest.fixture(autouse=True)
+    def _place(self, pooled_place: PostgresPlace) -> None:
+        self.place = pooled_place
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 class TestMemoryForLong(TestMemoryStore):

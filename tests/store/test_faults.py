@@ -146,7 +146,7 @@ async def test_a_full_disk_is_reported_and_saved_artifacts_stay(sqlite_place: Sq
         ("sqlite+pysqlite:///x.db", "the driver for sqlite must be aiosqlite"),
         ("sqlite://", "sqlite needs a file"),
         ("sqlite:///:memory:", "sqlite needs a file"),
-        ("sqlite:///x.db?mode=ro", "must contain only a path"),
+        ("sqlite:///x.db?mode=ro", "write it as %3F"),
         ("sqlite://x.db", "must contain only a path"),
     ],
 )
@@ -160,9 +160,11 @@ def test_a_wrong_url_is_an_error_of_the_settings(url: str, fault: str) -> None:
 
 def test_a_url_is_converted_for_the_driver() -> None:
     address = parse_url(SecretStr("postgresql://u:p@h:1/d?sslmode=require&connect_timeout=3"))
-    assert str(address.url) == "postgresql+asyncpg://u:***@h:1/d?ssl=require"
-    assert (address.place, address.connect_timeout) == ("database 'd' at h:1", 3.0)
-    assert str(parse_url(SecretStr("sqlite:///x.db")).url) == "sqlite+aiosqlite:///x.db"
+    assert address.server.dsn == "postgresql://h:1/?sslmode=require"
+    assert (address.place, address.server.connect_timeout) == ("database 'd' at h:1", 3.0)
+    address = parse_url(SecretStr("sqlite:///x.db"))
+    assert address.file == str(Path("x.db").absolute())
+    assert str(address.url) == f"sqlite+aiosqlite:///{address.file}"
 
 
 # -- transient faults ----------------------------------------------------------------------
@@ -234,7 +236,7 @@ async def test_our_connections_have_a_name_and_timeouts(
 
         async def setting(name: str) -> str:
             query = text(f"SELECT current_setting('{name}')")
-            return str(await store._database.read(lambda connection: connection.scalar(query)))
+            return str(await store._database.write(lambda connection: connection.scalar(query)))
 
         assert await setting("application_name") == "paceline"
         assert await setting("lock_timeout") == "10s"

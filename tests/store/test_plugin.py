@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from paceline.errors import SettingsError
@@ -28,6 +29,28 @@ def test_a_wrong_url_is_an_error_of_the_settings(sqlite_place: SqlPlace) -> None
     settings = Settings(store=SqlPlace("sqlite://").settings())
     with pytest.raises(SettingsError, match=r"store\.url: sqlite needs a file"):
         Plugins().store("sqlite").make({}, Context(settings=settings), "store")
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a?b.db", "sqlite:///a.db?mode=ro", "sqlite:///a?"])
+def test_a_question_mark_in_the_name_of_a_file_must_be_escaped(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(store=SqlPlace(url).settings())
+    with pytest.raises(SettingsError, match=r"store\.url: .* write it as %3F"):
+        Plugins().store("sqlite").make({}, Context(settings=settings), "store")
+
+
+@real_time
+async def test_the_file_has_the_name_of_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(store=SqlPlace("sqlite:///a%3Fb%25.db").settings())
+    store = Plugins().store("sqlite").make({}, Context(settings=settings), "store")
+    await store.open()
+    await store.close()
+    assert (tmp_path / "a?b%.db").exists()
 
 
 def test_registering_the_stores_imports_no_database_library() -> None:

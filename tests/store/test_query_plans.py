@@ -1,13 +1,17 @@
 """No query becomes slower with the number of ended runs."""
 
+import asyncio
 import re
 import sqlite3
 from typing import Any
 
-from paceline.contracts.records import Figures
+from paceline.contracts.records import Figures, JournalEntry
+from paceline.contracts.scope import Scope
+from paceline.contracts.share import Share
 from paceline.testing.contracts.store.inputs import (
     LEASE,
     artifact,
+    charge,
     claimed,
     done,
     must_claim,
@@ -21,7 +25,8 @@ from sqlalchemy import event
 
 from tests.support.databases import SqlitePlace
 
-GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts)\b")
+RESULT = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
+GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts|journal)\b")
 
 
 @real_time
@@ -39,6 +44,7 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         await store.register(worker())
         claim = await claimed(store)
         await store.create_run(roadmap(), executor="x")
+        await store.create_run(roadmap(), executor="x", share=Share("acme"))
         await store.save(claim, artifact(), concept=done())
         await store.beat("worker", Figures(runs=(claim.run_id,)), lease=LEASE)
         await store.run(claim.run_id)
@@ -53,16 +59,24 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         await store.concepts(claim.run_id)
         await store.artifact_steps(claim.run_id)
         await store.artifacts(claim.run_id, concept_id="c0", step="quiz")
-        await store.totals(claim.run_id)
+        await store.charge(claim, charge())
+        await store.spending(claim.run_id)
         (orphan,) = await store.orphans()
         await store.requeue_orphan(orphan, poison_after=3)
         again = await store.claim_next("in-process", "worker", lease=LEASE)
         assert again is not None
         await store.claim_next("in-process", "worker", lease=LEASE, only=[claim.run_id])
         await store.request_cancel(claim.run_id)
+        await store.request_pause(claim.run_id, "why")
         await store.hand_back(again)
         await store.reopen(claim.run_id, executor="x", only="failed")
-        await store.finish(await must_claim(store, claim.run_id), "partial")
+        claim = await must_claim(store, claim.run_id)
+        await store.record(claim, RESULT)
+        await store.journal(claim.run_id, "c1")
+        await store.save(claim, artifact("c1"), concept=done("c1"), journaled=True)
+        await store.finish(claim, "completed")
+        part = await submitted(store, "part")
+        await store.extend(part, Scope(), executor="x", roadmap=roadmap("part"), steps=["quiz"])
         await submitted(store, "other")
         await store.workers()
         await store.budget()
@@ -79,3 +93,29 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
             paged = step.startswith("SCAN runs USING INDEX") and "LIMIT" in statement
             assert paged or not GROWING.match(step), (statement, step)
     connection.close()
+
+
+@real_time
+async def test_only_a_save_of_a_step_with_a_journal_deletes_from_it(
+    sqlite_place: SqlitePlace,
+) -> None:
+    statements: list[str] = []
+
+    def remember(*event_arguments: Any) -> None:
+        statements.append(event_arguments[2])
+
+    async with sqlite_place.store() as store:
+        assert isinstance(store, SqlStore)
+        claim = await claimed(store)
+        await store.record(claim, RESULT)
+        event.listen(store._database._engine.sync_engine, "before_cursor_execute", remember)
+        await store.save(claim, artifact("c0"), concept=done("c0"))
+        assert not any("journal" in statement for statement in statements)
+        saves = [
+            store.save(claim, artifact("c1"), concept=done("c1"), journaled=True),
+            store.save(claim, artifact("c2"), concept=done("c2"), journaled=True),
+        ]
+        statements.clear()
+        await asyncio.gather(*saves)
+        assert len([one for one in statements if one.startswith("DELETE FROM journal")]) == 1
+        assert await store.journal(claim.run_id, "c1") == []

@@ -56,7 +56,7 @@ async def test_closing_completes_pending_saves(sql_place: SqlPlace) -> None:
 @pytest.mark.parametrize("pool_limit", [1, 2])
 @real_time
 async def test_180_concurrent_saves_fit_the_pool(sql_place: SqlPlace, pool_limit: int) -> None:
-    async with sql_place.store(pool_limit=pool_limit, pool_timeout=5) as store:
+    async with sql_place.store(pool_limit=pool_limit, pool_timeout=60) as store:
         claim = await claimed(store, concepts=180)
 
         async def concept(name: str) -> None:

@@ -12,30 +12,53 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from paceline.contracts.records import JournalEntry
+from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
+from paceline.contracts.spending import Spent
 from paceline.errors import PartUnavailable, SchemaVersionError
-from paceline.testing.contracts.store.inputs import claimed, roadmap, worker
+from paceline.testing.contracts.store.inputs import artifact, claimed, roadmap, worker
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
 from paceline_adapters.sql.tables import metadata
 from paceline_adapters.sql.url import parse_url
+from paceline_adapters.sql.versions import VERSION_TABLE
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
+_BEFORE_SPENDING = [
+    "DROP TABLE charges",
+    "ALTER TABLE artifacts DROP COLUMN estimated",
+    *(
+        f"ALTER TABLE runs DROP COLUMN {name}"
+        for name in ("pause_requested", "claimed_at", "seconds")
+    ),
+]
+
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = ["ALTER TABLE workers ADD COLUMN shared_limits BOOLEAN NOT NULL DEFAULT false"]
+    statements = [
+        "DROP TABLE journal",
+        "ALTER TABLE artifacts DROP COLUMN fallback",
+        *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("context", "scope", "extended")),
+    ]
+    if version < "0006":
+        statements += _BEFORE_SPENDING
+    if version < "0005":
+        statements.append(
+            "ALTER TABLE workers ADD COLUMN shared_limits BOOLEAN NOT NULL DEFAULT false"
+        )
     if version < "0004":
         statements += [
             f"DROP INDEX ix_runs_tenant{name}_run_id" for name in ("", "_status", "_roadmap_id")
         ]
     if version < "0003":
         statements += [f"ALTER TABLE runs DROP COLUMN {name}" for name in ("tenant", "weight")]
-    statements.append(f"UPDATE alembic_version SET version_num = '{version}'")
+    statements.append(f"UPDATE paceline_version SET version_num = '{version}'")
     engine = single_connection(parse_url(place.settings().url), place.settings())
     async with engine.begin() as connection:
         for statement in statements:
@@ -52,7 +75,8 @@ def test_every_schema_version_is_known_and_has_its_migration() -> None:
 @real_time
 async def test_the_migrations_create_the_tables_that_the_code_uses(sql_place: SqlPlace) -> None:
     def differences(connection: Connection) -> list[Any]:
-        found: list[Any] = compare_metadata(MigrationContext.configure(connection), metadata)
+        configured = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        found: list[Any] = compare_metadata(configured, metadata)
         return found
 
     engine = single_connection(parse_url(sql_place.settings().url), sql_place.settings())
@@ -159,6 +183,46 @@ async def test_workers_from_before_the_dropped_column_stay_registered(sql_place:
 
 
 @real_time
+async def test_runs_from_before_pauses_took_the_time_from_start_to_end(sql_place: SqlPlace) -> None:
+    async with sql_place.store() as store:
+        ended, running = await claimed(store, "ended"), await claimed(store, "running")
+        await store.save(ended, artifact(), concept=None)
+        await asyncio.to_thread(sql_place.advance, 10)
+        await store.finish(ended, "partial")
+    await downgrade(sql_place, "0005")
+    await asyncio.to_thread(schema.upgrade, sql_place.settings().url)
+    async with sql_place.store() as store:
+        run = await store.run(ended.run_id)
+        assert run.started_at is not None
+        assert run.finished_at is not None
+        took = (run.finished_at - run.started_at).total_seconds()
+        assert run.seconds == pytest.approx(took, abs=0.01)
+        assert (await store.spending(ended.run_id)).unsaved == Spent()
+        # A run that was in work during the upgrade counts from its next claim.
+        assert (await store.run(running.run_id)).seconds == 0
+        assert await store.hand_back(running) == "queued"
+
+
+@real_time
+async def test_artifacts_from_before_the_journal_come_from_the_preferred_model(
+    sql_place: SqlPlace,
+) -> None:
+    async with sql_place.store() as store:
+        claim = await claimed(store)
+        await store.save(claim, artifact(), concept=None)
+    await downgrade(sql_place, "0006")
+    await asyncio.to_thread(schema.upgrade, sql_place.settings().url)
+    async with sql_place.store() as store:
+        (found,) = await store.artifacts(claim.run_id)
+        assert found.fallback is None
+        run = await store.run(claim.run_id)
+        assert (run.context, run.scope, run.total) == ({}, Scope(), 3)
+        entry = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
+        await store.record(claim, entry)
+        assert await store.journal(claim.run_id, "c1") == [entry]
+
+
+@real_time
 async def test_an_old_schema_on_a_server_asks_for_the_upgrade(
     postgres_place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,9 +239,9 @@ async def test_a_newer_schema_is_not_changed(
     sqlite_place: SqlitePlace, postgres_place: PostgresPlace
 ) -> None:
     with sqlite3.connect(sqlite_place.path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE paceline_version SET version_num = '9999'")
     connection.close()
-    postgres_place.execute("UPDATE alembic_version SET version_num = '9999'")
+    postgres_place.execute("UPDATE paceline_version SET version_num = '9999'")
     for place in (sqlite_place, postgres_place):
         newer = rf"its schema \(9999\) is newer than this paceline knows \({schema.NEWEST}\)"
         with pytest.raises(SchemaVersionError, match=newer):

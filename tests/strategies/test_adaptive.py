@@ -8,9 +8,9 @@ import pytest
 from paceline import Done, RateLimited, Strategy, Work
 from paceline.contracts.ledger import Ledger, SharedCounters
 from paceline.errors import PartUnavailable, SettingsError
+from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
-from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.testing.demand import demand
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection

@@ -3,23 +3,25 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline import Done, Grant, RateLimited, Work
+from paceline.admission import SharedLimiter
+from paceline.admission.shared_limiter import PATIENCE
 from paceline.contracts.ledger import LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.work import Level
-from paceline.errors import PartUnavailable
+from paceline.errors import PartRejected, PartUnavailable
+from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
-from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.global_limit import GlobalLimit
-from paceline_strategies.shared_limiter import SharedLimiter
 
 from tests.support.permit_requests import Member, assert_first_come_first_served, crowds, let_in
 
@@ -318,15 +320,48 @@ async def test_an_unreachable_ledger_is_retried_with_pauses_and_work_resumes() -
     await asyncio.sleep(10)
     ledger.unreachable = True
     waits = [asyncio.create_task(limiter.admit(work())) for _ in range(200)]
-    await asyncio.sleep(600)
+    await asyncio.sleep(PATIENCE - 10)
     assert not any(wait.done() for wait in waits)
-    assert 100 < ledger.failures < 2000
+    assert 50 < ledger.failures < 1000
     ledger.unreachable = False
     done, _ = await asyncio.wait(waits, timeout=10)
     assert len(done) == 5
     for wait in waits:
         wait.cancel()
     await asyncio.wait(waits)
+    await limiter.close()
+
+
+@virtual_time
+async def test_waiters_get_the_error_of_a_ledger_that_stays_unreachable() -> None:
+    ledger = Unreliable()
+    limiter = limiter_over(ledger, 1)
+    permit = await limiter.admit(work())
+    wait = asyncio.create_task(limiter.admit(work()))
+    await asyncio.sleep(1)
+    ledger.unreachable = True
+    permit.release(RateLimited())
+    with pytest.raises(PartUnavailable, match="unreachable"):
+        async with asyncio.timeout(PATIENCE + 30):
+            await wait
+    later = asyncio.create_task(limiter.admit(work()))
+    await asyncio.sleep(PATIENCE / 2)
+    assert not later.done(), "each waiter has the same patience"
+    ledger.unreachable = False
+    (await later).release(Done())
+    await limiter.close()
+
+
+@virtual_time
+async def test_a_ledger_that_rejects_this_process_ends_the_wait_at_once() -> None:
+    class Rejecting(Unreliable):
+        async def sync(self, *args: Any, **kwargs: Any) -> Grant:
+            raise PartRejected("wrong password")
+
+    limiter = limiter_over(Rejecting(), 1)
+    with pytest.raises(PartRejected, match="wrong password"):
+        async with asyncio.timeout(1):
+            await limiter.admit(work())
     await limiter.close()
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from paceline import Done, Permit, Strategy, Work
 from paceline.contracts.work import Level
 from paceline.errors import SettingsError
+from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
-from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.testing.virtual_time import run_virtual, virtual_time
 from paceline_strategies.local_limiter import LocalLimiter

@@ -135,6 +135,14 @@ def test_a_limit_recovers_from_any_sequence_of_samples(
     assert refused < 0.25
 
 
+def test_a_limit_at_its_lower_bound_forgets_a_latency_that_it_cannot_measure_again() -> None:
+    limit = began_at(LEAST)
+    now = after(limit, [period(busy=1.0, answered=16, latency=0.5)])
+    minutes(limit, now, 40, capacity=4)
+    busy, _ = minutes(limit, now + 40 * 60, 10, capacity=4)
+    assert busy >= 3
+
+
 def test_one_burst_of_refusals_reduces_the_limit_once_to_the_accepted_calls() -> None:
     limit = began_at(50)
     limit.observe(period(2.0, busy=40.0, held=30, refused=14))

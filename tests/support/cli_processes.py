@@ -125,8 +125,11 @@ class Home:
             yield [*others, process]
 
     def worker_pids(self) -> Sequence[int]:
-        """Pids of the registered workers."""
-        return [worker["pid"] for worker in self.json("status", code=None)["workers"]]
+        """Pids of the registered workers; none while the first one creates the database."""
+        status = self.run("status", "--json", code=None)
+        if "there is no database" in status.stderr:
+            return ()
+        return [worker["pid"] for worker in json.loads(status.stdout)["workers"]]
 
     def log(self, name: str) -> str:
         """The output of a started command."""

@@ -12,6 +12,7 @@ from paceline import App
 from paceline.cli import main
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run, RunStatus
 from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store import Store
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 from paceline.testing.virtual_time import real_time
@@ -87,14 +88,17 @@ class Terminal:
     capture: pytest.CaptureFixture[str]
 
     def __call__(self, *arguments: str, code: int = 0) -> Said:
-        """Run ``paceline`` with these arguments; it must end with ``code``."""
+        """Run ``paceline`` with these arguments; it must end with ``code``.
+
+        Only with ``--verbose`` before the command may it print a traceback.
+        """
         self.monkeypatch.setattr(sys, "argv", ["paceline", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         said = Said(*self.capture.readouterr())
         assert ended.value.code == code, (ended.value.code, said)
         both = said.out + said.err
-        assert "Traceback" not in both
+        assert arguments[:1] == ("--verbose",) or "Traceback" not in both
         for secret in SECRETS:
             assert secret not in both
         assert "\x1b" not in both, "a pipe gets no escape sequence"
@@ -129,10 +133,17 @@ def a_roadmap(name: str, *concepts: str) -> Roadmap:
     )
 
 
-async def save(store: Store, claim: Claim, concept: str, *steps: str) -> None:
-    """Save the artifacts of a concept; with all three it is completed."""
+async def save(
+    store: Store,
+    claim: Claim,
+    concept: str,
+    *steps: str,
+    complete: bool = True,
+    fallback: str | None = None,
+) -> None:
+    """Save artifacts of a concept, and set it to completed if it is ``complete``."""
     for step in steps:
-        done = ConceptState(concept_id=concept, status="completed", attempts=3)
+        done = ConceptState(concept_id=concept, status="completed")
         artifact = Artifact(
             concept_id=concept,
             step=step,
@@ -143,8 +154,9 @@ async def save(store: Store, claim: Claim, concept: str, *steps: str) -> None:
             cost=0.25,
             seconds=1.5,
             attempts=1,
+            fallback=fallback,
         )
-        await store.save(claim, artifact, concept=done if step == steps[-1] else None)
+        await store.save(claim, artifact, concept=done if complete and step == steps[-1] else None)
 
 
 async def a_run(
@@ -167,10 +179,11 @@ async def a_run(
             concept_id=concepts.pop(),
             status="failed",
             reason=f"malformed answer: {HOSTILE}",
-            attempts=4,
             last_answer=f"``` {HOSTILE}",
         )
-        await store.save_concept(claim, bad)
+        spent = Spent(attempts=4, prompt_tokens=40, completion_tokens=60, cost=0.5)
+        charge = Charge(concept_id=bad.concept_id, step="tutorial", spent=spent)
+        await store.save_concept(claim, bad, charge=charge)
     for concept in concepts:
         await save(store, claim, concept, "tutorial", "resources", "quiz")
     if status != "running":

@@ -99,7 +99,8 @@ class SqlitePlace(SqlPlace):
     def advance(self, seconds: float) -> None:
         back = f"strftime('%Y-%m-%dT%H:%M:%fZ', {{}}, '-{seconds} seconds')"
         with sqlite3.connect(self.path) as connection:
-            connection.execute(f"UPDATE runs SET lease_until = {back.format('lease_until')}")
+            for column in ("lease_until", "claimed_at"):
+                connection.execute(f"UPDATE runs SET {column} = {back.format(column)}")
             connection.execute(f"UPDATE workers SET beat_at = {back.format('beat_at')}")
         connection.close()
 
@@ -117,6 +118,6 @@ class PostgresPlace(SqlPlace):
     def advance(self, seconds: float) -> None:
         back = f"- make_interval(secs => {seconds})"
         self.execute(
-            f"UPDATE runs SET lease_until = lease_until {back};"
+            f"UPDATE runs SET lease_until = lease_until {back}, claimed_at = claimed_at {back};"
             f"UPDATE workers SET beat_at = beat_at {back}"
         )

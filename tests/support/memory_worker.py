@@ -55,13 +55,21 @@ async def rig(
     strategies: Sequence[tuple[str, Strategy]] | None = None,
     store: MemoryStore | None = None,
     settings: Settings | None = None,
+    plugins: Sequence[object] = (),
 ) -> AsyncGenerator[Rig]:
     """A worker on the running loop, with parts in memory."""
     settings = settings or Settings(strategy=["unbounded"])
     store = store or MemoryStore()
     provider = provider or ScriptedProvider()
     bus = MemoryBus(max_length=10_000, keep=1000.0)
-    app = App(settings, store=store, provider=provider, bus=bus, strategies=strategies)
+    app = App(
+        settings,
+        plugins=plugins,
+        store=store,
+        provider=provider,
+        bus=bus,
+        strategies=strategies,
+    )
     await store.open()
     async with app.worker() as worker:
         yield Rig(worker, store, bus, provider, Client(worker.parts))

@@ -3,11 +3,12 @@
 from typing import Any
 
 from hypothesis import strategies as st
+from paceline.steps.junk import adds_words
 
-#: Any text that JSON can carry and a database can keep.
+#: Any text that JSON can carry and a database can keep, with a letter in it.
 words = st.text(
     st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=40
-).filter(lambda text: bool(text.strip()))
+).map(lambda text: text if any(map(str.isalpha, text)) else f"w{text}")
 lines = words.map(lambda text: " ".join(text.split()))
 
 tutorials: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -23,7 +24,7 @@ tutorials: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
                         ["introduction", "explanation", "example", "pitfalls", "summary"]
                     ),
                 }
-            ),
+            ).filter(lambda one: adds_words(one["content"], one["title"])),
             min_size=1,
             max_size=4,
             unique_by=(lambda one: one["title"], lambda one: one["content"]),
@@ -52,7 +53,7 @@ resources: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
                     "type": st.sampled_from(["documentation", "article", "video", "other"]),
                     "why": words,
                 }
-            ),
+            ).filter(lambda one: adds_words(one["why"], one["title"])),
             min_size=1,
             max_size=4,
             unique_by=lambda one: one["url"],

@@ -11,11 +11,11 @@ import sys
 import time
 
 from paceline import Done, Work
+from paceline.admission import SharedLimiter
 from paceline.contracts.ledger import Quota
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger
-from paceline_strategies.shared_limiter import SharedLimiter
 from pydantic import SecretStr
 
 WORK = Work(level="call", run_id="run", roadmap_id="roadmap", concept_id="concept", key="model")

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from paceline.admission import SharedLimiter
 from paceline.contracts.ledger import LeaseRequest, Ledger, Quota
 from paceline.contracts.work import Work
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger
-from paceline_strategies.shared_limiter import SharedLimiter
 from pydantic import SecretStr
 
 #: A call of some run.

@@ -10,11 +10,13 @@ from typing import Any
 import httpx2
 from paceline import App, Roadmap
 from paceline.contracts.records import Claim, ConceptState, Run, RunStatus
+from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.telemetry import Gauges
-from paceline.runtime.event_publisher import EventPublisher
-from paceline.runtime.progress import Progress
+from paceline.generation.event_publisher import EventPublisher
+from paceline.generation.progress import Progress
 from paceline.settings.model import Settings, WebSettings
 from paceline_adapters.web import Backend, create_app
+from paceline_adapters.web.request_checks import TenantOf
 from paceline_adapters.web.server import Server, config_of, listen
 
 WRITER, READER = "writes-0123456789", "reads-0123456789ab"
@@ -54,9 +56,13 @@ async def site(
     work: bool = False,
     token: str | None = None,
     store: str | None = None,
+    tenant: TenantOf | None = None,
     **settings: Any,
 ) -> AsyncGenerator[Site]:
-    """A server over SQLite in a folder; ``work`` lets it work on runs."""
+    """A server over SQLite in a folder; ``work`` lets it work on runs.
+
+    ``tenant`` is the login of a host application.
+    """
     url = store or f"sqlite:///{folder}/paceline.db"
     chosen = Settings.model_validate(
         {
@@ -68,7 +74,7 @@ async def site(
     )
     async with Backend(App(chosen), work=work) as backend:
         with listen(chosen.web, "127.0.0.1", 0) as listening:
-            server = Server(config_of(create_app(backend), chosen.web))
+            server = Server(config_of(create_app(backend, tenant=tenant), chosen.web))
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             address = f"http://127.0.0.1:{listening.getsockname()[1]}"
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -125,15 +131,16 @@ class Working:
 
     async def complete(self, concept_id: str) -> None:
         """Complete a concept: save it, then publish it."""
-        state = ConceptState(concept_id=concept_id, status="completed", attempts=1)
+        state = ConceptState(concept_id=concept_id, status="completed")
         await self.backend.store.save_concept(self.claim, state)
         self.progress.saved(concept_id, "quiz", completed=True)
         await self.outbox.flush()
 
     async def fail(self, concept_id: str, reason: str = "no") -> None:
         """Let a concept fail for good."""
-        state = ConceptState(concept_id=concept_id, status="failed", reason=reason, attempts=4)
-        await self.backend.store.save_concept(self.claim, state)
+        state = ConceptState(concept_id=concept_id, status="failed", reason=reason)
+        charge = Charge(concept_id=concept_id, step="tutorial", spent=Spent(attempts=4))
+        await self.backend.store.save_concept(self.claim, state, charge=charge)
         self.progress.failed(concept_id, reason)
         await self.outbox.flush()
 

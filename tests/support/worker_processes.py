@@ -115,13 +115,21 @@ class Site:
         query = f"SELECT pid FROM workers JOIN runs ON owner = worker_id WHERE run_id = '{run_id}'"
         return os.getpgid(int(eventually(lambda: self.sql(query), PATIENCE)))
 
-    def freeze(self, group: int) -> None:
-        """Freeze a worker's processes while none of them holds SQLite's lock."""
-        while True:
+    def freeze(self, group: int, *, in_call: bool = False) -> None:
+        """Freeze a worker's processes while none of them holds SQLite's lock.
+
+        With `in_call`, at a moment when it waits for answers of the LLM.
+        """
+
+        def frozen() -> bool:
             os.killpg(group, signal.SIGSTOP)
-            if self.postgres is not None or self._can_write():
-                return
+            waits = not in_call or self.llm.figures()["in_flight"] > 0
+            if waits and (self.postgres is not None or self._can_write()):
+                return True
             os.killpg(group, signal.SIGCONT)
+            return False
+
+        eventually(frozen, PATIENCE)
 
     def _can_write(self) -> bool:
         connection = sqlite3.connect(self.database, timeout=0.2, isolation_level=None)

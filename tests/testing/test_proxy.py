@@ -101,6 +101,20 @@ def test_a_black_hole_holds_all_data_and_delivers_it_when_healed(proxy: Proxy) -
         assert one.recv(1) == b"a"
 
 
+def test_a_forgotten_connection_stays_silent_and_new_ones_work(proxy: Proxy) -> None:
+    with connect(proxy) as one:
+        assert said(one, b"a") == b"a"
+        proxy.forget()
+        one.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            said(one, b"b")
+        with connect(proxy) as two:
+            assert said(two, b"c") == b"c"
+        proxy.heal()
+        with pytest.raises(TimeoutError):
+            one.recv(1)
+
+
 def test_the_proxy_can_cut_answers_in_the_middle(proxy: Proxy) -> None:
     with connect(proxy) as one:
         assert said(one, b"before") == b"before"

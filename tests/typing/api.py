@@ -84,6 +84,41 @@ class NoteStep(paceline.Step):
         return [paceline.Message("user", subject.concept.name)]
 
 
+class Research(NoteStep):
+    """A step with several calls."""
+
+    needs = ("tutorial",)
+
+    async def make(self, subject: paceline.Subject, ctx: paceline.StepContext) -> BaseModel:
+        ctx.tell("searching")
+        search = paceline.Tool(name="search", description="Search.", parameters={"type": "object"})
+        asked = paceline.Message("user", subject.concept.name)
+        said: paceline.Message = await ctx.chat([asked], tools=[search], model=["main", "strong"])
+        calls: tuple[paceline.ToolCall, ...] = said.tool_calls
+        async with ctx.use("search", units=2) as use:
+            key = use.key.get_secret_value() if use.key is not None else len(calls)
+        found: list[str] = await ctx.once("found", self.found, model=list[str])
+        number: int = await ctx.ask([asked], parse=int)
+        note: Note = await ctx.ask([asked], answer=Note)
+        return Note(text=f"{key} {found} {number} {note.text} {ctx.problems}")
+
+    async def found(self) -> list[str]:
+        return [type(paceline.Use()).__name__]
+
+
+class NotEmpty(paceline.Check):
+    """A check."""
+
+    async def check(
+        self, answer: BaseModel, subject: paceline.Subject, ctx: paceline.StepContext
+    ) -> paceline.Checked:
+        return paceline.Checked(answer, [] if answer.model_fields_set else ["it is empty"])
+
+
+def models(settings: paceline.Settings) -> Sequence[paceline.ModelSettings | paceline.StepSettings]:
+    return [*settings.models.values(), *settings.steps.values()]
+
+
 class Queue(paceline.Executor):
     """An executor."""
 
@@ -91,7 +126,7 @@ class Queue(paceline.Executor):
         self.settings: paceline.Settings = context.settings
 
     async def submit(self, run_id: str) -> None:
-        raise paceline.PartUnavailable("no queue")
+        raise paceline.PartUnavailable("no queue") from paceline.PartRejected("no permission")
 
     async def inspect(self) -> Sequence[paceline.WorkerLoad]:
         return [paceline.WorkerLoad(name="one", active=(), reserved=(), concurrency=8)]
@@ -133,8 +168,16 @@ async def generate(path: Path) -> AsyncIterator[paceline.Event]:
     client: paceline.Client
     async with app.client() as client:
         run: paceline.Run
-        run, _ = await client.submit(a_roadmap(path), share=paceline.Share("acme", 2.0))
-        async for event in client.follow(run.run_id):
+        run, _ = await client.submit(
+            a_roadmap(path),
+            share=paceline.Share("acme", 2.0),
+            context={"level": "beginner"},
+            steps=["tutorial"],
+            only=["first-module"],
+        )
+        run, _ = await client.resume(run.run_id, steps=["quiz"], also=[])
+        tenant: paceline.Client = client.for_tenant("acme")
+        async for event in tenant.follow(run.run_id):
             yield event
         artifact: paceline.Artifact
         for artifact in await client.artifacts(run.run_id):
@@ -175,13 +218,16 @@ def exit_code(action: str) -> int:
         paceline.SettingsError,
         paceline.PluginError,
         paceline.RoadmapError,
+        paceline.ContextError,
         paceline.RunConflict,
         paceline.KeyReused,
         paceline.RunNotFound,
         paceline.UsageError,
     ) as error:
         return error.exit_code
-    except (paceline.SchemaVersionError, paceline.BudgetError, paceline.StaleFence) as error:
+    except (paceline.DatabaseNotFound, paceline.SchemaVersionError, paceline.BudgetError) as error:
+        return error.exit_code
+    except paceline.StaleFence as error:
         return error.exit_code
     except (paceline.ProviderError, paceline.PacelineError) as error:
         return error.exit_code

@@ -132,7 +132,7 @@ async def test_the_concepts_of_a_run_can_be_paged_and_filtered_by_status(tmp_pat
         run_id = await _half_done(here)
         one = (await here.client.get(f"/api/runs/{run_id}")).json()
         assert (one["status"], one["completed"], one["failed"]) == ("partial", 2, 1)
-        assert (one["prompt_tokens"], one["completion_tokens"]) == (60, 120)
+        assert (one["prompt_tokens"], one["completion_tokens"]) == (100, 180)
         place = f"/api/runs/{run_id}/concepts"
         page = (await here.client.get(place, params={"limit": 2})).json()
         assert [(c["concept_id"], c["status"], c["steps"]) for c in page["concepts"]] == [
@@ -172,6 +172,13 @@ async def test_an_artifact_is_available_as_json_markdown_and_html(tmp_path: Path
         html = await here.client.get(f"{tutorial}.html")
         assert html.headers["content-type"].startswith("text/html")
         assert html.text.startswith("<h2>Tutorial")
+        quiz, answers = (await here.client.get(f"{place}/artifacts/quiz.md")).text.split(
+            "## Answers"
+        )
+        assert "(B) that" in quiz
+        assert "Because." not in quiz
+        assert "(A)" not in answers
+        assert "*Why:* Because." in answers
         assert "script-src" not in html.headers["content-security-policy"]
         refused = await here.client.get(tutorial, headers={"accept": "image/png"})
         problem(refused, 406, "not-acceptable")
@@ -250,6 +257,11 @@ async def test_live_figures_workers_strategy_and_session(tmp_path: Path) -> None
 @real_time
 async def test_health_readiness_and_metrics(tmp_path: Path) -> None:
     async with site(tmp_path, work=True) as here:
+        assert here.backend.worker is not None
+        here.backend.worker.parts.gauges.fallbacks = 3
+        await here.backend.store.beat(
+            here.backend.worker.record.worker_id, here.backend.worker.heartbeat.figures(), lease=30
+        )
         assert (await here.client.get("/health")).json() == {"status": "ok"}
         assert (await here.client.get("/ready")).json() == {"status": "ready"}
         await here.client.get("/api/runs/none")
@@ -257,6 +269,7 @@ async def test_health_readiness_and_metrics(tmp_path: Path) -> None:
         assert metrics.headers["content-type"].startswith("text/plain")
         lines = metrics.text.splitlines()
         assert "paceline_workers 1.0" in lines
+        assert "paceline_fallbacks 3.0" in lines
         assert 'paceline_roadmaps{state="queued"} 0.0' in lines
         [count] = [
             line

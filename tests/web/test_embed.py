@@ -118,7 +118,7 @@ async def test_the_whole_application_can_be_mounted(folder: Path) -> None:
 async def test_the_documented_objects_work_without_our_routes(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    generate = documented(1)["generate"]
+    generate = documented(2)["generate"]
     settings = Settings.model_validate({"store": {"url": f"sqlite:///{folder}/p.db"}})
 
     async with Backend(App(settings), work=False) as backend:

@@ -39,8 +39,8 @@ async def test_positions_in_runs_of_other_tenants_are_ignored() -> None:
         for tenant in ("", "a", "b")
     }
     places = dict.fromkeys([*made.values(), "of nothing"], StreamPosition(1, 1))
-    async with Feed(hub) as feed:
-        await feed.follow_all(places, tenants=["a"])
+    async with Feed(hub, tenant="a") as feed:
+        await feed.follow_all(places)
         told = await feed.next()
         assert feed.runs == 1
         assert all(made["a"] in one.text for one in told)

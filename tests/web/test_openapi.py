@@ -58,7 +58,7 @@ def fuzz(folder: Path, server: Served, callers: list[str], *arguments: str) -> s
         capture_output=True,
         check=False,
         text=True,
-        timeout=220,
+        timeout=800,
     )
     assert fuzzing.returncode == 0, fuzzing.stdout[-6000:] + fuzzing.stderr[-2000:]
     return fuzzing.stdout
@@ -86,6 +86,7 @@ def test_a_sample_of_requests_gets_the_documented_answers(tmp_path: Path) -> Non
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("callers", [["acme", "rival"], ["reads"]], ids=["writing", "reading"])
 def test_the_api_follows_its_openapi_document(tmp_path: Path, callers: list[str]) -> None:
     with guarded(tmp_path) as server:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from paceline.contracts.events import StreamPosition
 from paceline.contracts.records import Claim, ConceptState, ConceptStatus, Run, RunStatus
 from paceline.contracts.telemetry import Gauges
+from paceline.generation.event_publisher import EventPublisher
+from paceline.generation.progress import Progress
 from paceline.live.feed import Feed, Level
 from paceline.live.hub import Hub
-from paceline.runtime.event_publisher import EventPublisher
-from paceline.runtime.progress import Progress
 from paceline.testing.virtual_time import run_virtual
 from paceline_adapters.memory.bus import MemoryBus
 from paceline_adapters.memory.store import MemoryStore
@@ -27,7 +27,18 @@ CONCEPTS = 6
 KEPT = 5
 
 Does = Literal[
-    "begin", "many", "complete", "fail", "lose", "claim", "come", "go", "wait", "restart"
+    "begin",
+    "many",
+    "note",
+    "notes",
+    "complete",
+    "fail",
+    "lose",
+    "claim",
+    "come",
+    "go",
+    "wait",
+    "restart",
 ]
 ACTIONS: list[Does] = list(get_args(Does))
 
@@ -70,6 +81,10 @@ class View:
             self.place = f"{event['epoch']}-{event['offset']}"
             return
         self.place = f"{event['epoch']}-{event['offset']}"
+        if event["type"] == "content_generation_note":
+            assert self.level == "concept", "a note changes no state"
+            self._in_order(event)
+            return
         if event["concept_id"] is None:
             status = str(event["status"])
             self.figures = (event["progress_current"], event["failed"], status)
@@ -159,6 +174,11 @@ class World:
                 for _ in range(2 * KEPT):
                     if self.pending:
                         progress.generating(self.pending[0])
+                await self.outbox.flush()
+            case "note" | "notes":
+                progress = await self.claimed()
+                for number in range(1 if action == "note" else 2 * KEPT):
+                    progress.note("c0", "tutorial", f"note {number}")
                 await self.outbox.flush()
             case "complete" | "fail":
                 await self.finish(action == "fail")

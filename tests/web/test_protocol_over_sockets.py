@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paceline.contracts.records import ConceptState, ConceptStatus
 from paceline.contracts.telemetry import Gauges
+from paceline.generation.event_publisher import EventPublisher
 from paceline.live.feed import Level
-from paceline.runtime.event_publisher import EventPublisher
 from paceline.testing.virtual_time import real_time
 from websockets.asyncio.client import connect
 

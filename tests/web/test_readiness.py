@@ -34,7 +34,10 @@ def told_without_secrets(answer: httpx2.Response) -> None:
         assert secret not in answer.text
 
 
-@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "dead"])
+@pytest.mark.parametrize(
+    "frozen",
+    [pytest.param(True, id="frozen", marks=pytest.mark.soak), pytest.param(False, id="dead")],
+)
 @real_time(limit=180)
 async def test_without_its_database_the_server_lives_and_is_not_ready(
     tmp_path: Path, *, frozen: bool

@@ -77,6 +77,7 @@ def test_a_signal_hands_runs_back_and_another_server_continues_them(
         assert server.ask(f"/api/runs/{run_id}")["status"] == "completed"
 
 
+@pytest.mark.soak
 def test_watch_continues_when_its_server_is_reachable_again(tmp_path: Path) -> None:
     settings = {"PACELINE_RUN__LEASE": "2"}
     with simulator("--speed", "12") as llm:
@@ -151,6 +152,7 @@ def test_without_the_extra_serve_says_how_to_install_it(tmp_path: Path) -> None:
     assert "pip install 'paceline[web]'" in refused.stderr
 
 
+@pytest.mark.soak
 def test_watch_resumes_a_stream_after_a_position(tmp_path: Path) -> None:
     with (
         simulator("--speed", "100") as llm,
@@ -171,6 +173,7 @@ def test_watch_resumes_a_stream_after_a_position(tmp_path: Path) -> None:
         assert _events(watch(server, run_id, "--json", "--after", last)) == []
 
 
+@pytest.mark.soak
 def test_watch_sees_only_the_runs_of_its_tenant(tmp_path: Path) -> None:
     tokens = (
         '[{token = "acme-0123456789ab", tenant = "acme"}, '

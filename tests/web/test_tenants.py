@@ -202,6 +202,7 @@ async def test_a_socket_of_all_runs_sends_only_the_tenants_own(tmp_path: Path) -
             assert {one["task_id"] for one in await own.events(2)} == {ours, later}
 
 
+@pytest.mark.soak
 @real_time
 async def test_a_thousand_runs_of_one_tenant_hide_no_run_of_another(tmp_path: Path) -> None:
     async with shared(tmp_path) as (acme, _, _):

@@ -1,10 +1,10 @@
 """The arq executor: clients submit runs to a queue in Redis, workers take them from it."""
 
-import asyncio
 from collections.abc import Sequence
 
 from paceline import Context, Executor, Finding, WorkerLoad
 from paceline.contracts.finding import ascending
+from paceline.process.stoppable import run_stoppable
 
 from paceline_adapters.arq.options import ArqOptions
 from paceline_adapters.arq.queue import Queue
@@ -37,7 +37,8 @@ class Arq(Executor):
         return await self._queue().waiting()
 
     async def check(self) -> str:
-        """Connect to Redis and count the jobs that wait in the queue."""
+        """Pass a job through a queue of its own, and count those that wait in the queue."""
+        await self._queue().check()
         return f"Redis answers; {await self.queued()} jobs in {self._options.queue}"
 
     def findings(self) -> Sequence[Finding]:
@@ -47,8 +48,8 @@ class Arq(Executor):
         return [ascending("executor arq", times)]
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Generate queued runs until SIGINT or SIGTERM, on one event loop."""
-        return asyncio.run(
+        """Generate queued runs until a signal stops the process, on one event loop."""
+        return run_stoppable(
             serve_queue(self._context, self._options, concurrency or self.concurrency)
         )
 

@@ -85,6 +85,24 @@ class JobPoller(Worker):
         self.job_counter -= 1
         self.changed.set()
 
+    async def main(self) -> None:
+        """Poll until the worker drains.
+
+        arq's own begins with commands that an ordinary user of a hosted Redis may not run.
+        """
+        self.ctx["redis"] = self.pool
+        while True:
+            await self._poll_iteration()
+            await asyncio.sleep(self.poll_delay_s)
+
+    async def finish_job(self, job_id: str, *_args: Any, **_named: Any) -> None:
+        """Called by arq after a job. Its own also uses a key without our prefix."""
+        await self._queue.remove(job_id)
+
+    async def finish_failed_job(self, job_id: str, *_args: Any, **_named: Any) -> None:
+        """Called by arq for a job that is not one of ours."""
+        await self._queue.remove(job_id)
+
     async def heart_beat(self) -> None:
         """Called by arq after each poll."""
         if not self.allow_pick_jobs:

@@ -7,17 +7,20 @@ job of a dead worker becomes due by itself.
 """
 
 import json
+import secrets
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, NamedTuple
 
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.utils import timestamp_ms
 from paceline import RedisSettings, WorkerLoad
 from pydantic import TypeAdapter, ValidationError
 
 from paceline_adapters.arq.connection import answering, connect
 from paceline_adapters.arq.message import RUN
+from paceline_adapters.redis.pool import place_of
 
 #: Seconds after which a job in progress is due again if its worker stops renewing its hold.
 HOLD = 30.0
@@ -43,7 +46,7 @@ return score
 """
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
     """The newest job of a run, and whether a worker has taken it."""
 
     job_id: str
@@ -53,10 +56,11 @@ class _Job(NamedTuple):
 class Queue:
     """One queue in Redis."""
 
-    def __init__(self, settings: RedisSettings, name: str) -> None:
+    def __init__(self, settings: RedisSettings, name: str, client: ArqRedis | None = None) -> None:
         self.settings = settings
         self.name = f"{settings.prefix}:arq:{name}"
-        self.client: ArqRedis = connect(settings, self.name)
+        self.client = client or connect(settings)
+        self.place = place_of(self.client.connection_pool)
         # redis-py gives its commands one type for sync and async use.
         self._redis: Any = self.client
         self._take = self._redis.register_script(_TAKE)
@@ -66,9 +70,28 @@ class Queue:
         await self._redis.aclose(close_connection_pool=True)
 
     async def check(self) -> None:
-        """Raise ``PartUnavailable`` unless Redis answers."""
-        async with answering(self.settings):
-            await self._redis.ping()
+        """Do once, in a queue of its own, all that clients and workers do.
+
+        Raises:
+            PartUnavailable: Redis cannot be reached.
+            PartRejected: it rejects the user, or the keys.
+        """
+        run_id = secrets.token_hex(4)
+        probe = Queue(self.settings, f"doctor-{run_id}", self.client)
+        load = WorkerLoad(name=run_id, active=(), reserved=(), concurrency=1)
+        await probe.put(run_id)
+        async with self._answering():
+            job_id = (await probe.newest_job(run_id)).job_id
+            try:
+                await probe.take(job_id, run_id)
+                await probe.hold([job_id], load)
+            finally:
+                await probe.unlist(run_id)
+                await probe.remove(job_id)
+                await self._redis.delete(probe.counter(run_id))
+
+    def _answering(self) -> AbstractAsyncContextManager[None]:
+        return answering(self.place, self.settings.timeout)
 
     # -- submitting ----------------------------------------------------------------------
 
@@ -86,8 +109,8 @@ class Queue:
         Raises:
             PartUnavailable: Redis cannot be reached.
         """
-        async with answering(self.settings):
-            if (await self._newest_job(run_id)).state != "waiting":
+        async with self._answering():
+            if (await self.newest_job(run_id)).state != "waiting":
                 await self._enqueue(run_id, delay)
 
     async def restore(self, run_id: str) -> None:
@@ -96,26 +119,23 @@ class Queue:
         A job in progress prevents a new one here: its worker is about to claim the run. If
         that worker died, the job becomes due again by itself.
         """
-        async with answering(self.settings):
-            if (await self._newest_job(run_id)).state == "missing":
+        async with self._answering():
+            if (await self.newest_job(run_id)).state == "missing":
                 await self._enqueue(run_id, 0.0)
 
     async def withdraw(self, run_id: str) -> None:
         """Remove the waiting job of a run, if there is one. Raises as ``put``."""
-        async with answering(self.settings):
-            job = await self._newest_job(run_id)
+        async with self._answering():
+            job = await self.newest_job(run_id)
             if job.state == "waiting":
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.zrem(self.name, job.job_id)
-                    pipe.delete(job_key_prefix + job.job_id)
-                    await pipe.execute()
+                await self.remove(job.job_id)
 
     async def _enqueue(self, run_id: str, delay: float) -> None:
         job = None
         while job is None:
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.incr(self._counter(run_id))
-                pipe.expire(self._counter(run_id), _COUNTED)
+                pipe.incr(self.counter(run_id))
+                pipe.expire(self.counter(run_id), _COUNTED)
                 number = (await pipe.execute())[0]
             job = await self._redis.enqueue_job(
                 RUN,
@@ -125,8 +145,9 @@ class Queue:
                 _defer_by=delay or None,
             )
 
-    async def _newest_job(self, run_id: str) -> "_Job":
-        number = int(await self._redis.get(self._counter(run_id)) or 0)
+    async def newest_job(self, run_id: str) -> "Job":
+        """The newest job of a run."""
+        number = int(await self._redis.get(self.counter(run_id)) or 0)
         job_id = self._job_id(run_id, number)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.zscore(self.name, job_id)
@@ -134,10 +155,11 @@ class Queue:
             pipe.exists(in_progress_key_prefix + job_id)
             due, known, taken = await pipe.execute()
         if due is None or not known:
-            return _Job(job_id, "missing")
-        return _Job(job_id, "taken" if taken else "waiting")
+            return Job(job_id, "missing")
+        return Job(job_id, "taken" if taken else "waiting")
 
-    def _counter(self, run_id: str) -> str:
+    def counter(self, run_id: str) -> str:
+        """The key of the number of jobs that a run had."""
         return f"{self.name}:jobs-of:{run_id}"
 
     def _job_id(self, run_id: str, number: int) -> str:
@@ -174,6 +196,14 @@ class Queue:
             pipe.set(self._listing(load.name), _load.dump_json(load), px=int(LISTED * 1000))
             await pipe.execute()
 
+    async def remove(self, job_id: str) -> None:
+        """Remove a job with all its keys."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(self.name, job_id)
+            kinds = (job_key_prefix, in_progress_key_prefix, retry_key_prefix)
+            pipe.delete(*(kind + job_id for kind in kinds))
+            await pipe.execute()
+
     async def unlist(self, worker_id: str) -> None:
         """Remove a worker from the list."""
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -193,13 +223,13 @@ class Queue:
 
     async def waiting(self) -> int:
         """Number of jobs that no worker has taken. Raises as ``put``."""
-        async with answering(self.settings):
+        async with self._answering():
             latest = timestamp_ms() + int(_WAITING_WITHIN * 1000)
             return int(await self._redis.zcount(self.name, "-inf", latest))
 
     async def loads(self) -> list[WorkerLoad]:
         """What each worker holds, by its last heartbeat. Raises as ``put``."""
-        async with answering(self.settings):
+        async with self._answering():
             names = sorted(raw.decode() for raw in await self._redis.smembers(self._listed))
             if not names:
                 return []

@@ -10,11 +10,12 @@ from paceline import Context, PacelineError, PartUnavailable, WorkerLoad
 from paceline.contracts.worker import RunWorker
 from paceline.tasks import cancel_and_wait
 
-from paceline_adapters.arq.connection import UNREACHABLE, address, reason
+from paceline_adapters.arq.connection import UNREACHABLE
 from paceline_adapters.arq.message import DROP, RUN
 from paceline_adapters.arq.options import ArqOptions
 from paceline_adapters.arq.poller import Drained, JobPoller, quiet_arq
 from paceline_adapters.arq.queue import Queue
+from paceline_adapters.redis.errors import reason
 
 log = logging.getLogger("paceline.worker")
 
@@ -29,13 +30,14 @@ EXIT_TIMEOUT = 5.0
 
 
 async def serve_queue(context: Context, options: ArqOptions, concurrency: int) -> int:
-    """Generate queued runs until SIGINT or SIGTERM.
+    """Generate queued runs until a signal stops the process.
 
     Returns:
         The process's exit code.
 
     Raises:
         PartUnavailable: Redis or the store cannot be reached at the start.
+        PartRejected: Redis rejects the user or the keys.
     """
     quiet_arq()
     queue = Queue(context.settings.redis, options.queue)
@@ -158,7 +160,7 @@ class Serving:
                     await self._beat()
                 if self._unreachable:
                     self._unreachable = False
-                    log.info("%s is reachable again", address(self.queue.settings))
+                    log.info("%s is reachable again", self.queue.place)
             except UNREACHABLE as error:
                 self._warn_once(error)
             with suppress(TimeoutError):
@@ -196,5 +198,6 @@ class Serving:
         """Log the first error of an outage of Redis."""
         if not self._unreachable:
             self._unreachable = True
-            where = address(self.queue.settings)
-            log.warning("%s is unreachable: %s; runs in work continue", where, reason(error))
+            log.warning(
+                "%s is unreachable: %s; runs in work continue", self.queue.place, reason(error)
+            )

@@ -233,7 +233,7 @@ def _event_figures(host: HostObservation, makespan: float) -> dict[str, float]:
     delays: list[float] = []
     for event in host.events:
         at = saved.get((event.run_id, event.concept_id or "", event.step or ""))
-        if at is not None:
+        if at is not None and event.type == "content_generation_progress":
             delays.append(max(0.0, event.at - at))
     found = {
         "events_total": float(len(host.events)),

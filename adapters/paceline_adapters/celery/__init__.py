@@ -27,7 +27,8 @@ def install(app: Any, config: Path | None = None) -> None:
             Environment variables apply as usual. The executor is always ``celery``.
 
     Raises:
-        SettingsError: a setting is invalid, or ``redis.url`` is missing.
+        SettingsError: a setting is invalid, or ``redis.url`` is missing, or a setting of the app
+            conflicts with the task. The message names the line to add to its configuration.
     """
     from paceline_adapters.celery.existing_app import install_with_settings
 

@@ -9,7 +9,7 @@ from paceline_adapters.celery.broker_url import broker_url
 from paceline_adapters.celery.options import CeleryOptions
 from paceline_adapters.celery.runtime import runtime
 from paceline_adapters.celery.task import TASK, generate
-from paceline_adapters.celery.untyped import app_utils, celery, keep_awake
+from paceline_adapters.celery.untyped import app_utils, celery, keep_awake, own_app
 
 #: Maximum number of seconds between two polls of the queue by one worker.
 _POLL = 0.2
@@ -37,6 +37,21 @@ class AppInUse:
         """Turn such an error into ours. The address in it hides the password."""
         address = self.app.connection_for_write().as_uri()
         return PartUnavailable(f"the Celery broker {address} cannot be reached: {error}")
+
+
+class Unrouted:
+    """A router for `send_task` that keeps the sender's queue, whatever routes the app has."""
+
+    def route(self, options: dict[str, Any], *_: object, **__: object) -> dict[str, Any]:
+        """Return the options of a message unchanged."""
+        return options
+
+
+class NoResult:
+    """Stands for the result of a message, without loading the app's result backend."""
+
+    def __init__(self, _task_id: str) -> None:
+        self.ignored = True
 
 
 def app_in_use(options: CeleryOptions, settings: Settings) -> AppInUse:
@@ -67,10 +82,9 @@ def app_in_use(options: CeleryOptions, settings: Settings) -> AppInUse:
 
 def make_app(options: CeleryOptions, settings: Settings, url: str) -> Any:
     """Create our own app: Redis as the broker, JSON only, no results, as the store has them."""
-    app = celery.Celery("paceline", set_as_current=False, fixups=[])
+    app = own_app()
     app.conf.update(
         broker_url=url,
-        # CELERY_BROKER_URL in the environment overrides the first, but not these two.
         broker_read_url=url,
         broker_write_url=url,
         broker_transport_options={
@@ -107,12 +121,14 @@ def make_app(options: CeleryOptions, settings: Settings, url: str) -> Any:
 
 
 def add_task(app: Any, options: CeleryOptions) -> None:
-    """Add our task to an app, with its own limits, acknowledgement and queue."""
+    """Add our task to an app, with its own limits and acknowledgement.
+
+    The sender names the queue; Celery 5.7 deprecates a queue of the task itself.
+    """
     app.task(
         name=TASK,
         # A shared task would be added to every other app of the process.
         shared=False,
-        queue=options.queue,
         serializer="json",
         ignore_result=True,
         acks_late=options.acks_late,
@@ -122,5 +138,7 @@ def add_task(app: Any, options: CeleryOptions) -> None:
         soft_time_limit=options.soft_time_limit,
         time_limit=options.time_limit,
         max_retries=0,
+        # The app's default limit is for its own tasks.
+        rate_limit=0,
     )(generate)
     keep_awake(app, _POLL)

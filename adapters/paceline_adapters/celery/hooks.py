@@ -6,6 +6,7 @@ from typing import Any
 
 from paceline import Context, PacelineError
 
+from paceline_adapters.celery.host_app import check_app
 from paceline_adapters.celery.options import CeleryOptions
 from paceline_adapters.celery.processes import Processes
 from paceline_adapters.celery.sigterm import exit_once, ignore_sigterm
@@ -60,6 +61,7 @@ class Hooks:
         concurrency = max((sender.concurrency, *(sender.options.get("autoscale") or ())))
         processes = Processes(self.context)
         try:
+            check_app(sender.app, self.options.queue)
             processes.prepare(pool_name(sender.pool_cls), concurrency)
         except PacelineError as error:
             raise CannotStart(error) from None

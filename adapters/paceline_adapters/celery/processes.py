@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from paceline import Context, SettingsError
 from paceline.contracts.worker import RunWorker
+from paceline.process.stop_signals import hangup_ignored
+from paceline.process.stoppable import run_stoppable
 
 from paceline_adapters.celery.loop import LoopThread
 from paceline_adapters.celery.lost_messages import Broker, resubmit_lost_messages
@@ -52,7 +54,8 @@ class Processes:
                 f"Celery's pool {pool!r} cannot run roadmaps: use prefork or threads"
             )
         processes = concurrency if pool == "prefork" else 1
-        self._slots = asyncio.run(self._reserve(processes, concurrency // processes))
+        runtime.hangup_ignored = hangup_ignored()
+        self._slots = run_stoppable(self._reserve(processes, concurrency // processes))
         if pool == "thread":
             self.begin(0)
 

@@ -18,11 +18,13 @@ class Runtime:
     Attributes:
         installed_app: the app that was passed to ``install``, if any.
         loop_thread: the event loop that generates runs, if this process takes any.
+        hangup_ignored: whether the worker ignored SIGHUP before it forked this process.
         exiting: whether this is a pool process that is about to exit.
     """
 
     installed_app: Any = None
     loop_thread: "LoopThread | None" = None
+    hangup_ignored: bool = False
     exiting: bool = False
 
 

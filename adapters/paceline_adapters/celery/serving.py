@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 from paceline import Context
+from paceline.process.stop_signals import stop_signals
 
 from paceline_adapters.celery.hooks import CannotStart, Hooks, connect
 from paceline_adapters.celery.options import CeleryOptions
@@ -16,13 +17,14 @@ from paceline_adapters.celery.untyped import security_warning, signals, worker_s
 
 
 def serve(app: Any, options: CeleryOptions, context: Context, concurrency: int) -> int:
-    """Run a Celery worker until SIGINT or SIGTERM.
+    """Run a Celery worker until a signal stops it.
 
     After the first signal, calls in flight may finish within ``run.grace`` seconds. The second
     signal stops them at once. Either way, every run is handed back.
 
     Returns:
-        The exit code of the process: 130 after SIGINT, 143 after SIGTERM.
+        The exit code of the process: 129 after SIGHUP, 130 after SIGINT, 143
+        after SIGTERM.
 
     Raises:
         PacelineError: the worker cannot start.
@@ -54,7 +56,7 @@ def serve(app: Any, options: CeleryOptions, context: Context, concurrency: int) 
 
 
 class _SignalHandlers:
-    """Handles SIGINT and SIGTERM in the main process."""
+    """Handles the signals to stop in the main process."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
@@ -62,7 +64,7 @@ class _SignalHandlers:
 
     def install(self, _worker: Any) -> None:
         """Replace Celery's handlers."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:

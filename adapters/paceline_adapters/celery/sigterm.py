@@ -5,6 +5,7 @@ From then on a second SIGTERM kills the process, even if it still has to hand ba
 the handler of this module, the first signal ends the process and later signals do nothing.
 """
 
+import signal
 import sys
 
 from paceline_adapters.celery.runtime import runtime
@@ -15,8 +16,10 @@ def exit_once(number: int, _frame: object) -> None:
     """Handle a signal in a pool process: the first one raises ``SystemExit``.
 
     The handler stays in place. Replacing it here would leave an instant in which another
-    signal finds the default action.
+    signal finds the default action. Under ``nohup``, SIGHUP is still ignored.
     """
+    if runtime.hangup_ignored and number == signal.SIGHUP:
+        return
     if not runtime.exiting:
         runtime.exiting = True
         note_exit()

@@ -1,15 +1,63 @@
 """Everything that we use of Celery and its process pool, which have no type annotations."""
 
 import importlib
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Callable, Mapping
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
+log = logging.getLogger("paceline.worker")
+
+#: Variables that Celery and its libraries convert to numbers while they are imported.
+_NUMBERS: Mapping[str, Callable[[str], object]] = {
+    "AUTOSCALE_KEEPALIVE": float,
+    "CELERY_BENCH_EVERY": int,
+    "CELERY_WORKER_REVOKES_MAX": int,
+    "CELERY_WORKER_REVOKE_EXPIRES": float,
+    "CELERY_WORKER_SUCCESSFUL_MAX": int,
+    "CELERY_WORKER_SUCCESSFUL_EXPIRES": float,
+    "C_BENCH_EVERY": int,
+    "PICKLE_PROTOCOL": int,
+}
+
+
+def _remove_unusable_numbers() -> None:
+    """Remove variables with which no program could import Celery."""
+    for name, read in _NUMBERS.items():
+        try:
+            read(os.environ.get(name) or "0")
+        except ValueError:
+            log.warning("%s is ignored: it must be a number, got %r", name, os.environ.pop(name))
+
+
+_remove_unusable_numbers()
 #: Each raises ``ModuleNotFoundError`` if the extra ``celery`` is not installed.
 celery: Any = importlib.import_module("celery")
 app_utils: Any = importlib.import_module("celery.app.utils")
 exceptions: Any = importlib.import_module("celery.exceptions")
 signals: Any = importlib.import_module("celery.signals")
+
+#: Settings for which Celery prefers ``CELERY_…`` in the environment.
+_FROM_ENVIRONMENT = ("broker_url", "broker_read_url", "broker_write_url", "result_backend")
+
+
+def own_app() -> Any:
+    """Create an app that only its ``conf`` configures.
+
+    Celery prefers the environment to the configuration of an app. There, the variables of
+    another application on the machine would send our messages elsewhere.
+    """
+    loader: Any = importlib.import_module("celery.loaders.app").AppLoader
+    # Given as an argument, it also wins over CELERY_LOADER.
+    own_loader = type("OwnLoader", (loader,), {"read_configuration": _nothing})
+    app = celery.Celery("paceline", set_as_current=False, fixups=[], loader=own_loader)
+    members = {key: property(methodcaller("get", key)) for key in _FROM_ENVIRONMENT}
+    own_settings = type("OwnSettings", (app_utils.Settings,), members)
+    # Assigned in the usual way, it would become a setting.
+    object.__setattr__(app.conf, "__class__", own_settings)
+    return app
 
 
 def security_warning() -> type[Warning]:
@@ -55,6 +103,16 @@ def note_exit() -> None:
     common._should_have_exited[0] = True  # noqa: SLF001
 
 
+def import_own_worker() -> None:
+    """Import Celery's worker for a process that is ours alone, without its measurement mode.
+
+    That mode is for Celery's developers: its worker acknowledges no message.
+    """
+    for name in ("C_BENCH", "CELERY_BENCH"):
+        os.environ.pop(name, None)
+    worker_state()
+
+
 def keep_awake(app: Any, interval: float) -> None:
     """Make workers of the app poll their queue at this interval, on the pool ``threads``.
 
@@ -71,5 +129,5 @@ def keep_awake(app: Any, interval: float) -> None:
     app.steps["consumer"].add(type("KeepAwake", (steps.StartStopStep,), members))
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     return None

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
-from paceline import App, PartUnavailable, Roadmap
+from paceline import App, PartUnavailable, Roadmap, Run
+from paceline.client.client import Submitted
 from paceline.client.terminal.app_options import run_async
 from paceline.client.terminal.generate import Generation
 from paceline.client.terminal.progress_display import display
@@ -57,6 +58,7 @@ class _DemoWithPage:
         self._stay = stay
         self.code = 0
         self._finished = False
+        self._runs: Sequence[tuple[Run, Submitted]] = ()
 
     async def run(self, listening: socket.socket) -> None:
         """Serve the page, generate and report; keep serving if the demo stays."""
@@ -66,7 +68,9 @@ class _DemoWithPage:
         async with Backend(generation.app) as backend, _served(backend, listening):
             assert backend.worker is not None  # noqa: S101
             work = asyncio.create_task(self._work(backend))
-            signalled = await backend.worker.serve_until_signalled(work)
+            signalled = await backend.worker.serve_until_signalled(
+                work, interrupted=lambda: generation.pause(backend.client, self._runs)
+            )
             if not self._finished:
                 generation.code = signalled
                 self._report()
@@ -76,7 +80,7 @@ class _DemoWithPage:
         assert worker is not None  # noqa: S101
         assert working is not None  # noqa: S101
         generation = self._generation
-        runs = await generation.submit(backend.client)
+        runs = self._runs = await generation.submit(backend.client)
         with generation.display:
             self._finished = await generation.follow_worker(worker, backend.client, runs, working)
         await generation.collect(backend.client, runs)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from paceline import Context, Executor
+from paceline.process.stoppable import run_stoppable
 
 log = logging.getLogger("paceline.worker")
 
@@ -21,8 +22,8 @@ class InProcess(Executor):
         """Do nothing: the row of a queued run in the store is its message."""
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Claim and generate queued runs until SIGINT or SIGTERM."""
-        return asyncio.run(self._serve(concurrency or self.concurrency))
+        """Claim and generate queued runs until a signal stops the process."""
+        return run_stoppable(self._serve(concurrency or self.concurrency))
 
     async def _serve(self, concurrency: int) -> int:
         async with self._context.host().worker(concurrency=concurrency) as worker:

@@ -2,12 +2,17 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from paceline import Artifact, Claim, ConceptState, Roadmap, Run, Share
-from paceline.contracts.records import RunStatus
+from paceline.contracts.records import JournalEntry, RunStatus
+from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.spending import Charge, Spent
+
+#: Stands for a fence: claims begin with 1.
+_ARTIFACT = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,15 +30,32 @@ class Row:
     artifacts: dict[tuple[str, str], Artifact] = field(
         default_factory=dict[tuple[str, str], Artifact]
     )
+    #: Results of steps by concept and step, and by version and name.
+    journal: defaultdict[tuple[str, str], dict[tuple[int, str], JournalEntry]] = field(
+        default_factory=lambda: defaultdict[tuple[str, str], dict[tuple[int, str], JournalEntry]](
+            dict
+        )
+    )
     reason: str | None = None
     fence: int = 0
     owner: str | None = None
     lease_until: float = 0.0
     cancel_requested: bool = False
+    pause_requested: str | None = None
+    #: What each concept has cost: by step, and by fence, with 0 for the artifact itself.
+    spent: defaultdict[str, dict[tuple[str, int], Spent]] = field(
+        default_factory=lambda: defaultdict[str, dict[tuple[str, int], Spent]](dict)
+    )
+    claimed_at: float = 0.0
+    seconds: float = 0.0
     takeovers: int = 0
     artifacts_at_claim: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    context: Mapping[str, object] = field(default_factory=dict[str, object])
+    scope: Scope = WHOLE_ROADMAP
+    #: Whether the scope was widened after the claim.
+    extended: bool = False
 
     def owned_by(self, claim: Claim) -> bool:
         """Whether the claim still owns the run."""
@@ -43,8 +65,34 @@ class Row:
         """Number of owners lost in a row without a new artifact, if the current one is lost too."""
         return 0 if len(self.artifacts) > self.artifacts_at_claim else self.takeovers + 1
 
-    def as_run(self) -> Run:
-        """The run as a record."""
+    def add_artifact(self, artifact: Artifact, fence: int) -> None:
+        """Save an artifact, unless its step has one. It includes what this claim paid before."""
+        concept_id, step = artifact.concept_id, artifact.step
+        self.spent[concept_id].pop((step, fence), None)
+        if self.artifacts.setdefault((concept_id, step), artifact) is artifact:
+            self.spent[concept_id][step, _ARTIFACT] = artifact.spent
+
+    def charge(self, fence: int, charge: Charge) -> None:
+        """Record what a step has cost so far."""
+        self.spent[charge.concept_id][charge.step, fence] = charge.spent
+        self.count_attempts(charge.concept_id)
+
+    def unsaved(self) -> Iterator[tuple[str, str, Spent]]:
+        """What was paid without an artifact: concept, step and cost."""
+        for concept_id, spent in self.spent.items():
+            for (step, fence), one in spent.items():
+                if fence != _ARTIFACT:
+                    yield concept_id, step, one
+
+    def count_attempts(self, concept_id: str) -> None:
+        """Sum up the attempts of a concept over all claims."""
+        state = self.concepts.get(concept_id)
+        if state is not None:
+            attempts = sum(one.attempts for one in self.spent[concept_id].values())
+            self.concepts[concept_id] = replace(state, attempts=attempts)
+
+    def as_run(self, now: float) -> Run:
+        """The run as a record; ``now`` is the clock of the store."""
         states = [concept.status for concept in self.concepts.values()]
         return Run(
             run_id=self.run_id,
@@ -65,6 +113,11 @@ class Row:
             started_at=self.started_at,
             finished_at=self.finished_at,
             share=self.share,
+            pause_requested=self.pause_requested,
+            seconds=self.seconds + (now - self.claimed_at if self.status == "running" else 0.0),
+            context=self.context,
+            steps=self.scope.steps,
+            only=self.scope.only,
         )
 
 

@@ -4,12 +4,19 @@ from abc import ABC
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
-from paceline import Artifact, ConceptState, Roadmap, Run, RunNotFound, Share, Store
+from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.records import ConceptStatus, RunStatus
-from paceline.contracts.share import DEFAULT_SHARE
-from paceline.contracts.store_rules import key_reused_error, run_conflict_error
+from paceline.contracts.records import ConceptStatus, JournalEntry, RunStatus
+from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.share import DEFAULT_SHARE, stored_names
+from paceline.contracts.spending import RunSpending, Spent
+from paceline.contracts.store_rules import (
+    key_reused_error,
+    run_conflict_error,
+    run_not_found_error,
+)
 
 from paceline_adapters.memory.rows import Queues, Row
 
@@ -21,7 +28,7 @@ class MemoryRuns(Store, ABC):
         self._clock = clock
         self._origin: datetime | None = None
         self._rows: dict[str, Row] = {}
-        self._newest: dict[str, Row] = {}
+        self._newest: dict[tuple[str, str], Row] = {}
         self._submissions: dict[str, Row] = {}
         self._queues = Queues()
 
@@ -36,7 +43,7 @@ class MemoryRuns(Store, ABC):
         try:
             return self._rows[run_id]
         except KeyError:
-            raise RunNotFound(f"no run has the id {run_id!r}") from None
+            raise run_not_found_error(run_id) from None
 
     async def create_run(
         self,
@@ -46,20 +53,23 @@ class MemoryRuns(Store, ABC):
         new: bool = False,
         key: str | None = None,
         share: Share = DEFAULT_SHARE,
+        context: Mapping[str, object] = MappingProxyType({}),
+        scope: Scope = WHOLE_ROADMAP,
     ) -> tuple[Run, bool]:
-        """Return the roadmap's newest run; create a queued run if the roadmap has none."""
+        """Return the tenant's newest run of the roadmap; create a queued run if it has none."""
         content_hash = roadmap.content_hash()
         known = None if key is None else self._submissions.get(key)
         if known is not None:
-            if (known.content_hash, known.share) != (content_hash, share):
-                raise key_reused_error(known.as_run())
-            return known.as_run(), False
-        newest = self._newest.get(roadmap.roadmap_id)
+            if (known.content_hash, known.context, known.share) != (content_hash, context, share):
+                raise key_reused_error(known.as_run(self._clock()))
+            return known.as_run(self._clock()), False
+        place = stored_names(share.tenant)[-1], roadmap.roadmap_id
+        newest = self._newest.get(place)
         if newest is not None and not new:
-            if newest.content_hash != content_hash:
-                raise run_conflict_error(newest.as_run())
-            return newest.as_run(), False
-        ids = [concept.concept_id for _, _, concept in roadmap.concepts()]
+            if (newest.content_hash, newest.context) != (content_hash, context):
+                raise run_conflict_error(newest.as_run(self._clock()), content_hash)
+            return newest.as_run(self._clock()), False
+        ids = scope.concepts_of(roadmap)
         row = Row(
             run_id=new_run_id(),
             roadmap=roadmap,
@@ -69,16 +79,18 @@ class MemoryRuns(Store, ABC):
             concepts={id_: ConceptState(concept_id=id_, status="pending") for id_ in ids},
             created_at=self._now(),
             share=share,
+            context=dict(context),
+            scope=scope,
         )
-        self._rows[row.run_id] = self._newest[roadmap.roadmap_id] = row
+        self._rows[row.run_id] = self._newest[place] = row
         if key is not None:
             self._submissions[key] = row
         self._queues.put(row)
-        return row.as_run(), True
+        return row.as_run(self._clock()), True
 
     async def run(self, run_id: str) -> Run:
         """Return one run."""
-        return self._row(run_id).as_run()
+        return self._row(run_id).as_run(self._clock())
 
     async def runs(
         self,
@@ -100,7 +112,7 @@ class MemoryRuns(Store, ABC):
                 and (not tenants or row.share.tenant in tenants)
                 and (before is None or row.run_id < before)
             ):
-                found.append(row.as_run())
+                found.append(row.as_run(self._clock()))
         return found
 
     async def roadmap(self, run_id: str) -> Roadmap:
@@ -156,12 +168,32 @@ class MemoryRuns(Store, ABC):
             key=lambda artifact: order.get(artifact.concept_id, -1),
         )
 
-    async def totals(self, run_id: str) -> tuple[int, int, float | None]:
-        """Return prompt tokens, completion tokens and cost of a run's artifacts."""
-        made = await self.artifacts(run_id)
-        costs = [artifact.cost for artifact in made if artifact.cost is not None]
-        return (
-            sum(artifact.prompt_tokens for artifact in made),
-            sum(artifact.completion_tokens for artifact in made),
-            sum(costs) if costs else None,
+    async def journal(self, run_id: str, concept_id: str) -> Sequence[JournalEntry]:
+        """Return the recorded results of a concept, oldest first of each step."""
+        row = self._rows.get(run_id)
+        if row is None:
+            return []
+        return [
+            entry
+            for (concept, _), entries in row.journal.items()
+            if concept == concept_id
+            for entry in entries.values()
+        ]
+
+    async def spending(self, run_id: str) -> RunSpending:
+        """Return what a run has cost so far."""
+        row = self._rows.get(run_id)
+        if row is None:
+            return RunSpending()
+        saved = (artifact.spent for artifact in row.artifacts.values())
+        unsaved = list(row.unsaved())
+        again = (
+            spent
+            for concept_id, step, spent in unsaved
+            if not concept_id or (concept_id, step) in row.artifacts
+        )
+        return RunSpending(
+            saved=sum(saved, start=Spent()),
+            unsaved=sum((spent for _, _, spent in unsaved), start=Spent()),
+            duplicates=sum(again, start=Spent()),
         )

@@ -4,19 +4,31 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from paceline import Artifact, Claim, ConceptState, Run, StaleFence, StoreSettings
+from paceline import (
+    Artifact,
+    Claim,
+    ConceptState,
+    Roadmap,
+    Run,
+    StaleFence,
+    StoreSettings,
+)
 from paceline.contracts.records import (
     ENDED,
+    RESUMABLE,
     Beat,
     Budget,
     Figures,
+    JournalEntry,
     Orphan,
     PoolFigures,
     ResumeOnly,
     RunStatus,
     WorkerRecord,
 )
-from paceline.contracts.store_rules import RESUMED, poison_reason
+from paceline.contracts.scope import Scope
+from paceline.contracts.spending import Charge, Spent
+from paceline.contracts.store_rules import RESUMED, poison_reason, requested_status
 
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.runs import MemoryRuns
@@ -42,7 +54,7 @@ class MemoryStore(MemoryRuns):
         self._workers: dict[str, tuple[WorkerRecord, float]] = {}
         self._registered: dict[str, WorkerRecord] = {}
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool = True) -> None:
         """Do nothing: there is no connection."""
 
     async def close(self) -> None:
@@ -56,15 +68,17 @@ class MemoryStore(MemoryRuns):
         if row is None or row.status not in ("queued", "running") or row.cancel_requested:
             return None
         if row.status == "running":
-            if row.lease_until >= self._clock():
+            if row.lease_until >= self._clock() or row.pause_requested is not None:
                 return None
             row.takeovers = row.lost_owners()
+            row.seconds += row.lease_until - row.claimed_at
         self._queues.drop(row)
         row.status, row.owner, row.reason, row.finished_at = "running", worker_id, None, None
         row.fence += 1
-        row.lease_until = self._clock() + lease
+        row.claimed_at, row.lease_until = self._clock(), self._clock() + lease
         row.started_at = row.started_at or self._now()
         row.artifacts_at_claim = len(row.artifacts)
+        row.extended = False
         self._running[run_id] = row
         return Claim(
             run_id=run_id,
@@ -81,49 +95,91 @@ class MemoryStore(MemoryRuns):
         run_id = self._queues.first(executor, only)
         return None if run_id is None else await self.claim(run_id, worker_id, lease=lease)
 
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        journaled: bool = False,
+    ) -> None:
         """Save an artifact and its concept."""
-        row = self._owned(claim)
-        made = replace(artifact, created_at=self._now())
-        row.artifacts.setdefault((artifact.concept_id, artifact.step), made)
-        if concept is not None and concept.concept_id in row.concepts:
-            row.concepts[concept.concept_id] = concept
+        concept_id, step = artifact.concept_id, artifact.step
+        charge = Charge(concept_id=concept_id, step=step, spent=artifact.spent)
+        row = self._owned(claim, charge)
+        row.add_artifact(replace(artifact, created_at=self._now()), claim.fence)
+        if journaled:
+            row.journal.pop((concept_id, step), None)
+        self._put_concept(row, concept)
         await asyncio.sleep(0)  # other tasks run during a save, as with other stores
 
-    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
-        """Save the state of a concept."""
+    async def record(self, claim: Claim, entry: JournalEntry) -> None:
+        """Record a result of a step."""
         row = self._owned(claim)
-        if concept.concept_id in row.concepts:
-            row.concepts[concept.concept_id] = concept
+        row.journal[entry.concept_id, entry.step].setdefault((entry.version, entry.name), entry)
         await asyncio.sleep(0)
 
-    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
-        """End a run."""
+    async def save_concept(
+        self, claim: Claim, concept: ConceptState, *, charge: Charge | None = None
+    ) -> None:
+        """Save the state of a concept."""
+        row = self._owned(claim, charge)
+        if charge is not None:
+            row.charge(claim.fence, charge)
+        self._put_concept(row, concept)
+        await asyncio.sleep(0)
+
+    def _put_concept(self, row: Row, concept: ConceptState | None) -> None:
+        if concept is not None and concept.concept_id in row.concepts:
+            row.concepts[concept.concept_id] = concept
+            row.count_attempts(concept.concept_id)
+
+    async def charge(self, claim: Claim, charge: Charge) -> None:
+        """Record what a step has cost."""
+        row = self._rows.get(claim.run_id)
+        if row is not None:
+            row.charge(claim.fence, charge)
+        await asyncio.sleep(0)
+
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
+        """End a run, or queue it again if its scope was widened after the claim."""
         if status not in ENDED:
             raise ValueError(f"a run cannot end as {status!r}")
-        self._release(self._owned(claim), status, reason)
+        row = self._owned(claim)
+        if row.extended and status != "cancelled":
+            status, reason = "queued", None
+        self._release(row, status, reason)
+        return status
 
-    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
-        """Queue the run again, without an owner, if the claim still owns it."""
-        row = self._rows.get(claim.run_id)
-        if row is not None and row.owned_by(claim):
-            if len(row.artifacts) > row.artifacts_at_claim:
-                row.takeovers = 0
-            self._release(row, "cancelled" if row.cancel_requested else "queued", reason)
-
-    def _owned(self, claim: Claim) -> Row:
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> RunStatus | None:
+        """Queue the run again, or cancel or pause it if that was requested."""
         row = self._rows.get(claim.run_id)
         if row is None or not row.owned_by(claim):
+            return None
+        if len(row.artifacts) > row.artifacts_at_claim:
+            row.takeovers = 0
+        status, why = requested_status(row.pause_requested, cancel=row.cancel_requested)
+        self._release(row, status, why or reason)
+        return status
+
+    def _owned(self, claim: Claim, charge: Charge | None = None) -> Row:
+        """The row of a claim that owns its run; ``charge`` is kept if it does not."""
+        row = self._rows.get(claim.run_id)
+        if row is None or not row.owned_by(claim):
+            if row is not None and charge is not None:
+                row.charge(claim.fence, charge)
             raise StaleFence(
                 f"run {claim.run_id}: {claim.worker_id} does not own it any more "
                 f"(fence {claim.fence})"
             )
         return row
 
-    def _release(self, row: Row, status: RunStatus, reason: str | None) -> None:
-        self._running.pop(row.run_id, None)
+    def _release(self, row: Row, status: RunStatus, reason: str | None, idle: float = 0.0) -> None:
+        """End the claim of a row; its owner was last alive ``idle`` seconds ago."""
+        if self._running.pop(row.run_id, None) is not None:
+            row.seconds += self._clock() - row.claimed_at - idle
         self._queues.drop(row)
-        row.status, row.reason, row.owner = status, reason, None
+        row.status, row.reason, row.owner, row.pause_requested = status, reason, None, None
         row.finished_at = self._now() if status in ENDED else None
         if status == "queued":
             self._queues.put(row)
@@ -145,6 +201,9 @@ class MemoryStore(MemoryRuns):
                     fence=row.fence,
                     owner=None if worker is None else worker[0].identity,
                     lapsed=self._lapsed(row),
+                    lease_left=0.0
+                    if self._lapsed(row)
+                    else max(0.0, row.lease_until - self._clock()),
                 )
             )
         return found
@@ -155,38 +214,78 @@ class MemoryStore(MemoryRuns):
         if row is None or row.fence != orphan.fence or (orphan.lapsed and not self._lapsed(row)):
             return None
         row.takeovers = row.lost_owners()
-        if row.cancel_requested:
-            self._release(row, "cancelled", None)
-        elif row.takeovers >= poison_after:
-            self._release(row, "failed", poison_reason(row.takeovers))
-        else:
-            self._release(row, "queued", None)
-        return row.status
+        status, reason = requested_status(row.pause_requested, cancel=row.cancel_requested)
+        if status == "queued" and row.takeovers >= poison_after:
+            status, reason = "failed", poison_reason(row.takeovers)
+        worker, beat_at = self._workers.get(row.owner or "", (None, self._clock()))
+        if worker is not None:
+            # Calls may have begun after the last beat, so the sums are an estimate in any case.
+            spent = worker.figures.in_flight.get(row.run_id, Spent(estimated=True))
+            row.charge(row.fence, Charge(concept_id="", step="", spent=spent))
+        self._release(row, status, reason, idle=self._clock() - beat_at)
+        return status
 
     async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
-        """Queue an ended run again."""
+        """Queue an ended or paused run again."""
         row = self._row(run_id)
-        if row.status == "queued" or (row.status in ENDED and row.status != "completed"):
+        if row.status == "queued" or row.status in RESUMABLE:
             if row.status != "queued":
                 row.reason, row.takeovers, row.cancel_requested = None, 0, False
                 resumed = RESUMED[only]
                 for id_, concept in row.concepts.items():
                     if concept.status in resumed:
                         status = resumed[concept.status]
-                        row.concepts[id_] = ConceptState(concept_id=id_, status=status)
+                        row.concepts[id_] = ConceptState(
+                            concept_id=id_, status=status, attempts=concept.attempts
+                        )
             self._queues.drop(row)
             row.executor = executor
             self._release(row, "queued", row.reason)
-        return row.as_run()
+        return row.as_run(self._clock())
+
+    async def extend(
+        self, run: Run, scope: Scope, *, executor: str, roadmap: Roadmap, steps: Sequence[str]
+    ) -> Run | None:
+        """Widen the scope of a run, and reopen completed concepts that lack a step."""
+        row = self._row(run.run_id)
+        if row.scope not in (run.scope, scope):
+            return None
+        new = {
+            id_: ConceptState(concept_id=id_, status="pending")
+            for id_ in scope.concepts_of(roadmap)
+        }
+        row.concepts = new | row.concepts
+        row.extended = row.extended or (row.status == "running" and row.scope != scope)
+        row.scope = scope
+        for id_, state in row.concepts.items():
+            if state.status == "completed" and any(
+                (id_, one) not in row.artifacts for one in steps
+            ):
+                row.concepts[id_] = replace(state, status="pending")
+        pending = any(state.status == "pending" for state in row.concepts.values())
+        if row.status == "completed" and pending:
+            row.takeovers, row.cancel_requested, row.executor = 0, False, executor
+            self._release(row, "queued", None)
+        return row.as_run(self._clock())
 
     async def request_cancel(self, run_id: str) -> Run:
         """Cancel a run, or ask its owner to cancel it."""
         row = self._row(run_id)
         if row.status not in ENDED:
             row.cancel_requested = True
-            if row.status == "queued" or row.lease_until < self._clock():
+            if row.status != "running" or row.lease_until < self._clock():
                 self._release(row, "cancelled", row.reason)
-        return row.as_run()
+        return row.as_run(self._clock())
+
+    async def request_pause(self, run_id: str, reason: str) -> Run:
+        """Pause a run, or ask its owner to pause it."""
+        row = self._row(run_id)
+        if row.status in ("queued", "running"):
+            if row.status == "queued" or row.lease_until < self._clock():
+                self._release(row, "paused", reason)
+            else:
+                row.pause_requested = reason
+        return row.as_run(self._clock())
 
     # -- workers -------------------------------------------------------------------------
 
@@ -209,6 +308,7 @@ class MemoryStore(MemoryRuns):
             row.lease_until = self._clock() + lease
         return Beat(
             cancelled=frozenset(row.run_id for row in owned if row.cancel_requested),
+            paused=frozenset(row.run_id for row in owned if row.pause_requested is not None),
             lost=frozenset(figures.runs).difference(row.run_id for row in owned),
         )
 

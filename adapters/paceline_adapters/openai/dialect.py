@@ -19,6 +19,7 @@ from paceline import CompletionRequest, RequestTooLong
 from paceline.contracts.provider import JsonSchema
 
 from paceline_adapters.openai.error_words import Failure
+from paceline_adapters.openai.messages import put_messages, put_tool, size_of
 from paceline_adapters.openai.schema import BOUNDS, NotStrictError, strict_schema
 
 log = logging.getLogger("paceline.provider")
@@ -146,6 +147,7 @@ class Dialect:
         self._bounds = [NEW_BOUND, OLD_BOUND] if newest else [OLD_BOUND, NEW_BOUND]
         self._steps: dict[str, _Step] = {}
         self._system = True
+        self._temperature = True
         self._tokens_per_estimate = 1.0
         self.cap: int | None = None
         self.window: int | None = None
@@ -157,8 +159,12 @@ class Dialect:
             RequestTooLong: the prompt leaves no room for an answer.
         """
         body = dict(self._fixed)
-        messages = _messages(request, system=self._system)
+        if request.temperature is not None and self._temperature:
+            body["temperature"] = request.temperature
+        messages = put_messages(request.messages, system=self._system)
         body["messages"] = messages
+        if request.tools:
+            body["tools"] = [put_tool(tool) for tool in request.tools]
         step = None if request.schema is None else self._step(request.step, request.schema)
         if step is not None and step.told and request.schema is not None:
             _tell(messages, request.schema)
@@ -263,7 +269,8 @@ class Dialect:
             return True
         refused = _NOT_KNOWN.search(text) or "only" in text or "default" in text
         if "temperature" in said.fields and "temperature" in text and refused:
-            if self._fixed.pop("temperature", None) is not None:
+            if self._fixed.pop("temperature", None) is not None or self._temperature:
+                self._temperature = False
                 log.warning(
                     "the model %s refuses provider.temperature: paceline leaves it out",
                     self._fixed["model"],
@@ -302,7 +309,7 @@ class Dialect:
         tokens = request.max_tokens if self.cap is None else min(request.max_tokens, self.cap)
         if self.window is None:
             return tokens
-        size = sum(len(str(message["content"]).encode()) for message in messages)
+        size = sum(size_of(message) for message in messages)
         prompt = math.ceil(size / 4 * self._tokens_per_estimate)
         room = self.window - prompt - SPARE
         if room < LEAST:
@@ -319,21 +326,6 @@ class Dialect:
             step = _Step(schema, min(formats), formats)
             self._steps[name] = step
         return step
-
-
-def _messages(request: CompletionRequest, *, system: bool) -> list[Json]:
-    """The messages; neighbours of one role are joined, because some models' templates need it."""
-    messages: list[Json] = []
-    for message in request.messages:
-        role = message.role if system or message.role != "system" else "user"
-        if messages and messages[-1]["role"] == role:
-            messages[-1] = {
-                "role": role,
-                "content": f"{messages[-1]['content']}\n\n{message.content}",
-            }
-        else:
-            messages.append({"role": role, "content": message.content})
-    return messages
 
 
 def _formats(name: str, schema: JsonSchema) -> dict[Format, str | None]:

@@ -2,7 +2,7 @@
 
 ``ROWS`` is for errors that the server answers, ``CONNECTION_ROWS`` for exceptions.
 docs/reference/provider-failures.md is generated from both. What a run makes of a failure is
-decided in core: see ``paceline.runtime.provider_health``.
+decided in core: see ``paceline.calls.provider_health``.
 """
 
 import errno
@@ -216,7 +216,7 @@ ROWS: tuple[Row, ...] = (
         RequestTooLong,
         lambda failure: failure.status == 413 or _TOO_LONG(failure),
         "prompt and answer are too long for {model}: {said}; use a model or server with a larger "
-        "context, or shorter answers (max_tokens in providers.openai.body)",
+        "context, or shorter answers (steps.NAME.max_tokens)",
     ),
     Row(
         "502, 503, 520 to 523 or 530: nothing answers behind the gateway",
@@ -446,7 +446,11 @@ def of_error(
     text = row.text.format(
         why=_why(cause, server), timeout=timeout, proxy=server.proxy or "a proxy"
     )
-    return row.kind(f"{server.address} {text}")
+    failed = row.kind(f"{server.address} {text}")
+    if row.matches is _is_reset and request is not None:
+        # The request was sent, so the server may charge it; during an outage it does not.
+        failed.charge(0, 0, estimated=True)
+    return failed
 
 
 def failure_of(error: openai.APIStatusError, request: CompletionRequest | None) -> Failure:

@@ -1,6 +1,7 @@
 """The OpenAI provider as a plugin."""
 
 from paceline import Context, Options, Provider, Register, hookimpl
+from paceline.process.certificates import check_client_files
 from pydantic import Field, JsonValue, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -28,6 +29,7 @@ class OpenAIOptions(Options):
 
 
 def _make(options: OpenAIOptions, context: Context) -> Provider:
+    check_client_files()  # before aiohttp is imported, which reads them
     from paceline_adapters.openai.provider import OpenAIProvider
 
     return OpenAIProvider(context.settings.provider, body=options.body)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx2
 import openai
@@ -14,8 +15,10 @@ from paceline import (
     Provider,
     ProviderSettings,
     ProviderUnusable,
+    RequestTooLong,
     Transient,
 )
+from paceline.contracts.provider import NO_KEY
 
 from paceline_adapters.openai.client import connections_that_fit, make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect
@@ -25,8 +28,6 @@ from paceline_adapters.openai.server import Server
 
 #: OpenAI's own address.
 DEFAULT_URL = "https://api.openai.com/v1"
-#: Sent where no key is set: servers of one's own want a key, and take any.
-PLACEHOLDER = "no-key"
 #: Seconds that a look at the server may take.
 CHECK = 20.0
 
@@ -51,6 +52,13 @@ class OpenAIProvider(Provider):
         self, settings: ProviderSettings, *, body: Mapping[str, object] | None = None
     ) -> None:
         key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
+        if settings.api_key_env is not None:
+            key = os.environ.get(settings.api_key_env, "")
+            if not key:
+                raise ProviderUnusable(
+                    f"the environment variable {settings.api_key_env}, which api_key_env names, "
+                    "is not set"
+                )
         key = key or os.environ.get("OPENAI_API_KEY", "")
         url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_URL
         self._own = url.rstrip("/") == DEFAULT_URL
@@ -60,12 +68,17 @@ class OpenAIProvider(Provider):
                 "PACELINE_PROVIDER__API_KEY or OPENAI_API_KEY"
             )
         self.key = f"openai:{settings.model}"
-        self._url, self._api_key = url, key or PLACEHOLDER
+        self._url, self._api_key = url, key or NO_KEY
         self._settings = settings
         self._server = Server.at(url, model=settings.model, api_key=self._api_key)
         self._dialect = Dialect(
-            settings.model, newest=self._own, temperature=settings.temperature, extra=body
+            settings.model,
+            newest=self._own,
+            temperature=settings.temperature,
+            extra={**(body or {}), **settings.parameters},
         )
+        self._dialect.cap = settings.max_tokens
+        self._dialect.window = settings.context_window
         self._client: AsyncOpenAI | None = None
         self._most = connections_that_fit(settings.max_connections)
         self._connections = asyncio.Semaphore(self._most)
@@ -91,8 +104,12 @@ class OpenAIProvider(Provider):
                 raise failed from None
 
     async def _complete(self, request: CompletionRequest) -> Completion:
-        for _ in range(MOST_REQUESTS):
-            body, said = self._dialect.put(request)
+        for turn in range(MOST_REQUESTS):
+            try:
+                body, said = self._dialect.put(request)
+            except RequestTooLong as error:
+                error.sent = bool(turn)
+                raise
             try:
                 response = await self._post(body)
             except openai.APIStatusError as error:
@@ -102,6 +119,8 @@ class OpenAIProvider(Provider):
                 reader = AnswerReader(request, said, self._dialect, self._server)
                 completion = reader.read(response.content, response.headers)
                 self._dialect.notice(request, said, completion.text)
+                if self._settings.currency != "USD":  # servers report costs in US dollars
+                    return replace(completion, cost=None)
                 return completion
         raise Transient(f"{self._server.address} refuses every form of the request")
 

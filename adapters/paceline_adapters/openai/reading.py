@@ -5,13 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from paceline import Completion, CompletionRequest, ProviderUnusable, Transient, UnusableAnswer
+from paceline import (
+    Completion,
+    CompletionRequest,
+    ProviderUnusable,
+    ToolCall,
+    Transient,
+    UnusableAnswer,
+)
 from paceline.contracts.provider import estimated_tokens
 
 from paceline_adapters.openai.dialect import Dialect, Said
 from paceline_adapters.openai.error_words import read_failure
 from paceline_adapters.openai.failures import of_failure
 from paceline_adapters.openai.finish_reasons import Finish, meaning
+from paceline_adapters.openai.messages import read_tool_calls
 from paceline_adapters.openai.ratelimits import ratelimits
 from paceline_adapters.openai.server import Server
 
@@ -25,6 +33,8 @@ _ALL_TOKENS = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCo
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 Json = Mapping[str, object]
+#: A cost of one call that is not less is no cost.
+_DEAREST = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +45,15 @@ class Usage:
         prompt: tokens of the prompt.
         answer: tokens of the answer, thoughts included.
         estimated: whether the server did not report them.
+        cached: tokens of the prompt that were read from the server's cache.
+        cost: what the server says that the call cost, in its own currency.
     """
 
     prompt: int
     answer: int
     estimated: bool = False
+    cached: int = 0
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +90,13 @@ class AnswerReader:
             raise UnusableAnswer(
                 "unreadable", "the server's answer contains no message of the model"
             ).charge(usage.prompt, usage.answer, estimated=usage.estimated)
-        text = _text_of(message)
+        calls: tuple[ToolCall, ...] = ()
+        text = _text(message.get("content")) if self.request.tools else _text_of(message)
         try:
-            self._check(choice, message, text, headers, usage)
+            if self.request.tools:
+                calls = read_tool_calls(message)
+            if not calls:
+                self._check(choice, message, text, headers, usage)
         except UnusableAnswer as error:
             raise error.charge(usage.prompt, usage.answer, estimated=usage.estimated) from None
         model, request_id = answer.get("model"), headers.get("x-request-id") or answer.get("id")
@@ -88,6 +106,9 @@ class AnswerReader:
             prompt_tokens=usage.prompt,
             completion_tokens=usage.answer,
             estimated=usage.estimated,
+            cached_prompt_tokens=usage.cached,
+            cost=usage.cost,
+            tool_calls=calls,
             request_id=request_id[:_SHOWN] if isinstance(request_id, str) else "",
             rate_limit_headers=ratelimits(headers),
         )
@@ -154,7 +175,6 @@ class AnswerReader:
 
     def _truncated(self, text: str, usage: Usage) -> UnusableAnswer:
         bound, said = self.said.tokens, self.said
-        name = said.bound or "the bound"
         # It ended before the bound of the answer: the context was full.
         full = not usage.estimated and usage.answer < 0.9 * bound
         if full:
@@ -168,12 +188,15 @@ class AnswerReader:
                 "or server with a larger one"
             )
         elif self.dialect.cap is not None and bound >= self.dialect.cap:
-            advice = f"{self.server.model} writes at most {bound} tokens: use another model"
+            advice = (
+                f"{self.server.model} writes at most {bound} tokens: use another model, or raise "
+                "its max_tokens if you set it"
+            )
         elif said.bound is None:
             highest = bound
             advice = f"raise max_tokens in providers.openai.body above {bound}"
         else:
-            advice = f"set providers.openai.body.{name} above {bound}"
+            advice = f"raise steps.{self.request.step}.max_tokens above {bound}"
         return UnusableAnswer(
             "truncated",
             f"it reached the longest answer allowed ({bound} tokens)",
@@ -306,7 +329,9 @@ def _usage(answer: Json, request: CompletionRequest, message: Json) -> Usage:
     total = next((n for key in _ALL_TOKENS if (n := _count(usage.get(key)))), 0)
     if prompt:
         # Some servers leave thoughts out of the answer, but not out of the total.
-        return Usage(prompt, max(written, total - prompt))
+        return Usage(
+            prompt, max(written, total - prompt), cached=_cached(usage, prompt), cost=_cost(usage)
+        )
     text = _text(message.get("content")) + "".join(_text(message.get(key)) for key in _REASONING)
     text = text or _text_of(message)
     if not message:
@@ -314,6 +339,22 @@ def _usage(answer: Json, request: CompletionRequest, message: Json) -> Usage:
     return Usage(
         request.estimated_prompt_tokens(), written or estimated_tokens(text), estimated=True
     )
+
+
+def _cached(usage: Json, prompt: int) -> int:
+    details = _mapping(usage.get("prompt_tokens_details"))
+    for value in (details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")):
+        if found := _count(value):
+            return min(found, prompt)
+    return 0
+
+
+def _cost(usage: Json) -> float | None:
+    """The cost that routers such as OpenRouter report, in US dollars."""
+    cost = usage.get("cost")
+    if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < _DEAREST:
+        return float(cost)
+    return None
 
 
 def _count(value: object) -> int:

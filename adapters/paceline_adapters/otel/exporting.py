@@ -1,10 +1,8 @@
 """Sends spans and metrics over OTLP/HTTP, in threads of the SDK."""
 
 import asyncio
-import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -16,16 +14,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from paceline import Context
+from paceline.process.certificates import check_files
 
+from paceline_adapters.otel import sdk_log
 from paceline_adapters.otel.ids import RunIds
 from paceline_adapters.otel.telemetry import OpenTelemetry
 
-log = logging.getLogger("paceline.otel")
-
 #: Maximum number of seconds that an exiting process takes to send the rest.
-EXIT_TIMEOUT = 5.0
-#: Seconds between two log lines about a collector that accepts nothing.
-REPEAT = 60.0
+EXIT_TIMEOUT = 1.0
 
 
 def make(context: Context) -> OpenTelemetry:
@@ -35,13 +31,14 @@ def make(context: Context) -> OpenTelemetry:
     """
     settings = context.settings.otel
     endpoint = (settings.endpoint or "").rstrip("/")
+    if endpoint.startswith("https:"):
+        check_files("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSLKEYLOGFILE")
     attributes = {"service.version": version("paceline")}
     if "OTEL_SERVICE_NAME" not in os.environ:
         attributes["service.name"] = "paceline"
     if context.worker_id:
         attributes["service.instance.id"] = context.worker_id
     resource = Resource.create(attributes)
-    _redirect_sdk_log()
     tracers = TracerProvider(resource=resource, id_generator=RunIds(), shutdown_on_exit=False)
     if _is_exported("TRACES"):
         exporter = OTLPSpanExporter(endpoint=_endpoint("TRACES", f"{endpoint}/v1/traces"))
@@ -74,7 +71,12 @@ def _is_exported(signal: str) -> bool:
 
 def _endpoint(signal: str, default: str) -> str:
     """The URL that a signal is sent to."""
-    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or default
+    name = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"
+    url = os.environ.get(name) or default
+    if url.startswith(("http://", "https://")) and "@" not in url:
+        return url
+    sdk_log.log.warning("%s is ignored: it must be http://… without user or password", name)
+    return default
 
 
 async def _run_at_most(seconds: float, shut_down: Callable[[], object]) -> None:
@@ -84,26 +86,4 @@ async def _run_at_most(seconds: float, shut_down: Callable[[], object]) -> None:
     thread.start()
     await asyncio.to_thread(thread.join, seconds)
     if thread.is_alive():
-        log.warning("the last spans and metrics were not sent within %g s", seconds)
-
-
-class _Redirected(logging.Handler):
-    """Logs the SDK's warnings as ours, but rarely: the SDK logs one per lost batch."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._logged_at = -REPEAT
-
-    def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        if now - self._logged_at >= REPEAT:
-            self._logged_at = now
-            first = (record.getMessage().splitlines() or [""])[0]
-            log.warning("spans or metrics are lost: %s", first)
-
-
-def _redirect_sdk_log() -> None:
-    theirs = logging.getLogger("opentelemetry")
-    theirs.propagate = False
-    if not any(isinstance(handler, _Redirected) for handler in theirs.handlers):
-        theirs.addHandler(_Redirected())
+        sdk_log.warn(f"the last spans and metrics were not sent within {seconds:g} s")

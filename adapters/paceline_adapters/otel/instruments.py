@@ -57,6 +57,7 @@ class Instruments:
         now("paceline.calls.active", "{call}", "LLM calls in flight.", lambda: gauges.calls)
         now("paceline.admission.waiting", "{work}", "Work that waits.", lambda: gauges.waiting)
         so_far("paceline.refusals", "{call}", "Refused attempts.", lambda: gauges.refusals)
+        so_far("paceline.fallbacks", "{answer}", "Fallback answers.", lambda: gauges.fallbacks)
         so_far("paceline.artifacts.saved", "{artifact}", "Artifacts saved.", lambda: gauges.saved)
         so_far("paceline.events.published", "{event}", "Events sent.", lambda: gauges.events)
         self._meter.create_observable_up_down_counter(

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
-from paceline import Completion, CompletionRequest, Run, Span, Work
+from paceline import Completion, CompletionRequest, ProviderError, Run, Span, Work
 from paceline.contracts.records import RunStatus
 
 from paceline_adapters.otel.instruments import Instruments
@@ -127,13 +127,20 @@ class Attempt(CurrentSpan):
         self.span.set_attribute("gen_ai.response.model", completion.model)
         if completion.request_id:
             self.span.set_attribute("paceline.response.request_id", completion.request_id)
-        used = {"input": completion.prompt_tokens, "output": completion.completion_tokens}
-        for kind, tokens in used.items():
-            self.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
-            self._instruments.tokens.record(tokens, {**self._known, "gen_ai.token.type": kind})
+        self._used(completion.prompt_tokens, completion.completion_tokens)
         if self._content:
             answer = json.dumps([_message("assistant", completion.text)], ensure_ascii=False)
             self.span.set_attribute("gen_ai.output.messages", answer)
+
+    def charged(self, error: ProviderError) -> None:
+        """Record the tokens of a failed attempt."""
+        if error.prompt_tokens or error.completion_tokens:
+            self._used(error.prompt_tokens, error.completion_tokens)
+
+    def _used(self, prompt_tokens: int, completion_tokens: int) -> None:
+        for kind, tokens in {"input": prompt_tokens, "output": completion_tokens}.items():
+            self.span.set_attribute(f"gen_ai.usage.{kind}_tokens", tokens)
+            self._instruments.tokens.record(tokens, {**self._known, "gen_ai.token.type": kind})
 
     def record(self, seconds: float, error: BaseException | None) -> None:
         """Record how long the attempt was in flight."""

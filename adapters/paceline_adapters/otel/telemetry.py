@@ -122,6 +122,10 @@ class OpenTelemetry(Telemetry):
         """A span for one call, as the GenAI conventions require."""
         return Attempt(self._tracer, self._instruments, work, request, content=self._content)
 
+    def use(self, work: Work) -> Span:
+        """A span for one use of a resource, below its step."""
+        return self._span("use", resource=work.key.partition(":")[2], step=work.step or "")
+
     def save(self, step: str) -> Span:
         """A span that lasts until the artifact is committed."""
         return self._span("save", step=step)

@@ -5,14 +5,16 @@ import itertools
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
-from paceline import Event, EventBus, PartUnavailable
+from paceline import Event, EventBus, Finding, PartRejected, PartUnavailable
 from paceline.contracts.events import START, StreamPosition, resync
 from pydantic import ValidationError
 
 from paceline_adapters.redis.connection import Backoff, Link, Script, Word
 from paceline_adapters.redis.reader import Entry, Feed, Reader, parse_entry
+from paceline_adapters.redis.server import described
 
 log = logging.getLogger("paceline.events")
 
@@ -103,9 +105,27 @@ class RedisBus(EventBus):
         epoch, offset = await self._link.execute("HMGET", self._keys(run_id)[1], "epoch", "offset")
         return str(StreamPosition(int(epoch or 0), int(offset or 0)))
 
-    async def check(self) -> str:
-        """The address, and the server that answers there."""
-        return await self._link.check()
+    async def check(self) -> str | Finding:
+        """Describe the server, after an event of a run of its own was published and received."""
+        run_id = f"doctor:{secrets.token_hex(4)}"
+        event = Event(
+            type="content_generation_progress",
+            task_id=run_id,
+            roadmap_id=run_id,
+            status="checked",
+            progress_current=0,
+            progress_total=0,
+        )
+        try:
+            await self.publish([event])
+            async with aclosing(self.subscribe(run_id)) as events:
+                async for _ in events:
+                    break
+            await self._reader.check()
+        finally:
+            with suppress(PartUnavailable):
+                await self._link.execute("DEL", *self._keys(run_id))
+        return described(self._link.place, await self._link.server(), "events redis", self._prefix)
 
     async def close(self) -> None:
         """End all subscriptions and disconnect."""
@@ -118,7 +138,8 @@ class RedisBus(EventBus):
         return [self._max_length, max(1, round(self._keep * 1000)), nonce]
 
     def _keys(self, run_id: str) -> list[str]:
-        key = f"{{{self._prefix}:run:{run_id}}}"
+        # The braces put both keys of a run into one slot of a cluster.
+        key = f"{self._prefix}:{{run:{run_id}}}"
         return [f"{key}:events", f"{key}:state"]
 
     async def _catch_up(
@@ -131,7 +152,8 @@ class RedisBus(EventBus):
             except PartUnavailable as error:
                 if self._closed:
                     return False, START, []
-                log.debug("run %s cannot be followed, retrying: %s", run_id, error)
+                level = logging.WARNING if isinstance(error, PartRejected) else logging.DEBUG
+                log.log(level, "run %s cannot be followed, retrying: %s", run_id, error)
                 await backoff.pause()
             else:
                 lost, epoch, offset, entries = answer

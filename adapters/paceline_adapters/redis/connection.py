@@ -7,14 +7,18 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Protocol, TypeVar, cast
 
-from paceline import PartUnavailable, RedisSettings, SettingsError
+from paceline import PartRejected, RedisSettings
 from paceline.tasks import cancel_and_wait
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as NoAnswer
+
+from paceline_adapters.redis.errors import unavailable
+from paceline_adapters.redis.pool import make_pool, place_of
+from paceline_adapters.redis.server import ServerFacts, ask_server
 
 T = TypeVar("T")
 Word = str | int | bytes
@@ -101,38 +105,18 @@ class Link:
     """
 
     def __init__(self, settings: RedisSettings, *, connections: int) -> None:
-        url = "" if settings.url is None else settings.url.get_secret_value()
         self.timeout = settings.timeout
-        try:
-            pool: Any = cast("Any", BlockingConnectionPool).from_url(
-                url,
-                max_connections=connections,
-                timeout=settings.timeout,
-                socket_timeout=settings.timeout,
-                socket_connect_timeout=settings.timeout,
-                socket_keepalive=True,
-                # We retry ourselves, because only we know which commands may be sent twice.
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                decode_responses=True,
-                # Invalid bytes written by others must not break the connection.
-                encoding_errors="replace",
-                client_name="paceline",
-                **settings.tls_options(),
-            )
-            options = cast("dict[str, Any]", pool.connection_kwargs)
-            pool.connection_class(**options)  # raises for unknown options
-        except Exception:  # noqa: BLE001
-            # The client's own message may contain the password.
-            raise SettingsError(
-                "redis.url is not valid: it must be redis://[user:password@]host:port/db, "
-                "rediss://… for TLS or unix:///path?db=0, with special characters as %XX"
-            ) from None
-        address = options.get("path")
-        if address is None:
-            host, port = options.get("host", "localhost"), options.get("port", 6379)
-            address = f"{host}:{port}/{options.get('db') or 0}"
-        self.place = f"Redis at {address}"
+        pool = make_pool(
+            settings,
+            connections=connections,
+            socket_connect_timeout=settings.timeout,
+            # We retry ourselves, because only we know which commands may be sent twice.
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+            # Invalid bytes written by others must not break the connection.
+            encoding_errors="replace",
+        )
+        self.place = place_of(pool)
         # Any: the client's type hints differ between its versions.
         self._client = cast("Any", Redis(connection_pool=pool))
         # Raw answers, which are the same in all versions of the client.
@@ -148,6 +132,7 @@ class Link:
 
         Raises:
             PartUnavailable: no attempt was answered, or the server returned an error.
+            PartRejected: the server rejects the user, the password or the command.
         """
 
         async def send() -> Any:
@@ -181,19 +166,9 @@ class Link:
         """A subscription. It occupies one connection of the pool until it is closed."""
         return cast("Subscription", self._client.pubsub())
 
-    async def check(self) -> str:
-        """Describe the server in one line. Raises like ``execute``."""
-        text = str(await self.execute("INFO", attempts=1))
-        lines = (line.partition(":") for line in text.splitlines())
-        facts = {name: value for name, _, value in lines}
-        if "valkey_version" in facts:
-            server = f"Valkey {facts['valkey_version']}"
-        else:
-            server = f"Redis {facts.get('redis_version', 'of unknown version')}"
-        policy = facts.get("maxmemory_policy", "noeviction")
-        if policy != "noeviction":
-            server += f"; its maxmemory-policy {policy} may delete limits: set it to noeviction"
-        return f"{self.place.removeprefix('Redis at ')} is {server}"
+    async def server(self) -> ServerFacts:
+        """Ask what kind of server answers. Raises like ``execute``."""
+        return await ask_server(self.execute)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -216,24 +191,23 @@ class Link:
             return cast("list[Any]", await pipe.execute(raise_on_error=False))
 
     async def _retry(self, send: Callable[[], Coroutine[Any, Any, T]], attempts: int) -> T:
-        until = asyncio.get_running_loop().time() + self.timeout
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.timeout
         backoff = Backoff()
         while True:
             attempts -= 1
             try:
                 return await cancellable(send())
-            except (AuthenticationError, AuthorizationError) as error:
-                raise self._unavailable(error) from None
-            except (LostConnection, NoAnswer, OSError) as error:
-                if attempts <= 0 or asyncio.get_running_loop().time() >= until:
-                    raise self._unavailable(error) from None
-            except RedisError as error:
-                raise PartUnavailable(f"{self.place} returned an error: {_line(error)}") from None
+            except ReadOnlyError as error:  # after a failover, the name has another address
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+                failure = unavailable(self.place, error)
+            except (RedisError, OSError) as error:
+                failure = unavailable(self.place, error)
+                if not isinstance(error, LostConnection | NoAnswer | OSError):
+                    raise failure from None
+            if isinstance(failure, PartRejected) or attempts <= 0 or loop.time() >= until:
+                raise failure from None
             await backoff.pause()
-
-    def _unavailable(self, error: Exception) -> PartUnavailable:
-        """The error to raise if there is no connection."""
-        return PartUnavailable(f"{self.place} cannot be reached: {_line(error)}")
 
 
 #: Errors after which a connection cannot be used any more.
@@ -242,8 +216,3 @@ BROKEN = (RedisError, OSError)
 
 def _raw(answer: Any, **_: object) -> Any:
     return answer
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

@@ -16,9 +16,19 @@ import json
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
-from paceline import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline import (
+    Finding,
+    Grant,
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Ledger,
+    PartUnavailable,
+    Quota,
+)
 from paceline.admission.grant_inbox import GrantInbox
 from paceline.admission.lease_names import parse_lease_name
 from paceline.admission.refusal_pause import retry_after_ms
@@ -26,6 +36,7 @@ from paceline.contracts.ledger import Reason, SharedCounters, Use
 
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener
+from paceline_adapters.redis.server import described
 
 LEDGER = Script.read(
     "ledger/state",
@@ -183,9 +194,19 @@ class RedisLedger(Ledger):
         """Time after which a lease expires unless it is renewed."""
         return self._lease_seconds
 
-    async def check(self) -> str:
-        """The address, and the server that answers there."""
-        return await self._link.check()
+    async def check(self) -> str | Finding:
+        """Describe the server, after a limit of a name of its own was used and notified."""
+        probe = f"doctor:{secrets.token_hex(4)}"
+        keys = [f"{self._key(probe)}:{part}" for part in (*_PARTS, "counters")]
+        try:
+            await self._run("join", probe, "", f"{self._key(probe)}:alive", 0)
+            await self.sync(probe, quota=Quota(concurrency=1), holder=probe)
+            await self._link.execute("PUBLISH", self._channel, "")
+            await self.add_counts(probe, {"checks": 1})
+        finally:
+            with suppress(PartUnavailable):
+                await self._link.execute("DEL", *keys)
+        return described(self._link.place, await self._link.server(), "ledger redis", self._prefix)
 
     async def close(self) -> None:
         """Disconnect. Leases stay until they are released or expire."""
@@ -216,7 +237,8 @@ class RedisLedger(Ledger):
         )
 
     def _key(self, limit: str) -> str:
-        return f"{{{self._prefix}:limit:{limit}}}"
+        # The braces put all keys of a limit into one slot of a cluster.
+        return f"{self._prefix}:{{limit:{limit}}}"
 
     def _notified(self, message: str) -> None:
         try:

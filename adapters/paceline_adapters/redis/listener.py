@@ -5,11 +5,12 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from paceline import PartUnavailable
+from paceline import PartRejected, PartUnavailable
 from paceline.tasks import start_background
 from redis.exceptions import ConnectionError as LostConnection
 
 from paceline_adapters.redis.connection import BROKEN, Backoff, Link, Subscription, cancellable
+from paceline_adapters.redis.errors import unavailable
 
 log = logging.getLogger("paceline.redis")
 
@@ -47,6 +48,7 @@ class Listener:
 
         Raises:
             PartUnavailable: the server did not confirm in time.
+            PartRejected: the server rejects the user, or the channels.
         """
         fresh = [channel for channel in channels if channel not in self._wanted]
         self._wanted.update(fresh)
@@ -78,6 +80,7 @@ class Listener:
                 await self._listen(pubsub, backoff)
             except BROKEN as error:
                 log.debug("%s: subscription lost: %s", self._link.place, error)
+                self._failed(unavailable(self._link.place, error))
             finally:
                 self._pubsub = None
                 self._confirmed.clear()
@@ -113,6 +116,13 @@ class Listener:
                     self._on_reconnect()
             elif message["type"] == "message":
                 self._on_message(message["data"])
+
+    def _failed(self, error: PartUnavailable) -> None:
+        """Tell those who wait for a subscription if trying again cannot help."""
+        if isinstance(error, PartRejected) and self._progress is not None:
+            progress, self._progress = self._progress, None
+            progress.set_exception(error)
+            progress.exception()  # retrieved, if the last of them has just been cancelled
 
     def _confirm(self, channel: str) -> None:
         self._confirmed.add(channel)

@@ -122,6 +122,11 @@ class Reader:
             if not followed.feeds:
                 del self._streams[stream]
 
+    async def check(self) -> None:
+        """Read the stream of this process once. Raises as ``Link.execute``."""
+        await self._wake_up_stream()
+        await self._link.execute("XREAD", "COUNT", 1, "STREAMS", self._wakeups, "0")
+
     async def close(self) -> None:
         """Stop reading, and wake all subscribers."""
         if self._task is not None:
@@ -144,8 +149,11 @@ class Reader:
 
     async def _wake_up(self) -> None:
         with suppress(PartUnavailable):  # then the read has failed too, or times out
-            await self._link.execute("XADD", self._wakeups, "MAXLEN", 1, "*", "wake", "1")
-            await self._link.execute("PEXPIRE", self._wakeups, 3_600_000)
+            await self._wake_up_stream()
+
+    async def _wake_up_stream(self) -> None:
+        await self._link.execute("XADD", self._wakeups, "MAXLEN", 1, "*", "wake", "1")
+        await self._link.execute("PEXPIRE", self._wakeups, 3_600_000)
 
     async def _read_for_ever(self) -> None:
         backoff = Backoff()

@@ -25,6 +25,9 @@ _ANY_JSON: Schema = {
     "properties": {"title": {"type": "string"}, "summary": {"type": "string"}},
     "required": ["title", "summary"],
 }
+_NO_ARGUMENTS: Schema = {"type": "object", "properties": {}}
+#: Rounds in which a request with tools is answered by tool calls.
+TOOL_ROUNDS = 3
 
 
 def requested_schema(request: ChatRequest) -> Schema | None:
@@ -70,6 +73,9 @@ def compose(
     rng = seeded.generator(seed, "content", prompt, attempt)
     text = request.prompt()
     prose = Prose(rng, concept_of(text))
+    usable = fault is None or fault in USABLE_FAULTS
+    if request.tools and schema is None and usable:
+        return _with_tools(request, rng, prose, prompt)
     refusal: str | None = None
     finish: str | None = "stop"
     content: str | None = None
@@ -104,6 +110,39 @@ def compose(
         prompt_tokens=estimate_tokens(text),
         completion_tokens=tokens,
         unusable=cut or (fault is not None and fault not in USABLE_FAULTS),
+    )
+
+
+def _with_tools(request: ChatRequest, rng: random.Random, prose: Prose, prompt: str) -> Answer:
+    """Call a tool in each of the first rounds; then answer with one sentence.
+
+    Raises:
+        ApiError: the schema of the tool's arguments cannot be followed.
+    """
+    text = request.prompt()
+    rounds = sum(
+        bool((message.model_extra or {}).get("tool_calls")) for message in request.messages
+    )
+    if rounds >= TOOL_ROUNDS:
+        content = prose.sentence()
+        return Answer(
+            content=content,
+            prompt_tokens=estimate_tokens(text),
+            completion_tokens=estimate_tokens(content),
+        )
+    tool = rng.choice(request.tools or []).function
+    try:
+        arguments = Writer(tool.parameters or _NO_ARGUMENTS, rng, prose).write()
+    except SchemaError as error:
+        raise invalid_schema(tool.name, error) from error
+    written = json.dumps(arguments, ensure_ascii=False)
+    function = {"name": tool.name, "arguments": written}
+    return Answer(
+        content=None,
+        finish="tool_calls",
+        prompt_tokens=estimate_tokens(text),
+        completion_tokens=estimate_tokens(written),
+        tool_calls=({"id": f"call_{prompt[:24]}", "type": "function", "function": function},),
     )
 
 

@@ -1,11 +1,11 @@
 """Runs the simulator on an event loop."""
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from paceline.process.stop_signals import stop_signals
 
 from paceline_adapters.simulator.app import Routes
 from paceline_adapters.simulator.engine import Engine
@@ -76,7 +76,7 @@ async def running(options: SimulatorOptions | None = None) -> AsyncGenerator[Sim
 
 
 async def serve(options: SimulatorOptions, ready: Callable[[SimulatorServer], None]) -> int:
-    """Run a simulator until SIGINT or SIGTERM; returns the number of the signal.
+    """Run a simulator until a signal stops it; returns the number of the signal.
 
     It calls ``ready`` when it listens.
 
@@ -90,7 +90,7 @@ async def serve(options: SimulatorOptions, ready: Callable[[SimulatorServer], No
         if not stopped.done():
             stopped.set_result(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop, number)
     async with running(options) as server:
         ready(server)

@@ -64,6 +64,16 @@ class _ResponseFormat(BaseModel):
     json_schema: _JsonSchema | None = None
 
 
+class _Function(BaseModel):
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    parameters: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class _Tool(BaseModel):
+    type: Literal["function"]
+    function: _Function
+
+
 class _StreamOptions(BaseModel):
     include_usage: bool = False
 
@@ -78,6 +88,7 @@ class ChatRequest(BaseModel):
     stream: bool | None = False
     stream_options: _StreamOptions | None = None
     response_format: _ResponseFormat | None = None
+    tools: list[_Tool] | None = None
     metadata: dict[str, str] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -162,6 +173,7 @@ class Answer:
     Attributes:
         content: its text; ``None`` for a refusal.
         finish: the ``finish_reason``.
+        tool_calls: tools to call, in OpenAI's form.
         unusable: whether a fault or the token limit made it unusable.
     """
 
@@ -170,6 +182,7 @@ class Answer:
     finish: str | None = "stop"
     prompt_tokens: int
     completion_tokens: int
+    tool_calls: tuple[Json, ...] = ()
     unusable: bool = False
 
     @property
@@ -205,6 +218,8 @@ class Envelope:
             "refusal": answer.refusal,
             "annotations": [],
         }
+        if answer.tool_calls:
+            message["tool_calls"] = list(answer.tool_calls)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
         return self._around("chat.completion", choices=[choice], usage=answer.usage)
 
@@ -215,6 +230,10 @@ class Envelope:
         )
         first = {"role": "assistant", "content": "", "refusal": None}
         deltas: list[Json] = [first]
+        deltas += [
+            {"tool_calls": [{"index": place, **call}]}
+            for place, call in enumerate(answer.tool_calls)
+        ]
         deltas += [{key: text[at : at + size]} for at in range(0, len(text), size)]
         for delta in deltas:
             yield self._event(delta, None, usage)

@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from paceline import Artifact, Claim, ConceptState
-from paceline.contracts.records import ConceptStatus
+from paceline.contracts.records import ConceptStatus, JournalEntry
+from paceline.contracts.spending import Charge, RunSpending
 from paceline.contracts.store import ArtifactStore
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from paceline_adapters.sql.charges import read_spending
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.group_commit import GroupCommitter
+from paceline_adapters.sql.journal import read_entries
 from paceline_adapters.sql.ownership import stale_fence
 from paceline_adapters.sql.run_rows import read_run
 from paceline_adapters.sql.saves import Save
@@ -30,15 +33,39 @@ class SqlArtifacts(ArtifactStore):
     _database: Database
     _saves: GroupCommitter[Save]
 
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        journaled: bool = False,
+    ) -> None:
         """Save an artifact and its concept, in one transaction with other pending saves."""
-        if not await self._saves.submit(Save(claim, artifact, concept)):
+        if not await self._saves.submit(Save(claim, artifact, concept, journaled=journaled)):
             raise stale_fence(claim)
 
-    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
-        """Save the state of a concept, in one transaction with other pending saves."""
-        if not await self._saves.submit(Save(claim, None, concept)):
+    async def record(self, claim: Claim, entry: JournalEntry) -> None:
+        """Record a result of a step, in one transaction with other pending saves."""
+        if not await self._saves.submit(Save(claim, entry=entry)):
             raise stale_fence(claim)
+
+    async def journal(self, run_id: str, concept_id: str) -> Sequence[JournalEntry]:
+        """Return the recorded results of a concept, oldest first."""
+        return await self._database.read(
+            lambda connection: read_entries(connection, run_id, concept_id)
+        )
+
+    async def save_concept(
+        self, claim: Claim, concept: ConceptState, *, charge: Charge | None = None
+    ) -> None:
+        """Save the state of a concept, in one transaction with other pending saves."""
+        if not await self._saves.submit(Save(claim, concept=concept, charge=charge)):
+            raise stale_fence(claim)
+
+    async def charge(self, claim: Claim, charge: Charge) -> None:
+        """Record what a step has cost, in one transaction with other pending saves."""
+        await self._saves.submit(Save(claim, charge=charge))
 
     async def concepts(
         self,
@@ -102,7 +129,9 @@ class SqlArtifacts(ArtifactStore):
                 cost=row.cost,
                 seconds=row.seconds,
                 attempts=row.attempts,
+                estimated=row.estimated,
                 created_at=row.created_at,
+                fallback=row.fallback,
             )
             for row in await self._database.read(lambda connection: connection.execute(query))
         ]
@@ -120,15 +149,9 @@ class SqlArtifacts(ArtifactStore):
             steps[concept_id].add(step)
         return {concept_id: frozenset(made) for concept_id, made in steps.items()}
 
-    async def totals(self, run_id: str) -> tuple[int, int, float | None]:
-        """Return prompt tokens, completion tokens and cost of a run's artifacts."""
-        query = select(
-            func.coalesce(func.sum(artifacts.c.prompt_tokens), 0),
-            func.coalesce(func.sum(artifacts.c.completion_tokens), 0),
-            func.sum(artifacts.c.cost),
-        ).where(artifacts.c.run_id == run_id)
-        row = (await self._database.read(lambda connection: connection.execute(query))).one()
-        return int(row[0]), int(row[1]), row[2]
+    async def spending(self, run_id: str) -> RunSpending:
+        """Return what a run has cost so far."""
+        return await self._database.read(lambda connection: read_spending(connection, run_id))
 
 
 def _state(row: AnyRow) -> ConceptState:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from paceline import BudgetError, StoreSettings
+from paceline.contracts.finding import Finding
 from paceline.contracts.records import Budget, PoolFigures, WorkerRecord
 from paceline.contracts.store import ConnectionStore
 from paceline.contracts.store_rules import reduced_pool_size
@@ -86,6 +87,18 @@ class SqlConnections(ConnectionStore):
         """Return the connections of all processes and the server's limit."""
         return await self._database.read(lambda connection: self._sum(connection, ()))
 
+    def findings(self) -> Sequence[Finding]:
+        """Return what ``paceline doctor`` reports about the server."""
+        found: list[Finding] = []
+        if self._database.pooled:
+            text = "a pooler is in front of the server: transactions share its sessions"
+            found.append(Finding("ok", "store", text))
+        if self._database.read_only:
+            text = "the server accepts no writes: it is a standby, or set to read-only"
+            fix = "connect to the primary: name all hosts, and target_session_attrs=primary"
+            found.append(Finding("wrong", "store", text, fix))
+        return found
+
     async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
         """Register workers that are about to start, with connections that fit the server."""
         embedded = self._database.dialect == "sqlite"
@@ -107,7 +120,7 @@ class SqlConnections(ConnectionStore):
         """The connections of all processes but those of the workers ``without``."""
         workers = await live_workers(connection, max_age=_LIVE)
         server_max = None
-        if self._database.dialect == "postgresql":
+        if self._database.dialect == "postgresql" and not self._database.pooled:
             server_max = await connection.scalar(_SERVER_MAX)
         return Budget(
             server_max=server_max,

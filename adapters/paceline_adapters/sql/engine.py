@@ -6,14 +6,16 @@ commits keep that cheap.
 """
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from paceline import PartUnavailable, StoreSettings
+from paceline import DatabaseNotFound, PartUnavailable, StoreSettings
 from paceline.contracts.records import PoolFigures
 from paceline.contracts.wait_histogram import bucket_of
 from sqlalchemy import Connection, event
@@ -24,8 +26,13 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 
 from paceline_adapters.sql.busy import BEGIN, connection_class
 from paceline_adapters.sql.faults import is_database_error, is_transient, unavailable
+from paceline_adapters.sql.open_file import OpenFile
 from paceline_adapters.sql.retry import retry, run_to_end
 from paceline_adapters.sql.url import Address, Dialect
+from paceline_adapters.sql.versions import schema_options
+
+if TYPE_CHECKING:
+    from paceline_adapters.sql.server import Connector
 
 T = TypeVar("T")
 
@@ -36,8 +43,8 @@ LONG_PATIENCE = 30.0
 
 #: Seconds that an SQLite connection waits for a transaction of another process.
 _BUSY_TIMEOUT = 10.0
-#: Maximum number of seconds of one statement on a server.
-_COMMAND_TIMEOUT = 30.0
+#: Arguments of SQLite's driver, which then starts no transaction by itself.
+_SQLITE: dict[str, Any] = {"isolation_level": None, "timeout": _BUSY_TIMEOUT}
 #: Seconds after which an idle connection is replaced, before a firewall drops it.
 _RECYCLE = 900
 
@@ -61,9 +68,13 @@ class Database:
         self._limit = size + overflow
         self._peak = self._timeouts = self._busy = 0
         self._waits: Counter[int] = Counter()
-        options = connect_args(address, settings, lease=lease)
+        options: dict[str, Any]
         if address.dialect == "sqlite":
-            options["factory"] = connection_class(self._count_busy, timeout=_BUSY_TIMEOUT)
+            factory = connection_class(self._count_busy, timeout=_BUSY_TIMEOUT)
+            options = _SQLITE | {"factory": factory}
+        else:
+            options = server_options(address, settings, lease=lease)
+        self._connector: Connector | None = options.get("async_creator_fn")
         self._engine = create_async_engine(
             address.url,
             poolclass=AsyncAdaptedQueuePool,
@@ -73,16 +84,23 @@ class Database:
             pool_recycle=-1 if address.dialect == "sqlite" else _RECYCLE,
             hide_parameters=True,
             connect_args=options,
+            execution_options=schema_options(settings.schema_name),
         )
         self._pool = self._engine.sync_engine.pool
         event.listen(self._pool, "checkout", self._update_peak)
         self._reader = self._writer = self._engine
         self._write_lock: asyncio.Lock | None = None
+        self._file: OpenFile | None = None
         if address.dialect == "sqlite":
+            self._file = OpenFile(address)
+            event.listen(self._engine.sync_engine, "connect", self._file.check)
             prepare_sqlite(self._engine, foreign_keys=True)
             self._writer = self._engine.execution_options(paceline_write=True)
             self._write_lock = asyncio.Lock()
         else:
+            from paceline_adapters.sql.server import watch
+
+            watch(self._engine.sync_engine)
             # A single query needs no BEGIN and ROLLBACK around it.
             self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -91,6 +109,16 @@ class Database:
         """The kind of the database."""
         return self.address.dialect
 
+    @property
+    def pooled(self) -> bool:
+        """Whether connections go through a pooler. Known after the first one."""
+        return self._connector is not None and self._connector.pooled
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the server accepted no writes when the newest connection was opened."""
+        return self._connector is not None and self._connector.read_only
+
     async def read(
         self, query: Callable[[AsyncConnection], Awaitable[T]], *, patience: float = PATIENCE
     ) -> T:
@@ -98,6 +126,7 @@ class Database:
 
         Raises:
             PartUnavailable: the database cannot be reached, or refuses.
+            StoreLost: the file of the database was removed or replaced.
         """
 
         async def attempt() -> T:
@@ -129,7 +158,10 @@ class Database:
                 await stack.enter_async_context(self._write_lock)
             connection = await self._checked_out(stack, self._writer)
             await stack.enter_async_context(connection.begin())
-            return await change(connection)
+            changed = await change(connection)
+        if self._file is not None:
+            self._file.check()
+        return changed
 
     async def _checked_out(self, stack: AsyncExitStack, engine: AsyncEngine) -> AsyncConnection:
         """Take a connection from the pool until the stack ends, and count the wait."""
@@ -140,6 +172,8 @@ class Database:
             self._timeouts += 1
             raise
         self._waits[bucket_of(time.perf_counter() - started)] += 1
+        if self._file is not None:
+            self._file.check()
         return connection
 
     async def _retried(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
@@ -176,42 +210,40 @@ class Database:
         await self._engine.dispose()
 
 
-def must_open(address: Address) -> None:
-    """Check that SQLite can open its file.
+def must_open(address: Address, *, create: bool = True) -> None:
+    """Check that SQLite can open its file, which it creates if it is missing and ``create`` is set.
 
     If aiosqlite fails to open it, it leaves a thread that may outlive the event loop.
 
     Raises:
+        DatabaseNotFound: the file is missing, and ``create`` is false.
         PartUnavailable: SQLite cannot open the file.
     """
-    if address.dialect == "sqlite":
-        try:
-            sqlite3.connect(address.url.database or "").close()
-        except sqlite3.Error as error:
-            raise unavailable(error, address) from None
+    if address.dialect != "sqlite":
+        return
+    path = Path(address.file)
+    mode = "rwc" if create else "rw"
+    try:
+        sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True).close()
+    except sqlite3.Error as error:
+        if not create and not os.access(path, os.F_OK) and os.access(path.parent, os.W_OK):
+            raise DatabaseNotFound(
+                f"there is no database at {_near(path)} yet; "
+                "`paceline run FILE` creates it (for another database: --set store.url=URL)"
+            ) from None
+        raise unavailable(error, address) from None
+
+
+def _near(path: Path) -> str:
+    """A path in the working folder as ``./name``."""
+    try:
+        return f"./{path.relative_to(Path.cwd())}"
+    except (ValueError, OSError):
+        return str(path)
 
 
 def _in_use(pool: object) -> int:
     return pool.checkedout() if isinstance(pool, AsyncAdaptedQueuePool) else 0
-
-
-def connect_args(
-    address: Address, settings: StoreSettings, *, lease: float | None
-) -> dict[str, Any]:
-    """Arguments of the driver. Without a lease (migrations), statements have no time limit."""
-    if address.dialect == "sqlite":
-        # The driver starts no transaction by itself.
-        return {"isolation_level": None, "timeout": _BUSY_TIMEOUT}
-    server = {"application_name": address.application_name}
-    if lease is not None:
-        # If a process is suspended in a transaction, it loses its locks before its lease.
-        server["lock_timeout"] = f"{lease / 3 * 1000:.0f}ms"
-        server["idle_in_transaction_session_timeout"] = f"{lease / 2 * 1000:.0f}ms"
-    return {
-        "timeout": address.connect_timeout or settings.connect_timeout,
-        "command_timeout": None if lease is None else _COMMAND_TIMEOUT,
-        "server_settings": server,
-    }
 
 
 def prepare_sqlite(engine: AsyncEngine, *, foreign_keys: bool) -> None:
@@ -238,13 +270,27 @@ def prepare_sqlite(engine: AsyncEngine, *, foreign_keys: bool) -> None:
 
 def single_connection(address: Address, settings: StoreSettings) -> AsyncEngine:
     """An engine without a pool and without a lease, for migrations."""
+    options = _SQLITE if address.dialect == "sqlite" else server_options(address, settings)
     engine = create_async_engine(
         address.url,
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args=connect_args(address, settings, lease=None),
+        connect_args=options,
+        execution_options=schema_options(settings.schema_name),
     )
     if address.dialect == "sqlite":
         # To change a table, Alembic copies it. Foreign keys would prevent that.
         prepare_sqlite(engine, foreign_keys=False)
     return engine
+
+
+def server_options(
+    address: Address, settings: StoreSettings, *, lease: float | None = None
+) -> dict[str, Any]:
+    """Arguments for connections to a server."""
+    # Only PostgreSQL needs the driver.
+    from paceline_adapters.sql.server import Connector
+
+    timeout = settings.connect_timeout
+    connect = Connector(address.place, address.server, timeout=timeout, lease=lease)
+    return {"async_creator_fn": connect}

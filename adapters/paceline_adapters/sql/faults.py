@@ -3,8 +3,10 @@
 A driver's own text contains statements and parameters, so only its first line is shown.
 """
 
+import re
 import socket
 import sqlite3
+import ssl
 
 from paceline import PartUnavailable
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -12,10 +14,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from paceline_adapters.sql.url import Address
 
-#: Transient SQLSTATEs: serialization, deadlock, lock timeout, a server that stops, starts or has
-#: no connection left, a failover to a standby.
-_TRANSIENT = frozenset(
-    {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25006"}
+#: Transient SQLSTATEs: serialization, deadlock, lock timeout, no connection left.
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", "53300"})
+#: SQLSTATEs that only this connection has: its server stops, starts or became a standby, its
+#: session ended or was given to another client by a pooler, or its transaction or statement is
+#: out of date.
+_STALE = frozenset(
+    {"57P01", "57P02", "57P03", "57P05", "25006", "25P02", "25P03", "25P04", "26000", "42P05"}
 )
 _BUSY, _LOCKED = 5, 6
 
@@ -29,6 +34,17 @@ _STATES = {
     "57P03": "the server is starting or stopping",
     "25006": "the server is read-only",
 }
+#: Errors of the driver without a code.
+_PHRASES = {
+    "unsupported startup parameter: options": (
+        "the pooler in front of the server rejects options: set them for the role instead, with "
+        "ALTER ROLE … SET"
+    ),
+    "rejected SSL upgrade": "the server offers no TLS, but the URL requires it (sslmode)",
+    "target attribute requirement": (
+        "no host has the role that the URL requires (target_session_attrs)"
+    ),
+}
 _SQLITE = {
     5: "another process kept it locked for too long",
     6: "another process kept it locked for too long",
@@ -41,16 +57,22 @@ _SQLITE = {
 }
 
 
+def needs_new_connection(error: BaseException) -> bool:
+    """Whether the same statements may succeed on another connection, but not on this one."""
+    if isinstance(error, TimeoutError):  # the server did not answer
+        return True
+    state = _state(error)
+    return state in _STALE or state.startswith("08") or "cached statement plan" in str(error)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same statements may succeed at another attempt."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     if isinstance(error, (DBAPIError, sqlite3.Error)):
-        state = _state(error)
-        return (
-            state in _TRANSIENT or state.startswith("08") or _sqlite_code(error) in (_BUSY, _LOCKED)
-        )
-    return isinstance(error, OSError)
+        again = _state(error) in _TRANSIENT or _sqlite_code(error) in (_BUSY, _LOCKED)
+        return again or needs_new_connection(error)
+    return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
 
 
 def is_rejection(error: BaseException) -> bool:
@@ -68,12 +90,16 @@ def is_database_error(error: BaseException) -> bool:
     return isinstance(error, (SQLAlchemyError, sqlite3.Error, OSError))
 
 
-def missing_table(error: DBAPIError) -> bool:
-    """Whether a statement failed because its table does not exist."""
-    return _state(error) == "42P01" or "no such table" in str(error.orig)
+def taken_name(error: BaseException) -> str | None:
+    """What could not be created because its name is taken, such as ``table runs``."""
+    found = re.match(r'(\w+) "?(\w+)"? already exists', _first_line(_driver_error(error)))
+    return None if found is None else " ".join(found.groups())
 
 
 def _reason(error: BaseException) -> str:
+    for phrase, reason in _PHRASES.items():
+        if phrase in str(error):
+            return reason
     if isinstance(error, PoolTimeout):
         return (
             "all connections of this process were in use for too long "
@@ -88,6 +114,8 @@ def _reason(error: BaseException) -> str:
         return "its host name is unknown"
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of the server is not valid: {error.verify_message} (sslrootcert)"
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return "connection refused"
     if isinstance(error, (ConnectionError, FileNotFoundError)):

@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from paceline import Claim, Share, StaleFence
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.records import ENDED, Orphan, RunStatus
+from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store import OwnershipStore
-from paceline.contracts.store_rules import poison_reason
+from paceline.contracts.store_rules import poison_reason, requested_status
 from sqlalchemy import ColumnElement, case, exists, func, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from paceline_adapters.sql.columns import from_now, now
+from paceline_adapters.sql.charges import write_charges
+from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.figures import decoded
+from paceline_adapters.sql.run_rows import seconds_now, seconds_until_lapse
 from paceline_adapters.sql.tables import AnyRow, artifacts, runs, workers
+from paceline_adapters.sql.url import Dialect
 
 #: Maximum number of run ids in one statement.
 _CHUNK = 1000
@@ -81,33 +86,45 @@ class SqlOwnership(OwnershipStore):
 
         return await self._database.write(change)
 
-    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
-        """End a run."""
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
+        """End a run, or queue it again if its scope was widened after the claim."""
         if status not in ENDED:
             raise ValueError(f"a run cannot end as {status!r}")
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: AsyncConnection) -> RunStatus:
             row = await _locked(connection, claim.run_id)
-            if row is not None and (row.fence, row.status) == (claim.fence, status):
-                return  # an earlier attempt was committed and its answer was lost
+            ends: RunStatus = status
+            if row is not None and row.extended and status != "cancelled":
+                ends = "queued"
+            if row is not None and (row.fence, row.status) == (claim.fence, ends):
+                return ends  # an earlier attempt was committed and its answer was lost
             if not owns(row, claim):
                 raise stale_fence(claim)
-            await _release(connection, claim.run_id, status, reason)
+            why = reason if ends == status else None
+            await _release(connection, claim.run_id, ends, why, seconds=seconds_now)
+            return ends
 
-        await self._database.write(change, patience=self._database.long_patience)
+        return await self._database.write(change, patience=self._database.long_patience)
 
-    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
-        """Queue the run again. If it has a cancel request, it is cancelled instead."""
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> RunStatus | None:
+        """Queue the run again, or cancel or pause it if that was requested."""
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: AsyncConnection) -> RunStatus | None:
             row = await _locked(connection, claim.run_id)
             if row is None or not owns(row, claim):
-                return
-            status: RunStatus = "cancelled" if row.cancel_requested else "queued"
-            takeovers = 0 if await _saved_since_claim(connection, row) else row.takeovers
-            await _release(connection, claim.run_id, status, reason, takeovers=takeovers)
+                return None
+            status, why = requested_status(row.pause_requested, cancel=row.cancel_requested)
+            await _release(
+                connection,
+                claim.run_id,
+                status,
+                why or reason,
+                seconds=seconds_now,
+                takeovers=0 if await _saved_since_claim(connection, row) else row.takeovers,
+            )
+            return status
 
-        await self._database.write(change, patience=self._database.long_patience)
+        return await self._database.write(change, patience=self._database.long_patience)
 
     async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
         """List running runs and their owners. An unregistered owner has left."""
@@ -120,6 +137,7 @@ class SqlOwnership(OwnershipStore):
                 workers.c.pid,
                 workers.c.process_started,
                 _lapsed.label("lapsed"),
+                seconds_since(runs.c.lease_until).label("since_lease"),
             )
             .outerjoin(workers, workers.c.worker_id == runs.c.owner)
             .where(
@@ -137,6 +155,7 @@ class SqlOwnership(OwnershipStore):
                 if row.host is None
                 else ProcessIdentity(row.host, row.pid, row.process_started),
                 lapsed=bool(row.lapsed),
+                lease_left=0.0 if row.lapsed else max(0.0, -row.since_lease),
             )
             for row in await self._database.read(lambda connection: connection.execute(query))
         ]
@@ -151,13 +170,18 @@ class SqlOwnership(OwnershipStore):
             if orphan.lapsed and not row.lapsed:
                 return None  # the owner was only slow, and renewed its lease
             lost = 0 if await _saved_since_claim(connection, row) else row.takeovers + 1
-            status: RunStatus = "queued"
-            reason = None
-            if row.cancel_requested:
-                status = "cancelled"
-            elif lost >= poison_after:
+            status, reason = requested_status(row.pause_requested, cancel=row.cancel_requested)
+            if status == "queued" and lost >= poison_after:
                 status, reason = "failed", poison_reason(lost)
-            await _release(connection, orphan.run_id, status, reason, takeovers=lost)
+            idle = await _charge_in_flight(connection, self._database.dialect, row)
+            await _release(
+                connection,
+                orphan.run_id,
+                status,
+                reason,
+                seconds=seconds_now - idle,
+                takeovers=lost,
+            )
             return status
 
         return await self._database.write(change)
@@ -187,17 +211,20 @@ async def _claim(
     lost = case((_saved > runs.c.artifacts_at_claim, 0), else_=runs.c.takeovers + 1)
     result = await connection.execute(
         update(runs)
-        .where(which, not_(runs.c.cancel_requested))
+        .where(which, not_(runs.c.cancel_requested), runs.c.pause_requested.is_(None))
         .values(
             status="running",
             fence=runs.c.fence + 1,
             owner=worker_id,
             lease_until=from_now(lease),
+            claimed_at=now(),
+            seconds=seconds_until_lapse,
             started_at=func.coalesce(runs.c.started_at, now()),
             finished_at=None,
             reason=None,
             takeovers=case((takeover, lost), else_=runs.c.takeovers),
             artifacts_at_claim=_saved,
+            extended=False,
         )
         .returning(runs.c.run_id, runs.c.roadmap_id, runs.c.fence, runs.c.tenant, runs.c.weight)
     )
@@ -222,8 +249,10 @@ async def _locked(connection: AsyncConnection, run_id: str) -> AnyRow | None:
             runs.c.fence,
             runs.c.owner,
             runs.c.cancel_requested,
+            runs.c.pause_requested,
             runs.c.takeovers,
             runs.c.artifacts_at_claim,
+            runs.c.extended,
             _lapsed.label("lapsed"),
         )
         .where(runs.c.run_id == run_id)
@@ -241,6 +270,23 @@ async def _saved_since_claim(connection: AsyncConnection, row: AnyRow) -> bool:
     return (saved or 0) > int(row.artifacts_at_claim)
 
 
+async def _charge_in_flight(connection: AsyncConnection, dialect: Dialect, row: AnyRow) -> float:
+    """Charge what a lost owner reported in flight; returns the seconds since it was last alive.
+
+    The charge is an estimate, because the answers are unknown and calls may have begun after the
+    last beat. An owner that is not registered has left no figures.
+    """
+    query = select(workers.c.figures, seconds_since(workers.c.beat_at).label("age"))
+    result = await connection.execute(query.where(workers.c.worker_id == row.owner))
+    worker = result.one_or_none()
+    if worker is None:
+        return 0.0
+    spent = decoded(worker.figures).in_flight.get(row.run_id, Spent(estimated=True))
+    charge = Charge(concept_id="", step="", spent=spent)
+    await write_charges(connection, dialect, [(row.run_id, row.fence, charge)])
+    return max(0.0, float(worker.age))
+
+
 async def _release(
     connection: AsyncConnection,
     run_id: str,
@@ -256,6 +302,7 @@ async def _release(
             reason=reason,
             owner=None,
             lease_until=None,
+            pause_requested=None,
             finished_at=now() if status in ENDED else None,
             **values,
         )

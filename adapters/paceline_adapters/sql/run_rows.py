@@ -2,20 +2,33 @@
 
 from collections.abc import Sequence
 
-from paceline import Run, RunNotFound, Share
-from sqlalchemy import func, select
+from paceline import Run, Share
+from paceline.contracts.run_context import context_from_json
+from paceline.contracts.scope import Scope
+from paceline.contracts.store_rules import run_not_found_error
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from paceline_adapters.sql.columns import seconds_since
 from paceline_adapters.sql.tables import AnyRow, concepts, runs
 
 #: Maximum number of rows of one statement: bounds memory and the time on the event loop.
 CHUNK = 2000
 
+#: Seconds of all claims, the current one until now. Before a claim has a start, it counts none.
+seconds_now = runs.c.seconds + func.coalesce(
+    case((runs.c.status == "running", seconds_since(runs.c.claimed_at))), 0.0
+)
+#: Seconds of all claims, the current one until its lease expires.
+seconds_until_lapse = seconds_now - func.coalesce(
+    case((runs.c.status == "running", seconds_since(runs.c.lease_until))), 0.0
+)
+
+_HIDDEN = ("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended")
 #: The columns that a ``Run`` shows.
-COLUMNS = tuple(
-    column
-    for column in runs.c
-    if column.name not in ("generation", "lease_until", "artifacts_at_claim")
+COLUMNS = (
+    *(column for column in runs.c if column.name not in _HIDDEN),
+    seconds_now.label("seconds"),
 )
 
 
@@ -30,13 +43,8 @@ async def read_run(connection: AsyncConnection, run_id: str, *, lock: bool = Fal
         query = query.with_for_update(key_share=True)
     row = (await connection.execute(query)).one_or_none()
     if row is None:
-        raise run_not_found(run_id)
+        raise run_not_found_error(run_id)
     return (await as_runs(connection, [row]))[0]
-
-
-def run_not_found(run_id: str) -> RunNotFound:
-    """The error for an unknown run id."""
-    return RunNotFound(f"no run has the id {run_id!r}")
 
 
 async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[Run]:
@@ -52,6 +60,7 @@ async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[R
             .group_by(concepts.c.run_id, concepts.c.status)
         )
         counts |= {(run, status): n for run, status, n in counted}
+    scopes = [Scope.from_json(row.scope) for row in rows]
     return [
         Run(
             run_id=row.run_id,
@@ -72,6 +81,11 @@ async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[R
             started_at=row.started_at,
             finished_at=row.finished_at,
             share=Share(row.tenant, row.weight),
+            pause_requested=row.pause_requested,
+            seconds=row.seconds,
+            context=context_from_json(row.context),
+            steps=scope.steps,
+            only=scope.only,
         )
-        for row in rows
+        for row, scope in zip(rows, scopes, strict=True)
     ]

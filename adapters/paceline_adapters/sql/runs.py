@@ -2,22 +2,47 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 from paceline import Roadmap, Run, Share
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.records import ENDED, ResumeOnly, RunStatus
-from paceline.contracts.share import DEFAULT_SHARE
+from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
+from paceline.contracts.run_context import context_to_json
+from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.share import DEFAULT_SHARE, stored_names
 from paceline.contracts.store import RunStore
-from paceline.contracts.store_rules import RESUMED, key_reused_error, run_conflict_error
-from sqlalchemy import ColumnElement, Select, Table, case, insert, select, union_all, update
+from paceline.contracts.store_rules import (
+    RESUMED,
+    key_reused_error,
+    run_conflict_error,
+    run_not_found_error,
+)
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    case,
+    exists,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.run_rows import CHUNK, COLUMNS, as_runs, read_run, run_not_found
-from paceline_adapters.sql.tables import concepts, roadmaps, runs, submissions
+from paceline_adapters.sql.run_rows import (
+    CHUNK,
+    COLUMNS,
+    as_runs,
+    read_run,
+    seconds_until_lapse,
+)
+from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps, runs, submissions
 
 
 class SqlRuns(RunStore):
@@ -33,31 +58,30 @@ class SqlRuns(RunStore):
         new: bool = False,
         key: str | None = None,
         share: Share = DEFAULT_SHARE,
+        context: Mapping[str, object] = MappingProxyType({}),
+        scope: Scope = WHOLE_ROADMAP,
     ) -> tuple[Run, bool]:
-        """Return the roadmap's newest run; create a queued run if the roadmap has none."""
+        """Return the tenant's newest run of the roadmap; create a queued run if it has none."""
         content_hash, content = roadmap.content_hash(), roadmap.to_json()
-        ids = [concept.concept_id for _, _, concept in roadmap.concepts()]
-        run_id = new_run_id()
+        identity = content_hash, context_to_json(context)
+        positions = _positions(roadmap, scope)
+        run_id, names = new_run_id(), stored_names(share.tenant)
 
         async def attempt(connection: AsyncConnection) -> tuple[Run, bool]:
             known = None if key is None else await _submitted(connection, key)
             if known is not None:
-                if (known.content_hash, known.share) != (content_hash, share):
+                if (_identity(known), known.share) != (identity, share):
                     raise key_reused_error(known)
                 return known, known.run_id == run_id
-            newest = (
-                await connection.execute(
-                    select(runs.c.generation, *COLUMNS)
-                    .where(runs.c.roadmap_id == roadmap.roadmap_id)
-                    .order_by(runs.c.generation.desc())
-                    .limit(1)
-                )
-            ).one_or_none()
+            newest = await _newest(connection, roadmap.roadmap_id)
+            own = newest
+            if not new and newest is not None and newest.tenant not in names:
+                own = await _newest(connection, roadmap.roadmap_id, runs.c.tenant.in_(names))
             # Our own id is found if an earlier attempt was committed and its answer was lost.
-            if newest is not None and (not new or newest.run_id == run_id):
-                found = (await as_runs(connection, [newest]))[0]
-                if found.content_hash != content_hash:
-                    raise run_conflict_error(found)
+            if own is not None and (not new or own.run_id == run_id):
+                found = (await as_runs(connection, [own]))[0]
+                if _identity(found) != identity:
+                    raise run_conflict_error(found, content_hash)
                 return found, found.run_id == run_id
             row = {
                 "run_id": run_id,
@@ -67,7 +91,7 @@ class SqlRuns(RunStore):
                 "title": roadmap.title,
                 "content_hash": content_hash,
                 "executor": executor,
-                "total": len(ids),
+                "total": len(positions),
                 "fence": 0,
                 "cancel_requested": False,
                 "takeovers": 0,
@@ -75,16 +99,12 @@ class SqlRuns(RunStore):
                 "tenant": share.tenant,
                 "weight": share.weight,
                 "created_at": now(),
+                "context": identity[1],
+                "scope": scope.to_json(),
             }
             await self._insert_new(connection, runs, row, ["roadmap_id", "generation"])
             await connection.execute(insert(roadmaps), {"run_id": run_id, "content": content})
-            pending = {"run_id": run_id, "status": "pending", "attempts": 0}
-            for start in range(0, len(ids), CHUNK):
-                chunk = enumerate(ids[start : start + CHUNK], start)
-                await connection.execute(
-                    insert(concepts),
-                    [{**pending, "concept_id": id_, "position": i} for i, id_ in chunk],
-                )
+            await _add_concepts(connection, run_id, positions)
             if key is not None:
                 row = {"submission_key": key, "run_id": run_id}
                 await self._insert_new(connection, submissions, row, ["submission_key"])
@@ -165,11 +185,11 @@ class SqlRuns(RunStore):
         query = select(roadmaps.c.content).where(roadmaps.c.run_id == run_id)
         content = await self._database.read(lambda connection: connection.scalar(query))
         if content is None:
-            raise run_not_found(run_id)
+            raise run_not_found_error(run_id)
         return Roadmap.model_validate_json(content)
 
     async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
-        """Queue an ended run again."""
+        """Queue an ended or paused run again."""
         this_run = runs.c.run_id == run_id
         resumed = RESUMED[only]
 
@@ -177,7 +197,7 @@ class SqlRuns(RunStore):
             run = await read_run(connection, run_id, lock=True)
             if run.status == "queued":
                 await connection.execute(update(runs).where(this_run).values(executor=executor))
-            elif run.status in ENDED and run.status != "completed":
+            elif run.status in RESUMABLE:
                 await connection.execute(
                     update(runs)
                     .where(this_run)
@@ -187,6 +207,7 @@ class SqlRuns(RunStore):
                         reason=None,
                         takeovers=0,
                         cancel_requested=False,
+                        pause_requested=None,
                         finished_at=None,
                     )
                 )
@@ -196,7 +217,6 @@ class SqlRuns(RunStore):
                     .values(
                         status=case(resumed, value=concepts.c.status),
                         reason=None,
-                        attempts=0,
                         last_answer=None,
                     )
                 )
@@ -204,29 +224,112 @@ class SqlRuns(RunStore):
 
         return await self._database.write(change)
 
+    async def extend(
+        self, run: Run, scope: Scope, *, executor: str, roadmap: Roadmap, steps: Sequence[str]
+    ) -> Run | None:
+        """Widen the scope of a run, and reopen completed concepts that lack a step."""
+        positions = {} if scope.only == run.only else _positions(roadmap, scope)
+        this_run = runs.c.run_id == run.run_id
+        made = (
+            select(func.count())
+            .where(
+                artifacts.c.run_id == concepts.c.run_id,
+                artifacts.c.concept_id == concepts.c.concept_id,
+                artifacts.c.step.in_(steps),
+            )
+            .correlate(concepts)
+            .scalar_subquery()
+        )
+        lacking = (concepts.c.status == "completed") & (made < len(set(steps)))
+
+        async def change(connection: AsyncConnection) -> Run | None:
+            found = await read_run(connection, run.run_id, lock=True)
+            if found.scope not in (run.scope, scope):
+                return None
+            if positions:
+                known = await connection.scalars(
+                    select(concepts.c.concept_id).where(concepts.c.run_id == run.run_id)
+                )
+                have = set(known)
+                new = {id_: at for id_, at in positions.items() if id_ not in have}
+                await _add_concepts(connection, run.run_id, new)
+                values = {"total": len(positions)}
+                await connection.execute(update(runs).where(this_run).values(**values))
+            if found.scope != scope:
+                await connection.execute(
+                    update(runs)
+                    .where(this_run)
+                    .values(scope=scope.to_json(), extended=runs.c.status == "running")
+                )
+            await connection.execute(
+                update(concepts)
+                .where(concepts.c.run_id == run.run_id, lacking)
+                .values(status="pending")
+            )
+            pending = exists().where(
+                concepts.c.run_id == run.run_id, concepts.c.status == "pending"
+            )
+            await connection.execute(
+                update(runs)
+                .where(this_run, runs.c.status == "completed", pending)
+                .values(
+                    status="queued",
+                    executor=executor,
+                    takeovers=0,
+                    cancel_requested=False,
+                    finished_at=None,
+                )
+            )
+            return await read_run(connection, run.run_id)
+
+        return await self._database.write(change)
+
     async def request_cancel(self, run_id: str) -> Run:
         """Cancel a run, or ask its owner to cancel it."""
+        return await self._request(
+            run_id,
+            {"cancel_requested": True},
+            of=("queued", "paused"),
+            at_once={"status": "cancelled", "pause_requested": None, "finished_at": now()},
+        )
+
+    async def request_pause(self, run_id: str, reason: str) -> Run:
+        """Pause a run, or ask its owner to pause it."""
+        return await self._request(
+            run_id,
+            {"pause_requested": reason},
+            of=("queued",),
+            at_once={"status": "paused", "pause_requested": None, "reason": reason},
+        )
+
+    async def _request(
+        self,
+        run_id: str,
+        request: Mapping[str, object],
+        *,
+        of: Sequence[RunStatus],
+        at_once: Mapping[str, object],
+    ) -> Run:
+        """Record a request for the owner of a run; carry it out at once if no owner is alive.
+
+        Args:
+            run_id: id of the run.
+            request: the columns that tell the owner.
+            of: statuses without an owner that the request applies to.
+            at_once: the columns of a run without a live owner.
+        """
         this_run = runs.c.run_id == run_id
+        lost = (runs.c.status == "running") & (runs.c.lease_until < now())
 
         async def change(connection: AsyncConnection) -> Run:
             run = await read_run(connection, run_id, lock=True)
-            if run.status == "running":
-                await connection.execute(update(runs).where(this_run).values(cancel_requested=True))
-            await connection.execute(
-                update(runs)
-                .where(
-                    this_run,
-                    (runs.c.status == "queued")
-                    | (runs.c.status == "running") & (runs.c.lease_until < now()),
+            if run.status in ("running", *of):
+                await connection.execute(update(runs).where(this_run).values(**request))
+                await connection.execute(
+                    update(runs)
+                    .where(this_run, runs.c.status.in_(of) | lost)
+                    .values(owner=None, lease_until=None, seconds=seconds_until_lapse, **at_once)
                 )
-                .values(
-                    status="cancelled",
-                    cancel_requested=True,
-                    owner=None,
-                    lease_until=None,
-                    finished_at=now(),
-                )
-            )
             return await read_run(connection, run_id)
 
         return await self._database.write(change)
@@ -236,8 +339,44 @@ class _AlreadyExists(Exception):
     """Another process inserted the row first; nothing of this transaction is kept."""
 
 
+def _identity(run: Run) -> tuple[str, str | None]:
+    return run.content_hash, context_to_json(run.context)
+
+
+def _positions(roadmap: Roadmap, scope: Scope) -> dict[str, int]:
+    """Ids of the concepts in a scope, with their positions in the roadmap."""
+    within = set(scope.concepts_of(roadmap))
+    every = (concept.concept_id for _, _, concept in roadmap.concepts())
+    return {id_: position for position, id_ in enumerate(every) if id_ in within}
+
+
+async def _add_concepts(
+    connection: AsyncConnection, run_id: str, positions: Mapping[str, int]
+) -> None:
+    pending = {"run_id": run_id, "status": "pending", "attempts": 0}
+    rows = [{**pending, "concept_id": id_, "position": at} for id_, at in positions.items()]
+    for start in range(0, len(rows), CHUNK):
+        await connection.execute(insert(concepts), rows[start : start + CHUNK])
+
+
 async def _submitted(connection: AsyncConnection, key: str) -> Run | None:
     """The run that was created under a key."""
     query = select(submissions.c.run_id).where(submissions.c.submission_key == key)
     run_id = await connection.scalar(query)
     return None if run_id is None else await read_run(connection, run_id)
+
+
+async def _newest(
+    connection: AsyncConnection, roadmap_id: str, *conditions: ColumnElement[bool]
+) -> AnyRow | None:
+    """The newest run of a roadmap that meets the conditions, with its generation.
+
+    Generations count the runs of all tenants.
+    """
+    query = (
+        select(runs.c.generation, *COLUMNS)
+        .where(runs.c.roadmap_id == roadmap_id, *conditions)
+        .order_by(runs.c.generation.desc())
+        .limit(1)
+    )
+    return (await connection.execute(query)).one_or_none()

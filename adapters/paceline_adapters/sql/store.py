@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from paceline import Context, Store
+from paceline import Context, SettingsError, Store
 from paceline.contracts.records import SchemaVersion, WorkerRecord
 
 from paceline_adapters.sql import schema
@@ -23,13 +23,18 @@ class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlWorkers, SqlConnections, 
     """Runs and artifacts in SQL tables.
 
     Raises:
-        SettingsError: ``store.url`` is wrong.
+        SettingsError: ``store.url`` is wrong, or a setting does not fit it.
     """
 
     def __init__(self, context: Context) -> None:
         self._settings = context.settings.store
         self._lease = context.settings.run.lease
         address = parse_url(self._settings.url)
+        if address.dialect == "sqlite" and self._settings.schema_name is not None:
+            raise SettingsError(
+                "store.schema_name: only PostgreSQL has schemas; an SQLite file of its own "
+                "(store.url) keeps paceline's tables apart"
+            )
         shape = pool_shape(
             self._settings,
             embedded=address.dialect == "sqlite",
@@ -48,25 +53,25 @@ class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlWorkers, SqlConnections, 
         )
         self._registered: dict[str, WorkerRecord] = {}
 
-    async def open(self) -> None:
-        """Connect and check the schema. The schema of SQLite is created or upgraded."""
+    async def open(self, *, create: bool = True) -> None:
+        """Connect and check the schema. The schema of an SQLite file is created or upgraded."""
         try:
-            await self._check_schema()
+            await self._check_schema(create=create)
         except BaseException:
             await self._database.dispose()
             raise
 
-    async def _check_schema(self) -> None:
+    async def _check_schema(self, *, create: bool) -> None:
         address = self._database.address
         embedded = address.dialect == "sqlite"
-        must_open(address)
+        must_open(address, create=create)
         # If the server is down, report it at once instead of retrying.
         patience = PATIENCE if embedded else 0.0
-        version = await self._database.read(schema.version_of, patience=patience)
-        if schema.is_current(version, address):
+        found = await self._database.read(schema.find, patience=patience)
+        if schema.is_current(found.version, address):
             return
         if not embedded:
-            raise schema.needs_upgrade(version, address)
+            raise schema.needs_upgrade(found, address, self._settings)
         await self.upgrade_schema()
 
     async def close(self) -> None:

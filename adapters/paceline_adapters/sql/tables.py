@@ -17,6 +17,7 @@ from sqlalchemy import (
     Row,
     Table,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -39,9 +40,11 @@ def _of_run() -> "Column[str]":
     return Column("run_id", Words, ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False)
 
 
-#: One row per run. ``generation`` counts the runs of one roadmap id, so that two processes that
-#: submit the roadmap at once cannot both create the next run. PostgreSQL's pages keep free space
-#: and ``lease_until`` has no index, so that renewing a lease updates no index.
+#: One row per run. ``seconds`` is the time of ended claims, ``claimed_at`` the start of the current
+#: one. ``generation`` counts the runs of one roadmap id, so that two processes that
+#: submit the roadmap at once cannot both create the next run. ``context`` and ``scope`` are JSON.
+#: ``extended`` is set if a running run got more to do after its claim. PostgreSQL's pages keep
+#: free space and ``lease_until`` has no index, so that renewing a lease updates no index.
 runs = Table(
     "runs",
     metadata,
@@ -65,6 +68,12 @@ runs = Table(
     Column("finished_at", UtcTime),
     Column("tenant", Words, nullable=False, server_default=""),
     Column("weight", Float, nullable=False, server_default="1"),
+    Column("pause_requested", Words),
+    Column("claimed_at", UtcTime),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("context", Words),
+    Column("scope", Words),
+    Column("extended", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),
@@ -131,8 +140,41 @@ artifacts = Table(
     Column("seconds", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("estimated", Boolean, nullable=False, server_default=false()),
+    Column("fallback", Words),
     PrimaryKeyConstraint("run_id", "concept_id", "step"),
     Index("ix_artifacts_roadmap_id", "roadmap_id"),
+)
+
+#: Results that steps recorded while they make an artifact; deleted when it is saved.
+journal = Table(
+    "journal",
+    metadata,
+    _of_run(),
+    Column("concept_id", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("value", Words, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("run_id", "concept_id", "step", "version", "name"),
+)
+
+#: What each claim spent on a step without an artifact. What was in flight when a worker was lost
+#: has an empty concept and step.
+charges = Table(
+    "charges",
+    metadata,
+    _of_run(),
+    Column("concept_id", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("cost", Float),
+    Column("estimated", Boolean, nullable=False),
+    PrimaryKeyConstraint("run_id", "concept_id", "step", "fence"),
 )
 
 workers = Table(

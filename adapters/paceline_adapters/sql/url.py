@@ -1,25 +1,23 @@
 """Check ``store.url``, convert it for the driver, and name the database in errors."""
 
-from dataclasses import dataclass
+import getpass
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from paceline import SettingsError
 from pydantic import SecretStr
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from paceline_adapters.sql.server_url import Server, hosts_of, server_of
+
 Dialect = Literal["sqlite", "postgresql"]
 
 _DRIVERS: dict[str, str] = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
-_PARAMETERS = (
-    "application_name",
-    "connect_timeout",
-    "host",
-    "port",
-    "prepared_statement_cache_size",
-    "ssl",
-    "sslmode",
-)
+_ALIASES = {"postgres": "postgresql"}  # libpq knows both
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +28,15 @@ class Address:
         url: URL for the driver. Its text form hides the password.
         dialect: kind of the database.
         place: name of the database in errors, without the password.
-        application_name: name of our connections in the server's views.
-        connect_timeout: seconds; ``None`` if the URL does not set it.
+        file: absolute path of an SQLite database; empty for a server.
+        server: how to connect to it, if it is a server.
     """
 
     url: URL
     dialect: Dialect
     place: str
-    application_name: str = "paceline"
-    connect_timeout: float | None = None
+    file: str = ""
+    server: Server = field(default_factory=Server)
 
 
 def parse_url(secret: SecretStr) -> Address:
@@ -49,13 +47,15 @@ def parse_url(secret: SecretStr) -> Address:
             support.
     """
     try:
-        url = make_url(secret.get_secret_value())
+        hosts, text = hosts_of(secret.get_secret_value())
+        url = make_url(text)
     except (ArgumentError, ValueError):
         raise SettingsError(
             "store.url: not a database URL (allowed: sqlite:///FILE, "
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE)"
         ) from None
     name, _, driver = url.drivername.partition("+")
+    name = _ALIASES.get(name, name)
     if name not in _DRIVERS:
         raise SettingsError(
             f"store.url: unknown database {name!r} (allowed: {', '.join(_DRIVERS)})"
@@ -66,11 +66,16 @@ def parse_url(secret: SecretStr) -> Address:
             f"(allowed: {name}://, {name}+{_DRIVERS[name]}://)"
         )
     url = url.set(drivername=f"{name}+{_DRIVERS[name]}")
-    return _sqlite(url) if name == "sqlite" else _postgresql(url)
+    return _sqlite(url, secret) if name == "sqlite" else _postgresql(url, hosts)
 
 
-def _sqlite(url: URL) -> Address:
-    if url.host or url.username or url.query:
+def _sqlite(url: URL, secret: SecretStr) -> Address:
+    if "?" in secret.get_secret_value():
+        raise SettingsError(
+            "store.url: an sqlite URL has no parameters (the part after ?); if the question mark "
+            "is part of the file's name, write it as %3F"
+        )
+    if url.host or url.username:
         raise SettingsError(
             "store.url: an sqlite URL must contain only a path: sqlite:///relative/path.db or "
             "sqlite:////absolute/path.db"
@@ -80,32 +85,57 @@ def _sqlite(url: URL) -> Address:
             "store.url: sqlite needs a file (sqlite:///FILE); "
             "for a store that is lost when its process ends, use memory:"
         )
-    return Address(url, "sqlite", f"database file {url.database}")
-
-
-def _postgresql(url: URL) -> Address:
-    query = {
-        key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()
-    }
-    unknown = sorted(set(query) - set(_PARAMETERS))
-    if unknown:
-        raise SettingsError(
-            f"store.url: unknown parameter {', '.join(unknown)} (allowed: {', '.join(_PARAMETERS)})"
-        )
-    name = query.pop("application_name", "paceline")
-    timeout = query.pop("connect_timeout", None)
-    # libpq calls it sslmode, asyncpg ssl; the values are the same.
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
+    place = f"database file {url.database}"
     try:
-        seconds = None if timeout is None else float(timeout)
-    except ValueError:
+        file = Path(url.database).absolute()
+    except FileNotFoundError:
         raise SettingsError(
-            f"store.url: connect_timeout must be a number of seconds, got {timeout!r}"
+            f"store.url: {url.database} is relative to the working folder, which was deleted: "
+            "change to another folder"
         ) from None
-    url = url.set(query=query)
-    host = url.host or query.get("host") or "localhost"
-    place = f"database {url.database or url.username or ''!r} at {host}"
-    if url.port:
-        place += f":{url.port}"
-    return Address(url, "postgresql", place, name, seconds)
+    if _is_read_only(file):
+        # Without its log, the file is all there is, and SQLite need not create another file.
+        query = {"uri": "true", "mode": "ro", **({} if _log_of(file).exists() else _IMMUTABLE)}
+        url = url.set(database=f"file:{quote(str(file))}", query=query)
+    else:
+        url = url.set(database=str(file))
+    return Address(url, "sqlite", place, str(file))
+
+
+_IMMUTABLE = {"immutable": "1"}
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+def _is_read_only(file: Path) -> bool:
+    """Whether only another user can write a database, or the files that SQLite puts beside it."""
+    beside = _log_of(file) if _log_of(file).exists() else file.parent
+    return file.exists() and not (os.access(file, os.W_OK) and os.access(beside, os.W_OK))
+
+
+def _postgresql(url: URL, hosts: str) -> Address:
+    given = url.query.get("host", "")
+    host = url.host or ""
+    if not hosts and host:
+        hosts = f"[{host}]" if ":" in host else host
+        hosts += f":{url.port}" if url.port else ""
+    where = hosts or (given if isinstance(given, str) else ",".join(given)) or "localhost"
+    place = f"database {url.database or url.username or ''!r} at {where}"
+    _check_user(url)
+    # The driver gets everything from the server's options: the URL only names the driver.
+    return Address(URL.create(url.drivername), "postgresql", place, server=server_of(url, hosts))
+
+
+def _check_user(url: URL) -> None:
+    """Check that the driver finds a user: in a container, a user id may have no name."""
+    if url.username or os.environ.get("PGUSER"):
+        return
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        raise SettingsError(
+            f"store.url names no user, and the user id {os.getuid()} has no name: "
+            "write postgresql://USER@HOST/DATABASE"
+        ) from None

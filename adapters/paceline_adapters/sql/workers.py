@@ -5,20 +5,18 @@ from collections.abc import Sequence
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.records import Beat, Figures, WorkerRecord
 from paceline.contracts.store import WorkerStore
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.figures import decoded, encoded
 from paceline_adapters.sql.tables import runs, workers
 
 #: Seconds since the last beat after which a worker's row is removed.
 _FORGET_AFTER = 600.0
 #: Seconds to retry a beat. The next one follows soon.
 _BEAT_PATIENCE = 2.0
-
-_figures = TypeAdapter(Figures)
 
 
 class SqlWorkers(WorkerStore):
@@ -52,7 +50,7 @@ class SqlWorkers(WorkerStore):
             updated = await connection.execute(
                 update(workers)
                 .where(workers.c.worker_id == worker_id)
-                .values(beat_at=now(), figures=_figures.dump_json(figures).decode())
+                .values(beat_at=now(), figures=encoded(figures))
                 .returning(workers.c.worker_id)
             )
             if updated.one_or_none() is None and record is not None:
@@ -60,14 +58,14 @@ class SqlWorkers(WorkerStore):
             if not ids:
                 return Beat()
             rows = await connection.execute(
-                select(runs.c.run_id, runs.c.cancel_requested)
+                select(runs.c.run_id, runs.c.cancel_requested, runs.c.pause_requested)
                 .where(
                     runs.c.run_id.in_(ids), runs.c.owner == worker_id, runs.c.status == "running"
                 )
                 .order_by(runs.c.run_id)  # the order in which every transaction locks runs
                 .with_for_update(key_share=True)
             )
-            owned = {row.run_id: bool(row.cancel_requested) for row in rows}
+            owned = {row.run_id: row for row in rows}
             if owned:
                 await connection.execute(
                     update(runs)
@@ -75,7 +73,12 @@ class SqlWorkers(WorkerStore):
                     .values(lease_until=from_now(lease))
                 )
             return Beat(
-                cancelled=frozenset(run_id for run_id, cancel in owned.items() if cancel),
+                cancelled=frozenset(
+                    run_id for run_id, run in owned.items() if run.cancel_requested
+                ),
+                paused=frozenset(
+                    run_id for run_id, run in owned.items() if run.pause_requested is not None
+                ),
                 lost=frozenset(ids).difference(owned),
             )
 
@@ -122,7 +125,7 @@ async def put_worker(connection: AsyncConnection, worker: WorkerRecord) -> None:
             pool_max=worker.pool_max,
             started_at=now(),
             beat_at=now(),
-            figures=_figures.dump_json(worker.figures).decode(),
+            figures=encoded(worker.figures),
         )
     )
 
@@ -146,15 +149,8 @@ async def live_workers(connection: AsyncConnection, *, max_age: float) -> Sequen
             concurrency=row.concurrency,
             pool_max=row.pool_max,
             beat_age=max(0.0, row.age),
-            figures=_decoded(row.figures),
+            figures=decoded(row.figures),
         )
         for row in rows
     ]
     return [record for record in records if not record.identity.is_gone()]
-
-
-def _decoded(text: str) -> Figures:
-    try:
-        return _figures.validate_json(text)
-    except ValidationError:  # written by another version of paceline
-        return Figures()

@@ -16,13 +16,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.metrics import Metrics
+from paceline_adapters.web.head_requests import HeadRequests
 from paceline_adapters.web.problems import problem_of
-from paceline_adapters.web.request_checks import RequestChecks
+from paceline_adapters.web.request_checks import RequestChecks, TenantOf
 from paceline_adapters.web.routes.concepts import concepts_router
 from paceline_adapters.web.routes.events import events_router
 from paceline_adapters.web.routes.live import live_router
-from paceline_adapters.web.routes.operations import operations_router
+from paceline_adapters.web.routes.operations import metrics_router, probes_router
 from paceline_adapters.web.routes.runs import runs_router
 from paceline_adapters.web.sockets import sockets_router
 
@@ -41,28 +41,42 @@ _PAGE_HEADERS = {
 }
 
 
-def router(backend: Backend) -> APIRouter:
+def router(backend: Backend, *, tenant: TenantOf | None = None) -> APIRouter:
     """Every route of the API and the WebSockets, to include in your own application.
 
     The routes check tokens, origins and limits, and answer errors with problem details. Open the
     backend before the first request.
+
+    Args:
+        backend: paceline's parts.
+        tenant: a FastAPI dependency that returns the tenant of a request or WebSocket, or raises
+            ``HTTPException``. The caller then sees and steers only the runs of this tenant.
+            Health and readiness do not call it. There is no ``/metrics``, because it is for
+            operators.
+
+    Raises:
+        UsageError: both ``tenant`` and ``web.tokens`` are given.
     """
-    metrics = Metrics()
-    checks = RequestChecks(backend.settings.web, metrics)
+    checks = RequestChecks(backend, tenant)
+    of_callers = APIRouter(dependencies=checks.dependencies)
+    of_callers.include_router(runs_router(backend, checks))
+    of_callers.include_router(events_router(backend, checks))
+    of_callers.include_router(concepts_router(backend, checks))
+    of_callers.include_router(live_router(backend, checks))
+    of_callers.include_router(sockets_router(backend, checks))
     routes = APIRouter()
-    routes.include_router(runs_router(backend, checks))
-    routes.include_router(events_router(backend, checks, metrics))
-    routes.include_router(concepts_router(backend, checks))
-    routes.include_router(live_router(backend, checks))
-    routes.include_router(operations_router(backend, checks, metrics))
-    routes.include_router(sockets_router(backend, checks, metrics))
+    routes.include_router(of_callers)
+    routes.include_router(probes_router(backend, checks))
+    if tenant is None:
+        routes.include_router(metrics_router(backend, checks))
     return routes
 
 
-def create_app(backend: Backend) -> FastAPI:
+def create_app(backend: Backend, *, tenant: TenantOf | None = None) -> FastAPI:
     """The API, the WebSockets and the page as one application, to serve or to mount.
 
-    Open the backend before the first request.
+    Open the backend before the first request. ``tenant`` is as for ``router``; it does not
+    protect the files of the page.
     """
     app = FastAPI(
         title="paceline",
@@ -71,7 +85,7 @@ def create_app(backend: Backend) -> FastAPI:
         docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
     )
-    app.include_router(router(backend))
+    app.include_router(router(backend, tenant=tenant))
     page = Path(str(files("paceline_adapters.web"))) / "page"
 
     @app.get("/", include_in_schema=False)
@@ -92,6 +106,7 @@ def create_app(backend: Backend) -> FastAPI:
         app.add_exception_handler(kind, problem)
 
     app.add_middleware(_PageHeaders)
+    app.add_middleware(HeadRequests)
     if origins := backend.settings.web.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -110,7 +125,7 @@ def _allowed(app: FastAPI, path: str) -> list[str]:
         pattern, _, _ = compile_path(template)
         if pattern.match(path):
             methods |= {method.upper() for method in operations}
-    return sorted(methods)
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 class _PageHeaders:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paceline import Run, Share, WebSettings
+from paceline import Client, WebSettings
+from paceline.contracts.share import DEFAULT_TENANT
 
 from paceline_adapters.web.problems import Problem
 
 Scope = Literal["read", "write"]
 
-#: The tenant that owns runs without a tenant.
-DEFAULT_TENANT = "default"
 #: Seconds for which a ticket is valid.
 TICKET_SECONDS = 30.0
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="paceline"'}
@@ -36,23 +35,14 @@ class Caller:
     name: str
     sees_all: bool = False
 
-    def share(self, weight: float) -> Share:
-        """Tenant and weight of the runs that the caller submits."""
-        return Share("" if self.tenant == DEFAULT_TENANT else self.tenant, weight)
-
     @property
-    def tenants(self) -> tuple[str, ...]:
-        """Tenants, as stores name them, of the runs that the caller sees; empty if it sees all.
+    def seen_tenant(self) -> str | None:
+        """The tenant of the runs that the caller sees; ``None`` if it sees those of all."""
+        return None if self.sees_all else self.tenant
 
-        Runs without a tenant belong to the default tenant.
-        """
-        if self.sees_all:
-            return ()
-        return ("", DEFAULT_TENANT) if self.tenant == DEFAULT_TENANT else (self.tenant,)
-
-    def sees(self, run: Run) -> bool:
-        """Whether the caller may see a run."""
-        return self.sees_all or run.share.tenant in self.tenants
+    def client(self, client: Client) -> Client:
+        """A client of all tenants, limited to the runs that the caller sees."""
+        return client if self.sees_all else client.for_tenant(self.tenant)
 
 
 class Authenticator:

@@ -11,6 +11,8 @@ from paceline.tasks import cancel_and_wait
 
 from paceline_adapters.web.concept_names import ConceptNames
 from paceline_adapters.web.live_figures import LiveFigures
+from paceline_adapters.web.metrics import Metrics
+from paceline_adapters.web.rate_limit import RateLimit
 
 
 class Backend:
@@ -30,6 +32,8 @@ class Backend:
         figures: both layers, now and over the last minutes.
         names: names of concepts.
         reader: renders artifacts.
+        metrics: counts the requests and streams of all routers of this backend.
+        rate_limit: limits the requests and streams of all routers of this backend.
         worker: the worker of this process, if it works on runs.
         working: the task in which that worker serves; it ends when the worker drains.
     """
@@ -47,6 +51,8 @@ class Backend:
         self.app = app
         self.settings = app.settings
         self.reader = Reader(app.factory)
+        self.metrics = Metrics()
+        self.rate_limit = RateLimit(app.settings.web)
         self.worker = None
         self.working = None
         self._work = work and not app.factory.executor().distributed

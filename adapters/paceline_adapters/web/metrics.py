@@ -33,6 +33,9 @@ class Metrics:
             "db_connections_limit", "Maximum number of database connections of all pools."
         )
         self._events = gauge("events_per_second", "Progress events published per second.")
+        self._fallbacks = gauge(
+            "fallbacks", "Answers of fallback models since the live workers started."
+        )
         self._streams = gauge("streams", "Open WebSockets and event streams.")
         self._messages = Counter(
             "paceline_stream_messages",
@@ -84,5 +87,6 @@ class Metrics:
         self._connections.set(totals.connections)
         self._connections_max.set(totals.connections_max)
         self._events.set(totals.events_per_second)
+        self._fallbacks.set(totals.fallbacks)
         self._streams.set(streams)
         return generate_latest(self._registry)

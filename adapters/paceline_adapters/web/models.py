@@ -1,11 +1,11 @@
 """The answers of the API, as its OpenAPI document describes them."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from paceline.client.client import Submitted
 from paceline.contracts.records import ConceptStatus, RunStatus
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class RunAnswer(BaseModel):
@@ -24,18 +24,35 @@ class RunAnswer(BaseModel):
     failed: int
     owner: str | None
     cancel_requested: bool
+    pause_requested: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    seconds: Annotated[float, Field(description="Seconds of work, without pauses.")]
+    steps: Annotated[
+        list[str] | None, Field(description="The steps; null for the steps of the settings.")
+    ]
+    only: Annotated[list[str], Field(description="Parts of the roadmap; empty for all of it.")]
 
 
-class RunWithTotals(RunAnswer):
-    """A run, and the totals of its artifacts."""
+class SpentAnswer(BaseModel):
+    """What some calls cost."""
 
+    attempts: int
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    estimated: bool
+
+
+class RunWithTotals(RunAnswer, SpentAnswer):
+    """A run, and what all its calls cost."""
+
+    currency: str
+    unsaved: Annotated[SpentAnswer, Field(description="The part that led to no artifact.")]
+    duplicates: Annotated[SpentAnswer, Field(description="The part that was paid twice.")]
     generating: int
+    context: Annotated[dict[str, Any], Field(description="The context given at submit.")]
 
 
 class RunPage(BaseModel):
@@ -89,18 +106,18 @@ class ConceptPage(BaseModel):
     after: str | None
 
 
-class ArtifactAnswer(BaseModel):
-    """What one step made for one concept."""
+class ArtifactAnswer(SpentAnswer):
+    """What one step made for one concept, and what its calls cost."""
 
     step: str
     content: Any
     model: str
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None
+    currency: str
     seconds: float
-    attempts: int
     created_at: datetime | None
+    fallback: Annotated[
+        str | None, Field(description="Why the preferred model did not write it, if so.")
+    ]
 
 
 class ConceptWithArtifacts(ConceptAnswer):
@@ -133,6 +150,7 @@ class WorkerAnswer(BaseModel):
     events_per_second: float
     strategy: str
     beat_age: float | None
+    trouble: dict[str, str]
 
 
 class WorkerList(BaseModel):

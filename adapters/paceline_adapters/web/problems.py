@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi.exceptions import RequestValidationError
 from paceline import (
+    ContextError,
     KeyReused,
     PacelineError,
     PartUnavailable,
@@ -102,7 +103,7 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, RequestValidationError):
         return _invalid([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors()])
-    if isinstance(error, SubmissionError):
+    if isinstance(error, SubmissionError | ContextError):
         return _invalid(error.faults)
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase

@@ -1,21 +1,22 @@
-"""The checks of requests and WebSockets: host, origin, token, rate. The routes include them."""
+"""The checks of requests and WebSockets: host, origin, caller, rate. The routes include them."""
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request, WebSocket
+from fastapi import Depends, Request, WebSocket, params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from paceline import WebSettings
+from paceline import UsageError
+from paceline.contracts.share import check_tenant
+from paceline.text import count
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from paceline_adapters.web.auth import Authenticator, Caller
-from paceline_adapters.web.metrics import Metrics
+from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.origin_check import OriginCheck
 from paceline_adapters.web.problems import Problem, problem_of
-from paceline_adapters.web.rate_limit import RateLimit
 
 #: Headers of every answer of the API: it is data that no cache may keep and no page may show.
 _HEADERS = {
@@ -27,20 +28,56 @@ _HEADERS = {
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `web.tokens`, if any are set.")
 
+#: A FastAPI dependency that returns the name of a connection's tenant, or raises HTTPException.
+TenantOf = Callable[..., str | Awaitable[str]]
+
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class RequestChecks:
-    """Checks requests: their host and origin, their token, and their rate."""
+    """Checks requests: their host and origin, their caller, and their rate.
 
-    def __init__(self, web: WebSettings, metrics: Metrics) -> None:
+    Args:
+        tenant: finds the tenant of a caller, in place of tokens. Routes of callers then need
+            ``dependencies``.
+
+    Raises:
+        UsageError: both ``tenant`` and tokens are given.
+    """
+
+    def __init__(self, backend: Backend, tenant: TenantOf | None) -> None:
+        web = backend.settings.web
+        if tenant is not None and web.tokens:
+            raise UsageError(
+                f"router(tenant=…) needs empty web.tokens, got {count(len(web.tokens), 'token')}: "
+                "the tenant comes either from your login or from a token"
+            )
         self.auth = Authenticator(web)
-        self.rate_limit = RateLimit(web)
+        self.rate_limit = backend.rate_limit
         self._origins = OriginCheck(web)
-        self._metrics = metrics
+        self._metrics = backend.metrics
+        self._tenant = tenant
 
-    def route(self, *, needs_token: bool = True) -> type[APIRoute]:
-        """A route class that checks requests and answers errors with problem details."""
+    @property
+    def dependencies(self) -> Sequence[params.Depends]:
+        """What the routes of callers depend on."""
+        if self._tenant is None:
+            return ()
+
+        async def identify(
+            connection: HTTPConnection, tenant: Annotated[object, Depends(self._tenant)]
+        ) -> None:
+            caller = _caller_of_tenant(tenant, _address(connection))
+            self.rate_limit.request(caller.name)
+            connection.state.paceline_caller = caller
+
+        return (Depends(identify),)
+
+    def route(self, *, public: bool = False) -> type[APIRoute]:
+        """A route class that checks requests and answers errors with problem details.
+
+        A ``public`` route has no caller.
+        """
         checks = self
 
         class CheckedRoute(APIRoute):
@@ -50,7 +87,7 @@ class RequestChecks:
                 async def checked(request: Request) -> Response:
                     started = time.perf_counter()
                     try:
-                        checks.check(request, needs_token=needs_token)
+                        checks.check(request, public=public)
                         response = await handle(request)
                     except Exception as error:  # noqa: BLE001
                         response = problem_of(error).response()
@@ -68,22 +105,22 @@ class RequestChecks:
 
         return CheckedRoute
 
-    def check(self, request: Request, *, needs_token: bool) -> None:
-        """Check a request, and note its caller.
+    def check(self, request: Request, *, public: bool) -> None:
+        """Check a request, and note its caller if a token identifies it.
 
         Raises:
             Problem: the request is refused.
         """
         self._origins.check(request.method, request.headers)
-        if needs_token:
-            request.state.paceline_caller = self._caller(request)
-        else:
+        if public:
             self.rate_limit.request(_address(request))
+        elif self._tenant is None:
+            request.state.paceline_caller = self._caller(request)
 
     def check_socket(self, socket: WebSocket) -> Caller:
         """Check the opening of a WebSocket; raises as ``check``."""
         self._origins.check("GET", socket.headers, stream=True)
-        return self._caller(socket)
+        return self._caller(socket) if self._tenant is None else caller_of(socket)
 
     def _caller(self, connection: HTTPConnection) -> Caller:
         client = _address(connection)
@@ -99,9 +136,22 @@ class RequestChecks:
         return caller
 
 
-def caller_of(request: Request) -> Caller:
-    """The caller of a checked request."""
-    return cast("Caller", request.state.paceline_caller)
+def caller_of(connection: HTTPConnection) -> Caller:
+    """The caller of a checked request or WebSocket."""
+    return cast("Caller", connection.state.paceline_caller)
+
+
+def _caller_of_tenant(tenant: object, address: str) -> Caller:
+    """The caller of a tenant that the host application has found.
+
+    Raises:
+        TypeError: the tenant is not the name of a tenant.
+    """
+    try:
+        name = check_tenant(tenant)
+    except UsageError as error:
+        raise TypeError(f"the dependency of router(tenant=…) returned no tenant: {error}") from None
+    return Caller(name, "write", f"{name}@{address}")
 
 
 def _reader(

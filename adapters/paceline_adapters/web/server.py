@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,13 +10,13 @@ import click
 import uvicorn
 from paceline import App, PartUnavailable, SettingsError, WebSettings
 from paceline.client.terminal.local_workers import local_workers
+from paceline.process.stop_signals import stop_signals
 
 from paceline_adapters.web.app import create_app
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.bounded_protocols import BoundedHttp, BoundedSocket
 from paceline_adapters.web.origin_check import is_loopback
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Maximum number of seconds for requests in flight when the server stops.
 _GRACE = 5
 #: Milliseconds after which the kernel closes a connection if the client does not read.
@@ -40,6 +39,7 @@ def config_of(app: object, web: WebSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         lifespan="off",
+        workers=1,  # else uvicorn reads WEB_CONCURRENCY, which may not be a number
         log_config=None,
         log_level="warning",  # the level "info" logs addresses of sockets, with their tickets
         access_log=False,
@@ -124,12 +124,13 @@ async def _signals(backend: Backend, server: Server) -> AsyncGenerator[list[int]
         stopping.add(task)
         task.add_done_callback(stopping.discard)
 
-    for number in _SIGNALS:
+    signals = stop_signals()
+    for number in signals:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield received
     finally:
-        for number in _SIGNALS:
+        for number in signals:
             loop.remove_signal_handler(number)
         if stopping:
             await asyncio.wait(stopping)

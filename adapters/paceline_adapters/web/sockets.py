@@ -17,11 +17,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.metrics import Metrics
 from paceline_adapters.web.problems import Problem, problem_of
 from paceline_adapters.web.request_checks import RequestChecks
 from paceline_adapters.web.routes.events import MAX_RATE, AfterQuery, LevelQuery
-from paceline_adapters.web.routes.runs import visible_run
 
 #: Seconds in which a client must send its ``follow`` message if it asked for ``wait``.
 _FOLLOW_TIMEOUT = 10.0
@@ -52,10 +50,10 @@ class Follow(BaseModel):
     )
 
 
-def sockets_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> APIRouter:
+def sockets_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     """The WebSockets."""
     router = APIRouter()
-    sockets = _Sockets(backend, checks, metrics)
+    sockets = _Sockets(backend, checks)
 
     @router.websocket("/ws/runs/{run_id}")
     async def follow_run(
@@ -66,8 +64,8 @@ def sockets_router(backend: Backend, checks: RequestChecks, metrics: Metrics) ->
         after: AfterQuery = None,
     ) -> None:
         async with sockets.checked(socket) as caller:
-            await visible_run(backend, caller, run_id)
-            async with Feed(backend.hub, level=level, rate=rate) as feed:
+            tenant = caller.seen_tenant
+            async with Feed(backend.hub, level=level, rate=rate, tenant=tenant) as feed:
                 await feed.follow(run_id, None if after is None else StreamPosition.parse(after))
                 await _accept(socket)
                 await sockets.send(socket, feed, {"level": level, "rate": rate}, of_all=False)
@@ -85,11 +83,12 @@ def sockets_router(backend: Backend, checks: RequestChecks, metrics: Metrics) ->
             follow = await sockets.follow_message(socket) if wait else Follow(type="follow")
             chosen: Level = follow.level or level
             pace = follow.rate or rate
-            async with Feed(backend.hub, level=chosen, rate=pace) as feed:
+            tenant = caller.seen_tenant
+            async with Feed(backend.hub, level=chosen, rate=pace, tenant=tenant) as feed:
                 after = {
                     run_id: StreamPosition.parse(text) for run_id, text in follow.after.items()
                 }
-                await feed.follow_all(after, tenants=caller.tenants)
+                await feed.follow_all(after)
                 await sockets.send(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
 
     return router
@@ -106,10 +105,10 @@ async def _accept(socket: WebSocket) -> None:
 class _Sockets:
     """What both WebSockets share."""
 
-    def __init__(self, backend: Backend, checks: RequestChecks, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, checks: RequestChecks) -> None:
         self._backend = backend
         self._checks = checks
-        self._metrics = metrics
+        self._metrics = backend.metrics
         self._send_timeout = backend.settings.web.send_timeout
 
     @asynccontextmanager

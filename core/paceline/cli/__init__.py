@@ -12,12 +12,14 @@ def main() -> None:
     from paceline.cli.group import cli
     from paceline.client.terminal.output import fault
     from paceline.client.terminal.stdout import Stdout
+    from paceline.process.stop_signals import exit_on_stop_signals
 
     Stdout.guard()
     code: object = 0
     try:
-        # Not standalone: click would turn Ctrl-C into exit code 1. A command returns its code.
-        code = cli.main(prog_name="paceline", standalone_mode=False)
+        with exit_on_stop_signals():
+            # Not standalone: click would turn Ctrl-C into exit code 1. A command returns its code.
+            code = cli.main(prog_name="paceline", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from paceline.client.terminal.output import show_log, warn
+from paceline.client.terminal.output import show_log, show_plugin_tracebacks, warn
 from paceline.plugins.registry import Plugins
 from paceline.text import nearest
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "worker": "Work on queued runs until stopped.",
     "status": "Show workers, active runs and what they have in flight.",
     "watch": "Follow runs until they end.",
+    "pause": "Pause runs until they are resumed.",
     "cancel": "Cancel runs.",
     "resume": "Continue runs: generate failed and missing concepts.",
     "recover": "Queue runs again if their worker has exited.",
@@ -95,3 +96,4 @@ def cli(*, verbose: bool) -> None:
         # The encoding of a pipe may not have the characters of a roadmap in Chinese.
         reconfigure(errors="replace")
     show_log(verbose=verbose)
+    show_plugin_tracebacks(verbose=verbose)

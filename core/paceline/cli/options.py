@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
@@ -57,6 +57,7 @@ def options_of(model: type[BaseModel]) -> Iterator[Option]:
         default: object = field.default
         if field.default_factory is not None and not field.default_factory_takes_validated_data:
             default = field.get_default(call_default_factory=True)
+        values = _table_values(field.annotation)
         yield Option(
             name=name,
             type=" or ".join(dict.fromkeys(_type(one) for one in variants)) or "any",
@@ -65,6 +66,17 @@ def options_of(model: type[BaseModel]) -> Iterator[Option]:
             bounds="; ".join(text for text in map(_bounds, variants) if text),
             description=" ".join((field.description or "").split()),
         )
+        if values is not None:
+            for option in options_of(values):
+                yield replace(option, name=f"{name}.KEY.{option.name}")
+
+
+def _table_values(annotation: object) -> type[BaseModel] | None:
+    """The model of the values of a table; ``None`` if the annotation is no table of models."""
+    if get_origin(annotation) is not dict:
+        return None
+    values = get_args(annotation)[1]
+    return values if isinstance(values, type) and issubclass(values, BaseModel) else None
 
 
 def _variants(schema: Schema) -> Sequence[Schema]:
@@ -83,6 +95,8 @@ def _type(schema: Schema) -> str:
         return "secret"
     if "enum" in schema or "const" in schema:
         return "choice"
+    if schema.get("type") == "object":
+        return "table"
     if schema.get("type") == "array":
         items = cast("Schema", schema.get("items", {}))
         return f"list of {_type(items)}"

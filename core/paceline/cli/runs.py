@@ -19,7 +19,9 @@ async def find_run(store: Store, name: str) -> Run:
         newest = await store.runs(roadmap_id=name, limit=1)
         if newest:
             return newest[0]
-    raise RunNotFound(f"no run and no roadmap has the id {name!r}; `paceline show` lists the runs")
+    listed = await store.runs(limit=1)
+    advice = "`paceline show` lists the runs" if listed else "the database has no runs yet"
+    raise RunNotFound(f"no run and no roadmap has the id {name!r}; {advice}")
 
 
 async def find_runs(store: Store, names: Sequence[str]) -> list[Run]:

@@ -1,15 +1,20 @@
-"""The client: submit, resume, cancel, follow and read runs. CLI, API and programs use it."""
+"""The client: submit, resume, pause, cancel, follow and read runs. CLI, API and programs use it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
+from paceline.client.context_schema import check_context_schema
 from paceline.client.follow import follow
+from paceline.client.run_request import RunRequest
+from paceline.client.tenant_scope import TenantScope, key_of_tenant
 from paceline.contracts.events import Event
-from paceline.contracts.records import ENDED, Artifact, ResumeOnly, Run, RunStatus
-from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.records import Artifact, ResumeOnly, Run, RunStatus
+from paceline.contracts.run_context import checked_context
+from paceline.contracts.scope import Scope, checked_steps, names_of
+from paceline.contracts.share import DEFAULT_SHARE, Share, check_tenant
 from paceline.errors import UsageError
+from paceline.generation.parts import ClientParts
 from paceline.roadmaps.model import Roadmap
-from paceline.runtime.parts import ClientParts
 from paceline.runtime.recovery import recover
 
 #: What a submission led to: a new run, an unfinished run that continues, a run that a worker
@@ -24,9 +29,13 @@ class NothingToResume(UsageError):
 class Client:
     """Submits, steers, follows and reads runs. Open one with ``App.client``.
 
+    A client of a tenant submits runs of that tenant. For its methods, runs of other tenants do
+    not exist. Its parts (``store``, ``executor`` and ``bus``) know the runs of all tenants.
+
     Args:
         parts: the parts of this process.
         worker_id: id of the worker that works with the same parts, if there is one.
+        tenant: the tenant of the client; ``None`` for a client of all tenants.
 
     Attributes:
         settings: the effective settings.
@@ -36,13 +45,32 @@ class Client:
         telemetry: traces and metrics.
     """
 
-    def __init__(self, parts: ClientParts, *, worker_id: str | None = None) -> None:
+    def __init__(
+        self, parts: ClientParts, *, worker_id: str | None = None, tenant: str | None = None
+    ) -> None:
+        self._scope = TenantScope(tenant)
+        self._parts = parts
         self.settings = parts.settings
         self.store = parts.store
         self.executor = parts.executor
         self.bus = parts.bus
         self.telemetry = parts.telemetry
         self._worker_id = worker_id
+
+    def for_tenant(self, tenant: str) -> "Client":
+        """The client of one tenant, with the same parts. It is closed with this client.
+
+        Args:
+            tenant: name of the tenant. Runs without a tenant belong to ``default``.
+
+        Raises:
+            UsageError: the name is not allowed, or this client belongs to another tenant.
+        """
+        check_tenant(tenant)  # `None` would be a client of all tenants
+        own = self._scope.tenant
+        if own not in (None, tenant):
+            raise UsageError(f"tenant must be {own!r} for a client of that tenant, got {tenant!r}")
+        return Client(self._parts, worker_id=self._worker_id, tenant=tenant)
 
     async def submit(
         self,
@@ -51,31 +79,96 @@ class Client:
         new: bool = False,
         key: str | None = None,
         share: Share = DEFAULT_SHARE,
+        context: Mapping[str, object] | None = None,
+        steps: Sequence[str] | None = None,
+        only: Sequence[str] = (),
     ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or continue an earlier run of the same roadmap.
 
+        If an earlier run lacks something of ``steps`` and ``only``, its scope is widened: its
+        artifacts stay, and what is missing is generated. A scope never becomes narrower.
+
         Args:
             roadmap: the roadmap to generate.
-            new: start a new run even if the roadmap already has one.
-            key: idempotency key of this submission. A second submission with the same key
-                returns the same run and does not resume it.
-            share: tenant and weight of the run. An existing run keeps its own.
+            new: start a new run even if the tenant already has one of this roadmap.
+            key: idempotency key of this submission. A second submission of the tenant with the
+                same key returns the same run and does not resume it.
+            share: tenant and weight of the run. An existing run keeps its own weight. In a
+                client of a tenant, leave out the tenant.
+            context: any JSON object, such as the learner's profile; steps and strategies receive
+                it. It belongs to the identity of the run.
+            steps: the steps to make, of those in the settings. ``None`` keeps the steps of an
+                existing run; a new run then has the steps of the settings.
+            only: the concepts to generate: ``stage:ID``, ``module:ID``, ``concept:ID`` or
+                ``first-module``. All concepts if empty.
 
         Raises:
-            RunConflict: the roadmap id already has a run with other content; see ``new``.
-            KeyReused: the key belongs to a run with other content or another share.
+            RunConflict: the tenant already has a run of this roadmap id with other content or
+                another context; see ``new``.
+            KeyReused: the key belongs to a run with other content, another context or another
+                weight.
+            ContextError: the context is not a JSON object, is too large, or does not match
+                ``run.context_schema``.
+            UsageError: the share names another tenant than the client's, or ``steps`` or
+                ``only`` name something unknown.
             PartUnavailable: the store or the broker cannot be reached.
         """
+        share = self._scope.share(share)
         with self.telemetry.submit() as span:
-            submitted = await self._submit(roadmap, new=new, key=key, share=share)
+            request = RunRequest(context=context, steps=names_of(steps), only=names_of(only) or ())
+            given, scope = await self.check_request(roadmap, request)
+            submitted = await self._submit(roadmap, given, scope, new=new, key=key, share=share)
             span.submitted(*submitted)
             return submitted
 
+    async def check_request(
+        self, roadmap: Roadmap, request: RunRequest
+    ) -> tuple[Mapping[str, object], Scope]:
+        """Check the context and scope of a submission, as ``submit`` does before it stores a run.
+
+        Raises:
+            ContextError: the context is not valid.
+            UsageError: ``steps`` or ``only`` name something unknown.
+        """
+        scope = self.check_scope(request.steps, request.only, roadmap)
+        context = checked_context({} if request.context is None else request.context)
+        await check_context_schema(self.settings.run.context_schema, context)
+        return context, scope
+
+    def check_scope(
+        self,
+        steps: Sequence[str] | None,
+        only: Sequence[str] | None,
+        roadmap: Roadmap | None = None,
+    ) -> Scope:
+        """Check the names of steps, and the selectors of concepts if there is a roadmap.
+
+        Raises:
+            UsageError: a step or a part of the roadmap is unknown.
+        """
+        scope = Scope(steps=checked_steps(steps, self.settings.run.steps), only=tuple(only or ()))
+        if roadmap is not None:
+            scope.concepts_of(roadmap)
+        return scope
+
     async def _submit(
-        self, roadmap: Roadmap, *, new: bool, key: str | None, share: Share
+        self,
+        roadmap: Roadmap,
+        context: Mapping[str, object],
+        scope: Scope,
+        *,
+        new: bool,
+        key: str | None,
+        share: Share,
     ) -> tuple[Run, Submitted]:
         run, created = await self.store.create_run(
-            roadmap, executor=self.settings.executor, new=new, key=key, share=share
+            roadmap,
+            executor=self.settings.executor,
+            new=new,
+            key=None if key is None else key_of_tenant(key, share.tenant),
+            share=share,
+            context=context,
+            scope=scope,
         )
         if created or (key is not None and run.status == "queued"):
             # Again even if it was created before: the broker may not have the message.
@@ -84,34 +177,81 @@ class Client:
             return run, "created"
         if key is not None:
             return run, "complete" if run.status == "completed" else "attached"
-        return await self._resume(run.run_id)
+        run = await self._extend(run, scope.steps, scope.only, roadmap)
+        return await self._resume(run)
 
-    async def resume(self, run_id: str, *, only: ResumeOnly | None = None) -> tuple[Run, Submitted]:
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        only: ResumeOnly | None = None,
+        steps: Sequence[str] | None = None,
+        also: Sequence[str] | None = None,
+    ) -> tuple[Run, Submitted]:
         """Continue a run: artifacts stay, failed and missing concepts are generated.
 
         If the run's worker is gone, the run is taken over. If the worker is alive, the run
-        is left to it.
+        is left to it; what ``steps`` and ``also`` add follows when it has finished its part.
 
         Args:
             run_id: the run.
             only: generate only the concepts that ``failed``, or only those that are
                 ``missing`` because the run ended before them. The others stay as they are.
+            steps: steps to add to those of the run, of those in the settings. A run without
+                steps of its own always has the steps of the settings.
+            also: concepts to add to those of the run, as ``only`` of ``submit``. ``None`` adds
+                none; an empty sequence adds all.
 
         Raises:
             RunNotFound: there is no such run.
-            NothingToResume: ``only`` is given and the run has not ended, or it has no such
-                concept.
+            UsageError: ``steps`` or ``also`` name something unknown, or are combined with
+                ``only``.
+            NothingToResume: ``only`` is given and the run is queued or running, or it has no
+                such concept.
             PartUnavailable: the store or the broker cannot be reached.
         """
+        run = await self.run(run_id)
+        added, also = checked_steps(names_of(steps), self.settings.run.steps), names_of(also)
         if only is not None:
-            await self.check_resumable(await self.store.run(run_id), only)
+            if added is not None or also is not None:
+                raise UsageError(
+                    f"only={only!r} adds no steps or concepts: leave out steps and also"
+                )
+            await self.check_resumable(run, only)
         with self.telemetry.submit() as span:
-            resumed = await self._resume(run_id, only)
+            if only is None:
+                run = await self._extend(run, added, also)
+            resumed = await self._resume(run, only)
             span.submitted(*resumed)
             return resumed
 
-    async def _resume(self, run_id: str, only: ResumeOnly | None = None) -> tuple[Run, Submitted]:
-        run = await self.store.run(run_id)
+    async def _extend(
+        self,
+        run: Run,
+        steps: Sequence[str] | None,
+        only: Sequence[str] | None,
+        roadmap: Roadmap | None = None,
+    ) -> Run:
+        """Widen the scope of a run, and reopen completed concepts that lack one of its steps."""
+        known = self.settings.run.steps
+        while True:
+            scope = run.scope.widened(steps=steps, only=only)
+            if scope == run.scope and run.status in ("queued", "running"):
+                return run  # its next claim finds what is missing
+            roadmap = roadmap or await self.store.roadmap(run.run_id)
+            extended = await self.store.extend(
+                run,
+                scope,
+                executor=self.settings.executor,
+                roadmap=roadmap,
+                steps=known if scope.steps is None else scope.steps,
+            )
+            if extended is not None:
+                return extended
+            run = await self.store.run(run.run_id)  # another client widened it meanwhile
+
+    async def _resume(self, run: Run, only: ResumeOnly | None = None) -> tuple[Run, Submitted]:
+        run_id = run.run_id
         if run.status == "completed":
             return run, "complete"
         what: Submitted = "resumed"
@@ -130,14 +270,17 @@ class Client:
         return run, what
 
     async def check_resumable(self, run: Run, only: ResumeOnly) -> None:
-        """Check that a run has ended and has such concepts.
+        """Check that a run has ended or is paused, and has such concepts.
 
         Raises:
-            NothingToResume: it has not, or it has none.
+            NothingToResume: it is queued or running, or it has no such concept.
+            RunNotFound: it belongs to another tenant than the client.
         """
-        if run.status not in ENDED:
+        self._scope.check(run)
+        if run.status in ("queued", "running"):
             raise NothingToResume(
-                f"run {run.run_id} is {run.status}: --{only}-only needs a run that has ended"
+                f"run {run.run_id} is {run.status}: --{only}-only needs a run that has ended or "
+                "is paused"
             )
         found = await self.store.concepts(
             run.run_id, status=("failed",) if only == "failed" else ("pending", "skipped"), limit=1
@@ -151,9 +294,26 @@ class Client:
         Raises:
             RunNotFound: there is no such run.
         """
+        await self.run(run_id)
         run = await self.store.request_cancel(run_id)
         await self.executor.cancel(run_id)
         return run
+
+    async def pause(self, run_id: str, reason: str = "by request") -> Run:
+        """Pause a run: at once if it is queued, else as soon as its calls in flight are saved.
+
+        Only ``resume`` or ``submit`` continues a paused run. A run that has ended stays as it is.
+
+        Args:
+            run_id: the run.
+            reason: why, in a few words; it is shown while the run is paused.
+
+        Raises:
+            RunNotFound: there is no such run.
+            PartUnavailable: the store cannot be reached.
+        """
+        await self.run(run_id)
+        return await self.store.request_pause(run_id, reason)
 
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
         """Events of a run until its last one; the first event is a snapshot.
@@ -169,7 +329,7 @@ class Client:
             RunNotFound: there is no such run.
             PartUnavailable: the store cannot be reached, at the start or for two minutes.
         """
-        run = await self.store.run(run_id)
+        run = await self.run(run_id)
         # A bus in memory carries only the events of this process's own worker.
         elsewhere = run.status == "running" and run.owner != self._worker_id
         carries = self.bus.shared or (self._worker_id is not None and not elsewhere)
@@ -178,10 +338,11 @@ class Client:
             yield event
 
     async def wait(self, run_id: str) -> Run:
-        """Wait until a run has ended, and return it. Raises as ``follow``."""
-        async for _ in self.follow(run_id):
-            pass
-        return await self.store.run(run_id)
+        """Wait until a run has ended or is paused, and return it. Raises as ``follow``."""
+        async for event in self.follow(run_id):
+            if event.stopped:
+                break
+        return await self.run(run_id)
 
     async def run(self, run_id: str) -> Run:
         """One run.
@@ -189,7 +350,7 @@ class Client:
         Raises:
             RunNotFound: there is no such run.
         """
-        return await self.store.run(run_id)
+        return self._scope.check(await self.store.run(run_id))
 
     async def runs(
         self,
@@ -208,9 +369,18 @@ class Client:
             before: only runs older than the run with this id.
         """
         return await self.store.runs(
-            status=status, roadmap_id=roadmap_id, limit=limit, before=before
+            status=status,
+            roadmap_id=roadmap_id,
+            tenants=self._scope.names,
+            limit=limit,
+            before=before,
         )
 
     async def artifacts(self, run_id: str, *, concept_id: str | None = None) -> Sequence[Artifact]:
-        """Artifacts of a run with their content, ordered by concept and time."""
+        """Artifacts of a run with their content, ordered by concept and time.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        await self.run(run_id)
         return await self.store.artifacts(run_id, concept_id=concept_id)

@@ -1,13 +1,14 @@
 """Both layers over all workers: running and waiting roadmaps, concepts in flight, and why."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from paceline.client.totals import Totals
 from paceline.contracts.executor import Executor, WorkerLoad
-from paceline.contracts.records import Budget, Run, WorkerRecord
+from paceline.contracts.records import Budget, Run, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
 from paceline.errors import PacelineError
 from paceline.plugins.registry import Plugins
@@ -15,6 +16,8 @@ from paceline.settings.load import options_for
 from paceline.settings.model import Settings
 from paceline.text import count
 
+#: Statuses of runs that have not ended.
+UNFINISHED: tuple[RunStatus, ...] = ("queued", "running", "paused")
 #: Maximum number of unfinished runs to read; ``more_runs`` says whether there are more.
 MAX_RUNS = 1000
 #: Maximum number of seconds to wait for the queue.
@@ -40,6 +43,7 @@ class WorkerStatus:
         events_per_second: progress events published per second.
         strategy: its strategies' own description of their limits.
         beat_age: seconds since its last beat; ``None`` if it is not registered.
+        trouble: why calls of its runs wait, in the provider's words, by run id.
     """
 
     worker_id: str
@@ -56,6 +60,41 @@ class WorkerStatus:
     events_per_second: float = 0.0
     strategy: str = ""
     beat_age: float | None = None
+    trouble: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostRun:
+    """A running run without a live worker.
+
+    Attributes:
+        run_id: the run.
+        recovered_in: seconds until a worker of its executor may take it over; 0 means that the
+            next search of such a worker does.
+        executor: its executor.
+        workers: number of live workers of that executor.
+    """
+
+    run_id: str
+    recovered_in: float
+    executor: str
+    workers: int
+
+    def sentence(self) -> str:
+        """What happened, what comes next, and the command that continues the run now."""
+        if self.workers:
+            when = (
+                "a worker takes it over within seconds"
+                if not self.recovered_in
+                else f"a worker takes it over when its lease ends, in {self.recovered_in:.0f} s"
+            )
+        else:
+            when = f"no {self.executor} worker is running that could take it over"
+        then = "" if self.workers else ", then paceline worker"
+        return (
+            f"run {self.run_id} has lost its worker; {when}. "
+            f"To continue it now: paceline resume {self.run_id}{then}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +108,7 @@ class ClusterStatus:
         runs: unfinished runs, newest first.
         more_runs: whether there are more unfinished runs than ``runs`` holds.
         unreachable: one message per part that did not answer.
+        lost: running runs without a live worker.
     """
 
     workers: Sequence[WorkerStatus]
@@ -77,6 +117,7 @@ class ClusterStatus:
     runs: Sequence[Run]
     more_runs: bool = False
     unreachable: Sequence[str] = field(default_factory=tuple[str, ...])
+    lost: Sequence[LostRun] = field(default_factory=tuple[LostRun, ...])
 
     def why(self) -> str:
         """Why this number of concepts is in flight, in a few sentences."""
@@ -117,6 +158,7 @@ class ClusterStatus:
             "runs": [run_to_json(run) for run in self.runs],
             "more_runs": self.more_runs,
             "unreachable": list(self.unreachable),
+            "lost": [asdict(one) for one in self.lost],
             "why": self.why(),
         }
 
@@ -141,10 +183,19 @@ def run_to_json(run: Run) -> dict[str, object]:
         "failed": run.failed,
         "owner": run.owner,
         "cancel_requested": run.cancel_requested,
+        "pause_requested": run.pause_requested,
         "created_at": at(run.created_at),
         "started_at": at(run.started_at),
         "finished_at": at(run.finished_at),
+        "seconds": round(run.seconds, 3),
+        "steps": None if run.steps is None else list(run.steps),
+        "only": list(run.only),
     }
+
+
+def run_with_context(run: Run) -> dict[str, object]:
+    """The same with the run's context, for the answers about one run."""
+    return {**run_to_json(run), "context": dict(run.context)}
 
 
 async def cluster_status(store: Store, executor: Executor | None) -> ClusterStatus:
@@ -168,7 +219,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
         except TimeoutError:
             unreachable.append(f"the queue did not answer within {PATIENCE:g} s")
     records = await store.workers()
-    runs = await store.runs(status=("queued", "running"), limit=MAX_RUNS + 1)
+    runs = await store.runs(status=UNFINISHED, limit=MAX_RUNS + 1)
     workers = _merged([_status_of(record) for record in records], loads)
     waiting = sum(run.status == "queued" for run in runs[:MAX_RUNS])
     reserved = sum(len(worker.reserved) for worker in workers)
@@ -184,12 +235,30 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
             connections=sum(worker.connections for worker in workers),
             connections_max=sum(worker.pool_max for worker in workers),
             events_per_second=round(sum(worker.events_per_second for worker in workers), 1),
+            fallbacks=sum(record.figures.fallbacks for record in records),
         ),
         budget=await store.budget(),
         runs=runs[:MAX_RUNS],
         more_runs=len(runs) > MAX_RUNS,
         unreachable=tuple(unreachable),
+        lost=await lost_runs(store, records),
     )
+
+
+async def lost_runs(store: Store, workers: Sequence[WorkerRecord]) -> Sequence[LostRun]:
+    """Running runs without a live worker, oldest lease first."""
+    alive = {worker.identity for worker in workers}
+    serving = Counter(worker.executor for worker in workers)
+    return [
+        LostRun(
+            run_id=orphan.run_id,
+            recovered_in=0.0 if orphan.is_lost() else round(orphan.lease_left, 1),
+            executor=orphan.executor,
+            workers=serving[orphan.executor],
+        )
+        for orphan in await store.orphans(limit=MAX_RUNS)
+        if orphan.is_lost() or orphan.owner not in alive
+    ]
 
 
 def _status_of(record: WorkerRecord) -> WorkerStatus:
@@ -208,6 +277,7 @@ def _status_of(record: WorkerRecord) -> WorkerStatus:
         events_per_second=round(figures.events_per_second, 1),
         strategy=figures.strategy,
         beat_age=round(record.beat_age, 1),
+        trouble=figures.trouble,
     )
 
 

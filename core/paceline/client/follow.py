@@ -7,7 +7,7 @@ from contextlib import suppress
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
-from paceline.errors import PartUnavailable
+from paceline.errors import PartUnavailable, StoreLost
 
 #: Seconds without an event after which a follower reads the run from the store.
 SILENCE = 5.0
@@ -70,6 +70,8 @@ class _PatientReader:
         started = loop.time()
         try:
             run = await self._store.run(run_id)
+        except StoreLost:
+            raise
         except PartUnavailable:
             since = self._failing_since = self._failing_since or started
             if loop.time() - since > MAX_OUTAGE:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PacelineError, PartUnavailable, RunNotFound, UsageError
+from paceline.process.certificates import check_client_files
 
 #: Seconds that the server may be unreachable before a follower fails.
 MAX_OUTAGE = 120.0
@@ -184,9 +185,11 @@ async def open_server(url: str, token: str | None) -> AsyncGenerator[Server]:
 
     Raises:
         UsageError: the URL is wrong.
+        SettingsError: a certificate that the environment names cannot be used.
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--url must be http://HOST:PORT, got {url!r}")
+    check_client_files()
     url = url.rstrip("/")
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     limits = httpx2.Limits(max_connections=None)  # each followed run needs one

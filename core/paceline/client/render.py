@@ -7,11 +7,12 @@ from json import JSONDecodeError, loads
 from pydantic import ValidationError
 
 from paceline.contracts.records import Artifact, ConceptState, Run
+from paceline.contracts.spending import RunSpending, Spent
 from paceline.contracts.step import Step
 from paceline.errors import PacelineError
-from paceline.runtime.parts import PartFactory
+from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings
-from paceline.text import outline
+from paceline.text import amount, money, outline
 
 
 @dataclass(slots=True)
@@ -26,15 +27,29 @@ class Reader:
         steps = in_order(self.factory.settings, {one.step for one in artifacts})
         return sorted(artifacts, key=lambda one: steps.index(one.step))
 
-    def markdown(self, artifact: Artifact) -> str:
-        """One artifact as Markdown."""
+    def markdown(self, artifacts: Sequence[Artifact]) -> str:
+        """Artifacts of one concept as Markdown, with the solutions in a section at the end."""
+        contents: list[str] = []
+        solutions: list[str] = []
+        for artifact in artifacts:
+            content, solution = self._rendered(artifact)
+            contents.append(content)
+            if solution:
+                solutions.append(solution)
+        if solutions:
+            contents += ["## Answers", *solutions]
+        return "\n\n".join(contents)
+
+    def _rendered(self, artifact: Artifact) -> tuple[str, str]:
+        """The content of an artifact, and its solutions."""
         step = self._step(artifact.step)
         try:
             if step is not None:
-                return step.readable(step.answer.model_validate_json(artifact.content))
+                answer = step.answer.model_validate_json(artifact.content)
+                return step.readable(answer), step.solutions(answer)
         except ValidationError:
             pass  # another version of the step made it; show the stored JSON
-        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}"
+        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}", ""
 
     def _step(self, name: str) -> Step | None:
         if name not in self._steps:
@@ -51,6 +66,11 @@ def in_order(settings: Settings, steps: Collection[str]) -> list[str]:
     return sorted(steps, key=lambda one: (chosen.index(one) if one in chosen else 99, one))
 
 
+def steps_of(settings: Settings, run: Run) -> list[str]:
+    """The steps of a run, in the order of the settings."""
+    return settings.run.steps if run.steps is None else in_order(settings, run.steps)
+
+
 def content_of(artifact: Artifact) -> object:
     """The content as decoded JSON, or as text if it is not JSON."""
     try:
@@ -64,19 +84,57 @@ def run_brief(run: Run) -> dict[str, object]:
     return {"run_id": run.run_id, "roadmap_id": run.roadmap_id, "status": run.status}
 
 
-def artifact_to_json(artifact: Artifact) -> dict[str, object]:
+def spent_words(spent: Spent, currency: str) -> tuple[str, str]:
+    """Tokens and cost as text; ``~`` marks estimates, and the cost is empty without a price."""
+    tokens = amount(spent.tokens, estimated=spent.estimated)
+    if spent.cost is None:
+        return tokens, ""
+    return tokens, money(spent.cost, currency, estimated=spent.estimated)
+
+
+def spent_to_json(spent: Spent) -> dict[str, object]:
+    """What calls cost, for ``--json``; the names are stable."""
+    return {
+        "attempts": spent.attempts,
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": spent.completion_tokens,
+        "cost": None if spent.cost is None else round(spent.cost, 6),
+        "estimated": spent.estimated,
+    }
+
+
+def spending_to_json(spending: RunSpending, currency: str) -> dict[str, object]:
+    """What a run cost, for ``--json`` and the API.
+
+    ``unsaved`` is part of the sums, and ``duplicates`` is part of ``unsaved``.
+    """
+    return {
+        **spent_to_json(spending.total),
+        "currency": currency,
+        "unsaved": spent_to_json(spending.unsaved),
+        "duplicates": spent_to_json(spending.duplicates),
+    }
+
+
+def fallback_words(artifact: Artifact) -> str:
+    """Why another model than the preferred one wrote an artifact; empty if none did."""
+    if artifact.fallback is None:
+        return ""
+    return f"{artifact.step} by {artifact.model or 'another model'}, because {artifact.fallback}"
+
+
+def artifact_to_json(artifact: Artifact, currency: str) -> dict[str, object]:
     """An artifact for ``--json``; the names are stable."""
     created = artifact.created_at
     return {
         "step": artifact.step,
         "content": content_of(artifact),
         "model": artifact.model,
-        "prompt_tokens": artifact.prompt_tokens,
-        "completion_tokens": artifact.completion_tokens,
-        "cost": artifact.cost,
+        **spent_to_json(artifact.spent),
+        "currency": currency,
         "seconds": artifact.seconds,
-        "attempts": artifact.attempts,
         "created_at": None if created is None else created.isoformat(),
+        "fallback": artifact.fallback,
     }
 
 

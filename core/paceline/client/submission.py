@@ -5,6 +5,8 @@ from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from paceline.client.run_request import NOTHING_SPECIAL, RunRequest
+from paceline.contracts.scope import FORMS
 from paceline.contracts.share import DEFAULT_SHARE, MAX_WEIGHT, MIN_WEIGHT
 from paceline.errors import RoadmapError, UsageError
 from paceline.roadmaps.decoding import decode, json_faults
@@ -31,6 +33,23 @@ class _RunSettings(BaseModel):
             description="Share of shared quotas, relative to the weights of other runs.",
         ),
     ] = DEFAULT_SHARE.weight
+    context: Annotated[
+        dict[str, object] | None,
+        Field(description="Any JSON object that prompts may use, such as a learner's profile."),
+    ] = None
+    steps: Annotated[
+        list[str] | None,
+        Field(max_length=100, description="Make only these steps of the settings."),
+    ] = None
+    only: Annotated[
+        list[str],
+        Field(max_length=10_000, description=f"Generate only these parts: {FORMS}."),
+    ] = Field(default_factory=list[str])
+
+    def request(self) -> RunRequest:
+        """Context and scope of the run."""
+        steps = None if self.steps is None else tuple(self.steps)
+        return RunRequest(context=self.context, steps=steps, only=tuple(self.only))
 
 
 class Submission(_RunSettings):
@@ -39,8 +58,11 @@ class Submission(_RunSettings):
     roadmap: Roadmap
 
 
-def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
-    """Parse a roadmap, or ``{"roadmap": …, "weight": …}``; returns the roadmap and the weight.
+def parse_submission(raw: bytes) -> tuple[Roadmap, float, RunRequest]:
+    """Parse a roadmap, or ``{"roadmap": …, "weight": …}``.
+
+    Returns:
+        The roadmap, the weight, and the context and scope of the run.
 
     Raises:
         RoadmapError: the roadmap is not valid; the error has every fault.
@@ -50,7 +72,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
     fields = _fields_of(data)
     # A roadmap may have a field `roadmap` of its own.
     if "roadmap" not in fields or "roadmap_id" in fields:
-        return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight
+        return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight, NOTHING_SPECIAL
     faults: list[str] = []
     roadmap, settings = None, None
     try:
@@ -64,7 +86,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float]:
         faults += describe(error)
     if roadmap is None or settings is None or faults:
         raise SubmissionError(faults)
-    return roadmap, settings.weight
+    return roadmap, settings.weight, settings.request()
 
 
 def _fields_of(data: object) -> dict[str, object]:

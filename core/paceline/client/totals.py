@@ -23,6 +23,7 @@ class Totals:
         connections: database connections in use.
         connections_max: maximum number of database connections of all pools.
         events_per_second: progress events published per second.
+        fallbacks: answers of fallback models since the workers started.
     """
 
     roadmaps_active: int = 0
@@ -34,6 +35,7 @@ class Totals:
     connections: int = 0
     connections_max: int = 0
     events_per_second: float = 0.0
+    fallbacks: int = 0
 
     @classmethod
     def over(cls, workers: Iterable[WorkerRecord]) -> Self:
@@ -57,6 +59,7 @@ class Totals:
         self.connections += figures.connections
         self.connections_max += connections_max
         self.events_per_second += figures.events_per_second
+        self.fallbacks += figures.fallbacks
 
     def raise_to(self, other: "Totals") -> None:
         """Keep the larger of each number."""

@@ -7,8 +7,11 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paceline.contracts.finding import Finding
+
 EventType = Literal[
     "content_generation_progress",
+    "content_generation_note",
     "content_generation_snapshot",
     "content_generation_finished",
     "resync_required",
@@ -19,18 +22,20 @@ class Event(BaseModel):
     """One message of a run's progress stream; its fields are the wire format.
 
     Attributes:
-        type: ``…_progress`` reports one concept. ``…_snapshot`` opens each claim of a run.
-            ``…_finished`` is the last event of a run. ``resync_required`` notifies one
-            subscriber that it missed events and must reload the run's state.
+        type: ``…_progress`` reports one concept. ``…_note`` is a note of a step about its work on
+            a concept, with the text as ``reason``. ``…_snapshot`` opens each claim of a run, and
+            reports that the run is paused or that its calls wait. ``…_finished`` is the last
+            event of a run. ``resync_required`` notifies one subscriber that it missed events
+            and must reload the run's state.
         task_id: the run's id.
         roadmap_id: the roadmap's id.
-        concept_id: the concept, for ``…_progress``.
+        concept_id: the concept, for ``…_progress`` and ``…_note``.
         status: status of the concept (``generating``, ``completed``, ``failed``) or of the run.
         step: the step that just saved an artifact, if any.
-        reason: why the concept or run failed.
-        progress_current: concepts of the run that completed or failed; never falls within
-            an epoch.
-        progress_total: concepts of the run.
+        reason: why the concept or run failed, why the run is paused, or why its calls wait.
+        progress_current: concepts of the run that completed or failed. Within an epoch it falls
+            only with the snapshot of a claim, if concepts were reopened.
+        progress_total: concepts in the scope of the run.
         failed: concepts of the run that failed.
         offset: position in the run's stream, rising by one; 0 until the bus assigns it.
         epoch: identifies the stream that the offset counts in: the time in microseconds when
@@ -60,6 +65,21 @@ class Event(BaseModel):
     def terminal(self) -> bool:
         """Whether this is the last event of its epoch."""
         return self.type == "content_generation_finished"
+
+    @property
+    def is_note(self) -> bool:
+        """Whether this is a note of a step: it changes neither a state nor a count."""
+        return self.type == "content_generation_note"
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run now waits for a user's command: it has ended, or it is paused."""
+        return self.terminal or (self.concept_id is None and self.status == "paused")
+
+    @property
+    def completed(self) -> int:
+        """Number of concepts that completed."""
+        return max(0, self.progress_current - self.failed)
 
     @property
     def position(self) -> str:
@@ -171,11 +191,15 @@ class EventBus(ABC):
             PartUnavailable: the bus cannot be reached.
         """
 
-    async def check(self) -> str:
-        """Reach the bus and describe it in one line, for ``paceline doctor``.
+    async def check(self) -> str | Finding:
+        """Use the bus once, and describe it in one line, for ``paceline doctor``.
+
+        Returns:
+            The line, or a finding if there is something to do.
 
         Raises:
             PartUnavailable: the bus cannot be reached.
+            PartRejected: it rejects this process.
         """
         return ""
 

@@ -62,10 +62,11 @@ class Executor(ABC):
         return None
 
     async def check(self) -> str:
-        """Connect to the broker, for ``paceline doctor``; returns one line about it, or none.
+        """Use the broker once, for ``paceline doctor``; returns one line about it, or none.
 
         Raises:
             PartUnavailable: it cannot be reached.
+            PartRejected: it rejects this process.
         """
         return ""
 
@@ -75,7 +76,7 @@ class Executor(ABC):
 
     @abstractmethod
     def serve(self, *, concurrency: int | None = None) -> int:
-        """Be a worker until SIGINT or SIGTERM; returns the exit code of the process.
+        """Be a worker until a signal stops it; returns the exit code of the process.
 
         It blocks. Call it on the main thread of a process, without a running event loop.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from paceline.contracts.finding import Finding
 from paceline.contracts.work import RateLimitInfo
 
 #: Why the next waiter must wait: see ``Grant``.
@@ -250,11 +251,15 @@ class Ledger(ABC):
         """Time within which a holder must confirm leases from ``wait_for_grants``."""
         return min(5.0, self.lease_seconds / 2)
 
-    async def check(self) -> str:
-        """Reach the ledger and describe it in one line, for ``paceline doctor``.
+    async def check(self) -> str | Finding:
+        """Use the ledger once, and describe it in one line. A worker does so before it starts.
+
+        Returns:
+            The line for ``paceline doctor``, or a finding if there is something to do.
 
         Raises:
             PartUnavailable: the ledger cannot be reached.
+            PartRejected: it rejects this process.
         """
         return ""
 

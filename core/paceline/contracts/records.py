@@ -1,20 +1,30 @@
 """The records of a store: runs, claims, artifacts, workers and database connections."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from paceline.contracts.identity import ProcessIdentity
+from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.spending import Spent
 from paceline.contracts.wait_histogram import WaitHistogram
+from paceline.errors import UsageError
 
-RunStatus = Literal["queued", "running", "completed", "partial", "failed", "cancelled"]
+RunStatus = Literal["queued", "running", "paused", "completed", "partial", "failed", "cancelled"]
 ConceptStatus = Literal["pending", "completed", "failed", "skipped"]
 #: A run with one of these statuses has ended until it is resumed.
 ENDED: frozenset[RunStatus] = frozenset({"completed", "partial", "failed", "cancelled"})
 
+#: A run with one of these statuses continues only after a user's command.
+RESUMABLE: frozenset[RunStatus] = frozenset({"paused", "partial", "failed", "cancelled"})
+
 #: Which concepts of an ended run to generate again.
 ResumeOnly = Literal["failed", "missing"]
+
+#: Maximum size of the value of a journal entry, in bytes of UTF-8.
+MAX_JOURNAL_VALUE = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,21 +35,27 @@ class Run:
         run_id: id of the run; the ``task_id`` of its events.
         roadmap_id: id of the roadmap.
         title: title of the roadmap.
-        content_hash: hash of the roadmap's content. With ``roadmap_id`` it identifies the run.
+        content_hash: hash of the roadmap's content. With ``roadmap_id`` and ``context`` it
+            identifies the run.
         status: status of the run.
-        reason: why the run failed, is partial or was handed back.
+        reason: why the run failed, is partial or paused, or was handed back.
         executor: the executor that the run was submitted to.
         share: tenant and weight.
-        total: number of concepts of the roadmap.
+        total: number of concepts in the scope of the run.
         completed: number of concepts with all artifacts.
         failed: number of concepts that failed.
         fence: number of claims so far, which is the fence of the newest claim.
         owner: id of the worker that claimed the run; ``None`` unless it is running.
         takeovers: number of owners lost in a row without a new artifact.
         cancel_requested: whether a cancel request was made.
+        pause_requested: reason of a pause request; ``None`` without one.
         created_at: when the run was submitted. All times are in UTC.
         started_at: when the run was claimed for the first time.
         finished_at: when the run ended; ``None`` unless it has ended.
+        seconds: seconds that workers owned the run, without pauses and waits in a queue.
+        context: the JSON object that was given at submit, such as the learner's profile.
+        steps: the steps of the run; ``None`` for the steps of the settings.
+        only: selectors of the run's concepts, such as ``module:ID``; empty for all concepts.
     """
 
     run_id: str
@@ -60,6 +76,16 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     share: Share = DEFAULT_SHARE
+    pause_requested: str | None = None
+    seconds: float = field(default=0.0, compare=False)
+    context: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
+    steps: tuple[str, ...] | None = None
+    only: tuple[str, ...] = ()
+
+    @property
+    def scope(self) -> Scope:
+        """The steps and concepts of the run."""
+        return Scope(steps=self.steps, only=self.only)
 
     @property
     def finished(self) -> int:
@@ -100,7 +126,10 @@ class Artifact:
         cost: cost in the currency of the settings' prices; ``None`` if no price is set.
         seconds: time from the first attempt's request for admission to the valid answer.
         attempts: number of calls, without calls that the provider refused.
+        estimated: whether some of the tokens are estimates.
         created_at: when the artifact was committed. The store sets it.
+        fallback: why a model that the step prefers did not write it; ``None`` if the preferred
+            model wrote it.
     """
 
     concept_id: str
@@ -112,7 +141,54 @@ class Artifact:
     cost: float | None
     seconds: float
     attempts: int
+    estimated: bool = False
     created_at: datetime | None = None
+    fallback: str | None = None
+
+    @property
+    def spent(self) -> Spent:
+        """What its calls cost."""
+        return Spent(
+            attempts=self.attempts,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cost=self.cost,
+            estimated=self.estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """A result that a step recorded before its artifact was saved, to read it after a crash.
+
+    Attributes:
+        concept_id: id of the concept.
+        step: name of the step.
+        version: version of the artifact that the step makes.
+        name: name of the result; unique within the step.
+        value: the result as JSON text.
+
+    Raises:
+        UsageError: the value has more than ``MAX_JOURNAL_VALUE`` bytes.
+    """
+
+    concept_id: str
+    step: str
+    version: int
+    name: str
+    value: str
+
+    def __post_init__(self) -> None:
+        """Check the size of the value."""
+        size = len(self.value)
+        if not self.value.isascii():
+            size = len(self.value.encode(errors="surrogatepass"))
+        if size > MAX_JOURNAL_VALUE:
+            raise UsageError(
+                f"journal entry {self.name!r} of step {self.step!r}, concept "
+                f"{self.concept_id!r}: value must have at most {MAX_JOURNAL_VALUE} bytes, "
+                f"got {size}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +200,8 @@ class ConceptState:
         status: ``pending`` until it completes or fails; ``skipped`` if the run was resumed
             without it.
         reason: why it failed.
-        attempts: number of calls in the run's last claim, without calls that the provider
-            refused.
+        attempts: number of calls in all claims of the run, without calls that the provider
+            refused. The store sums them.
         last_answer: the last unusable answer, shortened.
     """
 
@@ -151,6 +227,9 @@ class Figures:
         events: number of events published since the start.
         events_per_second: rate of events since the last beat.
         strategy: description of the strategy's state.
+        trouble: why calls of a run wait, in the provider's words, by run id.
+        in_flight: an estimate of what the calls in flight will cost, by run id.
+        fallbacks: number of answers of fallback models since the start.
     """
 
     runs: tuple[str, ...] = ()
@@ -163,6 +242,9 @@ class Figures:
     events: int = 0
     events_per_second: float = 0.0
     strategy: str = ""
+    trouble: Mapping[str, str] = field(default_factory=dict[str, str])
+    in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
+    fallbacks: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,11 +276,13 @@ class Beat:
 
     Attributes:
         cancelled: runs of this worker with a cancel request.
+        paused: runs of this worker with a pause request.
         lost: runs that this worker no longer owns: another worker claimed them, or they are
             queued again, or they ended. If a lease only expired, the beat renews it.
     """
 
     cancelled: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
 
 
@@ -212,6 +296,7 @@ class Orphan:
         fence: fence of the owner's claim.
         owner: process of the owner; ``None`` if the owner is not registered.
         lapsed: whether the owner's lease has expired, or the owner is not registered.
+        lease_left: seconds until the owner's lease expires; 0 if it has expired.
     """
 
     run_id: str
@@ -219,6 +304,11 @@ class Orphan:
     fence: int
     owner: ProcessIdentity | None
     lapsed: bool
+    lease_left: float = field(default=0.0, compare=False)
+
+    def is_lost(self) -> bool:
+        """Whether the owner is gone: its lease has expired, or its process here has exited."""
+        return self.lapsed or (self.owner is not None and self.owner.is_gone())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from paceline.errors import UsageError
 
 #: Maximum number of characters of a tenant's name.
 MAX_TENANT_LENGTH = 100
+#: The tenant that owns runs without a tenant.
+DEFAULT_TENANT = "default"
 #: Bounds of a weight. With a wider range, the lightest run would hardly ever be served.
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 
@@ -28,12 +30,8 @@ class Share:
 
     def __post_init__(self) -> None:
         """Check both values."""
-        name = self.tenant
-        if len(name) > MAX_TENANT_LENGTH or not name.isprintable() or name != name.strip():
-            raise UsageError(
-                f"tenant must have at most {MAX_TENANT_LENGTH} printable characters and no space "
-                f"at either end, got {name[:MAX_TENANT_LENGTH]!r}"
-            )
+        if self.tenant:
+            check_tenant(self.tenant)
         if not MIN_WEIGHT <= self.weight <= MAX_WEIGHT:
             raise UsageError(
                 f"weight must be between {MIN_WEIGHT:g} and {MAX_WEIGHT:g}, got {self.weight:g}"
@@ -49,3 +47,34 @@ class Share:
 
 #: The share of a run that was submitted without tenant and weight.
 DEFAULT_SHARE = Share()
+
+
+def check_tenant(name: object) -> str:
+    """Return the name of a tenant if it is allowed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name) <= MAX_TENANT_LENGTH
+        or not name.isprintable()
+        or name != name.strip()
+    ):
+        shown = name[:MAX_TENANT_LENGTH] if isinstance(name, str) else name
+        raise UsageError(
+            f"tenant must have 1 to {MAX_TENANT_LENGTH} printable characters and no space at "
+            f"either end, got {shown!r}"
+        )
+    return name
+
+
+def stored_names(tenant: str | None) -> tuple[str, ...]:
+    """Tenants, as stores name them, of the runs that belong to a tenant.
+
+    Runs without a tenant belong to the default tenant. ``None`` stands for all tenants, which is
+    an empty tuple.
+    """
+    if tenant is None:
+        return ()
+    return ("", DEFAULT_TENANT) if tenant in ("", DEFAULT_TENANT) else (tenant,)

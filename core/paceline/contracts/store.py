@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from paceline.contracts.finding import Finding
 from paceline.contracts.records import (
     Artifact,
     Beat,
@@ -11,6 +13,7 @@ from paceline.contracts.records import (
     ConceptState,
     ConceptStatus,
     Figures,
+    JournalEntry,
     Orphan,
     PoolFigures,
     ResumeOnly,
@@ -19,7 +22,9 @@ from paceline.contracts.records import (
     SchemaVersion,
     WorkerRecord,
 )
+from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.spending import Charge, RunSpending
 from paceline.roadmaps.model import Roadmap
 
 
@@ -38,23 +43,56 @@ class RunStore(ABC):
         new: bool = False,
         key: str | None = None,
         share: Share = DEFAULT_SHARE,
+        context: Mapping[str, object] = MappingProxyType({}),
+        scope: Scope = WHOLE_ROADMAP,
     ) -> tuple[Run, bool]:
-        """Return the roadmap's newest run; create a queued run if the roadmap has none.
+        """Return the tenant's newest run of the roadmap; create a queued run if it has none.
+
+        Runs of other tenants do not count: see ``stored_names``. A new run has the concepts of
+        ``scope.concepts_of(roadmap)``.
 
         Args:
             roadmap: what to generate.
             executor: the executor that the run is submitted to.
-            new: create a run even if the roadmap has one.
+            new: create a run even if the tenant has one of the roadmap.
             key: name of this submission. The run that was created under the key is returned,
                 even if the roadmap has newer runs.
-            share: tenant and weight of a new run. An existing run keeps its own.
+            share: tenant and weight of a new run. An existing run keeps its own weight.
+            context: the run's context, as ``checked_context`` returned it.
+            scope: steps and concepts of a new run. An existing run keeps its own; see ``extend``.
 
         Returns:
             The run, and whether it was created.
 
         Raises:
-            RunConflict: the newest run of that roadmap id has other content.
-            KeyReused: the run of the key has other content or another share.
+            RunConflict: the tenant's newest run of that roadmap id has other content or another
+                context.
+            KeyReused: the run of the key has other content, another context or another share.
+            UsageError: the scope selects a part that the roadmap does not have.
+        """
+
+    @abstractmethod
+    async def extend(
+        self, run: Run, scope: Scope, *, executor: str, roadmap: Roadmap, steps: Sequence[str]
+    ) -> Run | None:
+        """Widen the scope of a run, and set concepts that lack one of ``steps`` to ``pending``.
+
+        Only completed concepts change their status. Concepts that are new in the scope are
+        ``pending``. If a completed run then has pending concepts, it is queued again. If a
+        running run gets another scope, its owner's ``finish`` queues it again.
+
+        Args:
+            run: the run, as it was read.
+            scope: the new scope, which contains the scope of ``run``.
+            executor: the executor that a queued run is submitted to.
+            roadmap: the run's roadmap.
+            steps: the steps that every concept of the scope needs.
+
+        Returns:
+            The run; ``None`` if its scope has changed since ``run`` was read.
+
+        Raises:
+            UsageError: the scope selects a part that the roadmap does not have.
         """
 
     @abstractmethod
@@ -87,7 +125,7 @@ class RunStore(ABC):
 
     @abstractmethod
     async def reopen(self, run_id: str, *, executor: str, only: ResumeOnly | None = None) -> Run:
-        """Queue an ended run again and set its failed and skipped concepts to ``pending``.
+        """Queue an ended or paused run and set its failed and skipped concepts to ``pending``.
 
         A queued run only changes its executor. A running or completed run stays as it is.
 
@@ -106,6 +144,13 @@ class RunStore(ABC):
         An ended run stays as it is.
         """
 
+    @abstractmethod
+    async def request_pause(self, run_id: str, reason: str) -> Run:
+        """Pause a run at once if it has no live owner; else ask its owner to pause it.
+
+        A paused or ended run stays as it is. ``reason`` becomes the reason of the paused run.
+        """
+
 
 class OwnershipStore(ABC):
     """Gives each run one owner at a time, by claims with a fence and a lease."""
@@ -117,8 +162,8 @@ class OwnershipStore(ABC):
         The run becomes ``running`` with the next fence and a lease of ``lease`` seconds.
 
         Returns:
-            The claim; ``None`` if the run has a live owner, has ended, has a cancel request or
-            does not exist.
+            The claim; ``None`` if the run has a live owner, is paused, has ended, has a request
+            to cancel or pause it, or does not exist.
         """
 
     @abstractmethod
@@ -128,12 +173,25 @@ class OwnershipStore(ABC):
         """Claim the oldest queued run of an executor; one of ``only`` if that is given."""
 
     @abstractmethod
-    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> None:
-        """End a run. Raises ``StaleFence`` if the claim does not own it any more."""
+    async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
+        """End a run. Raises ``StaleFence`` if the claim does not own it any more.
+
+        If ``extend`` widened the run's scope after the claim, the run is queued again, unless
+        ``status`` is ``cancelled``.
+
+        Returns:
+            The new status of the run.
+        """
 
     @abstractmethod
-    async def hand_back(self, claim: Claim, reason: str | None = None) -> None:
-        """Queue the run again, without an owner, if the claim still owns it."""
+    async def hand_back(self, claim: Claim, reason: str | None = None) -> RunStatus | None:
+        """Queue the run again, without an owner, if the claim still owns it.
+
+        If its cancel or pause was requested, it is cancelled or paused instead.
+
+        Returns:
+            The new status of the run; ``None`` if the claim does not own it any more.
+        """
 
     @abstractmethod
     async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
@@ -143,7 +201,9 @@ class OwnershipStore(ABC):
     async def requeue_orphan(self, orphan: Orphan, *, poison_after: int) -> RunStatus | None:
         """Queue a run that lost its owner, unless it was claimed or renewed since.
 
-        If a run loses ``poison_after`` owners in a row without a new artifact, it fails.
+        If a run loses ``poison_after`` owners in a row without a new artifact, it fails. If its
+        cancel or pause was requested, it is cancelled or paused. The calls that the owner
+        reported in flight with its last beat are charged, as an estimate.
 
         Returns:
             The new status of the run; ``None`` if it was claimed or renewed since.
@@ -151,23 +211,58 @@ class OwnershipStore(ABC):
 
 
 class ArtifactStore(ABC):
-    """Saves and reads artifacts and the states of concepts.
+    """Saves and reads artifacts, the states of concepts and the journal of steps.
 
-    If a claim does not own its run any more, ``save`` and ``save_concept`` write nothing and
-    raise ``StaleFence``.
+    If a claim does not own its run any more, ``save``, ``save_concept`` and ``record`` write
+    nothing and raise ``StaleFence``. What was spent is recorded all the same.
     """
 
     @abstractmethod
-    async def save(self, claim: Claim, artifact: Artifact, *, concept: ConceptState | None) -> None:
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        journaled: bool = False,
+    ) -> None:
         """Save an artifact together with the new state of its concept.
 
         Returns after the commit. A second save of the same concept and step changes nothing.
+        An artifact includes what earlier calls of the claim cost, so their charge is removed.
         Once started, the save completes even if the caller is cancelled.
+
+        Args:
+            claim: the claim of the run.
+            artifact: the artifact.
+            concept: the new state of the concept; ``None`` if it does not change.
+            journaled: whether the step recorded results. They are deleted with this commit.
         """
 
     @abstractmethod
-    async def save_concept(self, claim: Claim, concept: ConceptState) -> None:
-        """Save the state of a concept. Returns after the commit."""
+    async def record(self, claim: Claim, entry: JournalEntry) -> None:
+        """Record a result of a step before its artifact is saved. Returns after the commit.
+
+        A second record of the same run, concept, step, version and name changes nothing.
+        """
+
+    @abstractmethod
+    async def journal(self, run_id: str, concept_id: str) -> Sequence[JournalEntry]:
+        """Return the recorded results of a concept, oldest first."""
+
+    @abstractmethod
+    async def save_concept(
+        self, claim: Claim, concept: ConceptState, *, charge: Charge | None = None
+    ) -> None:
+        """Save the state of a concept, and what a failed step cost. Returns after the commit."""
+
+    @abstractmethod
+    async def charge(self, claim: Claim, charge: Charge) -> None:
+        """Record what a step without an artifact has cost so far. Returns after the commit.
+
+        A charge of the same claim, concept and step is replaced. Claims that do not own the run
+        any more may charge, too, because they have spent it.
+        """
 
     @abstractmethod
     async def concepts(
@@ -207,8 +302,8 @@ class ArtifactStore(ABC):
         """Return the steps with an artifact by concept id: of ``concepts``, or of all."""
 
     @abstractmethod
-    async def totals(self, run_id: str) -> tuple[int, int, float | None]:
-        """Return prompt tokens, completion tokens and cost of a run's artifacts."""
+    async def spending(self, run_id: str) -> RunSpending:
+        """Return what a run has cost so far; nothing if it does not exist."""
 
 
 class WorkerStore(ABC):
@@ -245,6 +340,10 @@ class ConnectionStore(ABC):
     async def budget(self) -> Budget:
         """Return the connections of all processes and the server's limit."""
 
+    def findings(self) -> Sequence[Finding]:
+        """Return what ``paceline doctor`` should report about the open store."""
+        return ()
+
     @abstractmethod
     async def admit_workers(self, workers: Sequence[WorkerRecord]) -> tuple[int, str | None]:
         """Register workers that are about to start, with connections that fit the server.
@@ -269,10 +368,15 @@ class Store(RunStore, OwnershipStore, ArtifactStore, WorkerStore, ConnectionStor
     """
 
     @abstractmethod
-    async def open(self) -> None:
+    async def open(self, *, create: bool = True) -> None:
         """Connect and check the version of the schema.
 
+        Args:
+            create: whether to create the database if it does not exist. Stores that never
+                create one ignore this.
+
         Raises:
+            DatabaseNotFound: the database does not exist, and ``create`` is false.
             SchemaVersionError: the schema is older or newer than this paceline needs.
         """
 

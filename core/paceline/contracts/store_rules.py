@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from paceline.contracts.records import ConceptStatus, ResumeOnly, Run
-from paceline.errors import KeyReused, RunConflict
+from paceline.contracts.records import ConceptStatus, ResumeOnly, Run, RunStatus
+from paceline.errors import KeyReused, RunConflict, RunNotFound
 
 #: Status of a concept after its run is resumed, by its status before. Others stay as they are.
 RESUMED: Mapping[ResumeOnly | None, Mapping[ConceptStatus, ConceptStatus]] = {
@@ -23,18 +23,25 @@ def reduced_pool_size(free: int, processes: int) -> int:
     return 0 if free < processes else max(1, free // 2 // processes)
 
 
-def run_conflict_error(run: Run) -> RunConflict:
-    """The error for a roadmap if ``run`` is its newest run and has other content."""
+def run_not_found_error(run_id: str) -> RunNotFound:
+    """The error for an unknown run id."""
+    return RunNotFound(f"no run has the id {run_id!r}")
+
+
+def run_conflict_error(run: Run, content_hash: str) -> RunConflict:
+    """The error for a roadmap if ``run`` is its newest run and has another identity."""
+    differs = "other content" if run.content_hash != content_hash else "another context"
     return RunConflict(
-        f"roadmap {run.roadmap_id!r} already has a run with other content (run {run.run_id}); "
+        f"roadmap {run.roadmap_id!r} already has a run with {differs} (run {run.run_id}); "
         "use --new to start another run"
     )
 
 
 def key_reused_error(run: Run) -> KeyReused:
-    """The error for a key if ``run`` was created under it with other content or share."""
+    """The error for a key if ``run`` was created under it with another submission."""
     return KeyReused(
-        f"the key was already used for run {run.run_id}, with another roadmap, tenant or weight"
+        f"the key was already used for run {run.run_id}, with another roadmap, context, tenant "
+        "or weight"
     )
 
 
@@ -42,3 +49,10 @@ def poison_reason(lost: int) -> str:
     """The reason of a run that failed because it lost ``lost`` owners in a row."""
     workers = "1 worker was" if lost == 1 else f"{lost} workers in a row were"
     return f"stopped retrying: {workers} lost without saving anything"
+
+
+def requested_status(pause_requested: str | None, *, cancel: bool) -> tuple[RunStatus, str | None]:
+    """Status and reason of a run that its owner left, by the requests that were made."""
+    if cancel:
+        return "cancelled", None
+    return ("queued", None) if pause_requested is None else ("paused", pause_requested)

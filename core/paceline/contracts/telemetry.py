@@ -5,13 +5,36 @@ does nothing, so none is created.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Self
 
 from paceline.contracts.identity import run_id_bits
 from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.contracts.records import Claim, PoolFigures, Run, RunStatus
+from paceline.contracts.spending import Spent
 from paceline.contracts.work import Work
+from paceline.errors import ProviderError
+
+
+class InFlight:
+    """The calls of one run in flight, and an estimate of what they will cost."""
+
+    __slots__ = ("answer_tokens", "calls", "cost", "priced", "prompt_tokens")
+
+    def __init__(self) -> None:
+        self.calls = self.prompt_tokens = self.answer_tokens = self.priced = 0
+        self.cost = 0.0
+
+    def spent(self) -> Spent:
+        """The estimate as a record."""
+        return Spent(
+            attempts=self.calls,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.answer_tokens,
+            cost=self.cost if self.priced else None,
+            estimated=True,
+        )
 
 
 class Gauges:
@@ -21,6 +44,9 @@ class Gauges:
         runs: ids of the runs in work.
         concepts: concepts in flight: admitted and not finished.
         calls: LLM attempts in flight: admitted and not answered.
+        in_flight: an estimate of what the calls in flight will cost, by run id.
+        fallbacks: answers that a model of a chain other than the first one gave.
+        trouble: why calls of a run wait, in the provider's words, by run id.
         waiting: concepts and calls that wait for admission.
         refusals: attempts that the provider refused.
         saved: artifacts saved.
@@ -31,10 +57,40 @@ class Gauges:
         self.runs: set[str] = set()
         self.concepts = 0
         self.calls = 0
+        self.in_flight: dict[str, InFlight] = {}
+        self.fallbacks = 0
+        self.trouble: dict[str, str] = {}
         self.waiting = 0
         self.refusals = 0
         self.saved = 0
         self.events = 0
+
+    @contextmanager
+    def call(
+        self, run_id: str, prompt_tokens: int, answer_tokens: int, cost: float | None = None
+    ) -> Generator[None]:
+        """Count one LLM attempt in flight within ``with``; ``answer_tokens`` is an estimate."""
+        self._add_calls(run_id, 1, prompt_tokens, answer_tokens, cost)
+        try:
+            yield
+        finally:
+            self._add_calls(run_id, -1, prompt_tokens, answer_tokens, cost)
+
+    def _add_calls(
+        self, run_id: str, calls: int, prompt_tokens: int, answer_tokens: int, cost: float | None
+    ) -> None:
+        self.calls += calls
+        flight = self.in_flight.get(run_id)
+        if flight is None:
+            flight = self.in_flight[run_id] = InFlight()
+        flight.calls += calls
+        flight.prompt_tokens += calls * prompt_tokens
+        flight.answer_tokens += calls * answer_tokens
+        if cost is not None:
+            flight.priced += calls
+            flight.cost += calls * cost
+        if not flight.calls:
+            del self.in_flight[run_id]
 
     def wait(self) -> "Gauges":
         """Count one wait for admission within ``with``."""
@@ -62,6 +118,9 @@ class Span:
 
     def answered(self, completion: Completion) -> None:
         """The attempt returned a whole answer."""
+
+    def charged(self, error: ProviderError) -> None:
+        """The attempt failed, and the provider charged its tokens all the same."""
 
     def submitted(self, run: Run, outcome: str) -> None:
         """The submission led to this run."""
@@ -108,6 +167,10 @@ class Telemetry:
 
     def attempt(self, work: Work, request: CompletionRequest) -> Span:
         """One call to the provider is in flight."""
+        return _SILENT
+
+    def use(self, work: Work) -> Span:
+        """A step uses a resource; ``work.key`` names it, as in ``resource:search``."""
         return _SILENT
 
     def save(self, step: str) -> Span:

@@ -1,7 +1,7 @@
 """Work that asks for admission, the permit it gets, and the outcome it reports."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["concept", "call"]
@@ -69,6 +69,9 @@ class Work:
         tenant: the tenant that owns the run; empty if there are no tenants.
         weight: scheduling weight of the tenant, relative to other tenants; of the run if it has
             no tenant.
+        stage_id: the stage of the concept.
+        module_id: the module of the concept.
+        context: the run's context, as it was given at submit.
     """
 
     level: Level
@@ -81,6 +84,9 @@ class Work:
     tokens: int = 0
     tenant: str = ""
     weight: float = 1.0
+    stage_id: str = ""
+    module_id: str = ""
+    context: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
 @dataclass(frozen=True, slots=True)

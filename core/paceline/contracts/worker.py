@@ -70,10 +70,11 @@ class RunWorker(Protocol):
         ...
 
     async def serve_until_signalled(self, serving: "asyncio.Task[None]") -> int:
-        """Wait for ``serving``; drain at the first SIGINT or SIGTERM, stop at the second.
+        """Wait for ``serving``; drain at the first signal to stop, stop at the second.
 
         Returns:
-            The exit code of the process: 0, 130 after SIGINT, 143 after SIGTERM.
+            The exit code of the process: 0, 129 after SIGHUP, 130 after SIGINT, 143 after
+            SIGTERM.
         """
         ...
 

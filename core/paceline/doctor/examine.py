@@ -3,19 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from paceline.client.context_schema import load_context_schema
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.records import Budget, WorkerRecord
 from paceline.doctor import rules
-from paceline.errors import PacelineError, PartUnavailable, Refused, SettingsError
-from paceline.runtime.parts import PartFactory, closing
-from paceline.runtime.strategy_stack import StrategyStack
+from paceline.errors import (
+    DatabaseNotFound,
+    PacelineError,
+    PartRejected,
+    PartUnavailable,
+    Refused,
+    SettingsError,
+)
+from paceline.generation.strategy_stack import StrategyStack
+from paceline.runtime.part_factory import PartFactory, closing
 from paceline.settings.model import Settings
+from paceline.settings.show import store_address
 from paceline.text import count
 
 #: Seconds that one part may take to respond.
@@ -34,6 +43,10 @@ class _Report:
     def add(self, found: Finding) -> None:
         self.findings.append(found)
 
+    def add_result(self, part: str, result: str | Finding) -> None:
+        """Add what the check of a part returned."""
+        self.add(result if isinstance(result, Finding) else Finding("ok", part, result))
+
     async def check(
         self, part: str, fix: str, check: Callable[[], Awaitable[T]], seconds: float = TIMEOUT
     ) -> T | None:
@@ -44,6 +57,10 @@ class _Report:
             self.add(
                 Finding("warning", part, f"it can be reached, but refuses calls for now: {error}")
             )
+        except PartRejected as error:  # it says itself what to do
+            self.add(Finding("wrong", part, str(error)))
+        except SettingsError as error:
+            self.add(Finding("wrong", part, error.problem, error.fix or fix))
         except PacelineError as error:
             self.add(Finding("wrong", part, str(error), fix))
         except TimeoutError:
@@ -71,7 +88,8 @@ async def examine(factory: PartFactory) -> Sequence[Finding]:
         together = list(rules.times(settings))
         if executor is not None:
             _workers(settings, executor, workers, loads, local)
-            local.findings += executor.findings()
+            # A check may have raised one of them already.
+            local.findings += [it for it in executor.findings() if it not in local.findings]
             together += rules.sharing(settings, executor, strategy, live=len(workers))
         if budget is not None:
             processes = 1 if executor is None else executor.processes
@@ -105,6 +123,16 @@ async def _make(
             factory.step(name, context)
         report.add(Finding("ok", "steps", " → ".join(settings.run.steps)))
 
+    async def context_schema() -> None:
+        path = settings.run.context_schema
+        if path is not None:
+            await asyncio.to_thread(load_context_schema, path)
+            report.add(Finding("ok", "context schema", str(path)))
+
+    async def resources() -> None:
+        async with closing(factory.resources(context)) as made:
+            report.add(Finding("ok", "resources", made.explain()))
+
     def ledger() -> Ledger:
         made = factory.ledger(context)
         stack.push_async_callback(made.close)
@@ -118,17 +146,27 @@ async def _make(
         text = stacked.explain() or "/".join(settings.strategy)
         report.add(Finding("ok", "strategy", text))
     await report.check("steps", "", steps)
+    if settings.run.context_schema is not None:
+        await report.check("context schema", "", context_schema)
+    if settings.resources:
+        await report.check("resources", "set the variable, or write the key in keys", resources)
     return made, stacked
 
 
 async def _store(
     factory: PartFactory, report: _Report
 ) -> tuple[Budget, Sequence[WorkerRecord]] | None:
-    async def look() -> tuple[Budget, Sequence[WorkerRecord]]:
-        async with factory.open_store() as store:
-            found = await store.budget(), await store.workers()
-        report.add(Finding("ok", "store", "reached; the schema is up to date"))
-        return found
+    async def look() -> tuple[Budget, Sequence[WorkerRecord]] | None:
+        try:
+            async with factory.open_store(create=False) as store:
+                found = await store.budget(), await store.workers()
+                text = f"{store_address(factory.settings)} reached; the schema is up to date"
+                report.add(Finding("ok", "store", text))
+                report.findings += store.findings()
+                return found
+        except DatabaseNotFound as error:
+            report.add(Finding("ok", "store", str(error)))
+            return None
 
     return await report.check("store", "check store.url and that the server runs", look)
 
@@ -143,12 +181,12 @@ async def _redis(factory: PartFactory, report: _Report) -> None:
             result = await made.check()
         if not result and url is not None:
             result = await _connect(url.get_secret_value())
-        report.add(Finding("ok", f"ledger {settings.ledger_kind}", result or "ready"))
+        report.add_result(f"ledger {settings.ledger_kind}", result or "ready")
 
     async def bus() -> None:
         async with factory.open_bus() as made:
             result = await made.check()
-        report.add(Finding("ok", f"events {settings.bus_kind}", result or "ready"))
+        report.add_result(f"events {settings.bus_kind}", result or "ready")
 
     fix = "" if url is None else "check redis.url and that the server runs"
     await report.check(f"ledger {settings.ledger_kind}", fix, ledger)
@@ -156,23 +194,32 @@ async def _redis(factory: PartFactory, report: _Report) -> None:
 
 
 async def _provider(factory: PartFactory, report: _Report) -> None:
-    settings = factory.settings
-    name = settings.provider.name
+    for name in factory.model_names():
+        settings = factory.settings.model(name)
+        own = name in factory.settings.models
+        section = f"models.{name}" if own else "provider"
+        title = f"model {name}" if own else f"provider {settings.name}"
 
-    async def look() -> None:
-        async with closing(factory.provider(factory.context())) as made:
-            result = await made.check()
-        if not result and settings.provider.base_url is not None:
-            result = await _connect(settings.provider.base_url)
-        if not isinstance(result, Finding):
-            result = Finding(
-                "ok", f"provider {name}", result or "created; it has no check of its own"
-            )
-        report.add(result)
+        async def look(
+            name: str = name, title: str = title, url: str | None = settings.base_url
+        ) -> None:
+            model = factory.model(name, factory.context())
+            async with closing(model.provider) as made:
+                try:
+                    result = await made.check()
+                except PacelineError as error:
+                    model.name_settings(error)
+                    raise
+            if isinstance(result, Finding) and model.section != "provider":
+                fix = model.own_names(result.fix)
+                result = replace(result, part=title, text=model.own_names(result.text), fix=fix)
+            if not result and url is not None:
+                result = await _connect(url)
+            report.add_result(title, result or "created; it has no check of its own")
 
-    await report.check(
-        f"provider {name}", "check provider.base_url, provider.model and the API key", look
-    )
+        await report.check(
+            title, f"check {section}.base_url, {section}.model and the API key", look
+        )
 
 
 async def _executor(settings: Settings, executor: Executor | None, report: _Report) -> int | None:

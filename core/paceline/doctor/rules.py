@@ -6,8 +6,8 @@ from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, ascending
 from paceline.contracts.records import Budget
 from paceline.contracts.store_rules import reduced_pool_size
+from paceline.generation.strategy_stack import StrategyStack
 from paceline.runtime.heartbeat import BEAT
-from paceline.runtime.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
 from paceline.text import count
 
@@ -68,6 +68,14 @@ def sharing(
             "workers and the ledger is in memory: each worker would count alone",
             "set redis.url, or run one worker",
         )
+    elif in_memory and settings.resources:
+        yield Finding(
+            "wrong",
+            "resources",
+            f"they are limited over all workers, but there are {max(live, executor.processes)} "
+            "workers and the ledger is in memory: each worker would count alone",
+            "set redis.url, or run one worker",
+        )
     if strategy is not None and "call" in strategy.levels and not strategy.shared:
         yield Finding(
             "warning",
@@ -98,7 +106,7 @@ def connections(settings: Settings, budget: Budget, *, processes: int) -> Iterat
     """
     allowed, store = budget.server_max, settings.store
     if allowed is None:
-        yield Finding("ok", "connections", "the database is embedded and has no connection limit")
+        yield Finding("ok", "connections", "no server limits them directly")
         return
     each = store.pool_size + store.max_overflow
     total = processes * each + budget.reserve

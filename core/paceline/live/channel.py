@@ -120,6 +120,9 @@ class Channel:
         self.newest = position
         self._fence = max(self._fence, event.fence)
         self._log.append(Entry(position, event, event.model_dump_json()))
+        if event.is_note:
+            self._move_state(position)
+            return
         self._count_generating(event)
         self._set_state(_as_state(event))
 
@@ -154,10 +157,20 @@ class Channel:
             at = StreamPosition(0, state.fence + 1)
         return state.model_copy(update={"epoch": at.epoch, "offset": at.offset})
 
+    def _move_state(self, position: StreamPosition) -> None:
+        """Keep the state, at the position of a newer event that does not change it."""
+        at = {"epoch": position.epoch, "offset": position.offset}
+        self.state = self.state.model_copy(update=at)
+        self._text = None
+        self._notify()
+
     def _set_state(self, state: Event) -> None:
         self.state = state
         self._text = None
         self.version += 1
+        self._notify()
+
+    def _notify(self) -> None:
         for subscriber in self.subscribers:
             subscriber.notify(self.run_id)
         waiters, self._waiters = self._waiters, []

@@ -5,11 +5,12 @@ behind the retained events gets ``resync_required`` and the run's current state.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from paceline.client.tenant_scope import TenantScope
 from paceline.contracts.events import START, StreamPosition, resync
 from paceline.contracts.records import Run
 from paceline.errors import RunNotFound
@@ -86,6 +87,7 @@ class Cursor:
         elif self._level == "roadmap":
             if self._version != channel.version:
                 messages.append(self._state())
+            self._position = channel.newest
         else:
             for entry in channel.after(self._position, limit=_MAX_READ):
                 messages.append(StreamMessage(entry.text, entry.position, entry.event.terminal))
@@ -119,11 +121,21 @@ class Feed:
         hub: reads the runs.
         level: what the client receives.
         rate: maximum number of results of ``next`` per second, at the level ``roadmap``.
+        tenant: tenant of the client: for the feed, runs of other tenants do not exist. ``None``
+            for a client that may see the runs of all tenants.
     """
 
-    def __init__(self, hub: Hub, *, level: Level = "roadmap", rate: float = RATE) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        level: Level = "roadmap",
+        rate: float = RATE,
+        tenant: str | None = None,
+    ) -> None:
         self.level: Level = level
         self._hub = hub
+        self._scope = TenantScope(tenant)
         self._pause = 1.0 / rate if level == "roadmap" else 0.0
         self._last_sent = -self._pause
         self._cursors: dict[str, Cursor] = {}
@@ -172,16 +184,12 @@ class Feed:
             RunNotFound: there is no such run.
             PartUnavailable: the store cannot be reached.
         """
-        await self._start(run_id, after, None)
+        await self._start(await self._visible(run_id), after)
 
-    async def follow_all(
-        self, after: Mapping[str, StreamPosition], *, tenants: Collection[str] = ()
-    ) -> None:
+    async def follow_all(self, after: Mapping[str, StreamPosition]) -> None:
         """Follow every unfinished run, present and future, and the runs that the client knows.
 
-        Args:
-            after: position of the last event that the client received, by run.
-            tenants: only runs of these tenants; all runs if empty.
+        ``after`` is the position of the last event that the client received, by run.
 
         Raises:
             PartUnavailable: the store cannot be reached.
@@ -196,8 +204,8 @@ class Feed:
 
         self._follows_all = True
         # At the same time: if the bus started a new epoch, each position waits for it.
-        await run_all(self._resume(run_id, at, tenants) for run_id, at in after.items())
-        await self._all.enter_async_context(self._hub.watch_all(on_run, tenants))
+        await run_all(self._resume(run_id, at) for run_id, at in after.items())
+        await self._all.enter_async_context(self._hub.watch_all(on_run, self._scope.names))
 
     async def next(self) -> list[StreamMessage]:
         """Wait for new messages. An empty list means that no message will follow.
@@ -221,21 +229,29 @@ class Feed:
             await self._wake.wait()
         return []
 
-    async def _resume(self, run_id: str, after: StreamPosition, tenants: Collection[str]) -> None:
+    async def _resume(self, run_id: str, after: StreamPosition) -> None:
         """Follow a run that the client knows, if the run exists and the client may see it."""
         try:
             async with self._starting:
-                run = await self._hub.store.run(run_id)
+                run = await self._visible(run_id)
         except RunNotFound:
             return
-        if not tenants or run.share.tenant in tenants:
-            await self._start(run_id, after, run)
+        await self._start(run, after)
 
-    async def _start(self, run_id: str, after: StreamPosition | None, run: Run | None) -> None:
+    async def _visible(self, run_id: str) -> Run:
+        """A run that the client may see.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        return self._scope.check(await self._hub.store.run(run_id))
+
+    async def _start(self, run: Run, after: StreamPosition | None) -> None:
+        run_id = run.run_id
         stack = self._watches[run_id] = AsyncExitStack()
         try:
             async with self._starting:
-                channel = await stack.enter_async_context(self._hub.watch(run_id, run))
+                channel = await stack.enter_async_context(self._hub.watch(run))
             channel.subscribers.add(self)
             stack.callback(channel.subscribers.discard, self)
             if after is not None:
@@ -250,7 +266,9 @@ class Feed:
     async def _start_found(self) -> None:
         while self._found:
             found, self._found = self._found, {}
-            await run_all(self._start(run_id, None, run) for run_id, run in found.items())
+            await run_all(
+                self._start(run, None) for run in found.values() if run.run_id not in self._watches
+            )
 
     def _read(self) -> list[StreamMessage]:
         messages: list[StreamMessage] = []

@@ -71,17 +71,9 @@ class Hub:
     # -- watching ------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def watch(self, run_id: str, run: Run | None = None) -> AsyncGenerator[Channel]:
-        """Open a run's channel; it has the events that the bus keeps.
-
-        ``run`` is the run as the store has it, if the caller has read it already.
-
-        Raises:
-            RunNotFound: there is no such run.
-        """
-        opened = self._open.get(run_id)
-        if opened is None:
-            opened = self._opened(run or await self.store.run(run_id))
+    async def watch(self, run: Run) -> AsyncGenerator[Channel]:
+        """Open the channel of a run of the store; it has the events that the bus keeps."""
+        opened = self._opened(run)
         opened.users += 1
         try:
             await opened.ready.wait()
@@ -89,7 +81,7 @@ class Hub:
         finally:
             opened.users -= 1
             if not opened.users and opened.pump is not None:
-                self._open.pop(run_id, None)
+                self._open.pop(run.run_id, None)
                 await cancel_and_wait(opened.pump)
 
     @asynccontextmanager
@@ -116,14 +108,14 @@ class Hub:
         """Use a run that the caller has just read from the store or changed there."""
         opened = self._open.get(run.run_id)
         if opened is not None:
-            opened.channel.compare(run, trust=run.status in {"queued", *ENDED})
+            opened.channel.compare(run, trust=run.status in {"queued", "paused", *ENDED})
         if run.status not in ENDED:
             for on_run, tenants in tuple(self._watching_all.items()):
                 if not tenants or run.share.tenant in tenants:
                     on_run(run)
 
     def _opened(self, run: Run) -> _Open:
-        opened = self._open.get(run.run_id)  # another task may have opened it meanwhile
+        opened = self._open.get(run.run_id)
         if opened is None:
             opened = self._open[run.run_id] = _Open(Channel(run, kept=self._kept))
             opened.pump = asyncio.get_running_loop().create_task(self._pump(opened))

@@ -11,6 +11,7 @@ Kind = Literal[
     "event-bus",
     "ledger",
     "step",
+    "check",
     "telemetry",
     "command",
 ]
@@ -37,6 +38,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "event-bus": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
+    "check": {"links": f"{_A}.links.plugin"},
     "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",

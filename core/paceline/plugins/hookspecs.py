@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 import click
 import pluggy
 
+from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.ledger import Ledger
@@ -98,7 +99,15 @@ def paceline_register_ledgers(register: Register[Ledger]) -> None:
 
 @hookspec
 def paceline_register_steps(register: Register[Step]) -> None:
-    """Offer steps, named by ``run.steps``."""
+    """Offer steps, named by ``run.steps``.
+
+    A step with the name of a built-in one is offered as ``PLUGIN:NAME``, for ``steps.NAME.use``.
+    """
+
+
+@hookspec
+def paceline_register_checks(register: Register[Check]) -> None:
+    """Offer checks of finished answers, named by ``steps.NAME.checks``."""
 
 
 @hookspec

@@ -5,7 +5,9 @@ which name, so that only the chosen modules are imported.
 """
 
 import importlib
+import logging
 import os
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,6 +17,7 @@ import click
 import pluggy
 from pydantic import ValidationError
 
+from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.ledger import Ledger
@@ -24,12 +27,15 @@ from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import Telemetry
-from paceline.errors import PluginError, SettingsError
+from paceline.errors import PacelineError, PluginError, SettingsError
 from paceline.plugins import hookspecs
 from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, EXTRAS, Kind
 from paceline.plugins.context import Context
+from paceline.plugins.masking import masked
 from paceline.text import nearest, unknown
-from paceline.validation import WHOLE, describe_fault
+from paceline.validation import WHOLE, describe_fault, known_keys
+
+log = logging.getLogger("paceline.plugins")
 
 _HOOKS: Mapping[Kind, str] = {
     "strategy": "paceline_register_strategies",
@@ -39,6 +45,7 @@ _HOOKS: Mapping[Kind, str] = {
     "event-bus": "paceline_register_event_buses",
     "ledger": "paceline_register_ledgers",
     "step": "paceline_register_steps",
+    "check": "paceline_register_checks",
     "telemetry": "paceline_register_telemetry",
     "command": "paceline_register_commands",
 }
@@ -88,7 +95,8 @@ class Offer(Generic[PartT]):
             for fault in error.errors():
                 line, hint = describe_fault(fault), ""
                 if fault["type"] == "extra_forbidden":
-                    hint = nearest(str(fault["loc"][-1]), list(self.options.model_fields))
+                    *place_of, name = fault["loc"]
+                    hint = nearest(str(name), known_keys(self.options, place_of))
                 at = f"{place}.{line}" if fault["loc"] else place + line.removeprefix(WHOLE)
                 lines.append(f"{at}{hint}{origin([str(part) for part in fault['loc']])}")
             raise SettingsError("; ".join(lines)) from None
@@ -97,17 +105,27 @@ class Offer(Generic[PartT]):
         """Make the part from raw options.
 
         Raises:
-            PluginError: a package that the part needs is not installed.
+            PluginError: a package that the part needs is not installed, or the factory failed.
             SettingsError: an option is wrong.
         """
+        options = self.check(raw, place)
         try:
-            return self.factory(self.check(raw, place), context)
+            return self.factory(options, context)
+        except PacelineError:
+            raise
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             extra = EXTRAS.get(missing)
             fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
             what = f"{self.kind} {self.name!r}"
             raise PluginError(f"{what} needs {missing}, which is not installed: {fix}") from None
+        except Exception as error:  # noqa: BLE001
+            what = f"the factory of {self.kind} {self.name!r} failed"
+            log.debug("%s\n%s", what, masked(traceback.format_exc(), options, context.settings))
+            reason = masked(_first_line(error), options, context.settings)
+            raise PluginError(
+                f"plugin {self.plugin}: {what}: {type(error).__name__}: {reason}"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +192,12 @@ class Plugins:
         return cast("Offer[Ledger]", self.offer("ledger", name))
 
     def step(self, name: str) -> Offer[Step]:
-        """A step by name."""
-        return cast("Offer[Step]", self.offer("step", name))
+        """A step by name, or as ``PLUGIN:NAME`` if it has the name of a built-in one."""
+        return cast("Offer[Step]", self.offer("step", _replacement(name)))
+
+    def check(self, name: str) -> Offer[Check]:
+        """A check by name."""
+        return cast("Offer[Check]", self.offer("check", name))
 
     def telemetry(self, name: str) -> Offer[Telemetry]:
         """Telemetry by name."""
@@ -246,6 +268,8 @@ class Plugins:
             summary: str,
             advice: str = "",
         ) -> None:
+            if kind == "step" and BUILT_INS["step"].get(name, plugin) != plugin:
+                name = _replacement(f"{plugin}:{name}")
             self._refuse_taken(kind, name, plugin)
             self._offers[kind, name] = Offer(kind, name, summary, options, plugin, factory, advice)
 
@@ -283,6 +307,12 @@ class Plugins:
                 self.register(entry.load(), entry.name)
             except Exception as error:  # noqa: BLE001
                 self.broken.append(Broken(entry.name, _first_line(error)))
+
+
+def _replacement(name: str) -> str:
+    """``PLUGIN:NAME`` is the same for a module ``my_plugin`` and an entry point ``my-plugin``."""
+    plugin, colon, step = name.rpartition(":")
+    return plugin.replace("_", "-") + colon + step
 
 
 def _first_line(error: BaseException) -> str:

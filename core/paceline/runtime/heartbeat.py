@@ -5,9 +5,9 @@ import logging
 from typing import NoReturn, Protocol
 
 from paceline.contracts.records import Figures, WorkerRecord
-from paceline.errors import PacelineError, PartUnavailable
+from paceline.errors import PacelineError, PartUnavailable, StoreLost
+from paceline.generation.parts import Parts
 from paceline.runtime.outage_log import OutageLog
-from paceline.runtime.parts import Parts
 from paceline.runtime.run_task import Stop
 
 log = logging.getLogger("paceline.worker")
@@ -30,6 +30,14 @@ class RunStopper(Protocol):
 
     def stop_runs(self, why: Stop) -> None:
         """Stop every run of the worker."""
+        ...
+
+    def drain_run(self, run_id: str) -> None:
+        """Start no further call of one run if the worker works on it."""
+        ...
+
+    async def write_charges(self) -> None:
+        """Record what runs spent while the store was unreachable."""
         ...
 
     async def recover(self) -> None:
@@ -62,8 +70,11 @@ class Heartbeat:
             try:
                 await self._beat()
             except PacelineError as error:
-                self._store_outage.failed(error)
                 self._failure = error
+                if isinstance(error, StoreLost):
+                    self._worker.stop_runs("lost")
+                    continue
+                self._store_outage.failed(error)
                 self._stop_lapsed_runs()
                 continue
             self._failure = None
@@ -77,10 +88,13 @@ class Heartbeat:
 
         Raises:
             PartUnavailable: the store accepts no writes, although reads may succeed.
+            StoreLost: the store is gone, at once.
         """
         while True:
             await asyncio.sleep(BEAT)
             silent = asyncio.get_running_loop().time() - self._beaten_at
+            if isinstance(self._failure, StoreLost):
+                raise self._failure
             if self._failure is not None and silent > seconds:
                 raise PartUnavailable(str(self._failure))
 
@@ -92,6 +106,9 @@ class Heartbeat:
         self._events_at_beat = self._parts.gauges.events
         for run_id in answer.lost | answer.cancelled:
             self._worker.stop_run(run_id, "lost" if run_id in answer.lost else "cancelled")
+        for run_id in answer.paused:
+            self._worker.drain_run(run_id)
+        await self._worker.write_charges()
 
     def _stop_lapsed_runs(self) -> None:
         """Stop paying for runs that another worker may own by now."""
@@ -113,5 +130,8 @@ class Heartbeat:
             busy_waits=pool.busy,
             events=gauges.events,
             events_per_second=(gauges.events - self._events_at_beat) / seconds,
-            strategy=self._parts.strategy.explain(),
+            strategy=self._parts.explain_limits(),
+            trouble=dict(gauges.trouble),
+            in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
+            fallbacks=gauges.fallbacks,
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -11,8 +11,9 @@ from paceline.contracts.identity import new_worker_id, this_process
 from paceline.contracts.records import WorkerRecord
 from paceline.contracts.store import Store
 from paceline.contracts.worker import Reservation
-from paceline.errors import PartUnavailable, SettingsError
-from paceline.runtime.parts import PartFactory, Parts
+from paceline.errors import PartUnavailable, SettingsError, StoreLost
+from paceline.generation.parts import Parts
+from paceline.runtime.part_factory import PartFactory
 from paceline.runtime.worker import Worker
 from paceline.tasks import cancel_and_wait
 
@@ -33,11 +34,24 @@ async def reserve(factory: PartFactory, *, concurrency: int, processes: int = 1)
         )
         for _ in range(processes)
     ]
-    async with factory.open_store() as store:
-        pool_limit, warning = await store.admit_workers(records)
+    try:
+        async with factory.open_store() as store:
+            pool_limit, warning = await store.admit_workers(records)
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):  # it may be committed
+        await release(factory, records)
+        raise
     if warning:
         log.warning(warning)
     return Reservation(records, pool_limit)
+
+
+async def release(factory: PartFactory, records: Sequence[WorkerRecord]) -> None:
+    """Deregister worker processes that did not start."""
+    try:
+        async with factory.open_store() as store:
+            await _deregister(store, *records)
+    except PartUnavailable as error:
+        log.warning("a worker that did not start stays registered: %s", error)
 
 
 @asynccontextmanager
@@ -63,7 +77,8 @@ async def open_worker(
 
 async def _refuse_split_limits(parts: Parts, record: WorkerRecord) -> None:
     """Refuse to start if a limit over all workers would be counted per process."""
-    if not parts.strategy.shared or parts.settings.ledger_kind != "memory":
+    shared = parts.strategy.shared or bool(parts.settings.resources)
+    if not shared or parts.settings.ledger_kind != "memory":
         return
     siblings = {record.identity, this_process()}
     others = [w for w in await parts.store.workers() if w.identity not in siblings]
@@ -71,15 +86,21 @@ async def _refuse_split_limits(parts: Parts, record: WorkerRecord) -> None:
     # If two workers start at once, only the later one stops.
     earlier = [other for other in others if (other.identity.started, other.worker_id) < mine]
     if earlier:
+        limits = f"strategy {'/'.join(parts.settings.strategy)} limits"
+        if not parts.strategy.shared:
+            limits = f"resources {', '.join(parts.settings.resources)} limit"
         raise SettingsError(
-            f"strategy {'/'.join(parts.settings.strategy)} limits all workers together, but "
+            f"{limits} all workers together, but "
             f"worker {earlier[0].worker_id} is already running and redis.url is not set, so the "
             "workers cannot share a limit: set redis.url"
         )
 
 
-async def _deregister(store: Store, record: WorkerRecord) -> None:
+async def _deregister(store: Store, *records: WorkerRecord) -> None:
     try:
-        await store.deregister(record.worker_id)
+        for record in records:
+            await store.deregister(record.worker_id)
+    except StoreLost:
+        pass  # its registration is lost as well
     except PartUnavailable as error:
         log.warning("the worker stays registered until its beats are overdue: %s", error)

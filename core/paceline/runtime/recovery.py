@@ -19,7 +19,7 @@ class Recovered:
     Attributes:
         run_id: the run.
         status: its new status: ``queued``; ``failed`` if it lost too many workers without a
-            new artifact; ``cancelled`` if that was requested.
+            new artifact; ``cancelled`` or ``paused`` if that was requested.
     """
 
     run_id: str
@@ -40,8 +40,7 @@ async def recover(
     """
     recovered: list[Recovered] = []
     for orphan in await store.orphans(run_id=run_id):
-        gone = orphan.lapsed or (orphan.owner is not None and orphan.owner.is_gone())
-        if not gone or (run_id is None and orphan.executor != settings.executor):
+        if not orphan.is_lost() or (run_id is None and orphan.executor != settings.executor):
             continue
         about = {"run_id": orphan.run_id}
         status = await store.requeue_orphan(orphan, poison_after=settings.run.poison_after)

@@ -6,13 +6,16 @@ import random
 from typing import Literal
 
 from paceline import log_context
+from paceline.calls.deadline import Deadline
 from paceline.contracts.records import Claim, RunStatus
-from paceline.errors import PartUnavailable, ProviderUnusable, StaleFence
-from paceline.runtime.event_publisher import EventPublisher
+from paceline.errors import PartUnavailable, ProviderUnusable, StaleFence, StoreLost, UsageError
+from paceline.generation.event_publisher import EventPublisher
+from paceline.generation.parts import Parts
+from paceline.generation.pipeline import Pipeline
+from paceline.generation.progress import Progress
+from paceline.generation.run_scope import RunScope
 from paceline.runtime.outage_log import OutageLog
-from paceline.runtime.parts import Parts
-from paceline.runtime.pipeline import Pipeline
-from paceline.runtime.progress import Progress
+from paceline.runtime.unsaved_charges import UnsavedCharges
 from paceline.text import count
 
 log = logging.getLogger("paceline.worker")
@@ -51,6 +54,7 @@ class RunTask:
         publisher: publishes the run's events.
         store_outage: logs that the store is unreachable.
         setbacks: counts setbacks, over all claims of this worker.
+        charges: what runs of this worker spent without an artifact.
         draining: set when the worker accepts no more runs.
     """
 
@@ -62,6 +66,7 @@ class RunTask:
         publisher: EventPublisher,
         store_outage: OutageLog,
         setbacks: Setbacks,
+        charges: UnsavedCharges,
         draining: asyncio.Event,
     ) -> None:
         self._parts = parts
@@ -69,7 +74,9 @@ class RunTask:
         self._publisher = publisher
         self._store_outage = store_outage
         self._setbacks = setbacks
+        self._charges = charges
         self._draining = draining
+        self._deadline = Deadline(parts.settings.run.deadline)
         self._pipeline: Pipeline | None = None
         self._stop: Stop | None = None
         self._settling = False
@@ -93,6 +100,8 @@ class RunTask:
             progress = Progress(self._claim, total=0, publisher=self._publisher)
             ended = await self._generate(progress)
             self._settling = True
+            self._parts.gauges.trouble.pop(self._claim.run_id, None)
+            await self._charge()
             if ended is None:
                 return None
             status, reason = ended
@@ -103,11 +112,11 @@ class RunTask:
 
     async def _generate(self, progress: Progress) -> tuple[RunStatus, str | None] | None:
         """Generate the run; returns its new status, or ``None`` if it has another owner."""
-        seconds = self._parts.settings.run.deadline
-        deadline = asyncio.timeout(seconds)
+        seconds, deadline = self._parts.settings.run.deadline, self._deadline
         try:
             async with deadline:
-                pipeline = self._pipeline = await self._load(progress)
+                with deadline.working():
+                    pipeline = self._pipeline = await self._load(progress)
                 progress.snapshot()
                 log.info(
                     "run %s: %d of %s done",
@@ -118,9 +127,9 @@ class RunTask:
                 if self._draining.is_set():
                     pipeline.drain()
                 await pipeline.generate()
-        except ProviderUnusable as error:
+        except (ProviderUnusable, UsageError) as error:
             return "failed", str(error)
-        except StaleFence:
+        except (StaleFence, StoreLost):
             return None
         except TimeoutError:
             if not deadline.expired():
@@ -131,7 +140,10 @@ class RunTask:
             if self._stop == "lost":
                 return None
             if self._stop == "deadline":
-                return self._overdue("stopped by the time limit of the executor")
+                why = "stopped by the time limit of the executor"
+                if not self._deadline.calls:  # it only waited for admission
+                    return "queued", why
+                return self._overdue(why)
             return ("cancelled" if self._stop == "cancelled" else "queued"), None
         except PartUnavailable as error:
             self._store_outage.failed(error)
@@ -145,15 +157,27 @@ class RunTask:
     async def _load(self, progress: Progress) -> Pipeline:
         """Read the state of the run from the store."""
         store, run_id = self._parts.store, self._claim.run_id
-        roadmap = await store.roadmap(run_id)
+        run, roadmap = await store.run(run_id), await store.roadmap(run_id)
         states = await store.concepts(run_id, status=("completed", "failed", "skipped"))
-        progress.total = roadmap.concept_count()
+        existing = await store.artifact_steps(run_id)
+        work = RunScope.of(run, roadmap, self._parts.steps)
+        states = [state for state in states if not work.lacks_steps(state, existing)]
+        progress.total = run.total
         progress.skipped = sum(state.status == "skipped" for state in states)
         progress.finished = len(states) - progress.skipped
         progress.failures = sum(state.status == "failed" for state in states)
-        finished = frozenset(state.concept_id for state in states)
-        existing = await store.artifact_steps(run_id)
-        return Pipeline(self._parts, self._claim, roadmap, existing, finished, progress)
+        finished = work.outside.union(state.concept_id for state in states)
+        return Pipeline(
+            self._parts,
+            self._claim,
+            roadmap,
+            existing,
+            finished,
+            progress,
+            work.steps,
+            run.context,
+            self._deadline,
+        )
 
     def _overdue(self, why: str) -> tuple[RunStatus, str]:
         """Queue a run again at its deadline if it saved anything; else it fails."""
@@ -200,23 +224,40 @@ class RunTask:
         store, run_id = self._parts.store, self._claim.run_id
         if status != "queued":
             self._setbacks.forget(run_id)
+        now: RunStatus | None = status
         try:
             if status == "queued":
-                await store.hand_back(self._claim, reason)
+                now = await store.hand_back(self._claim, reason)
+                if now == "paused":
+                    reason = (await store.run(run_id)).reason
             else:
-                await store.finish(self._claim, status, reason)
-                progress.ended(status, reason)
-        except StaleFence:
+                now = await store.finish(self._claim, status, reason)
+        except (StaleFence, StoreLost):
             return None
         except PartUnavailable as error:
             # This worker no longer renews the lease, so another one takes the run over.
             self._store_outage.failed(error)
             log.info("run %s keeps its status until its lease expires", run_id)
             return None
-        if status == "queued":
+        if now == "queued":
             try:
                 await self._parts.executor.submit(run_id)
             except PartUnavailable as error:
                 log.warning("run %s waits in the store: %s", run_id, error)
+        elif now == "paused":
+            progress.paused(reason)
+        elif now is not None:
+            progress.ended(now, reason)
         await self._publisher.flush()
-        return status
+        return now
+
+    async def _charge(self) -> None:
+        """Record what was spent without an artifact, also if the run has another owner now."""
+        if self._pipeline is not None:
+            self._charges.add(self._claim, self._pipeline.unsaved)
+        try:
+            await self._charges.write()
+        except StoreLost:
+            return  # the worker stops and says why
+        except PartUnavailable as error:
+            self._store_outage.failed(error)

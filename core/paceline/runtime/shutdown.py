@@ -1,23 +1,10 @@
 """Signals: the first one drains a worker, the second one stops it at once."""
 
 import asyncio
-import signal
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-
-@contextmanager
-def signals_handled(handler: Callable[[int], None]) -> Generator[None]:
-    """Call ``handler`` with the number of each SIGINT and SIGTERM that arrives meanwhile."""
-    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, handler, number)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+from paceline.process.stoppable import ignore_stop_signals, signals_handled
 
 
 async def wait_until_signalled(
@@ -26,10 +13,10 @@ async def wait_until_signalled(
     drain: Callable[[], Coroutine[Any, Any, None]],
     stop: Callable[[], Coroutine[Any, Any, None]],
 ) -> int:
-    """Wait for a task; drain at the first SIGINT or SIGTERM, and stop at every further one.
+    """Wait for a task; drain at the first of ``stop_signals``, and stop at every further one.
 
     The task must end when the worker drains or stops. Returns the exit code of the process: 0,
-    130 after SIGINT, 143 after SIGTERM.
+    129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM.
     """
     loop = asyncio.get_running_loop()
     received: list[int] = []
@@ -43,4 +30,6 @@ async def wait_until_signalled(
         await serving
         if stopping:
             await asyncio.wait(stopping)
+    if received:
+        ignore_stop_signals()  # the worker deregisters, and nothing more can be stopped
     return 128 + received[0] if received else 0

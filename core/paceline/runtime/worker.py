@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,14 +10,15 @@ from paceline import log_context
 from paceline.contracts.executor import Executor
 from paceline.contracts.records import Claim, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
-from paceline.errors import PacelineError, PartUnavailable
-from paceline.runtime.event_publisher import EventPublisher
+from paceline.errors import PacelineError, PartUnavailable, StoreLost
+from paceline.generation.event_publisher import EventPublisher
+from paceline.generation.parts import Parts
 from paceline.runtime.heartbeat import BEAT, Heartbeat
 from paceline.runtime.outage_log import OutageLog
-from paceline.runtime.parts import Parts
 from paceline.runtime.recovery import queued_runs, recover
 from paceline.runtime.run_task import RunTask, Setbacks, Stop
 from paceline.runtime.shutdown import wait_until_signalled
+from paceline.runtime.unsaved_charges import UnsavedCharges
 from paceline.text import count
 
 log = logging.getLogger("paceline.worker")
@@ -37,6 +38,7 @@ class Worker:
         self._publisher = EventPublisher(parts.bus, parts.gauges)
         self._active: dict[str, RunTask] = {}
         self._setbacks = Setbacks()
+        self._charges = UnsavedCharges(parts.store)
         self._wake = asyncio.Event()
         self._store_outage = OutageLog(log, "runs wait until it is reachable again")
         self.heartbeat = Heartbeat(parts, record, self, self._store_outage)
@@ -96,6 +98,7 @@ class Worker:
             publisher=self._publisher,
             store_outage=self._store_outage,
             setbacks=self._setbacks,
+            charges=self._charges,
             draining=self._drain_requested,
         )
         self.parts.gauges.runs.add(claim.run_id)
@@ -114,6 +117,7 @@ class Worker:
     def expire(self, run_id: str) -> bool:
         """Stop a run as its deadline does: queued again if it saved anything, else failed.
 
+        A run that has made no call only waited for admission, and is queued again too.
         Returns whether the worker works on the run.
         """
         self.stop_run(run_id, "deadline")
@@ -129,6 +133,16 @@ class Worker:
         """Stop every run of the worker."""
         for active in self._active.values():
             active.stop(why)
+
+    def drain_run(self, run_id: str) -> None:
+        """Start no further call of one run if the worker works on it."""
+        active = self._active.get(run_id)
+        if active is not None:
+            active.drain()
+
+    async def write_charges(self) -> None:
+        """Record what runs spent while the store was unreachable."""
+        await self._charges.write()
 
     async def drain(self, grace: float) -> None:
         """Accept no more runs; wait up to ``grace`` seconds for calls in flight; save them.
@@ -153,11 +167,17 @@ class Worker:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def serve_until_signalled(self, serving: "asyncio.Task[None]") -> int:
-        """Wait for ``serving``; drain at the first SIGINT or SIGTERM, stop at the second.
+    async def serve_until_signalled(
+        self,
+        serving: "asyncio.Task[None]",
+        *,
+        interrupted: Callable[[], Awaitable[None]] | None = None,
+    ) -> int:
+        """Wait for ``serving``; drain at the first signal to stop, stop at the second.
 
-        Every run can be resumed afterwards. Returns the exit code of the process: 0, 130 after
-        SIGINT, 143 after SIGTERM.
+        Every run can be resumed afterwards. ``interrupted`` is called before the worker drains.
+        Returns the exit code of the process: 0, 129 after SIGHUP, 130 after SIGINT, 143 after
+        SIGTERM.
         """
         grace = self.parts.settings.run.grace
 
@@ -167,6 +187,8 @@ class Worker:
                 grace,
                 count(self.parts.gauges.calls, "call"),
             )
+            if interrupted is not None:
+                await interrupted()
             await self.drain(grace)
 
         return await wait_until_signalled(serving, drain=drain, stop=self.stop)
@@ -189,7 +211,11 @@ class Worker:
     # -- the store as the queue ----------------------------------------------------------
 
     async def serve(self, *, only: Sequence[str] | None = None, poll: float = 0.5) -> None:
-        """Claim queued runs from the store, or only those in ``only``, until the worker drains."""
+        """Claim queued runs from the store, or only those in ``only``, until the worker drains.
+
+        Raises:
+            StoreLost: the store is gone. Every run was stopped.
+        """
         working: set[asyncio.Task[RunStatus | None]] = set()
         try:
             while not self.draining:
@@ -216,6 +242,9 @@ class Worker:
             return await self._claimed(
                 self.store.claim_next(record.executor, record.worker_id, lease=lease, only=only)
             )
+        except StoreLost:
+            self.stop_runs("lost")
+            raise
         except PartUnavailable as error:
             self._store_outage.failed(error)
             await asyncio.sleep(BEAT)

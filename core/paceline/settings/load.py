@@ -8,26 +8,31 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from paceline.errors import SettingsError
 from paceline.plugins.built_ins import Kind
 from paceline.plugins.registry import Plugins
+from paceline.settings import environment
 from paceline.settings.model import Settings
+from paceline.settings.paths import join_key, split_key, within
+from paceline.settings.steps import check_steps
 from paceline.text import nearest
-from paceline.validation import describe_fault
+from paceline.validation import describe_fault, known_keys
 
-PREFIX = "PACELINE_"
-#: Environment variables of paceline that are not settings.
-NOT_SETTINGS = frozenset({"PACELINE_PLUGINS", "PACELINE_CONFIG", "PACELINE_TOKEN"})
-#: Variables of the OpenAI client and of OpenTelemetry that count as settings.
-_FOREIGN = {
-    "OPENAI_API_KEY": ("provider", "api_key"),
-    "OPENAI_BASE_URL": ("provider", "base_url"),
-    "OTEL_EXPORTER_OTLP_ENDPOINT": ("otel", "endpoint"),
+#: Sections in which the next key is a plugin's name, and the kind of its plugins.
+BY_PLUGIN: Mapping[str, Kind] = {
+    "strategies": "strategy",
+    "executors": "executor",
+    "providers": "provider",
+    "checks": "check",
+    "stores": "store",
+    "event_buses": "event-bus",
+    "ledgers": "ledger",
+    "telemetries": "telemetry",
 }
-#: Sections in which the next key is a plugin's name.
-_BY_PLUGIN = ("strategies", "executors", "providers")
+#: Sections in which the next key is a name, in which ``-`` and ``_`` are equal.
+BY_NAME = frozenset({*BY_PLUGIN, "models", "steps", "resources"})
 #: Text that begins with one of these is read as TOML: a list, a table or a string.
 TOML_BEGINS = ("[", "{", '"')
 _MAX_FILE = 2**20
@@ -53,12 +58,14 @@ class Loaded:
         origins: where each value was set, by dotted key, without defaults.
         given: all values that were set; later ones override earlier ones.
         config: the settings file that was named, if any.
+        ignored: one line for each variable of another program that was ignored.
     """
 
     settings: Settings
     origins: Mapping[str, str]
     given: Sequence[Value]
     config: Path | None = None
+    ignored: Sequence[str] = ()
 
 
 def load_settings(
@@ -83,15 +90,15 @@ def load_settings(
     environ = os.environ if environ is None else environ
     if config is None and environ.get("PACELINE_CONFIG"):
         config = Path(environ["PACELINE_CONFIG"])
+    usable, ignored = environment.foreign(environ)
     foreign = [
-        Value(path, environ[name], f"environment {name}")
-        for name, path in _FOREIGN.items()
-        if environ.get(name)
+        Value(environment.FOREIGN[name], value, f"environment {name}")
+        for name, value in usable.items()
     ]
     overrides = [leaf for value in (*_from_environment(environ), *flags) for leaf in _flat(value)]
     given = [*foreign, *_from_file(config), *overrides]
     given = [Value(_folded(value.path), value.value, value.origin) for value in given]
-    loaded = replace(_validated(given), config=config)
+    loaded = replace(_validated(given), config=config, ignored=ignored)
     _check_sections(loaded, plugins)
     return loaded
 
@@ -102,11 +109,11 @@ def parse_assignment(text: str) -> Value:
     Raises:
         SettingsError: it is not an assignment.
     """
-    key, equals, raw = text.partition("=")
-    path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path):
+    found = split_key(text)
+    if found is None or not found[1].startswith("="):
         raise SettingsError(f"--set must be KEY=VALUE, for example store.pool_size=5, got {text!r}")
-    return _read(path, raw, f"--set {key}")
+    path, rest = found
+    return _read(path, rest[1:], f"--set {text[: -len(rest)]}")
 
 
 def _read(path: Path_, raw: str, origin: str) -> Value:
@@ -116,7 +123,8 @@ def _read(path: Path_, raw: str, origin: str) -> Value:
     try:
         return Value(path, tomllib.loads(f"value = {raw}")["value"], origin)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        if _is_secret(path):  # a password may begin with any character
+        # A password may begin with any character, and a prefix of keys with a brace.
+        if _is_secret(path) or path[-1] == "prefix":
             return Value(path, raw, origin)
         if isinstance(error, RecursionError):
             raise SettingsError(f"{origin}: nested too deeply") from None
@@ -129,7 +137,9 @@ def options_for(sections: Mapping[str, Mapping[str, object]], name: str) -> Mapp
 
 
 def _folded(path: Path_) -> Path_:
-    if len(path) > 1 and path[0] in _BY_PLUGIN:
+    if path[0].replace("-", "_") in BY_PLUGIN:
+        path = (path[0].replace("-", "_"), *path[1:])
+    if len(path) > 1 and path[0] in BY_NAME:
         return (path[0], path[1].replace("_", "-"), *path[2:])
     return path
 
@@ -138,13 +148,21 @@ def _from_file(config: Path | None) -> Iterator[Value]:
     if config is not None:
         data = _read_toml(config, must_exist=True)
         table = data if config.name != "pyproject.toml" else _tool_table(config, data)
-        yield from _leaves(table, (), str(config))
+        for leaf in _leaves(table, (), str(config)):
+            yield replace(leaf, value=within(config.parent, leaf.path, leaf.value))
         return
     own, shared = Path("paceline.toml"), Path("pyproject.toml")
-    if own.is_file():
+    if _is_file(own):
         yield from _leaves(_read_toml(own), (), str(own))
-    elif shared.is_file():
+    elif _is_file(shared):
         yield from _leaves(_tool_table(shared, _read_toml(shared)), (), f"{shared} [tool.paceline]")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _read_toml(path: Path, *, must_exist: bool = False) -> Mapping[str, object]:
@@ -190,10 +208,9 @@ def _flat(value: Value) -> Iterator[Value]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Value]:
-    for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
-            path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-            yield _read(path, value, f"environment {name}")
+    for name, value in environment.variables(environ):
+        path = tuple(name.removeprefix(environment.PREFIX).lower().split("__"))
+        yield _read(path, value, f"environment {name}")
 
 
 def _validated(given: Sequence[Value]) -> Loaded:
@@ -201,7 +218,7 @@ def _validated(given: Sequence[Value]) -> Loaded:
     origins: dict[str, str] = {}
     for item in given:
         _put(tree, item.path, item.value)
-        origins[".".join(item.path)] = item.origin
+        origins[join_key(item.path)] = item.origin
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
@@ -233,32 +250,24 @@ def _given_path(location: Sequence[int | str]) -> Path_:
 
 def _hint(place: Path_) -> str:
     """Suggest the nearest key of the section, or the same key of another section."""
-    known = _known_keys(place[:-1])
+    known = known_keys(Settings, place[:-1])
     name = place[-1]
     if not get_close_matches(name, known, 1):
         for section in Settings.model_fields:
-            for key in _known_keys((section,)):
+            for key in known_keys(Settings, (section,)):
                 if name in (key, f"{section}_{key}", f"{section}-{key}"):
                     return f": did you mean {f'{section}.{key}'!r}?"
     return nearest(name, known)
 
 
 def _is_secret(path: Path_) -> bool:
+    if path[0] == "resources" and "keys" in path:
+        return True
     return path[-1] in {"url", "api_key", "base_url", "token", "tokens"}
 
 
-def _known_keys(path: Path_) -> list[str]:
-    model: type[BaseModel] = Settings
-    for key in path:
-        annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
-
-
 def _origin(path: Path_, origins: Mapping[str, str]) -> str:
-    key = ".".join(path)
+    key = join_key(path)
     for known, origin in origins.items():
         if known == key or known.startswith(f"{key}.") or key.startswith(f"{known}."):
             return origin
@@ -268,12 +277,8 @@ def _origin(path: Path_, origins: Mapping[str, str]) -> str:
 def _check_sections(loaded: Loaded, plugins: Plugins) -> None:
     """Check the options of all plugins, also of those that the settings do not choose."""
     settings = loaded.settings
-    sections: tuple[tuple[str, Kind, Mapping[str, Mapping[str, object]]], ...] = (
-        ("strategies", "strategy", settings.strategies),
-        ("executors", "executor", settings.executors),
-        ("providers", "provider", settings.providers),
-    )
-    for section, kind, by_name in sections:
+    for section, kind in BY_PLUGIN.items():
+        by_name: Mapping[str, Mapping[str, object]] = getattr(settings, section)
         for name, raw in by_name.items():
             known = plugins.names(kind)
             match = next((other for other in known if other.replace("_", "-") == name), None)
@@ -303,8 +308,14 @@ def _check_names(loaded: Loaded, plugins: Plugins) -> None:
         (("store", "url"), "store", [settings.store_kind]),
         (("provider", "name"), "provider", [settings.provider.name]),
         (("events", "bus"), "event-bus", [settings.bus_kind]),
-        (("run", "steps"), "step", settings.run.steps),
     ]
+    if settings.telemetry_kind is not None:
+        named.append((("telemetry",), "telemetry", [settings.telemetry_kind]))
+    for name, model in settings.models.items():
+        if model.provider is not None:
+            named.append((("models", name, "provider"), "provider", [model.provider]))
+    for name, step in settings.steps.items():
+        named.append((("steps", name, "checks"), "check", step.checks))
     for path, kind, names in named:
         for name in names:
             try:
@@ -312,6 +323,7 @@ def _check_names(loaded: Loaded, plugins: Plugins) -> None:
             except SettingsError as error:
                 origin = _origin(path, loaded.origins)
                 raise SettingsError(f"{'.'.join(path)}: {error} — in {origin}") from None
+    check_steps(settings, plugins, lambda path: _origin(path, loaded.origins))
     for name in settings.prompts:
         if name not in plugins.names("step"):
             hint = nearest(name, plugins.names("step"))

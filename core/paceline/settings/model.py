@@ -1,12 +1,26 @@
 """All settings, with defaults and bounds. The docstrings are the text of help and docs."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, cast
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from paceline.contracts.options import Options
+from paceline.contracts.provider import NO_KEY
+from paceline.errors import SettingsError
+from paceline.text import unknown
 
 #: Raw options of a plugin.
 Section = dict[str, object]
@@ -38,8 +52,12 @@ def _without_credentials(url: str) -> str:
 
 
 def _collector(url: str) -> str:
-    scheme, found, rest = url.partition("://")
-    if scheme not in ("http", "https") or not found or not rest.strip("/") or "@" in rest:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or "@" in url:
         # The error does not show the URL, because it may contain a password.
         raise PydanticCustomError(
             "credentials",
@@ -53,6 +71,9 @@ Names = Annotated[
     list[str], BeforeValidator(_names), Field(min_length=1), AfterValidator(_each_once)
 ]
 BaseUrl = Annotated[str, AfterValidator(_without_credentials)]
+VariableName = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+#: The model of steps that name none; ``[provider]`` unless ``[models.main]`` is set.
+MAIN_MODEL = "main"
 
 
 class StoreSettings(Options):
@@ -60,6 +81,8 @@ class StoreSettings(Options):
 
     url: SecretStr = SecretStr("sqlite+aiosqlite:///paceline.db")
     """Database URL, for example ``sqlite:///paceline.db`` or ``postgresql://user@host/name``."""
+    schema_name: str | None = Field(default=None, pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    """PostgreSQL schema for paceline's tables; the first of the search path if not set."""
     pool_size: int = Field(default=10, ge=1, le=1000)
     """Maximum number of connections that a process keeps open; ``budget`` may lower it."""
     max_overflow: int = Field(default=20, ge=0, le=1000)
@@ -79,26 +102,22 @@ class RedisSettings(Options):
 
     url: SecretStr | None = None
     """``redis://`` or ``rediss://`` with user, password and database."""
-    prefix: str = Field(default="paceline", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
-    """Prefix of every key."""
+    prefix: str = Field(
+        default="paceline",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[\w.:-]*(\{[\w.:-]+\})?[\w.:-]*$",
+    )
+    """Prefix of every key and channel; arq's keys begin with ``arq:`` and contain it. In a
+    cluster, put a name in braces, such as ``{paceline}``: then all keys are on one node."""
     max_connections: int = Field(default=16, ge=4, le=1000)
     """Maximum number of connections of a process; half of them are for events."""
     timeout: Seconds = 10.0
     """Seconds to wait for a connection or a response."""
 
-    def tls_options(self) -> dict[str, bool]:
-        """Options of TLS connections in addition to the URL.
-
-        redis-py before version 6 does not check the host name of a certificate by default. If
-        the URL has ``ssl_…`` options of its own, nothing is added.
-        """
-        url = "" if self.url is None else self.url.get_secret_value()
-        add_check = url.startswith("rediss:") and "ssl_" not in url.partition("?")[2]
-        return {"ssl_check_hostname": True} if add_check else {}
-
 
 class ProviderSettings(Options):
-    """The LLM."""
+    """The LLM, if one model is enough; what ``[models.NAME]`` leaves out is taken from here."""
 
     name: str = "openai"
     """Name of the provider plugin."""
@@ -106,12 +125,20 @@ class ProviderSettings(Options):
     """Base URL of an OpenAI-compatible API; OpenAI's own if not set."""
     api_key: SecretStr | None = None
     """API key."""
+    api_key_env: VariableName | None = None
+    """Name of the environment variable that contains the API key, instead of ``api_key``."""
     model: str = Field(default="gpt-4o-mini", min_length=1, max_length=200)
     """Model name."""
     language: str = Field(default="auto", min_length=2, max_length=60)
     """Language of the content; ``auto`` uses the language of the roadmap."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     """Sampling temperature; the model's default if not set."""
+    max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Longest answer that the model can write, in tokens; bounds of steps are cut to it."""
+    context_window: int | None = Field(default=None, ge=256, le=100_000_000)
+    """Tokens of prompt and answer together that fit the model; learned from errors if not set."""
+    parameters: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], max_length=100)
+    """More fields of each request, as the API names them, for example ``top_p`` or ``seed``."""
     timeout: Seconds = 180.0
     """Maximum seconds of one attempt."""
     attempts: int = Field(default=4, ge=1, le=20)
@@ -126,8 +153,94 @@ class ProviderSettings(Options):
     """Maximum number of HTTP connections of a process, within its limit of open files."""
     prompt_price: float | None = Field(default=None, ge=0)
     """Price of a million prompt tokens, for the cost of artifacts."""
+    cached_prompt_price: float | None = Field(default=None, ge=0)
+    """Price of a million prompt tokens that the provider read from its cache; ``prompt_price``
+    if not set."""
     completion_price: float | None = Field(default=None, ge=0)
     """Price of a million completion tokens."""
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+    """Currency of the prices: three letters of ISO 4217."""
+
+    def cost(
+        self, prompt_tokens: int, completion_tokens: int, cached_prompt_tokens: int = 0
+    ) -> float | None:
+        """Cost of tokens in ``currency``; ``None`` if no price is set."""
+        if self.prompt_price is None or self.completion_price is None:
+            return None
+        cached = min(cached_prompt_tokens, prompt_tokens)
+        cached_price = self.prompt_price
+        if self.cached_prompt_price is not None:
+            cached_price = self.cached_prompt_price
+        prompts = (prompt_tokens - cached) * self.prompt_price + cached * cached_price
+        return (prompts + completion_tokens * self.completion_price) / 1e6
+
+
+class ModelSettings(Options):
+    """One model, for the steps that name it; what is left out is taken from ``[provider]``."""
+
+    provider: str | None = None
+    """Name of the provider plugin."""
+    base_url: BaseUrl | None = None
+    """Base URL of the API. A model with its own base URL needs its own key: the key of
+    ``[provider]`` is not sent there."""
+    api_key: SecretStr | None = None
+    """API key."""
+    api_key_env: VariableName | None = None
+    """Name of the environment variable that contains the API key, instead of ``api_key``."""
+    model: str | None = Field(default=None, min_length=1, max_length=200)
+    """Model name, as the API knows it."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sampling temperature."""
+    max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Longest answer that the model can write, in tokens; bounds of steps are cut to it."""
+    context_window: int | None = Field(default=None, ge=256, le=100_000_000)
+    """Tokens of prompt and answer together that fit the model."""
+    parameters: dict[str, JsonValue] | None = Field(default=None, max_length=100)
+    """More fields of each request, as the API names them, for example ``top_p`` or ``seed``."""
+    timeout: Seconds | None = None
+    """Maximum seconds of one attempt."""
+    attempts: int | None = Field(default=None, ge=1, le=20)
+    """Maximum attempts of one call with temporary failures."""
+    patience: Seconds | None = None
+    """Maximum seconds during which the model may refuse calls, or be unreachable, before the
+    next model of the chain is asked."""
+    prompt_price: float | None = Field(default=None, ge=0)
+    """Price of a million prompt tokens; a model with its own name takes none from
+    ``[provider]``."""
+    cached_prompt_price: float | None = Field(default=None, ge=0)
+    """Price of a million prompt tokens that the provider read from its cache."""
+    completion_price: float | None = Field(default=None, ge=0)
+    """Price of a million completion tokens."""
+
+
+class StepSettings(Options):
+    """One step; keys that are not listed here are the step's own options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str | None = Field(default=None, min_length=1, max_length=200)
+    """Registered step to use under this name; ``PLUGIN:STEP`` replaces a built-in step."""
+    model: Names | None = None
+    """Names of models in order of fallback; ``main`` if not set."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sampling temperature, instead of the model's."""
+    max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Longest answer, in tokens, instead of the step's own."""
+    prompt: Path | None = None
+    """File with your own prompt template, with ``$name`` or, as ``NAME.j2``, in Jinja2."""
+    needs: Annotated[list[str], BeforeValidator(_names), AfterValidator(_each_once)] | None = None
+    """Names of the steps that must be made before this one; independent steps run at once."""
+    checks: Annotated[list[str], BeforeValidator(_names), AfterValidator(_each_once)] = Field(
+        default_factory=list[str]
+    )
+    """Names of the checks of the finished answer, in order."""
+
+    def options(self) -> Mapping[str, object]:
+        """The step's own options, raw."""
+        return self.__pydantic_extra__ or {}
+
+
+_NO_STEP_SETTINGS = StepSettings()
 
 
 class RunSettings(Options):
@@ -135,16 +248,69 @@ class RunSettings(Options):
 
     steps: Names = Field(default_factory=lambda: ["tutorial", "resources", "quiz"])
     """Steps of each concept, in order."""
+    context_schema: Path | None = None
+    """File with a JSON schema that the context of every submitted run must match."""
     failure_threshold: float = Field(default=0.5, ge=0, le=1)
     """A run fails if more than this share of its concepts failed; otherwise it is partial."""
     deadline: Seconds = 1440.0
-    """Maximum seconds that a worker works on a run; then it queues the run again."""
+    """Maximum seconds that a worker works on a run; then it queues the run again. Time in which
+    the whole run waits for admission does not count."""
     lease: Seconds = Field(default=30.0, ge=1)
     """Seconds without a heartbeat after which a worker loses its runs."""
     grace: Seconds = 25.0
     """Seconds to wait for calls in flight when a worker stops."""
     poison_after: int = Field(default=3, ge=1, le=100)
     """A run fails after losing this many workers in a row without a new artifact."""
+    parallel_steps: bool = False
+    """Whether ``resources`` and ``quiz`` run at the same time, after the tutorial."""
+    keep_journal: bool = False
+    """Whether to keep what steps recorded with ``ctx.once`` after their artifact is saved."""
+
+
+def _pool(keys: object) -> object:
+    """Read names of environment variables, as a list or ``"A,B"``, as a table without secrets."""
+    names = _names(keys)
+    if not isinstance(names, list):
+        return keys
+    table: dict[str, None] = {}
+    for name in cast("list[object]", names):
+        # The error does not show the value, because it may be a misplaced secret.
+        if not (isinstance(name, str) and re.fullmatch(r"[A-Z][A-Z0-9_]*", name)):
+            raise PydanticCustomError(
+                "credentials",
+                "must be a table NAME = SECRET, or a list of names of environment variables in "
+                "capital letters",
+            )
+        table[name] = None
+    return table
+
+
+#: Name of a resource or of a key in its pool.
+ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,99}$")]
+
+
+class ResourceSettings(Options):
+    """A service with a quota besides the LLM, for example a search API."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Requests that all workers together start in any minute, for each of ``keys``."""
+    concurrency: int | None = Field(default=None, ge=1, le=100_000)
+    """Uses that all workers together have in flight, for each of ``keys``."""
+    keys: Annotated[dict[ResourceName, SecretStr | None], BeforeValidator(_pool)] = Field(
+        default_factory=dict[str, SecretStr | None], max_length=1000
+    )
+    """API keys with a quota each: a table of names and secrets, or a list of names of environment
+    variables that hold the secrets."""
+    patience: Seconds = 300.0
+    """Maximum seconds during which the service may refuse a step's uses before the step fails."""
+
+    @model_validator(mode="after")
+    def _limited(self) -> Self:
+        if self.requests_per_minute is None and self.concurrency is None:
+            raise PydanticCustomError(
+                "unlimited", "must set requests_per_minute or concurrency, or both"
+            )
+        return self
 
 
 class EventSettings(Options):
@@ -236,6 +402,9 @@ class Settings(Options):
     """Names of the strategies, the outer one first."""
     executor: str = "in-process"
     """Name of the executor."""
+    telemetry: str = "auto"
+    """Name of the telemetry plugin; ``auto`` is ``otel`` if ``otel.endpoint`` is set; ``none``
+    records nothing."""
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
     provider: ProviderSettings = ProviderSettings()
@@ -244,19 +413,79 @@ class Settings(Options):
     otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()
+    models: dict[str, ModelSettings] = Field(default_factory=dict[str, ModelSettings])
+    """Models by name, for ``steps.NAME.model``."""
+    steps: dict[str, StepSettings] = Field(default_factory=dict[str, StepSettings])
+    """Settings of steps, by name."""
+    resources: dict[ResourceName, ResourceSettings] = Field(
+        default_factory=dict[str, ResourceSettings]
+    )
+    """Services with a quota that steps use, by name."""
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
-    """Files with your own prompt templates, by step name."""
+    """Files with your own prompt templates, by step name; ``steps.NAME.prompt`` is the same."""
     strategies: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of strategies, by name."""
     executors: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of executors, by name."""
     providers: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of providers, by name."""
+    checks: dict[str, Section] = Field(default_factory=dict[str, Section])
+    """Options of checks, by name."""
+    stores: dict[str, Section] = Field(default_factory=dict[str, Section])
+    """Options of stores, by name: the scheme of ``store.url``."""
+    event_buses: dict[str, Section] = Field(default_factory=dict[str, Section])
+    """Options of event buses, by name."""
+    ledgers: dict[str, Section] = Field(default_factory=dict[str, Section])
+    """Options of ledgers, by name."""
+    telemetries: dict[str, Section] = Field(default_factory=dict[str, Section])
+    """Options of telemetry, by name."""
+
+    def step(self, name: str) -> StepSettings:
+        """The settings of a step."""
+        return (
+            self.steps.get(name.replace("_", "-"), _NO_STEP_SETTINGS)
+            if self.steps
+            else _NO_STEP_SETTINGS
+        )
+
+    def model(self, name: str) -> ProviderSettings:
+        """The settings of a model, with what it takes from ``[provider]``.
+
+        Raises:
+            SettingsError: there is no such model.
+        """
+        name = name.replace("_", "-")
+        if name not in self.models:
+            if name == MAIN_MODEL:
+                return self.provider
+            known = sorted({MAIN_MODEL, *self.models})
+            raise SettingsError(unknown(f"model {name!r}", name, known))
+        own = {key: value for key, value in dict(self.models[name]).items() if value is not None}
+        if "provider" in own:
+            own["name"] = own.pop("provider")
+        common = dict(self.provider)
+        if "api_key" in own or "api_key_env" in own:
+            common |= {"api_key": None, "api_key_env": None}
+        elif "base_url" in own:
+            # Not the key of `[provider]`, nor OPENAI_API_KEY: it belongs to another server.
+            common |= {"api_key": SecretStr(NO_KEY), "api_key_env": None}
+        if "model" in own or "base_url" in own:
+            common |= dict.fromkeys(
+                (
+                    "prompt_price",
+                    "cached_prompt_price",
+                    "completion_price",
+                    "max_tokens",
+                    "context_window",
+                )
+            )
+        return ProviderSettings.model_validate(common | own)
 
     @property
     def store_kind(self) -> str:
         """Name of the store plugin: the scheme of ``store.url``."""
-        return self.store.url.get_secret_value().partition(":")[0].partition("+")[0]
+        kind = self.store.url.get_secret_value().partition(":")[0].partition("+")[0]
+        return "postgresql" if kind == "postgres" else kind  # libpq knows both
 
     @property
     def ledger_kind(self) -> str:
@@ -265,8 +494,10 @@ class Settings(Options):
 
     @property
     def telemetry_kind(self) -> str | None:
-        """Name of the telemetry plugin; ``None`` if ``otel.endpoint`` is not set."""
-        return None if self.otel.endpoint is None else "otel"
+        """Name of the telemetry plugin; ``None`` if nothing is recorded."""
+        if self.telemetry == "auto":
+            return None if self.otel.endpoint is None else "otel"
+        return None if self.telemetry == "none" else self.telemetry
 
     @property
     def bus_kind(self) -> str:

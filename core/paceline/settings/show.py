@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, SecretStr
 
 from paceline.plugins.built_ins import Kind
+from paceline.plugins.masking import MASK
 from paceline.plugins.registry import Plugins
-from paceline.settings.load import Loaded, options_for
+from paceline.settings.load import BY_PLUGIN, Loaded, options_for
+from paceline.settings.model import Settings
+from paceline.settings.paths import absolute_url, join_key
 
-MASK = "********"
 _SECRET_VALUE = re.compile(r"([^&=]*(?:pass|pwd|key|token|secret|sig|auth)[^&=]*=)[^&]+", re.I)
 
 
@@ -28,8 +33,9 @@ def effective(loaded: Loaded, plugins: Plugins) -> Iterator[EffectiveSetting]:
     """All settings, and all options of the chosen plugins."""
     settings = loaded.settings
     for key, value in _flat(settings, ""):
-        if key.partition(".")[0] not in {"strategies", "executors", "providers"}:
-            yield EffectiveSetting(key, value, _origin(key, loaded.origins))
+        if key.partition(".")[0] not in BY_PLUGIN:
+            shown = store_address(settings) if key == "store.url" else value
+            yield EffectiveSetting(key, shown, _origin(key, loaded.origins))
     chosen: list[tuple[str, Kind, str, Mapping[str, Mapping[str, object]]]] = [
         *(("strategies", "strategy", name, settings.strategies) for name in settings.strategy),
         ("executors", "executor", settings.executor, settings.executors),
@@ -40,6 +46,14 @@ def effective(loaded: Loaded, plugins: Plugins) -> Iterator[EffectiveSetting]:
         options = plugins.offer(kind, name).check(options_for(by_name, name), place)
         for key, value in _flat(options, f"{place}."):
             yield EffectiveSetting(key, value, _origin(key, loaded.origins))
+
+
+def store_address(settings: Settings) -> str:
+    """``store.url`` with its secrets masked, and with an absolute path if it names a file."""
+    url = settings.store.url.get_secret_value()
+    with suppress(OSError):  # the working folder was deleted
+        url = absolute_url(url, Path.cwd())
+    return mask_url(url) if "://" in url else MASK
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
@@ -74,8 +88,20 @@ def _flat(model: BaseModel, prefix: str) -> Iterator[tuple[str, object]]:
         value: object = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from _flat(value, f"{prefix}{name}.")
+        elif models := _models(value):
+            for key, inner in models.items():
+                yield from _flat(inner, f"{prefix}{name}.{join_key([key])}.")
         else:
             yield f"{prefix}{name}", _plain(value)
+
+
+def _models(value: object) -> Mapping[str, BaseModel]:
+    """The value if it is a table of models, else an empty table."""
+    if not isinstance(value, Mapping):
+        return {}
+    table = cast("Mapping[str, object]", value)
+    models = {key: inner for key, inner in table.items() if isinstance(inner, BaseModel)}
+    return models if len(models) == len(table) else {}
 
 
 def _plain(value: object) -> object:
@@ -84,6 +110,17 @@ def _plain(value: object) -> object:
         return mask_url(secret) if "://" in secret else MASK
     if isinstance(value, str):
         return mask_url(value) if "://" in value else value
+    if isinstance(value, BaseModel):
+        return dict(_flat(value, ""))
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
     if isinstance(value, Mapping):
-        return {str(key): str(inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        table = cast("Mapping[str, object]", value)
+        return {key: _in_table(key, inner) for key, inner in table.items()}
     return value
+
+
+def _in_table(key: str, value: object) -> str:
+    if value is None:  # a key of a resource: the environment variable with that name holds it
+        return f"${key}"
+    return MASK if isinstance(value, SecretStr) else str(value)

@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 from pydantic import BaseModel, ValidationError
 
-from paceline.contracts.step import Step
 from paceline.errors import UnusableAnswer
 from paceline.steps.json_text import first_opening, objects, only_thoughts
 from paceline.steps.junk import echoes
@@ -19,14 +18,14 @@ SHOWN = 20
 _TRIES = 8
 
 
-def parse_answer(step: Step, text: str, *, ids: Collection[str] = ()) -> BaseModel:
-    """Check an answer against the model of its step.
+def parse_answer(model: type[BaseModel], text: str, *, ids: Collection[str] = ()) -> BaseModel:
+    """Check an answer against its model.
 
     The JSON is taken out of thoughts, fences and prose first: of several objects, the last one
     that fits. Slips that leave no doubt are mended; see ``normalisations``.
 
     Args:
-        step: the step.
+        model: what the answer must be.
         text: what the model wrote.
         ids: ids that the prompt contains; an answer that only repeats them is refused.
 
@@ -46,7 +45,7 @@ def parse_answer(step: Step, text: str, *, ids: Collection[str] = ()) -> BaseMod
     if not text.strip():
         raise UnusableAnswer("empty", "the answer holds no text", kept)
     try:
-        answer = _parsed(step.answer, raw.decode())
+        answer = _parsed(model, raw.decode())
     except ValidationError as error:
         if only_thoughts(kept):
             raise UnusableAnswer("empty", "it contains thoughts and no answer", "") from None

@@ -1,5 +1,6 @@
 """The facts about a concept that a prompt contains, one per line."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -26,6 +27,7 @@ PLACEHOLDERS = (
     "tutorial_sections",
     "language",
     "step",
+    "context",
 )
 
 
@@ -50,6 +52,7 @@ def placeholders(subject: Subject, step: str) -> dict[str, str]:
         sections,
         language_rule(subject.language),
         step,
+        json.dumps(dict(subject.context), ensure_ascii=False) if subject.context else "",
     )
     return dict(zip(PLACEHOLDERS, values, strict=True))
 
@@ -71,6 +74,7 @@ def facts(values: Mapping[str, str]) -> str:
         ("Keywords", values["keywords"]),
         ("Summary of the tutorial", values["tutorial_summary"]),
         ("Sections of the tutorial", values["tutorial_sections"]),
+        ("Context", values["context"]),
         ("Roadmap id", values["roadmap_id"]),
         ("Concept id", values["concept_id"]),
         ("Step", values["step"]),

@@ -1,5 +1,6 @@
 """Answers that have the right form and say nothing: loops, and echoes of the prompt."""
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Sequence
@@ -16,6 +17,9 @@ OFTEN = 3
 OFTEN_LINES, LONG_LINE = 6, 20
 #: Texts from this length on that shrink to less than this share are loops.
 LONG_TEXT, SHRINKS_TO = 1500, 0.04
+#: The same for an answer that was cut off; JSON shrinks more than prose.
+LONG_ANSWER, ANSWER_SHRINKS_TO = 1500, 0.1
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def loop_in(values: Sequence[Hashable], often: int = OFTEN) -> tuple[Hashable, int] | None:
@@ -26,13 +30,13 @@ def loop_in(values: Sequence[Hashable], often: int = OFTEN) -> tuple[Hashable, i
     return (value, times) if times >= often and times * 2 > len(values) else None
 
 
-def check_loop(what: str, values: Sequence[Hashable]) -> None:
+def check_loop(what: str, values: Sequence[Hashable], often: int = OFTEN) -> None:
     """Refuse a list that repeats one value.
 
     Raises:
-        PydanticCustomError: it does.
+        PydanticCustomError: one value occurs ``often`` times, and in more than half of the places.
     """
-    if (found := loop_in(values)) is not None:
+    if (found := loop_in(values, often)) is not None:
         raise PydanticCustomError(
             "repeated",
             "must differ, but {what} {value} occurs {times} times",
@@ -68,6 +72,33 @@ def check_text(text: str) -> str:
         if len(zlib.compress(raw, 1)) < SHRINKS_TO * len(raw):
             raise PydanticCustomError("repeated", "must not repeat one phrase over and over")
     return text
+
+
+def check_words(text: str) -> str:
+    """A text that contains words, and not only numbers or marks such as ``1.1``.
+
+    Raises:
+        PydanticCustomError: it does not.
+    """
+    if not _WORD.search(text):
+        raise PydanticCustomError("number", "must be a text, not only numbers or marks")
+    return text
+
+
+def adds_words(text: str, *others: str) -> bool:
+    """Whether a text contains a word that none of the others contains."""
+    known = {word for other in others for word in _words(other)}
+    return not _words(text) <= known
+
+
+def repeats_itself(answer: str) -> bool:
+    """Whether a long answer is mostly one phrase over and over."""
+    raw = " ".join(answer.split()).encode("utf-8", "replace")
+    return len(raw) >= LONG_ANSWER and len(zlib.compress(raw, 1)) < ANSWER_SHRINKS_TO * len(raw)
+
+
+def _words(text: str) -> set[str]:
+    return {word.casefold() for word in _WORD.findall(text)}
 
 
 def echoes(answer: BaseModel, ids: Collection[str]) -> str | None:

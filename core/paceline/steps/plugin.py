@@ -9,7 +9,7 @@ from paceline.plugins.hookspecs import Register, hookimpl
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.quiz import Quiz
 from paceline.steps.resources import Resources
-from paceline.steps.templates import load_template
+from paceline.steps.templates import load_prompt
 from paceline.steps.tutorial import Tutorial
 
 _SUMMARIES: dict[type[PromptedStep], str] = {
@@ -28,6 +28,11 @@ def paceline_register_steps(register: Register[Step]) -> None:
 
 def _factory(kind: type[PromptedStep]) -> Callable[[NoOptions, Context], Step]:
     def make(options: NoOptions, context: Context) -> Step:  # noqa: ARG001
-        return kind(load_template(kind.name, context.settings.prompts.get(kind.name)))
+        settings = context.settings
+        own = settings.step(kind.name).prompt or settings.prompts.get(kind.name)
+        step = kind(load_prompt(kind.name, own))
+        if settings.run.parallel_steps:
+            step.needs = [name for name in kind.builds_on if name in settings.run.steps]
+        return step
 
     return make

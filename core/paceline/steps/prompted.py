@@ -1,12 +1,12 @@
 """Steps with a prompt made of a template and the facts about the concept."""
 
 from collections.abc import Sequence
-from string import Template
 from typing import ClassVar
 
 from paceline.contracts.provider import Message
 from paceline.contracts.step import Step, Subject
 from paceline.steps.facts import facts, placeholders
+from paceline.steps.templates import Prompt
 
 
 class PromptedStep(Step):
@@ -16,19 +16,21 @@ class PromptedStep(Step):
     and providers that cache prompt prefixes can reuse it.
 
     Args:
-        template: how to write; see ``paceline.steps.templates``.
+        prompt: how to write; see ``paceline.steps.templates``.
     """
 
     #: Name of the step in the settings.
     name: ClassVar[str]
+    #: What it needs with ``run.parallel_steps``.
+    builds_on: ClassVar[Sequence[str]] = ("tutorial",)
 
-    def __init__(self, template: Template) -> None:
-        self._template = template
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
 
     def prompt(self, subject: Subject) -> Sequence[Message]:
         """The template, then the facts."""
         values = placeholders(subject, self.name)
         return (
-            Message("system", self._template.substitute(values)),
+            Message("system", self._prompt.text(subject, values)),
             Message("user", facts(values)),
         )

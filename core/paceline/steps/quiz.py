@@ -1,5 +1,7 @@
 """The built-in step ``quiz``."""
 
+from collections.abc import Iterable
+from string import ascii_uppercase
 from typing import Annotated, Literal, cast
 
 from pydantic import (
@@ -92,19 +94,34 @@ class Quiz(PromptedStep):
     max_tokens = 4000
 
     def readable(self, answer: BaseModel) -> str:
-        """The questions with their options; the right ones are marked."""
+        """The questions with their options, without a hint at the right ones."""
         if not isinstance(answer, QuizAnswer):
             return super().readable(answer)
         parts = ["## Quiz"]
         for number, one in enumerate(answer.questions, 1):
-            options = (
-                item(plain(text), "- [x]" if place in one.answer else "- [ ]")
-                for place, text in enumerate(one.options)
-            )
             parts += [
                 f"### Question {number} ({one.difficulty})",
                 plain(one.question),
-                "\n".join(options),
+                _listed(one, range(len(one.options))),
+            ]
+        return "\n\n".join(parts)
+
+    def solutions(self, answer: BaseModel) -> str:
+        """The right options of each question, and why they are right."""
+        if not isinstance(answer, QuizAnswer):
+            return super().solutions(answer)
+        parts: list[str] = []
+        for number, one in enumerate(answer.questions, 1):
+            parts += [
+                f"### Question {number}",
+                _listed(one, sorted(one.answer)),
                 f"*Why:* {plain(one.explanation)}",
             ]
         return "\n\n".join(parts)
+
+
+def _listed(question: Question, places: Iterable[int]) -> str:
+    """The options at these positions as a list, each with its letter."""
+    return "\n".join(
+        item(plain(question.options[place]), f"- ({ascii_uppercase[place]})") for place in places
+    )

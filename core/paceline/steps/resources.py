@@ -3,8 +3,9 @@
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
-from paceline.steps.junk import check_loop
+from paceline.steps.junk import adds_words, check_loop
 from paceline.steps.normalisations import Droppable
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Line, Text, Url
@@ -30,11 +31,17 @@ def _differ(resources: list[Resource]) -> list[Resource]:
     return [one for one in resources if by_address[one.url] is one]
 
 
+def _says_why(resource: Resource) -> Resource:
+    if not adds_words(resource.why, resource.title):
+        raise PydanticCustomError("repeated", "must say more in why than the title")
+    return resource
+
+
 class ResourcesAnswer(Answer):
     """Resources for one concept."""
 
     resources: Annotated[
-        list[Resource],
+        list[Annotated[Resource, AfterValidator(_says_why)]],
         Field(min_length=1, max_length=20),
         AfterValidator(_differ),
         Droppable(),

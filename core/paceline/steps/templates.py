@@ -1,10 +1,13 @@
 """Prompt templates: the built-in ones, and those of the user that replace them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Protocol
 
+from paceline.contracts.step import Subject
 from paceline.errors import SettingsError
 from paceline.steps.facts import PLACEHOLDERS
 
@@ -12,10 +15,43 @@ from paceline.steps.facts import PLACEHOLDERS
 MAX_BYTES = 256 * 1024
 
 
+class Prompt(Protocol):
+    """A loaded template."""
+
+    def text(self, subject: Subject, values: Mapping[str, str]) -> str:
+        """The prompt for one concept; ``values`` are those of the placeholders."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceholderPrompt:
+    """A template with placeholders such as ``$concept``."""
+
+    template: Template
+
+    def text(self, subject: Subject, values: Mapping[str, str]) -> str:  # noqa: ARG002
+        """The template with its placeholders filled in."""
+        return self.template.substitute(values)
+
+
+def load_prompt(step: str, own: Path | None = None) -> Prompt:
+    """Load the prompt of a step: a file that ends with ``.j2`` is in Jinja2.
+
+    Raises:
+        SettingsError: as ``load_template``.
+    """
+    if own is None or own.suffix not in (".j2", ".jinja2", ".jinja"):
+        return PlaceholderPrompt(load_template(step, own))
+    from paceline.steps.jinja_prompt import JinjaPrompt
+
+    place = f"prompts.{step}: {own}"
+    return JinjaPrompt(_read(own, place), place)
+
+
 def load_template(
     step: str, own: Path | None = None, *, allowed: Collection[str] = PLACEHOLDERS
 ) -> Template:
-    """Load the template of a step.
+    """Load a template with placeholders.
 
     Args:
         step: the step's name; the built-in template is ``paceline/steps/prompts/STEP.md``.

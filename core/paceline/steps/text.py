@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from paceline.steps.junk import check_text
+from paceline.steps.junk import check_text, check_words
 
 MAX_URL = 2000
 
@@ -57,10 +57,14 @@ def _web_address(text: str) -> str:
 #: One line: a title, an option, a name. Runs of white space become one space.
 Line = Annotated[str, Field(max_length=1000), AfterValidator(_one_line)]
 #: One or a few paragraphs.
-Text = Annotated[str, Field(max_length=5000), AfterValidator(written)]
+Text = Annotated[str, Field(max_length=5000), AfterValidator(written), AfterValidator(check_words)]
 #: Markdown text.
 Markdown = Annotated[
-    str, Field(max_length=50_000), AfterValidator(written), AfterValidator(check_text)
+    str,
+    Field(max_length=50_000),
+    AfterValidator(written),
+    AfterValidator(check_words),
+    AfterValidator(check_text),
 ]
 #: An ``http`` or ``https`` URL with a host.
 Url = Annotated[str, Field(max_length=MAX_URL), AfterValidator(_web_address)]

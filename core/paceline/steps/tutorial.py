@@ -3,8 +3,9 @@
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
-from paceline.steps.junk import check_loop, without_repeats
+from paceline.steps.junk import adds_words, check_loop, without_repeats
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Line, Markdown, Text
 from paceline.text import item, plain
@@ -23,8 +24,16 @@ class Section(Answer):
 
 def _differ(sections: list[Section]) -> list[Section]:
     check_loop("the title", [one.title for one in sections])
-    check_loop("the content", [one.content for one in sections])
-    return without_repeats(sections)
+    sections = without_repeats(sections)
+    check_loop("the content", [one.content for one in sections], often=2)
+    for section in sections:
+        if not adds_words(section.content, section.title):
+            raise PydanticCustomError(
+                "repeated",
+                "must say more in the section {title} than its title",
+                {"title": repr(section.title[:60])},
+            )
+    return sections
 
 
 def _exercises_differ(exercises: list[str]) -> list[str]:
@@ -53,6 +62,7 @@ class Tutorial(PromptedStep):
     """Explains a concept from the ground up."""
 
     name = "tutorial"
+    builds_on = ()
     answer = TutorialAnswer
     max_tokens = 6000
 

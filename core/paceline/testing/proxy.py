@@ -106,6 +106,18 @@ class Proxy:
         """Accept connections and bytes, but forward nothing, as if the route were lost."""
         self._do(self._forwarding.clear)
 
+    def forget(self) -> None:
+        """Drop all further bytes of open connections, as a firewall does after it forgot them.
+
+        Neither side notices. New connections are not affected.
+        """
+
+        def silence() -> None:
+            for link in self._links:
+                link.silent = True
+
+        self._do(silence)
+
     def delay(self, seconds: float) -> None:
         """Delay bytes in both directions by `seconds`."""
         self._pause = seconds
@@ -179,6 +191,8 @@ class Proxy:
     ) -> None:
         while data := await source.read(_CHUNK):
             await self._forwarding.wait()
+            if link.silent:
+                continue
             if self._pause:
                 await asyncio.sleep(self._pause)
             while data:
@@ -209,6 +223,7 @@ class _Link:
         self.ends = [client]
         self.answered = 0
         self.over = False
+        self.silent = False
 
     def reset(self) -> None:
         """Close both connections as a crash would."""

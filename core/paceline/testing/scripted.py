@@ -35,7 +35,7 @@ _ANSWERS: Mapping[str, object] = {
 }
 
 #: Duration of a call in seconds, and its answer or error.
-Reply = tuple[float, str | BaseModel | Exception]
+Reply = tuple[float, str | BaseModel | Completion | Exception]
 Script = Callable[[CompletionRequest, int], Reply]
 
 
@@ -54,6 +54,7 @@ class ScriptedProvider(Provider):
     Args:
         script: called with each request and its number, from 1. Returns how long the call takes
             and what it answers or raises.
+        model: name of the model.
 
     Attributes:
         in_flight: number of calls in flight.
@@ -61,9 +62,9 @@ class ScriptedProvider(Provider):
         requests: every request, in order.
     """
 
-    key = "scripted:model"
-
-    def __init__(self, script: Script | None = None) -> None:
+    def __init__(self, script: Script | None = None, *, model: str = "model") -> None:
+        self.key = f"scripted:{model}"
+        self._model = model
         self._script: Script = script or _answer_in_a_second
         self.in_flight = 0
         self.peak = 0
@@ -81,5 +82,7 @@ class ScriptedProvider(Provider):
             self.in_flight -= 1
         if isinstance(reply, Exception):
             raise reply
+        if isinstance(reply, Completion):
+            return reply
         text = reply.model_dump_json() if isinstance(reply, BaseModel) else reply
-        return Completion(text=text, model="model", prompt_tokens=100, completion_tokens=50)
+        return Completion(text=text, model=self._model, prompt_tokens=100, completion_tokens=50)

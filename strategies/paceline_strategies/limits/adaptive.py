@@ -57,7 +57,8 @@ class Adaptive:
             return
         self.peak = max(self.peak, period.mean_in_flight)
         before = self.limit
-        verdict = self.latency.judge(period, self.load.size)
+        lowest = self.limit <= self.load.least
+        verdict = self.latency.judge(period, self.load.size, lowest=lowest)
         latency = self.latency
         if verdict in {"knee", "slow"}:
             self._cut(latency.enough)

@@ -60,6 +60,7 @@ class Gradient:
         ratio: latency ÷ latency of the anchor, at the last judgement.
         calls: calls in flight at the last judgement.
         suspect: (ratio, calls) of a judgement that found the latency too high.
+        knee: whether that judgement found that more calls only took longer.
         answers: answers since the last judgement.
         load: sum of the load over these answers.
         times: by step, number of these answers and sum of their durations.
@@ -70,6 +71,7 @@ class Gradient:
     ratio: float = 1.0
     calls: float = 0.0
     suspect: tuple[float, float] | None = None
+    knee: bool = False
     answers: int = 0
     load: float = 0.0
     times: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
@@ -95,8 +97,13 @@ class Gradient:
         self.answers, self.load = 0, 0.0
         self.times.clear()
 
-    def judge(self, period: Period, size: float) -> Verdict:
+    def judge(self, period: Period, size: float, *, lowest: bool = False) -> Verdict:
         """Count answers, and judge as soon as there are enough of them.
+
+        Args:
+            period: the observations.
+            size: the limit.
+            lowest: whether the limit is at its lower bound, so that it cannot be cut.
 
         Returns:
             ``open``: not known yet, or the load is too near to the anchor. ``grows``: more
@@ -116,7 +123,7 @@ class Gradient:
             self.anchor = Anchor(self.calls, means)
         self.ratio = self._ratio(self.anchor, means)
         self.forget()
-        return self._verdict(self.anchor, means)
+        return self._verdict(self.anchor, means, lowest=lowest)
 
     def _ratio(self, anchor: Anchor, means: dict[str, float]) -> float:
         """Latency ÷ latency of the anchor, for the same mix of steps."""
@@ -131,24 +138,31 @@ class Gradient:
             anchor.seconds.setdefault(step, mean / ratio)
         return ratio
 
-    def _verdict(self, anchor: Anchor, means: dict[str, float]) -> Verdict:
+    def _verdict(self, anchor: Anchor, means: dict[str, float], *, lowest: bool) -> Verdict:
         if self.suspect is not None:
             (slow, many), self.suspect = self.suspect, None
             fewer = self.calls < _FEWER * many  # false if the limit is at its lower bound
             helped = fewer and self.ratio <= slow * (1.0 + self.calls / many) / 2
-            if not helped:
+            if not helped and (fewer or not self.knee):
                 self._move(anchor, means)
                 self.unloaded = 1.0
                 return "slower"
         if self.calls <= _NEAR * anchor.calls:
             self._renew(anchor)
         if self.ratio > _TOO_SLOW * self.unloaded:
-            self.suspect = (self.ratio, self.calls)
+            self.suspect, self.knee = (self.ratio, self.calls), False
             return "slow"
         if self.calls < _FAR * anchor.calls:
             return "open"
         steepness = math.log(self.ratio) / math.log(self.calls / anchor.calls)
         if steepness >= _STEEP:
+            if lowest:
+                # No load near the anchor can be measured again, so it would be kept for ever.
+                self._move(anchor, means)
+                self.unloaded = 1.0
+                return "slower"
+            # With fewer calls the latency must fall, or the anchor is out of date.
+            self.suspect, self.knee = (self.ratio, self.calls), True
             return "knee"
         self._move(anchor, means)
         return "grows"

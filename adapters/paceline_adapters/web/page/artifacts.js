@@ -13,14 +13,29 @@ export async function nodesOfArtifact(runId, conceptId, artifact) {
   return [make("div", { class: "prose" }, ...sanitized(html))];
 }
 
+/** Tokens and cost of a run or an artifact; `~` marks estimates. */
+export function spentText({ prompt_tokens, completion_tokens, cost, estimated }, currency) {
+  const about = estimated ? "~" : "";
+  const tokens = prompt_tokens + completion_tokens;
+  const money = cost > 0 && cost < 0.00005 ? "<0.0001" : cost?.toFixed(4);
+  const facts = [
+    tokens ? `${about}${tokens.toLocaleString()} tokens` : null,
+    cost === null ? null : `cost ${about}${money} ${currency}`,
+  ];
+  return facts.filter(Boolean).join(" · ");
+}
+
+/** Why another model than the preferred one wrote an artifact; empty if none did. */
+export const fallbackText = ({ model, fallback }) =>
+  fallback ? `Written by ${model || "another model"}, because ${fallback}` : "";
+
 /** The model of an artifact, its tokens, time and cost. */
-export function factsText(artifact) {
-  const { model, prompt_tokens, completion_tokens, seconds, attempts } = artifact;
+export function factsText(artifact, currency) {
+  const { model, seconds, attempts } = artifact;
   const facts = [
     model,
-    `${(prompt_tokens + completion_tokens).toLocaleString()} tokens`,
+    spentText(artifact, currency),
     `${seconds.toFixed(1)} s`,
-    artifact.cost === null ? null : `cost ${artifact.cost.toFixed(4)}`,
     attempts > 1 ? `${attempts} attempts` : null,
   ];
   return facts.filter(Boolean).join(" · ");

@@ -1,7 +1,7 @@
 // The sheet of one concept: its state, why it failed, and its artifacts.
 
 import { conceptPath, Problem, request } from "./api.js";
-import { factsText, nodesOfArtifact } from "./artifacts.js";
+import { factsText, fallbackText, nodesOfArtifact } from "./artifacts.js";
 import { byId, make } from "./dom.js";
 
 const sheet = byId("concept");
@@ -44,7 +44,8 @@ async function load(view) {
     const panels = await Promise.all(
       concept.artifacts.map(async (one) => ({
         step: one.step,
-        facts: factsText(one),
+        facts: factsText(one, one.currency),
+        fallback: fallbackText(one),
         nodes: await nodesOfArtifact(view.runId, view.conceptId, one),
       })),
     );
@@ -119,7 +120,9 @@ function tabbed(view, panels) {
       tab.tabIndex = i === index ? 0 : -1;
     });
     place.setAttribute("aria-labelledby", tabs[index].id);
-    place.replaceChildren(make("p", { class: "hint" }, panels[index].facts), ...panels[index].nodes);
+    const { facts, fallback, nodes } = panels[index];
+    const hints = [facts, fallback].filter(Boolean);
+    place.replaceChildren(...hints.map((text) => make("p", { class: "hint" }, text)), ...nodes);
     if (focus) tabs[index].focus();
   };
   tabs.forEach((tab, index) => {

@@ -14,6 +14,7 @@ class ConceptRow {
   #name = make("span", { class: "concept-name" });
   #steps = make("span", { class: "steps", "aria-hidden": "true" });
   #reason = make("p", { class: "reason", hidden: true });
+  #note = make("p", { class: "note", hidden: true });
 
   constructor(runId, conceptId) {
     this.link = make(
@@ -26,7 +27,7 @@ class ConceptRow {
       this.#name,
       this.#steps,
     );
-    this.element = make("li", { "data-concept": conceptId }, this.link, this.#reason);
+    this.element = make("li", { "data-concept": conceptId }, this.link, this.#reason, this.#note);
   }
 
   show(concept) {
@@ -40,6 +41,9 @@ class ConceptRow {
     setAttr(this.link, "aria-label", `${concept.name}: ${state}${made}`);
     setText(this.#reason, concept.reason ?? "");
     this.#reason.hidden = !concept.reason;
+    const note = state === "generating" ? concept.note : null;
+    setText(this.#note, note ?? "");
+    this.#note.hidden = !note;
   }
 }
 

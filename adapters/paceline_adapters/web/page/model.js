@@ -7,7 +7,7 @@ const PAGE = 100;
 // Maximum number of pages to load until a page has a known run.
 const MAX_PAGES = 10;
 const RETRY_LOAD = 5_000;
-const UNFINISHED = new Set(["queued", "running"]);
+const UNFINISHED = new Set(["queued", "running", "paused"]);
 
 const pagePath = (before) =>
   `api/runs?limit=${PAGE}${before ? `&before=${encodeURIComponent(before)}` : ""}`;
@@ -87,6 +87,7 @@ export class Model {
       completed: event.progress_current - event.failed,
       failed: event.failed,
       cancel_requested: run.cancel_requested && UNFINISHED.has(status),
+      pause_requested: status === "running" ? run.pause_requested : null,
     });
   }
 
@@ -125,7 +126,7 @@ export class Model {
     try {
       const [newest, open] = await Promise.all([
         this.#newest(),
-        request(`api/runs?status=queued&status=running&limit=1000`),
+        request(`api/runs?status=queued&status=running&status=paused&limit=1000`),
       ]);
       const loaded = [...newest, ...open.runs];
       for (const run of loaded) this.#putIfNewer(run, sentAt);

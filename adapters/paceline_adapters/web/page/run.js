@@ -2,21 +2,24 @@
 
 import { Problem, request, runPath, socketAddress } from "./api.js";
 import { announce } from "./announce.js";
+import { spentText } from "./artifacts.js";
 import { conceptChanged } from "./concept.js";
 import { ConceptList } from "./concepts.js";
 import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
-import { Bar, duration, WORDS } from "./runs.js";
+import { Bar, duration, statusText, WORDS } from "./runs.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 1000;
 // Milliseconds to wait before a reload: after events, to collect several, and after a failure.
 const SOON = 300;
 const RETRY = 5_000;
-const resumable = (run) => !unfinished(run) && run.status !== "completed";
+const active = (run) => run.status === "queued" || run.status === "running";
+const resumable = (run) => !active(run) && run.status !== "completed";
 const missing = (run) => run.total - run.completed - run.failed;
 const ACTIONS = [
   ["cancel", "Cancel", (run) => unfinished(run) && !run.cancel_requested],
+  ["pause", "Pause", (run) => active(run) && !run.cancel_requested && !run.pause_requested],
   ["resume", "Resume", (run) => resumable(run) && (missing(run) > 0 || !run.failed)],
   ["resume?only=failed", "Retry failed", (run) => resumable(run) && run.failed > 0],
 ];
@@ -111,10 +114,9 @@ export class RunView {
 
   #show(run) {
     if (this.#closed) return;
-    const stopping = run.cancel_requested && unfinished(run);
     setText(this.#title, run.title);
     setAttr(this.#status, "data-status", run.status);
-    setText(this.#status, stopping ? "stopping" : WORDS[run.status]);
+    setText(this.#status, statusText(run));
     this.#bar.show(run);
     this.#progress.hidden = false;
     setText(this.#reason, run.reason ?? "");
@@ -129,17 +131,12 @@ export class RunView {
   #factsText(run) {
     const totals = this.#totals;
     const generating = this.#list?.count("generating") ?? 0;
-    const tokens = totals ? totals.prompt_tokens + totals.completion_tokens : 0;
-    const took =
-      !unfinished(run) && totals?.started_at && totals.finished_at
-        ? duration((Date.parse(totals.finished_at) - Date.parse(totals.started_at)) / 1000)
-        : null;
+    const took = !active(run) && totals?.seconds ? duration(totals.seconds) : null;
     const facts = [
-      unfinished(run) ? `${generating} generating` : null,
+      active(run) ? `${generating} generating` : null,
       `${run.completed} completed`,
       run.failed ? `${run.failed} failed` : null,
-      tokens ? `${tokens.toLocaleString()} tokens` : null,
-      totals?.cost ? `cost ${totals.cost.toFixed(2)}` : null,
+      totals ? spentText(totals, totals.currency) : null,
       took,
       `executor ${run.executor}`,
     ];
@@ -175,6 +172,10 @@ export class RunView {
   #event(event) {
     if (event.type === "hello" || this.#closed) return;
     this.#position = `${event.epoch}-${event.offset}`;
+    if (event.type === "content_generation_note") {
+      this.#note(event);
+      return;
+    }
     if (event.type !== "content_generation_progress") {
       // The state of the whole run: reload the concepts.
       this.#loadSoon();
@@ -189,6 +190,7 @@ export class RunView {
       status: event.status === "generating" ? "pending" : event.status,
       generating: event.status === "generating",
       reason: event.reason,
+      note: null,
       steps: event.step && !steps.includes(event.step) ? [...steps, event.step] : steps,
     });
     // More concepts have finished than we have events for: some events were lost.
@@ -196,6 +198,11 @@ export class RunView {
     const run = this.model.runs.get(this.runId);
     if (run) this.update(run);
     conceptChanged(this.runId, id);
+  }
+
+  /** Show a step's note at its concept; a note changes no state. */
+  #note({ concept_id: id, step, reason: note }) {
+    if (this.#list.get(id)) this.#list.put({ concept_id: id, note: `${step}: ${note}` });
   }
 
   #loadSoon(pause = SOON) {

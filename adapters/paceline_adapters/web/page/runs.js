@@ -12,11 +12,18 @@ let filter = "";
 export const WORDS = {
   queued: "queued",
   running: "running",
+  paused: "paused",
   completed: "completed",
   partial: "partial",
   failed: "failed",
   cancelled: "cancelled",
 };
+
+/** The status of a run, or what was requested of its worker. */
+export function statusText(run) {
+  if (run.cancel_requested && unfinished(run)) return "stopping";
+  return run.pause_requested && run.status === "running" ? "pausing" : WORDS[run.status];
+}
 
 /** A bar of completed and failed concepts, and the numbers next to it. */
 export class Bar {
@@ -33,15 +40,14 @@ export class Bar {
 
   show(run) {
     const total = Math.max(run.total, 1);
-    const finished = run.completed + run.failed;
     this.#done.style.width = `${(100 * run.completed) / total}%`;
     this.#failed.style.width = `${(100 * run.failed) / total}%`;
     setAttr(this.#track, "aria-valuemax", run.total);
-    setAttr(this.#track, "aria-valuenow", finished);
+    setAttr(this.#track, "aria-valuenow", run.completed);
     setAttr(this.#track, "aria-label", `Concepts of ${run.title}`);
     const failures = run.failed ? `, ${run.failed} failed` : "";
-    setAttr(this.#track, "aria-valuetext", `${finished} of ${run.total} concepts${failures}`);
-    setText(this.#count, `${finished}/${run.total}`);
+    setAttr(this.#track, "aria-valuetext", `${run.completed} of ${run.total} concepts${failures}`);
+    setText(this.#count, `${run.completed}/${run.total}`);
   }
 }
 
@@ -65,10 +71,9 @@ class Row {
 
   show(run) {
     this.run = run;
-    const stopping = run.cancel_requested && unfinished(run);
     setAttr(this.element, "data-status", run.status);
     setText(this.#title, run.title);
-    setText(this.#status, stopping ? "stopping" : WORDS[run.status]);
+    setText(this.#status, statusText(run));
     setText(this.#when, when(run));
     setAttr(this.#when, "datetime", run.created_at);
     setText(this.#failed, run.failed ? `${run.failed} failed` : "");
@@ -80,8 +85,7 @@ function when(run) {
   const date = new Date(run.created_at);
   const today = date.toDateString() === new Date().toDateString();
   const at = today ? date.toLocaleTimeString() : date.toLocaleString();
-  if (!run.finished_at || !run.started_at || unfinished(run)) return at;
-  return `${at} · ${duration((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}`;
+  return unfinished(run) || !run.seconds ? at : `${at} · ${duration(run.seconds)}`;
 }
 
 export function duration(seconds) {
@@ -129,10 +133,10 @@ function rowOf(runId) {
 
 const list = () => inNextFrame("list", order);
 
-const RANKS = { running: 0, queued: 1 };
-const rank = (run) => RANKS[run.status] ?? 2;
+const RANKS = { running: 0, queued: 1, paused: 2 };
+const rank = (run) => RANKS[run.status] ?? 3;
 
-/** Running runs first, then queued ones in the order in which they start, then ended ones, newest first. */
+/** Running runs first, queued ones in the order in which they start, paused ones, ended ones, newest first. */
 function inOrder(a, b) {
   const older = a.run_id < b.run_id ? -1 : 1;
   return rank(a) - rank(b) || (a.status === "queued" ? older : -older);

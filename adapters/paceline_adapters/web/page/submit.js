@@ -8,10 +8,12 @@ const MAX_FAULTS = 10;
 /** Accept files; `submitted(run)` is called for each run that was submitted. */
 export function startSubmit(submitted) {
   const input = byId("file");
-  input.addEventListener("change", () => {
+  const chosen = () => {
     submitAll([...input.files], submitted);
     input.value = ""; // the same file may be chosen again
-  });
+  };
+  input.addEventListener("change", chosen);
+  chosen(); // files that were chosen while the page was loading
   let depth = 0;
   const over = (on) => document.body.classList.toggle("dropping", on);
   const files = (event) => event.dataTransfer.types.includes("Files"); // not dragged text

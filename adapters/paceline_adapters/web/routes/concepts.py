@@ -1,5 +1,6 @@
 """Routes of the concepts of a run and their artifacts."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -97,6 +98,8 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def run_of(caller: Caller, run_id: str) -> Run:
         return await visible_run(backend, caller, run_id)
 
+    as_json = partial(artifact_to_json, currency=backend.settings.provider.currency)
+
     @router.get("", responses=errors)
     async def list_concepts(
         caller: Reading,
@@ -122,7 +125,7 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def list_artifacts(caller: Reading, run_id: RunId, concept_id: ConceptId) -> ArtifactList:
         """Show all artifacts of a concept."""
         found = await concepts.artifacts(await run_of(caller, run_id), concept_id)
-        return ArtifactList.model_validate({"artifacts": [artifact_to_json(one) for one in found]})
+        return ArtifactList.model_validate({"artifacts": [as_json(one) for one in found]})
 
     @router.get(
         "/{concept_id:path}/artifacts/{step}",
@@ -142,9 +145,9 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         if not found:
             raise Problem(404, "artifact-not-found", f"The concept has no artifact {name!r}.")
         if format_ == "json":
-            text = ArtifactAnswer.model_validate(artifact_to_json(found[0])).model_dump_json()
+            text = ArtifactAnswer.model_validate(as_json(found[0])).model_dump_json()
         else:
-            text = backend.reader.markdown(found[0])
+            text = backend.reader.markdown(found)
             text = to_html(text) if format_ == "html" else text
         return Response(text, media_type=_MEDIA[format_], headers={"Vary": "Accept"})
 
@@ -163,7 +166,7 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             {
                 **concept,
                 "last_answer": state.last_answer,
-                "artifacts": [artifact_to_json(one) for one in found],
+                "artifacts": [as_json(one) for one in found],
             }
         )
 

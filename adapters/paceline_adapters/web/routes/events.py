@@ -13,10 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.metrics import Metrics
 from paceline_adapters.web.problems import responses
 from paceline_adapters.web.request_checks import Reading, RequestChecks
-from paceline_adapters.web.routes.runs import RunId, visible_run
+from paceline_adapters.web.routes.runs import RunId
 
 #: Seconds without an event after which a comment keeps the connection alive.
 _KEEP_ALIVE = 15.0
@@ -51,7 +50,7 @@ AfterQuery = Annotated[
 ]
 
 
-def events_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> APIRouter:
+def events_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     """The route of events."""
     router = APIRouter(prefix="/api/runs", tags=["progress"], route_class=checks.route())
 
@@ -75,14 +74,13 @@ def events_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> 
         ] = None,
     ) -> Response:
         """Follow a run until it ends, as Server-Sent Events."""
-        await visible_run(backend, caller, run_id)
         position = last_event_id or after
-        feed = Feed(backend.hub, level=level, rate=rate)
+        feed = Feed(backend.hub, level=level, rate=rate, tenant=caller.seen_tenant)
         await feed.__aenter__()
         try:
             await feed.follow(run_id, None if position is None else StreamPosition.parse(position))
             if not feed.ended:
-                return EventStream(backend, checks, metrics, feed, caller.name)
+                return EventStream(backend, feed, caller.name)
         except BaseException:
             await feed.__aexit__()
             raise
@@ -96,22 +94,20 @@ class EventStream(Response):
     """An answer that lasts as long as its feed.
 
     Args:
-        backend: its settings limit the time that a client may take to read.
+        backend: its settings limit the time that a client may take to read; it counts the stream.
         feed: the messages; closed at the end.
         client: the name of the client, for limits.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self, backend: Backend, checks: RequestChecks, metrics: Metrics, feed: Feed, client: str
-    ) -> None:
+    def __init__(self, backend: Backend, feed: Feed, client: str) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._send_timeout = backend.settings.web.send_timeout
-        self._metrics = metrics
+        self._metrics = backend.metrics
         self._feed = feed
-        self._counted = checks.rate_limit.stream(client)
+        self._counted = backend.rate_limit.stream(client)
         self._counted.__enter__()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002

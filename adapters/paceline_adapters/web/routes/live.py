@@ -1,6 +1,6 @@
 """Live figures, workers and strategies; the caller's session; tickets for streams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from fastapi import APIRouter
@@ -28,8 +28,8 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         return await cluster_status(backend.store, backend.client.executor)
 
     async def unfinished_of(caller: Caller) -> frozenset[str]:
-        runs = await backend.store.runs(
-            status=("queued", "running"), tenants=caller.tenants, limit=MAX_RUNS
+        runs = await caller.client(backend.client).runs(
+            status=("queued", "running"), limit=MAX_RUNS
         )
         return frozenset(run.run_id for run in runs)
 
@@ -51,7 +51,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         status = await status_now()
         visible = None if caller.sees_all else await unfinished_of(caller)
 
-        def filtered(runs: Sequence[str]) -> list[str]:
+        def filtered(runs: Iterable[str]) -> list[str]:
             return [run for run in runs if visible is None or run in visible]
 
         return WorkerList.model_validate(
@@ -61,6 +61,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                         **asdict(worker),
                         "active": filtered(worker.active),
                         "reserved": filtered(worker.reserved),
+                        "trouble": {run: worker.trouble[run] for run in filtered(worker.trouble)},
                     }
                     for worker in status.workers
                 ],

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from paceline.client.cluster_status import cluster_status
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.metrics import MEDIA_TYPE, Metrics
+from paceline_adapters.web.metrics import MEDIA_TYPE
 from paceline_adapters.web.models import HealthAnswer
 from paceline_adapters.web.problems import Problem, responses
 from paceline_adapters.web.request_checks import Reading, RequestChecks
@@ -43,13 +43,11 @@ class _Probe:
         self._running.result()
 
 
-def operations_router(backend: Backend, checks: RequestChecks, metrics: Metrics) -> APIRouter:
-    """Routes of health and metrics."""
-    router = APIRouter(tags=["operations"])
-    public = APIRouter(route_class=checks.route(needs_token=False))
-    guarded = APIRouter(route_class=checks.route())
+def probes_router(backend: Backend, checks: RequestChecks) -> APIRouter:
+    """Routes of health and readiness, open to every client."""
+    router = APIRouter(tags=["operations"], route_class=checks.route(public=True))
 
-    @public.get("/health", responses=responses(400, 429))
+    @router.get("/health", responses=responses(400, 429))
     async def health() -> HealthAnswer:
         """Show that the process answers."""
         return HealthAnswer(status="ok")
@@ -58,11 +56,12 @@ def operations_router(backend: Backend, checks: RequestChecks, metrics: Metrics)
         return await backend.store.budget()
 
     async def probe_broker() -> object:
-        return await backend.client.executor.check()
+        # Not `check`, which uses the broker as a worker does: every client may ask often.
+        return await backend.client.executor.queued()
 
     store, broker = _Probe("store", probe_store), _Probe("broker", probe_broker)
 
-    @public.get("/ready", responses=responses(400, 429, 503))
+    @router.get("/ready", responses=responses(400, 429, 503))
     async def ready() -> HealthAnswer:
         """Show whether the server accepts work: it is not stopping, store and broker answer."""
         if not backend.ready:
@@ -71,7 +70,14 @@ def operations_router(backend: Backend, checks: RequestChecks, metrics: Metrics)
         await broker.check()
         return HealthAnswer(status="ready")
 
-    @guarded.get(
+    return router
+
+
+def metrics_router(backend: Backend, checks: RequestChecks) -> APIRouter:
+    """The route of the metrics."""
+    router = APIRouter(tags=["operations"], route_class=checks.route())
+
+    @router.get(
         "/metrics",
         response_class=Response,
         responses={
@@ -82,9 +88,7 @@ def operations_router(backend: Backend, checks: RequestChecks, metrics: Metrics)
     async def show_metrics(_: Reading) -> Response:
         """Show the metrics for Prometheus."""
         status = await cluster_status(backend.store, backend.client.executor)
-        text = metrics.exposition(status, streams=checks.rate_limit.streams)
+        text = backend.metrics.exposition(status, streams=backend.rate_limit.streams)
         return Response(text, media_type=MEDIA_TYPE)
 
-    router.include_router(public)
-    router.include_router(guarded)
     return router

@@ -4,12 +4,13 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from paceline import Roadmap, Run, RunNotFound
+from paceline import Roadmap, Run, Share
 from paceline.client.client import NothingToResume
-from paceline.client.cluster_status import run_to_json
-from paceline.client.render import dead_letter_to_json
+from paceline.client.cluster_status import run_to_json, run_with_context
+from paceline.client.render import dead_letter_to_json, spending_to_json
 from paceline.client.submission import parse_submission
-from paceline.contracts.records import ENDED, ResumeOnly, RunStatus
+from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
+from paceline.contracts.scope import FORMS
 
 from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
@@ -24,7 +25,7 @@ RunId = Annotated[str, Path(max_length=200, description="Id of the run.")]
 _SUBMIT: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The roadmap, alone or with the weight of its run.",
+        "description": "The roadmap, alone or with the weight, context and scope of its run.",
         "content": {"application/json": {"schema": body_schema()}},
     }
 }
@@ -36,10 +37,7 @@ async def visible_run(backend: Backend, caller: Caller, run_id: str) -> Run:
     Raises:
         RunNotFound: there is no such run, or it belongs to another tenant.
     """
-    run = await backend.store.run(run_id)
-    if not caller.sees(run):
-        raise RunNotFound(f"no run has the id {run_id!r}")
-    return run
+    return await caller.client(backend.client).run(run_id)
 
 
 def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
@@ -67,12 +65,8 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         """List runs, newest first."""
         if before is not None:
             await visible_run(backend, caller, before)
-        page = await backend.store.runs(
-            status=status or (),
-            roadmap_id=roadmap_id,
-            tenants=caller.tenants,
-            limit=limit,
-            before=before,
+        page = await caller.client(backend.client).runs(
+            status=status or (), roadmap_id=roadmap_id, limit=limit, before=before
         )
         last = page[-1].run_id if len(page) == limit else None
         return RunPage.model_validate({"runs": [run_to_json(run) for run in page], "before": last})
@@ -106,10 +100,16 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         async with parsing:
             # In a thread, so that the event loop answers other clients meanwhile. One at a time,
             # because decoding takes many times the memory of the body.
-            roadmap, weight = await asyncio.to_thread(parse_submission, raw)
-        key = None if idempotency_key is None else f"{caller.tenant} {idempotency_key}"
-        share = caller.share(weight)
-        run, submitted = await backend.client.submit(roadmap, new=True, key=key, share=share)
+            roadmap, weight, asked = await asyncio.to_thread(parse_submission, raw)
+        run, submitted = await caller.client(backend.client).submit(
+            roadmap,
+            new=True,
+            key=idempotency_key,
+            share=Share(weight=weight),
+            context=asked.context,
+            steps=asked.steps,
+            only=asked.only,
+        )
         backend.hub.run_changed(run)
         response.status_code = 201 if submitted == "created" else 200
         response.headers["Location"] = f"{request.url.path}/{run.run_id}"
@@ -119,14 +119,12 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def get_run(caller: Reading, run_id: RunId) -> RunWithTotals:
         """Show one run."""
         run = await visible_run(backend, caller, run_id)
-        prompts, completions, cost = await backend.store.totals(run_id)
+        spending = await backend.store.spending(run_id)
         channel = backend.hub.channel(run_id)
         return RunWithTotals.model_validate(
             {
-                **run_to_json(run),
-                "prompt_tokens": prompts,
-                "completion_tokens": completions,
-                "cost": cost,
+                **run_with_context(run),
+                **spending_to_json(spending, backend.settings.provider.currency),
                 "generating": 0 if channel is None else len(channel.generating),
             }
         )
@@ -141,17 +139,32 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         # It was validated at submission; validating it again would block the event loop.
         return Response(roadmap.model_dump_json(), media_type="application/json")
 
-    @router.post("/{run_id}/cancel", responses={**common, **responses(403, 404, 422)})
-    async def cancel_run(caller: Writing, run_id: RunId) -> SubmittedRun:
-        """Cancel a run: at once if it is queued, within seconds if a worker works on it."""
-        await visible_run(backend, caller, run_id)
-        run = await backend.client.cancel(run_id)
+    def steered(run: Run) -> SubmittedRun:
         backend.hub.run_changed(run)
         return SubmittedRun.model_validate({"submitted": "attached", "run": run_to_json(run)})
 
-    async def resumed(run_id: str, only: ResumeOnly | None) -> ResumedRun:
+    @router.post("/{run_id}/cancel", responses={**common, **responses(403, 404, 422)})
+    async def cancel_run(caller: Writing, run_id: RunId) -> SubmittedRun:
+        """Cancel a run: at once if it is queued, within seconds if a worker works on it."""
+        return steered(await caller.client(backend.client).cancel(run_id))
+
+    @router.post("/{run_id}/pause", responses={**common, **responses(403, 404, 422)})
+    async def pause_run(caller: Writing, run_id: RunId) -> SubmittedRun:
+        """Pause a run: at once if it is queued, after its calls in flight if it is running."""
+        return steered(await caller.client(backend.client).pause(run_id))
+
+    async def resumed(
+        caller: Caller,
+        run_id: str,
+        only: ResumeOnly | None,
+        steps: list[str] | None = None,
+        also: list[str] | None = None,
+    ) -> ResumedRun:
+        await visible_run(backend, caller, run_id)
         states = await backend.store.concepts(run_id)
-        run, submitted = await backend.client.resume(run_id, only=only)
+        run, submitted = await caller.client(backend.client).resume(
+            run_id, only=only, steps=steps, also=also
+        )
         backend.hub.run_changed(run)
         return ResumedRun.model_validate(
             {
@@ -172,10 +185,16 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             ResumeOnly | None,
             Query(description="Generate only the failed, or only the missing concepts."),
         ] = None,
+        steps: Annotated[
+            list[str] | None, Query(max_length=100, description="Steps to add to the run.")
+        ] = None,
+        also: Annotated[
+            list[str] | None,
+            Query(max_length=1000, description=f"Parts of the roadmap to add: {FORMS}."),
+        ] = None,
     ) -> ResumedRun:
         """Resume a run: keep its artifacts, generate its failed and missing concepts."""
-        await visible_run(backend, caller, run_id)
-        return await resumed(run_id, only)
+        return await resumed(caller, run_id, only, steps, also)
 
     @router.post(
         "/{run_id}/retry", deprecated=True, responses={**common, **responses(403, 404, 409, 422)}
@@ -183,8 +202,8 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def retry_run(caller: Writing, run_id: RunId) -> ResumedRun:
         """Old name of `resume`, for ended runs; the next release removes it."""
         run = await visible_run(backend, caller, run_id)
-        if run.status not in ENDED or run.status == "completed":
+        if run.status not in RESUMABLE:
             raise NothingToResume(f"run {run_id} is {run.status}: there is nothing to retry")
-        return await resumed(run_id, None)
+        return await resumed(caller, run_id, None)
 
     return router

@@ -44,6 +44,6 @@ def _outcome(before: Run, now: Run) -> str:
 async def _cancel(app: App, given: tuple[str, ...]) -> list[tuple[Run, Run]]:
     from paceline.cli.runs import find_runs
 
-    async with app.client() as client:
+    async with app.client(create=False) as client:
         found = await find_runs(client.store, given)
         return [(run, await client.cancel(run.run_id)) for run in found]

@@ -10,7 +10,7 @@ from paceline.client.terminal.app_options import app_options, json_option, run_a
 from paceline.client.terminal.output import echo_json
 from paceline.contracts.store import Store
 from paceline.errors import SettingsError
-from paceline.runtime.parts import closing
+from paceline.runtime.part_factory import closing
 
 V = TypeVar("V")
 

@@ -48,7 +48,7 @@ async def _recover(app: App) -> tuple[list[Recovered], int]:
     """The recovered runs, and the number of runs with a live worker."""
     from paceline.runtime.recovery import recover as recover_runs
 
-    async with app.client() as client:
+    async with app.client(create=False) as client:
         recovered: list[Recovered] = []
         # Each call recovers a limited number of runs.
         while found := await recover_runs(client.store, app.settings, client.executor):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import click
 
 from paceline.app import App
+from paceline.cli.request_options import scope_options, step_names
 from paceline.client.client import Submitted
 from paceline.client.render import dead_letter_to_json, run_brief
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
@@ -39,16 +40,32 @@ class _Resumed:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _More:
+    """What the command adds to the scope of every run."""
+
+    steps: tuple[str, ...] | None = None
+    also: tuple[str, ...] | None = None
+
+
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--failed-only", is_flag=True, help="Generate only the concepts that failed.")
 @click.option(
     "--missing-only", is_flag=True, help="Generate only missing concepts; failed ones stay failed."
 )
+@scope_options
 @executor_options
 @json_option
 def resume(
-    *, runs: tuple[str, ...], failed_only: bool, missing_only: bool, app: App, as_json: bool
+    *,
+    runs: tuple[str, ...],
+    failed_only: bool,
+    missing_only: bool,
+    steps: str | None,
+    only: tuple[str, ...],
+    app: App,
+    as_json: bool,
 ) -> int:
     """Continue each RUN: a run id, or a roadmap id for its newest run.
 
@@ -56,16 +73,23 @@ def resume(
     content stays. The command prints why concepts failed. With --failed-only or
     --missing-only, every RUN must have ended; otherwise no RUN is queued.
 
+    With --steps or --only, each RUN also makes these steps, or also covers these parts of its
+    roadmap. A RUN that has not ended adds them when it has finished its present part.
+
     \b
     Examples:
       paceline resume learn-rust
       paceline resume learn-rust learn-sql --executor celery
       paceline resume learn-rust --failed-only
+      paceline resume learn-rust --steps tutorial,flashcards
     """
     if failed_only and missing_only:
         raise UsageError("--failed-only and --missing-only exclude each other; use at most one")
-    only: ResumeOnly | None = "failed" if failed_only else "missing" if missing_only else None
-    resumed, waiting = run_async(_resume(app, runs, only))
+    chosen: ResumeOnly | None = "failed" if failed_only else "missing" if missing_only else None
+    more = _More(step_names(steps), only or None)
+    if chosen is not None and more != _More():
+        raise UsageError(f"--{chosen}-only cannot be combined with --steps or --only")
+    resumed, waiting = run_async(_resume(app, runs, chosen, more))
     if as_json:
         echo_json({"runs": [one.to_json() for one in resumed]})
     else:
@@ -92,22 +116,30 @@ def _print(one: _Resumed) -> None:
 
 
 async def _resume(
-    app: App, names: tuple[str, ...], only: ResumeOnly | None
+    app: App, names: tuple[str, ...], only: ResumeOnly | None, more: _More
 ) -> tuple[list[_Resumed], bool]:
     from paceline.cli.runs import find_runs
     from paceline.client.terminal.generate import any_worker
 
-    async with app.client() as client:
+    async with app.client(create=False) as client:
         found = await find_runs(client.store, names)
         if only is not None:
             for run in found:
                 await client.check_resumable(run, only)
+        for run in found:
+            roadmap = await client.store.roadmap(run.run_id) if more.also else None
+            client.check_scope(more.steps, more.also, roadmap)
         resumed: list[_Resumed] = []
         for run in found:
             states = await client.store.concepts(run.run_id)
-            now, submitted = await client.resume(run.run_id, only=only)
+            now, submitted = await client.resume(
+                run.run_id, only=only, steps=more.steps, also=more.also
+            )
             failed = [state for state in states if state.status == "failed"]
             missing = sum(state.status in ("pending", "skipped") for state in states)
+            if now.scope != run.scope or run.status == "completed":
+                after = await client.store.concepts(run.run_id, status=["pending"])
+                missing = len(after) - len(failed)
             resumed.append(_Resumed(now, submitted, failed, missing))
         waiting = not await any_worker(client.store, app.settings.executor)
     return resumed, waiting and any(one.run.status == "queued" for one in resumed)

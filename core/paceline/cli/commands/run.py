@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from paceline.app import App
+from paceline.cli.request_options import request_options
 from paceline.cli.share_options import share_options
+from paceline.client.run_request import RunRequest
 from paceline.client.terminal.app_options import app_options, json_option
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
 from paceline.contracts.share import Share
@@ -22,16 +24,27 @@ from paceline.contracts.share import Share
     show_default=True,
     help="Start N local workers until the command ends (celery, arq).",
 )
+@request_options
 @share_options
 @app_options
 @json_option
 def run(
-    *, files: tuple[Path, ...], app: App, new: bool, workers: int, share: Share, as_json: bool
+    *,
+    files: tuple[Path, ...],
+    app: App,
+    new: bool,
+    workers: int,
+    share: Share,
+    request: RunRequest,
+    as_json: bool,
 ) -> int:
     """Generate the content of each roadmap FILE (JSON or YAML).
 
     Run the same command again to resume: saved content is never generated twice. With a
     distributed executor, the command submits the roadmaps and follows them.
+
+    A run with --steps or --only is completed when its part is. The same command without --only,
+    or with more of them, adds what is missing; a run's context cannot change.
 
     \b
     Exit codes:
@@ -39,6 +52,7 @@ def run(
       1    a run failed, or a part cannot be reached
       2    wrong usage, settings or roadmap
       3    some concepts failed
+      129  SIGHUP: the terminal was closed
       130  Ctrl-C
       143  SIGTERM
 
@@ -47,9 +61,17 @@ def run(
       paceline run roadmap.json
       paceline run a.json b.yaml --strategy unbounded,global
       paceline run roadmaps/*.json --executor celery --workers 1
+      paceline run roadmap.json --only first-module --steps tutorial
+      paceline run roadmap.json --context learner.yaml --set-context level=beginner
     """
     from paceline.client.terminal.generate import generate
 
     return generate(
-        app, read_roadmaps(files), new=new, workers=workers, share=share, as_json=as_json
+        app,
+        read_roadmaps(files),
+        new=new,
+        workers=workers,
+        share=share,
+        request=request,
+        as_json=as_json,
     )

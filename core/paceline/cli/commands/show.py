@@ -32,6 +32,12 @@ from paceline.contracts.records import Run, RunStatus
     help="Maximum number of runs to list.",
 )
 @click.option("--before", metavar="RUN", help="List runs older than RUN.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Of a RUN, also show its context, and what was paid without an artifact or twice.",
+)
 @store_options
 @json_option
 def show(
@@ -44,6 +50,7 @@ def show(
     roadmap: str | None,
     limit: int,
     before: str | None,
+    verbose: bool,
     as_json: bool,
 ) -> int:
     """List runs, or show the concepts of a RUN or the content of a CONCEPT.
@@ -59,7 +66,7 @@ def show(
     from paceline.cli.commands.show_run import show_concept, show_run
 
     async def look() -> None:
-        async with app.factory.open_store() as store:
+        async with app.factory.open_store(create=False) as store:
             if run is None:
                 if before is not None:
                     await store.run(before)  # an unknown run is an error, not an empty page
@@ -68,7 +75,7 @@ def show(
                 )
                 _print_runs(page, as_json=as_json, limit=limit)
             elif concept is None:
-                await show_run(store, app.settings, run, as_json=as_json)
+                await show_run(store, app.settings, run, as_json=as_json, verbose=verbose)
             else:
                 await show_concept(store, app.factory, (run, concept, step), as_json=as_json)
 
@@ -91,7 +98,7 @@ def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
     rows: list[list[Cell]] = []
     for run in runs:
         failed = f", {run.failed} failed" if run.failed else ""
-        concepts = f"{run.finished} of {run.total}{failed}"
+        concepts = f"{run.completed} of {run.total}{failed}"
         created = f"{run.created_at.astimezone():%m-%d %H:%M}"
         roadmap = f"{run.title} ({run.roadmap_id})"
         share = [run.share.describe()] if shared else []

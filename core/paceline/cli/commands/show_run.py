@@ -1,26 +1,35 @@
 """``paceline show RUN [CONCEPT [STEP]]``."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import click
 
 from paceline.cli.runs import find_run
-from paceline.client.cluster_status import run_to_json
-from paceline.client.render import Reader, artifact_to_json, concept_to_json, in_order
+from paceline.client.cluster_status import run_with_context
+from paceline.client.render import (
+    Reader,
+    artifact_to_json,
+    concept_to_json,
+    fallback_words,
+    in_order,
+    spending_to_json,
+    spent_words,
+)
 from paceline.client.terminal.output import (
     console,
     echo_json,
     echo_table,
+    json_text,
     table_of,
     terminal_safe,
 )
 from paceline.contracts.records import Artifact, ConceptState, Run
+from paceline.contracts.spending import RunSpending, Spent
 from paceline.contracts.store import Store
 from paceline.errors import UsageError
-from paceline.runtime.parts import PartFactory
+from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings
-from paceline.text import count, nearest, plain
+from paceline.text import count, item, nearest, plain
 
 #: Maximum number of concepts that an error lists as allowed.
 MAX_NAMED = 50
@@ -28,8 +37,10 @@ MAX_NAMED = 50
 MAX_SHOWN = 100
 
 
-async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool) -> None:
-    """Print a run, its concepts and its cost.
+async def show_run(
+    store: Store, settings: Settings, name: str, *, as_json: bool, verbose: bool = False
+) -> None:
+    """Print a run, its concepts and its cost; ``verbose`` adds what of it led to no artifact.
 
     Raises:
         RunNotFound: the run does not exist.
@@ -41,7 +52,7 @@ async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool
         for concept_id, found in (await store.artifact_steps(run.run_id)).items()
     }
     names = await _names(store, run)
-    prompts, completions, cost = await store.totals(run.run_id)
+    spending, currency = await store.spending(run.run_id), settings.provider.currency
     if as_json:
         concepts = [
             {
@@ -50,10 +61,10 @@ async def show_run(store: Store, settings: Settings, name: str, *, as_json: bool
             }
             for one in states
         ]
-        spent = {"prompt_tokens": prompts, "completion_tokens": completions, "cost": cost}
-        echo_json({**run_to_json(run), **spent, "seconds": _seconds(run), "concepts": concepts})
+        spent = spending_to_json(spending, currency)
+        echo_json({**run_with_context(run), **spent, "concepts": concepts})
         return
-    for line in _head(run, prompts + completions, cost):
+    for line in _head(run, spending, currency, verbose=verbose):
         click.echo(terminal_safe(line))
     click.echo()
     _print_concepts(states, steps, names)
@@ -77,7 +88,12 @@ async def show_concept(
     if concept_id not in names:
         hint = nearest(concept_id, list(names)) if len(names) <= MAX_NAMED else ""
         raise UsageError(f"run {run.run_id} has no concept {concept_id!r}{hint}")
-    state = next(one for one in await store.concepts(run.run_id) if one.concept_id == concept_id)
+    state = await store.concept(run.run_id, concept_id)
+    if state is None:
+        raise UsageError(
+            f"run {run.run_id} does not generate concept {concept_id!r}: its scope is "
+            f"{', '.join(run.only)}"
+        )
     reader = Reader(factory)
     found = reader.ordered(await store.artifacts(run.run_id, concept_id=concept_id, step=step))
     if step is not None and not found:
@@ -86,6 +102,7 @@ async def show_concept(
             f"concept {concept_id!r} has no artifact {step!r}{nearest(step, sorted(existing))}"
         )
     if as_json:
+        currency = factory.settings.provider.currency
         described = concept_to_json(state, names, [one.step for one in found])
         echo_json(
             {
@@ -93,7 +110,7 @@ async def show_concept(
                 "roadmap_id": run.roadmap_id,
                 **described,
                 "last_answer": state.last_answer,
-                "artifacts": [artifact_to_json(one) for one in found],
+                "artifacts": [artifact_to_json(one, currency) for one in found],
             }
         )
         return
@@ -105,33 +122,41 @@ async def _names(store: Store, run: Run) -> Mapping[str, str]:
     return {concept.concept_id: concept.name for _, _, concept in roadmap.concepts()}
 
 
-def _seconds(run: Run) -> float | None:
-    if run.started_at is None:
-        return None
-    return ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
-
-
-def _head(run: Run, tokens: int, cost: float | None) -> list[str]:
-    seconds = _seconds(run)
-    facts = [
-        f"{run.finished} of {count(run.total, 'concept')}",
-        f"{run.failed} failed",
-        count(tokens, "token"),
-    ]
-    if cost is not None:
-        facts.append(f"cost {cost:.4f}")
-    if seconds is not None:
-        facts.append(f"{seconds:.1f} s")
+def _head(run: Run, spending: RunSpending, currency: str, *, verbose: bool) -> list[str]:
+    facts = [f"{run.completed} of {count(run.total, 'concept')} completed"]
+    if run.failed:
+        facts.append(f"{run.failed} failed")
+    facts += _spent(spending.total, currency)
+    if run.started_at is not None:
+        facts.append(f"{run.seconds:.1f} s without pauses")
     lines = [
         f"{run.title} ({run.roadmap_id})",
         f"run {run.run_id}: {run.status}" + (f": {run.reason}" if run.reason else ""),
         ", ".join(facts),
     ]
+    if run.steps is not None:
+        lines.append(f"steps: {', '.join(run.steps)}")
+    if run.only:
+        lines.append(f"only: {', '.join(run.only)}")
+    if verbose and run.context:
+        lines.append(f"context: {json_text(dict(run.context))}")
+    if verbose:
+        for label, spent in (
+            ("paid without an artifact", spending.unsaved),
+            ("duplicates paid", spending.duplicates),
+        ):
+            lines.append(f"  {label}: {', '.join(_spent(spent, currency))}")
     if run.share.describe():
         lines.append(run.share.describe())
     if run.owner is not None:
         lines.append(f"executor {run.executor}, worker {run.owner}")
     return lines
+
+
+def _spent(spent: Spent, currency: str) -> list[str]:
+    tokens, cost = spent_words(spent, currency)
+    facts = [count(spent.attempts, "attempt"), f"{tokens} tokens"]
+    return [*facts, f"cost {cost}"] if cost else facts
 
 
 def _print_concepts(
@@ -173,6 +198,11 @@ def _print_dead_letters(run: Run, states: Sequence[ConceptState]) -> None:
     )
 
 
+def _written(artifact: Artifact) -> str:
+    """Which model wrote an artifact, and why not the preferred one."""
+    return fallback_words(artifact) or f"{artifact.step} by {artifact.model}"
+
+
 def _print_concept(
     state: ConceptState, name: str, artifacts: Sequence[Artifact], reader: Reader
 ) -> None:
@@ -183,10 +213,13 @@ def _print_concept(
     parts = [f"# {plain(name)}", f"*{state.concept_id}: {state.status}, {attempts}*"]
     if state.reason:
         parts.append(state.reason)
+    written = [item(plain(_written(one))) for one in artifacts if one.model or one.fallback]
+    if written:
+        parts.append("\n".join(written))
     if state.last_answer:
         # A long fence, because a failed answer may contain fences of its own.
         parts.append(f"Last answer:\n\n``````text\n{state.last_answer}\n``````")
-    parts += [reader.markdown(one) for one in artifacts] or ["No content yet."]
+    parts.append(reader.markdown(artifacts) or "No content yet.")
     text = terminal_safe("\n\n".join(parts))
     if on_terminal:
         # Without hyperlinks, so that a made-up address is visible before it is opened.

@@ -1,5 +1,6 @@
 """``paceline status``."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import click
@@ -41,7 +42,7 @@ def status(*, app: App, as_json: bool) -> int:
 async def _look(app: App) -> ClusterStatus:
     from paceline.client.cluster_status import cluster_status
 
-    async with app.client() as client:
+    async with app.client(create=False) as client:
         return await cluster_status(client.store, client.executor)
 
 
@@ -84,8 +85,8 @@ def _print_runs(runs: Sequence[Run]) -> None:
     rows = [
         (
             run.run_id,
-            "cancelling" if run.cancel_requested else run.status,
-            f"{run.finished} of {run.total}",
+            _status(run),
+            f"{run.completed} of {run.total}",
             str(run.failed),
             run.title,
             *([run.share.describe()] if shared else ()),
@@ -97,13 +98,25 @@ def _print_runs(runs: Sequence[Run]) -> None:
         click.echo(f"… and {len(runs) - MAX_RUNS} more: paceline show --status running")
 
 
+def _status(run: Run) -> str:
+    if run.cancel_requested:
+        return "cancelling"
+    if run.pause_requested is not None:
+        return "pausing"
+    return f"paused: {run.reason}" if run.status == "paused" and run.reason else run.status
+
+
 def _sums(view: ClusterStatus) -> list[str]:
     totals, budget = view.totals, view.budget
     more = "at least " if view.more_runs else ""
-    running = sum(run.status == "running" for run in view.runs)
-    lines = [
-        f"runs: {more}{running} running, {len(view.runs) - running} queued; "
-        f"{totals.roadmaps_queued} in the queue, {totals.roadmaps_reserved} reserved"
+    found = Counter(run.status for run in view.runs)
+    lines = [one.sentence() for one in view.lost[:MAX_RUNS]]
+    for worker in view.workers:
+        lines += [f"run {run_id} waits: {why}" for run_id, why in worker.trouble.items()]
+    lines += [
+        f"runs: {more}{found['running']} running, {found['queued']} queued, "
+        f"{found['paused']} paused; {totals.roadmaps_queued} in the queue, "
+        f"{totals.roadmaps_reserved} reserved"
     ]
     registered = f"{totals.connections} in use, pools may open {budget.registered}"
     if budget.server_max is None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import click
 
 from paceline.app import App
+from paceline.cli.request_options import request_options
 from paceline.cli.share_options import share_options
 from paceline.client.client import Submitted
 from paceline.client.render import run_brief
+from paceline.client.run_request import RunRequest
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json
 from paceline.client.terminal.results import note_kept
@@ -20,10 +22,19 @@ from paceline.roadmaps.model import Roadmap
 @click.command()
 @roadmap_files
 @click.option("--new", is_flag=True, help="Start a new run even if the roadmap already has one.")
+@request_options
 @share_options
 @executor_options
 @json_option
-def submit(*, files: tuple[Path, ...], app: App, new: bool, share: Share, as_json: bool) -> int:
+def submit(
+    *,
+    files: tuple[Path, ...],
+    app: App,
+    new: bool,
+    share: Share,
+    request: RunRequest,
+    as_json: bool,
+) -> int:
     """Queue each roadmap FILE for workers, and return at once.
 
     The command prints the id of each run. `paceline worker` works on queued runs, and
@@ -33,8 +44,9 @@ def submit(*, files: tuple[Path, ...], app: App, new: bool, share: Share, as_jso
     Examples:
       paceline submit roadmap.json --executor celery
       paceline submit roadmap.json --tenant acme --weight 2
+      paceline submit roadmap.json --only module:basics --set-context level=beginner
     """
-    submitted = run_async(_submit(app, read_roadmaps(files), new=new, share=share))
+    submitted = run_async(_submit(app, read_roadmaps(files), new=new, share=share, request=request))
     if as_json:
         echo_json({"runs": [{**run_brief(run), "submitted": what} for run, what in submitted]})
         return 0
@@ -45,7 +57,19 @@ def submit(*, files: tuple[Path, ...], app: App, new: bool, share: Share, as_jso
 
 
 async def _submit(
-    app: App, roadmaps: list[Roadmap], *, new: bool, share: Share
+    app: App, roadmaps: list[Roadmap], *, new: bool, share: Share, request: RunRequest
 ) -> list[tuple[Run, Submitted]]:
     async with app.client() as client:
-        return [await client.submit(roadmap, new=new, share=share) for roadmap in roadmaps]
+        for roadmap in roadmaps:  # all of them before the first run is stored
+            await client.check_request(roadmap, request)
+        return [
+            await client.submit(
+                roadmap,
+                new=new,
+                share=share,
+                context=request.context,
+                steps=request.steps,
+                only=request.only,
+            )
+            for roadmap in roadmaps
+        ]

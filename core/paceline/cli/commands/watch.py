@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -11,12 +12,14 @@ import click
 
 from paceline.app import App
 from paceline.client.client import Client
+from paceline.client.cluster_status import lost_runs
 from paceline.client.terminal.app_options import run_async, store_options
-from paceline.client.terminal.output import json_text, note, terminal_safe
+from paceline.client.terminal.output import json_text, note, terminal_safe, warn
 from paceline.client.terminal.progress_display import (
     Display,
     PlainDisplay,
     TerminalDisplay,
+    note_line,
     refresh_figures,
 )
 from paceline.client.terminal.stdout import Stdout
@@ -24,7 +27,7 @@ from paceline.client.totals import Totals
 from paceline.contracts.events import LOST, Event, StreamPosition
 from paceline.contracts.records import Run, RunStatus
 from paceline.contracts.store import Store
-from paceline.errors import UsageError
+from paceline.errors import PacelineError, UsageError
 from paceline.tasks import cancel_and_wait, run_all
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ W = TypeVar("W")
 MAX_RUNS = 100
 #: Seconds between two updates of the figures.
 _REFRESH = 1.0
+#: Seconds between two looks for runs that lost their worker.
+_LOOK_FOR_LOST = 3.0
 
 
 @click.command()
@@ -60,10 +65,10 @@ _REFRESH = 1.0
 def watch(
     *, runs: tuple[str, ...], app: App, url: str | None, after: str | None, as_json: bool
 ) -> int:
-    """Follow each RUN until it ends; without RUN, follow all unfinished runs.
+    """Follow each RUN until it ends or is paused; without RUN, follow all active runs.
 
     RUN is a run id, or a roadmap id for its newest run. The exit code is 0 if all concepts are
-    completed, 3 if some failed, and 1 if a run failed or was cancelled.
+    completed, 3 if some failed or a run is paused, and 1 if a run failed or was cancelled.
 
     \b
     Examples:
@@ -77,18 +82,22 @@ def watch(
         )
     following = _Following(runs, after, as_json=as_json, steps=len(app.settings.run.steps))
     if url is not None:
-        return run_async(following.server(url, os.environ.get("PACELINE_TOKEN")))
+        return run_async(following.server(url, os.environ.get("PACELINE_TOKEN") or None))
     return run_async(following.store(app))
 
 
 class LineDisplay(PlainDisplay):
-    """Prints a line for each finished concept, for pipes and logs."""
+    """Prints a line for each finished concept and each note, for pipes and logs."""
 
     def event(self, event: Event) -> None:
-        """Print a line if a concept or the run has ended."""
+        """Print a line if a concept or the run has ended, and for each note of a step."""
         super().event(event)
+        if event.is_note:
+            done = f"{event.completed}/{event.progress_total}"
+            click.echo(terminal_safe(f"{event.roadmap_id}  {done}  {note_line(event)}"))
+            return
         if event.concept_id is not None and event.status != "generating":
-            done = f"{event.progress_current}/{event.progress_total}"
+            done = f"{event.completed}/{event.progress_total}"
             reason = f": {event.reason}" if event.reason else ""
             line = f"{event.roadmap_id}  {done}  {event.concept_id}  {event.status}{reason}"
             click.echo(terminal_safe(line.replace("\n", " ")))
@@ -115,12 +124,16 @@ class _Following:
     async def store(self, app: App) -> int:
         from paceline.cli.runs import find_runs
 
-        async with app.client() as client:
+        async with app.client(create=False) as client:
             store = client.store
             runs = await find_runs(store, self.names) if self.names else await _unfinished(store)
             if runs:
                 await _note_missing_workers(store, runs)
-            return await self._show(client, runs, lambda: Totals.read(store))
+            noting = asyncio.create_task(_note_lost_runs(store, {run.run_id for run in runs}))
+            try:
+                return await self._show(client, runs, lambda: Totals.read(store))
+            finally:
+                await cancel_and_wait(noting)
 
     async def server(self, url: str, token: str | None) -> int:
         from paceline.client.remote import open_server
@@ -176,8 +189,9 @@ class _Following:
         async for event in source.follow(run_id, after=self.after):
             display.event(event)
             Stdout.end_if_unread()
-            if event.terminal:
+            if event.stopped:
                 self.ended.append(cast("RunStatus", event.status))
+                return
 
 
 async def _unfinished(store: Store) -> list[Run]:
@@ -188,6 +202,19 @@ def _newest(runs: Sequence[W]) -> list[W]:
     if len(runs) > MAX_RUNS:
         note(f"more than {MAX_RUNS} runs are unfinished: following the newest {MAX_RUNS}")
     return list(runs[:MAX_RUNS])
+
+
+async def _note_lost_runs(store: Store, runs: Collection[str]) -> None:
+    """Note each run that loses its worker, and what continues it."""
+    noted: set[tuple[str, bool]] = set()
+    while True:
+        with suppress(PacelineError):
+            for lost in await lost_runs(store, await store.workers()):
+                key = lost.run_id, lost.workers > 0
+                if lost.run_id in runs and key not in noted:
+                    noted.add(key)
+                    warn(lost.sentence())
+        await asyncio.sleep(_LOOK_FOR_LOST)
 
 
 async def _note_missing_workers(store: Store, runs: Sequence[Run]) -> None:

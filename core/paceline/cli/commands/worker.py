@@ -18,9 +18,9 @@ from paceline.client.terminal.output import show_log
 def worker(*, app: App, concurrency: int | None) -> int:
     """Work on queued runs until stopped.
 
-    After SIGTERM or Ctrl-C the worker waits up to run.grace seconds for calls in flight, saves
-    their results and queues its runs again. A second signal stops it at once. No saved content
-    is lost, and any worker can continue the runs.
+    After SIGTERM, Ctrl-C or SIGHUP (a closed terminal), the worker waits up to run.grace
+    seconds for calls in flight, saves their results and queues its runs again. A second signal
+    stops it at once. No saved content is lost, and any worker can continue the runs.
 
     \b
     Examples:

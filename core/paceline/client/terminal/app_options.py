@@ -1,6 +1,5 @@
 """The options that choose settings, and how commands run."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from paceline.client.terminal.output import log_as_json, warn
+from paceline.process.stoppable import run_stoppable
 
 if TYPE_CHECKING:
     from paceline.app import App
@@ -61,6 +61,7 @@ def load_app(
     """
     from paceline.app import App
     from paceline.settings.load import Value, parse_assignment
+    from paceline.settings.paths import path_of
 
     values = [parse_assignment(text) for text in assignments]
     values += [
@@ -68,9 +69,7 @@ def load_app(
         for name, value in options.items()
         if value is not None
     ]
-    values += [
-        Value(tuple(key.split(".")), value, "this command") for key, value in (fixed or {}).items()
-    ]
+    values += [Value(path_of(key), value, "this command") for key, value in (fixed or {}).items()]
     return App.load(config, values, environ=environ)
 
 
@@ -110,6 +109,8 @@ def store_options(command: Callable[..., R]) -> Callable[..., R]:
         app = load_app(config, assignments, overrides)
         if app.settings.log.format == "json":
             log_as_json(app.settings)
+        for ignored in app.loaded.ignored:
+            warn(ignored)
         for broken in app.plugins.broken:
             warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
         return command(*args, app=app, **kwargs)
@@ -124,4 +125,4 @@ def json_option(command: Callable[..., R]) -> Callable[..., R]:
 
 def run_async(coroutine: Coroutine[Any, Any, R]) -> R:
     """Run a coroutine; Ctrl-C cancels it and ends the process with exit code 130."""
-    return asyncio.run(coroutine)
+    return run_stoppable(coroutine)

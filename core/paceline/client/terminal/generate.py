@@ -9,6 +9,7 @@ import click
 from paceline.app import App
 from paceline.client.client import Client, Submitted
 from paceline.client.follow import MAX_OUTAGE
+from paceline.client.run_request import NOTHING_SPECIAL, RunRequest
 from paceline.client.terminal.local_workers import local_workers
 from paceline.client.terminal.output import echo_json, note, warn
 from paceline.client.terminal.progress_display import Display, display, refresh_figures
@@ -17,9 +18,9 @@ from paceline.client.totals import Totals
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
-from paceline.errors import PartUnavailable, UsageError
+from paceline.errors import PacelineError, PartUnavailable, UsageError
+from paceline.process.stoppable import run_stoppable, signals_handled
 from paceline.roadmaps.model import Roadmap
-from paceline.runtime.shutdown import signals_handled
 from paceline.runtime.worker import Worker
 from paceline.tasks import cancel_and_wait
 from paceline.text import count
@@ -35,6 +36,7 @@ def generate(
     new: bool = False,
     workers: int = 0,
     share: Share = DEFAULT_SHARE,
+    request: RunRequest = NOTHING_SPECIAL,
     as_json: bool = False,
 ) -> int:
     """Generate roadmaps, show progress and results; returns the exit code.
@@ -42,9 +44,12 @@ def generate(
     With ``as_json`` it prints the results as JSON and no progress. ``Generation`` documents the
     other arguments.
     """
-    shown = display(as_json=as_json, steps=len(app.settings.run.steps))
-    generation = Generation(app, roadmaps, shown, new=new, workers=workers, share=share)
-    asyncio.run(generation.run())
+    steps = app.settings.run.steps if request.steps is None else request.steps
+    shown = display(as_json=as_json, steps=len(steps))
+    generation = Generation(
+        app, roadmaps, shown, new=new, workers=workers, share=share, request=request
+    )
+    run_stoppable(generation.run())
     return generation.report(as_json=as_json)
 
 
@@ -59,6 +64,7 @@ class Generation:
         new: start new runs even for roadmaps that have one.
         workers: number of local worker processes to start, for a distributed executor.
         share: tenant and weight of the runs.
+        request: context and scope of the runs.
         results: one per roadmap, after ``run``.
         code: the exit code of a signal that ended the generation, else 0.
     """
@@ -69,6 +75,7 @@ class Generation:
     new: bool = False
     workers: int = 0
     share: Share = DEFAULT_SHARE
+    request: RunRequest = NOTHING_SPECIAL
     results: list[Result] = field(default_factory=list[Result])
     code: int = 0
 
@@ -99,7 +106,9 @@ class Generation:
                     await serving
 
             with self.display:
-                self.code = await worker.serve_until_signalled(asyncio.create_task(work()))
+                self.code = await worker.serve_until_signalled(
+                    asyncio.create_task(work()), interrupted=lambda: self.pause(client, runs)
+                )
             await self.collect(client, runs)
 
     async def _run_elsewhere(self) -> None:
@@ -123,6 +132,8 @@ class Generation:
                 )
                 with self.display:
                     self.code = await until_signalled(following)
+                if self.code and self.workers:
+                    await self.pause(client, runs)
             await self.collect(client, runs)
             if self.code and not self.workers:
                 note("the workers continue with the runs; `paceline watch` follows them")
@@ -130,8 +141,18 @@ class Generation:
     async def submit(self, client: Client) -> list[tuple[Run, Submitted]]:
         """Submit the roadmaps and add them to the display."""
         runs: list[tuple[Run, Submitted]] = []
+        request = self.request
+        for roadmap in self.roadmaps:  # all of them before the first run is stored
+            await client.check_request(roadmap, request)
         for roadmap in self.roadmaps:
-            run, submitted = await client.submit(roadmap, new=self.new, share=self.share)
+            run, submitted = await client.submit(
+                roadmap,
+                new=self.new,
+                share=self.share,
+                context=request.context,
+                steps=request.steps,
+                only=request.only,
+            )
             runs.append((run, submitted))
             self.display.add(run.run_id, run.title, run.total)
             note_kept(run, self.share)
@@ -147,6 +168,18 @@ class Generation:
             if remark:
                 note(f"{run.title}: {remark}", run_id=run.run_id)
         return runs
+
+    async def pause(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        """Pause the runs of an interrupted command, so that no other worker continues them.
+
+        Runs that were submitted before, and that the command only followed, stay queued.
+        """
+        for run, submitted in runs:
+            if submitted in ("created", "resumed"):
+                try:
+                    await client.pause(run.run_id, "interrupted")
+                except PacelineError as error:
+                    warn(f"run {run.run_id} is not paused: {error}")
 
     async def follow_worker(
         self,
@@ -192,6 +225,8 @@ class Generation:
         async def one(run: Run) -> None:
             async for event in client.follow(run.run_id):
                 self.display.event(event)
+                if event.stopped:
+                    return
 
         refreshing = asyncio.create_task(refresh_figures(figures, self.display, every))
         try:
@@ -206,7 +241,7 @@ class Generation:
     async def collect(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
         """Read the results of the runs."""
         for run, submitted in runs:
-            self.results.append(await result_of(client.store, run.run_id, submitted))
+            self.results.append(await result_of(client, run.run_id, submitted))
 
     def report(self, *, as_json: bool = False) -> int:
         """Print the results; returns the exit code."""

@@ -12,8 +12,9 @@ from pydantic import BaseModel, SecretStr
 
 from paceline import log_context
 from paceline.contracts.telemetry import trace_id_of
+from paceline.plugins.masking import MASK
 from paceline.settings.model import Settings
-from paceline.settings.show import MASK, mask_url
+from paceline.settings.show import mask_url
 
 Fields = MutableMapping[str, Any]
 
@@ -85,7 +86,7 @@ def secrets_of(settings: Settings) -> Iterator[str]:
 def _secrets(value: object, key: str = "") -> Iterator[str]:
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()
-        if "://" in secret:
+        if key.endswith("url"):
             yield from _passwords(secret)
         else:
             yield secret
@@ -116,7 +117,7 @@ def _masked(value: Any, secrets: list[str]) -> Any:
     """The value as text without secrets; numbers stay numbers."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = _URL.sub(lambda found: mask_url(found[0]), str(value))
+    text = str(value)
     for secret in secrets:
         text = text.replace(secret, MASK)
-    return text
+    return _URL.sub(lambda found: mask_url(found[0]), text)

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 from paceline.errors import PartUnavailable
-from paceline.settings.load import TOML_BEGINS, Loaded
+from paceline.settings.load import BY_NAME, TOML_BEGINS, Loaded, Value
 
 #: Seconds that a worker may take to end after its grace period.
 STOP_TIMEOUT = 10.0
@@ -57,15 +59,7 @@ async def local_workers(loaded: Loaded, count: int) -> AsyncGenerator[None]:
 
 async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
     """Start a worker; it gets the settings by environment, which no process list shows."""
-    environment = dict(os.environ)
-    for value in loaded.given:
-        if value.origin.startswith(("--", "override ")):
-            name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path)
-            given = value.value
-            text = str(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-            # Lists, and text that looks like TOML, are passed as TOML; JSON is the same here.
-            as_toml = isinstance(given, list) or text[:1] in TOML_BEGINS
-            environment[name] = json.dumps(given, ensure_ascii=False) if as_toml else text
+    environment = {**os.environ, **variables(loaded.given)}
     if loaded.config is not None:
         environment["PACELINE_CONFIG"] = str(loaded.config)
     return await asyncio.create_subprocess_exec(
@@ -79,3 +73,41 @@ async def _start(loaded: Loaded) -> asyncio.subprocess.Process:
         # Ctrl-C at the terminal reaches this process only; it sends SIGTERM to the workers.
         start_new_session=True,
     )
+
+
+def variables(given: Sequence[Value]) -> dict[str, str]:
+    """The environment variables that set what options of this command and ``App.load`` set."""
+    found: dict[str, str] = {}
+    tables: dict[str, dict[str, object]] = {}
+    for value in given:
+        # The name of a variable has no capitals, dots or colons: such keys are passed in a table.
+        safe = next((i for i in range(len(value.path)) if not _fits(value.path, i)), None)
+        name = "PACELINE_" + "__".join(part.upper().replace("-", "_") for part in value.path[:safe])
+        ours = value.origin.startswith(("--", "override "))
+        if safe is not None and (ours or value.origin == f"environment {name}"):
+            table = tables.setdefault(name, {})
+            for part in value.path[safe:-1]:
+                table = cast("dict[str, object]", table.setdefault(part, {}))
+            table[value.path[-1]] = value.value
+        elif ours:
+            text = str(value.value)
+            # Lists, and text that is empty or looks like TOML, are passed as TOML.
+            as_toml = not text or text[0] in TOML_BEGINS
+            found[name] = _toml(value.value) if as_toml else text
+    return found | {name: _toml(table) for name, table in tables.items()}
+
+
+def _fits(path: Sequence[str], place: int) -> bool:
+    part = path[place]
+    if place == 1 and path[0] in BY_NAME:
+        part = part.replace("-", "_")
+    return re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", part) is not None
+
+
+def _toml(value: object) -> str:
+    """A value as TOML in one line; JSON is the same except for tables."""
+    if isinstance(value, Mapping):
+        table = cast("Mapping[str, object]", value)
+        pairs = (f"{json.dumps(key)} = {_toml(one)}" for key, one in table.items())
+        return f"{{{', '.join(pairs)}}}"
+    return json.dumps(value, ensure_ascii=False)

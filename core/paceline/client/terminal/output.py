@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Union
 
 import click
@@ -98,7 +99,7 @@ def note(text: str, **about: str) -> None:
     if _as_json():
         _log.info("%s", text, extra=about)
         return
-    click.echo(click.style(f"paceline: {terminal_safe(text)}", dim=True), err=True)
+    _to_stderr(click.style(f"paceline: {terminal_safe(text)}", dim=True))
 
 
 def warn(text: str) -> None:
@@ -106,7 +107,7 @@ def warn(text: str) -> None:
     if _as_json():
         _log.warning("%s", text)
         return
-    click.echo(click.style("paceline: warning: ", fg="yellow") + terminal_safe(text), err=True)
+    _to_stderr(click.style("paceline: warning: ", fg="yellow") + terminal_safe(text))
 
 
 def fault(text: str) -> None:
@@ -114,7 +115,12 @@ def fault(text: str) -> None:
     if _as_json():
         _log.error("%s", text)
         return
-    click.echo(click.style("paceline: error: ", fg="red") + terminal_safe(text), err=True)
+    _to_stderr(click.style("paceline: error: ", fg="red") + terminal_safe(text))
+
+
+def _to_stderr(line: str) -> None:
+    with suppress(OSError):  # a closed terminal must not stop what is still to be saved
+        click.echo(line, err=True)
 
 
 def terminal_safe(text: str) -> str:
@@ -141,6 +147,11 @@ def show_log(*, verbose: bool) -> None:
         log.propagate = True
     elif not log.handlers:
         log.addHandler(_ToStderr())
+
+
+def show_plugin_tracebacks(*, verbose: bool) -> None:
+    """Whether the log shows the traceback if a plugin's factory fails."""
+    logging.getLogger("paceline.plugins").setLevel(logging.DEBUG if verbose else logging.NOTSET)
 
 
 def log_as_json(settings: "Settings") -> None:

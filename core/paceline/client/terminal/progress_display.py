@@ -31,6 +31,8 @@ class Display:
     """Shows progress. This base class shows nothing, for ``--json``, and keeps the peaks."""
 
     peaks: Totals = field(default_factory=Totals)
+    _note: str = ""
+    _noted: tuple[str, str | None] | None = None
 
     def __enter__(self) -> "Display":
         return self
@@ -44,13 +46,24 @@ class Display:
     def event(self, event: Event) -> None:
         """Show an event of a run."""
 
+    def keep_note(self, event: Event) -> bool:
+        """Keep the newest note of a step until its concept ends; returns whether this is one."""
+        if event.is_note:
+            self._noted = event.task_id, event.concept_id
+            self._note = note_line(event)
+        elif self._noted is not None and self._noted[0] == event.task_id:
+            ended = event.concept_id == self._noted[1] and event.status != "generating"
+            if ended or event.stopped:
+                self._noted, self._note = None, ""
+        return event.is_note
+
     def figures(self, totals: Totals) -> None:
         """Show the current figures."""
         self.peaks.raise_to(totals)
 
 
 class PlainDisplay(Display):
-    """Lines for a pipe or a log: the end of each run, and the figures every two seconds."""
+    """Lines for a pipe or a log: the end of each run, long waits, and figures every 2 s."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,14 +77,18 @@ class PlainDisplay(Display):
         self._counts[run_id] = (0, total)
 
     def event(self, event: Event) -> None:
-        """Print a line if the run has ended."""
-        self._counts[event.task_id] = (event.progress_current, event.progress_total)
-        if event.terminal:
+        """Print a line if the run has ended, is paused, or waits for its provider."""
+        if self.keep_note(event):
+            return
+        if event.type != "resync_required":
+            self._counts[event.task_id] = (event.completed, event.progress_total)
+        waits = event.concept_id is None and event.status == "running" and event.reason
+        if event.stopped or waits:
             title = self._titles.get(event.task_id, event.task_id)
-            completed = event.progress_current - event.failed
-            done = f"{completed}/{count(event.progress_total, 'concept')}"
+            status = "waiting" if waits else event.status
+            done = f"{event.completed}/{count(event.progress_total, 'concept')}"
             reason = f" ({terminal_safe(event.reason)})" if event.reason else ""
-            click.echo(f"{title}: {event.status}, {done}{reason}")
+            click.echo(f"{title}: {status}, {done}{reason}")
 
     def figures(self, totals: Totals) -> None:
         """Print the figures, at most every ``LINE_INTERVAL`` seconds."""
@@ -81,7 +98,8 @@ class PlainDisplay(Display):
             self._last = now
             current = sum(count for count, _ in self._counts.values())
             total = sum(total for _, total in self._counts.values())
-            click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}")
+            note = f" · {self._note}" if self._note else ""
+            click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}{note}")
 
 
 class TerminalDisplay(Display):
@@ -126,9 +144,11 @@ class TerminalDisplay(Display):
     def event(self, event: Event) -> None:
         """Update the run's bar."""
         task = self._tasks.get(event.task_id)
-        if task is None or event.type == "resync_required":
+        if self.keep_note(event) or task is None or event.type == "resync_required":
             return
         state = event.status if event.concept_id is None else "running"
+        if state == "running" and event.concept_id is None and event.reason:
+            state = "waiting"
         if event.failed:
             state += f", {event.failed} failed"
         self._saved[event.task_id] += event.step is not None
@@ -137,16 +157,21 @@ class TerminalDisplay(Display):
         self._bars.update(
             task,
             completed=self._saved[event.task_id],
-            count=f"{event.progress_current}/{event.progress_total}",
+            count=f"{event.completed}/{event.progress_total}",
             state=state,
         )
-        if event.terminal:
+        if event.stopped:
             self._bars.stop_task(task)
 
     def figures(self, totals: Totals) -> None:
         """Update the line with the figures."""
         super().figures(totals)
-        self._line.plain = totals.sentence()
+        self._line.plain = "\n".join(filter(None, (totals.sentence(), self._note)))
+
+
+def note_line(event: Event) -> str:
+    """A note of a step in one line."""
+    return terminal_safe(" ".join(f"{event.concept_id} {event.step}: {event.reason}".split()))
 
 
 def display(*, as_json: bool, steps: int) -> Display:

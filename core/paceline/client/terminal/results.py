@@ -5,40 +5,35 @@ from dataclasses import dataclass
 
 import click
 
-from paceline.client.client import Submitted
-from paceline.client.render import run_brief
+from paceline.client.client import Client, Submitted
+from paceline.client.render import run_brief, spending_to_json, spent_words
 from paceline.client.terminal.output import console, note, table_of, terminal_safe
-from paceline.contracts.records import ENDED, ConceptState, Run, RunStatus
+from paceline.contracts.records import RESUMABLE, ConceptState, Run, RunStatus
 from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.store import Store
+from paceline.contracts.spending import RunSpending
 from paceline.text import count
 
 #: Maximum number of failure reasons shown per run.
 SHOWN_REASONS = 3
 
-_EXIT: dict[RunStatus, int] = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
+_EXIT: dict[RunStatus, int] = {
+    "completed": 0,
+    "partial": 3,
+    "paused": 3,
+    "failed": 1,
+    "cancelled": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One run at the end of a command, with its failed concepts and sums over its artifacts.
-
-    ``cost`` is ``None`` if no price is set.
-    """
+    """One run at the end of a command, with its failed concepts and what it cost."""
 
     run: Run
     submitted: Submitted
     failures: Sequence[ConceptState]
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None
-
-    @property
-    def seconds(self) -> float | None:
-        """Seconds from the first claim to the end."""
-        if self.run.started_at is None or self.run.finished_at is None:
-            return None
-        return (self.run.finished_at - self.run.started_at).total_seconds()
+    spending: RunSpending
+    currency: str
 
     def to_json(self) -> dict[str, object]:
         """The result for ``--json``."""
@@ -54,32 +49,29 @@ class Result:
                 {"concept_id": one.concept_id, "reason": one.reason, "attempts": one.attempts}
                 for one in self.failures
             ],
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "cost": self.cost,
-            "seconds": self.seconds,
+            **spending_to_json(self.spending, self.currency),
+            "seconds": round(self.run.seconds, 3),
         }
 
 
-async def result_of(store: Store, run_id: str, submitted: Submitted) -> Result:
+async def result_of(client: Client, run_id: str, submitted: Submitted) -> Result:
     """Read the result of a run."""
+    store = client.store
     run = await store.run(run_id)
     failures: list[ConceptState] = []
     if run.failed:
         failures = [*await store.concepts(run_id, status=["failed"])]
-    prompts, completions, cost = await store.totals(run_id)
     return Result(
         run=run,
         submitted=submitted,
         failures=failures,
-        prompt_tokens=prompts,
-        completion_tokens=completions,
-        cost=cost,
+        spending=await store.spending(run_id),
+        currency=client.settings.provider.currency,
     )
 
 
 def exit_code(statuses: Sequence[RunStatus]) -> int:
-    """The worst of 1 (failed), 3 (partial) and 0 (completed)."""
+    """The worst of 1 (failed), 3 (partial or paused) and 0 (completed)."""
     codes = {_EXIT.get(status, 1) for status in statuses}
     return next((code for code in (1, 3) if code in codes), 0)
 
@@ -93,9 +85,8 @@ def print_table(results: Sequence[Result]) -> None:
             (result.run.status, _STYLES.get(result.run.status, "")),
             f"{result.run.completed}/{result.run.total}",
             str(result.run.failed),
-            f"{result.prompt_tokens + result.completion_tokens:,}",
-            "" if result.cost is None else f"{result.cost:.4f}",
-            "" if result.seconds is None else f"{result.seconds:.1f} s",
+            *spent_words(result.spending.total, result.currency),
+            f"{result.run.seconds:.1f} s",
             result.run.run_id,
         )
         for result in results
@@ -110,6 +101,7 @@ def print_table(results: Sequence[Result]) -> None:
 _STYLES: dict[RunStatus, str] = {
     "completed": "green",
     "partial": "yellow",
+    "paused": "yellow",
     "failed": "red",
     "cancelled": "yellow",
 }
@@ -127,13 +119,12 @@ def _reasons(result: Result) -> list[str]:
     if len(by_reason) > SHOWN_REASONS:
         more = len(by_reason) - SHOWN_REASONS
         lines.append(f"  … and {count(more, 'more reason')}: paceline show {run.run_id}")
-    if run.status in ENDED and run.status != "completed":
+    if run.status in RESUMABLE:
         lines.append("  run the same command again to generate what is missing")
     return [terminal_safe(line) for line in lines]
 
 
 def note_kept(run: Run, share: Share) -> None:
-    """Note that an existing run keeps a tenant or weight other than the requested one."""
-    if share not in (DEFAULT_SHARE, run.share):
-        kept = run.share.describe() or "no tenant, weight 1"
-        note(f"{run.title}: run {run.run_id} keeps its own tenant and weight: {kept}")
+    """Note that an existing run keeps a weight other than the requested one."""
+    if share.weight not in (DEFAULT_SHARE.weight, run.share.weight):
+        note(f"{run.title}: run {run.run_id} keeps its own weight: {run.share.weight:g}")

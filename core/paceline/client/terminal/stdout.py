@@ -1,4 +1,4 @@
-"""A standard output that cannot fail a command if its reader exits or the disk is full.
+"""Standard output and errors that cannot fail a command if their reader exits or the disk is full.
 
 A run continues and ends with its exit code even if its output is no longer read.
 """
@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class _Raw(io.FileIO):
-    """File descriptor 1. After the first error, all output is discarded."""
+    """A file descriptor. After the first error, all output is discarded."""
 
-    def __init__(self) -> None:
-        super().__init__(1, "w", closefd=False)
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "w", closefd=False)
         self.error: OSError | None = None
 
     def write(self, b: "ReadableBuffer", /) -> int:
@@ -33,26 +33,23 @@ class _Raw(io.FileIO):
 
 
 class Stdout:
-    """Replaces ``sys.stdout`` while a command runs."""
+    """Replaces ``sys.stdout`` and ``sys.stderr`` while a command runs."""
 
     _raw: _Raw | None = None
 
     @classmethod
     def guard(cls) -> None:
-        """Replace ``sys.stdout``, unless a caller in this process has replaced it already."""
+        """Replace both streams, unless a caller in this process has replaced them already."""
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
             # The caller closed it. Reopen it, so that no database gets file descriptor 1.
             sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        stdout = sys.__stdout__
-        if stdout is None or sys.stdout is not stdout:
-            return
-        cls._raw = _Raw()
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(cls._raw),
-            encoding=stdout.encoding,
-            errors="replace",
-            line_buffering=stdout.isatty(),
-        )
+        stdout, stderr = sys.__stdout__, sys.__stderr__
+        if stdout is not None and sys.stdout is stdout:
+            cls._raw = _Raw(1)
+            sys.stdout = _text(cls._raw, stdout, errors="replace", by_line=stdout.isatty())
+        if stderr is not None and sys.stderr is stderr:
+            # Without a guard, Python ends with code 120 if the terminal has been closed.
+            sys.stderr = _text(_Raw(2), stderr, errors="backslashreplace", by_line=True)
 
     @classmethod
     def lost(cls) -> str | None:
@@ -72,3 +69,10 @@ class Stdout:
         """
         if cls._raw is not None and cls._raw.error is not None:
             raise click.exceptions.Exit(0)
+
+
+def _text(raw: _Raw, like: TextIO, *, errors: str, by_line: bool) -> io.TextIOWrapper:
+    """A stream of text over a descriptor, in the encoding of the stream that it replaces."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=like.encoding, errors=errors, line_buffering=by_line
+    )

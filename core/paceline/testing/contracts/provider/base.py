@@ -3,7 +3,6 @@
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
-from string import Template
 from typing import ClassVar, Literal, TypeVar
 
 from paceline.contracts.provider import CompletionRequest, Message, Provider
@@ -11,6 +10,7 @@ from paceline.contracts.step import Subject
 from paceline.errors import ProviderError
 from paceline.roadmaps.model import Concept
 from paceline.steps.quiz import Quiz
+from paceline.steps.templates import load_prompt
 from paceline.testing.contracts.contract import Contract
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 Behaviour = Literal["answers", "refuses", "fails", "away", "rejects", "bars", "babbles", "hangs"]
 
 #: The step of each request.
-STEP = Quiz(Template("Write a quiz."))
+STEP = Quiz(load_prompt("quiz"))
 #: Seconds between two checks of a condition.
 _POLL_INTERVAL = 0.01
 

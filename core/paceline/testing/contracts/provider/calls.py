@@ -40,7 +40,7 @@ class ProviderCalls(ProviderScenarios):
         """The text is JSON that the step can parse."""
         provider = await self.made("answers")
         completion = await self.within(provider.complete(asking()), "a call hangs")
-        parse_answer(STEP, completion.text)
+        parse_answer(STEP.answer, completion.text)
         number = self.attempts() if self.counts else 1
         assert number == 1, f"hidden retry: one `complete` sent {number} requests"
 

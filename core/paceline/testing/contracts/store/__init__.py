@@ -2,15 +2,31 @@
 
 from paceline.testing.contracts.store.any_order import StoreAnyOrder
 from paceline.testing.contracts.store.ends import StoreEnds
+from paceline.testing.contracts.store.journal import StoreJournal
 from paceline.testing.contracts.store.orphans import StoreOrphans
 from paceline.testing.contracts.store.ownership import StoreOwnership
+from paceline.testing.contracts.store.pauses import StorePauses
 from paceline.testing.contracts.store.runs import StoreRuns
 from paceline.testing.contracts.store.saves import StoreSaves
+from paceline.testing.contracts.store.scopes import StoreScopes
+from paceline.testing.contracts.store.spending import StoreSpending
+from paceline.testing.contracts.store.tenants import StoreTenants
 from paceline.testing.contracts.store.workers import StoreWorkers
 
 
 class StoreContract(
-    StoreRuns, StoreEnds, StoreOwnership, StoreOrphans, StoreSaves, StoreWorkers, StoreAnyOrder
+    StoreRuns,
+    StoreTenants,
+    StoreScopes,
+    StoreEnds,
+    StorePauses,
+    StoreOwnership,
+    StoreOrphans,
+    StoreSaves,
+    StoreJournal,
+    StoreSpending,
+    StoreWorkers,
+    StoreAnyOrder,
 ):
     """Inherit from this suite and implement ``store``.
 

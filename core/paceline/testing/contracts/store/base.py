@@ -44,7 +44,7 @@ class StoreScenarios(Contract):
         return [await self.opened_store() for _ in range(count)]
 
 
-async def refused(claim: Claim, what: str, write: Awaitable[None]) -> None:
+async def refused(claim: Claim, what: str, write: Awaitable[object]) -> None:
     """Check that a write is refused with an error that names the run."""
     stale: StaleFence | None = None
     try:

@@ -8,7 +8,7 @@ from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import artifact, claimed, done, must_claim, submitted
 
-FAILED = ConceptState(concept_id="c1", status="failed", reason="no", attempts=4, last_answer="?")
+FAILED = ConceptState(concept_id="c1", status="failed", reason="no", last_answer="?")
 
 
 async def ended(store: Store) -> Claim:

@@ -6,6 +6,7 @@ from typing import Any
 from paceline.contracts.identity import ProcessIdentity, this_process
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run, WorkerRecord
 from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store import Store
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 
@@ -35,9 +36,15 @@ def artifact(concept_id: str = "c0", step: str = "tutorial", **fields: Any) -> A
     return Artifact(concept_id=concept_id, step=step, **(values | fields))
 
 
-def done(concept_id: str = "c0") -> ConceptState:
-    """A completed concept."""
-    return ConceptState(concept_id=concept_id, status="completed", attempts=3)
+def done(concept_id: str = "c0", *, attempts: int = 1) -> ConceptState:
+    """A completed concept; ``attempts`` is what the store counted."""
+    return ConceptState(concept_id=concept_id, status="completed", attempts=attempts)
+
+
+def charge(concept_id: str = "c0", step: str = "tutorial", **fields: Any) -> Charge:
+    """What a step cost so far: one attempt, 10 tokens of a prompt and 5 of an answer."""
+    values: dict[str, Any] = {"attempts": 1, "prompt_tokens": 10, "completion_tokens": 5}
+    return Charge(concept_id=concept_id, step=step, spent=Spent(**(values | fields)))
 
 
 def worker(

@@ -52,6 +52,7 @@ class Leases(RuleBasedStateMachine):
         self.owner: Claim | None = None
         self.passed = 0.0  # seconds since the lease was last renewed
         self.cancel_requested = False
+        self.pause_requested = False
         self.claims: list[Claim] = []
         self.saved: dict[tuple[str, str], str] = {}
         self.saves = 0
@@ -88,10 +89,12 @@ class Leases(RuleBasedStateMachine):
         got = self.run(self.store_of(name).claim(self.run_id, name, lease=LEASE))
         free = self.status == "queued" or (self.status == "running" and self.lapsed)
         if got is None:
-            assert not free or self.cancel_requested, f"a claim of a free {self.status} run failed"
+            asked = self.cancel_requested or self.pause_requested
+            assert not free or asked, f"a claim of a free {self.status} run failed"
             return
         assert free, f"two owners: {name} claimed a {self.status} run, owned by {self.owner}"
         assert not self.cancel_requested, "a run was claimed despite a cancel request"
+        assert not self.pause_requested, "a run was claimed despite a pause request"
         fence = max((one.fence for one in self.claims), default=0) + 1
         assert got.fence == fence, f"a claim must have the next fence, {fence}, got {got.fence}"
         self.status, self.owner, self.passed = "running", got, 0.0
@@ -106,6 +109,7 @@ class Leases(RuleBasedStateMachine):
             f"a beat of {name} must report exactly the runs that it does not own, got {beat.lost}"
         )
         assert beat.cancelled == ({self.run_id} if mine and self.cancel_requested else set())
+        assert beat.paused == ({self.run_id} if mine and self.pause_requested else set())
         if mine:
             self.passed = 0.0
 
@@ -116,7 +120,12 @@ class Leases(RuleBasedStateMachine):
         self.run(self.suite.advance(seconds))
         self.passed += seconds
 
-    @precondition(lambda self: self.status in ("queued", "running") and not self.cancel_requested)
+    @precondition(
+        lambda self: (
+            self.status in ("queued", "running")
+            and not (self.cancel_requested or self.pause_requested)
+        )
+    )
     @rule(name=workers, heir=workers)
     def outlive(self, name: str, heir: str) -> None:
         """An owner loses the run to another worker, and still tries to save."""
@@ -163,7 +172,7 @@ class Leases(RuleBasedStateMachine):
         if own is newest and self.owner is None and self.status == status:
             return  # a retried commit ends the run again in the same way
         if self.writes(which, "finish", lambda store, own: store.finish(own, status)):
-            self.status, self.owner = status, None
+            self.status, self.owner, self.pause_requested = status, None, False
 
     @precondition(lambda self: self.claims)
     @rule(which=claims)
@@ -189,21 +198,32 @@ class Leases(RuleBasedStateMachine):
     def cancel(self, name: str) -> None:
         """A client requests to cancel the run."""
         self.run(self.store_of(name).request_cancel(self.run_id))
-        if self.status == "queued" or (self.status == "running" and self.lapsed):
+        lost = self.status == "running" and self.lapsed
+        if self.status in ("queued", "paused") or lost:
             self.status, self.owner, self.cancel_requested = "cancelled", None, True
+            self.pause_requested = False
         elif self.status == "running":
             self.cancel_requested = True
+
+    @rule(name=workers)
+    def pause(self, name: str) -> None:
+        """A client requests to pause the run."""
+        self.run(self.store_of(name).request_pause(self.run_id, "by request"))
+        if self.status == "queued" or (self.status == "running" and self.lapsed):
+            self.status, self.owner, self.pause_requested = "paused", None, False
+        elif self.status == "running":
+            self.pause_requested = True
 
     @rule(name=workers, only=filters)
     def reopen(self, name: str, only: ResumeOnly | None) -> None:
         """A client resumes the run."""
         self.run(self.store_of(name).reopen(self.run_id, executor="in-process", only=only))
-        if self.status in ("partial", "failed", "cancelled"):
+        if self.status in ("paused", "partial", "failed", "cancelled"):
             self.concepts = {id_: after_resume(old, only) for id_, old in self.concepts.items()}
             self.status, self.cancel_requested = "queued", False
 
     def writes(
-        self, which: int, what: str, write: Callable[[Store, Claim], Awaitable[None]]
+        self, which: int, what: str, write: Callable[[Store, Claim], Awaitable[object]]
     ) -> bool:
         """Write with a claim, and check that only the owner's claim can.
 
@@ -228,8 +248,11 @@ class Leases(RuleBasedStateMachine):
         return wrote
 
     def queued_again(self) -> None:
-        """The run loses its owner. It is cancelled if that was requested."""
-        self.status, self.owner = "cancelled" if self.cancel_requested else "queued", None
+        """The run loses its owner. It is cancelled or paused if that was requested."""
+        self.status, self.owner = "paused" if self.pause_requested else "queued", None
+        if self.cancel_requested:
+            self.status = "cancelled"
+        self.pause_requested = False
 
     # -- after each step -------------------------------------------------------------------
 

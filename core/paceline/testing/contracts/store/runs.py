@@ -8,6 +8,7 @@ import pytest
 
 from paceline.contracts.records import ConceptState
 from paceline.contracts.share import Share
+from paceline.contracts.spending import RunSpending
 from paceline.errors import KeyReused, RunConflict, RunNotFound
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios
@@ -24,6 +25,15 @@ from paceline.testing.contracts.store.inputs import (
 
 class StoreRuns(StoreScenarios):
     """Runs before a worker claims them."""
+
+    @scenario
+    async def test_an_existing_database_opens_without_creating_one(self) -> None:
+        run = await submitted(await self.opened_store())
+        other = self.store()
+        await other.open(create=False)
+        self.opened.push_async_callback(other.close)
+        if self.shared:
+            assert await other.run(run.run_id) == run
 
     @scenario
     async def test_a_new_run_is_queued_and_shows_its_roadmap(self) -> None:
@@ -50,7 +60,7 @@ class StoreRuns(StoreScenarios):
         share = Share("acme", 2.5)
         run, _ = await store.create_run(roadmap(), executor="in-process", share=share)
         again, created = await store.create_run(
-            roadmap(), executor="in-process", share=Share("other")
+            roadmap(), executor="in-process", share=Share("acme")
         )
         assert not created
         claim = await must_claim(store, run.run_id)
@@ -165,13 +175,14 @@ class StoreRuns(StoreScenarios):
             store.concepts("nope"),
             store.reopen("nope", executor="x"),
             store.request_cancel("nope"),
+            store.request_pause("nope", "why"),
         ):
             with pytest.raises(RunNotFound, match="'nope'"):
                 await call
         assert await store.claim("nope", "worker", lease=30) is None
         assert await store.artifacts("nope") == []
         assert await store.artifact_steps("nope") == {}
-        assert await store.totals("nope") == (0, 0, None)
+        assert await store.spending("nope") == RunSpending()
         assert await store.orphans(run_id="nope") == []
 
     @scenario
@@ -186,12 +197,12 @@ class StoreRuns(StoreScenarios):
     async def test_concepts_are_listed_by_status(self) -> None:
         store = await self.opened_store()
         claim = await claimed(store, concepts=4)
-        failed = ConceptState(concept_id="c1", status="failed", reason="why", attempts=2)
+        failed = ConceptState(concept_id="c1", status="failed", reason="why")
         await store.save_concept(claim, failed)
-        await store.save_concept(claim, done("c3"))
+        await store.save_concept(claim, done("c3", attempts=0))
         assert await store.concepts(claim.run_id, status=["completed", "failed"]) == [
             failed,
-            done("c3"),
+            done("c3", attempts=0),
         ]
         assert await store.concepts(claim.run_id, status=["failed"]) == [failed]
         with pytest.raises(RunNotFound):
@@ -222,23 +233,6 @@ class StoreRuns(StoreScenarios):
         assert ids(await store.runs(status=["running", "cancelled"], limit=1)) == [cancelled]
         assert ids(await store.runs(status=["running", "cancelled"], before=cancelled)) == [running]
         assert ids(await store.runs(status=["queued"], roadmap_id="r1")) == []
-
-    @scenario
-    async def test_runs_are_listed_by_their_tenants(self) -> None:
-        store = await self.opened_store()
-        made = [
-            (await submitted(store, f"r{n % 2}", share=Share(tenant))).run_id
-            for n, tenant in enumerate(["", "a", "b", "a", "a"])
-        ]
-        await store.request_cancel(made[4])
-        assert ids(await store.runs(tenants=["a"])) == [made[4], made[3], made[1]]
-        assert ids(await store.runs(tenants=["a", "b", "a"])) == made[:0:-1]
-        assert ids(await store.runs(tenants=[""])) == [made[0]]
-        assert await store.runs(tenants=["A"]) == []
-        assert ids(await store.runs(tenants=["a"], limit=2)) == [made[4], made[3]]
-        assert ids(await store.runs(tenants=["a"], before=made[3])) == [made[1]]
-        assert ids(await store.runs(tenants=["a", "b"], status=["queued"])) == made[3:0:-1]
-        assert ids(await store.runs(tenants=["a"], roadmap_id="r1")) == [made[3], made[1]]
 
     @scenario
     async def test_a_run_counts_its_concepts(self) -> None:

@@ -93,6 +93,12 @@ class Lives(RuleBasedStateMachine):
 
         self.run(step())
 
+    @rule(run=two, model=two)
+    def admit_a_crowd(self, run: int, model: int) -> None:
+        """More callers ask for the same than the limit allows, which random steps rarely do."""
+        for number in range(self.suite.room() + 1):
+            self.admit(number, run, model)
+
     @precondition(lambda self: any(caller.holds for caller in self.callers))
     @rule(one=which, twice=st.booleans())
     def release(self, one: int, twice: bool) -> None:

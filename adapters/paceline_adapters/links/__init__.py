@@ -1,0 +1,1 @@
+"""The check ``links``: every address of an answer works."""

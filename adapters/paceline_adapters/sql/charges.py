@@ -1,0 +1,133 @@
+"""What runs spent without an artifact, in SQL."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from paceline.contracts.spending import Charge, RunSpending, Spent
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    ScalarSelect,
+    Table,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paceline_adapters.sql.tables import artifacts, charges, concepts
+from paceline_adapters.sql.url import Dialect
+
+UpsertT = TypeVar("UpsertT", postgresql.Insert, sqlite.Insert)
+#: A charge with its run and the fence of its claim.
+RunCharge = tuple[str, int, Charge]
+
+_KEY = ["run_id", "concept_id", "step", "fence"]
+_VALUES = ("attempts", "prompt_tokens", "completion_tokens", "cost", "estimated")
+
+
+def _upsert(statement: UpsertT) -> UpsertT:
+    return statement.on_conflict_do_update(
+        index_elements=_KEY, set_={name: statement.excluded[name] for name in _VALUES}
+    )
+
+
+_put_charge = {
+    "postgresql": _upsert(postgresql.insert(charges)),
+    "sqlite": _upsert(sqlite.insert(charges)),
+}
+_drop_charge = delete(charges).where(*(charges.c[name] == bindparam(f"of_{name}") for name in _KEY))
+
+
+def _attempts_in(table: Table) -> ScalarSelect[int]:
+    return (
+        select(func.coalesce(func.sum(table.c.attempts), 0))
+        .where(table.c.run_id == concepts.c.run_id, table.c.concept_id == concepts.c.concept_id)
+        .correlate(concepts)
+        .scalar_subquery()
+    )
+
+
+#: Number of attempts of a concept over all claims, in an update of its row.
+attempts_of_concept = _attempts_in(artifacts) + _attempts_in(charges)
+_count_attempts = (
+    update(concepts)
+    .where(
+        concepts.c.run_id == bindparam("of_run_id"),
+        concepts.c.concept_id == bindparam("of_concept_id"),
+    )
+    .values(attempts=attempts_of_concept)
+)
+
+
+async def write_charges(
+    connection: AsyncConnection, dialect: Dialect, made: Iterable[RunCharge]
+) -> None:
+    """Add charges, or replace those of the same claim, concept and step."""
+    rows = {
+        (run_id, charge.concept_id, charge.step, fence): {
+            "run_id": run_id,
+            "concept_id": charge.concept_id,
+            "step": charge.step,
+            "fence": fence,
+            **{name: getattr(charge.spent, name) for name in _VALUES},
+        }
+        for run_id, fence, charge in made
+    }
+    if rows:
+        await connection.execute(_put_charge[dialect], list(rows.values()))
+        counted = {(run_id, concept_id) for run_id, concept_id, _, _ in rows}
+        await connection.execute(
+            _count_attempts,
+            [{"of_run_id": run_id, "of_concept_id": id_} for run_id, id_ in sorted(counted)],
+        )
+
+
+async def drop_charges(
+    connection: AsyncConnection, keys: Iterable[tuple[str, str, str, int]]
+) -> None:
+    """Remove charges by run, concept, step and fence, because an artifact includes them."""
+    rows = [{f"of_{name}": value for name, value in zip(_KEY, key, strict=True)} for key in keys]
+    if rows:
+        await connection.execute(_drop_charge, rows)
+
+
+async def read_spending(connection: AsyncConnection, run_id: str) -> RunSpending:
+    """What a run cost: its artifacts, and its charges."""
+    again = exists().where(
+        artifacts.c.run_id == charges.c.run_id,
+        artifacts.c.concept_id == charges.c.concept_id,
+        artifacts.c.step == charges.c.step,
+    )
+    return RunSpending(
+        saved=await _sum(connection, artifacts, run_id),
+        unsaved=await _sum(connection, charges, run_id),
+        duplicates=await _sum(connection, charges, run_id, again | (charges.c.concept_id == "")),
+    )
+
+
+async def _sum(
+    connection: AsyncConnection, table: Table, run_id: str, *only: ColumnElement[bool]
+) -> Spent:
+    result = await connection.execute(
+        select(
+            func.coalesce(func.sum(table.c.attempts), 0),
+            func.coalesce(func.sum(table.c.prompt_tokens), 0),
+            func.coalesce(func.sum(table.c.completion_tokens), 0),
+            func.sum(table.c.cost),
+            func.coalesce(func.max(cast(table.c.estimated, Integer)), 0),
+        ).where(table.c.run_id == run_id, *only)
+    )
+    attempts, prompts, completions, cost, estimated = result.one()
+    return Spent(
+        attempts=int(attempts),
+        prompt_tokens=int(prompts),
+        completion_tokens=int(completions),
+        cost=cost,
+        estimated=bool(estimated),
+    )

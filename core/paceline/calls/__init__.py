@@ -1,0 +1,1 @@
+"""Calls to models: admission, retries, repairs, fallback, and what they cost."""

@@ -1,0 +1,55 @@
+"""The parts of one process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from paceline.calls.models import Models
+from paceline.contracts.check import Check
+from paceline.contracts.events import EventBus
+from paceline.contracts.executor import Executor
+from paceline.contracts.step import Step
+from paceline.contracts.store import Store
+from paceline.contracts.telemetry import OFF, Gauges, Telemetry
+from paceline.generation.resources import Resources
+from paceline.generation.strategy_stack import StrategyStack
+from paceline.settings.model import Settings
+from paceline.settings.steps import chain_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientParts:
+    """What a process needs to submit, steer and follow runs; the store is open."""
+
+    settings: Settings
+    store: Store
+    bus: EventBus
+    executor: Executor
+    telemetry: Telemetry = OFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(ClientParts):
+    """What a worker process needs; the steps are in order, with their names.
+
+    ``needs`` are the steps that each step needs, and ``checks`` the checks of its answer.
+    """
+
+    models: Models
+    strategy: StrategyStack
+    steps: Sequence[tuple[str, Step]]
+    needs: Mapping[str, frozenset[str]]
+    checks: Mapping[str, Sequence[tuple[str, Check]]] = field(
+        default_factory=dict[str, Sequence[tuple[str, Check]]]
+    )
+    gauges: Gauges = field(default_factory=Gauges)
+    resources: Resources = field(default_factory=Resources)
+
+    def explain_limits(self) -> str:
+        """Describe strategies and resources, in one line for ``paceline status``."""
+        resources = self.resources.explain()
+        return self.strategy.explain() + (f"; resources ({resources})" if resources else "")
+
+    def key_of(self, step: str) -> str:
+        """What the quota of a step's first model is counted for."""
+        first, *_ = self.models.chain(chain_of(self.settings, step))
+        return first.key

@@ -1,0 +1,285 @@
+"""Makes the parts of one process, as the settings say, on its event loop."""
+
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from paceline.calls.models import Model, Models
+from paceline.contracts.check import Check
+from paceline.contracts.events import EventBus
+from paceline.contracts.executor import Executor
+from paceline.contracts.ledger import Ledger
+from paceline.contracts.provider import Provider
+from paceline.contracts.step import Step
+from paceline.contracts.store import Store
+from paceline.contracts.strategy import Strategy
+from paceline.contracts.telemetry import OFF, Gauges, Telemetry
+from paceline.contracts.worker import WorkerHost
+from paceline.errors import PluginError
+from paceline.generation.parts import ClientParts, Parts
+from paceline.generation.resources import Resources
+from paceline.generation.strategy_stack import StrategyStack
+from paceline.plugins.context import Context, no_ledger
+from paceline.plugins.registry import Plugins
+from paceline.settings.load import options_for
+from paceline.settings.model import MAIN_MODEL, Settings
+from paceline.settings.steps import chain_of, needs_of, step_offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyParts:
+    """Parts that the embedding program or a test made itself.
+
+    paceline uses them in place of those of the settings. It neither opens nor closes them. The
+    store is open. The strategies have their names, outer first.
+    """
+
+    store: Store | None = None
+    provider: Provider | None = None
+    bus: EventBus | None = None
+    strategies: Sequence[tuple[str, Strategy]] | None = None
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+ClosableT = TypeVar("ClosableT", bound=_Closable)
+
+
+@asynccontextmanager
+async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
+    """Use a part, and close it at the end."""
+    try:
+        yield part
+    finally:
+        await part.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PartFactory:
+    """Makes parts as the settings say, unless they are ``ready`` already."""
+
+    settings: Settings
+    plugins: Plugins
+    host: WorkerHost
+    ready: ReadyParts = ReadyParts()
+
+    def context(
+        self,
+        *,
+        worker_id: str = "",
+        pool_limit: int | None = None,
+        ledger: Callable[[], Ledger] = no_ledger,
+    ) -> Context:
+        """The context that factories of plugins receive."""
+        return Context(
+            settings=self.settings,
+            worker_id=worker_id,
+            pool_limit=pool_limit,
+            ledger=ledger,
+            host=lambda: self.host,
+        )
+
+    def executor(self) -> Executor:
+        """The executor; the caller closes it."""
+        name = self.settings.executor
+        options = options_for(self.settings.executors, name)
+        return self.plugins.executor(name).make(options, self.context(), f"executors.{name}")
+
+    def store(self, context: Context) -> Store:
+        """The store of the settings, not open; the caller closes it."""
+        name = self.settings.store_kind
+        options = options_for(self.settings.stores, name)
+        return self.plugins.store(name).make(options, context, f"stores.{name}")
+
+    def ledger(self, context: Context) -> Ledger:
+        """The ledger; the caller closes it."""
+        name = self.settings.ledger_kind
+        options = options_for(self.settings.ledgers, name)
+        return self.plugins.ledger(name).make(options, context, f"ledgers.{name}")
+
+    def strategy(self, context: Context) -> StrategyStack:
+        """The strategies, stacked; the caller closes them."""
+        if self.ready.strategies is not None:
+            return StrategyStack(self.ready.strategies)
+        named: list[tuple[str, Strategy]] = []
+        for name in self.settings.strategy:
+            options = options_for(self.settings.strategies, name)
+            made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
+            named.append((name, made))
+        return StrategyStack(named)
+
+    def model_names(self) -> Sequence[str]:
+        """Names of the models to open: those of the settings, and ``main`` if a step needs it."""
+        chains = [chain_of(self.settings, name) for name in self.settings.run.steps]
+        used = {name.replace("_", "-") for chain in chains for name in chain}
+        return sorted({*self.settings.models, *used})
+
+    def model(self, name: str, context: Context) -> Model:
+        """One model; the caller closes its provider unless it is a ready part."""
+        settings = self.settings.model(name)
+        if self.ready.provider is not None and name == MAIN_MODEL:
+            return Model(name, self.ready.provider, settings)
+        own = replace(context, settings=self.settings.model_copy(update={"provider": settings}))
+        offer = self.plugins.provider(settings.name)
+        options = options_for(self.settings.providers, settings.name)
+        section = f"models.{name}" if name in self.settings.models else "provider"
+        provider = offer.make(options, own, f"providers.{settings.name}")
+        return Model(name, provider, settings, section)
+
+    def resources(self, context: Context) -> Resources:
+        """The resources; the caller closes them. The first use opens the ledger."""
+        # Not the worker's id alone: a restarted worker must not be taken for the previous one.
+        holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
+        return Resources(self.settings.resources, context.ledger, holder=holder)
+
+    def step(self, name: str, context: Context) -> Step:
+        """One step by name."""
+        options = self.settings.step(name).options()
+        step = step_offer(self.settings, self.plugins, name).make(options, context, f"steps.{name}")
+        if type(step).make is Step.make and type(step).prompt is Step.prompt:
+            raise PluginError(f"step {name}: {type(step).__name__} must define prompt() or make()")
+        return step
+
+    def checks(self, step: str, context: Context) -> Sequence[tuple[str, Check]]:
+        """The checks of a step, with their names; the caller closes them."""
+        return [
+            (
+                name,
+                self.plugins.check(name).make(
+                    options_for(self.settings.checks, name), context, f"checks.{name}"
+                ),
+            )
+            for name in self.settings.step(step).checks
+        ]
+
+    @asynccontextmanager
+    async def open_store(
+        self, *, worker_id: str = "", pool_limit: int | None = None, create: bool = True
+    ) -> AsyncGenerator[Store]:
+        """Open the store; it is closed at the end. ``create`` is that of ``Store.open``.
+
+        Raises:
+            DatabaseNotFound: the database does not exist, and ``create`` is false.
+            PartUnavailable: the store cannot be reached.
+        """
+        if self.ready.store is not None:
+            yield self.ready.store
+            return
+        context = self.context(worker_id=worker_id, pool_limit=pool_limit)
+        async with closing(self.store(context)) as store:
+            await store.open(create=create)
+            yield store
+
+    @asynccontextmanager
+    async def open_bus(self) -> AsyncGenerator[EventBus]:
+        """Open the event bus; it is closed at the end."""
+        if self.ready.bus is not None:
+            yield self.ready.bus
+            return
+        name = self.settings.bus_kind
+        options = options_for(self.settings.event_buses, name)
+        offer = self.plugins.event_bus(name)
+        async with closing(offer.make(options, self.context(), f"event_buses.{name}")) as bus:
+            yield bus
+
+    def open_executor(self) -> AbstractAsyncContextManager[Executor]:
+        """Open the executor as a client; it is closed at the end."""
+        return closing(self.executor())
+
+    @asynccontextmanager
+    async def open_telemetry(self, *, worker_id: str = "") -> AsyncGenerator[Telemetry]:
+        """Open telemetry if the settings ask for it; it is flushed and closed at the end."""
+        kind = self.settings.telemetry_kind
+        if kind is None:
+            yield OFF
+            return
+        context = self.context(worker_id=worker_id)
+        offer, options = self.plugins.telemetry(kind), options_for(self.settings.telemetries, kind)
+        async with closing(offer.make(options, context, f"telemetries.{kind}")) as telemetry:
+            yield telemetry
+
+    @asynccontextmanager
+    async def open_client_parts(
+        self, *, worker_id: str = "", pool_limit: int | None = None, create: bool = True
+    ) -> AsyncGenerator[ClientParts]:
+        """Open what a client needs; everything is closed in reverse order at the end.
+
+        Raises:
+            DatabaseNotFound: the database does not exist, and ``create`` is false.
+            PartUnavailable: the store cannot be reached.
+        """
+        async with (
+            self.open_telemetry(worker_id=worker_id) as telemetry,
+            self.open_store(worker_id=worker_id, pool_limit=pool_limit, create=create) as store,
+            self.open_executor() as executor,
+            self.open_bus() as bus,
+        ):
+            yield ClientParts(
+                settings=self.settings, store=store, bus=bus, executor=executor, telemetry=telemetry
+            )
+
+    @asynccontextmanager
+    async def open_parts(
+        self, *, worker_id: str = "", pool_limit: int | None = None
+    ) -> AsyncGenerator[Parts]:
+        """Open what a worker needs; everything is closed in reverse order at the end.
+
+        Raises:
+            PartUnavailable: the store, or the ledger of the strategies, cannot be reached.
+            SettingsError: options or the stack of strategies are wrong.
+        """
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                self.open_client_parts(worker_id=worker_id, pool_limit=pool_limit)
+            )
+            ledgers: list[Ledger] = []
+
+            def ledger() -> Ledger:
+                if not ledgers:
+                    ledgers.append(self.ledger(context))
+                return ledgers[0]
+
+            async def close_ledger() -> None:
+                for made in ledgers:
+                    await made.close()
+
+            # Resources may open it during a run. It closes after all that use it.
+            stack.push_async_callback(close_ledger)
+            context = self.context(worker_id=worker_id, pool_limit=pool_limit, ledger=ledger)
+            strategy = self.strategy(context)
+            if self.ready.strategies is None:
+                stack.push_async_callback(strategy.close)
+            resources = self.resources(context)
+            stack.push_async_callback(resources.close)
+            for used in ledgers:
+                await used.check()
+            models: dict[str, Model] = {}
+            for name in self.model_names():
+                models[name] = self.model(name, context)
+                if models[name].provider is not self.ready.provider:
+                    stack.push_async_callback(models[name].provider.close)
+            steps = [(name, self.step(name, context)) for name in self.settings.run.steps]
+            checks = {name: self.checks(name, context) for name, _ in steps}
+            for made in checks.values():
+                for _, check in made:
+                    stack.push_async_callback(check.close)
+            gauges = Gauges()
+            client.telemetry.watch(gauges, client.store.pool)
+            yield Parts(
+                settings=self.settings,
+                store=client.store,
+                bus=client.bus,
+                executor=client.executor,
+                telemetry=client.telemetry,
+                models=Models(models),
+                strategy=strategy,
+                steps=steps,
+                needs=needs_of(self.settings, steps),
+                checks=checks,
+                gauges=gauges,
+                resources=resources,
+            )

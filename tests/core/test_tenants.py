@@ -1,0 +1,156 @@
+"""A client of a tenant submits, sees and steers the runs of that tenant, and no others."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from paceline import App, Client, KeyReused, RunConflict, RunNotFound, Settings, Share, UsageError
+from paceline.testing.virtual_time import virtual_time
+
+from tests.support.memory_worker import a_roadmap
+
+IN_MEMORY = App(Settings.model_validate({"store": {"url": "memory://"}}))
+
+
+async def followed(client: Client, run_id: str) -> None:
+    async for _ in client.follow(run_id):
+        pass
+
+
+#: Every call that names a run.
+CALLS: dict[str, Callable[[Client, str], Awaitable[Any]]] = {
+    "artifacts": lambda client, run_id: client.artifacts(run_id),
+    "cancel": lambda client, run_id: client.cancel(run_id),
+    "follow": followed,
+    "pause": lambda client, run_id: client.pause(run_id),
+    "resume": lambda client, run_id: client.resume(run_id),
+    "run": lambda client, run_id: client.run(run_id),
+    "wait": lambda client, run_id: client.wait(run_id),
+}
+#: Calls that the tests below cover one by one.
+OTHERS = {"check_request", "check_resumable", "check_scope", "for_tenant", "runs", "submit"}
+
+
+def test_every_call_of_a_client_is_tested_with_two_tenants() -> None:
+    calls = {name for name, _ in inspect.getmembers(Client, inspect.isfunction)}
+    assert {name for name in calls if not name.startswith("_")} == CALLS.keys() | OTHERS
+
+
+@pytest.mark.parametrize("call", CALLS)
+@virtual_time
+async def test_a_run_of_another_tenant_is_as_one_that_does_not_exist(call: str) -> None:
+    async with IN_MEMORY.client() as client:
+        run, _ = await client.for_tenant("acme").submit(a_roadmap(2))
+        for tenant in ("rival", "default"):
+            for unknown in (run.run_id, "none"):
+                with pytest.raises(RunNotFound) as missing:
+                    await CALLS[call](client.for_tenant(tenant), unknown)
+                assert str(missing.value) == f"no run has the id {unknown!r}"
+        assert await client.run(run.run_id) == run, "nothing has changed"
+        await client.cancel(run.run_id)
+        for owner in (client, client.for_tenant("acme")):
+            await CALLS[call](owner, run.run_id)
+
+
+@virtual_time
+async def test_two_tenants_that_submit_the_same_roadmap_get_two_runs() -> None:
+    async with IN_MEMORY.client() as client:
+        made = {}
+        for tenant in ("acme", "rival", "default"):
+            run, submitted = await client.for_tenant(tenant).submit(a_roadmap(2))
+            assert submitted == "created"
+            made[tenant] = run
+            again, submitted = await client.for_tenant(tenant).submit(a_roadmap(2))
+            assert (again.run_id, submitted) == (run.run_id, "attached")
+        assert [run.share.tenant for run in made.values()] == ["acme", "rival", ""]
+        assert len({run.run_id for run in made.values()}) == 3
+        await client.for_tenant("acme").cancel(made["acme"].run_id)
+        assert (await client.run(made["rival"].run_id)).status == "queued"
+
+
+@virtual_time
+async def test_a_share_with_a_tenant_finds_the_runs_of_that_tenant() -> None:
+    async with IN_MEMORY.client() as client:
+        ours, _ = await client.submit(a_roadmap(2), share=Share("acme"))
+        theirs, submitted = await client.submit(a_roadmap(3), share=Share("rival", 2.0))
+        assert (submitted, theirs.total, theirs.share) == ("created", 3, Share("rival", 2.0))
+        with pytest.raises(RunConflict, match=ours.run_id):
+            await client.submit(a_roadmap(3), share=Share("acme"))
+        plain, submitted = await client.submit(a_roadmap(2))
+        assert (submitted, plain.share) == ("created", Share())
+
+
+@virtual_time
+async def test_each_tenant_has_its_own_submission_keys() -> None:
+    async with IN_MEMORY.client() as client:
+
+        async def submitted(tenant: str, concepts: int, key: str) -> str:
+            run, _ = await client.submit(a_roadmap(concepts), key=key, share=Share(tenant))
+            return run.run_id
+
+        names = [("acme", "k"), ("rival", "k"), ("", "k")]
+        names += [("a", "b k"), ("a b", "k"), ("a%20b", "k")]
+        made = {(one, key): await submitted(one, n + 1, key) for n, (one, key) in enumerate(names)}
+        assert len(set(made.values())) == len(names)
+        assert await submitted("acme", 1, "k") == made["acme", "k"]
+        with pytest.raises(KeyReused) as reused:
+            await submitted("rival", 1, "k")
+        assert made["rival", "k"] in str(reused.value)
+        assert made["acme", "k"] not in str(reused.value)
+
+
+@virtual_time
+async def test_a_client_of_a_tenant_lists_its_own_runs() -> None:
+    async with IN_MEMORY.client() as client:
+        runs = [
+            (await client.submit(a_roadmap(1), new=True, share=Share(tenant)))[0]
+            for tenant in ("acme", "rival", "", "acme", "default")
+        ]
+
+        async def listed(one: Client, **chosen: Any) -> list[int]:
+            return [runs.index(run) for run in await one.runs(**chosen)]
+
+        acme = client.for_tenant("acme")
+        assert await listed(client) == [4, 3, 2, 1, 0]
+        assert await listed(acme) == [3, 0]
+        assert await listed(acme, limit=1) == [3]
+        assert await listed(acme, before=runs[1].run_id) == [0]
+        assert await listed(acme, status=["completed"]) == []
+        assert await listed(client.for_tenant("default"), roadmap_id="r") == [4, 2]
+        assert await listed(client.for_tenant("third")) == []
+
+
+@virtual_time
+async def test_a_run_of_another_tenant_cannot_be_checked() -> None:
+    async with IN_MEMORY.client() as client:
+        run, _ = await client.for_tenant("acme").submit(a_roadmap(1))
+        with pytest.raises(RunNotFound):
+            await client.for_tenant("rival").check_resumable(run, "failed")
+
+
+@virtual_time
+async def test_a_client_of_a_tenant_cannot_act_for_another() -> None:
+    async with IN_MEMORY.client() as client:
+        acme = client.for_tenant("acme")
+        with pytest.raises(UsageError) as refused:
+            await acme.submit(a_roadmap(1), share=Share("rival"))
+        assert str(refused.value) == (
+            "share.tenant must be empty or 'acme' in a client of that tenant, got 'rival'"
+        )
+        with pytest.raises(UsageError) as refused:
+            acme.for_tenant("rival")
+        assert str(refused.value) == (
+            "tenant must be 'acme' for a client of that tenant, got 'rival'"
+        )
+        assert await client.runs() == []
+        run, _ = await acme.for_tenant("acme").submit(a_roadmap(1), share=Share("acme", 2.0))
+        assert run.share == Share("acme", 2.0)
+
+
+@pytest.mark.parametrize("name", ["", " a", "a\nb", "x" * 101, None, 7])
+@virtual_time
+async def test_the_name_of_a_tenant_is_checked(name: Any) -> None:
+    async with IN_MEMORY.client() as client:
+        with pytest.raises(UsageError, match="tenant must have 1 to 100 printable characters"):
+            client.for_tenant(name)
