@@ -29,6 +29,23 @@ from sqlalchemy import Connection, text
 
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
+_BEFORE_VERSIONS = [
+    "DROP TABLE past_versions",
+    "DROP TABLE revisions",
+    "DROP INDEX ix_artifacts_input_hash",
+    *(
+        f"ALTER TABLE artifacts DROP COLUMN {name}"
+        for name in (
+            *("version", "prompt_hash", "input_hash", "instruction", "tenant", "requested_by"),
+            *("adopted_from", "fence", "changes", "stale"),
+        )
+    ),
+]
+_BEFORE_JOURNAL = [
+    "DROP TABLE journal",
+    "ALTER TABLE artifacts DROP COLUMN fallback",
+    *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("context", "scope", "extended")),
+]
 _BEFORE_SPENDING = [
     "DROP TABLE charges",
     "ALTER TABLE artifacts DROP COLUMN estimated",
@@ -41,11 +58,9 @@ _BEFORE_SPENDING = [
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = [
-        "DROP TABLE journal",
-        "ALTER TABLE artifacts DROP COLUMN fallback",
-        *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("context", "scope", "extended")),
-    ]
+    statements = list(_BEFORE_VERSIONS)
+    if version < "0007":
+        statements += _BEFORE_JOURNAL
     if version < "0006":
         statements += _BEFORE_SPENDING
     if version < "0005":

@@ -125,6 +125,33 @@ concepts = Table(
     Index("ix_concepts_run_id_status", "run_id", "status"),
 )
 
+
+def _version_columns() -> "list[Column[Any]]":
+    """What is kept of every version of an artifact."""
+    return [
+        Column("content", Words, nullable=False),
+        Column("model", Words, nullable=False),
+        Column("prompt_tokens", Integer, nullable=False),
+        Column("completion_tokens", Integer, nullable=False),
+        Column("cost", Float),
+        Column("seconds", Float, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("created_at", UtcTime, nullable=False),
+        Column("estimated", Boolean, nullable=False, server_default=false()),
+        Column("fallback", Words),
+        Column("version", Integer, nullable=False, server_default="1"),
+        Column("prompt_hash", Words),
+        Column("input_hash", Words),
+        Column("instruction", Words),
+        Column("tenant", Words),
+        Column("requested_by", Words),
+        Column("adopted_from", Words),
+        Column("fence", Integer),
+    ]
+
+
+#: The current version of each artifact. ``changes`` counts how often another version became
+#: current. ``stale``: an artifact that it was made from has another version since.
 artifacts = Table(
     "artifacts",
     metadata,
@@ -132,18 +159,40 @@ artifacts = Table(
     Column("roadmap_id", Words, nullable=False),
     Column("concept_id", Words, nullable=False),
     Column("step", Words, nullable=False),
-    Column("content", Words, nullable=False),
-    Column("model", Words, nullable=False),
-    Column("prompt_tokens", Integer, nullable=False),
-    Column("completion_tokens", Integer, nullable=False),
-    Column("cost", Float),
-    Column("seconds", Float, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("created_at", UtcTime, nullable=False),
-    Column("estimated", Boolean, nullable=False, server_default=false()),
-    Column("fallback", Words),
+    *_version_columns(),
+    Column("changes", Integer, nullable=False, server_default="1"),
+    Column("stale", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("run_id", "concept_id", "step"),
     Index("ix_artifacts_roadmap_id", "roadmap_id"),
+    Index("ix_artifacts_input_hash", "input_hash"),
+)
+
+#: The versions of artifacts that are not current. Readers of current content need only
+#: ``artifacts``.
+past_versions = Table(
+    "past_versions",
+    metadata,
+    _of_run(),
+    Column("concept_id", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    *_version_columns(),
+    PrimaryKeyConstraint("run_id", "concept_id", "step", "version"),
+)
+
+#: Artifacts to make again. ``number`` rises with each request for the same artifact, so that a
+#: save removes only the request that it fulfilled.
+revisions = Table(
+    "revisions",
+    metadata,
+    _of_run(),
+    Column("concept_id", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("instruction", Words),
+    Column("tenant", Words, nullable=False, server_default=""),
+    Column("requested_by", Words),
+    Column("requested_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("run_id", "concept_id", "step"),
 )
 
 #: Results that steps recorded while they make an artifact; deleted when it is saved.
