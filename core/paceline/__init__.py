@@ -20,12 +20,20 @@ from paceline.contracts.provider import (
     Tool,
     ToolCall,
 )
-from paceline.contracts.records import Artifact, Claim, ConceptState, Run
+from paceline.contracts.records import (
+    NOTHING_REPLACED,
+    Artifact,
+    Claim,
+    ConceptState,
+    Replaced,
+    Run,
+)
 from paceline.contracts.share import Share
 from paceline.contracts.step import Step, StepContext, Subject, Use
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import Span, Telemetry
+from paceline.contracts.versions import Revision
 from paceline.contracts.work import (
     Done,
     Failed,
@@ -77,6 +85,7 @@ from paceline.settings.model import (
 )
 
 __all__ = [
+    "NOTHING_REPLACED",
     "AccountExhausted",
     "App",
     "Artifact",
@@ -128,7 +137,9 @@ __all__ = [
     "Refused",
     "Register",
     "RegisterCommand",
+    "Replaced",
     "RequestTooLong",
+    "Revision",
     "Roadmap",
     "RoadmapError",
     "Run",

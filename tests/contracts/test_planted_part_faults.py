@@ -9,10 +9,12 @@ import pytest
 from paceline.contracts.events import Event, EventBus, StreamPosition
 from paceline.contracts.ledger import Grant, LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.records import (
+    NOTHING_REPLACED,
     Artifact,
     Claim,
     ConceptState,
     JournalEntry,
+    Replaced,
     Run,
     RunStatus,
 )
@@ -195,10 +197,10 @@ class SavesTwice(MemoryStore):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         self._owned(claim).artifacts.pop((artifact.concept_id, artifact.step), None)
-        await super().save(claim, artifact, concept=concept, journaled=journaled)
+        await super().save(claim, artifact, concept=concept, replaced=replaced)
 
 
 class ClaimsTwice(MemoryStore):
@@ -221,7 +223,7 @@ class RecordsAnyway(MemoryStore):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         await super().save(claim, artifact, concept=concept)
 

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import Artifact, Claim, ConceptState
+from paceline.contracts.records import NOTHING_REPLACED, Artifact, Claim, ConceptState, Replaced
 from paceline.errors import ProviderUnusable
 from paceline.generation.gc_frozen import LARGE, gc_frozen
 from paceline.generation.pipeline import WAITING_FOR_FIRST_CALL
@@ -72,11 +72,11 @@ class SlowStore(MemoryStore):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         async with self._turn:
             await asyncio.sleep(1.0)
-            await super().save(claim, artifact, concept=concept, journaled=journaled)
+            await super().save(claim, artifact, concept=concept, replaced=replaced)
 
 
 @virtual_time

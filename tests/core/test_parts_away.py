@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from paceline.contracts.executor import Executor
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import Artifact, Beat, Claim, ConceptState, Figures
+from paceline.contracts.records import (
+    NOTHING_REPLACED,
+    Artifact,
+    Beat,
+    Claim,
+    ConceptState,
+    Figures,
+    Replaced,
+)
 from paceline.errors import PartUnavailable, Unreachable
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
@@ -73,13 +81,13 @@ class Faulty(MemoryStore):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         self._writable()
         if self.saves:
             self.saves -= 1
             raise PartUnavailable("the disk is full")
-        await super().save(claim, artifact, concept=concept, journaled=journaled)
+        await super().save(claim, artifact, concept=concept, replaced=replaced)
 
 
 class Brokerless(Executor):

@@ -10,12 +10,14 @@ import pytest
 from paceline.client.follow import follow
 from paceline.contracts.provider import CompletionRequest
 from paceline.contracts.records import (
+    NOTHING_REPLACED,
     Artifact,
     Beat,
     Claim,
     ConceptState,
     Figures,
     Orphan,
+    Replaced,
     RunStatus,
 )
 from paceline.errors import PartUnavailable, Refused, Transient
@@ -101,10 +103,10 @@ class Seat(MemoryStore):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         self._reach()
-        await super().save(claim, artifact, concept=concept, journaled=journaled)
+        await super().save(claim, artifact, concept=concept, replaced=replaced)
 
     async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
         self._reach()

@@ -5,7 +5,7 @@ import re
 import sqlite3
 from typing import Any
 
-from paceline.contracts.records import Figures, JournalEntry
+from paceline.contracts.records import Figures, JournalEntry, Replaced
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
 from paceline.testing.contracts.store.inputs import (
@@ -73,7 +73,7 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         claim = await must_claim(store, claim.run_id)
         await store.record(claim, RESULT)
         await store.journal(claim.run_id, "c1")
-        await store.save(claim, artifact("c1"), concept=done("c1"), journaled=True)
+        await store.save(claim, artifact("c1"), concept=done("c1"), replaced=Replaced(journal=True))
         await store.finish(claim, "completed")
         part = await submitted(store, "part")
         await store.extend(part, Scope(), executor="x", roadmap=roadmap("part"), steps=["quiz"])
@@ -112,8 +112,8 @@ async def test_only_a_save_of_a_step_with_a_journal_deletes_from_it(
         await store.save(claim, artifact("c0"), concept=done("c0"))
         assert not any("journal" in statement for statement in statements)
         saves = [
-            store.save(claim, artifact("c1"), concept=done("c1"), journaled=True),
-            store.save(claim, artifact("c2"), concept=done("c2"), journaled=True),
+            store.save(claim, artifact("c1"), concept=done("c1"), replaced=Replaced(journal=True)),
+            store.save(claim, artifact("c2"), concept=done("c2"), replaced=Replaced(journal=True)),
         ]
         statements.clear()
         await asyncio.gather(*saves)

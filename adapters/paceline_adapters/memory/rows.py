@@ -10,6 +10,7 @@ from paceline import Artifact, Claim, ConceptState, Roadmap, Run, Share
 from paceline.contracts.records import JournalEntry, RunStatus
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.spending import Charge, Spent
+from paceline.contracts.versions import Revision
 
 #: Stands for a fence: claims begin with 1.
 _ARTIFACT = 0
@@ -30,6 +31,16 @@ class Row:
     artifacts: dict[tuple[str, str], Artifact] = field(
         default_factory=dict[tuple[str, str], Artifact]
     )
+    #: Versions that are not current, by concept and step, oldest first.
+    past: defaultdict[tuple[str, str], list[Artifact]] = field(
+        default_factory=lambda: defaultdict[tuple[str, str], list[Artifact]](list)
+    )
+    #: Requests for revisions, by concept and step.
+    revisions: dict[tuple[str, str], Revision] = field(
+        default_factory=dict[tuple[str, str], Revision]
+    )
+    #: Fence of the claim that saved the current version.
+    saved_by: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     #: Results of steps by concept and step, and by version and name.
     journal: defaultdict[tuple[str, str], dict[tuple[int, str], JournalEntry]] = field(
         default_factory=lambda: defaultdict[tuple[str, str], dict[tuple[int, str], JournalEntry]](
@@ -61,28 +72,79 @@ class Row:
         """Whether the claim still owns the run."""
         return (self.fence, self.owner, self.status) == (claim.fence, claim.worker_id, "running")
 
+    def saves(self) -> int:
+        """Number of versions of artifacts that were saved."""
+        return len(self.artifacts) + sum(map(len, self.past.values()))
+
     def lost_owners(self) -> int:
         """Number of owners lost in a row without a new artifact, if the current one is lost too."""
-        return 0 if len(self.artifacts) > self.artifacts_at_claim else self.takeovers + 1
+        return 0 if self.saves() > self.artifacts_at_claim else self.takeovers + 1
 
     def add_artifact(self, artifact: Artifact, fence: int) -> None:
         """Save an artifact, unless its step has one. It includes what this claim paid before."""
-        concept_id, step = artifact.concept_id, artifact.step
+        concept_id, step = artifact.place
         self.spent[concept_id].pop((step, fence), None)
-        if self.artifacts.setdefault((concept_id, step), artifact) is artifact:
+        if self.artifacts.setdefault(artifact.place, artifact) is artifact:
             self.spent[concept_id][step, _ARTIFACT] = artifact.spent
+            self.saved_by[artifact.place] = fence
+
+    def add_version(self, artifact: Artifact, fence: int, stale: Iterable[str]) -> None:
+        """Make an artifact the current version, and keep the one before it."""
+        place, (concept_id, step) = artifact.place, artifact.place
+        self.spent[concept_id].pop((step, fence), None)
+        current = self.artifacts.get(place)
+        if current is not None:
+            self.past[place].append(current)
+            newest = max(one.version for one in self.past[place])
+            artifact = replace(artifact, version=newest + 1, changes=current.changes + 1)
+        self.artifacts[place] = artifact
+        self.saved_by[place] = fence
+        self.spent[concept_id][step, _ARTIFACT] = sum(
+            (one.spent for one in self.past[place]), start=artifact.spent
+        )
+        self.mark_stale(concept_id, stale)
+
+    def restore(self, place: tuple[str, str], version: int) -> Artifact | None:
+        """Make a past version current; ``None`` if it does not exist."""
+        current = self.artifacts.get(place)
+        found = next((one for one in self.past[place] if one.version == version), None)
+        if current is None or found is None:
+            return None
+        self.past[place].remove(found)
+        self.past[place].append(current)
+        self.artifacts[place] = replace(found, changes=current.changes + 1, stale=False)
+        return self.artifacts[place]
+
+    def mark_stale(self, concept_id: str, steps: Iterable[str]) -> None:
+        """Mark the artifacts of steps as made from an earlier version."""
+        for step in steps:
+            if (concept_id, step) in self.artifacts:
+                current = self.artifacts[concept_id, step]
+                self.artifacts[concept_id, step] = replace(current, stale=True)
+
+    def reopen_revised(self, *, skip_others: bool = False) -> None:
+        """Set concepts with a request to ``pending``; see the contract of stores."""
+        requested = {concept_id for concept_id, _ in self.revisions}
+        for id_, state in self.concepts.items():
+            reopened = ("completed", "failed", "skipped") if skip_others else ("completed",)
+            if id_ in requested and state.status in reopened:
+                self.concepts[id_] = ConceptState(
+                    concept_id=id_, status="pending", attempts=state.attempts
+                )
+            elif skip_others and id_ not in requested and state.status == "pending":
+                self.concepts[id_] = replace(state, status="skipped")
 
     def charge(self, fence: int, charge: Charge) -> None:
         """Record what a step has cost so far."""
         self.spent[charge.concept_id][charge.step, fence] = charge.spent
         self.count_attempts(charge.concept_id)
 
-    def unsaved(self) -> Iterator[tuple[str, str, Spent]]:
-        """What was paid without an artifact: concept, step and cost."""
+    def unsaved(self) -> Iterator[tuple[str, str, int, Spent]]:
+        """What was paid without an artifact: concept, step, fence and cost."""
         for concept_id, spent in self.spent.items():
             for (step, fence), one in spent.items():
                 if fence != _ARTIFACT:
-                    yield concept_id, step, one
+                    yield concept_id, step, fence, one
 
     def count_attempts(self, concept_id: str) -> None:
         """Sum up the attempts of a concept over all claims."""

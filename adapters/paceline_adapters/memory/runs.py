@@ -4,6 +4,7 @@ from abc import ABC
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from types import MappingProxyType
 
 from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
@@ -185,15 +186,17 @@ class MemoryRuns(Store, ABC):
         row = self._rows.get(run_id)
         if row is None:
             return RunSpending()
-        saved = (artifact.spent for artifact in row.artifacts.values())
+        versions = chain(row.artifacts.values(), *row.past.values())
+        saved = (artifact.spent for artifact in versions)
         unsaved = list(row.unsaved())
         again = (
             spent
-            for concept_id, step, spent in unsaved
-            if not concept_id or (concept_id, step) in row.artifacts
+            for concept_id, step, fence, spent in unsaved
+            # A revision that failed after the artifact was saved did not pay it twice.
+            if not concept_id or fence <= row.saved_by.get((concept_id, step), 0)
         )
         return RunSpending(
             saved=sum(saved, start=Spent()),
-            unsaved=sum((spent for _, _, spent in unsaved), start=Spent()),
+            unsaved=sum((spent for *_, spent in unsaved), start=Spent()),
             duplicates=sum(again, start=Spent()),
         )

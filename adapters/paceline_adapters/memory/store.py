@@ -15,6 +15,7 @@ from paceline import (
 )
 from paceline.contracts.records import (
     ENDED,
+    NOTHING_REPLACED,
     RESUMABLE,
     Beat,
     Budget,
@@ -22,6 +23,7 @@ from paceline.contracts.records import (
     JournalEntry,
     Orphan,
     PoolFigures,
+    Replaced,
     ResumeOnly,
     RunStatus,
     WorkerRecord,
@@ -32,9 +34,10 @@ from paceline.contracts.store_rules import RESUMED, poison_reason, requested_sta
 
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.runs import MemoryRuns
+from paceline_adapters.memory.versions import MemoryVersions
 
 
-class MemoryStore(MemoryRuns):
+class MemoryStore(MemoryVersions, MemoryRuns):
     """A store that is lost when its process ends.
 
     It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
@@ -77,7 +80,8 @@ class MemoryStore(MemoryRuns):
         row.fence += 1
         row.claimed_at, row.lease_until = self._clock(), self._clock() + lease
         row.started_at = row.started_at or self._now()
-        row.artifacts_at_claim = len(row.artifacts)
+        row.artifacts_at_claim = row.saves()
+        row.reopen_revised()
         row.extended = False
         self._running[run_id] = row
         return Claim(
@@ -101,15 +105,22 @@ class MemoryStore(MemoryRuns):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         """Save an artifact and its concept."""
-        concept_id, step = artifact.concept_id, artifact.step
-        charge = Charge(concept_id=concept_id, step=step, spent=artifact.spent)
+        charge = Charge(concept_id=artifact.concept_id, step=artifact.step, spent=artifact.spent)
         row = self._owned(claim, charge)
-        row.add_artifact(replace(artifact, created_at=self._now()), claim.fence)
-        if journaled:
-            row.journal.pop((concept_id, step), None)
+        made = replace(artifact, created_at=self._now())
+        number = replaced.revision
+        if number is None:
+            row.add_artifact(made, claim.fence)
+        elif artifact.place in row.revisions and row.revisions[artifact.place].number == number:
+            del row.revisions[artifact.place]
+            row.add_version(made, claim.fence, replaced.stale)
+        else:  # the request was replaced or removed
+            row.charge(claim.fence, charge)
+        if replaced.journal:
+            row.journal.pop(artifact.place, None)
         self._put_concept(row, concept)
         await asyncio.sleep(0)  # other tasks run during a save, as with other stores
 
@@ -156,7 +167,7 @@ class MemoryStore(MemoryRuns):
         row = self._rows.get(claim.run_id)
         if row is None or not row.owned_by(claim):
             return None
-        if len(row.artifacts) > row.artifacts_at_claim:
+        if row.saves() > row.artifacts_at_claim:
             row.takeovers = 0
         status, why = requested_status(row.pause_requested, cancel=row.cancel_requested)
         self._release(row, status, why or reason)

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from paceline import Artifact, Claim, ConceptState
-from paceline.contracts.records import ConceptStatus, JournalEntry
+from paceline.contracts.records import NOTHING_REPLACED, ConceptStatus, JournalEntry, Replaced
 from paceline.contracts.spending import Charge, RunSpending
 from paceline.contracts.store import ArtifactStore
 from sqlalchemy import select
 
+from paceline_adapters.sql.artifact_rows import as_current
 from paceline_adapters.sql.charges import read_spending
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.group_commit import GroupCommitter
@@ -39,10 +40,10 @@ class SqlArtifacts(ArtifactStore):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         """Save an artifact and its concept, in one transaction with other pending saves."""
-        if not await self._saves.submit(Save(claim, artifact, concept, journaled=journaled)):
+        if not await self._saves.submit(Save(claim, artifact, concept, replaced=replaced)):
             raise stale_fence(claim)
 
     async def record(self, claim: Claim, entry: JournalEntry) -> None:
@@ -118,23 +119,8 @@ class SqlArtifacts(ArtifactStore):
             query = query.where(artifacts.c.concept_id == concept_id)
         if step is not None:
             query = query.where(artifacts.c.step == step)
-        return [
-            Artifact(
-                concept_id=row.concept_id,
-                step=row.step,
-                content=row.content,
-                model=row.model,
-                prompt_tokens=row.prompt_tokens,
-                completion_tokens=row.completion_tokens,
-                cost=row.cost,
-                seconds=row.seconds,
-                attempts=row.attempts,
-                estimated=row.estimated,
-                created_at=row.created_at,
-                fallback=row.fallback,
-            )
-            for row in await self._database.read(lambda connection: connection.execute(query))
-        ]
+        rows = await self._database.read(lambda connection: connection.execute(query))
+        return [as_current(row) for row in rows]
 
     async def artifact_steps(
         self, run_id: str, *, concepts: Sequence[str] | None = None

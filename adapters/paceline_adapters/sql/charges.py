@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from paceline_adapters.sql.tables import artifacts, charges, concepts
+from paceline_adapters.sql.tables import artifacts, charges, concepts, past_versions
 from paceline_adapters.sql.url import Dialect
 
 UpsertT = TypeVar("UpsertT", postgresql.Insert, sqlite.Insert)
@@ -54,7 +54,7 @@ def _attempts_in(table: Table) -> ScalarSelect[int]:
 
 
 #: Number of attempts of a concept over all claims, in an update of its row.
-attempts_of_concept = _attempts_in(artifacts) + _attempts_in(charges)
+attempts_of_concept = _attempts_in(artifacts) + _attempts_in(past_versions) + _attempts_in(charges)
 _count_attempts = (
     update(concepts)
     .where(
@@ -98,14 +98,17 @@ async def drop_charges(
 
 
 async def read_spending(connection: AsyncConnection, run_id: str) -> RunSpending:
-    """What a run cost: its artifacts, and its charges."""
+    """What a run cost: all versions of its artifacts, and its charges."""
     again = exists().where(
         artifacts.c.run_id == charges.c.run_id,
         artifacts.c.concept_id == charges.c.concept_id,
         artifacts.c.step == charges.c.step,
+        # A revision that failed after the artifact was saved did not pay it twice.
+        artifacts.c.fence.is_(None) | (charges.c.fence <= artifacts.c.fence),
     )
+    current = await _sum(connection, artifacts, run_id)
     return RunSpending(
-        saved=await _sum(connection, artifacts, run_id),
+        saved=current + await _sum(connection, past_versions, run_id),
         unsaved=await _sum(connection, charges, run_id),
         duplicates=await _sum(connection, charges, run_id, again | (charges.c.concept_id == "")),
     )

@@ -20,8 +20,9 @@ from paceline_adapters.sql.charges import write_charges
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.figures import decoded
+from paceline_adapters.sql.revisions import reopen_revised
 from paceline_adapters.sql.run_rows import seconds_now, seconds_until_lapse
-from paceline_adapters.sql.tables import AnyRow, artifacts, runs, workers
+from paceline_adapters.sql.tables import AnyRow, artifacts, revisions, runs, workers
 from paceline_adapters.sql.url import Dialect
 
 #: Maximum number of run ids in one statement.
@@ -231,6 +232,9 @@ async def _claim(
     row = result.one_or_none()
     if row is None:
         return None
+    requested = select(revisions.c.run_id).where(revisions.c.run_id == row.run_id).limit(1)
+    if await connection.scalar(requested) is not None:
+        await reopen_revised(connection, row.run_id)
     return Claim(
         run_id=row.run_id,
         roadmap_id=row.roadmap_id,

@@ -4,12 +4,17 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from paceline import Artifact, Claim, ConceptState
-from paceline.contracts.records import JournalEntry
+from paceline.contracts.records import NOTHING_REPLACED, JournalEntry, Replaced
 from paceline.contracts.spending import Charge
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from paceline_adapters.sql.artifact_rows import (
+    add_artifacts,
+    add_version,
+    fulfil_request,
+    mark_stale,
+)
 from paceline_adapters.sql.charges import (
     RunCharge,
     attempts_of_concept,
@@ -19,23 +24,20 @@ from paceline_adapters.sql.charges import (
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.journal import drop_entries, write_entries
 from paceline_adapters.sql.ownership import owns
-from paceline_adapters.sql.tables import artifacts, concepts, runs
+from paceline_adapters.sql.tables import concepts, runs
 from paceline_adapters.sql.url import Dialect
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """The writes of one caller. A stale claim writes only what it spent.
-
-    ``journaled``: the artifact replaces the journal of its step.
-    """
+    """The writes of one caller. A stale claim writes only what it spent."""
 
     claim: Claim
     artifact: Artifact | None = None
     concept: ConceptState | None = None
     charge: Charge | None = None
     entry: JournalEntry | None = None
-    journaled: bool = False
+    replaced: Replaced = NOTHING_REPLACED
 
 
 _set_concept = (
@@ -51,11 +53,6 @@ _set_concept = (
         updated_at=now(),
     )
 )
-_add_artifact = {
-    # A second save of an artifact changes nothing: the first one stays.
-    "postgresql": postgresql.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
-}
 
 
 async def write_batch(
@@ -87,22 +84,8 @@ async def write_batch(
         dialect,
         [(save.claim.run_id, save.entry) for save in kept if save.entry is not None],
     )
-    made = [_artifact(save.claim, save.artifact) for save in kept if save.artifact is not None]
-    if made:
-        await connection.execute(_add_artifact[dialect], made)
-        repaired = (
-            (save.claim.run_id, artifact.concept_id, artifact.step, save.claim.fence)
-            for save in kept
-            if (artifact := save.artifact) is not None and artifact.attempts > 1
-        )
-        await drop_charges(connection, repaired)
-        replaced = (
-            (save.claim.run_id, artifact.concept_id, artifact.step)
-            for save in kept
-            if (artifact := save.artifact) is not None and save.journaled
-        )
-        await drop_entries(connection, replaced)
     lost = [batch[index] for index in stale]
+    lost += await _write_artifacts(connection, dialect, kept)
     await write_charges(
         connection, dialect, [*_charges(batch, rows), *_charges(map(_as_charge, lost), rows)]
     )
@@ -112,8 +95,42 @@ async def write_batch(
     return stale
 
 
+async def _write_artifacts(
+    connection: AsyncConnection, dialect: Dialect, saves: Sequence[Save]
+) -> list[Save]:
+    """Write first and new versions of artifacts.
+
+    Returns:
+        Saves for requests that were replaced or removed meanwhile.
+    """
+    first: list[tuple[Claim, Artifact]] = []
+    repaired: list[tuple[str, str, str, int]] = []
+    replaced: list[tuple[str, str, str]] = []
+    outdated: list[Save] = []
+    for save in saves:
+        claim, artifact = save.claim, save.artifact
+        if artifact is None:
+            continue
+        place = claim.run_id, artifact.concept_id, artifact.step
+        if artifact.attempts > 1:
+            repaired.append((*place, claim.fence))
+        if save.replaced.journal:
+            replaced.append(place)
+        if save.replaced.revision is None:
+            first.append((claim, artifact))
+        elif await fulfil_request(connection, claim.run_id, artifact, save.replaced.revision):
+            await add_version(connection, dialect, claim, artifact)
+            await mark_stale(connection, claim.run_id, artifact.concept_id, save.replaced.stale)
+        else:
+            outdated.append(save)
+    await add_artifacts(connection, dialect, first)
+    await drop_charges(connection, repaired)
+    await drop_entries(connection, replaced)
+    return outdated
+
+
 def _as_charge(save: Save) -> Save:
-    """A stale save: its artifact is lost, and its cost is not."""
+    """A save that is dropped: its artifact is lost, and its cost is not."""
     artifact = save.artifact
     if artifact is None:
         return Save(save.claim)
@@ -125,24 +142,6 @@ def _charges(saves: Iterable[Save], runs: Container[str]) -> Iterator[RunCharge]
     for save in saves:
         if save.charge is not None and save.claim.run_id in runs:
             yield save.claim.run_id, save.claim.fence, save.charge
-
-
-def _artifact(claim: Claim, artifact: Artifact) -> dict[str, object]:
-    return {
-        "run_id": claim.run_id,
-        "roadmap_id": claim.roadmap_id,
-        "concept_id": artifact.concept_id,
-        "step": artifact.step,
-        "content": artifact.content,
-        "model": artifact.model,
-        "prompt_tokens": artifact.prompt_tokens,
-        "completion_tokens": artifact.completion_tokens,
-        "cost": artifact.cost,
-        "seconds": artifact.seconds,
-        "attempts": artifact.attempts,
-        "estimated": artifact.estimated,
-        "fallback": artifact.fallback,
-    }
 
 
 def _concept(claim: Claim, concept: ConceptState) -> dict[str, object]:

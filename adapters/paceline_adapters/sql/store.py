@@ -13,13 +13,14 @@ from paceline_adapters.sql.engine import PATIENCE, Database, must_open
 from paceline_adapters.sql.faults import is_database_error, is_rejection, is_transient
 from paceline_adapters.sql.group_commit import GroupCommitter
 from paceline_adapters.sql.ownership import SqlOwnership
+from paceline_adapters.sql.revisions import SqlVersions
 from paceline_adapters.sql.runs import SqlRuns
 from paceline_adapters.sql.saves import Save, write_batch
 from paceline_adapters.sql.url import parse_url
 from paceline_adapters.sql.workers import SqlWorkers
 
 
-class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlWorkers, SqlConnections, Store):
+class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlVersions, SqlWorkers, SqlConnections, Store):
     """Runs and artifacts in SQL tables.
 
     Raises:

@@ -130,6 +130,18 @@ class Artifact:
         created_at: when the artifact was committed. The store sets it.
         fallback: why a model that the step prefers did not write it; ``None`` if the preferred
             model wrote it.
+        version: number of the version, from 1. The store sets it.
+        current: whether readers see this version. The store sets it.
+        changes: how often another version became current, from 1; for the current version only.
+            The store sets it.
+        stale: whether an artifact that it was made from has another version since.
+        prompt_hash: hash of the messages of the first call; ``None`` if it is unknown.
+        input_hash: hash of what it was made from; ``None`` if it is unknown. See
+            ``paceline.steps.inputs``.
+        instruction: what a revision was asked to change.
+        tenant: tenant of the client that asked for a revision.
+        requested_by: who asked for the revision, as free text.
+        adopted_from: run that made it, if this run took it over. Its cost is then 0 here.
     """
 
     concept_id: str
@@ -144,6 +156,21 @@ class Artifact:
     estimated: bool = False
     created_at: datetime | None = None
     fallback: str | None = None
+    version: int = 1
+    current: bool = True
+    changes: int = 1
+    stale: bool = False
+    prompt_hash: str | None = None
+    input_hash: str | None = None
+    instruction: str | None = None
+    tenant: str | None = None
+    requested_by: str | None = None
+    adopted_from: str | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Concept and step."""
+        return self.concept_id, self.step
 
     @property
     def spent(self) -> Spent:
@@ -155,6 +182,27 @@ class Artifact:
             cost=self.cost,
             estimated=self.estimated,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """What goes or changes with the commit of an artifact.
+
+    Attributes:
+        journal: whether the step recorded results. They are deleted.
+        revision: number of the request that the artifact fulfils. The request is deleted, and
+            the artifact becomes the current version.
+        stale: steps of the concept that were made from an earlier version of the artifact:
+            their artifacts become stale.
+    """
+
+    journal: bool = False
+    revision: int | None = None
+    stale: tuple[str, ...] = ()
+
+
+#: A first version, of a step that recorded nothing.
+NOTHING_REPLACED = Replaced()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,10 +64,14 @@ class StepContext(ABC):
     Attributes:
         problems: what the checks found in the previous answer; empty for the first one.
         previous: the previous answer, if the checks sent it back.
+        current: the version that a revision replaces, as JSON; ``None`` for a first version.
+        instruction: what the revision should change.
     """
 
     problems: Sequence[str] = ()
     previous: BaseModel | None = None
+    current: str | None = None
+    instruction: str | None = None
 
     @overload
     async def ask(
@@ -115,7 +119,9 @@ class StepContext(ABC):
         """Ask a model until its answer can be used.
 
         The call is admitted by the strategy, retried after failures, and repaired if the answer
-        does not fit. If a model of the chain cannot answer, the next one is asked.
+        does not fit. If a model of the chain cannot answer, the next one is asked. While an
+        artifact is revised, calls for the step's own answer end with the current version and
+        the instruction.
 
         Args:
             messages: the prompt.
@@ -210,7 +216,8 @@ class Step(ABC):
     #: Names of the steps that must be made before this one; ``None`` means the previous step.
     #: ``steps.NAME.needs`` replaces it.
     needs: Sequence[str] | None = None
-    #: Raise it if results of ``ctx.once`` get another form: earlier ones are then not read.
+    #: Raise it if the step makes other content than before, or if results of ``ctx.once`` get
+    #: another form. Earlier results are then not read, and ``--adopt`` takes over no artifact.
     version: ClassVar[int] = 1
 
     async def make(self, subject: Subject, ctx: StepContext) -> BaseModel:
@@ -220,6 +227,10 @@ class Step(ABC):
     def prompt(self, subject: Subject) -> Sequence[Message]:
         """The messages to send; they must differ between concepts."""
         raise NotImplementedError(f"{type(self).__name__} must define prompt() or make()")
+
+    def template(self) -> str:
+        """The source of the prompts. ``--adopt`` takes over artifacts of an equal template."""
+        return ""
 
     def readable(self, answer: BaseModel) -> str:
         """The answer as Markdown, for ``paceline show`` and ``paceline export``.

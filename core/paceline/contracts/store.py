@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from paceline.contracts.finding import Finding
 from paceline.contracts.records import (
+    NOTHING_REPLACED,
     Artifact,
     Beat,
     Budget,
@@ -16,6 +17,7 @@ from paceline.contracts.records import (
     JournalEntry,
     Orphan,
     PoolFigures,
+    Replaced,
     ResumeOnly,
     Run,
     RunStatus,
@@ -25,6 +27,7 @@ from paceline.contracts.records import (
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.spending import Charge, RunSpending
+from paceline.contracts.versions import VersionStore
 from paceline.roadmaps.model import Roadmap
 
 
@@ -160,6 +163,7 @@ class OwnershipStore(ABC):
         """Become the owner of a queued run, or of a running one with an expired lease.
 
         The run becomes ``running`` with the next fence and a lease of ``lease`` seconds.
+        Completed concepts with a request for a revision become ``pending``.
 
         Returns:
             The claim; ``None`` if the run has a live owner, is paused, has ended, has a request
@@ -224,11 +228,15 @@ class ArtifactStore(ABC):
         artifact: Artifact,
         *,
         concept: ConceptState | None,
-        journaled: bool = False,
+        replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         """Save an artifact together with the new state of its concept.
 
-        Returns after the commit. A second save of the same concept and step changes nothing.
+        Returns after the commit. A second save of the same concept and step changes nothing,
+        unless it fulfils a request for a revision: then the artifact becomes the current version
+        in one step, and the earlier version is kept. If that request was replaced or removed
+        meanwhile, the artifact is dropped and only its cost is recorded.
+
         An artifact includes what earlier calls of the claim cost, so their charge is removed.
         Once started, the save completes even if the caller is cancelled.
 
@@ -236,7 +244,7 @@ class ArtifactStore(ABC):
             claim: the claim of the run.
             artifact: the artifact.
             concept: the new state of the concept; ``None`` if it does not change.
-            journaled: whether the step recorded results. They are deleted with this commit.
+            replaced: what goes or changes with the same commit.
         """
 
     @abstractmethod
@@ -359,7 +367,7 @@ class ConnectionStore(ABC):
         """
 
 
-class Store(RunStore, OwnershipStore, ArtifactStore, WorkerStore, ConnectionStore):
+class Store(RunStore, OwnershipStore, ArtifactStore, VersionStore, WorkerStore, ConnectionStore):
     """Durable state of paceline, usually in an SQL database.
 
     ``open`` is called first and ``close`` last, on one event loop. Leases and ages are measured

@@ -14,9 +14,16 @@ from paceline.calls.models import Model
 from paceline.calls.provider_health import ALIKE, ProviderHealth
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
-from paceline.contracts.records import Artifact, Claim, ConceptState
+from paceline.contracts.records import (
+    NOTHING_REPLACED,
+    Artifact,
+    Claim,
+    ConceptState,
+    Replaced,
+)
 from paceline.contracts.spending import Charge
 from paceline.contracts.step import Step, Subject
+from paceline.contracts.versions import Revision
 from paceline.contracts.work import Level, Work
 from paceline.errors import ProviderUnusable
 from paceline.generation.journal import Journal
@@ -25,6 +32,8 @@ from paceline.generation.parts import Parts
 from paceline.generation.progress import Progress
 from paceline.generation.save_backlog import SaveBacklog
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
+from paceline.settings.steps import dependents
+from paceline.steps.inputs import ConceptInputs, Inputs
 
 log = logging.getLogger("paceline.pipeline")
 
@@ -47,6 +56,7 @@ class RunInWork:
         unusable: why no further call can succeed.
         unsaved: what calls cost that left neither an artifact nor a failed concept.
         context: the run's context, as it was given at submit.
+        inputs: the hashes of what artifacts are made from.
     """
 
     parts: Parts
@@ -62,12 +72,15 @@ class RunInWork:
     unusable: ProviderUnusable | None = None
     unsaved: list[Charge] = field(default_factory=list[Charge])
     context: Mapping[str, object] = field(default_factory=dict[str, object])
+    inputs: Inputs = field(init=False)
     _keys: dict[str, str] = field(default_factory=dict[str, str])
     _undecided: list[tuple[CallFailed, Charge]] = field(
         default_factory=list[tuple[CallFailed, Charge]]
     )
 
     def __post_init__(self) -> None:
+        parts = self.parts
+        self.inputs = Inputs(parts.settings, parts.steps, parts.needs, self.context)
         self.names = {concept.concept_id: concept.name for _, _, concept in self.roadmap.concepts()}
 
     def key_of(self, step: str) -> str:
@@ -153,7 +166,9 @@ class ConceptTask:
         stage: the concept's stage.
         module: the concept's module.
         concept: the concept.
-        existing: the steps with existing artifacts.
+        existing: the steps with artifacts that stay as they are.
+        revisions: the steps with a request for a new version, and the request.
+        inputs: the hashes of what each artifact is made from.
     """
 
     run: RunInWork
@@ -162,8 +177,11 @@ class ConceptTask:
     module: Module
     concept: Concept
     existing: frozenset[str]
+    revisions: Mapping[str, Revision] = field(default_factory=dict[str, Revision])
+    inputs: ConceptInputs = field(init=False)
     journal: Journal = field(init=False)
     _earlier: dict[str, BaseModel] = field(default_factory=dict[str, BaseModel])
+    _replaced: dict[str, str] = field(default_factory=dict[str, str])
     _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsaved: set[str] = field(default_factory=set[str])
     _failures: list[tuple[CallFailed, Charge]] = field(
@@ -173,6 +191,7 @@ class ConceptTask:
     def __post_init__(self) -> None:
         run = self.run
         self.journal = Journal(run.parts.store, run.claim, self.concept.concept_id)
+        self.inputs = run.inputs.of(self.concept)
 
     def work(self, level: Level = "concept", step: str | None = None) -> Work:
         """What asks for the admission of the concept, or of a call of one of its steps."""
@@ -293,11 +312,17 @@ class ConceptTask:
         self, artifact: Artifact, making: MakingStep, concept: ConceptState | None
     ) -> None:
         run = self.run
-        journaled = (
-            artifact.step in making.journal.steps and not run.parts.settings.run.keep_journal
-        )
-        with run.backlog.saving(), run.parts.telemetry.save(artifact.step):
-            await run.parts.store.save(run.claim, artifact, concept=concept, journaled=journaled)
+        step, revision = artifact.step, self.revisions.get(artifact.step)
+        replaced = NOTHING_REPLACED
+        journaled = step in making.journal.steps and not run.parts.settings.run.keep_journal
+        if journaled or revision is not None:
+            replaced = Replaced(
+                journal=journaled,
+                revision=None if revision is None else revision.number,
+                stale=() if revision is None else dependents(run.parts.needs, step),
+            )
+        with run.backlog.saving(), run.parts.telemetry.save(step):
+            await run.parts.store.save(run.claim, artifact, concept=concept, replaced=replaced)
         run.saved += 1
         run.parts.gauges.saved += 1
         await run.record_undecided()
@@ -312,8 +337,8 @@ class ConceptTask:
         await self.run.fail(failure, charge)
 
     async def _existing_answers(self) -> dict[str, BaseModel]:
-        """Existing artifacts of an interrupted concept, for the prompts of the missing steps."""
-        if not self.existing:
+        """Existing artifacts of the concept, for the prompts of the steps to make."""
+        if not self.existing and not self.revisions:
             return {}
         run = self.run
         found = await run.parts.store.artifacts(
@@ -324,6 +349,8 @@ class ConceptTask:
         for artifact in found:
             if artifact.step not in steps:
                 continue
+            if artifact.step in self.revisions:
+                self._replaced[artifact.step] = artifact.content
             try:
                 made = steps[artifact.step].answer.model_validate_json(artifact.content)
             except ValidationError:
@@ -335,6 +362,10 @@ class ConceptTask:
             else:
                 answers[artifact.step] = made
         return answers
+
+    def current(self, step: str) -> str | None:
+        """The version that a revision replaces, as JSON; ``None`` if there is none."""
+        return self._replaced.get(step)
 
     def subject(self) -> Subject:
         """The concept and its surroundings, with the answers that exist so far."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -42,6 +43,7 @@ class MakingStep:
         self._name = name
         self._step = step
         run, concept_id = task.run, task.concept.concept_id
+        revision = self._revision = task.revisions.get(name)
         self.journal = task.journal
         self.tally = tally = Tally()
 
@@ -59,6 +61,9 @@ class MakingStep:
             note=lambda note: run.progress.note(concept_id, name, note),
             record=record,
             tally=tally,
+            current=task.current(name),
+            instruction=None if revision is None else revision.instruction,
+            revises=revision is not None,
             ids=frozenset({run.roadmap.roadmap_id, concept_id}),
         )
 
@@ -85,7 +90,16 @@ class MakingStep:
             attempts=spent.attempts,
             estimated=spent.estimated,
             fallback=None if context.fallback is None else context.fallback[:_REASON],
+            prompt_hash=context.prompt_hash,
+            input_hash=self._task.inputs.hash(self._name),
         )
+        if self._revision is not None:
+            artifact = replace(
+                artifact,
+                instruction=self._revision.instruction,
+                tenant=self._revision.tenant,
+                requested_by=self._revision.requested_by,
+            )
         return artifact, answer
 
     async def _checked(self, answer: BaseModel) -> BaseModel:

@@ -10,6 +10,7 @@ from paceline.calls.task_state import TaskState
 from paceline.contracts.records import Claim
 from paceline.contracts.spending import Charge
 from paceline.contracts.step import Step
+from paceline.contracts.versions import Revision
 from paceline.contracts.work import Done, Failed, Outcome, Permit
 from paceline.errors import first_cause
 from paceline.generation.concept_task import ConceptTask, RunInWork
@@ -24,6 +25,7 @@ WAITING_FOR_FIRST_CALL = 32
 #: Maximum number of concepts of a run that wait for their own admission. A strategy may admit a
 #: later concept before an earlier one.
 WAITING_FOR_ADMISSION = 32
+_NONE: Mapping[str, Revision] = {}
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Pipeline:
         steps: the steps to make with their names; ``None`` for all steps of the settings.
         context: the run's context.
         deadline: the run's deadline; its clock runs while a concept works.
+        revisions: requests for new versions, by concept id and step.
         drained: whether no further call may start.
     """
 
@@ -52,6 +55,9 @@ class Pipeline:
     steps: Sequence[tuple[str, Step]] | None = None
     context: Mapping[str, object] = field(default_factory=dict[str, object])
     deadline: Deadline = field(default_factory=Deadline)
+    revisions: Mapping[str, Mapping[str, Revision]] = field(
+        default_factory=dict[str, Mapping[str, Revision]]
+    )
     drained: bool = False
     _run: RunInWork = field(init=False)
     _spawners: Sequence[asyncio.Task[None]] = ()
@@ -149,7 +155,10 @@ class Pipeline:
                 parts.gauges, queue, telemetry=parts.telemetry, deadline=self.deadline
             )
             existing = self.existing.get(concept.concept_id, frozenset())
-            concept_task = ConceptTask(self._run, state, stage, module, concept, existing)
+            revised = self.revisions.get(concept.concept_id, _NONE)
+            concept_task = ConceptTask(
+                self._run, state, stage, module, concept, existing.difference(revised), revised
+            )
             work = concept_task.work()
             with parts.telemetry.admit(work), parts.gauges.wait():
                 permit = await parts.strategy.admit(work)

@@ -1,5 +1,6 @@
 """What a step can do while it makes one artifact: ask models, use resources, record results."""
 
+import hashlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -52,6 +53,9 @@ class RunningStep(StepContext):
         tally: what the calls cost.
         wrote: the models that answered, in order, as providers report them.
         fallback: why a model that the step prefers did not answer.
+        revises: whether the step makes another version of its artifact.
+        current: the version that it replaces, as JSON.
+        prompt_hash: hash of the messages of the first call.
     """
 
     name: str
@@ -69,6 +73,10 @@ class RunningStep(StepContext):
     fallback: str | None = None
     problems: Sequence[str] = ()
     previous: BaseModel | None = None
+    revises: bool = False
+    current: str | None = None
+    instruction: str | None = None
+    prompt_hash: str | None = None
     _recorded: int = 0
 
     async def ask(
@@ -90,6 +98,8 @@ class RunningStep(StepContext):
             schema = schema_of(kind)
             reader = partial(_answered, kind, self.ids)
         if parse is None and (answer is None or answer is self.step.answer):
+            if self.revises:
+                messages = [*messages, *for_revision(self.current, self.instruction)]
             messages = [*messages, *sent_back(self.previous, self.problems)]
         return await self._call(
             self._request(messages, schema, max_tokens, temperature), reader, model
@@ -179,6 +189,8 @@ class RunningStep(StepContext):
     ) -> ParsedT:
         """Ask the models of a chain in order until one answers."""
         self._refuse_held("a call")
+        if self.prompt_hash is None:
+            self.prompt_hash = hash_of_messages(request.messages)
         names = (
             [model] if isinstance(model, str) else model or chain_of(self.parts.settings, self.name)
         )
@@ -259,6 +271,25 @@ def result_as_json(kind: TypeAdapter[Any], result: object, place: str) -> str:
         return kind.dump_json(kind.validate_python(result)).decode()
     except (ValidationError, ValueError) as error:
         raise PluginError(f"{place} must return JSON values of its type: {error}") from None
+
+
+def for_revision(current: str | None, instruction: str | None) -> Sequence[Message]:
+    """The current version and what to change, as messages."""
+    if current is None:
+        return () if instruction is None else (Message("user", instruction),)
+    wish = instruction or "Improve it where you can, and keep what is right."
+    return (
+        Message("assistant", current),
+        Message("user", f"Write a complete new version of your answer. What to change:\n{wish}"),
+    )
+
+
+def hash_of_messages(messages: Sequence[Message]) -> str:
+    """A hash of a prompt: equal prompts have equal hashes."""
+    digest = hashlib.sha256()
+    for message in messages:
+        digest.update(f"{message.role}\0{message.content}\0".encode(errors="surrogatepass"))
+    return digest.hexdigest()[:32]
 
 
 def sent_back(previous: BaseModel | None, problems: Sequence[str]) -> Sequence[Message]:

@@ -8,6 +8,7 @@ from typing import Literal
 from paceline import log_context
 from paceline.calls.deadline import Deadline
 from paceline.contracts.records import Claim, RunStatus
+from paceline.contracts.versions import Revision
 from paceline.errors import PartUnavailable, ProviderUnusable, StaleFence, StoreLost, UsageError
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.parts import Parts
@@ -160,6 +161,9 @@ class RunTask:
         run, roadmap = await store.run(run_id), await store.roadmap(run_id)
         states = await store.concepts(run_id, status=("completed", "failed", "skipped"))
         existing = await store.artifact_steps(run_id)
+        revisions: dict[str, dict[str, Revision]] = {}
+        for one in await store.revisions(run_id):
+            revisions.setdefault(one.concept_id, {})[one.step] = one
         work = RunScope.of(run, roadmap, self._parts.steps)
         states = [state for state in states if not work.lacks_steps(state, existing)]
         progress.total = run.total
@@ -177,6 +181,7 @@ class RunTask:
             work.steps,
             run.context,
             self._deadline,
+            revisions,
         )
 
     def _overdue(self, why: str) -> tuple[RunStatus, str]:

@@ -109,6 +109,11 @@ def needs_of(settings: Settings, steps: Sequence[tuple[str, Step]]) -> Mapping[s
     return _closed(needs)
 
 
+def dependents(needs: Mapping[str, frozenset[str]], step: str) -> tuple[str, ...]:
+    """The steps that need a step, also indirectly; ``needs`` as ``needs_of`` returned them."""
+    return tuple(name for name, needed in needs.items() if step in needed)
+
+
 def _closed(needs: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
     """The needs with those of the needed steps: a run may leave out a step between two others."""
     left, closed = dict(needs), dict[str, frozenset[str]]()

@@ -39,6 +39,7 @@ class JinjaPrompt:
 
     def __init__(self, source: str, place: str) -> None:
         self._place = place
+        self.source = source
         environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )

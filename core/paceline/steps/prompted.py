@@ -27,6 +27,10 @@ class PromptedStep(Step):
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
 
+    def template(self) -> str:
+        """The source of the template."""
+        return self._prompt.source
+
     def prompt(self, subject: Subject) -> Sequence[Message]:
         """The template, then the facts."""
         values = placeholders(subject, self.name)

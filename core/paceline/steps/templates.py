@@ -18,6 +18,11 @@ MAX_BYTES = 256 * 1024
 class Prompt(Protocol):
     """A loaded template."""
 
+    @property
+    def source(self) -> str:
+        """The text of the template."""
+        ...
+
     def text(self, subject: Subject, values: Mapping[str, str]) -> str:
         """The prompt for one concept; ``values`` are those of the placeholders."""
         ...
@@ -28,6 +33,11 @@ class PlaceholderPrompt:
     """A template with placeholders such as ``$concept``."""
 
     template: Template
+
+    @property
+    def source(self) -> str:
+        """The text of the template."""
+        return self.template.template
 
     def text(self, subject: Subject, values: Mapping[str, str]) -> str:  # noqa: ARG002
         """The template with its placeholders filled in."""

@@ -11,6 +11,7 @@ from paceline.testing.contracts.store.saves import StoreSaves
 from paceline.testing.contracts.store.scopes import StoreScopes
 from paceline.testing.contracts.store.spending import StoreSpending
 from paceline.testing.contracts.store.tenants import StoreTenants
+from paceline.testing.contracts.store.versions import StoreVersions
 from paceline.testing.contracts.store.workers import StoreWorkers
 
 
@@ -25,6 +26,7 @@ class StoreContract(
     StoreSaves,
     StoreJournal,
     StoreSpending,
+    StoreVersions,
     StoreWorkers,
     StoreAnyOrder,
 ):

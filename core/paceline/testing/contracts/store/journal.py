@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from paceline.contracts.records import MAX_JOURNAL_VALUE, JournalEntry
+from paceline.contracts.records import MAX_JOURNAL_VALUE, JournalEntry, Replaced
 from paceline.errors import StaleFence, UsageError
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, refused
@@ -62,7 +62,7 @@ class StoreJournal(StoreScenarios):
         for made in (entry("a"), entry("b", version=2), *kept):
             await store.record(claim, made)
         await asyncio.gather(
-            store.save(claim, artifact("c0"), concept=None, journaled=True),
+            store.save(claim, artifact("c0"), concept=None, replaced=Replaced(journal=True)),
             store.save(claim, artifact("c2"), concept=done("c2")),
         )
         assert await store.journal(claim.run_id, "c0") == [kept[0]], (
@@ -91,7 +91,7 @@ class StoreJournal(StoreScenarios):
         await store.record(new, entry("next"))
         # The stale artifact is refused, and the journal that it would replace stays.
         with pytest.raises(StaleFence):
-            await store.save(old, artifact("c0"), concept=None, journaled=True)
+            await store.save(old, artifact("c0"), concept=None, replaced=Replaced(journal=True))
         assert {one.name for one in await store.journal(old.run_id, "c0")} == {"search", "next"}
 
     @scenario

@@ -1,0 +1,86 @@
+"""Versions of artifacts in memory: list, request, restore."""
+
+from abc import ABC
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from paceline import Artifact, Run, Store
+from paceline.contracts.records import ENDED, RunStatus
+from paceline.contracts.versions import ArtifactMark, Revision
+
+from paceline_adapters.memory.rows import Row
+
+
+class MemoryVersions(Store, ABC):
+    """The versions of the memory store."""
+
+    _row: Callable[[str], Row]
+    _rows: dict[str, Row]
+    _clock: Callable[[], float]
+    _now: Callable[[], datetime]
+    _release: Callable[[Row, RunStatus, str | None], None]
+
+    async def marks(self, run_id: str) -> Sequence[ArtifactMark]:
+        """List the artifacts of a run without content."""
+        return [
+            ArtifactMark(
+                concept_id=one.concept_id,
+                step=one.step,
+                version=one.version,
+                model=one.model,
+                stale=one.stale,
+                input_hash=one.input_hash,
+            )
+            for one in await self.artifacts(run_id)
+        ]
+
+    async def versions(self, run_id: str, concept_id: str, step: str) -> Sequence[Artifact]:
+        """List all versions of an artifact by number."""
+        row, place = self._rows.get(run_id), (concept_id, step)
+        if row is None or place not in row.artifacts:
+            return []
+        past = (replace(one, current=False, changes=0, stale=False) for one in row.past[place])
+        return sorted([row.artifacts[place], *past], key=lambda one: one.version)
+
+    async def request_revisions(
+        self, run_id: str, requests: Sequence[Revision], *, executor: str
+    ) -> Run:
+        """Ask for new versions of artifacts, and queue the run if it has ended."""
+        row = self._row(run_id)
+        for one in requests:
+            before = row.revisions.get(one.place)
+            number = 1 if before is None else before.number + 1
+            row.revisions[one.place] = replace(one, number=number, requested_at=self._now())
+            row.journal.pop(one.place, None)
+        if requests:
+            ended = row.status in ENDED
+            row.reopen_revised(skip_others=ended)
+            if ended:
+                row.takeovers, row.cancel_requested, row.executor = 0, False, executor
+                self._release(row, "queued", None)
+            row.extended = row.extended or row.status == "running"
+        return row.as_run(self._clock())
+
+    async def revisions(self, run_id: str) -> Sequence[Revision]:
+        """List the requests that no save has fulfilled."""
+        row = self._rows.get(run_id)
+        if row is None:
+            return []
+        order = {id_: index for index, id_ in enumerate(row.concepts)}
+        requests = [one for one in row.revisions.values() if one.concept_id in order]
+        return sorted(requests, key=lambda one: (order[one.concept_id], one.step))
+
+    async def restore(
+        self, run_id: str, concept_id: str, step: str, version: int, *, stale: Sequence[str] = ()
+    ) -> Artifact | None:
+        """Make an older version of an artifact current again."""
+        row, place = self._row(run_id), (concept_id, step)
+        current = row.artifacts.get(place)
+        if current is None or current.version != version:
+            current = row.restore(place, version)
+            if current is None:
+                return None
+            row.mark_stale(concept_id, stale)
+        row.revisions.pop(place, None)
+        return current

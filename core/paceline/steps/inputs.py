@@ -1,0 +1,117 @@
+"""What an artifact is made from, and its hash.
+
+Two artifacts with the same hash were made from the same
+
+- ``concept``: the fields of the concept, also those that paceline does not know;
+- ``context``: the context of the run;
+- ``language``: the language of the settings;
+- ``step``: its name, plugin, ``version`` and options;
+- ``template``: the source of its prompt;
+- ``models``: provider and id of each model of its chain, in order;
+- ``needs``: the hashes of the artifacts that the step needs.
+
+The surroundings of a concept in the roadmap, such as the name of its module, are not part of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from paceline.contracts.step import Step
+from paceline.roadmaps.model import Concept
+from paceline.settings.model import Settings
+from paceline.settings.steps import chain_of
+
+
+class Inputs:
+    """The inputs of a run's artifacts.
+
+    Args:
+        settings: the settings.
+        steps: the steps with their names, in order.
+        needs: the steps that each step needs, also indirectly.
+        context: the run's context.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        steps: Sequence[tuple[str, Step]],
+        needs: Mapping[str, frozenset[str]],
+        context: Mapping[str, object],
+    ) -> None:
+        self._settings = settings
+        self._steps = dict(steps)
+        self._needs = needs
+        self._context = context
+        self._shared: dict[str, str] = {}
+
+    def of(self, concept: Concept) -> "ConceptInputs":
+        """The inputs of the artifacts of one concept."""
+        return ConceptInputs(self, concept)
+
+    def needs(self, step: str) -> Sequence[str]:
+        """The steps that a step needs, in alphabetical order."""
+        return sorted(self._needs.get(step, ()))
+
+    def of_step(self, name: str) -> Mapping[str, object]:
+        """The inputs that all concepts share."""
+        settings, step = self._settings.step(name), self._steps[name]
+        models = [self._settings.model(one) for one in chain_of(self._settings, name)]
+        return {
+            "step": {
+                "name": name,
+                "use": settings.use,
+                "version": step.version,
+                "options": dict(settings.options()),
+            },
+            "template": step.template(),
+            "models": [f"{one.name}:{one.model}" for one in models],
+            "language": self._settings.provider.language,
+            "context": self._context,
+        }
+
+    def shared(self, name: str) -> str:
+        """The same as text."""
+        if name not in self._shared:
+            self._shared[name] = _json(self.of_step(name))
+        return self._shared[name]
+
+
+class ConceptInputs:
+    """The inputs of the artifacts of one concept."""
+
+    def __init__(self, inputs: Inputs, concept: Concept) -> None:
+        self._inputs = inputs
+        self._concept = concept
+        self._hashes: dict[str, str] = {}
+
+    @cached_property
+    def _fields(self) -> str:
+        concept = self._concept
+        if not concept.model_extra:
+            return concept.model_dump_json()
+        return _json(concept.model_dump(mode="json"))  # unknown fields may come in any order
+
+    def hash(self, step: str) -> str:
+        """The hash of what a step is made from."""
+        if step not in self._hashes:
+            needed = (self.hash(name) for name in self._inputs.needs(step))
+            text = "\0".join((self._inputs.shared(step), self._fields, *needed))
+            digest = hashlib.sha256(text.encode(errors="surrogatepass"))
+            self._hashes[step] = digest.hexdigest()[:32]
+        return self._hashes[step]
+
+    def explain(self, step: str) -> Mapping[str, object]:
+        """What is hashed, for people."""
+        return {
+            "hash": self.hash(step),
+            "concept": json.loads(self._fields),
+            **self._inputs.of_step(step),
+            "needs": {name: self.hash(name) for name in self._inputs.needs(step)},
+        }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
