@@ -21,7 +21,6 @@ from paceline.contracts.provider import (
     ToolCall,
 )
 from paceline.contracts.records import (
-    NOTHING_REPLACED,
     Artifact,
     Claim,
     ConceptState,
@@ -85,7 +84,6 @@ from paceline.settings.model import (
 )
 
 __all__ = [
-    "NOTHING_REPLACED",
     "AccountExhausted",
     "App",
     "Artifact",

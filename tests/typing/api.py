@@ -182,6 +182,9 @@ async def generate(path: Path) -> AsyncIterator[paceline.Event]:
         artifact: paceline.Artifact
         for artifact in await client.artifacts(run.run_id):
             use(artifact.content)
+        run, places = await client.revise(run.run_id, [("c", "quiz")], instruction="shorter")
+        restored: paceline.Artifact = await client.restore(run.run_id, "c", "quiz", version=1)
+        use(places, restored.version)
 
 
 async def work(app: paceline.App) -> None:
@@ -208,7 +211,9 @@ async def parts(
     leases: tuple[paceline.Lease, ...] = grant.leases
     with telemetry.submit() as span:
         used: paceline.Span = span
-    use(claim, states, leases, used, bus.shared)
+    requests: Sequence[paceline.Revision] = await store.revisions("run")
+    replaced = paceline.Replaced(revision=requests[0].number)
+    use(claim, states, leases, used, bus.shared, replaced)
 
 
 def exit_code(action: str) -> int:

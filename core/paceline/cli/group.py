@@ -20,6 +20,8 @@ COMMANDS = {
     "pause": "Pause runs until they are resumed.",
     "cancel": "Cancel runs.",
     "resume": "Continue runs: generate failed and missing concepts.",
+    "revise": "Make artifacts again, with an instruction; older versions are kept.",
+    "restore": "Make an older version of an artifact current again.",
     "recover": "Queue runs again if their worker has exited.",
     "show": "Show runs, concepts and generated content.",
     "export": "Write generated content to files.",

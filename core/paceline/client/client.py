@@ -5,6 +5,7 @@ from typing import Literal
 
 from paceline.client.context_schema import check_context_schema
 from paceline.client.follow import follow
+from paceline.client.revision_client import RevisionClient
 from paceline.client.run_request import RunRequest
 from paceline.client.tenant_scope import TenantScope, key_of_tenant
 from paceline.contracts.events import Event
@@ -26,7 +27,7 @@ class NothingToResume(UsageError):
     """The run has not ended, or none of its concepts is in the state that was asked for."""
 
 
-class Client:
+class Client(RevisionClient):
     """Submits, steers, follows and reads runs. Open one with ``App.client``.
 
     A client of a tenant submits runs of that tenant. For its methods, runs of other tenants do

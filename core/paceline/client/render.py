@@ -135,7 +135,20 @@ def artifact_to_json(artifact: Artifact, currency: str) -> dict[str, object]:
         "seconds": artifact.seconds,
         "created_at": None if created is None else created.isoformat(),
         "fallback": artifact.fallback,
+        "version": artifact.version,
+        "stale": artifact.stale,
+        "instruction": artifact.instruction,
+        "tenant": artifact.tenant,
+        "requested_by": artifact.requested_by,
+        "adopted_from": artifact.adopted_from,
+        "prompt_hash": artifact.prompt_hash,
+        "input_hash": artifact.input_hash,
     }
+
+
+def version_to_json(artifact: Artifact, currency: str) -> dict[str, object]:
+    """One version of an artifact for ``--json``; the names are stable."""
+    return {**artifact_to_json(artifact, currency), "current": artifact.current}
 
 
 def concept_to_json(

@@ -32,7 +32,6 @@ from paceline.generation.parts import Parts
 from paceline.generation.progress import Progress
 from paceline.generation.save_backlog import SaveBacklog
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
-from paceline.settings.steps import dependents
 from paceline.steps.inputs import ConceptInputs, Inputs
 
 log = logging.getLogger("paceline.pipeline")
@@ -319,7 +318,7 @@ class ConceptTask:
             replaced = Replaced(
                 journal=journaled,
                 revision=None if revision is None else revision.number,
-                stale=() if revision is None else dependents(run.parts.needs, step),
+                stale=() if revision is None else run.parts.graph().dependents(step),
             )
         with run.backlog.saving(), run.parts.telemetry.save(step):
             await run.parts.store.save(run.claim, artifact, concept=concept, replaced=replaced)

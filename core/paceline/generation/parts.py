@@ -1,6 +1,6 @@
 """The parts of one process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paceline.calls.models import Models
@@ -13,36 +13,45 @@ from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.settings.model import Settings
-from paceline.settings.steps import chain_of
+from paceline.settings.steps import StepGraph, chain_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientParts:
-    """What a process needs to submit, steer and follow runs; the store is open."""
+    """What a process needs to submit, steer and follow runs; the store is open.
+
+    ``graph`` returns the steps, which a client makes only if it needs them.
+    """
 
     settings: Settings
     store: Store
     bus: EventBus
     executor: Executor
+    graph: Callable[[], StepGraph]
     telemetry: Telemetry = OFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(ClientParts):
-    """What a worker process needs; the steps are in order, with their names.
-
-    ``needs`` are the steps that each step needs, and ``checks`` the checks of its answer.
-    """
+    """What a worker process needs; ``checks`` are the checks of each step's answer."""
 
     models: Models
     strategy: StrategyStack
-    steps: Sequence[tuple[str, Step]]
-    needs: Mapping[str, frozenset[str]]
     checks: Mapping[str, Sequence[tuple[str, Check]]] = field(
         default_factory=dict[str, Sequence[tuple[str, Check]]]
     )
     gauges: Gauges = field(default_factory=Gauges)
     resources: Resources = field(default_factory=Resources)
+
+    @property
+    def steps(self) -> Sequence[tuple[str, Step]]:
+        """The steps in order, with their names."""
+        return self.graph().steps
+
+    @property
+    def needs(self) -> Mapping[str, frozenset[str]]:
+        """The steps that each step needs, also indirectly."""
+        return self.graph().needs
 
     def explain_limits(self) -> str:
         """Describe strategies and resources, in one line for ``paceline status``."""

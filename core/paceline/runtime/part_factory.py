@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol, TypeVar
 
 from paceline.calls.models import Model, Models
@@ -25,7 +26,7 @@ from paceline.plugins.context import Context, no_ledger
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import options_for
 from paceline.settings.model import MAIN_MODEL, Settings
-from paceline.settings.steps import chain_of, needs_of, step_offer
+from paceline.settings.steps import StepGraph, chain_of, needs_of, step_offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,12 @@ class PartFactory:
             raise PluginError(f"step {name}: {type(step).__name__} must define prompt() or make()")
         return step
 
+    def step_graph(self, context: Context | None = None) -> StepGraph:
+        """The steps of the settings, and what each one needs."""
+        context = context or self.context()
+        steps = [(name, self.step(name, context)) for name in self.settings.run.steps]
+        return StepGraph(steps, needs_of(self.settings, steps))
+
     def checks(self, step: str, context: Context) -> Sequence[tuple[str, Check]]:
         """The checks of a step, with their names; the caller closes them."""
         return [
@@ -219,7 +226,12 @@ class PartFactory:
             self.open_bus() as bus,
         ):
             yield ClientParts(
-                settings=self.settings, store=store, bus=bus, executor=executor, telemetry=telemetry
+                settings=self.settings,
+                store=store,
+                bus=bus,
+                executor=executor,
+                graph=cache(self.step_graph),
+                telemetry=telemetry,
             )
 
     @asynccontextmanager
@@ -262,8 +274,8 @@ class PartFactory:
                 models[name] = self.model(name, context)
                 if models[name].provider is not self.ready.provider:
                     stack.push_async_callback(models[name].provider.close)
-            steps = [(name, self.step(name, context)) for name in self.settings.run.steps]
-            checks = {name: self.checks(name, context) for name, _ in steps}
+            graph = self.step_graph(context)
+            checks = {name: self.checks(name, context) for name, _ in graph.steps}
             for made in checks.values():
                 for _, check in made:
                     stack.push_async_callback(check.close)
@@ -277,8 +289,7 @@ class PartFactory:
                 telemetry=client.telemetry,
                 models=Models(models),
                 strategy=strategy,
-                steps=steps,
-                needs=needs_of(self.settings, steps),
+                graph=lambda: graph,
                 checks=checks,
                 gauges=gauges,
                 resources=resources,

@@ -1,6 +1,7 @@
 """The steps that the settings choose: which plugin makes each, and what each one needs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from paceline.contracts.step import Step
@@ -109,9 +110,21 @@ def needs_of(settings: Settings, steps: Sequence[tuple[str, Step]]) -> Mapping[s
     return _closed(needs)
 
 
-def dependents(needs: Mapping[str, frozenset[str]], step: str) -> tuple[str, ...]:
-    """The steps that need a step, also indirectly; ``needs`` as ``needs_of`` returned them."""
-    return tuple(name for name, needed in needs.items() if step in needed)
+@dataclass(frozen=True, slots=True)
+class StepGraph:
+    """The steps of the settings, and what each one needs.
+
+    Attributes:
+        steps: the steps with their names, in order.
+        needs: the steps that each step needs, also indirectly.
+    """
+
+    steps: Sequence[tuple[str, Step]]
+    needs: Mapping[str, frozenset[str]]
+
+    def dependents(self, step: str) -> tuple[str, ...]:
+        """The steps that need a step, also indirectly."""
+        return tuple(name for name, needed in self.needs.items() if step in needed)
 
 
 def _closed(needs: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:

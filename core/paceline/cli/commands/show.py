@@ -9,6 +9,7 @@ from paceline.app import App
 from paceline.client.terminal.app_options import json_option, run_async, store_options
 from paceline.client.terminal.output import Cell, echo_json, echo_table, note, table_of
 from paceline.contracts.records import Run, RunStatus
+from paceline.errors import UsageError
 
 
 @click.command()
@@ -38,6 +39,14 @@ from paceline.contracts.records import Run, RunStatus
     is_flag=True,
     help="Of a RUN, also show its context, and what was paid without an artifact or twice.",
 )
+@click.option("--versions", is_flag=True, help="List the versions of a STEP.")
+@click.option("--diff", "as_diff", is_flag=True, help="Show what changed in a STEP; see --version.")
+@click.option(
+    "--version",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Show this version of a STEP, or with --diff the changes since.",
+)
 @store_options
 @json_option
 def show(
@@ -51,6 +60,9 @@ def show(
     limit: int,
     before: str | None,
     verbose: bool,
+    versions: bool,
+    as_diff: bool,
+    version: int | None,
     as_json: bool,
 ) -> int:
     """List runs, or show the concepts of a RUN or the content of a CONCEPT.
@@ -62,8 +74,17 @@ def show(
       paceline show --status failed --status partial
       paceline show learn-rust
       paceline show learn-rust ownership quiz
+      paceline show learn-rust ownership tutorial --versions
+      paceline show learn-rust ownership tutorial --diff --version 1
     """
     from paceline.cli.commands.show_run import show_concept, show_run
+    from paceline.cli.commands.show_versions import show_diff, show_versions
+    from paceline.cli.place import Place
+
+    if (versions or as_diff or version is not None) and step is None:
+        raise UsageError("--versions, --diff and --version need RUN, CONCEPT and STEP")
+    if versions and (as_diff or version is not None):
+        raise UsageError("--versions cannot be combined with --diff or --version")
 
     async def look() -> None:
         async with app.factory.open_store(create=False) as store:
@@ -74,10 +95,17 @@ def show(
                     status=statuses, roadmap_id=roadmap, limit=limit, before=before
                 )
                 _print_runs(page, as_json=as_json, limit=limit)
+            elif concept is not None and step is not None and (versions or as_diff):
+                place = Place(run, concept, step)
+                if versions:
+                    await show_versions(store, app.factory, place, as_json=as_json)
+                else:
+                    await show_diff(store, app.factory, place, version, as_json=as_json)
             elif concept is None:
                 await show_run(store, app.settings, run, as_json=as_json, verbose=verbose)
             else:
-                await show_concept(store, app.factory, (run, concept, step), as_json=as_json)
+                place = Place(run, concept, step)
+                await show_concept(store, app.factory, place, version, as_json=as_json)
 
     run_async(look())
     return 0

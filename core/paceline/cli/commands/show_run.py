@@ -1,9 +1,12 @@
 """``paceline show RUN [CONCEPT [STEP]]``."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import click
 
+from paceline.cli.commands.show_versions import version_of
+from paceline.cli.place import Place
 from paceline.cli.runs import find_run
 from paceline.client.cluster_status import run_with_context
 from paceline.client.render import (
@@ -20,6 +23,7 @@ from paceline.client.terminal.output import (
     echo_json,
     echo_table,
     json_text,
+    note,
     table_of,
     terminal_safe,
 )
@@ -47,10 +51,12 @@ async def show_run(
     """
     run = await find_run(store, name)
     states = await store.concepts(run.run_id)
+    marks = {one.place: one for one in await store.marks(run.run_id)}
     steps = {
-        concept_id: in_order(settings, found)
-        for concept_id, found in (await store.artifact_steps(run.run_id)).items()
+        concept_id: in_order(settings, [step for _, step in found])
+        for concept_id, found in groupby(marks, key=lambda place: place[0])
     }
+    stale = [place for place, mark in marks.items() if mark.stale]
     names = await _names(store, run)
     spending, currency = await store.spending(run.run_id), settings.provider.currency
     if as_json:
@@ -58,6 +64,7 @@ async def show_run(
             {
                 **concept_to_json(one, names, steps.get(one.concept_id, ())),
                 "last_answer": one.last_answer,
+                "stale": [step for concept_id, step in stale if concept_id == one.concept_id],
             }
             for one in states
         ]
@@ -67,23 +74,35 @@ async def show_run(
     for line in _head(run, spending, currency, verbose=verbose):
         click.echo(terminal_safe(line))
     click.echo()
-    _print_concepts(states, steps, names)
+    marked = {
+        concept_id: [f"{step} (stale)" if (concept_id, step) in stale else step for step in found]
+        for concept_id, found in steps.items()
+    }
+    _print_concepts(states, marked, names)
+    if stale:
+        note(
+            f"{count(len(stale), 'artifact')} stale: `paceline revise {run.run_id} --where stale` "
+            "makes them again"
+        )
     _print_dead_letters(run, states)
 
 
 async def show_concept(
-    store: Store, factory: PartFactory, place: tuple[str, str, str | None], *, as_json: bool
+    store: Store,
+    factory: PartFactory,
+    place: Place,
+    version: int | None = None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Print the content of a concept.
-
-    ``place`` is the run, the concept, and a step or ``None`` for all steps.
+    """Print the content of a concept; ``version`` is that of a step, instead of the current one.
 
     Raises:
         RunNotFound: the run does not exist.
         UsageError: the run has no such concept, or the concept has no such artifact.
     """
-    name, concept_id, step = place
-    run = await find_run(store, name)
+    concept_id, step = place.concept_id, place.step
+    run = await find_run(store, place.run)
     names = await _names(store, run)
     if concept_id not in names:
         hint = nearest(concept_id, list(names)) if len(names) <= MAX_NAMED else ""
@@ -101,6 +120,9 @@ async def show_concept(
         raise UsageError(
             f"concept {concept_id!r} has no artifact {step!r}{nearest(step, sorted(existing))}"
         )
+    if step is not None and version is not None:
+        versions = await store.versions(run.run_id, concept_id, step)
+        found = [version_of(versions, version)]
     if as_json:
         currency = factory.settings.provider.currency
         described = concept_to_json(state, names, [one.step for one in found])
