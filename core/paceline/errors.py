@@ -85,6 +85,10 @@ class KeyReused(UsageError):
     """The idempotency key belongs to a run with other content, context or share."""
 
 
+class RunInWork(UsageError):
+    """The run is queued or running, and must not be."""
+
+
 class RunNotFound(UsageError):
     """No run has that id."""
 

@@ -19,6 +19,7 @@ from paceline.contracts.records import (
     RunStatus,
 )
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.spending import Charge
 from paceline.contracts.store import Store
@@ -249,6 +250,7 @@ class SharesRuns(MemoryStore):
         share: Share = DEFAULT_SHARE,
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
+        seeds: Seeds = NO_SEEDS,
     ) -> tuple[Run, bool]:
         found = await self.runs(roadmap_id=roadmap.roadmap_id, limit=1)
         if found and not new:
@@ -261,6 +263,7 @@ class SharesRuns(MemoryStore):
             share=share,
             context=context,
             scope=scope,
+            seeds=seeds,
         )
 
 

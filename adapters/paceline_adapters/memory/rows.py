@@ -122,6 +122,18 @@ class Row:
                 current = self.artifacts[concept_id, step]
                 self.artifacts[concept_id, step] = replace(current, stale=True)
 
+    def complete_concepts(self, steps: Iterable[str]) -> None:
+        """Complete the concepts that have artifacts of all steps."""
+        for id_, state in self.concepts.items():
+            if all((id_, step) in self.artifacts for step in steps):
+                self.concepts[id_] = ConceptState(
+                    concept_id=id_, status="completed", attempts=state.attempts
+                )
+
+    def is_whole(self) -> bool:
+        """Whether every concept is completed."""
+        return all(state.status == "completed" for state in self.concepts.values())
+
     def reopen_revised(self, *, skip_others: bool = False) -> None:
         """Set concepts with a request to ``pending``; see the contract of stores."""
         requested = {concept_id for concept_id, _ in self.revisions}

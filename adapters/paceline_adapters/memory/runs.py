@@ -3,6 +3,7 @@
 from abc import ABC
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
 from paceline.contracts.identity import new_run_id
 from paceline.contracts.records import ConceptStatus, JournalEntry, RunStatus
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
 from paceline.contracts.spending import RunSpending, Spent
 from paceline.contracts.store_rules import (
@@ -20,6 +22,22 @@ from paceline.contracts.store_rules import (
 )
 
 from paceline_adapters.memory.rows import Queues, Row
+
+
+def _at_no_cost(artifact: Artifact, run_id: str, now: datetime) -> Artifact:
+    """The artifact as another run takes it over."""
+    return replace(
+        artifact,
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost=None if artifact.cost is None else 0.0,
+        seconds=0.0,
+        attempts=0,
+        created_at=now,
+        version=1,
+        changes=1,
+        adopted_from=artifact.adopted_from or run_id,
+    )
 
 
 class MemoryRuns(Store, ABC):
@@ -56,6 +74,7 @@ class MemoryRuns(Store, ABC):
         share: Share = DEFAULT_SHARE,
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
+        seeds: Seeds = NO_SEEDS,
     ) -> tuple[Run, bool]:
         """Return the tenant's newest run of the roadmap; create a queued run if it has none."""
         content_hash = roadmap.content_hash()
@@ -86,8 +105,27 @@ class MemoryRuns(Store, ABC):
         self._rows[row.run_id] = self._newest[place] = row
         if key is not None:
             self._submissions[key] = row
-        self._queues.put(row)
+        self._seed(row, seeds)
+        if row.status == "queued":
+            self._queues.put(row)
         return row.as_run(self._clock()), True
+
+    def _seed(self, row: Row, seeds: Seeds) -> None:
+        """Give a new run its first artifacts, and the status that follows from them."""
+        now = self._now()
+        for copy in seeds.copies:
+            source = self._rows.get(copy.run_id)
+            found = None if source is None else source.artifacts.get(copy.place)
+            if found is not None:
+                row.add_version(_at_no_cost(found, copy.run_id, now), 0, ())
+        for artifact in seeds.artifacts:
+            row.add_version(replace(artifact, created_at=now), 0, ())
+        if seeds.copies or seeds.artifacts:
+            row.complete_concepts(seeds.steps)
+        if seeds.paused is not None:
+            row.status, row.reason = "paused", seeds.paused
+            if row.is_whole():
+                row.status, row.reason, row.finished_at = "completed", None, now
 
     async def run(self, run_id: str) -> Run:
         """Return one run."""

@@ -1,12 +1,14 @@
 """Versions of artifacts in memory: list, request, restore."""
 
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from paceline import Artifact, Run, Store
 from paceline.contracts.records import ENDED, RunStatus
+from paceline.contracts.seeds import Copy
+from paceline.contracts.store_rules import run_in_work_error
 from paceline.contracts.versions import ArtifactMark, Revision
 
 from paceline_adapters.memory.rows import Row
@@ -42,6 +44,34 @@ class MemoryVersions(Store, ABC):
             return []
         past = (replace(one, current=False, changes=0, stale=False) for one in row.past[place])
         return sorted([row.artifacts[place], *past], key=lambda one: one.version)
+
+    async def find_inputs(
+        self, hashes: Sequence[str], tenants: Sequence[str]
+    ) -> Mapping[str, Copy]:
+        """Find current artifacts that were made from these inputs."""
+        wanted = set(hashes)
+        return {
+            one.input_hash: Copy(run_id, *one.place)
+            for run_id, row in self._rows.items()
+            if row.share.tenant in tenants
+            for one in row.artifacts.values()
+            if one.input_hash is not None and one.input_hash in wanted
+        }
+
+    async def add_artifacts(
+        self, run_id: str, artifacts: Sequence[Artifact], *, steps: Sequence[str]
+    ) -> Run:
+        """Add artifacts that were made outside."""
+        row = self._row(run_id)
+        if row.status in ("queued", "running"):
+            raise run_in_work_error(row.as_run(self._clock()))
+        for artifact in artifacts:
+            if artifact.concept_id in row.concepts:
+                row.add_version(replace(artifact, created_at=self._now()), 0, ())
+        row.complete_concepts(steps)
+        if row.status in ENDED and row.is_whole():
+            row.status, row.reason = "completed", None
+        return row.as_run(self._clock())
 
     async def request_revisions(
         self, run_id: str, requests: Sequence[Revision], *, executor: str

@@ -122,6 +122,14 @@ async def add_version(
         await connection.execute(_add[dialect], row)
 
 
+async def add_outside_version(
+    connection: AsyncConnection, dialect: Dialect, run_id: str, roadmap_id: str, artifact: Artifact
+) -> None:
+    """Make an artifact that no worker made the current version."""
+    claim = Claim(run_id=run_id, roadmap_id=roadmap_id, worker_id="", fence=0)
+    await add_version(connection, dialect, claim, artifact)
+
+
 async def restore_version(
     connection: AsyncConnection, run_id: str, concept_id: str, step: str, version: int
 ) -> None:

@@ -1,11 +1,12 @@
 """Versions of artifacts in SQL: list, request, restore."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from paceline import Artifact, Run
 from paceline.contracts.records import ENDED
+from paceline.contracts.seeds import Copy
 from paceline.contracts.versions import ArtifactMark, Revision, VersionStore
 from sqlalchemy import (
     ColumnElement,
@@ -27,6 +28,7 @@ from paceline_adapters.sql.artifact_rows import as_current, mark_stale, restore_
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.run_rows import CHUNK, read_run
+from paceline_adapters.sql.seeding import add_outside, find_inputs
 from paceline_adapters.sql.tables import (
     artifacts,
     concepts,
@@ -100,6 +102,23 @@ class SqlVersions(VersionStore):
         ).order_by("version")
         rows = await self._database.read(lambda connection: connection.execute(query))
         return [replace(as_current(row), current=row.changes > 0) for row in rows]
+
+    async def find_inputs(
+        self, hashes: Sequence[str], tenants: Sequence[str]
+    ) -> Mapping[str, Copy]:
+        """Find current artifacts that were made from these inputs."""
+        return await self._database.read(
+            lambda connection: find_inputs(connection, hashes, tenants)
+        )
+
+    async def add_artifacts(
+        self, run_id: str, artifacts: Sequence[Artifact], *, steps: Sequence[str]
+    ) -> Run:
+        """Add artifacts that were made outside."""
+        dialect = self._database.dialect
+        return await self._database.write(
+            lambda connection: add_outside(connection, dialect, run_id, artifacts, steps)
+        )
 
     async def request_revisions(
         self, run_id: str, requests: Sequence[Revision], *, executor: str

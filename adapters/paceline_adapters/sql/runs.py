@@ -10,6 +10,7 @@ from paceline.contracts.identity import new_run_id
 from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
 from paceline.contracts.store import RunStore
 from paceline.contracts.store_rules import (
@@ -42,6 +43,7 @@ from paceline_adapters.sql.run_rows import (
     read_run,
     seconds_until_lapse,
 )
+from paceline_adapters.sql.seeding import seed_run
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps, runs, submissions
 
 
@@ -60,6 +62,7 @@ class SqlRuns(RunStore):
         share: Share = DEFAULT_SHARE,
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
+        seeds: Seeds = NO_SEEDS,
     ) -> tuple[Run, bool]:
         """Return the tenant's newest run of the roadmap; create a queued run if it has none."""
         content_hash, content = roadmap.content_hash(), roadmap.to_json()
@@ -105,6 +108,7 @@ class SqlRuns(RunStore):
             await self._insert_new(connection, runs, row, ["roadmap_id", "generation"])
             await connection.execute(insert(roadmaps), {"run_id": run_id, "content": content})
             await _add_concepts(connection, run_id, positions)
+            await seed_run(connection, self._database.dialect, run_id, roadmap.roadmap_id, seeds)
             if key is not None:
                 row = {"submission_key": key, "run_id": run_id}
                 await self._insert_new(connection, submissions, row, ["submission_key"])

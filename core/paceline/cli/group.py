@@ -24,6 +24,7 @@ COMMANDS = {
     "restore": "Make an older version of an artifact current again.",
     "recover": "Queue runs again if their worker has exited.",
     "show": "Show runs, concepts and generated content.",
+    "import": "Add content that exists elsewhere to a run or roadmap.",
     "export": "Write generated content to files.",
     "plugins": "List strategies, executors and all other plugins.",
     "db": "Create or upgrade the database schema.",
@@ -32,6 +33,8 @@ COMMANDS = {
 }
 #: Commands that keep their old name for one release.
 OLD_NAMES = ("retry",)
+#: Names of modules that cannot have the name of their command.
+_NAMES = {"import": "import_content"}
 
 
 class LazyGroup(click.Group):
@@ -45,8 +48,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command. A plugin cannot replace a command of this package."""
         if cmd_name in COMMANDS or cmd_name in OLD_NAMES:
-            module = importlib.import_module(f"paceline.cli.commands.{cmd_name}")
-            command = getattr(module, cmd_name)
+            name = _NAMES.get(cmd_name, cmd_name)
+            module = importlib.import_module(f"paceline.cli.commands.{name}")
+            command = getattr(module, name)
             return command if isinstance(command, click.Command) else None
         offer = self._plugins(ctx).command(cmd_name)
         return None if offer is None else offer.load()

@@ -31,10 +31,14 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         context_values: tuple[str, ...],
         steps: str | None,
         only: tuple[str, ...],
+        adopt: bool,
         **options: object,
     ) -> R:
         request = RunRequest(
-            context=read_context(context, context_values), steps=step_names(steps), only=only
+            context=read_context(context, context_values),
+            steps=step_names(steps),
+            only=only,
+            adopt=adopt,
         )
         return command(*args, request=request, **options)
 
@@ -51,7 +55,12 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         multiple=True,
         help="One value of the context, e.g. learner.level=beginner. Repeatable.",
     )
-    return file(values(scope_options(with_request)))
+    adopting = click.option(
+        "--adopt",
+        is_flag=True,
+        help="If a roadmap has changed, start a new run that takes over unchanged content.",
+    )
+    return file(values(scope_options(adopting(with_request))))
 
 
 def scope_options(command: Callable[..., R]) -> Callable[..., R]:

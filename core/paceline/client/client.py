@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
+from paceline.client.adoption_client import AdoptionClient
 from paceline.client.context_schema import check_context_schema
 from paceline.client.follow import follow
 from paceline.client.revision_client import RevisionClient
@@ -12,6 +13,7 @@ from paceline.contracts.events import Event
 from paceline.contracts.records import Artifact, ResumeOnly, Run, RunStatus
 from paceline.contracts.run_context import checked_context
 from paceline.contracts.scope import Scope, checked_steps, names_of
+from paceline.contracts.seeds import Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share, check_tenant
 from paceline.errors import UsageError
 from paceline.generation.parts import ClientParts
@@ -27,7 +29,7 @@ class NothingToResume(UsageError):
     """The run has not ended, or none of its concepts is in the state that was asked for."""
 
 
-class Client(RevisionClient):
+class Client(AdoptionClient, RevisionClient):
     """Submits, steers, follows and reads runs. Open one with ``App.client``.
 
     A client of a tenant submits runs of that tenant. For its methods, runs of other tenants do
@@ -83,6 +85,7 @@ class Client(RevisionClient):
         context: Mapping[str, object] | None = None,
         steps: Sequence[str] | None = None,
         only: Sequence[str] = (),
+        adopt: bool = False,
     ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or continue an earlier run of the same roadmap.
 
@@ -102,6 +105,9 @@ class Client(RevisionClient):
                 existing run; a new run then has the steps of the settings.
             only: the concepts to generate: ``stage:ID``, ``module:ID``, ``concept:ID`` or
                 ``first-module``. All concepts if empty.
+            adopt: if the roadmap, the context or what prompts are made of has changed, start a
+                new run that takes over the artifacts of unchanged concepts; see
+                ``adoption``.
 
         Raises:
             RunConflict: the tenant already has a run of this roadmap id with other content or
@@ -118,7 +124,11 @@ class Client(RevisionClient):
         with self.telemetry.submit() as span:
             request = RunRequest(context=context, steps=names_of(steps), only=names_of(only) or ())
             given, scope = await self.check_request(roadmap, request)
-            submitted = await self._submit(roadmap, given, scope, new=new, key=key, share=share)
+            seeds, changed = await self._first_artifacts(roadmap, given, scope, share, adopt=adopt)
+            new = new or changed
+            submitted = await self._submit(
+                roadmap, given, scope, new=new, key=key, share=share, seeds=seeds
+            )
             span.submitted(*submitted)
             return submitted
 
@@ -161,6 +171,7 @@ class Client(RevisionClient):
         new: bool,
         key: str | None,
         share: Share,
+        seeds: Seeds,
     ) -> tuple[Run, Submitted]:
         run, created = await self.store.create_run(
             roadmap,
@@ -170,6 +181,7 @@ class Client(RevisionClient):
             share=share,
             context=context,
             scope=scope,
+            seeds=seeds,
         )
         if created or (key is not None and run.status == "queued"):
             # Again even if it was created before: the broker may not have the message.

@@ -25,6 +25,7 @@ from paceline.contracts.records import (
     WorkerRecord,
 )
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.spending import Charge, RunSpending
 from paceline.contracts.versions import VersionStore
@@ -48,6 +49,7 @@ class RunStore(ABC):
         share: Share = DEFAULT_SHARE,
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
+        seeds: Seeds = NO_SEEDS,
     ) -> tuple[Run, bool]:
         """Return the tenant's newest run of the roadmap; create a queued run if it has none.
 
@@ -63,6 +65,7 @@ class RunStore(ABC):
             share: tenant and weight of a new run. An existing run keeps its own weight.
             context: the run's context, as ``checked_context`` returned it.
             scope: steps and concepts of a new run. An existing run keeps its own; see ``extend``.
+            seeds: artifacts that a new run begins with.
 
         Returns:
             The run, and whether it was created.

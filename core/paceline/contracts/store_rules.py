@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from paceline.contracts.records import ConceptStatus, ResumeOnly, Run, RunStatus
-from paceline.errors import KeyReused, RunConflict, RunNotFound
+from paceline.errors import KeyReused, RunConflict, RunInWork, RunNotFound
 
 #: Status of a concept after its run is resumed, by its status before. Others stay as they are.
 RESUMED: Mapping[ResumeOnly | None, Mapping[ConceptStatus, ConceptStatus]] = {
@@ -42,6 +42,13 @@ def key_reused_error(run: Run) -> KeyReused:
     return KeyReused(
         f"the key was already used for run {run.run_id}, with another roadmap, context, tenant "
         "or weight"
+    )
+
+
+def run_in_work_error(run: Run) -> RunInWork:
+    """The error for a change that needs a run without a worker."""
+    return RunInWork(
+        f"run {run.run_id} is {run.status}: pause or cancel it first, or wait until it has ended"
     )
 
 

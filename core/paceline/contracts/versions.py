@@ -1,11 +1,12 @@
 """Versions of artifacts, and requests to make an artifact again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from paceline.contracts.records import Artifact, Run
+from paceline.contracts.seeds import Copy
 from paceline.errors import UsageError
 
 #: Maximum length of an instruction, in characters.
@@ -91,6 +92,37 @@ class VersionStore(ABC):
     @abstractmethod
     async def versions(self, run_id: str, concept_id: str, step: str) -> Sequence[Artifact]:
         """List all versions of an artifact by number; ``current`` marks one of them."""
+
+    @abstractmethod
+    async def find_inputs(
+        self, hashes: Sequence[str], tenants: Sequence[str]
+    ) -> Mapping[str, Copy]:
+        """Find current artifacts that were made from these inputs, by hash; the newest of each.
+
+        Args:
+            hashes: hashes of inputs.
+            tenants: only artifacts of runs of these tenants; the empty name matches runs
+                without a tenant.
+        """
+
+    @abstractmethod
+    async def add_artifacts(
+        self, run_id: str, artifacts: Sequence[Artifact], *, steps: Sequence[str]
+    ) -> Run:
+        """Add artifacts that were made outside, each as the current version of its step.
+
+        Concepts with artifacts of all ``steps`` become completed. A run that has ended, and
+        lacks nothing more, becomes completed. Artifacts of unknown concepts are ignored.
+
+        Args:
+            run_id: id of the run.
+            artifacts: the artifacts.
+            steps: the steps of the run.
+
+        Raises:
+            RunNotFound: no run has that id.
+            RunInWork: the run is queued or running.
+        """
 
     @abstractmethod
     async def request_revisions(

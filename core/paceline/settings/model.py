@@ -265,6 +265,9 @@ class RunSettings(Options):
     """Whether ``resources`` and ``quiz`` run at the same time, after the tutorial."""
     keep_journal: bool = False
     """Whether to keep what steps recorded with ``ctx.once`` after their artifact is saved."""
+    reuse: Literal["off", "tenant"] = "off"
+    """``tenant``: a new run takes over artifacts of any run of its tenant that were made from the
+    same inputs."""
 
 
 def _pool(keys: object) -> object:

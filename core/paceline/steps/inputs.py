@@ -47,6 +47,11 @@ class Inputs:
         self._context = context
         self._shared: dict[str, str] = {}
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The steps, in order."""
+        return list(self._steps)
+
     def of(self, concept: Concept) -> "ConceptInputs":
         """The inputs of the artifacts of one concept."""
         return ConceptInputs(self, concept)

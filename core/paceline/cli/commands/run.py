@@ -8,6 +8,7 @@ from paceline.app import App
 from paceline.cli.request_options import request_options
 from paceline.cli.share_options import share_options
 from paceline.client.run_request import RunRequest
+from paceline.client.terminal.adoption import explain, explain_option
 from paceline.client.terminal.app_options import app_options, json_option
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
 from paceline.contracts.share import Share
@@ -24,6 +25,7 @@ from paceline.contracts.share import Share
     show_default=True,
     help="Start N local workers until the command ends (celery, arq).",
 )
+@explain_option
 @request_options
 @share_options
 @app_options
@@ -36,6 +38,7 @@ def run(
     workers: int,
     share: Share,
     request: RunRequest,
+    as_explained: bool,
     as_json: bool,
 ) -> int:
     """Generate the content of each roadmap FILE (JSON or YAML).
@@ -45,6 +48,9 @@ def run(
 
     A run with --steps or --only is completed when its part is. The same command without --only,
     or with more of them, adds what is missing; a run's context cannot change.
+
+    With --adopt, an edited roadmap becomes a new run. It takes over what was made from the same
+    concept, context, prompt template, step version and models. --explain lists what that is.
 
     \b
     Exit codes:
@@ -63,7 +69,11 @@ def run(
       paceline run roadmaps/*.json --executor celery --workers 1
       paceline run roadmap.json --only first-module --steps tutorial
       paceline run roadmap.json --context learner.yaml --set-context level=beginner
+      paceline run edited.json --adopt
     """
+    if as_explained:
+        explain(app, read_roadmaps(files), request, share, as_json=as_json)
+        return 0
     from paceline.client.terminal.generate import generate
 
     return generate(

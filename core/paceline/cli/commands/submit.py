@@ -10,6 +10,7 @@ from paceline.cli.share_options import share_options
 from paceline.client.client import Submitted
 from paceline.client.render import run_brief
 from paceline.client.run_request import RunRequest
+from paceline.client.terminal.adoption import explain, explain_option, note_adoption
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json
 from paceline.client.terminal.results import note_kept
@@ -22,6 +23,7 @@ from paceline.roadmaps.model import Roadmap
 @click.command()
 @roadmap_files
 @click.option("--new", is_flag=True, help="Start a new run even if the roadmap already has one.")
+@explain_option
 @request_options
 @share_options
 @executor_options
@@ -33,6 +35,7 @@ def submit(
     new: bool,
     share: Share,
     request: RunRequest,
+    as_explained: bool,
     as_json: bool,
 ) -> int:
     """Queue each roadmap FILE for workers, and return at once.
@@ -45,7 +48,11 @@ def submit(
       paceline submit roadmap.json --executor celery
       paceline submit roadmap.json --tenant acme --weight 2
       paceline submit roadmap.json --only module:basics --set-context level=beginner
+      paceline submit edited.json --adopt
     """
+    if as_explained:
+        explain(app, read_roadmaps(files), request, share, as_json=as_json)
+        return 0
     submitted = run_async(_submit(app, read_roadmaps(files), new=new, share=share, request=request))
     if as_json:
         echo_json({"runs": [{**run_brief(run), "submitted": what} for run, what in submitted]})
@@ -62,6 +69,8 @@ async def _submit(
     async with app.client() as client:
         for roadmap in roadmaps:  # all of them before the first run is stored
             await client.check_request(roadmap, request)
+            if request.adopt:
+                note_adoption(roadmap, await client.adoption(roadmap, request, share))
         return [
             await client.submit(
                 roadmap,
@@ -70,6 +79,7 @@ async def _submit(
                 context=request.context,
                 steps=request.steps,
                 only=request.only,
+                adopt=request.adopt,
             )
             for roadmap in roadmaps
         ]

@@ -10,6 +10,7 @@ from paceline.app import App
 from paceline.client.client import Client, Submitted
 from paceline.client.follow import MAX_OUTAGE
 from paceline.client.run_request import NOTHING_SPECIAL, RunRequest
+from paceline.client.terminal.adoption import note_adoption
 from paceline.client.terminal.local_workers import local_workers
 from paceline.client.terminal.output import echo_json, note, warn
 from paceline.client.terminal.progress_display import Display, display, refresh_figures
@@ -144,6 +145,8 @@ class Generation:
         request = self.request
         for roadmap in self.roadmaps:  # all of them before the first run is stored
             await client.check_request(roadmap, request)
+            if request.adopt:
+                note_adoption(roadmap, await client.adoption(roadmap, request, self.share))
         for roadmap in self.roadmaps:
             run, submitted = await client.submit(
                 roadmap,
@@ -152,6 +155,7 @@ class Generation:
                 context=request.context,
                 steps=request.steps,
                 only=request.only,
+                adopt=request.adopt,
             )
             runs.append((run, submitted))
             self.display.add(run.run_id, run.title, run.total)

@@ -9,6 +9,7 @@ from paceline.testing.contracts.store.pauses import StorePauses
 from paceline.testing.contracts.store.runs import StoreRuns
 from paceline.testing.contracts.store.saves import StoreSaves
 from paceline.testing.contracts.store.scopes import StoreScopes
+from paceline.testing.contracts.store.seeds import StoreSeeds
 from paceline.testing.contracts.store.spending import StoreSpending
 from paceline.testing.contracts.store.tenants import StoreTenants
 from paceline.testing.contracts.store.versions import StoreVersions
@@ -27,6 +28,7 @@ class StoreContract(
     StoreJournal,
     StoreSpending,
     StoreVersions,
+    StoreSeeds,
     StoreWorkers,
     StoreAnyOrder,
 ):
