@@ -18,7 +18,7 @@ class Adoption:
     """What a new run takes over, and what it makes.
 
     Attributes:
-        source: the run whose artifacts are taken over; ``None`` if the roadmap has no run.
+        source: the run to take artifacts over from; ``None`` if the roadmap has no run.
         copies: the artifacts that are taken over.
         to_make: the artifacts to make, as concept and step, in the order of the roadmap.
         changed: ids of concepts in both roadmaps of which something has to be made.
@@ -26,8 +26,8 @@ class Adoption:
         removed: ids of concepts that only the earlier run has.
         outdated: artifacts of the earlier run that were made from other inputs, as concept and
             step.
-        unknown: number of artifacts whose inputs are not known, because an earlier version of
-            paceline made them.
+        unknown: number of artifacts with unknown inputs, because an earlier version of paceline
+            made them.
     """
 
     source: Run | None

@@ -80,7 +80,7 @@ class RevisionClient(ABC):
             instruction: what to change, for the model.
             downstream: also make the artifacts again that were made from these. Without it they
                 become stale.
-            requested_by: who asks, as free text; it is kept with the version.
+            requested_by: name of the person or program, as free text; kept with the version.
 
         Returns:
             The run, and concept and step of every artifact that is made again.

@@ -33,7 +33,7 @@ def run_conflict_error(run: Run, content_hash: str) -> RunConflict:
     differs = "other content" if run.content_hash != content_hash else "another context"
     return RunConflict(
         f"roadmap {run.roadmap_id!r} already has a run with {differs} (run {run.run_id}); "
-        "use --new to start another run"
+        "use --adopt to start a new run that takes over unchanged content, or --new"
     )
 
 

@@ -363,7 +363,7 @@ class ConceptTask:
         return answers
 
     def current(self, step: str) -> str | None:
-        """The version that a revision replaces, as JSON; ``None`` if there is none."""
+        """The version that a revision replaces, as JSON; ``None`` for a first version."""
         return self._replaced.get(step)
 
     def subject(self) -> Subject:

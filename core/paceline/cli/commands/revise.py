@@ -18,7 +18,7 @@ from paceline.errors import UsageError
 @click.option("--downstream", is_flag=True, help="Also revise what was made from these artifacts.")
 @click.option("--step", "all_of", metavar="STEP", help="Revise this step of every concept.")
 @click.option("--where", metavar="CONDITION", help=f"Revise only: {CONDITIONS}.")
-@click.option("--by", metavar="TEXT", help="Who asks; kept with the version. Default: your login.")
+@click.option("--by", metavar="TEXT", help="Your name, kept with the version. Default: your login.")
 @click.option("--dry-run", is_flag=True, help="List what would be revised, and stop.")
 @click.option(
     "--workers",

@@ -27,7 +27,7 @@ class Wish:
         where: a condition, as ``Client.select`` takes it.
         instruction: what to change.
         downstream: also revise what was made from these artifacts.
-        requested_by: who asks.
+        requested_by: name of the user, kept with the version.
     """
 
     run: str

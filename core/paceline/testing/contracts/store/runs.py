@@ -78,7 +78,7 @@ class StoreRuns(StoreScenarios):
             await store.create_run(roadmap(title="Other"), executor="in-process")
         assert str(refused.value) == (
             f"roadmap 'r' already has a run with other content (run {run.run_id}); "
-            "use --new to start another run"
+            "use --adopt to start a new run that takes over unchanged content, or --new"
         )
         newer, created = await store.create_run(
             roadmap(title="Other"), executor="in-process", new=True

@@ -46,7 +46,7 @@ class StoreScopes(StoreScenarios):
                 await store.create_run(roadmap(), executor="x", context=other)
             assert str(refused.value) == (
                 f"roadmap 'r' already has a run with another context (run {run.run_id}); "
-                "use --new to start another run"
+                "use --adopt to start a new run that takes over unchanged content, or --new"
             )
         newer, created = await store.create_run(roadmap(), executor="x", new=True)
         assert (created, newer.context) == (True, {})
