@@ -142,4 +142,5 @@ def test_a_worker_that_is_stopped_while_it_starts_leaves_no_registration(
         assert worker.wait(60) == 128 + number
     assert home.worker_pids() == []
     with closing(sqlite3.connect(home.folder / "paceline.db")) as database:
-        assert database.execute("select count(*) from workers").fetchone() == (0,)
+        left = database.execute("select count(*) from workers").fetchone()
+        assert left == (0,), home.log("worker")
