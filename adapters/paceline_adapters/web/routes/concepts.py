@@ -17,7 +17,7 @@ from paceline_adapters.web.models import (
     ConceptWithArtifacts,
 )
 from paceline_adapters.web.problems import Problem, responses
-from paceline_adapters.web.rendering import to_html
+from paceline_adapters.markup import to_html
 from paceline_adapters.web.request_checks import Reading, RequestChecks
 from paceline_adapters.web.routes.runs import MAX_PAGE, RunId, visible_run
 
