@@ -98,9 +98,7 @@ class _Collection:
     def _write(self, module: list[Material]) -> None:
         """Write the deck of one module."""
         concept = module[0].concept
-        key = key_of(
-            self._run.roadmap.roadmap_id, concept.stage.stage_id, concept.module.module_id
-        )
+        key = key_of(self._run.roadmap.roadmap_id, concept.stage.stage_id, concept.module.module_id)
         deck = genanki.Deck(_number(key), self._deck_name(concept))
         for material in module:
             for card in material.cards:
@@ -130,12 +128,12 @@ class _Collection:
         """Names of roadmap, stage and module; Anki makes a tree of decks of them."""
         names = (self._run.roadmap.title, concept.stage.name, concept.module.name)
         name = "::".join(re.sub(":{2,}", ":", one_line(one)).strip(":") or "-" for one in names)
-        for number in itertools.count(2):
-            if name.casefold() not in self._names:
-                break
-            name = f"{name} ({number})"
-        self._names.add(name.casefold())
-        return name
+        # Anki would rename a second deck of the same name itself, with a random end.
+        free, numbers = name, itertools.count(2)
+        while free.casefold() in self._names:
+            free = f"{name} ({next(numbers)})"
+        self._names.add(free.casefold())
+        return free
 
 
 def _number(key: str) -> int:

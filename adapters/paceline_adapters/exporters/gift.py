@@ -55,7 +55,7 @@ def _question(item: Item[Question]) -> str:
     lines = [f"::{_escaped(name)}::[html]{_text(block_html(question.text))}{{"]
     for place, choice in enumerate(question.choices):
         right = place in question.right
-        lines.append(f"\t{_mark(right, len(question.right), wrong)}{_text(choice_html(choice))}")
+        lines.append(f"\t{_mark(right, len(question.right), wrong)}{_choice(choice)}")
     if question.explanation.strip():
         lines.append(f"\t####{_text(block_html(question.explanation))}")
     return "\n".join([*lines, "}"])
@@ -71,6 +71,14 @@ def _mark(right: bool, rights: int, wrongs: int) -> str:
 def _share(of: int) -> str:
     # Moodle compares shares with a list that has five decimals.
     return f"{100 / of:.5f}".rstrip("0").rstrip(".")
+
+
+def _choice(choice: str) -> str:
+    """A choice that cannot be taken for a share of the grade or the name of a text format."""
+    html = choice_html(choice)
+    if html[0] in "%[":
+        html = f"&#{ord(html[0])};{html[1:]}"
+    return _text(html)
 
 
 def _text(html: str) -> str:

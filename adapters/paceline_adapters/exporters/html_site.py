@@ -27,7 +27,7 @@ class HtmlExporter(FolderExporter):
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._pages.globals["language"] = language
+        self._language = language
         self._pages.filters["file"] = _file
 
     def names(self, run: ExportedRun) -> Sequence[str]:
@@ -44,6 +44,7 @@ class HtmlExporter(FolderExporter):
             remark = "; ".join(filter(None, [one.remark, *(item.remark for item in found)]))
             remarks[one.concept.concept_id] = remark
             text = page.render(
+                language=self._language,
                 title=one.concept.name,
                 run=run,
                 one=one,
@@ -54,7 +55,13 @@ class HtmlExporter(FolderExporter):
             )
             yield _file(one), without_control(text)
         index = self._pages.get_template("index.html")
-        text = index.render(title=run.roadmap.title, run=run, stages=_stages(run), remarks=remarks)
+        text = index.render(
+            language=self._language,
+            title=run.roadmap.title,
+            run=run,
+            stages=_stages(run),
+            remarks=remarks,
+        )
         yield _INDEX, without_control(text)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from html import escape
 from typing import Generic, TypeVar
 
-from paceline import Artifact, Card, ExportedArtifact, ExportedConcept, ExportedRun, Question
+from paceline import Artifact, Card, ExportedConcept, ExportedRun, Question
 from paceline.errors import UsageError
 
 from paceline_adapters.markup import to_html, to_inline_html
@@ -53,9 +53,10 @@ class Material:
     @property
     def newest(self) -> datetime | None:
         """When the newest of their artifacts was saved."""
-        items = [*self.questions, *self.cards]
-        times = [item.artifact.created_at for item in items]
-        return max((time for time in times if time is not None), default=None)
+        artifacts = [one.artifact for one in self.questions]
+        artifacts += [one.artifact for one in self.cards]
+        times = [one.created_at for one in artifacts if one.created_at is not None]
+        return max(times, default=None)
 
 
 async def materials(run: ExportedRun) -> AsyncIterator[Material]:
@@ -64,8 +65,11 @@ async def materials(run: ExportedRun) -> AsyncIterator[Material]:
         if not concept.steps:
             continue
         found = await run.artifacts(concept)
-        questions = [one for artifact in found for one in _numbered(concept, artifact, "questions")]
-        cards = [one for artifact in found for one in _numbered(concept, artifact, "cards")]
+        questions: list[Item[Question]] = []
+        cards: list[Item[Card]] = []
+        for one in found:
+            questions += _numbered(concept, one.artifact, one.questions)
+            cards += _numbered(concept, one.artifact, one.cards)
         if questions or cards:
             yield Material(concept, questions, cards)
 
@@ -112,10 +116,9 @@ def choice_html(markdown: str) -> str:
 
 
 def _numbered(
-    concept: ExportedConcept, exported: ExportedArtifact, what: str
+    concept: ExportedConcept, artifact: Artifact, items: Sequence[ItemT]
 ) -> list[Item[ItemT]]:
-    items: Sequence[ItemT] = getattr(exported, what)
     return [
-        Item(concept=concept, artifact=exported.artifact, number=number, item=item)
+        Item(concept=concept, artifact=artifact, number=number, item=item)
         for number, item in enumerate(items, 1)
     ]

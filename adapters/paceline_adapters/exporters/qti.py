@@ -76,9 +76,7 @@ def _test_of(run: ExportedRun, tests: dict[str, _Test], concept: ExportedConcept
     return tests[key]
 
 
-def _section(
-    run: ExportedRun, material: Material, items: list[str]
-) -> tuple[str, str, list[str]]:
+def _section(run: ExportedRun, material: Material, items: list[str]) -> tuple[str, str, list[str]]:
     concept = material.concept.concept
     key = key_of(run.roadmap.roadmap_id, concept.concept_id)
     return one_line(concept.name), f"section-{key}", items

@@ -70,7 +70,7 @@ def root(tag: str, namespace: str, **attributes: str) -> ET.Element:
 
 def xml_bytes(element: ET.Element) -> bytes:
     """A document as bytes. Nothing is indented, because blanks count in texts."""
-    return ET.tostring(element, encoding="utf-8", xml_declaration=True)
+    return bytes(ET.tostring(element, encoding="utf-8", xml_declaration=True))
 
 
 def _choice(place: int) -> str:

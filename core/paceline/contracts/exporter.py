@@ -88,7 +88,7 @@ class ExportedRun(ABC):
         return list(dict.fromkeys(step for concept in self.concepts for step in concept.steps))
 
 
-class Exporter(ABC):
+class Exporter:
     """Writes the content of a run in one format.
 
     Extend ``FileExporter`` or ``FolderExporter``. The exporter returns names and contents.
@@ -99,7 +99,7 @@ class Exporter(ABC):
     """
 
 
-class FileExporter(Exporter):
+class FileExporter(Exporter, ABC):
     """Writes one file.
 
     Attributes:
@@ -115,7 +115,7 @@ class FileExporter(Exporter):
         """Yield the file in pieces. Text is written as UTF-8."""
 
 
-class FolderExporter(Exporter):
+class FolderExporter(Exporter, ABC):
     """Writes a folder of files."""
 
     @abstractmethod

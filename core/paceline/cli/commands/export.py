@@ -11,12 +11,10 @@ from paceline.contracts.exporter import Exporter, FileExporter, FolderExporter
 from paceline.errors import PluginError, UsageError
 
 
-class _FormatName(click.ParamType):
-    """The name of an exporter; the settings say later whether it exists."""
+class _FormatOption(click.Option):
+    """An option with a help that lists the exporters. They are not loaded for that."""
 
-    name = "format"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+    def make_metavar(self, ctx: click.Context) -> str:  # noqa: ARG002
         from paceline.plugins.registry import Plugins
 
         return f"[{'|'.join(Plugins().names('exporter'))}]"
@@ -32,7 +30,7 @@ class _FormatName(click.ParamType):
 @click.option(
     "--format",
     "form",
-    type=_FormatName(),
+    cls=_FormatOption,
     default="markdown",
     show_default=True,
     help="Format to write; `paceline plugins` describes each exporter.",

@@ -56,8 +56,6 @@ class StoredRun(ExportedRun):
 
     async def artifacts(self, concept: ExportedConcept) -> Sequence[ExportedArtifact]:
         """Read the artifacts that existed when the run was read."""
-        found = await self._store.artifacts(
-            self.run.run_id, concept_id=concept.concept.concept_id
-        )
+        found = await self._store.artifacts(self.run.run_id, concept_id=concept.concept.concept_id)
         known = self._reader.ordered([one for one in found if one.step in concept.steps])
         return [self._reader.read(artifact) for artifact in known]
