@@ -24,23 +24,27 @@ from tests.support.exported_runs import (
     roadmap,
 )
 
-anki: Any = importlib.import_module("anki.collection")
-
 CARDS = {"sides": [(HOSTILE, "back"), (CODE, FORMULA)]}
 
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Iterator[Any]:
     """An empty collection of Anki."""
-    found = anki.Collection(str(tmp_path / "collection.anki2"))
+    found = library().Collection(str(tmp_path / "collection.anki2"))
     yield found
     found.close()
+
+
+def library() -> Any:
+    """Anki's library, imported late: it takes longer than all these tests."""
+    return importlib.import_module("anki.collection")
 
 
 def imported(collection: Any, folder: Path, package: bytes) -> tuple[int, int, int]:
     """Numbers of new, updated and unchanged notes after an import."""
     file = folder / "package.apkg"
     file.write_bytes(package)
+    anki = library()
     options = anki.ImportAnkiPackageOptions()
     request = anki.ImportAnkiPackageRequest(package_path=str(file), options=options)
     log = collection.import_anki_package(request).log
@@ -131,5 +135,5 @@ async def test_each_module_is_a_deck_below_its_stage_and_roadmap(
 
 @virtual_time
 async def test_a_run_without_questions_and_cards_is_an_error() -> None:
-    with pytest.raises(UsageError, match="has no questions or cards: .* steps note, and none"):
+    with pytest.raises(UsageError, match=r"has no questions or cards: .* steps note, and none"):
         await package({"note": {"text": "x"}})

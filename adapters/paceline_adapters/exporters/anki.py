@@ -59,7 +59,7 @@ class AnkiExporter(FileExporter):
                 database.commit()
             finally:
                 database.close()
-            made.add(file.name, file.read_bytes())
+            made.add_file(file)
             made.add("media", b"{}")
             for piece in made.pieces():
                 yield piece

@@ -1,8 +1,10 @@
 """Zip files with the same bytes for the same content."""
 
+import shutil
 import zipfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 
 #: Packages up to this size stay in memory.
@@ -22,10 +24,12 @@ class Package:
 
     def add(self, name: str, content: bytes) -> None:
         """Add a file."""
-        info = zipfile.ZipInfo(name, _TIME)
-        info.compress_type = zipfile.ZIP_DEFLATED
-        info.external_attr = _READABLE
-        self._file.writestr(info, content)
+        self._file.writestr(_entry(name), content)
+
+    def add_file(self, path: Path) -> None:
+        """Add a file of the disk, under its own name."""
+        with path.open("rb") as source, self._file.open(_entry(path.name), "w") as target:
+            shutil.copyfileobj(source, target)
 
     def pieces(self) -> Iterator[bytes]:
         """End the package, and read it."""
@@ -33,6 +37,13 @@ class Package:
         self._raw.seek(0)
         while piece := self._raw.read(_PIECE):
             yield piece
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _TIME)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = _READABLE
+    return info
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``paceline export``."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -8,7 +9,9 @@ from paceline.app import App
 from paceline.client.terminal.app_options import run_async, store_options
 from paceline.client.terminal.output import note
 from paceline.contracts.exporter import Exporter, FileExporter, FolderExporter
-from paceline.errors import PluginError, UsageError
+from paceline.errors import PacelineError, PluginError, UsageError
+
+log = logging.getLogger("paceline.export")
 
 
 class _FormatOption(click.Option):
@@ -63,13 +66,15 @@ def export(*, run: str, app: App, to: Path | None, form: str, force: bool) -> in
             found = await read_run(store, app.factory, await find_run(store, run))
             if found.summary:
                 note(found.summary)
-            if isinstance(exporter, FileExporter):
-                if to is None or str(to) == "-":
-                    await export_files.print_file(exporter, found)
-                else:
-                    await export_files.write_one_file(exporter, found, to, replace=force)
-            elif isinstance(exporter, FolderExporter) and to is not None:
-                await export_files.write_folder(exporter, found, to, replace=force)
+            try:
+                await export_files.write(exporter, found, to, replace=force)
+            except PacelineError:
+                raise
+            except Exception as error:
+                log.debug("exporter %r failed", form, exc_info=True)
+                raise PluginError(
+                    f"exporter {form!r} failed: {type(error).__name__}: {error}"
+                ) from error
 
     run_async(write())
     return 0
