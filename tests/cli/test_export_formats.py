@@ -182,7 +182,7 @@ def test_an_exporter_that_breaks_the_rules_is_named(
 def test_an_exporter_that_fails_leaves_no_half_file(paceline: Terminal, run_id: str) -> None:
     install(paceline, "mine", PLUGIN)
     said = paceline("export", "r", "--format", "breaks", "--to", "out", code=2)
-    assert said.err == "Error: exporter 'breaks' failed: ValueError: no more\n"
+    assert said.err == "paceline: error: exporter 'breaks' failed: ValueError: no more\n"
     assert not Path("out").exists()
     assert not list(Path().glob(".*.tmp"))
 

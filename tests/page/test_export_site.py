@@ -1,6 +1,7 @@
 """The site of `paceline export --format html` in a browser, opened as files."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return await folder_of(exporter("html"), run)
 
     folder = tmp_path_factory.mktemp("site")
-    for name, text in asyncio.run(pages()).items():
+    with ThreadPoolExecutor(1) as thread:  # this one runs the loop of Playwright
+        files = thread.submit(asyncio.run, pages()).result()
+    for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 

@@ -207,7 +207,12 @@ class StepContract(Contract):
         for answer in (made, *self.more_answers()):
             for method, kind in ((step.questions, Question), (step.cards, Card)):
                 name = method.__name__
-                found: Sequence[object] = method(answer)
+                try:
+                    found: Sequence[object] = method(answer)
+                except Exception as error:
+                    raise AssertionError(
+                        f"not exported: `{name}` raised {type(error).__name__}: {error}"
+                    ) from error
                 wrong = [one for one in found if not isinstance(one, kind)]
                 assert not wrong, f"no record: `{name}` must return {kind.__name__}: {wrong[:1]}"
                 assert list(method(answer)) == list(found), (
