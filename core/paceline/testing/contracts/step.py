@@ -205,10 +205,14 @@ class StepContract(Contract):
         step = self.step()
         made = await self.made(step, self.context(step))
         for answer in (made, *self.more_answers()):
-            for method, kind in ((step.questions, Question), (step.cards, Card)):
+            methods: Sequence[tuple[Callable[[BaseModel], Sequence[object]], type[object]]] = (
+                (step.questions, Question),
+                (step.cards, Card),
+            )
+            for method, kind in methods:
                 name = method.__name__
                 try:
-                    found: Sequence[object] = method(answer)
+                    found = method(answer)
                 except Exception as error:
                     raise AssertionError(
                         f"not exported: `{name}` raised {type(error).__name__}: {error}"
