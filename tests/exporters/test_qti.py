@@ -74,6 +74,8 @@ async def test_another_implementation_scores_right_and_wrong_answers_of_each_que
             one.identifier for one in item.find_children_depth_first(interactions.SimpleChoice)
         ]
         assert len(choices) == len(asked["options"])
+        [interaction] = item.find_children_depth_first(interactions.ChoiceInteraction)
+        assert interaction.maxChoices == (1 if len(right) == 1 else 0), "0 is any number"
         rights = [choices[place] for place in right]
         assert played(item, rights) == (1.0, "EXPLANATION")
         wrongs = [one for one in choices if one not in rights] or rights[:1]
