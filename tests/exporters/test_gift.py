@@ -4,7 +4,7 @@ from html import escape
 from typing import Any
 
 import pytest
-from paceline import UsageError
+from paceline import PluginError, UsageError
 from paceline.testing.virtual_time import virtual_time
 from paceline_adapters.exporters.material import block_html
 from ua_exam.gift_parser import parse_gift_content
@@ -107,6 +107,20 @@ async def test_a_run_without_questions_names_its_steps() -> None:
     empty = await exported({}, concepts=())
     with pytest.raises(UsageError, match="has no content yet"):
         await file_of(exporter("gift"), empty)
+
+
+@virtual_time
+async def test_a_step_that_fails_to_return_its_cards_is_named_with_the_concept() -> None:
+    run = await exported({"cards": {"sides": [["front", " "]]}})
+    with pytest.raises(PluginError, match=r"step cards: cards\(\) failed for concept '../../etc"):
+        await file_of(exporter("gift"), run)
+
+
+@virtual_time
+async def test_a_step_without_a_single_card_is_as_one_without_cards() -> None:
+    run = await exported({"cards": {"sides": []}})
+    with pytest.raises(UsageError, match=r"has no questions or cards: .* the steps cards"):
+        await file_of(exporter("anki"), run)
 
 
 def test_a_text_that_renders_to_nothing_is_kept() -> None:

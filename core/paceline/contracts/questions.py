@@ -30,14 +30,12 @@ class Question:
         if len(self.choices) < 2:
             raise ValueError(f"a question must have at least 2 choices, got {len(self.choices)}")
         places = set(self.right)
-        if not places or len(places) < len(self.right) or not places <= set(self._places()):
+        known = set(range(len(self.choices)))
+        if not places or len(places) < len(self.right) or not places <= known:
             raise ValueError(
                 f"right must name each right choice once, from 0 to {len(self.choices) - 1}, "
                 f"got {list(self.right)}"
             )
-
-    def _places(self) -> range:
-        return range(len(self.choices))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
