@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -205,14 +205,10 @@ class StepContract(Contract):
         step = self.step()
         made = await self.made(step, self.context(step))
         for answer in (made, *self.more_answers()):
-            methods: Sequence[tuple[Callable[[BaseModel], Sequence[object]], type[object]]] = (
-                (step.questions, Question),
-                (step.cards, Card),
-            )
-            for method, kind in methods:
+            for method, kind in ((step.questions, Question), (step.cards, Card)):
                 name = method.__name__
                 try:
-                    found = method(answer)
+                    found = cast("Sequence[object]", method(answer))
                 except Exception as error:
                     raise AssertionError(
                         f"not exported: `{name}` raised {type(error).__name__}: {error}"
