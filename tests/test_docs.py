@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import get_args
 
 import pytest
-from paceline import App, Client, parse_roadmap
+from paceline import App, Client, FileExporter, parse_roadmap
 from paceline.calls import models
 from paceline.cli.group import COMMANDS
+from paceline.client.exporting.content import read_run
 from paceline.plugins import hookspecs
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
@@ -154,6 +155,7 @@ async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -
             "providers": {"canned": {"folder": str(tmp_path)}},
             "run": {"steps": ["research", "tutorial", "glossary", "resources", "quiz"]},
             "steps": {"glossary": {"checks": ["distinct"]}, "research": {"results": 2}},
+            "exporters": {"cards-csv": {"separator": ";"}},
             "resources": {"search": {"requests_per_minute": 60}},
         }
     )
@@ -164,6 +166,12 @@ async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -
         await worker.run(run.run_id)
         ended = await client.store.run(run.run_id)
         assert (ended.status, ended.reason) == ("completed", None)
+        exporter = app.factory.exporter("cards-csv")
+        assert isinstance(exporter, FileExporter)
+        table = await read_run(client.store, app.factory, ended)
+        lines = [str(line).strip() async for line in exporter.pieces(table)]
+        assert lines[:2] == ["concept;front;back", "variables;loop;what repeats"]
+        assert len(lines) == 1 + len(CONCEPTS) * (1 + len(answers["quiz"]["questions"]))
     files = {file.name for file in (tmp_path / "out" / run.run_id).iterdir()}
     assert files == {f"{concept}-{step}.json" for concept in CONCEPTS for step in answers}
 
@@ -178,6 +186,7 @@ def test_each_part_has_an_example_plugin() -> None:
         "event_buses",
         "steps",
         "checks",
+        "exporters",
     ):
         assert f"paceline_register_{part}" in hooks
 

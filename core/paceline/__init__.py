@@ -9,6 +9,14 @@ from paceline.client.client import Client
 from paceline.contracts.check import Check, Checked
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
+from paceline.contracts.exporter import (
+    ExportedArtifact,
+    ExportedConcept,
+    ExportedRun,
+    Exporter,
+    FileExporter,
+    FolderExporter,
+)
 from paceline.contracts.finding import Finding
 from paceline.contracts.ledger import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.options import NoOptions, Options
@@ -20,13 +28,8 @@ from paceline.contracts.provider import (
     Tool,
     ToolCall,
 )
-from paceline.contracts.records import (
-    Artifact,
-    Claim,
-    ConceptState,
-    Replaced,
-    Run,
-)
+from paceline.contracts.questions import Card, Question
+from paceline.contracts.records import Artifact, Claim, ConceptState, Replaced, Run
 from paceline.contracts.share import Share
 from paceline.contracts.step import Step, StepContext, Subject, Use
 from paceline.contracts.store import Store
@@ -88,6 +91,7 @@ __all__ = [
     "App",
     "Artifact",
     "BudgetError",
+    "Card",
     "Check",
     "Checked",
     "Claim",
@@ -103,9 +107,15 @@ __all__ = [
     "Event",
     "EventBus",
     "Executor",
+    "ExportedArtifact",
+    "ExportedConcept",
+    "ExportedRun",
+    "Exporter",
     "Failed",
     "Fatal",
+    "FileExporter",
     "Finding",
+    "FolderExporter",
     "Grant",
     "KeyReused",
     "Lease",
@@ -128,6 +138,7 @@ __all__ = [
     "ProviderError",
     "ProviderSettings",
     "ProviderUnusable",
+    "Question",
     "Quota",
     "RateLimitInfo",
     "RateLimited",

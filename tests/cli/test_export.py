@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from paceline.cli.file_names import numbered_name, safe_name
+from paceline.client.exporting.names import numbered_name, safe_name
 from paceline.contracts.records import ConceptState
 from paceline.contracts.store import Store
 

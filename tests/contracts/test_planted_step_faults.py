@@ -4,9 +4,10 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import cast
 
 import pytest
-from paceline import Check, Checked, Message, Step, StepContext, Subject
+from paceline import Card, Check, Checked, Message, Question, Step, StepContext, Subject
 from paceline.testing.contracts import CheckContract, Contract, StepContract
 from paceline.testing.scripted_context import ModelCall, ModelReply
 from pydantic import BaseModel, field_validator
@@ -157,6 +158,28 @@ class ChangesWhatItReads(Good):
         return answer.text
 
 
+class QuestionsFail(Good):
+    def questions(self, answer: BaseModel) -> Sequence[Question]:
+        return [Question(text="Which?", choices=["one"], right=[0])]
+
+
+class NoCards(Good):
+    def cards(self, answer: BaseModel) -> Sequence[Card]:
+        return cast("Sequence[Card]", ["front"])
+
+
+class OtherCardsEachTime(Good):
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def cards(self, answer: BaseModel) -> Sequence[Card]:
+        self.reads += 1
+        return [Card(front=str(self.reads), back="back")]
+
+
+EXPORTED = "test_questions_and_cards_of_any_answer_can_be_exported"
+
+
 def steps(made: type[Step]) -> type[StepContract]:
     """What an author would write."""
 
@@ -192,6 +215,9 @@ KILLED = "test_a_killed_worker_repeats_nothing_that_was_recorded"
         (SolvesHigh, "test_any_answer_can_be_read", "`solutions` has one of level 2"),
         (ReadsNothing, "test_any_answer_can_be_read", "no Markdown"),
         (ChangesWhatItReads, "test_any_answer_can_be_read", "changed answer"),
+        (QuestionsFail, EXPORTED, "at least 2 choices"),
+        (NoCards, EXPORTED, "must return Card"),
+        (OtherCardsEachTime, EXPORTED, "unstable"),
     ],
 )
 def test_a_step_with_a_fault_is_caught(made: type[Step], test: str, says: str) -> None:

@@ -106,6 +106,41 @@ class Research(NoteStep):
         return [type(paceline.Use()).__name__]
 
 
+class Drill(NoteStep):
+    """A step with questions and flashcards."""
+
+    def questions(self, answer: BaseModel) -> Sequence[paceline.Question]:
+        return [paceline.Question(text="1 + 1?", choices=["1", "2"], right=[1], explanation="")]
+
+    def cards(self, answer: BaseModel) -> Sequence[paceline.Card]:
+        return [paceline.Card(front="1 + 1", back="2")]
+
+
+class Text(paceline.FileExporter):
+    """An exporter of one file."""
+
+    suffix = ".txt"
+
+    async def pieces(self, run: paceline.ExportedRun) -> AsyncIterator[str | bytes]:
+        for concept in run.concepts:
+            yield concept.concept.name
+            artifact: paceline.ExportedArtifact
+            for artifact in await run.artifacts(concept):
+                yield artifact.content
+
+
+class Texts(paceline.FolderExporter):
+    """An exporter of a folder."""
+
+    def names(self, run: paceline.ExportedRun) -> Sequence[str]:
+        concepts: Sequence[paceline.ExportedConcept] = run.concepts
+        return [f"{concept.file_name}.txt" for concept in concepts]
+
+    async def files(self, run: paceline.ExportedRun) -> AsyncIterator[tuple[str, str | bytes]]:
+        for name in self.names(run):
+            yield name, b""
+
+
 class NotEmpty(paceline.Check):
     """A check."""
 
@@ -139,6 +174,12 @@ class Queue(paceline.Executor):
 def paceline_register_strategies(register: paceline.Register[paceline.Strategy]) -> None:
     register("one", lambda options, context: OneAtATime(), options=NoteOptions, summary="One.")
     register("two", lambda options, context: OneAtATime(), options=paceline.NoOptions, summary="")
+
+
+@paceline.hookimpl
+def paceline_register_exporters(register: paceline.Register[paceline.Exporter]) -> None:
+    register("text", lambda _, __: Text(), options=paceline.NoOptions, summary="Text.")
+    register("texts", lambda _, __: Texts(), options=paceline.NoOptions, summary="Texts.")
 
 
 @paceline.hookimpl

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline_adapters.web.rendering import to_html
+from paceline_adapters.markup import to_html
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -1,18 +1,22 @@
 """Generated content in order and as Markdown."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from json import JSONDecodeError, loads
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from paceline.contracts.exporter import ExportedArtifact
 from paceline.contracts.records import Artifact, ConceptState, Run
 from paceline.contracts.spending import RunSpending, Spent
 from paceline.contracts.step import Step
-from paceline.errors import PacelineError
+from paceline.errors import PacelineError, PluginError
 from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings
 from paceline.text import amount, money, outline
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(slots=True)
@@ -29,27 +33,40 @@ class Reader:
 
     def markdown(self, artifacts: Sequence[Artifact]) -> str:
         """Artifacts of one concept as Markdown, with the solutions in a section at the end."""
-        contents: list[str] = []
-        solutions: list[str] = []
-        for artifact in artifacts:
-            content, solution = self._rendered(artifact)
-            contents.append(content)
-            if solution:
-                solutions.append(solution)
-        if solutions:
-            contents += ["## Answers", *solutions]
-        return "\n\n".join(contents)
+        return with_answers(self._rendered(artifact)[:2] for artifact in artifacts)
 
-    def _rendered(self, artifact: Artifact) -> tuple[str, str]:
-        """The content of an artifact, and its solutions."""
+    def read(self, artifact: Artifact) -> ExportedArtifact:
+        """An artifact in the forms that exporters need.
+
+        Raises:
+            PluginError: the step failed to return its questions or cards.
+        """
+        content, solutions, answer = self._rendered(artifact)
+        read = ExportedArtifact(
+            artifact=artifact,
+            content=content,
+            solutions=solutions,
+            remark=fallback_words(artifact),
+        )
+        step = self._step(artifact.step)
+        if step is None or answer is None:
+            return read
+        return replace(
+            read,
+            questions=_items(artifact, step.questions, answer),
+            cards=_items(artifact, step.cards, answer),
+        )
+
+    def _rendered(self, artifact: Artifact) -> tuple[str, str, BaseModel | None]:
+        """The content of an artifact, its solutions, and the answer if its step still reads it."""
         step = self._step(artifact.step)
         try:
             if step is not None:
                 answer = step.answer.model_validate_json(artifact.content)
-                return step.readable(answer), step.solutions(answer)
+                return step.readable(answer), step.solutions(answer), answer
         except ValidationError:
             pass  # another version of the step made it; show the stored JSON
-        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}", ""
+        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}", "", None
 
     def _step(self, name: str) -> Step | None:
         if name not in self._steps:
@@ -58,6 +75,31 @@ class Reader:
             except PacelineError:
                 self._steps[name] = None
         return self._steps[name]
+
+
+def with_answers(parts: Iterable[tuple[str, str]]) -> str:
+    """Contents of one concept as Markdown, with their solutions in a section at the end."""
+    contents: list[str] = []
+    solutions: list[str] = []
+    for content, solution in parts:
+        contents.append(content)
+        if solution:
+            solutions.append(solution)
+    if solutions:
+        contents += ["## Answers", *solutions]
+    return "\n\n".join(contents)
+
+
+def _items(
+    artifact: Artifact, method: Callable[[BaseModel], Sequence[ItemT]], answer: BaseModel
+) -> Sequence[ItemT]:
+    try:
+        return tuple(method(answer))
+    except Exception as error:
+        raise PluginError(
+            f"step {artifact.step}: {method.__name__}() failed for concept "
+            f"{artifact.concept_id!r}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def in_order(settings: Settings, steps: Collection[str]) -> list[str]:

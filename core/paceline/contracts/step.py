@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar, overload
 from pydantic import BaseModel, SecretStr
 
 from paceline.contracts.provider import Message, Tool
+from paceline.contracts.questions import Card, Question
 from paceline.roadmaps.model import Concept
 from paceline.text import outline
 
@@ -245,3 +246,17 @@ class Step(ABC):
         It follows the content of all steps, in the section "Answers". Headings start at level 3.
         """
         return ""
+
+    def questions(self, answer: BaseModel) -> Sequence[Question]:  # noqa: ARG002
+        """The questions of the answer, for export formats such as GIFT, QTI and Anki.
+
+        Keep their order: formats identify a question by its position.
+        """
+        return ()
+
+    def cards(self, answer: BaseModel) -> Sequence[Card]:  # noqa: ARG002
+        """The flashcards of the answer, for export formats such as Anki.
+
+        Keep their order: formats identify a card by its position.
+        """
+        return ()

@@ -12,6 +12,7 @@ Kind = Literal[
     "ledger",
     "step",
     "check",
+    "exporter",
     "telemetry",
     "command",
 ]
@@ -39,6 +40,10 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
     "check": {"links": f"{_A}.links.plugin"},
+    "exporter": {
+        **dict.fromkeys(("markdown", "json"), "paceline.client.exporting.plugin"),
+        **dict.fromkeys(("html", "gift", "qti", "anki"), f"{_A}.exporters.plugin"),
+    },
     "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",
@@ -67,6 +72,14 @@ EXTRAS = {
     "fastapi": "web",
     "starlette": "web",
     "uvicorn": "web",
+    "genanki": "exports",
+    "markdown_it": "web",
     "nh3": "web",
     "prometheus_client": "web",
+}
+
+#: The same for modules that two extras install, by the kind of the part that needs the module.
+EXTRAS_BY_KIND: Mapping[tuple[Kind, str], str] = {
+    ("exporter", "markdown_it"): "exports",
+    ("exporter", "nh3"): "exports",
 }

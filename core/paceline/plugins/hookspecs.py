@@ -19,6 +19,7 @@ import pluggy
 from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
+from paceline.contracts.exporter import Exporter
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
@@ -108,6 +109,11 @@ def paceline_register_steps(register: Register[Step]) -> None:
 @hookspec
 def paceline_register_checks(register: Register[Check]) -> None:
     """Offer checks of finished answers, named by ``steps.NAME.checks``."""
+
+
+@hookspec
+def paceline_register_exporters(register: Register[Exporter]) -> None:
+    """Offer formats for ``paceline export --format``. A factory is called once per export."""
 
 
 @hookspec

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
+from paceline.contracts.exporter import Exporter
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
@@ -29,7 +30,13 @@ from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import Telemetry
 from paceline.errors import PacelineError, PluginError, SettingsError
 from paceline.plugins import hookspecs
-from paceline.plugins.built_ins import BUILT_IN_COMMANDS, BUILT_INS, EXTRAS, Kind
+from paceline.plugins.built_ins import (
+    BUILT_IN_COMMANDS,
+    BUILT_INS,
+    EXTRAS,
+    EXTRAS_BY_KIND,
+    Kind,
+)
 from paceline.plugins.context import Context
 from paceline.plugins.masking import masked
 from paceline.text import nearest, unknown
@@ -46,6 +53,7 @@ _HOOKS: Mapping[Kind, str] = {
     "ledger": "paceline_register_ledgers",
     "step": "paceline_register_steps",
     "check": "paceline_register_checks",
+    "exporter": "paceline_register_exporters",
     "telemetry": "paceline_register_telemetry",
     "command": "paceline_register_commands",
 }
@@ -115,7 +123,7 @@ class Offer(Generic[PartT]):
             raise
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
-            extra = EXTRAS.get(missing)
+            extra = EXTRAS_BY_KIND.get((self.kind, missing)) or EXTRAS.get(missing)
             fix = f"pip install 'paceline[{extra}]'" if extra else f"pip install {missing}"
             what = f"{self.kind} {self.name!r}"
             raise PluginError(f"{what} needs {missing}, which is not installed: {fix}") from None
@@ -198,6 +206,10 @@ class Plugins:
     def check(self, name: str) -> Offer[Check]:
         """A check by name."""
         return cast("Offer[Check]", self.offer("check", name))
+
+    def exporter(self, name: str) -> Offer[Exporter]:
+        """An exporter by the name of its format."""
+        return cast("Offer[Exporter]", self.offer("exporter", name))
 
     def telemetry(self, name: str) -> Offer[Telemetry]:
         """Telemetry by name."""

@@ -11,6 +11,7 @@ from paceline.calls.models import Model, Models
 from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
+from paceline.contracts.exporter import Exporter
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.provider import Provider
 from paceline.contracts.step import Step
@@ -162,6 +163,17 @@ class PartFactory:
             )
             for name in self.settings.step(step).checks
         ]
+
+    def exporter(self, name: str) -> Exporter:
+        """The exporter of a format.
+
+        Raises:
+            PluginError: a package that it needs is not installed.
+            SettingsError: it does not exist; the text lists the allowed names.
+        """
+        offer = self.plugins.exporter(name)
+        options = options_for(self.settings.exporters, name)
+        return offer.make(options, self.context(), f"exporters.{name}")
 
     @asynccontextmanager
     async def open_store(

@@ -29,6 +29,7 @@ BY_PLUGIN: Mapping[str, Kind] = {
     "stores": "store",
     "event_buses": "event-bus",
     "ledgers": "ledger",
+    "exporters": "exporter",
     "telemetries": "telemetry",
 }
 #: Sections in which the next key is a name, in which ``-`` and ``_`` are equal.

@@ -440,6 +440,8 @@ class Settings(Options):
     """Options of event buses, by name."""
     ledgers: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of ledgers, by name."""
+    exporters: dict[str, Section] = Field(default_factory=dict[str, Section])
+    """Options of export formats, by name."""
     telemetries: dict[str, Section] = Field(default_factory=dict[str, Section])
     """Options of telemetry, by name."""
 

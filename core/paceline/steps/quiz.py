@@ -1,6 +1,6 @@
 """The built-in step ``quiz``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from string import ascii_uppercase
 from typing import Annotated, Literal, cast
 
@@ -14,6 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from paceline.contracts import questions
 from paceline.steps.junk import check_loop, without_repeats
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Text, written
@@ -118,6 +119,20 @@ class Quiz(PromptedStep):
                 f"*Why:* {plain(one.explanation)}",
             ]
         return "\n\n".join(parts)
+
+    def questions(self, answer: BaseModel) -> Sequence[questions.Question]:
+        """The questions of the quiz."""
+        if not isinstance(answer, QuizAnswer):
+            return ()
+        return [
+            questions.Question(
+                text=one.question,
+                choices=one.options,
+                right=sorted(one.answer),
+                explanation=one.explanation,
+            )
+            for one in answer.questions
+        ]
 
 
 def _listed(question: Question, places: Iterable[int]) -> str:

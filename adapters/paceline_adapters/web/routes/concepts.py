@@ -8,6 +8,7 @@ from paceline import Artifact, ConceptState, Run
 from paceline.client.render import artifact_to_json, concept_to_json, in_order
 from paceline.contracts.records import ConceptStatus
 
+from paceline_adapters.markup import to_html
 from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.models import (
@@ -17,7 +18,6 @@ from paceline_adapters.web.models import (
     ConceptWithArtifacts,
 )
 from paceline_adapters.web.problems import Problem, responses
-from paceline_adapters.web.rendering import to_html
 from paceline_adapters.web.request_checks import Reading, RequestChecks
 from paceline_adapters.web.routes.runs import MAX_PAGE, RunId, visible_run
 

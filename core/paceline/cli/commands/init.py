@@ -20,7 +20,7 @@ def init(*, folder: Path, force: bool) -> int:
     """
     from importlib import resources
 
-    from paceline.cli.file_names import make_folder, refuse_existing, write_file
+    from paceline.cli.whole_files import make_folder, refuse_existing, write_file
 
     make_folder(folder)
     if not force:

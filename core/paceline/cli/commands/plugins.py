@@ -20,6 +20,8 @@ _SECTIONS: dict[Kind, str] = {
     "strategy": "strategies",
     "executor": "executors",
     "provider": "providers",
+    "check": "checks",
+    "exporter": "exporters",
 }
 
 _KINDS = cast("tuple[Kind, ...]", get_args(Kind))

@@ -4,10 +4,11 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from paceline.contracts.questions import Card, Question
 from paceline.contracts.step import Step, Subject
 from paceline.errors import Fatal, PacelineError, first_cause
 from paceline.roadmaps.model import Concept
@@ -51,7 +52,7 @@ class StepContract(Contract):
         )
 
     def more_answers(self) -> Sequence[BaseModel]:
-        """More valid answers for ``readable`` and ``solutions``: short ones, long ones."""
+        """More valid answers to read and to export: short ones, long ones."""
         return ()
 
     # -- the suite -----------------------------------------------------------------------------
@@ -197,6 +198,26 @@ class StepContract(Contract):
                     f"level {least}"
                 )
             assert answer.model_dump_json() == before, "changed answer: reading it changed it"
+
+    @scenario
+    async def test_questions_and_cards_of_any_answer_can_be_exported(self) -> None:
+        """``questions`` and ``cards`` return their records, the same ones each time."""
+        step = self.step()
+        made = await self.made(step, self.context(step))
+        for answer in (made, *self.more_answers()):
+            for method, kind in ((step.questions, Question), (step.cards, Card)):
+                name = method.__name__
+                try:
+                    found = cast("Sequence[object]", method(answer))
+                except Exception as error:
+                    raise AssertionError(
+                        f"not exported: `{name}` raised {type(error).__name__}: {error}"
+                    ) from error
+                wrong = [one for one in found if not isinstance(one, kind)]
+                assert not wrong, f"no record: `{name}` must return {kind.__name__}: {wrong[:1]}"
+                assert list(method(answer)) == list(found), (
+                    f"unstable: `{name}` must return the same records each time"
+                )
 
     # -- helpers of the suite ------------------------------------------------------------------
 

@@ -1,41 +1,21 @@
-"""Safe file names, and files that are written completely or not at all."""
+"""Files that are written completely or not at all."""
 
 import os
-import re
 import secrets
-import unicodedata
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from paceline.errors import UsageError
 
-#: Maximum bytes of a name; leaves room for a prefix and a suffix on every file system.
-_MAX_BYTES = 120
-_UNSAFE = re.compile(r"[^\w.-]+")
 
-
-def safe_name(text: str) -> str:
-    """A file name made of ``text``: letters and digits of any script, ``-``, ``_`` and ``.``.
-
-    The name may be empty, and two texts may get the same name; see ``numbered_name``.
-    """
-    name = _UNSAFE.sub("-", unicodedata.normalize("NFC", text)).strip("-.")
-    encoded = name.encode("utf-8", "ignore")[:_MAX_BYTES]
-    return encoded.decode("utf-8", "ignore").strip("-.")
-
-
-def numbered_name(number: int, of: int, text: str) -> str:
-    """``007-text``: unique per number, and sorted by number on every file system."""
-    name = safe_name(text)
-    digits = str(number).zfill(len(str(of)))
-    return f"{digits}-{name}" if name else digits
-
-
-def write_file(path: Path, text: str, *, replace: bool) -> None:
-    """Write a file completely or not at all.
+@contextmanager
+def draft_of(path: Path, *, replace: bool) -> Generator[BinaryIO]:
+    """Open a file that gets its name when the block ends without an error.
 
     Args:
         path: the file; its folder exists. A symbolic link is replaced, not followed.
-        text: the content.
         replace: whether an existing file may be replaced.
 
     Raises:
@@ -44,8 +24,8 @@ def write_file(path: Path, text: str, *, replace: bool) -> None:
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with draft.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
-                file.write(text)
+            with draft.open("xb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             if not replace:
@@ -57,6 +37,20 @@ def write_file(path: Path, text: str, *, replace: bool) -> None:
         raise UsageError(f"{path}: exists already; --force replaces it") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def write_file(path: Path, content: str | bytes, *, replace: bool) -> None:
+    """Write a file completely or not at all; text as UTF-8.
+
+    Arguments and errors are those of ``draft_of``.
+    """
+    with draft_of(path, replace=replace) as file:
+        file.write(encoded(content))
+
+
+def encoded(content: str | bytes) -> bytes:
+    """Text as UTF-8, with ``?`` for what has no encoding."""
+    return content if isinstance(content, bytes) else content.encode("utf-8", "replace")
 
 
 def make_folder(path: Path) -> None:

@@ -17,8 +17,17 @@ _SCHEMES = {"http", "https", "mailto"}
 
 def to_html(markdown: str) -> str:
     """Markdown as HTML without scripts, styles, images and links that run code."""
+    return _cleaned(str(_markdown.render(markdown)))
+
+
+def to_inline_html(markdown: str) -> str:
+    """The same for a line of text: no heading or list begins in it, and line breaks are kept."""
+    return _cleaned(str(_markdown.renderInline(markdown)).replace("\n", "<br>"))
+
+
+def _cleaned(html: str) -> str:
     return nh3.clean(
-        str(_markdown.render(markdown)),
+        html,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         url_schemes=_SCHEMES,

@@ -1,0 +1,1 @@
+"""Reading a run for exporters, and the built-in exporters ``markdown`` and ``json``."""
