@@ -22,6 +22,7 @@ from paceline.contracts.provider import (
 )
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run
 from paceline.contracts.share import Share
+from paceline.contracts.sink import Delivery, Sink
 from paceline.contracts.step import Step, StepContext, Subject, Use
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -56,6 +57,7 @@ from paceline.errors import (
     RunNotFound,
     SchemaVersionError,
     SettingsError,
+    SinkUnavailable,
     StaleFence,
     Transient,
     Unreachable,
@@ -92,6 +94,7 @@ __all__ = [
     "Context",
     "ContextError",
     "DatabaseNotFound",
+    "Delivery",
     "Done",
     "Event",
     "EventBus",
@@ -138,6 +141,8 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Share",
+    "Sink",
+    "SinkUnavailable",
     "Span",
     "Stage",
     "StaleFence",

@@ -30,11 +30,11 @@ from paceline.contracts.scope import Scope
 from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store_rules import RESUMED, poison_reason, requested_status
 
+from paceline_adapters.memory.outbox import MemoryOutbox, Outbox
 from paceline_adapters.memory.rows import Row
-from paceline_adapters.memory.runs import MemoryRuns
 
 
-class MemoryStore(MemoryRuns):
+class MemoryStore(MemoryOutbox):
     """A store that is lost when its process ends.
 
     It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
@@ -50,6 +50,7 @@ class MemoryStore(MemoryRuns):
     ) -> None:
         super().__init__(clock or (lambda: asyncio.get_running_loop().time()))
         self._settings = settings or StoreSettings()
+        self._outbox = Outbox()
         self._running: dict[str, Row] = {}
         self._workers: dict[str, tuple[WorkerRecord, float]] = {}
         self._registered: dict[str, WorkerRecord] = {}
@@ -107,10 +108,13 @@ class MemoryStore(MemoryRuns):
         concept_id, step = artifact.concept_id, artifact.step
         charge = Charge(concept_id=concept_id, step=step, spent=artifact.spent)
         row = self._owned(claim, charge)
+        first = (concept_id, step) not in row.artifacts
         row.add_artifact(replace(artifact, created_at=self._now()), claim.fence)
         if journaled:
             row.journal.pop((concept_id, step), None)
         self._put_concept(row, concept)
+        if first:
+            self._add_artifact(row, row.artifacts[concept_id, step], number=1, version=1)
         await asyncio.sleep(0)  # other tasks run during a save, as with other stores
 
     async def record(self, claim: Claim, entry: JournalEntry) -> None:
@@ -183,6 +187,8 @@ class MemoryStore(MemoryRuns):
         row.finished_at = self._now() if status in ENDED else None
         if status == "queued":
             self._queues.put(row)
+        elif status in ENDED:
+            self._add_end(row)
 
     def _lapsed(self, row: Row) -> bool:
         return row.lease_until < self._clock() or row.owner not in self._workers

@@ -1,5 +1,6 @@
 """Runs in SQL: submit, find, list, resume, cancel."""
 
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
@@ -7,6 +8,7 @@ from typing import Any
 
 from paceline import Roadmap, Run, Share
 from paceline.contracts.identity import new_run_id
+from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
@@ -35,6 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.outbox_rows import count_end
 from paceline_adapters.sql.run_rows import (
     CHUNK,
     COLUMNS,
@@ -45,7 +48,7 @@ from paceline_adapters.sql.run_rows import (
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps, runs, submissions
 
 
-class SqlRuns(RunStore):
+class SqlRuns(RunStore, OutboxStore, ABC):
     """The runs of an SQL store."""
 
     _database: Database
@@ -330,9 +333,14 @@ class SqlRuns(RunStore):
                     .where(this_run, runs.c.status.in_(of) | lost)
                     .values(owner=None, lease_until=None, seconds=seconds_until_lapse, **at_once)
                 )
-            return await read_run(connection, run_id)
+            after = await read_run(connection, run_id)
+            if after.status != run.status:
+                await count_end(connection, self.routes, run_id, after.status)
+            return after
 
-        return await self._database.write(change)
+        changed = await self._database.write(change)
+        self._committed()
+        return changed
 
 
 class _AlreadyExists(Exception):

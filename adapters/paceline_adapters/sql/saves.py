@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from paceline import Artifact, Claim, ConceptState
+from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.records import JournalEntry
 from paceline.contracts.spending import Charge
 from sqlalchemy import bindparam, select, update
@@ -18,6 +19,7 @@ from paceline_adapters.sql.charges import (
 )
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.journal import drop_entries, write_entries
+from paceline_adapters.sql.outbox_rows import OF_ARTIFACT, add_artifacts
 from paceline_adapters.sql.ownership import owns
 from paceline_adapters.sql.tables import artifacts, concepts, runs
 from paceline_adapters.sql.url import Dialect
@@ -59,9 +61,12 @@ _add_artifact = {
 
 
 async def write_batch(
-    connection: AsyncConnection, dialect: Dialect, batch: Sequence[Save]
+    connection: AsyncConnection,
+    dialect: Dialect,
+    batch: Sequence[Save],
+    routes: Sequence[SinkRoute] = (),
 ) -> set[int]:
-    """Write a batch without its stale members.
+    """Write a batch without its stale members, and what goes to sinks.
 
     Returns:
         Indexes of the stale members.
@@ -89,7 +94,11 @@ async def write_batch(
     )
     made = [_artifact(save.claim, save.artifact) for save in kept if save.artifact is not None]
     if made:
-        await connection.execute(_add_artifact[dialect], made)
+        if routes:
+            added = await connection.execute(_add_artifact[dialect].returning(*OF_ARTIFACT), made)
+            await add_artifacts(connection, routes, added.all())
+        else:
+            await connection.execute(_add_artifact[dialect], made)
         repaired = (
             (save.claim.run_id, artifact.concept_id, artifact.step, save.claim.fence)
             for save in kept

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from paceline.contracts.finding import Finding
+from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import (
     Artifact,
     Beat,
@@ -359,7 +360,7 @@ class ConnectionStore(ABC):
         """
 
 
-class Store(RunStore, OwnershipStore, ArtifactStore, WorkerStore, ConnectionStore):
+class Store(RunStore, OwnershipStore, ArtifactStore, WorkerStore, ConnectionStore, OutboxStore):
     """Durable state of paceline, usually in an SQL database.
 
     ``open`` is called first and ``close`` last, on one event loop. Leases and ages are measured

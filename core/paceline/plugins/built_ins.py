@@ -12,6 +12,7 @@ Kind = Literal[
     "ledger",
     "step",
     "check",
+    "sink",
     "telemetry",
     "command",
 ]
@@ -39,6 +40,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
     "ledger": {"memory": f"{_A}.memory.plugin", "redis": f"{_A}.redis.plugin"},
     "step": dict.fromkeys(("tutorial", "resources", "quiz"), "paceline.steps.plugin"),
     "check": {"links": f"{_A}.links.plugin"},
+    "sink": {"files": f"{_A}.sinks.files_plugin", "webhook": f"{_A}.sinks.webhook_plugin"},
     "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",
@@ -63,6 +65,7 @@ EXTRAS = {
     "arq": "arq",
     "redis": "redis",
     "asyncpg": "postgres",
+    "fsspec": "sinks",
     "opentelemetry": "otel",
     "fastapi": "web",
     "starlette": "web",

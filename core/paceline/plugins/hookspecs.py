@@ -22,6 +22,7 @@ from paceline.contracts.executor import Executor
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
+from paceline.contracts.sink import Sink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -108,6 +109,11 @@ def paceline_register_steps(register: Register[Step]) -> None:
 @hookspec
 def paceline_register_checks(register: Register[Check]) -> None:
     """Offer checks of finished answers, named by ``steps.NAME.checks``."""
+
+
+@hookspec
+def paceline_register_sinks(register: Register[Sink]) -> None:
+    """Offer sinks, named by ``sinks.NAME.use``. A factory is called once for each such section."""
 
 
 @hookspec

@@ -23,6 +23,7 @@ from paceline.contracts.executor import Executor
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
+from paceline.contracts.sink import Sink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -46,6 +47,7 @@ _HOOKS: Mapping[Kind, str] = {
     "ledger": "paceline_register_ledgers",
     "step": "paceline_register_steps",
     "check": "paceline_register_checks",
+    "sink": "paceline_register_sinks",
     "telemetry": "paceline_register_telemetry",
     "command": "paceline_register_commands",
 }
@@ -198,6 +200,10 @@ class Plugins:
     def check(self, name: str) -> Offer[Check]:
         """A check by name."""
         return cast("Offer[Check]", self.offer("check", name))
+
+    def sink(self, name: str) -> Offer[Sink]:
+        """A sink by name."""
+        return cast("Offer[Sink]", self.offer("sink", name))
 
     def telemetry(self, name: str) -> Offer[Telemetry]:
         """Telemetry by name."""

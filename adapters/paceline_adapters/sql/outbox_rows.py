@@ -1,0 +1,83 @@
+"""Rows of the outbox, written in the transaction of an artifact or of a run's end."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from paceline.contracts.outbox import SinkRoute
+from paceline.contracts.records import ENDED, RunStatus
+from paceline.contracts.sink import artifact_delivery_id, run_delivery_id
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.run_rows import read_run
+from paceline_adapters.sql.tables import AnyRow, artifacts, outbox, runs
+
+#: What an inserted or changed artifact returns for the outbox.
+OF_ARTIFACT = (
+    artifacts.c.run_id,
+    artifacts.c.concept_id,
+    artifacts.c.step,
+    artifacts.c.version,
+    artifacts.c.changes,
+)
+
+
+async def add_artifacts(
+    connection: AsyncConnection, routes: Sequence[SinkRoute], rows: Iterable[AnyRow]
+) -> None:
+    """Add the versions that became current in this transaction; rows have ``OF_ARTIFACT``."""
+    added: list[dict[str, object]] = [
+        {
+            "sink": route.sink,
+            "delivery_id": artifact_delivery_id(row.run_id, row.concept_id, row.step, row.changes),
+            "run_id": row.run_id,
+            "concept_id": row.concept_id,
+            "step": row.step,
+            "number": row.changes,
+            "version": row.version,
+            "body": None,
+        }
+        for row in rows
+        for route in routes
+        if route.takes_artifact(row.step)
+    ]
+    await _insert(connection, added)
+
+
+async def count_end(
+    connection: AsyncConnection, routes: Sequence[SinkRoute], run_id: str, status: RunStatus
+) -> None:
+    """Count the end of a run, and add it to the outbox; does nothing for other statuses."""
+    if status not in ENDED:
+        return
+    ended = runs.c.run_id == run_id
+    await connection.execute(update(runs).where(ended).values(ends=runs.c.ends + 1))
+    routes = [route for route in routes if route.takes_runs]
+    if not routes:
+        return
+    number = await connection.scalar(select(runs.c.ends).where(ended)) or 0
+    run = await read_run(connection, run_id)
+    body = {
+        "status": run.status,
+        "reason": run.reason,
+        "total": run.total,
+        "completed": run.completed,
+        "failed": run.failed,
+    }
+    row = {
+        "delivery_id": run_delivery_id(run_id, number),
+        "run_id": run_id,
+        "concept_id": "",
+        "step": "",
+        "number": number,
+        "version": 0,
+        "body": json.dumps(body),
+    }
+    await _insert(connection, [{"sink": route.sink, **row} for route in routes])
+
+
+async def _insert(connection: AsyncConnection, rows: Sequence[dict[str, object]]) -> None:
+    if rows:
+        values = insert(outbox).values(created_at=now(), due_at=now())
+        await connection.execute(values, rows)
