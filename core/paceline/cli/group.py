@@ -23,6 +23,7 @@ COMMANDS = {
     "recover": "Queue runs again if their worker has exited.",
     "show": "Show runs, concepts and generated content.",
     "export": "Write generated content to files.",
+    "sinks": "Show what waits for each sink, and try deliveries again.",
     "plugins": "List strategies, executors and all other plugins.",
     "db": "Create or upgrade the database schema.",
     "config": "Show the effective settings and the origin of each.",

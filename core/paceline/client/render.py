@@ -2,9 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from json import JSONDecodeError, loads
-
-from pydantic import ValidationError
 
 from paceline.contracts.records import Artifact, ConceptState, Run
 from paceline.contracts.spending import RunSpending, Spent
@@ -12,7 +9,8 @@ from paceline.contracts.step import Step
 from paceline.errors import PacelineError
 from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings
-from paceline.text import amount, money, outline
+from paceline.steps.readable import decoded, readable
+from paceline.text import amount, money
 
 
 @dataclass(slots=True)
@@ -32,24 +30,13 @@ class Reader:
         contents: list[str] = []
         solutions: list[str] = []
         for artifact in artifacts:
-            content, solution = self._rendered(artifact)
+            content, solution = readable(self._step(artifact.step), artifact.step, artifact.content)
             contents.append(content)
             if solution:
                 solutions.append(solution)
         if solutions:
             contents += ["## Answers", *solutions]
         return "\n\n".join(contents)
-
-    def _rendered(self, artifact: Artifact) -> tuple[str, str]:
-        """The content of an artifact, and its solutions."""
-        step = self._step(artifact.step)
-        try:
-            if step is not None:
-                answer = step.answer.model_validate_json(artifact.content)
-                return step.readable(answer), step.solutions(answer)
-        except ValidationError:
-            pass  # another version of the step made it; show the stored JSON
-        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}", ""
 
     def _step(self, name: str) -> Step | None:
         if name not in self._steps:
@@ -73,10 +60,7 @@ def steps_of(settings: Settings, run: Run) -> list[str]:
 
 def content_of(artifact: Artifact) -> object:
     """The content as decoded JSON, or as text if it is not JSON."""
-    try:
-        return loads(artifact.content)
-    except JSONDecodeError:
-        return artifact.content
+    return decoded(artifact.content)
 
 
 def run_brief(run: Run) -> dict[str, object]:

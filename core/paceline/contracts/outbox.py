@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from paceline.contracts.sink import Delivery, DeliveryKind
+from paceline.text import count
 
 #: Kinds of deliveries.
 KINDS: tuple[DeliveryKind, ...] = ("artifact", "run")
@@ -148,25 +149,43 @@ class SinkFigures:
     retry_in: float = 0.0
 
 
+def describe_sink(one: SinkFigures) -> str:
+    """What a sink does now, in one line."""
+    parts: list[str] = []
+    if one.failures:
+        why = f": {one.reason}" if one.reason else ""
+        parts.append(f"down for {one.down_for:.0f} s{why}; next attempt in {one.retry_in:.0f} s")
+    if one.waiting:
+        waiting = count(one.waiting, "delivery waits", "deliveries wait")
+        parts.append(f"{waiting}, the oldest for {one.oldest:.0f} s")
+    if one.dead:
+        parts.append(f"{count(one.dead, 'dead letter')}: paceline sinks retry {one.sink} --dead")
+    return "; ".join(parts) or "everything is delivered"
+
+
 class OutboxStore(ABC):
     """Keeps what is to be delivered, and hands it out in batches with a lease."""
 
     #: The sinks that get a row of what is committed from now on.
     routes: Sequence[SinkRoute] = ()
-    _listener: Callable[[], None] | None = None
+    _listeners: tuple[Callable[[], None], ...] = ()
 
     def deliver_to(self, routes: Sequence[SinkRoute]) -> None:
         """Write outbox rows for these sinks from now on. Without sinks, nothing is written."""
         self.routes = tuple(routes)
 
-    def on_outgoing(self, listener: Callable[[], None] | None) -> None:
-        """Call ``listener`` after this process has committed outbox rows; ``None`` ends that."""
-        self._listener = listener
+    def on_outgoing(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` whenever this process has committed outbox rows."""
+        self._listeners = (*self._listeners, listener)
+
+    def off_outgoing(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` no more."""
+        self._listeners = tuple(one for one in self._listeners if one != listener)
 
     def _committed(self) -> None:
-        """Notify the listener. For stores: call this after the commit."""
-        if self._listener is not None:
-            self._listener()
+        """Notify the listeners. For stores: call this after the commit."""
+        for listener in self._listeners:
+            listener()
 
     @abstractmethod
     async def claim_batch(self, sink: str, *, limit: int, lease: float) -> SinkBatch:

@@ -6,25 +6,33 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from pydantic import BaseModel
+
 from paceline.calls.models import Model, Models
 from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.provider import Provider
+from paceline.contracts.sink import Sink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.contracts.worker import WorkerHost
+from paceline.delivery.compose import Composer
+from paceline.delivery.courier import Courier
+from paceline.delivery.couriers import Couriers
 from paceline.errors import PluginError
 from paceline.generation.parts import ClientParts, Parts
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context, no_ledger
+from paceline.plugins.masking import masked
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import options_for
 from paceline.settings.model import MAIN_MODEL, Settings
+from paceline.settings.sinks import sink_offer, sink_routes
 from paceline.settings.steps import chain_of, needs_of, step_offer
 
 
@@ -56,6 +64,10 @@ async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
         yield part
     finally:
         await part.close()
+
+
+def _masking(options: BaseModel) -> Callable[[str], str]:
+    return lambda text: masked(text, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +168,26 @@ class PartFactory:
             for name in self.settings.step(step).checks
         ]
 
+    def sink(self, name: str, context: Context) -> Sink:
+        """One sink by the name of its section, not open; the caller closes it."""
+        options = self.settings.sinks[name].options()
+        offer = sink_offer(self.settings, self.plugins, name)
+        return offer.make(options, context, f"sinks.{name}")
+
+    def couriers(self, store: Store, context: Context, gauges: Gauges) -> Couriers:
+        """What delivers to the sinks of the settings; the caller starts and stops it."""
+        if not self.settings.sinks:
+            return Couriers(store, [])
+        steps = {name: self.step(name, context) for name in self.settings.run.steps}
+        composer = Composer(store, steps, self.settings.provider.currency)
+        couriers: list[Courier] = []
+        for name, settings in self.settings.sinks.items():
+            offer = sink_offer(self.settings, self.plugins, name)
+            options = offer.check(settings.options(), f"sinks.{name}")
+            sink, mask = self.sink(name, context), _masking(options)
+            couriers.append(Courier(name, sink, settings, store, composer, gauges, mask=mask))
+        return Couriers(store, couriers)
+
     @asynccontextmanager
     async def open_store(
         self, *, worker_id: str = "", pool_limit: int | None = None, create: bool = True
@@ -166,11 +198,15 @@ class PartFactory:
             DatabaseNotFound: the database does not exist, and ``create`` is false.
             PartUnavailable: the store cannot be reached.
         """
+        routes = sink_routes(self.settings)
         if self.ready.store is not None:
+            if routes:
+                self.ready.store.deliver_to(routes)
             yield self.ready.store
             return
         context = self.context(worker_id=worker_id, pool_limit=pool_limit)
         async with closing(self.store(context)) as store:
+            store.deliver_to(routes)
             await store.open(create=create)
             yield store
 
