@@ -22,6 +22,8 @@ from paceline_adapters.sinks.storage_options import as_values
 
 #: Errors of one file name, which no other file has.
 _OF_NAME = frozenset({errno.ENAMETOOLONG, errno.EISDIR})
+#: Protocols without folders. To make one there would create a missing bucket.
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci"})
 #: The package to install, by the scheme of the URL.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 
@@ -39,6 +41,9 @@ class FilesSink(Sink):
     def __init__(self, options: FilesOptions) -> None:
         self._options = options
         self._files, self._root = _file_system(options)
+        protocol: str | tuple[str, ...] = self._files.protocol
+        names = (protocol,) if isinstance(protocol, str) else protocol
+        self._object_store = not _OBJECT_STORES.isdisjoint(names)
 
     async def deliver(self, batch: Sequence[Delivery]) -> Mapping[str, str] | None:
         """Write the files of a batch, one after the other."""
@@ -76,8 +81,8 @@ class FilesSink(Sink):
         if isinstance(self._files, LocalFileSystem):
             _write_local(Path(path), content)
         else:
-            # An object store shows the whole object or none. Others need the folder first.
-            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self._object_store:
+                self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._files.pipe_file(path, content)
 
     async def check(self) -> str | Finding:
