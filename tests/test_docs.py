@@ -155,6 +155,7 @@ async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -
             "run": {"steps": ["research", "tutorial", "glossary", "resources", "quiz"]},
             "steps": {"glossary": {"checks": ["distinct"]}, "research": {"results": 2}},
             "resources": {"search": {"requests_per_minute": 60}},
+            "sinks": {"one-file": {"path": str(tmp_path / "content.json")}},
         }
     )
     app = App(settings, plugins=plugins_with_examples())
@@ -164,6 +165,8 @@ async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -
         await worker.run(run.run_id)
         ended = await client.store.run(run.run_id)
         assert (ended.status, ended.reason) == ("completed", None)
+        await worker.couriers.flush(10)
+    assert len(json.loads((tmp_path / "content.json").read_text())) == 5 * len(CONCEPTS)
     files = {file.name for file in (tmp_path / "out" / run.run_id).iterdir()}
     assert files == {f"{concept}-{step}.json" for concept in CONCEPTS for step in answers}
 
@@ -178,6 +181,7 @@ def test_each_part_has_an_example_plugin() -> None:
         "event_buses",
         "steps",
         "checks",
+        "sinks",
     ):
         assert f"paceline_register_{part}" in hooks
 

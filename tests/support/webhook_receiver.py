@@ -30,6 +30,7 @@ class Received:
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     refused: int = 0
     url: str = ""
+    rejected_ids: set[str] = field(default_factory=set[str])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ids(self) -> list[str]:
@@ -67,6 +68,8 @@ def receiver(answer: Answer = accepts, *, secret: str = SECRET) -> Iterator[Rece
             with received.lock:
                 number = len(received.messages) + received.refused
                 status, more = received.answer(number)
+                if message["id"] in received.rejected_ids:
+                    status = 422
                 if status < 300:
                     received.messages.append(message)
                     received.headers.append(headers)

@@ -71,7 +71,7 @@ class Outbox:
         return sorted(ready, key=lambda row: row.due_at)
 
     def leased(self, batch: SinkBatch) -> Iterator[_Waiting]:
-        """The deliveries of a batch that nobody else has leased since."""
+        """The deliveries of a batch that no other worker has leased since."""
         for item in batch.items:
             row = self.rows.get((batch.sink, item.delivery.id))
             if row is not None and row.lease == batch.lease:

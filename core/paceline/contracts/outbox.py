@@ -22,7 +22,7 @@ class SinkRoute:
     Attributes:
         sink: name of the sink in the settings.
         kinds: kinds of deliveries that it receives.
-        steps: steps whose artifacts it receives; ``None`` for all.
+        steps: it receives the artifacts of these steps; ``None`` for all.
     """
 
     sink: str
@@ -192,7 +192,7 @@ class OutboxStore(ABC):
         """Take deliveries that are due, oldest first, under a lease of ``lease`` seconds.
 
         A delivery is due if its pause is over and no earlier one of the same artifact waits or is
-        leased. Dead letters hold up nothing. If the sink is down, nobody gets a batch until its
+        leased. Dead letters hold up nothing. If the sink is down, no caller gets a batch until its
         pause is over; then one caller gets a single delivery, to try the sink.
         """
 

@@ -13,7 +13,7 @@ from paceline.steps.readable import readable
 
 log = logging.getLogger("paceline.sinks")
 
-#: Maximum number of concepts whose names are kept in memory.
+#: Maximum number of names of concepts to keep in memory.
 MAX_NAMES = 20_000
 
 

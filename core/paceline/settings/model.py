@@ -332,7 +332,7 @@ class SinkSettings(Options):
     )
     """What it receives: ``artifact`` for each version of an artifact, ``run`` for ended runs."""
     steps: Names | None = None
-    """Steps whose artifacts it receives; all if not set."""
+    """Receive only the artifacts of these steps; of all if not set."""
     batch: int | None = Field(default=None, ge=1, le=1000)
     """Maximum number of deliveries at once; the sink's own number if not set."""
     timeout: Seconds = 30.0
