@@ -22,7 +22,7 @@ from paceline.contracts.provider import (
 )
 from paceline.contracts.records import Artifact, Claim, ConceptState, Run
 from paceline.contracts.share import Share
-from paceline.contracts.sink import Delivery, Sink
+from paceline.contracts.sink import Delivery, Sink, TransactionalSink
 from paceline.contracts.step import Step, StepContext, Subject, Use
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -156,6 +156,7 @@ __all__ = [
     "Telemetry",
     "Tool",
     "ToolCall",
+    "TransactionalSink",
     "Transient",
     "Unreachable",
     "UnusableAnswer",

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from paceline import App
 from paceline.contracts.sink import artifact_delivery_id, run_delivery_id
 from paceline.settings.sinks import sink_routes
-from paceline_adapters.sql.outbox_rows import OF_ARTIFACT, add_artifacts
+from paceline_adapters.sql.outbox_rows import OF_ARTIFACT, Outlets, add_artifacts
 from paceline_adapters.sql.store import SqlStore
 from paceline_adapters.sql.tables import artifacts, past_versions
 from sqlalchemy import insert, select, update
@@ -25,7 +26,7 @@ def revise_all(site: Site) -> None:
         async with app.factory.open_store() as store:
             assert isinstance(store, SqlStore)
             for key in await store._database.read(keys):
-                await store._database.write(lambda connection, key=key: revise(connection, key))
+                await store._database.write(partial(revise, key))
 
     async def keys(connection: AsyncConnection) -> Sequence[tuple[str, str, str]]:
         rows = await connection.execute(
@@ -33,7 +34,7 @@ def revise_all(site: Site) -> None:
         )
         return [(row.run_id, row.concept_id, row.step) for row in rows]
 
-    async def revise(connection: AsyncConnection, key: tuple[str, str, str]) -> None:
+    async def revise(key: tuple[str, str, str], connection: AsyncConnection) -> None:
         this = (
             (artifacts.c.run_id == key[0])
             & (artifacts.c.concept_id == key[1])
@@ -48,7 +49,7 @@ def revise_all(site: Site) -> None:
             .values(version=artifacts.c.version + 1, changes=artifacts.c.changes + 1)
             .returning(*OF_ARTIFACT)
         )
-        await add_artifacts(connection, routes, changed.all())
+        await add_artifacts(connection, Outlets(routes), changed.all())
 
     routes = sink_routes(App.load(environ=site.home.environment).settings)
     asyncio.run(go())

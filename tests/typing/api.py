@@ -124,6 +124,13 @@ class Printer(paceline.Sink):
         return {one.id: "too long" for one in batch if len(one.readable) > 1000}
 
 
+class Table(paceline.TransactionalSink):
+    """A sink in the artifact's transaction."""
+
+    async def write(self, connection: object, deliveries: Sequence[paceline.Delivery]) -> None:
+        return None
+
+
 def models(settings: paceline.Settings) -> Sequence[paceline.ModelSettings | paceline.StepSettings]:
     return [*settings.models.values(), *settings.steps.values()]
 

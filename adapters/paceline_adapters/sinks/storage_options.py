@@ -29,4 +29,4 @@ def _value(text: str) -> object:
     except ValueError:
         return text
     # A key of digits stays text, because its leading zeros matter.
-    return value if isinstance(value, bool | dict | list) or value is None else text
+    return text if isinstance(value, int | float | str) and not isinstance(value, bool) else value

@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from paceline import Delivery
+from paceline import Delivery, TransactionalSink
 from paceline.contracts.outbox import (
     DeadLetter,
     OutboxStore,
@@ -15,6 +15,7 @@ from paceline.contracts.outbox import (
     SinkBatch,
     SinkFigures,
     SinkOutage,
+    SinkRoute,
 )
 from sqlalchemy import ColumnElement, delete, exists, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.outbox_rows import Outlets
 from paceline_adapters.sql.tables import (
     AnyRow,
     artifacts,
@@ -52,6 +54,16 @@ class SqlOutbox(OutboxStore, ABC):
     """The outbox of an SQL store."""
 
     _database: Database
+    _writers: Sequence[tuple[SinkRoute, TransactionalSink]] = ()
+
+    @property
+    def outlets(self) -> Outlets:
+        """Where committed artifacts go."""
+        return Outlets(self.routes, self._writers)
+
+    def write_with(self, sinks: Sequence[tuple[SinkRoute, TransactionalSink]]) -> None:
+        """Let sinks write in the transaction of each artifact from now on."""
+        self._writers = tuple(sinks)
 
     async def claim_batch(self, sink: str, *, limit: int, lease: float) -> SinkBatch:
         """Take deliveries that are due. Concurrent callers do not wait for each other."""

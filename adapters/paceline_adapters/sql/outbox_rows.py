@@ -1,17 +1,19 @@
 """Rows of the outbox, written in the transaction of an artifact or of a run's end."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.records import ENDED, RunStatus
-from paceline.contracts.sink import artifact_delivery_id, run_delivery_id
+from paceline.contracts.sink import TransactionalSink, artifact_delivery_id, run_delivery_id
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.run_rows import read_run
 from paceline_adapters.sql.tables import AnyRow, artifacts, outbox, runs
+from paceline_adapters.sql.transactional import write_through
 
 #: What an inserted or changed artifact returns for the outbox.
 OF_ARTIFACT = (
@@ -23,10 +25,35 @@ OF_ARTIFACT = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where committed artifacts go.
+
+    Attributes:
+        routes: sinks that get a row of the outbox.
+        writers: sinks that write in the artifact's transaction.
+    """
+
+    routes: Sequence[SinkRoute] = ()
+    writers: Sequence[tuple[SinkRoute, TransactionalSink]] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any sink."""
+        return bool(self.routes or self.writers)
+
+
+#: Without sinks, nothing is written and nothing is asked.
+NO_OUTLETS = Outlets()
+
+
 async def add_artifacts(
-    connection: AsyncConnection, routes: Sequence[SinkRoute], rows: Iterable[AnyRow]
+    connection: AsyncConnection, outlets: Outlets, rows: Sequence[AnyRow]
 ) -> None:
-    """Add the versions that became current in this transaction; rows have ``OF_ARTIFACT``."""
+    """Add the versions that became current in this transaction; rows have ``OF_ARTIFACT``.
+
+    Raises:
+        PluginError: a sink that writes in the transaction failed.
+    """
     added: list[dict[str, object]] = [
         {
             "sink": route.sink,
@@ -39,10 +66,12 @@ async def add_artifacts(
             "body": None,
         }
         for row in rows
-        for route in routes
+        for route in outlets.routes
         if route.takes_artifact(row.step)
     ]
     await _insert(connection, added)
+    if outlets.writers and rows:
+        await write_through(connection, outlets.writers, rows)
 
 
 async def count_end(

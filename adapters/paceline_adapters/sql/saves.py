@@ -4,7 +4,6 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from paceline import Artifact, Claim, ConceptState
-from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.records import JournalEntry
 from paceline.contracts.spending import Charge
 from sqlalchemy import bindparam, select, update
@@ -19,7 +18,7 @@ from paceline_adapters.sql.charges import (
 )
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.journal import drop_entries, write_entries
-from paceline_adapters.sql.outbox_rows import OF_ARTIFACT, add_artifacts
+from paceline_adapters.sql.outbox_rows import NO_OUTLETS, OF_ARTIFACT, Outlets, add_artifacts
 from paceline_adapters.sql.ownership import owns
 from paceline_adapters.sql.tables import artifacts, concepts, runs
 from paceline_adapters.sql.url import Dialect
@@ -64,7 +63,7 @@ async def write_batch(
     connection: AsyncConnection,
     dialect: Dialect,
     batch: Sequence[Save],
-    routes: Sequence[SinkRoute] = (),
+    outlets: Outlets = NO_OUTLETS,
 ) -> set[int]:
     """Write a batch without its stale members, and what goes to sinks.
 
@@ -94,9 +93,9 @@ async def write_batch(
     )
     made = [_artifact(save.claim, save.artifact) for save in kept if save.artifact is not None]
     if made:
-        if routes:
+        if outlets:
             added = await connection.execute(_add_artifact[dialect].returning(*OF_ARTIFACT), made)
-            await add_artifacts(connection, routes, added.all())
+            await add_artifacts(connection, outlets, added.all())
         else:
             await connection.execute(_add_artifact[dialect], made)
         repaired = (

@@ -95,7 +95,7 @@ class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlWorkers, SqlConnections, 
 
     async def _write_batch(self, batch: Sequence[Save]) -> set[int]:
         stale = await self._database.transaction(
-            lambda connection: write_batch(connection, self._database.dialect, batch, self.routes)
+            lambda connection: write_batch(connection, self._database.dialect, batch, self.outlets)
         )
         if any(save.artifact is not None for save in batch):
             self._committed()

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from paceline.contracts.sink import Delivery, DeliveryKind
+from paceline.contracts.sink import Delivery, DeliveryKind, TransactionalSink
+from paceline.errors import SettingsError
 from paceline.text import count
 
 #: Kinds of deliveries.
@@ -173,6 +174,18 @@ class OutboxStore(ABC):
     def deliver_to(self, routes: Sequence[SinkRoute]) -> None:
         """Write outbox rows for these sinks from now on. Without sinks, nothing is written."""
         self.routes = tuple(routes)
+
+    def write_with(self, sinks: Sequence[tuple[SinkRoute, TransactionalSink]]) -> None:
+        """Let sinks write in the transaction of each artifact from now on.
+
+        Raises:
+            SettingsError: the store has no transactions of SQL.
+        """
+        if sinks:
+            raise SettingsError(
+                f"sinks.{sinks[0][0].sink} writes in the transaction of an artifact: store.url "
+                "must name an SQLite or PostgreSQL database"
+            )
 
     def on_outgoing(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever this process has committed outbox rows."""

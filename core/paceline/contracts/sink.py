@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from paceline.contracts.finding import Finding
 from paceline.contracts.records import RunStatus
@@ -160,6 +160,32 @@ class Sink(ABC):
             SinkUnavailable: the receiver is down. Nothing was delivered, except what the error
                 names. The batch is delivered again after a pause. Any other error counts as this.
         """
+
+
+class TransactionalSink(Sink):
+    """Writes to tables of your own, in the transaction that saves the artifact.
+
+    Your row and the artifact are committed together, or neither is. An SQL store calls ``write``
+    in each process that saves, restores or revises artifacts. There is no outbox, no pause and no
+    dead letter: if ``write`` fails, the artifact is not saved and its step fails.
+    """
+
+    @abstractmethod
+    async def write(self, connection: Any, deliveries: Sequence[Delivery]) -> None:
+        """Write what becomes current.
+
+        Be quick: the transaction holds locks, and other artifacts are saved with it. Neither
+        commit nor roll back. If a batch fails, each of its artifacts is written on its own, so
+        that only the faulty one fails.
+
+        Args:
+            connection: SQLAlchemy's ``AsyncConnection`` of the transaction.
+            deliveries: artifacts, without the concept's name and Markdown.
+        """
+
+    async def deliver(self, batch: Sequence[Delivery]) -> Mapping[str, str] | None:  # noqa: ARG002
+        """Do nothing: everything was written with its artifact."""
+        return None
 
 
 def artifact_delivery_id(run_id: str, concept_id: str, step: str, number: int) -> str:

@@ -18,7 +18,7 @@ from paceline.contracts.records import Artifact, Claim, ConceptState
 from paceline.contracts.spending import Charge
 from paceline.contracts.step import Step, Subject
 from paceline.contracts.work import Level, Work
-from paceline.errors import ProviderUnusable
+from paceline.errors import PluginError, ProviderUnusable
 from paceline.generation.journal import Journal
 from paceline.generation.making_step import MakingStep
 from paceline.generation.parts import Parts
@@ -292,12 +292,15 @@ class ConceptTask:
     async def _save(
         self, artifact: Artifact, making: MakingStep, concept: ConceptState | None
     ) -> None:
-        run = self.run
+        run, store = self.run, self.run.parts.store
         journaled = (
             artifact.step in making.journal.steps and not run.parts.settings.run.keep_journal
         )
         with run.backlog.saving(), run.parts.telemetry.save(artifact.step):
-            await run.parts.store.save(run.claim, artifact, concept=concept, journaled=journaled)
+            try:
+                await store.save(run.claim, artifact, concept=concept, journaled=journaled)
+            except PluginError as error:  # a sink that writes in the artifact's transaction
+                raise CallFailed(str(error)) from None
         run.saved += 1
         run.parts.gauges.saved += 1
         await run.record_undecided()

@@ -13,8 +13,9 @@ from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.ledger import Ledger
+from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.provider import Provider
-from paceline.contracts.sink import Sink
+from paceline.contracts.sink import Sink, TransactionalSink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -32,7 +33,7 @@ from paceline.plugins.masking import masked
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import options_for
 from paceline.settings.model import MAIN_MODEL, Settings
-from paceline.settings.sinks import sink_offer, sink_routes
+from paceline.settings.sinks import may_write_with, sink_offer, sink_routes
 from paceline.settings.steps import chain_of, needs_of, step_offer
 
 
@@ -174,6 +175,18 @@ class PartFactory:
         offer = sink_offer(self.settings, self.plugins, name)
         return offer.make(options, context, f"sinks.{name}")
 
+    def _route(self, store: Store, context: Context) -> None:
+        """Tell a store which sinks receive what it commits."""
+        routes = {route.sink: route for route in sink_routes(self.settings)}
+        writers: list[tuple[SinkRoute, TransactionalSink]] = []
+        for name in self.settings.sinks:
+            if may_write_with(self.settings, name):
+                sink = self.sink(name, context)
+                if isinstance(sink, TransactionalSink):
+                    writers.append((routes.pop(name), sink))
+        store.write_with(writers)
+        store.deliver_to(list(routes.values()))
+
     def couriers(self, store: Store, context: Context, gauges: Gauges) -> Couriers:
         """What delivers to the sinks of the settings; the caller starts and stops it."""
         if not self.settings.sinks:
@@ -185,6 +198,8 @@ class PartFactory:
             offer = sink_offer(self.settings, self.plugins, name)
             options = offer.check(settings.options(), f"sinks.{name}")
             sink, mask = self.sink(name, context), _masking(options)
+            if isinstance(sink, TransactionalSink):
+                continue
             couriers.append(Courier(name, sink, settings, store, composer, gauges, mask=mask))
         return Couriers(store, couriers)
 
@@ -198,15 +213,14 @@ class PartFactory:
             DatabaseNotFound: the database does not exist, and ``create`` is false.
             PartUnavailable: the store cannot be reached.
         """
-        routes = sink_routes(self.settings)
         if self.ready.store is not None:
-            if routes:
-                self.ready.store.deliver_to(routes)
+            if self.settings.sinks:
+                self._route(self.ready.store, self.context(worker_id=worker_id))
             yield self.ready.store
             return
         context = self.context(worker_id=worker_id, pool_limit=pool_limit)
         async with closing(self.store(context)) as store:
-            store.deliver_to(routes)
+            self._route(store, context)
             await store.open(create=create)
             yield store
 

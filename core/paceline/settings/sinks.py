@@ -6,6 +6,7 @@ from functools import partial
 from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.sink import Sink
 from paceline.errors import SettingsError
+from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Offer, Plugins
 from paceline.settings.model import Settings
 from paceline.settings.steps import Origin, option_origin
@@ -31,6 +32,11 @@ def sink_routes(settings: Settings) -> Sequence[SinkRoute]:
         )
         for name, one in settings.sinks.items()
     ]
+
+
+def may_write_with(settings: Settings, name: str) -> bool:
+    """Whether a sink may be transactional: no built-in one is."""
+    return (settings.sinks[name].use or name) not in BUILT_INS["sink"]
 
 
 def check_sinks(settings: Settings, plugins: Plugins, origin: Origin) -> None:

@@ -100,7 +100,7 @@ class StoreOutbox(StoreScenarios):
         await store.reopen(run.run_id, executor="in-process")
         claim = await must_claim(store, run.run_id)
         await store.finish(claim, "failed", "no")
-        found = []
+        found: list[tuple[int, str | None, str]] = []
         for _ in range(2):
             batch = await take(store)
             (item,) = batch.items
@@ -215,9 +215,7 @@ class StoreOutbox(StoreScenarios):
         batch = await take(first, limit=2)
         await first.settle(batch, outage=SinkOutage(reason="refused", retry_in=10.0))
         shut = await take(second)
-        assert not shut.items, (
-            "hammered: no worker may try a sink that is down before its pause ends"
-        )
+        assert not shut.items, "hammered: no worker may try a sink before its pause ends"
         assert (shut.failures, 0 < shut.retry_in <= 10) == (1, True)
         (figures,) = await second.sink_figures()
         assert (figures.waiting, figures.failures, figures.reason) == (3, 1, "refused")
