@@ -62,6 +62,10 @@ class StoreOutbox(StoreScenarios):
         assert sorted(kinds) == ["artifact", "run"], (
             f"not what was committed: {kinds}; a second save and a refused one change nothing"
         )
+        (figures,) = await store.sink_figures()
+        assert figures.waiting == len(kinds), (
+            f"not what was committed: {figures.waiting} deliveries wait, also repeated ones"
+        )
 
     @scenario
     async def test_without_sinks_nothing_is_written(self) -> None:
