@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 from standardwebhooks import Webhook
 
@@ -31,6 +31,12 @@ class Received:
     refused: int = 0
     url: str = ""
     rejected_ids: set[str] = field(default_factory=set[str])
+    #: Seconds that each answer takes, so that a kill finds deliveries in flight.
+    slow: float = 0.0
+    ended: threading.Event = field(default_factory=threading.Event)
+    #: ``before``: keep nothing and do not answer. ``after``: keep the message and do not answer.
+    hang: Literal["", "before", "after"] = ""
+    hanging: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ids(self) -> list[str]:
@@ -63,6 +69,9 @@ def receiver(answer: Answer = accepts, *, secret: str = SECRET) -> Iterator[Rece
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if received.hang == "before":
+                self._hang()
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             message: Any = verifier.verify(body, headers)
             with received.lock:
@@ -75,11 +84,20 @@ def receiver(answer: Answer = accepts, *, secret: str = SECRET) -> Iterator[Rece
                     received.headers.append(headers)
                 else:
                     received.refused += 1
+            if received.hang == "after":
+                self._hang()
+                return
+            received.ended.wait(received.slow)
             self.send_response(status)
             for name, value in more.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def _hang(self) -> None:
+            received.hanging += 1
+            received.ended.wait()
+            self.close_connection = True
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -92,6 +110,7 @@ def receiver(answer: Answer = accepts, *, secret: str = SECRET) -> Iterator[Rece
     try:
         yield received
     finally:
+        received.ended.set()
         server.shutdown()
         thread.join()
         server.server_close()
