@@ -157,6 +157,7 @@ async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -
             "steps": {"glossary": {"checks": ["distinct"]}, "research": {"results": 2}},
             "exporters": {"cards-csv": {"separator": ";"}},
             "resources": {"search": {"requests_per_minute": 60}},
+            "sinks": {"one-file": {"path": str(tmp_path / "content.json")}},
         }
     )
     app = App(settings, plugins=plugins_with_examples())
@@ -172,6 +173,8 @@ async def test_the_example_plugins_generate_a_roadmap_together(tmp_path: Path) -
         lines = [str(line).strip() async for line in exporter.pieces(table)]
         assert lines[:2] == ["concept;front;back", "variables;loop;what repeats"]
         assert len(lines) == 1 + len(CONCEPTS) * (1 + len(answers["quiz"]["questions"]))
+        await worker.couriers.flush(10)
+    assert len(json.loads((tmp_path / "content.json").read_text())) == 5 * len(CONCEPTS)
     files = {file.name for file in (tmp_path / "out" / run.run_id).iterdir()}
     assert files == {f"{concept}-{step}.json" for concept in CONCEPTS for step in answers}
 
@@ -187,6 +190,7 @@ def test_each_part_has_an_example_plugin() -> None:
         "steps",
         "checks",
         "exporters",
+        "sinks",
     ):
         assert f"paceline_register_{part}" in hooks
 

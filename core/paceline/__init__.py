@@ -31,6 +31,7 @@ from paceline.contracts.provider import (
 from paceline.contracts.questions import Card, Question
 from paceline.contracts.records import Artifact, Claim, ConceptState, Replaced, Run
 from paceline.contracts.share import Share
+from paceline.contracts.sink import Delivery, Sink, TransactionalSink
 from paceline.contracts.step import Step, StepContext, Subject, Use
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -66,6 +67,7 @@ from paceline.errors import (
     RunNotFound,
     SchemaVersionError,
     SettingsError,
+    SinkUnavailable,
     StaleFence,
     Transient,
     Unreachable,
@@ -103,6 +105,7 @@ __all__ = [
     "Context",
     "ContextError",
     "DatabaseNotFound",
+    "Delivery",
     "Done",
     "Event",
     "EventBus",
@@ -158,6 +161,8 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Share",
+    "Sink",
+    "SinkUnavailable",
     "Span",
     "Stage",
     "StaleFence",
@@ -171,6 +176,7 @@ __all__ = [
     "Telemetry",
     "Tool",
     "ToolCall",
+    "TransactionalSink",
     "Transient",
     "Unreachable",
     "UnusableAnswer",

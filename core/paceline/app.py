@@ -13,6 +13,7 @@ from paceline.contracts.records import WorkerRecord
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.worker import Reservation
+from paceline.delivery.couriers import FLUSH
 from paceline.plugins.registry import Plugins
 from paceline.runtime.open_worker import open_worker, release, reserve
 from paceline.runtime.part_factory import PartFactory, ReadyParts
@@ -118,6 +119,7 @@ class App:
                 finally:
                     await worker.drain(0)
                     await serving
+                await worker.couriers.flush(FLUSH)
             return
         async with self.factory.open_client_parts(create=create) as parts:
             yield Client(parts)
@@ -188,8 +190,9 @@ class App:
         Raises:
             PacelineError: a part cannot be made or reached.
         """
-        async with self.factory.open_parts(pool_limit=1):
-            pass
+        async with self.factory.open_parts(pool_limit=1) as parts:
+            couriers = self.factory.couriers(parts.store, self.factory.context(), parts.gauges)
+            await couriers.stop(0)
 
 
 def _registry(plugins: Plugins | Iterable[object]) -> Plugins:

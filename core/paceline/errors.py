@@ -4,7 +4,7 @@ The text of an error names the place, the value and what is allowed. It never co
 secret. The command line prints it and exits with ``exit_code``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 
@@ -113,6 +113,27 @@ class DatabaseNotFound(PartUnavailable):
 
 class StoreLost(PartUnavailable):
     """The store that this process opened is gone for good: only a new start can help."""
+
+
+class SinkUnavailable(PartUnavailable):
+    """A sink is down. What it did not accept is delivered again after a pause.
+
+    Args:
+        message: why, with its address.
+        retry_after: seconds that the receiver asks to wait, if it named them.
+        delivered: ids of the deliveries of the batch that it accepted before.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        delivered: Collection[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.delivered = frozenset(delivered)
 
 
 class SchemaVersionError(PartUnavailable):

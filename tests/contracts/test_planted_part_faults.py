@@ -1,6 +1,7 @@
 """The suites of buses, ledgers and stores catch planted faults by name."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import dataclasses
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from types import MappingProxyType
@@ -8,6 +9,7 @@ from types import MappingProxyType
 import pytest
 from paceline.contracts.events import Event, EventBus, StreamPosition
 from paceline.contracts.ledger import Grant, LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.contracts.outbox import Outgoing, Rejection, SinkBatch, SinkOutage
 from paceline.contracts.records import (
     NOTHING_REPLACED,
     Artifact,
@@ -267,9 +269,100 @@ class SharesRuns(MemoryStore):
         )
 
 
+class ForgetsToDeliver(MemoryStore):
+    """Writes no row for an ended run."""
+
+    def _add_end(self, row: Row) -> None:
+        row.ends += 1
+
+
+class DeliversEachSave(MemoryStore):
+    """Adds a row for each save, also for one that changed nothing."""
+
+    async def save(
+        self,
+        claim: Claim,
+        artifact: Artifact,
+        *,
+        concept: ConceptState | None,
+        replaced: Replaced = NOTHING_REPLACED,
+    ) -> None:
+        known = artifact.place in self._owned(claim).artifacts
+        await super().save(claim, artifact, concept=concept, replaced=replaced)
+        if known:
+            self._add_artifact(self._row(claim.run_id), dataclasses.replace(artifact, changes=2))
+
+
+class LeasesNothing(MemoryStore):
+    """Hands out a delivery to everybody who asks."""
+
+    async def claim_batch(self, sink: str, *, limit: int, lease: float) -> SinkBatch:
+        return await super().claim_batch(sink, limit=limit, lease=-1.0)
+
+
+class ForgetsTheOrder(MemoryStore):
+    """Hands out a later delivery while an earlier one is leased."""
+
+    async def claim_batch(self, sink: str, *, limit: int, lease: float) -> SinkBatch:
+        batch = await super().claim_batch(sink, limit=limit, lease=lease)
+        rows = [row for row in self._outbox.of(sink) if row.lease is None and not row.dead]
+        if batch.items or not rows:
+            return batch
+        rows[0].lease = "mine"
+        return SinkBatch(
+            sink=sink, lease="mine", items=[Outgoing(delivery=rows[0].delivery, attempts=0)]
+        )
+
+
+class SettlesAnyLease(MemoryStore):
+    """Lets a stale worker settle what another one has leased."""
+
+    async def settle(
+        self,
+        batch: SinkBatch,
+        *,
+        delivered: Collection[str] = (),
+        rejected: Sequence[Rejection] = (),
+        outage: SinkOutage | None = None,
+    ) -> None:
+        for item in batch.items:
+            row = self._outbox.rows.get((batch.sink, item.delivery.id))
+            if row is not None:
+                row.lease = batch.lease
+        await super().settle(batch, delivered=delivered, rejected=rejected, outage=outage)
+
+
+class Hammers(MemoryStore):
+    """Forgets that a sink is down."""
+
+    async def settle(
+        self,
+        batch: SinkBatch,
+        *,
+        delivered: Collection[str] = (),
+        rejected: Sequence[Rejection] = (),
+        outage: SinkOutage | None = None,
+    ) -> None:
+        await super().settle(batch, delivered=delivered, rejected=rejected)
+
+
 @pytest.mark.parametrize(
     ("made", "test", "says"),
     [
+        (
+            ForgetsToDeliver,
+            "test_only_what_was_saved_is_delivered",
+            "not what was committed",
+        ),
+        (DeliversEachSave, "test_only_what_was_saved_is_delivered", "not what was committed"),
+        (LeasesNothing, "test_two_workers_never_hold_the_same_delivery", "leased twice"),
+        (ForgetsTheOrder, "test_a_later_delivery_waits_for_an_earlier_one", "out of order"),
+        (
+            SettlesAnyLease,
+            "test_what_a_lost_worker_held_is_delivered_again_with_the_same_id",
+            "forgotten lease",
+        ),
+        (Hammers, "test_a_sink_that_is_down_is_tried_by_one_worker_after_its_pause", "hammered"),
         (
             SharesRuns,
             "test_the_same_roadmap_of_two_tenants_has_two_runs",

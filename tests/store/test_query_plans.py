@@ -5,6 +5,7 @@ import re
 import sqlite3
 from typing import Any
 
+from paceline.contracts.outbox import Rejection, SinkOutage, SinkRoute
 from paceline.contracts.records import Figures, JournalEntry, Replaced
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
@@ -26,7 +27,9 @@ from sqlalchemy import event
 from tests.support.databases import SqlitePlace
 
 RESULT = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
-GROWING = re.compile(r"SCAN (runs|roadmaps|concepts|artifacts|journal)\b")
+GROWING = re.compile(
+    r"SCAN (runs|roadmaps|concepts|artifacts|past_versions|journal|outbox|earlier)\b"
+)
 
 
 @real_time
@@ -40,12 +43,19 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
     async with sqlite_place.store() as store:
         assert isinstance(store, SqlStore)
         event.listen(store._database._engine.sync_engine, "before_cursor_execute", remember)
+        store.deliver_to([SinkRoute(sink="files")])
         await store.admit_workers([worker()])
         await store.register(worker())
         claim = await claimed(store)
         await store.create_run(roadmap(), executor="x")
         await store.create_run(roadmap(), executor="x", share=Share("acme"))
         await store.save(claim, artifact(), concept=done())
+        batch = await store.claim_batch("files", limit=10, lease=LEASE)
+        refused = Rejection(id=batch.items[0].delivery.id, reason="no", retry_in=10.0)
+        await store.settle(batch, rejected=[refused], outage=SinkOutage(reason="no", retry_in=0))
+        await store.claim_batch("files", limit=10, lease=LEASE)
+        await store.sink_figures()
+        await store.undelivered(sink="files")
         await store.beat("worker", Figures(runs=(claim.run_id,)), lease=LEASE)
         await store.run(claim.run_id)
         await store.runs()

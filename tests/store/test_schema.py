@@ -29,6 +29,11 @@ from sqlalchemy import Connection, text
 
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
+_BEFORE_OUTBOX = [
+    "DROP TABLE outbox",
+    "DROP TABLE sink_states",
+    "ALTER TABLE runs DROP COLUMN ends",
+]
 _BEFORE_VERSIONS = [
     "DROP TABLE past_versions",
     "DROP TABLE revisions",
@@ -58,7 +63,9 @@ _BEFORE_SPENDING = [
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = list(_BEFORE_VERSIONS)
+    statements = list(_BEFORE_OUTBOX)
+    if version < "0008":
+        statements += _BEFORE_VERSIONS
     if version < "0007":
         statements += _BEFORE_JOURNAL
     if version < "0006":

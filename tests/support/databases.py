@@ -102,6 +102,8 @@ class SqlitePlace(SqlPlace):
             for column in ("lease_until", "claimed_at"):
                 connection.execute(f"UPDATE runs SET {column} = {back.format(column)}")
             connection.execute(f"UPDATE workers SET beat_at = {back.format('beat_at')}")
+            connection.execute(f"UPDATE outbox SET due_at = {back.format('due_at')}")
+            connection.execute(f"UPDATE sink_states SET retry_at = {back.format('retry_at')}")
         connection.close()
 
 
@@ -119,5 +121,7 @@ class PostgresPlace(SqlPlace):
         back = f"- make_interval(secs => {seconds})"
         self.execute(
             f"UPDATE runs SET lease_until = lease_until {back}, claimed_at = claimed_at {back};"
-            f"UPDATE workers SET beat_at = beat_at {back}"
+            f"UPDATE workers SET beat_at = beat_at {back};"
+            f"UPDATE outbox SET due_at = due_at {back};"
+            f"UPDATE sink_states SET retry_at = retry_at {back}"
         )

@@ -1,6 +1,6 @@
 """Uses every public name of ``paceline`` once. mypy checks this file; nothing runs it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -148,6 +148,22 @@ class NotEmpty(paceline.Check):
         self, answer: BaseModel, subject: paceline.Subject, ctx: paceline.StepContext
     ) -> paceline.Checked:
         return paceline.Checked(answer, [] if answer.model_fields_set else ["it is empty"])
+
+
+class Printer(paceline.Sink):
+    """A sink."""
+
+    async def deliver(self, batch: Sequence[paceline.Delivery]) -> Mapping[str, str] | None:
+        if not batch:
+            raise paceline.SinkUnavailable("no paper", retry_after=60, delivered=[])
+        return {one.id: "too long" for one in batch if len(one.readable) > 1000}
+
+
+class Table(paceline.TransactionalSink):
+    """A sink in the artifact's transaction."""
+
+    async def write(self, connection: object, deliveries: Sequence[paceline.Delivery]) -> None:
+        return None
 
 
 def models(settings: paceline.Settings) -> Sequence[paceline.ModelSettings | paceline.StepSettings]:

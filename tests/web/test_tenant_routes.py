@@ -33,6 +33,7 @@ OF_ALL = {
     "GET /api/live",
     "GET /api/runs",
     "GET /api/session",
+    "GET /api/sinks",
     "GET /api/strategy",
     "GET /api/workers",
     "POST /api/runs",

@@ -254,7 +254,7 @@ async def test_figures_count_all_tenants_and_name_none(tmp_path: Path) -> None:
         assert await active(rival) == {theirs}
         assert await active(plain) == set()
         for here in (acme, plain):
-            for path in ("/api/live", "/api/strategy", "/metrics", "/api/workers"):
+            for path in ("/api/live", "/api/sinks", "/api/strategy", "/metrics", "/api/workers"):
                 answer = await here.client.get(path)
                 assert answer.status_code == 200
                 assert theirs not in answer.text

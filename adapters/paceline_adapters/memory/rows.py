@@ -67,6 +67,7 @@ class Row:
     scope: Scope = WHOLE_ROADMAP
     #: Whether the scope was widened after the claim.
     extended: bool = False
+    ends: int = 0
 
     def owned_by(self, claim: Claim) -> bool:
         """Whether the claim still owns the run."""

@@ -1,6 +1,6 @@
 """Runs in memory: submit, find, list, read."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -118,14 +118,25 @@ class MemoryRuns(Store, ABC):
             found = None if source is None else source.artifacts.get(copy.place)
             if found is not None:
                 row.add_version(_at_no_cost(found, copy.run_id, now), 0, ())
+                self._add_artifact(row, row.artifacts[copy.place])
         for artifact in seeds.artifacts:
             row.add_version(replace(artifact, created_at=now), 0, ())
+            self._add_artifact(row, row.artifacts[artifact.place])
         if seeds.copies or seeds.artifacts:
             row.complete_concepts(seeds.steps)
         if seeds.paused is not None:
             row.status, row.reason = "paused", seeds.paused
             if row.is_whole():
                 row.status, row.reason, row.finished_at = "completed", None, now
+                self._add_end(row)
+
+    @abstractmethod
+    def _add_artifact(self, row: Row, artifact: Artifact) -> None:
+        """Add a version that became current to the outbox."""
+
+    @abstractmethod
+    def _add_end(self, row: Row) -> None:
+        """Count the end of a run, and add it to the outbox."""
 
     async def run(self, run_id: str) -> Run:
         """Return one run."""

@@ -32,12 +32,12 @@ from paceline.contracts.scope import Scope
 from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store_rules import RESUMED, poison_reason, requested_status
 
+from paceline_adapters.memory.outbox import MemoryOutbox, Outbox
 from paceline_adapters.memory.rows import Row
-from paceline_adapters.memory.runs import MemoryRuns
 from paceline_adapters.memory.versions import MemoryVersions
 
 
-class MemoryStore(MemoryVersions, MemoryRuns):
+class MemoryStore(MemoryVersions, MemoryOutbox):
     """A store that is lost when its process ends.
 
     It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
@@ -53,6 +53,7 @@ class MemoryStore(MemoryVersions, MemoryRuns):
     ) -> None:
         super().__init__(clock or (lambda: asyncio.get_running_loop().time()))
         self._settings = settings or StoreSettings()
+        self._outbox = Outbox()
         self._running: dict[str, Row] = {}
         self._workers: dict[str, tuple[WorkerRecord, float]] = {}
         self._registered: dict[str, WorkerRecord] = {}
@@ -111,17 +112,20 @@ class MemoryStore(MemoryVersions, MemoryRuns):
         charge = Charge(concept_id=artifact.concept_id, step=artifact.step, spent=artifact.spent)
         row = self._owned(claim, charge)
         made = replace(artifact, created_at=self._now())
-        number = replaced.revision
+        place, number = artifact.place, replaced.revision
+        before = row.artifacts.get(place)
         if number is None:
             row.add_artifact(made, claim.fence)
-        elif artifact.place in row.revisions and row.revisions[artifact.place].number == number:
-            del row.revisions[artifact.place]
+        elif place in row.revisions and row.revisions[place].number == number:
+            del row.revisions[place]
             row.add_version(made, claim.fence, replaced.stale)
         else:  # the request was replaced or removed
             row.charge(claim.fence, charge)
         if replaced.journal:
-            row.journal.pop(artifact.place, None)
+            row.journal.pop(place, None)
         self._put_concept(row, concept)
+        if row.artifacts[place] is not before:
+            self._add_artifact(row, row.artifacts[place])
         await asyncio.sleep(0)  # other tasks run during a save, as with other stores
 
     async def record(self, claim: Claim, entry: JournalEntry) -> None:
@@ -194,6 +198,8 @@ class MemoryStore(MemoryVersions, MemoryRuns):
         row.finished_at = self._now() if status in ENDED else None
         if status == "queued":
             self._queues.put(row)
+        elif status in ENDED:
+            self._add_end(row)
 
     def _lapsed(self, row: Row) -> bool:
         return row.lease_until < self._clock() or row.owner not in self._workers

@@ -22,6 +22,8 @@ class MemoryVersions(Store, ABC):
     _clock: Callable[[], float]
     _now: Callable[[], datetime]
     _release: Callable[[Row, RunStatus, str | None], None]
+    _add_artifact: Callable[[Row, Artifact], None]
+    _add_end: Callable[[Row], None]
 
     async def marks(self, run_id: str) -> Sequence[ArtifactMark]:
         """List the artifacts of a run without content."""
@@ -68,9 +70,11 @@ class MemoryVersions(Store, ABC):
         for artifact in artifacts:
             if artifact.concept_id in row.concepts:
                 row.add_version(replace(artifact, created_at=self._now()), 0, ())
+                self._add_artifact(row, row.artifacts[artifact.place])
         row.complete_concepts(steps)
-        if row.status in ENDED and row.is_whole():
-            row.status, row.reason = "completed", None
+        if row.status in ENDED and row.status != "completed" and row.is_whole():
+            row.status, row.reason, row.finished_at = "completed", None, self._now()
+            self._add_end(row)
         return row.as_run(self._clock())
 
     async def request_revisions(
@@ -112,5 +116,6 @@ class MemoryVersions(Store, ABC):
             if current is None:
                 return None
             row.mark_stale(concept_id, stale)
+            self._add_artifact(row, current)
         row.revisions.pop(place, None)
         return current

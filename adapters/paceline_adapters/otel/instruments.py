@@ -1,6 +1,6 @@
 """The metrics, under their names in OpenTelemetry."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from paceline.contracts.records import PoolFigures
@@ -60,12 +60,26 @@ class Instruments:
         so_far("paceline.fallbacks", "{answer}", "Fallback answers.", lambda: gauges.fallbacks)
         so_far("paceline.artifacts.saved", "{artifact}", "Artifacts saved.", lambda: gauges.saved)
         so_far("paceline.events.published", "{event}", "Events sent.", lambda: gauges.events)
+        for name, counts, text in (
+            ("paceline.sink.delivered", gauges.delivered, "Deliveries that a sink accepted."),
+            ("paceline.sink.dead_letters", gauges.dead_letters, "Deliveries given up."),
+        ):
+            self._meter.create_observable_counter(
+                name, [_by_sink(counts)], unit="{delivery}", description=text
+            )
         self._meter.create_observable_up_down_counter(
             "db.client.connection.count",
             [_reading(lambda: pool().in_use, {"db.client.connection.state": "used"})],
             unit="{connection}",
             description="Database connections that are checked out.",
         )
+
+
+def _by_sink(counts: Mapping[str, int]) -> Observe:
+    def observe(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {"paceline.sink": sink}) for sink, count in counts.items()]
+
+    return observe
 
 
 def _reading(read: Callable[[], int], attributes: dict[str, str] | None = None) -> Observe:

@@ -20,6 +20,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.outbox_rows import (
+    OF_ARTIFACT,
+    Outlets,
+    add_deliveries,
+    deliver_current,
+)
 from paceline_adapters.sql.tables import AnyRow, artifacts, past_versions, revisions
 from paceline_adapters.sql.url import Dialect
 
@@ -92,13 +98,21 @@ _fulfil = (
 )
 
 
-async def add_artifacts(
-    connection: AsyncConnection, dialect: Dialect, made: Sequence[tuple[Claim, Artifact]]
+async def add_first_versions(
+    connection: AsyncConnection,
+    dialect: Dialect,
+    outlets: Outlets,
+    made: Sequence[tuple[Claim, Artifact]],
 ) -> None:
     """Insert first versions. Artifacts that exist already stay as they are."""
-    if made:
-        rows = [artifact_row(claim, artifact) for claim, artifact in made]
+    if not made:
+        return
+    rows = [artifact_row(claim, artifact) for claim, artifact in made]
+    if not outlets:
         await connection.execute(_add[dialect], rows)
+        return
+    added = await connection.execute(_add[dialect].returning(*OF_ARTIFACT), rows)
+    await add_deliveries(connection, outlets, added.all())
 
 
 async def fulfil_request(
@@ -111,7 +125,11 @@ async def fulfil_request(
 
 
 async def add_version(
-    connection: AsyncConnection, dialect: Dialect, claim: Claim, artifact: Artifact
+    connection: AsyncConnection,
+    dialect: Dialect,
+    outlets: Outlets,
+    claim: Claim,
+    artifact: Artifact,
 ) -> None:
     """Make an artifact the current version. The version before it becomes a past one."""
     place = of_place(claim.run_id, artifact.concept_id, artifact.step)
@@ -120,25 +138,48 @@ async def add_version(
     replaced = await connection.execute(_replace, {**row, **place})
     if not replaced.rowcount:
         await connection.execute(_add[dialect], row)
+    await deliver_current(
+        connection,
+        outlets,
+        claim.run_id,
+        artifacts.c.concept_id == artifact.concept_id,
+        artifacts.c.step == artifact.step,
+    )
 
 
 async def add_outside_version(
-    connection: AsyncConnection, dialect: Dialect, run_id: str, roadmap_id: str, artifact: Artifact
+    connection: AsyncConnection,
+    dialect: Dialect,
+    outlets: Outlets,
+    run: tuple[str, str],
+    artifact: Artifact,
 ) -> None:
-    """Make an artifact that no worker made the current version."""
+    """Make an artifact that no worker made the current version; ``run`` has its roadmap's id."""
+    run_id, roadmap_id = run
     claim = Claim(run_id=run_id, roadmap_id=roadmap_id, worker_id="", fence=0)
-    await add_version(connection, dialect, claim, artifact)
+    await add_version(connection, dialect, outlets, claim, artifact)
 
 
 async def restore_version(
-    connection: AsyncConnection, run_id: str, concept_id: str, step: str, version: int
+    connection: AsyncConnection,
+    outlets: Outlets,
+    place: tuple[str, str, str],
+    version: int,
 ) -> None:
     """Swap the current version with a past one, which must exist."""
-    place = of_place(run_id, concept_id, step)
-    await connection.execute(_archive, place)
-    this = {**place, "of_version": version}
+    run_id, concept_id, step = place
+    named = of_place(run_id, concept_id, step)
+    await connection.execute(_archive, named)
+    this = {**named, "of_version": version}
     await connection.execute(_restore, this)
     await connection.execute(_unarchive, this)
+    await deliver_current(
+        connection,
+        outlets,
+        run_id,
+        artifacts.c.concept_id == concept_id,
+        artifacts.c.step == step,
+    )
 
 
 async def mark_stale(

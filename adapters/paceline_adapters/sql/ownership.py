@@ -5,10 +5,12 @@ refuses it after the run has a newer claim or has ended, so an owner that was su
 than its lease cannot overwrite anything.
 """
 
+from abc import ABC
 from collections.abc import Sequence
 
 from paceline import Claim, Share, StaleFence
 from paceline.contracts.identity import ProcessIdentity
+from paceline.contracts.outbox import OutboxStore, SinkRoute
 from paceline.contracts.records import ENDED, Orphan, RunStatus
 from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store import OwnershipStore
@@ -20,6 +22,7 @@ from paceline_adapters.sql.charges import write_charges
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.figures import decoded
+from paceline_adapters.sql.outbox_rows import count_end
 from paceline_adapters.sql.revisions import reopen_revised
 from paceline_adapters.sql.run_rows import seconds_now, seconds_until_lapse
 from paceline_adapters.sql.tables import AnyRow, artifacts, revisions, runs, workers
@@ -40,7 +43,7 @@ _owner_gone = not_(exists().where(_registered.c.worker_id == runs.c.owner).corre
 _lapsed = (runs.c.lease_until < now()) | _owner_gone
 
 
-class SqlOwnership(OwnershipStore):
+class SqlOwnership(OwnershipStore, OutboxStore, ABC):
     """The claims of an SQL store."""
 
     _database: Database
@@ -102,10 +105,12 @@ class SqlOwnership(OwnershipStore):
             if not owns(row, claim):
                 raise stale_fence(claim)
             why = reason if ends == status else None
-            await _release(connection, claim.run_id, ends, why, seconds=seconds_now)
+            await _release(connection, self.routes, claim.run_id, ends, why, seconds=seconds_now)
             return ends
 
-        return await self._database.write(change, patience=self._database.long_patience)
+        ended = await self._database.write(change, patience=self._database.long_patience)
+        self._committed()
+        return ended
 
     async def hand_back(self, claim: Claim, reason: str | None = None) -> RunStatus | None:
         """Queue the run again, or cancel or pause it if that was requested."""
@@ -117,6 +122,7 @@ class SqlOwnership(OwnershipStore):
             status, why = requested_status(row.pause_requested, cancel=row.cancel_requested)
             await _release(
                 connection,
+                self.routes,
                 claim.run_id,
                 status,
                 why or reason,
@@ -125,7 +131,10 @@ class SqlOwnership(OwnershipStore):
             )
             return status
 
-        return await self._database.write(change, patience=self._database.long_patience)
+        released = await self._database.write(change, patience=self._database.long_patience)
+        if released in ENDED:
+            self._committed()
+        return released
 
     async def orphans(self, *, run_id: str | None = None, limit: int = 100) -> Sequence[Orphan]:
         """List running runs and their owners. An unregistered owner has left."""
@@ -177,6 +186,7 @@ class SqlOwnership(OwnershipStore):
             idle = await _charge_in_flight(connection, self._database.dialect, row)
             await _release(
                 connection,
+                self.routes,
                 orphan.run_id,
                 status,
                 reason,
@@ -185,7 +195,10 @@ class SqlOwnership(OwnershipStore):
             )
             return status
 
-        return await self._database.write(change)
+        released = await self._database.write(change)
+        if released in ENDED:
+            self._committed()
+        return released
 
 
 def stale_fence(claim: Claim) -> StaleFence:
@@ -293,6 +306,7 @@ async def _charge_in_flight(connection: AsyncConnection, dialect: Dialect, row: 
 
 async def _release(
     connection: AsyncConnection,
+    routes: Sequence[SinkRoute],
     run_id: str,
     status: RunStatus,
     reason: str | None,
@@ -311,3 +325,4 @@ async def _release(
             **values,
         )
     )
+    await count_end(connection, routes, run_id, status)

@@ -1,10 +1,12 @@
 """Versions of artifacts in SQL: list, request, restore."""
 
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from paceline import Artifact, Run
+from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import ENDED
 from paceline.contracts.seeds import Copy
 from paceline.contracts.versions import ArtifactMark, Revision, VersionStore
@@ -27,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from paceline_adapters.sql.artifact_rows import as_current, mark_stale, restore_version
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.outbox_rows import Outlets
 from paceline_adapters.sql.run_rows import CHUNK, read_run
 from paceline_adapters.sql.seeding import add_outside, find_inputs
 from paceline_adapters.sql.tables import (
@@ -59,10 +62,11 @@ _put = {
 _forget = delete(journal).where(*(journal.c[name] == bindparam(f"of_{name}") for name in _PLACE))
 
 
-class SqlVersions(VersionStore):
+class SqlVersions(VersionStore, OutboxStore, ABC):
     """The versions of an SQL store."""
 
     _database: Database
+    outlets: Outlets
 
     async def marks(self, run_id: str) -> Sequence[ArtifactMark]:
         """List the artifacts of a run without content."""
@@ -116,9 +120,13 @@ class SqlVersions(VersionStore):
     ) -> Run:
         """Add artifacts that were made outside."""
         dialect = self._database.dialect
-        return await self._database.write(
-            lambda connection: add_outside(connection, dialect, run_id, artifacts, steps)
+        run = await self._database.write(
+            lambda connection: add_outside(
+                connection, dialect, self.outlets, run_id, artifacts, steps
+            )
         )
+        self._committed()
+        return run
 
     async def request_revisions(
         self, run_id: str, requests: Sequence[Revision], *, executor: str
@@ -204,7 +212,8 @@ class SqlVersions(VersionStore):
                 )
                 if not await connection.scalar(select(known)):
                     return None
-                await restore_version(connection, run_id, concept_id, step, version)
+                place = run_id, concept_id, step
+                await restore_version(connection, self.outlets, place, version)
                 await mark_stale(connection, run_id, concept_id, stale)
             await connection.execute(
                 delete(revisions).where(
@@ -216,7 +225,9 @@ class SqlVersions(VersionStore):
             restored = await connection.execute(select(artifacts).where(*this))
             return as_current(restored.one())
 
-        return await self._database.write(change)
+        current = await self._database.write(change)
+        self._committed()
+        return current
 
 
 async def reopen_revised(

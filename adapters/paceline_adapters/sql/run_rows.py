@@ -24,7 +24,10 @@ seconds_until_lapse = seconds_now - func.coalesce(
     case((runs.c.status == "running", seconds_since(runs.c.lease_until))), 0.0
 )
 
-_HIDDEN = ("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended")
+_HIDDEN = (
+    *("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended"),
+    "ends",
+)
 #: The columns that a ``Run`` shows.
 COLUMNS = (
     *(column for column in runs.c if column.name not in _HIDDEN),

@@ -1,5 +1,6 @@
 """Runs in SQL: submit, find, list, resume, cancel."""
 
+from abc import ABC
 from collections.abc import Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
@@ -7,6 +8,7 @@ from typing import Any
 
 from paceline import Roadmap, Run, Share
 from paceline.contracts.identity import new_run_id
+from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
@@ -36,6 +38,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.outbox_rows import Outlets, count_end
 from paceline_adapters.sql.run_rows import (
     CHUNK,
     COLUMNS,
@@ -47,10 +50,11 @@ from paceline_adapters.sql.seeding import seed_run
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps, runs, submissions
 
 
-class SqlRuns(RunStore):
+class SqlRuns(RunStore, OutboxStore, ABC):
     """The runs of an SQL store."""
 
     _database: Database
+    outlets: Outlets
 
     async def create_run(
         self,
@@ -108,7 +112,8 @@ class SqlRuns(RunStore):
             await self._insert_new(connection, runs, row, ["roadmap_id", "generation"])
             await connection.execute(insert(roadmaps), {"run_id": run_id, "content": content})
             await _add_concepts(connection, run_id, positions)
-            await seed_run(connection, self._database.dialect, run_id, roadmap.roadmap_id, seeds)
+            place = run_id, roadmap.roadmap_id
+            await seed_run(connection, self._database.dialect, self.outlets, place, seeds)
             if key is not None:
                 row = {"submission_key": key, "run_id": run_id}
                 await self._insert_new(connection, submissions, row, ["submission_key"])
@@ -334,9 +339,14 @@ class SqlRuns(RunStore):
                     .where(this_run, runs.c.status.in_(of) | lost)
                     .values(owner=None, lease_until=None, seconds=seconds_until_lapse, **at_once)
                 )
-            return await read_run(connection, run_id)
+            after = await read_run(connection, run_id)
+            if after.status != run.status:
+                await count_end(connection, self.routes, run_id, after.status)
+            return after
 
-        return await self._database.write(change)
+        changed = await self._database.write(change)
+        self._committed()
+        return changed
 
 
 class _AlreadyExists(Exception):

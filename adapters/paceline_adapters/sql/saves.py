@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.artifact_rows import (
-    add_artifacts,
+    add_first_versions,
     add_version,
     fulfil_request,
     mark_stale,
@@ -23,6 +23,7 @@ from paceline_adapters.sql.charges import (
 )
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.journal import drop_entries, write_entries
+from paceline_adapters.sql.outbox_rows import NO_OUTLETS, Outlets
 from paceline_adapters.sql.ownership import owns
 from paceline_adapters.sql.tables import concepts, runs
 from paceline_adapters.sql.url import Dialect
@@ -56,9 +57,12 @@ _set_concept = (
 
 
 async def write_batch(
-    connection: AsyncConnection, dialect: Dialect, batch: Sequence[Save]
+    connection: AsyncConnection,
+    dialect: Dialect,
+    batch: Sequence[Save],
+    outlets: Outlets = NO_OUTLETS,
 ) -> set[int]:
-    """Write a batch without its stale members.
+    """Write a batch without its stale members, and what goes to sinks.
 
     Returns:
         Indexes of the stale members.
@@ -85,7 +89,7 @@ async def write_batch(
         [(save.claim.run_id, save.entry) for save in kept if save.entry is not None],
     )
     lost = [batch[index] for index in stale]
-    lost += await _write_artifacts(connection, dialect, kept)
+    lost += await _write_artifacts(connection, dialect, outlets, kept)
     await write_charges(
         connection, dialect, [*_charges(batch, rows), *_charges(map(_as_charge, lost), rows)]
     )
@@ -96,7 +100,7 @@ async def write_batch(
 
 
 async def _write_artifacts(
-    connection: AsyncConnection, dialect: Dialect, saves: Sequence[Save]
+    connection: AsyncConnection, dialect: Dialect, outlets: Outlets, saves: Sequence[Save]
 ) -> list[Save]:
     """Write first and new versions of artifacts.
 
@@ -119,11 +123,11 @@ async def _write_artifacts(
         if save.replaced.revision is None:
             first.append((claim, artifact))
         elif await fulfil_request(connection, claim.run_id, artifact, save.replaced.revision):
-            await add_version(connection, dialect, claim, artifact)
+            await add_version(connection, dialect, outlets, claim, artifact)
             await mark_stale(connection, claim.run_id, artifact.concept_id, save.replaced.stale)
         else:
             outdated.append(save)
-    await add_artifacts(connection, dialect, first)
+    await add_first_versions(connection, dialect, outlets, first)
     await drop_charges(connection, repaired)
     await drop_entries(connection, replaced)
     return outdated

@@ -10,7 +10,6 @@ from paceline.contracts.seeds import Copy, Seeds
 from paceline.contracts.store_rules import run_in_work_error
 from sqlalchemy import (
     ColumnElement,
-    case,
     exists,
     func,
     insert,
@@ -23,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.artifact_rows import add_outside_version
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.outbox_rows import Outlets, count_end, deliver_current
 from paceline_adapters.sql.run_rows import read_run
 from paceline_adapters.sql.tables import artifacts, concepts, runs
 from paceline_adapters.sql.url import Dialect
@@ -32,33 +32,38 @@ _CHUNK = 500
 
 
 async def seed_run(
-    connection: AsyncConnection, dialect: Dialect, run_id: str, roadmap_id: str, seeds: Seeds
+    connection: AsyncConnection,
+    dialect: Dialect,
+    outlets: Outlets,
+    run: tuple[str, str],
+    seeds: Seeds,
 ) -> None:
-    """Give a new run its first artifacts, and set the status that follows from them."""
+    """Give a new run its first artifacts, and set the status that follows from them.
+
+    ``run`` is its id and that of its roadmap.
+    """
+    run_id, roadmap_id = run
     for (source, step), copies in _grouped(seeds.copies):
         for start in range(0, len(copies), _CHUNK):
             chunk = copies[start : start + _CHUNK]
             await _copy(connection, run_id, roadmap_id, source, step, chunk)
+    if seeds.copies:
+        await deliver_current(connection, outlets, run_id)
     for artifact in seeds.artifacts:
-        await add_outside_version(connection, dialect, run_id, roadmap_id, artifact)
+        await add_outside_version(connection, dialect, outlets, run, artifact)
     if seeds.copies or seeds.artifacts:
         await complete_concepts(connection, run_id, seeds.steps)
     if seeds.paused is not None:
-        whole = ~exists().where(concepts.c.run_id == run_id, concepts.c.status != "completed")
         await connection.execute(
-            update(runs)
-            .where(runs.c.run_id == run_id)
-            .values(
-                status=case((whole, "completed"), else_="paused"),
-                reason=case((whole, null()), else_=literal(seeds.paused)),
-                finished_at=case((whole, now()), else_=null()),
-            )
+            update(runs).where(runs.c.run_id == run_id).values(status="paused", reason=seeds.paused)
         )
+        await _complete_run(connection, outlets, run_id)
 
 
 async def add_outside(
     connection: AsyncConnection,
     dialect: Dialect,
+    outlets: Outlets,
     run_id: str,
     made: Sequence[Artifact],
     steps: Sequence[str],
@@ -77,16 +82,25 @@ async def add_outside(
     )
     for artifact in made:
         if artifact.concept_id in known:
-            await add_outside_version(connection, dialect, run_id, run.roadmap_id, artifact)
+            await add_outside_version(
+                connection, dialect, outlets, (run_id, run.roadmap_id), artifact
+            )
     await complete_concepts(connection, run_id, steps)
-    if run.status in ENDED:
-        whole = ~exists().where(concepts.c.run_id == run_id, concepts.c.status != "completed")
-        await connection.execute(
-            update(runs)
-            .where(runs.c.run_id == run_id, whole)
-            .values(status="completed", reason=None)
-        )
+    if run.status in ENDED and run.status != "completed":
+        await _complete_run(connection, outlets, run_id)
     return await read_run(connection, run_id)
+
+
+async def _complete_run(connection: AsyncConnection, outlets: Outlets, run_id: str) -> None:
+    """Complete a run that lacks nothing."""
+    whole = ~exists().where(concepts.c.run_id == run_id, concepts.c.status != "completed")
+    completed = await connection.execute(
+        update(runs)
+        .where(runs.c.run_id == run_id, whole)
+        .values(status="completed", reason=None, finished_at=now())
+    )
+    if completed.rowcount:
+        await count_end(connection, outlets.routes, run_id, "completed")
 
 
 async def complete_concepts(connection: AsyncConnection, run_id: str, steps: Sequence[str]) -> None:

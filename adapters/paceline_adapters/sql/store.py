@@ -12,6 +12,7 @@ from paceline_adapters.sql.connections import SqlConnections, pool_shape
 from paceline_adapters.sql.engine import PATIENCE, Database, must_open
 from paceline_adapters.sql.faults import is_database_error, is_rejection, is_transient
 from paceline_adapters.sql.group_commit import GroupCommitter
+from paceline_adapters.sql.outbox import SqlOutbox
 from paceline_adapters.sql.ownership import SqlOwnership
 from paceline_adapters.sql.revisions import SqlVersions
 from paceline_adapters.sql.runs import SqlRuns
@@ -20,7 +21,16 @@ from paceline_adapters.sql.url import parse_url
 from paceline_adapters.sql.workers import SqlWorkers
 
 
-class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlVersions, SqlWorkers, SqlConnections, Store):
+class SqlStore(
+    SqlRuns,
+    SqlOwnership,
+    SqlArtifacts,
+    SqlVersions,
+    SqlWorkers,
+    SqlConnections,
+    SqlOutbox,
+    Store,
+):
     """Runs and artifacts in SQL tables.
 
     Raises:
@@ -94,9 +104,12 @@ class SqlStore(SqlRuns, SqlOwnership, SqlArtifacts, SqlVersions, SqlWorkers, Sql
         return await asyncio.to_thread(schema.upgrade, self._settings.url, self._settings)
 
     async def _write_batch(self, batch: Sequence[Save]) -> set[int]:
-        return await self._database.transaction(
-            lambda connection: write_batch(connection, self._database.dialect, batch)
+        stale = await self._database.transaction(
+            lambda connection: write_batch(connection, self._database.dialect, batch, self.outlets)
         )
+        if any(save.artifact is not None for save in batch):
+            self._committed()
+        return stale
 
     def _translated(self, error: BaseException) -> BaseException:
         return self._database.unavailable(error) if is_database_error(error) else error

@@ -6,6 +6,7 @@ Times are in UTC, by the database's clock (see ``columns.UtcTime``).
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -43,8 +44,9 @@ def _of_run() -> "Column[str]":
 #: One row per run. ``seconds`` is the time of ended claims, ``claimed_at`` the start of the current
 #: one. ``generation`` counts the runs of one roadmap id, so that two processes that
 #: submit the roadmap at once cannot both create the next run. ``context`` and ``scope`` are JSON.
-#: ``extended`` is set if a running run got more to do after its claim. PostgreSQL's pages keep
-#: free space and ``lease_until`` has no index, so that renewing a lease updates no index.
+#: ``extended`` is set if a running run got more to do after its claim. ``ends`` counts its ends.
+#: PostgreSQL's pages keep free space and ``lease_until`` has no index, so that renewing a lease
+#: updates no index.
 runs = Table(
     "runs",
     metadata,
@@ -74,6 +76,7 @@ runs = Table(
     Column("context", Words),
     Column("scope", Words),
     Column("extended", Boolean, nullable=False, server_default=false()),
+    Column("ends", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),
@@ -224,6 +227,53 @@ charges = Table(
     Column("cost", Float),
     Column("estimated", Boolean, nullable=False),
     PrimaryKeyConstraint("run_id", "concept_id", "step", "fence"),
+)
+
+#: What is still to be delivered to each sink; a row is deleted when the sink has accepted it. An
+#: ended run has an empty concept and step, and ``body`` says how it ended. ``number`` is the
+#: artifact's ``changes``, or the run's ``ends``. ``due_at`` is the end of a pause, or of the
+#: ``lease`` of the worker that delivers it.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("sink", Words, nullable=False),
+    Column("delivery_id", Words, nullable=False),
+    _of_run(),
+    Column("concept_id", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Words),
+    Column("created_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("lease", Words),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("reason", Words),
+    Column("dead", Boolean, nullable=False, server_default=false()),
+    PrimaryKeyConstraint("sink", "delivery_id"),
+    Index("ix_outbox_of_artifact", "run_id", "concept_id", "step", "sink", "number"),
+    Index(
+        "ix_outbox_due",
+        "sink",
+        "due_at",
+        postgresql_where=text("NOT dead"),
+        sqlite_where=text("NOT dead"),
+    ),
+    Index("ix_outbox_dead", "sink", postgresql_where=text("dead"), sqlite_where=text("dead")),
+)
+
+#: One row per sink that was ever used. ``failures`` counts how often in a row it was down.
+sink_states = Table(
+    "sink_states",
+    metadata,
+    Column("sink", Words, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("down_since", UtcTime),
+    Column("retry_at", UtcTime),
+    Column("reason", Words),
+    Column("delivered", BigInteger, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("sink"),
+    postgresql_with={"fillfactor": 50},
 )
 
 workers = Table(

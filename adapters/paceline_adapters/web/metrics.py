@@ -36,6 +36,15 @@ class Metrics:
         self._fallbacks = gauge(
             "fallbacks", "Answers of fallback models since the live workers started."
         )
+        self._waiting = gauge("sink_waiting", "Deliveries that wait, by sink.", "sink")
+        self._oldest = gauge(
+            "sink_oldest_seconds", "Age of the oldest waiting delivery, by sink.", "sink"
+        )
+        self._dead = gauge("sink_dead_letters", "Dead letters, by sink.", "sink")
+        self._down = gauge("sink_down_seconds", "Seconds since the sink is down, or 0.", "sink")
+        self._delivered = gauge(
+            "sink_delivered", "Deliveries that the sink has accepted since its first one.", "sink"
+        )
         self._streams = gauge("streams", "Open WebSockets and event streams.")
         self._messages = Counter(
             "paceline_stream_messages",
@@ -88,5 +97,11 @@ class Metrics:
         self._connections_max.set(totals.connections_max)
         self._events.set(totals.events_per_second)
         self._fallbacks.set(totals.fallbacks)
+        for sink in status.sinks:
+            self._waiting.labels(sink.sink).set(sink.waiting)
+            self._oldest.labels(sink.sink).set(sink.oldest)
+            self._dead.labels(sink.sink).set(sink.dead)
+            self._down.labels(sink.sink).set(sink.down_for)
+            self._delivered.labels(sink.sink).set(sink.delivered)
         self._streams.set(streams)
         return generate_latest(self._registry)

@@ -197,6 +197,27 @@ class StrategyAnswer(BaseModel):
     why: str
 
 
+class SinkAnswer(BaseModel):
+    """How far the deliveries to one sink are; the reason only for callers that see all runs."""
+
+    sink: str
+    state: str
+    waiting: int
+    oldest: float
+    dead: int
+    delivered: int
+    failures: int
+    down_for: float
+    reason: str | None
+    retry_in: float
+
+
+class SinkList(BaseModel):
+    """The sinks of the settings."""
+
+    sinks: list[SinkAnswer]
+
+
 class SessionAnswer(BaseModel):
     """The caller, and the parts of this server."""
 

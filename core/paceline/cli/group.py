@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "Show runs, concepts and generated content.",
     "import": "Add content that exists elsewhere to a run or roadmap.",
     "export": "Write generated content to files.",
+    "sinks": "Show what waits for each sink, and try deliveries again.",
     "plugins": "List strategies, executors and all other plugins.",
     "db": "Create or upgrade the database schema.",
     "config": "Show the effective settings and the origin of each.",

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from paceline.client.totals import Totals
 from paceline.contracts.executor import Executor, WorkerLoad
+from paceline.contracts.outbox import SinkFigures
 from paceline.contracts.records import Budget, Run, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
 from paceline.errors import PacelineError
@@ -109,6 +110,7 @@ class ClusterStatus:
         more_runs: whether there are more unfinished runs than ``runs`` holds.
         unreachable: one message per part that did not answer.
         lost: running runs without a live worker.
+        sinks: what waits for each sink.
     """
 
     workers: Sequence[WorkerStatus]
@@ -118,6 +120,7 @@ class ClusterStatus:
     more_runs: bool = False
     unreachable: Sequence[str] = field(default_factory=tuple[str, ...])
     lost: Sequence[LostRun] = field(default_factory=tuple[LostRun, ...])
+    sinks: Sequence[SinkFigures] = field(default_factory=tuple[SinkFigures, ...])
 
     def why(self) -> str:
         """Why this number of concepts is in flight, in a few sentences."""
@@ -159,6 +162,7 @@ class ClusterStatus:
             "more_runs": self.more_runs,
             "unreachable": list(self.unreachable),
             "lost": [asdict(one) for one in self.lost],
+            "sinks": [asdict(one) for one in self.sinks],
             "why": self.why(),
         }
 
@@ -242,6 +246,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
         more_runs=len(runs) > MAX_RUNS,
         unreachable=tuple(unreachable),
         lost=await lost_runs(store, records),
+        sinks=await store.sink_figures(),
     )
 
 

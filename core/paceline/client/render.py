@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from json import JSONDecodeError, loads
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from paceline.contracts.exporter import ExportedArtifact
 from paceline.contracts.records import Artifact, ConceptState, Run
@@ -14,7 +13,8 @@ from paceline.contracts.step import Step
 from paceline.errors import PacelineError, PluginError
 from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings
-from paceline.text import amount, money, outline
+from paceline.steps.readable import decoded, readable
+from paceline.text import amount, money
 
 ItemT = TypeVar("ItemT")
 
@@ -58,15 +58,7 @@ class Reader:
         )
 
     def _rendered(self, artifact: Artifact) -> tuple[str, str, BaseModel | None]:
-        """The content of an artifact, its solutions, and the answer if its step still reads it."""
-        step = self._step(artifact.step)
-        try:
-            if step is not None:
-                answer = step.answer.model_validate_json(artifact.content)
-                return step.readable(answer), step.solutions(answer), answer
-        except ValidationError:
-            pass  # another version of the step made it; show the stored JSON
-        return f"## {artifact.step}\n\n{outline(content_of(artifact), level=3)}", "", None
+        return readable(self._step(artifact.step), artifact.step, artifact.content)
 
     def _step(self, name: str) -> Step | None:
         if name not in self._steps:
@@ -115,10 +107,7 @@ def steps_of(settings: Settings, run: Run) -> list[str]:
 
 def content_of(artifact: Artifact) -> object:
     """The content as decoded JSON, or as text if it is not JSON."""
-    try:
-        return loads(artifact.content)
-    except JSONDecodeError:
-        return artifact.content
+    return decoded(artifact.content)
 
 
 def run_brief(run: Run) -> dict[str, object]:

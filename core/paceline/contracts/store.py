@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from paceline.contracts.finding import Finding
+from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import (
     NOTHING_REPLACED,
     Artifact,
@@ -370,7 +371,15 @@ class ConnectionStore(ABC):
         """
 
 
-class Store(RunStore, OwnershipStore, ArtifactStore, VersionStore, WorkerStore, ConnectionStore):
+class Store(
+    RunStore,
+    OwnershipStore,
+    ArtifactStore,
+    VersionStore,
+    WorkerStore,
+    ConnectionStore,
+    OutboxStore,
+):
     """Durable state of paceline, usually in an SQL database.
 
     ``open`` is called first and ``close`` last, on one event loop. Leases and ages are measured

@@ -5,6 +5,7 @@ does nothing, so none is created.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Self
@@ -51,6 +52,8 @@ class Gauges:
         refusals: attempts that the provider refused.
         saved: artifacts saved.
         events: events published.
+        delivered: deliveries that sinks have accepted, by sink.
+        dead_letters: deliveries that sinks rejected too often, by sink.
     """
 
     def __init__(self) -> None:
@@ -64,6 +67,8 @@ class Gauges:
         self.refusals = 0
         self.saved = 0
         self.events = 0
+        self.delivered: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
 
     @contextmanager
     def call(

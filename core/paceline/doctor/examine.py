@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from paceline.client.context_schema import load_context_schema
 from paceline.contracts.executor import Executor
-from paceline.contracts.finding import Finding
+from paceline.contracts.finding import Finding, Level
 from paceline.contracts.ledger import Ledger
+from paceline.contracts.outbox import SinkFigures, describe_sink
 from paceline.contracts.records import Budget, WorkerRecord
 from paceline.doctor import rules
 from paceline.errors import (
@@ -74,13 +75,14 @@ class _Report:
 async def examine(factory: PartFactory) -> Sequence[Finding]:
     """Check that every part can be reached and the settings fit together. Raises nothing."""
     settings = factory.settings
-    store, bus, provider, local = (_Report([]) for _ in range(4))
+    store, bus, provider, sinks, local = (_Report([]) for _ in range(5))
     async with AsyncExitStack() as stack:
         executor, strategy = await _make(factory, stack, local)
-        reached, _, _, loads = await asyncio.gather(
+        reached, _, _, _, loads = await asyncio.gather(
             _store(factory, store),
             _redis(factory, bus),
             _provider(factory, provider),
+            _sinks(factory, sinks),
             _executor(settings, executor, local),
         )
         budget = None if reached is None else reached[0]
@@ -103,7 +105,8 @@ async def examine(factory: PartFactory) -> Sequence[Finding]:
         )
         for item in factory.plugins.broken
     ]
-    parts = [*store.findings, *bus.findings, *provider.findings, *local.findings]
+    reports = (store, bus, provider, sinks, local)
+    parts = [finding for report in reports for finding in report.findings]
     return [*parts, *together, *broken]
 
 
@@ -163,12 +166,20 @@ async def _store(
                 text = f"{store_address(factory.settings)} reached; the schema is up to date"
                 report.add(Finding("ok", "store", text))
                 report.findings += store.findings()
+                report.findings += [_sink_state(one) for one in await store.sink_figures()]
                 return found
         except DatabaseNotFound as error:
             report.add(Finding("ok", "store", str(error)))
             return None
 
     return await report.check("store", "check store.url and that the server runs", look)
+
+
+def _sink_state(one: SinkFigures) -> Finding:
+    """What the store knows of a sink."""
+    level: Level = "warning" if one.failures or one.dead else "ok"
+    fix = f"repair what it names, then: paceline sinks retry {one.sink}" if one.dead else ""
+    return Finding(level, f"sink {one.sink}", describe_sink(one), fix)
 
 
 async def _redis(factory: PartFactory, report: _Report) -> None:
@@ -191,6 +202,23 @@ async def _redis(factory: PartFactory, report: _Report) -> None:
     fix = "" if url is None else "check redis.url and that the server runs"
     await report.check(f"ledger {settings.ledger_kind}", fix, ledger)
     await report.check(f"events {settings.bus_kind}", fix, bus)
+
+
+async def _sinks(factory: PartFactory, report: _Report) -> None:
+    """Check that each sink can be reached. Nothing is delivered."""
+    for name, settings in factory.settings.sinks.items():
+        title = f"sink {name}"
+
+        async def look(name: str = name, title: str = title) -> None:
+            async with closing(factory.sink(name, factory.context())) as made:
+                result = await made.check()
+            if isinstance(result, Finding):
+                result = replace(result, part=title)
+            report.add_result(title, result or "created; it has no check of its own")
+
+        await report.check(
+            title, f"check sinks.{name} and that {settings.use or name} can be reached", look
+        )
 
 
 async def _provider(factory: PartFactory, report: _Report) -> None:

@@ -25,7 +25,7 @@ from paceline.contracts.spending import Charge
 from paceline.contracts.step import Step, Subject
 from paceline.contracts.versions import Revision
 from paceline.contracts.work import Level, Work
-from paceline.errors import ProviderUnusable
+from paceline.errors import PluginError, ProviderUnusable
 from paceline.generation.journal import Journal
 from paceline.generation.making_step import MakingStep
 from paceline.generation.parts import Parts
@@ -310,7 +310,7 @@ class ConceptTask:
     async def _save(
         self, artifact: Artifact, making: MakingStep, concept: ConceptState | None
     ) -> None:
-        run = self.run
+        run, store = self.run, self.run.parts.store
         step, revision = artifact.step, self.revisions.get(artifact.step)
         replaced = NOTHING_REPLACED
         journaled = step in making.journal.steps and not run.parts.settings.run.keep_journal
@@ -321,7 +321,10 @@ class ConceptTask:
                 stale=() if revision is None else run.parts.graph().dependents(step),
             )
         with run.backlog.saving(), run.parts.telemetry.save(step):
-            await run.parts.store.save(run.claim, artifact, concept=concept, replaced=replaced)
+            try:
+                await store.save(run.claim, artifact, concept=concept, replaced=replaced)
+            except PluginError as error:  # a sink that writes in the artifact's transaction
+                raise CallFailed(str(error)) from None
         run.saved += 1
         run.parts.gauges.saved += 1
         await run.record_undecided()

@@ -13,6 +13,7 @@ Kind = Literal[
     "step",
     "check",
     "exporter",
+    "sink",
     "telemetry",
     "command",
 ]
@@ -44,6 +45,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
         **dict.fromkeys(("markdown", "json"), "paceline.client.exporting.plugin"),
         **dict.fromkeys(("html", "gift", "qti", "anki"), f"{_A}.exporters.plugin"),
     },
+    "sink": {"files": f"{_A}.sinks.files_plugin", "webhook": f"{_A}.sinks.webhook_plugin"},
     "telemetry": {"otel": f"{_A}.otel.plugin"},
     "command": {
         "bench": f"{_A}.bench.plugin",
@@ -68,6 +70,7 @@ EXTRAS = {
     "arq": "arq",
     "redis": "redis",
     "asyncpg": "postgres",
+    "fsspec": "sinks",
     "opentelemetry": "otel",
     "fastapi": "web",
     "starlette": "web",

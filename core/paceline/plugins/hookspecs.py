@@ -23,6 +23,7 @@ from paceline.contracts.exporter import Exporter
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
+from paceline.contracts.sink import Sink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -114,6 +115,11 @@ def paceline_register_checks(register: Register[Check]) -> None:
 @hookspec
 def paceline_register_exporters(register: Register[Exporter]) -> None:
     """Offer formats for ``paceline export --format``. A factory is called once per export."""
+
+
+@hookspec
+def paceline_register_sinks(register: Register[Sink]) -> None:
+    """Offer sinks, named by ``sinks.NAME.use``. A factory is called once for each such section."""
 
 
 @hookspec

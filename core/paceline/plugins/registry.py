@@ -24,6 +24,7 @@ from paceline.contracts.exporter import Exporter
 from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
+from paceline.contracts.sink import Sink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
@@ -54,6 +55,7 @@ _HOOKS: Mapping[Kind, str] = {
     "step": "paceline_register_steps",
     "check": "paceline_register_checks",
     "exporter": "paceline_register_exporters",
+    "sink": "paceline_register_sinks",
     "telemetry": "paceline_register_telemetry",
     "command": "paceline_register_commands",
 }
@@ -210,6 +212,10 @@ class Plugins:
     def exporter(self, name: str) -> Offer[Exporter]:
         """An exporter by the name of its format."""
         return cast("Offer[Exporter]", self.offer("exporter", name))
+
+    def sink(self, name: str) -> Offer[Sink]:
+        """A sink by name."""
+        return cast("Offer[Sink]", self.offer("sink", name))
 
     def telemetry(self, name: str) -> Offer[Telemetry]:
         """Telemetry by name."""

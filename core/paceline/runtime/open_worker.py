@@ -19,6 +19,9 @@ from paceline.tasks import cancel_and_wait
 
 log = logging.getLogger("paceline.worker")
 
+#: Seconds that a stopping worker waits for sinks to accept what they are being given.
+LAST_BATCH = 5.0
+
 
 async def reserve(factory: PartFactory, *, concurrency: int, processes: int = 1) -> Reservation:
     """Register worker processes and reserve their connections, as ``App.reserve`` documents."""
@@ -61,16 +64,20 @@ async def open_worker(
     """Open a registered worker that beats; it is drained and deregistered at the end."""
     async with factory.open_parts(worker_id=record.worker_id, pool_limit=pool_limit) as parts:
         await _refuse_split_limits(parts, record)
+        context = factory.context(worker_id=record.worker_id, pool_limit=pool_limit)
+        couriers = factory.couriers(parts.store, context, parts.gauges)
         if pool_limit is not None:
             record = replace(record, pool_max=pool_limit)
         await parts.store.register(record)
         log_context.bind(worker_id=record.worker_id)
-        worker = Worker(parts, record)
+        worker = Worker(parts, record, couriers)
         heartbeat = asyncio.get_running_loop().create_task(worker.heartbeat.run())
+        couriers.start()
         try:
             yield worker
         finally:
             await worker.stop()
+            await couriers.stop(LAST_BATCH)
             await cancel_and_wait(heartbeat)
             await _deregister(parts.store, record)
 

@@ -7,26 +7,35 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol, TypeVar
 
+from pydantic import BaseModel
+
 from paceline.calls.models import Model, Models
 from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.exporter import Exporter
 from paceline.contracts.ledger import Ledger
+from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.provider import Provider
+from paceline.contracts.sink import Sink, TransactionalSink
 from paceline.contracts.step import Step
 from paceline.contracts.store import Store
 from paceline.contracts.strategy import Strategy
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.contracts.worker import WorkerHost
+from paceline.delivery.compose import Composer
+from paceline.delivery.courier import Courier
+from paceline.delivery.couriers import Couriers
 from paceline.errors import PluginError
 from paceline.generation.parts import ClientParts, Parts
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context, no_ledger
+from paceline.plugins.masking import masked
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import options_for
 from paceline.settings.model import MAIN_MODEL, Settings
+from paceline.settings.sinks import may_write_with, sink_offer, sink_routes
 from paceline.settings.steps import StepGraph, chain_of, needs_of, step_offer
 
 
@@ -58,6 +67,10 @@ async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
         yield part
     finally:
         await part.close()
+
+
+def _masking(options: BaseModel) -> Callable[[str], str]:
+    return lambda text: masked(text, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +188,40 @@ class PartFactory:
         options = options_for(self.settings.exporters, name)
         return offer.make(options, self.context(), f"exporters.{name}")
 
+    def sink(self, name: str, context: Context) -> Sink:
+        """One sink by the name of its section, not open; the caller closes it."""
+        options = self.settings.sinks[name].options()
+        offer = sink_offer(self.settings, self.plugins, name)
+        return offer.make(options, context, f"sinks.{name}")
+
+    def _route(self, store: Store, context: Context) -> None:
+        """Tell a store which sinks receive what it commits."""
+        routes = {route.sink: route for route in sink_routes(self.settings)}
+        writers: list[tuple[SinkRoute, TransactionalSink]] = []
+        for name in self.settings.sinks:
+            if may_write_with(self.settings, name):
+                sink = self.sink(name, context)
+                if isinstance(sink, TransactionalSink):
+                    writers.append((routes.pop(name), sink))
+        store.write_with(writers)
+        store.deliver_to(list(routes.values()))
+
+    def couriers(self, store: Store, context: Context, gauges: Gauges) -> Couriers:
+        """What delivers to the sinks of the settings; the caller starts and stops it."""
+        if not self.settings.sinks:
+            return Couriers(store, [])
+        steps = {name: self.step(name, context) for name in self.settings.run.steps}
+        composer = Composer(store, steps, self.settings.provider.currency)
+        couriers: list[Courier] = []
+        for name, settings in self.settings.sinks.items():
+            offer = sink_offer(self.settings, self.plugins, name)
+            options = offer.check(settings.options(), f"sinks.{name}")
+            sink, mask = self.sink(name, context), _masking(options)
+            if isinstance(sink, TransactionalSink):
+                continue
+            couriers.append(Courier(name, sink, settings, store, composer, gauges, mask=mask))
+        return Couriers(store, couriers)
+
     @asynccontextmanager
     async def open_store(
         self, *, worker_id: str = "", pool_limit: int | None = None, create: bool = True
@@ -186,10 +233,13 @@ class PartFactory:
             PartUnavailable: the store cannot be reached.
         """
         if self.ready.store is not None:
+            if self.settings.sinks:
+                self._route(self.ready.store, self.context(worker_id=worker_id))
             yield self.ready.store
             return
         context = self.context(worker_id=worker_id, pool_limit=pool_limit)
         async with closing(self.store(context)) as store:
+            self._route(store, context)
             await store.open(create=create)
             yield store
 

@@ -10,6 +10,7 @@ from paceline import log_context
 from paceline.contracts.executor import Executor
 from paceline.contracts.records import Claim, RunStatus, WorkerRecord
 from paceline.contracts.store import Store
+from paceline.delivery.couriers import Couriers
 from paceline.errors import PacelineError, PartUnavailable, StoreLost
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.parts import Parts
@@ -31,9 +32,12 @@ class Worker:
     ``heartbeat`` reports to the store and renews the leases.
     """
 
-    def __init__(self, parts: Parts, record: WorkerRecord) -> None:
+    def __init__(
+        self, parts: Parts, record: WorkerRecord, couriers: Couriers | None = None
+    ) -> None:
         self.parts = parts
         self.record = record
+        self.couriers = couriers or Couriers(parts.store, [])
         self._drain_requested = asyncio.Event()
         self._publisher = EventPublisher(parts.bus, parts.gauges)
         self._active: dict[str, RunTask] = {}

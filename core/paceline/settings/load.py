@@ -16,6 +16,7 @@ from paceline.plugins.registry import Plugins
 from paceline.settings import environment
 from paceline.settings.model import Settings
 from paceline.settings.paths import join_key, split_key, within
+from paceline.settings.sinks import check_sinks
 from paceline.settings.steps import check_steps
 from paceline.text import nearest
 from paceline.validation import describe_fault, known_keys
@@ -33,7 +34,7 @@ BY_PLUGIN: Mapping[str, Kind] = {
     "telemetries": "telemetry",
 }
 #: Sections in which the next key is a name, in which ``-`` and ``_`` are equal.
-BY_NAME = frozenset({*BY_PLUGIN, "models", "steps", "resources"})
+BY_NAME = frozenset({*BY_PLUGIN, "models", "steps", "resources", "sinks"})
 #: Text that begins with one of these is read as TOML: a list, a table or a string.
 TOML_BEGINS = ("[", "{", '"')
 _MAX_FILE = 2**20
@@ -264,6 +265,8 @@ def _hint(place: Path_) -> str:
 def _is_secret(path: Path_) -> bool:
     if path[0] == "resources" and "keys" in path:
         return True
+    if path[0] == "sinks" and path[-1] in {"secret", "secrets"}:
+        return True
     return path[-1] in {"url", "api_key", "base_url", "token", "tokens"}
 
 
@@ -325,6 +328,7 @@ def _check_names(loaded: Loaded, plugins: Plugins) -> None:
                 origin = _origin(path, loaded.origins)
                 raise SettingsError(f"{'.'.join(path)}: {error} — in {origin}") from None
     check_steps(settings, plugins, lambda path: _origin(path, loaded.origins))
+    check_sinks(settings, plugins, lambda path: _origin(path, loaded.origins))
     for name in settings.prompts:
         if name not in plugins.names("step"):
             hint = nearest(name, plugins.names("step"))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,10 +18,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from paceline.contracts.options import Options
+from paceline.contracts.outbox import KINDS
 from paceline.contracts.provider import NO_KEY
+from paceline.contracts.sink import DeliveryKind
 from paceline.errors import SettingsError
 from paceline.text import unknown
 
+NameT = TypeVar("NameT", bound=str)
 #: Raw options of a plugin.
 Section = dict[str, object]
 Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600, allow_inf_nan=False)]
@@ -34,7 +37,7 @@ def _names(value: object) -> object:
     return value
 
 
-def _each_once(names: list[str]) -> list[str]:
+def _each_once(names: list[NameT]) -> list[NameT]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise PydanticCustomError("twice", "names {names} twice", {"names": ", ".join(twice)})
@@ -292,6 +295,10 @@ def _pool(keys: object) -> object:
 ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,99}$")]
 
 
+#: Name of a sink.
+SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,99}$")]
+
+
 class ResourceSettings(Options):
     """A service with a quota besides the LLM, for example a search API."""
 
@@ -314,6 +321,31 @@ class ResourceSettings(Options):
                 "unlimited", "must set requests_per_minute or concurrency, or both"
             )
         return self
+
+
+class SinkSettings(Options):
+    """One sink; keys that are not listed here are the sink's own options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    use: str | None = Field(default=None, min_length=1, max_length=200)
+    """Registered sink to use under this name; the name itself if not set."""
+    kinds: Annotated[list[DeliveryKind], BeforeValidator(_names), AfterValidator(_each_once)] = (
+        Field(default_factory=lambda: list(KINDS), min_length=1)
+    )
+    """What it receives: ``artifact`` for each version of an artifact, ``run`` for ended runs."""
+    steps: Names | None = None
+    """Receive only the artifacts of these steps; of all if not set."""
+    batch: int | None = Field(default=None, ge=1, le=1000)
+    """Maximum number of deliveries at once; the sink's own number if not set."""
+    timeout: Seconds = 30.0
+    """Seconds after which a batch without an answer is cut off. It is delivered again."""
+    attempts: int = Field(default=8, ge=1, le=100)
+    """A delivery that the sink rejects this many times becomes a dead letter."""
+
+    def options(self) -> Mapping[str, object]:
+        """The sink's own options, raw."""
+        return self.__pydantic_extra__ or {}
 
 
 class EventSettings(Options):
@@ -424,6 +456,8 @@ class Settings(Options):
         default_factory=dict[str, ResourceSettings]
     )
     """Services with a quota that steps use, by name."""
+    sinks: dict[SinkName, SinkSettings] = Field(default_factory=dict[str, SinkSettings])
+    """Where finished artifacts and ended runs are delivered, by name."""
     prompts: dict[str, Path] = Field(default_factory=dict[str, Path])
     """Files with your own prompt templates, by step name; ``steps.NAME.prompt`` is the same."""
     strategies: dict[str, Section] = Field(default_factory=dict[str, Section])

@@ -48,6 +48,8 @@ def within(folder: Path, key: tuple[str, ...], value: object) -> object:
         own_prompt = key[0] == "steps" and key[-1] == "prompt"
         if key[0] == "prompts" or own_prompt or key == ("run", "context_schema"):
             return str(folder / value)
+        if key[0] == "sinks" and key[-1] == "url" and ":" not in value:
+            return str(folder / value)
     return value
 
 

@@ -16,6 +16,7 @@ from paceline.plugins.registry import Plugins
 from paceline.settings.load import BY_PLUGIN, Loaded, options_for
 from paceline.settings.model import Settings
 from paceline.settings.paths import absolute_url, join_key
+from paceline.settings.sinks import sink_offer
 
 _SECRET_VALUE = re.compile(r"([^&=]*(?:pass|pwd|key|token|secret|sig|auth)[^&=]*=)[^&]+", re.I)
 
@@ -41,6 +42,10 @@ def effective(loaded: Loaded, plugins: Plugins) -> Iterator[EffectiveSetting]:
         ("executors", "executor", settings.executor, settings.executors),
         ("providers", "provider", settings.provider.name, settings.providers),
     ]
+    for name, sink in settings.sinks.items():
+        options = sink_offer(settings, plugins, name).check(sink.options(), f"sinks.{name}")
+        for key, value in _flat(options, f"sinks.{join_key([name])}."):
+            yield EffectiveSetting(key, value, _origin(key, loaded.origins))
     for section, kind, name, by_name in chosen:
         place = f"{section}.{name.replace('_', '-')}"
         options = plugins.offer(kind, name).check(options_for(by_name, name), place)

@@ -43,7 +43,7 @@ def check_steps(settings: Settings, plugins: Plugins, origin: Origin) -> None:
         if step.use is None and name not in {one.replace("_", "-") for one in known}:
             raise SettingsError(f"{place}: unknown step{nearest(name, known)} — in {where}")
         step_offer(settings, plugins, name).check(
-            step.options(), place, partial(_option_origin, origin, ("steps", name))
+            step.options(), place, partial(option_origin, origin, ("steps", name))
         )
         for model in step.model or ():
             try:
@@ -69,7 +69,8 @@ def _known_needs(settings: Settings) -> Mapping[str, frozenset[str]]:
     return needs
 
 
-def _option_origin(origin: Origin, at: tuple[str, ...], path: Sequence[str]) -> str:
+def option_origin(origin: Origin, at: tuple[str, ...], path: Sequence[str]) -> str:
+    """Where an option of the section ``at`` was set, as the end of a sentence."""
     return f" — in {origin((*at, *path))}"
 
 

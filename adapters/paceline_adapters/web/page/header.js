@@ -1,4 +1,4 @@
-// Both layers at a glance: the sentence, the charts, and the strategy.
+// Both layers at a glance: the sentence, the charts, the strategy, and the sinks.
 
 import { Problem, request } from "./api.js";
 import { announce } from "./announce.js";
@@ -70,14 +70,26 @@ function connection(state) {
 
 async function explain() {
   if (document.hidden) return;
-  let answer;
+  let answer, sinks;
   try {
-    answer = await request("api/strategy");
+    [answer, sinks] = await Promise.all([request("api/strategy"), request("api/sinks")]);
   } catch (error) {
     if (error instanceof Problem) return; // the line of the connection shows it
     throw error;
   }
-  inNextFrame("strategy", () => showStrategy(answer));
+  inNextFrame("strategy", () => {
+    showStrategy(answer);
+    showSinks(sinks.sinks);
+  });
+}
+
+function showSinks(sinks) {
+  const list = byId("sinks");
+  const shown = sinks.map((sink) => `${sink.sink}: ${sink.state}`).join("\n");
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
+  const lines = sinks.map((sink) => make("li", {}, make("b", {}, `Sink ${sink.sink} `), sink.state));
+  list.replaceChildren(...lines);
 }
 
 function showStrategy({ strategy, options, workers, why }) {

@@ -1,16 +1,18 @@
 """Live figures, workers and strategies; the caller's session; tickets for streams."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from fastapi import APIRouter
 from paceline.client.cluster_status import MAX_RUNS, ClusterStatus, cluster_status, strategy_options
+from paceline.contracts.outbox import describe_sink
 
 from paceline_adapters.web.auth import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.models import (
     LiveAnswer,
     SessionAnswer,
+    SinkList,
     StrategyAnswer,
     TicketAnswer,
     WorkerList,
@@ -83,6 +85,16 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                 ],
                 "why": status.why(),
             }
+        )
+
+    @router.get("/sinks")
+    async def list_sinks(caller: Reading) -> SinkList:
+        """Show what waits for each sink. Tenants see numbers only: a reason may name a run."""
+        figures = await backend.store.sink_figures()
+        if not caller.sees_all:
+            figures = [replace(one, reason=None) for one in figures]
+        return SinkList.model_validate(
+            {"sinks": [{**asdict(one), "state": describe_sink(one)} for one in figures]}
         )
 
     @router.get("/session")

@@ -9,6 +9,7 @@ from paceline.app import App
 from paceline.client.cluster_status import ClusterStatus, WorkerStatus
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json, echo_table, table_of, terminal_safe, warn
+from paceline.contracts.outbox import describe_sink
 from paceline.contracts.records import Run
 
 #: Maximum number of unfinished runs in the table.
@@ -128,4 +129,5 @@ def _sums(view: ClusterStatus) -> list[str]:
             f"database: {registered} + {budget.reserve} reserved = {total} {fits} "
             f"{budget.server_max} that the server allows"
         )
+    lines += [f"sink {one.sink}: {describe_sink(one)}" for one in view.sinks]
     return [*lines, view.why()]

@@ -19,6 +19,7 @@ from paceline.client.totals import Totals
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.store import Store
+from paceline.delivery.couriers import FLUSH
 from paceline.errors import PacelineError, PartUnavailable, UsageError
 from paceline.process.stoppable import run_stoppable, signals_handled
 from paceline.roadmaps.model import Roadmap
@@ -110,6 +111,8 @@ class Generation:
                 self.code = await worker.serve_until_signalled(
                     asyncio.create_task(work()), interrupted=lambda: self.pause(client, runs)
                 )
+            if not self.code:
+                await worker.couriers.flush(FLUSH)
             await self.collect(client, runs)
 
     async def _run_elsewhere(self) -> None:

@@ -15,6 +15,7 @@ _SUITES = (
     "executor",
     "ledger",
     "provider",
+    "sink",
     "step",
     "store",
     "strategy",
@@ -28,6 +29,7 @@ from paceline.testing.contracts.event_bus import EventBusContract  # noqa: E402
 from paceline.testing.contracts.executor import ExecutorContract  # noqa: E402
 from paceline.testing.contracts.ledger import LedgerContract  # noqa: E402
 from paceline.testing.contracts.provider import ProviderContract  # noqa: E402
+from paceline.testing.contracts.sink import SinkContract  # noqa: E402
 from paceline.testing.contracts.step import StepContract  # noqa: E402
 from paceline.testing.contracts.store import StoreContract  # noqa: E402
 from paceline.testing.contracts.strategy import StrategyContract  # noqa: E402
@@ -39,6 +41,7 @@ __all__ = [
     "ExecutorContract",
     "LedgerContract",
     "ProviderContract",
+    "SinkContract",
     "StepContract",
     "StoreContract",
     "StrategyContract",

@@ -4,6 +4,7 @@ from paceline.testing.contracts.store.any_order import StoreAnyOrder
 from paceline.testing.contracts.store.ends import StoreEnds
 from paceline.testing.contracts.store.journal import StoreJournal
 from paceline.testing.contracts.store.orphans import StoreOrphans
+from paceline.testing.contracts.store.outbox import StoreOutbox
 from paceline.testing.contracts.store.ownership import StoreOwnership
 from paceline.testing.contracts.store.pauses import StorePauses
 from paceline.testing.contracts.store.runs import StoreRuns
@@ -30,6 +31,7 @@ class StoreContract(
     StoreVersions,
     StoreSeeds,
     StoreWorkers,
+    StoreOutbox,
     StoreAnyOrder,
 ):
     """Inherit from this suite and implement ``store``.

@@ -1,0 +1,1 @@
+"""The built-in sinks: files in any file system, and signed webhooks."""
