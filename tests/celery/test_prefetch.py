@@ -12,6 +12,7 @@ from tests.support.eventually import eventually
 Table = list[tuple[int, int]]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("multiplier", "table", "waiting"),
     [

@@ -105,6 +105,7 @@ def test_the_run_of_a_killed_process_is_recovered_at_once(rig: Rig, llm: Simulat
     assert llm.figures()["paid_again"] <= 10
 
 
+@pytest.mark.soak
 def test_the_soft_time_limit_stops_a_run_and_does_not_affect_the_next_task(
     rig: Rig, llm: Simulator
 ) -> None:
@@ -136,6 +137,7 @@ def test_the_hard_time_limit_kills_a_frozen_process_and_the_run_is_resumed(
         eventually(lambda: rig.run(run).completed, 60)
 
 
+@pytest.mark.soak
 def test_runs_lost_by_a_flushed_broker_are_submitted_again(rig: Rig, llm: Simulator) -> None:
     rig.home.environment["PACELINE_RUN__GRACE"] = "0.1"
     rig.submit(a_roadmap("long", 500))

@@ -18,15 +18,15 @@ EXECUTORS = [
     pytest.param(("arq",), id="arq"),
 ]
 FILES = [str(path) for path in ROADMAPS]
-#: Executor and strategy have no code in common, so each executor with one strategy, and each
-#: strategy with one executor, find most faults; the long suite runs the others.
+#: Executor and strategy have no code in common, so each executor with one strategy finds most
+#: faults; the long suite runs the others.
 PAIRS = [
     pytest.param(executor.values[0], strategy, id=f"{executor.id}-{strategy}", marks=marks)
     for executor in EXECUTORS
     for strategy in STRATEGIES
     for marks in [
         [*executor.marks]
-        if executor.id == "in-process" or strategy == "global"
+        if (executor.id == "in-process") == (strategy == "per-roadmap") and strategy != "unbounded"
         else [pytest.mark.soak]
     ]
 ]

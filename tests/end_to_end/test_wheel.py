@@ -80,6 +80,7 @@ def test_a_part_that_needs_an_extra_names_it(home: Home, executor: str) -> None:
     assert executor in home.run("plugins").stdout
 
 
+@pytest.mark.soak
 def test_a_collector_for_all_programs_stops_no_command(home: Home) -> None:
     home.run("db", "upgrade")
     home.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"

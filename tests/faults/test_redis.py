@@ -58,7 +58,7 @@ async def sharing(folder: Path, url: str) -> AsyncGenerator[Working]:
 
 
 #: Faults that take the same path through our code as the others.
-_LESS_TELLING = ("slow", "cut")
+_LESS_TELLING = ("slow", "cut", "restarted", "unreachable")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ class TestRedisLedger(LedgerContract):
         return redis_ledger(self.url, lease=self.lease)
 
 
+@pytest.mark.soak
 class TestRedisLedgerOfAUserWithFewPermissions(TestRedisLedger):
     @contextmanager
     def server(self, redis_url: str) -> Iterator[str]:

@@ -113,6 +113,7 @@ def test_the_trace_continues_in_a_worker_process(
     check_one_trace(collector, report["runs"][0]["run_id"])
 
 
+@pytest.mark.soak
 def test_opentelemetrys_own_variable_switches_telemetry_on(
     home: Home, collector: Collector, roadmap: str
 ) -> None:
@@ -137,6 +138,7 @@ def test_prompts_and_answers_are_sent_only_if_content_is_enabled(
     assert b"sk-very-secret-key" not in sent
 
 
+@pytest.mark.soak
 def test_an_unreachable_collector_does_not_affect_the_run(home: Home, roadmap: str) -> None:
     home.environment["PACELINE_OTEL__ENDPOINT"] = "http://127.0.0.1:9"
     report = home.json("run", roadmap)

@@ -49,7 +49,7 @@ def assert_as_expected(
 
 
 #: Scenarios with many thousand calls.
-_LONG = ("capacity-steps",)
+_LONG = ("capacity-steps", "knee", "two-keys", "a-burst-of-refusals", "rpm-without-headers")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ class TestPostgres(OnDatabases):
         self.place = postgres_place
 
 
+@pytest.mark.soak
 class TestPgBouncer(OnDatabases):
     examples = 3
 

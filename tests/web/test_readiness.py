@@ -34,6 +34,7 @@ def told_without_secrets(answer: httpx2.Response) -> None:
         assert secret not in answer.text
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "frozen",
     [pytest.param(True, id="frozen", marks=pytest.mark.soak), pytest.param(False, id="dead")],
