@@ -4,7 +4,10 @@ import asyncio
 from contextlib import suppress
 
 from paceline.contracts.outbox import Rejection, SinkBatch, SinkOutage, SinkRoute
+from paceline.contracts.records import Replaced
+from paceline.contracts.seeds import Copy, Seeds
 from paceline.contracts.store import Store
+from paceline.contracts.versions import Revision
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
@@ -13,6 +16,7 @@ from paceline.testing.contracts.store.inputs import (
     claimed,
     done,
     must_claim,
+    roadmap,
     submitted,
     worker,
 )
@@ -95,6 +99,45 @@ class StoreOutbox(StoreScenarios):
         (end,) = (await take(store, "ends")).items
         assert (end.delivery.kind, end.delivery.status) == ("run", "partial")
         assert (end.delivery.reason, end.delivery.total) == ("1 of 3 failed", 3)
+
+    @scenario
+    async def test_every_version_that_becomes_current_is_delivered_in_order(self) -> None:
+        (store,) = await self.outboxes(kinds=frozenset({"artifact"}))
+        claim = await claimed(store, concepts=1)
+        run_id = claim.run_id
+        await store.save(claim, artifact(content='"1"'), concept=done())
+        await store.finish(claim, "completed")
+        await store.request_revisions(
+            run_id, [Revision(concept_id="c0", step="tutorial")], executor="in-process"
+        )
+        claim = await must_claim(store, run_id)
+        made = artifact(content='"2"', instruction="shorter")
+        for _ in range(2):
+            await store.save(claim, made, concept=done(), replaced=Replaced(revision=1))
+        await store.finish(claim, "completed")
+        await store.restore(run_id, "c0", "tutorial", 1)
+        await store.restore(run_id, "c0", "tutorial", 1)
+        await store.add_artifacts(run_id, [artifact(content='"3"')], steps=["tutorial"])
+        copies = (Copy(run_id, "c0", "tutorial"),)
+        await store.create_run(
+            roadmap(concepts=1), executor="x", new=True, seeds=Seeds(copies=copies)
+        )
+        found: list[tuple[int, int, str, str | None]] = []
+        while items := (batch := await take(store)).items:
+            assert len({one.delivery.run_id for one in items}) == len(items), "out of order"
+            for one in items:
+                new = one.delivery
+                if new.run_id == run_id:
+                    found.append((new.number, new.version, new.content, new.instruction))
+                else:
+                    assert (new.number, new.version, new.content) == (1, 1, '"3"')
+            await store.settle(batch, delivered=[one.delivery.id for one in items])
+        assert found == [
+            (1, 1, '"1"', None),
+            (2, 2, '"2"', "shorter"),
+            (3, 1, '"1"', None),
+            (4, 3, '"3"', None),
+        ]
 
     @scenario
     async def test_each_end_of_a_run_is_delivered_in_order_with_its_own_id(self) -> None:
