@@ -77,6 +77,10 @@ class ContextError(UsageError):
         super().__init__("; ".join([*self.faults[: self.SHOWN], *also]))
 
 
+class ScopeError(UsageError):
+    """The steps or parts that a run should cover do not exist."""
+
+
 class RunConflict(UsageError):
     """The roadmap id already has a run with other content or another context."""
 

@@ -61,9 +61,9 @@ async def test_what_is_wrong_in_a_submission_is_named_and_nothing_is_stored(
             (body(context={"a": "x" * 70_000}), 422, "context must have at most 65536 bytes"),
             (body(context={"a": "half \ud800"}), 422, "context.a: the text contains half"),
             (body(only="first-module"), 422, "only must be a list"),
-            (body(only=["module:x"]), 400, "only: unknown module 'x'"),
-            (body(steps=["quizz"]), 400, "unknown step 'quizz': did you mean 'quiz'?"),
-            (body(steps=[]), 400, "steps must name at least one step"),
+            (body(only=["module:x"]), 422, "only: unknown module 'x'"),
+            (body(steps=["quizz"]), 422, "unknown step 'quizz': did you mean 'quiz'?"),
+            (body(steps=[]), 422, "steps must name at least one step"),
         ):
             answer = await post(here, content)
             assert answer.status_code == status, answer.text

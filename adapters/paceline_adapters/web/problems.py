@@ -19,6 +19,7 @@ from paceline import (
 )
 from paceline.client.client import NothingToResume
 from paceline.client.submission import SubmissionError
+from paceline.errors import ScopeError
 from paceline.text import count
 from paceline.validation import dotted
 from pydantic import BaseModel, Field
@@ -35,6 +36,7 @@ _STATUS: tuple[tuple[type[PacelineError], int], ...] = (
     (NothingToResume, 409),
     (KeyReused, 422),
     (RoadmapError, 422),
+    (ScopeError, 422),
     (UsageError, 400),
     (PartUnavailable, 503),
 )

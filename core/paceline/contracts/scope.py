@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paceline.errors import UsageError
+from paceline.errors import ScopeError, UsageError
 from paceline.roadmaps.model import Roadmap
 from paceline.text import count, nearest, unknown
 
@@ -72,7 +72,7 @@ class Scope:
         """Ids of the concepts that the scope selects, in the order of the roadmap.
 
         Raises:
-            UsageError: a selector has another form, or selects nothing of the roadmap.
+            ScopeError: a selector has another form, or selects nothing of the roadmap.
         """
         places = [
             (stage.stage_id, module.module_id, concept.concept_id)
@@ -88,12 +88,12 @@ class Scope:
             kind, colon, name = selector.partition(":")
             if not colon or kind not in _KINDS:
                 shown = selector[:_MAX_SHOWN]
-                raise UsageError(f"only must be {FORMS}, got {shown!r}")
+                raise ScopeError(f"only must be {FORMS}, got {shown!r}")
             index = _KINDS.index(kind)
             known = dict.fromkeys(place[index] for place in places)
             if name not in known:
                 shown = name[:_MAX_SHOWN]
-                raise UsageError(f"only: unknown {kind} {shown!r}{_hint(kind, shown, known)}")
+                raise ScopeError(f"only: unknown {kind} {shown!r}{_hint(kind, shown, known)}")
             wanted[index].add(name)
         return [
             place[-1]
@@ -121,16 +121,16 @@ def checked_steps(steps: Sequence[str] | None, known: Sequence[str]) -> tuple[st
         known: the steps of the settings.
 
     Raises:
-        UsageError: a name is not a step of the settings, or the list is empty.
+        ScopeError: a name is not a step of the settings, or the list is empty.
     """
     if steps is None:
         return None
     if not steps:
-        raise UsageError(f"steps must name at least one step (allowed: {', '.join(known)})")
+        raise ScopeError(f"steps must name at least one step (allowed: {', '.join(known)})")
     for name in steps:
         if name not in known:
             shown = name[:_MAX_SHOWN]
-            raise UsageError(f"steps: {unknown(f'step {shown!r}', shown, list(known))}")
+            raise ScopeError(f"steps: {unknown(f'step {shown!r}', shown, list(known))}")
     return tuple(name for name in known if name in steps)
 
 
