@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 # would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same for `nohup make test` and a closed terminal.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Failed asserts in the helpers show their values, like those in tests.
 pytest.register_assert_rewrite("tests.support")

@@ -286,10 +286,8 @@ def for_revision(current: str | None, instruction: str | None) -> Sequence[Messa
 
 def hash_of_messages(messages: Sequence[Message]) -> str:
     """A hash of a prompt: equal prompts have equal hashes."""
-    digest = hashlib.sha256()
-    for message in messages:
-        digest.update(f"{message.role}\0{message.content}\0".encode(errors="surrogatepass"))
-    return digest.hexdigest()[:32]
+    text = "\0".join([f"{message.role}\0{message.content}" for message in messages])
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def sent_back(previous: BaseModel | None, problems: Sequence[str]) -> Sequence[Message]:

@@ -17,11 +17,28 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Protocol, Self
 
 from paceline.contracts.step import Step
 from paceline.roadmaps.model import Concept
 from paceline.settings.model import Settings
 from paceline.settings.steps import chain_of
+
+
+class Hash(Protocol):
+    """A hash that can be continued, as ``hashlib`` has it."""
+
+    def update(self, data: bytes, /) -> None:
+        """Continue with more bytes."""
+        ...
+
+    def copy(self) -> Self:
+        """Continue in two ways."""
+        ...
+
+    def hexdigest(self) -> str:
+        """The hash as text."""
+        ...
 
 
 class Inputs:
@@ -45,7 +62,8 @@ class Inputs:
         self._steps = dict(steps)
         self._needs = needs
         self._context = context
-        self._shared: dict[str, str] = {}
+        self._sorted: dict[str, Sequence[str]] = {}
+        self._shared: dict[str, Hash] = {}
 
     @property
     def names(self) -> Sequence[str]:
@@ -58,7 +76,9 @@ class Inputs:
 
     def needs(self, step: str) -> Sequence[str]:
         """The steps that a step needs, in alphabetical order."""
-        return sorted(self._needs.get(step, ()))
+        if step not in self._sorted:
+            self._sorted[step] = sorted(self._needs.get(step, ()))
+        return self._sorted[step]
 
     def of_step(self, name: str) -> Mapping[str, object]:
         """The inputs that all concepts share."""
@@ -77,11 +97,12 @@ class Inputs:
             "context": self._context,
         }
 
-    def shared(self, name: str) -> str:
-        """The same as text."""
+    def begun(self, name: str) -> "Hash":
+        """A hash of the inputs that all concepts share, to continue with those of one."""
         if name not in self._shared:
-            self._shared[name] = _json(self.of_step(name))
-        return self._shared[name]
+            text = _json(self.of_step(name))
+            self._shared[name] = hashlib.sha256(text.encode(errors="surrogatepass"))
+        return self._shared[name].copy()
 
 
 class ConceptInputs:
@@ -93,18 +114,20 @@ class ConceptInputs:
         self._hashes: dict[str, str] = {}
 
     @cached_property
-    def _fields(self) -> str:
+    def _fields(self) -> bytes:
         concept = self._concept
         if not concept.model_extra:
-            return concept.model_dump_json()
-        return _json(concept.model_dump(mode="json"))  # unknown fields may come in any order
+            return concept.model_dump_json().encode()
+        text = _json(concept.model_dump(mode="json"))  # unknown fields may come in any order
+        return text.encode(errors="surrogatepass")
 
     def hash(self, step: str) -> str:
         """The hash of what a step is made from."""
         if step not in self._hashes:
-            needed = (self.hash(name) for name in self._inputs.needs(step))
-            text = "\0".join((self._inputs.shared(step), self._fields, *needed))
-            digest = hashlib.sha256(text.encode(errors="surrogatepass"))
+            digest = self._inputs.begun(step)
+            digest.update(self._fields)
+            for name in self._inputs.needs(step):
+                digest.update(self.hash(name).encode())
             self._hashes[step] = digest.hexdigest()[:32]
         return self._hashes[step]
 
