@@ -51,7 +51,7 @@ async def test_prompts_and_strategies_receive_the_context_of_the_run() -> None:
 async def test_another_context_is_another_run() -> None:
     async with rig() as it:
         run, _ = await it.client.submit(a_roadmap(1), context=PROFILE, key="k")
-        with pytest.raises(RunConflict, match=r"another context .* use --new"):
+        with pytest.raises(RunConflict, match=r"another context .* use --adopt"):
             await it.client.submit(a_roadmap(1))
         with pytest.raises(KeyReused):
             await it.client.submit(a_roadmap(1), context={"level": 2}, key="k")

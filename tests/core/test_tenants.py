@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,18 +19,33 @@ async def followed(client: Client, run_id: str) -> None:
         pass
 
 
+async def restored(client: Client, run_id: str) -> None:
+    """Restore an artifact that has no older version."""
+    with suppress(NoSuchVersion):
+        await client.restore(run_id, "c0", "tutorial")
+
+
 #: Every call that names a run.
 CALLS: dict[str, Callable[[Client, str], Awaitable[Any]]] = {
     "artifacts": lambda client, run_id: client.artifacts(run_id),
     "cancel": lambda client, run_id: client.cancel(run_id),
     "follow": followed,
+    "import_into": lambda client, run_id: client.import_into(run_id, []),
     "pause": lambda client, run_id: client.pause(run_id),
+    "restore": restored,
     "resume": lambda client, run_id: client.resume(run_id),
+    "revise": lambda client, run_id: client.revise(run_id, [("c0", "tutorial")]),
+    "revised": lambda client, run_id: client.revised(run_id, [("c0", "tutorial")]),
     "run": lambda client, run_id: client.run(run_id),
+    "select": lambda client, run_id: client.select(run_id),
+    "versions": lambda client, run_id: client.versions(run_id, "c0", "tutorial"),
     "wait": lambda client, run_id: client.wait(run_id),
 }
 #: Calls that the tests below cover one by one.
-OTHERS = {"check_request", "check_resumable", "check_scope", "for_tenant", "runs", "submit"}
+OTHERS = {
+    *("adoption", "check_request", "check_resumable", "check_scope", "explain_inputs"),
+    *("for_tenant", "import_roadmap", "runs", "submit"),
+}
 
 
 def test_every_call_of_a_client_is_tested_with_two_tenants() -> None:
@@ -51,6 +67,20 @@ async def test_a_run_of_another_tenant_is_as_one_that_does_not_exist(call: str) 
         await client.cancel(run.run_id)
         for owner in (client, client.for_tenant("acme")):
             await CALLS[call](owner, run.run_id)
+
+
+@virtual_time
+async def test_a_tenant_takes_over_nothing_of_another_one() -> None:
+    async with IN_MEMORY.client() as client:
+        roadmap, request = a_roadmap(2), RunRequest()
+        owner, rival = client.for_tenant("acme"), client.for_tenant("rival")
+        run, _ = await owner.import_roadmap(roadmap, request, [])
+        assert run is not None
+        assert (await owner.adoption(roadmap, request)).source == run
+        assert (await rival.adoption(roadmap, request)).source is None
+        other, _ = await rival.import_roadmap(roadmap, request, [])
+        assert other is not None
+        assert (other.share.tenant, other.run_id != run.run_id) == ("rival", True)
 
 
 @virtual_time

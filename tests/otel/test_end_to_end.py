@@ -76,6 +76,7 @@ def test_the_documentation_lists_all_metrics_and_attributes(
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "observe.md").read_text()
     table = page.partition("### Metrics")[2].partition("## ")[0]
+    observed.environment["PACELINE_SINKS__FILES__URL"] = str(observed.folder / "content")
     observed.run("run", roadmap)
     assert collector.metrics == set(re.findall(r"^\| `([a-z_.]+)`", table, re.MULTILINE))
     attributes = {key for span in collector.spans for key in attributes_of(span.attributes)}

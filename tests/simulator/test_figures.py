@@ -182,7 +182,7 @@ async def test_a_thousand_calls_are_in_flight_at_once() -> None:
                 pass
 
         tasks = [asyncio.create_task(ask(number)) for number in range(1_000)]
-        await eventually_async(lambda: clients.server.figures().in_flight == 1_000)
+        await eventually_async(lambda: clients.server.figures().in_flight == 1_000, 60)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

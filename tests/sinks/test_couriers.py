@@ -130,7 +130,7 @@ async def test_a_sink_that_hangs_delays_neither_saves_nor_other_sinks_nor_the_en
 async def test_a_sink_that_is_down_is_tried_with_growing_pauses_and_then_gets_everything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="paceline")
     store, loop = MemoryStore(), asyncio.get_running_loop()
 
     def back_after_an_hour(_: Sequence[Delivery]) -> Rejected | None:
