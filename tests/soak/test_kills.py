@@ -109,8 +109,27 @@ def a_round(site: Site, fleet: Fleet, kills: int) -> int:
         if site.count("runs", "finished_at IS NULL") == 0:
             break
         fleet.kill()
-    eventually(lambda: site.count("runs", "finished_at IS NULL") == 0, ROUND)
+    try:
+        eventually(lambda: site.count("runs", "finished_at IS NULL") == 0, ROUND)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{state(site)}") from None
     eventually(lambda: site.llm.figures()["in_flight"] == 0, PATIENCE)
     paid_again: int = site.llm.figures()["paid_again"]
     site.llm.reset()
     return paid_again
+
+
+def state(site: Site) -> str:
+    """What may explain runs that do not end."""
+    names = "run_id, status, fence, owner, lease_until, takeovers, reason"
+    logs = sorted(site.home.folder.glob("worker*.log"), key=lambda path: path.stat().st_mtime)
+    tails = [f"{path.name}:\n{path.read_text()[-1500:]}" for path in logs[-3:]]
+    return "\n".join(
+        [
+            site.sql(f"SELECT {names} FROM runs WHERE finished_at IS NULL"),
+            site.sql("SELECT worker_id, pid, beat_at FROM workers"),
+            f"now {site.sql('SELECT CURRENT_TIMESTAMP')}",
+            f"the broker has {site.redis.dbsize()} keys",
+            *tails,
+        ]
+    )
