@@ -11,7 +11,7 @@ from paceline.testing.virtual_time import real_time
 
 from tests.support.cli_processes import simulator
 from tests.support.cli_terminal import a_roadmap, a_run
-from tests.support.stream_clients import socket
+from tests.support.stream_clients import Heard, Socket, socket
 from tests.support.web_site import READER, WRITER, Site, site, tokens
 from tests.web.test_api import problem
 
@@ -62,14 +62,25 @@ async def make(here: Site, run_id: str, concept_id: str, step: str, content: str
     await store.finish(claim, "completed", None)
 
 
+async def until(watching: Socket, **fields: str) -> Heard:
+    """The next event that has these fields."""
+    while True:
+        message = await watching.message()
+        for event in message.get("events", [message]):
+            if all(event.get(name) == value for name, value in fields.items()):
+                return dict(event)
+
+
 @real_time
 async def test_a_client_that_watches_a_run_learns_of_a_new_version(tmp_path: Path) -> None:
     with simulator("--speed", "1000") as llm:
         provider = {"base_url": llm.base_url, "api_key": "none"}
-        async with site(tmp_path, work=True, provider=provider) as here:
+        async with (
+            site(tmp_path, work=True, provider=provider) as here,
+            socket(here, "/ws/runs?level=concept") as watching,
+        ):
             run_id = await here.submitted(a_roadmap("r", "c0", "c1"))
-            async with socket(here, f"/ws/runs/{run_id}?level=concept") as first:
-                await first.rest()
+            await until(watching, type="content_generation_finished")
             place = f"/api/runs/{run_id}/concepts/c0/artifacts/tutorial"
             old = (await here.client.get(place)).json()
             asked = await revise(
@@ -81,12 +92,8 @@ async def test_a_client_that_watches_a_run_learns_of_a_new_version(tmp_path: Pat
             )
             assert (asked["submitted"], asked["run"]["run_id"]) == ("resumed", run_id)
             assert asked["artifacts"] == [{"concept_id": "c0", "step": "tutorial"}]
-            async with socket(here, f"/ws/runs/{run_id}?level=concept") as watching:
-                while True:
-                    event = await watching.message()
-                    if event.get("step") == "tutorial":
-                        break
-                new = (await here.client.get(place)).json()
+            event = await until(watching, step="tutorial")
+            new = (await here.client.get(place)).json()
             assert (event["concept_id"], event["status"]) == ("c0", "completed")
             assert (old["version"], new["version"], new["changes"]) == (1, 2, 2)
             assert (new["instruction"], new["requested_by"]) == (WISH, "Ann")
@@ -94,7 +101,7 @@ async def test_a_client_that_watches_a_run_learns_of_a_new_version(tmp_path: Pat
             listed = (await here.client.get(f"/api/runs/{run_id}/concepts")).json()["concepts"]
             stale = {one["concept_id"]: one["stale"] for one in listed}
             assert stale == {"c0": ["resources", "quiz"], "c1": []}
-            await watching.rest()
+            await until(watching, type="content_generation_finished")
             more = await revise(here, run_id, where="stale", step="quiz")
             assert more["artifacts"] == [{"concept_id": "c0", "step": "quiz"}]
 
@@ -211,17 +218,17 @@ async def test_a_wrong_request_is_refused_and_changes_nothing(
 
 @real_time
 async def test_the_checks_of_other_routes_hold_for_versions(tmp_path: Path) -> None:
-    async with site(tmp_path, web=WebSettings(max_body=200)) as here:
+    async with site(tmp_path, web=WebSettings(max_body=1024)) as here:
         run_id = await a_finished_run(here)
         path = f"/api/runs/{run_id}/revisions"
         post, get = here.client.post, here.client.get
-        problem(await post(path, content=b" " * 300), 413, "too-large")
+        problem(await post(path, content=b" " * 1100), 413, "too-large")
         text = {"content-type": "text/plain"}
         problem(await post(path, content="{}", headers=text), 415, "unsupported-media-type")
         problem(await post(path, content="{"), 422, "invalid-request")
         problem(await post("/api/runs/none/revisions", content="{"), 404, "run-not-found")
         evil = {"origin": "https://evil.example"}
-        problem(await post(path, json={"step": "quiz"}, headers=evil), 403, "forbidden-origin")
+        problem(await post(path, json={"step": "quiz"}, headers=evil), 403, "foreign-origin")
         concepts = f"/api/runs/{run_id}/concepts"
         unknown = f"{concepts}/none/artifacts/quiz"
         for answer in (
@@ -249,7 +256,7 @@ async def test_a_token_that_may_only_read_reads_versions_and_changes_none(tmp_pa
         assert [one["version"] for one in listed.json()["versions"]] == [1]
         for path in (f"{place}/restore?version=1", f"/api/runs/{run_id}/revisions"):
             refused = await here.client.post(path, json={"step": "quiz"}, headers=reads)
-            problem(refused, 403, "forbidden")
+            problem(refused, 403, "read-only-token")
         writes = {"Authorization": f"Bearer {WRITER}"}
         answer = await here.client.post(
             f"/api/runs/{run_id}/revisions", json={"step": "quiz"}, headers=writes
