@@ -248,7 +248,7 @@ function panelNodes(view, { artifact, mode, nodes, versions, other }) {
           button("offer", `Compare it with version ${news}`, () => compare(news)),
         )
       : null;
-  const lines = versionLines(artifact, versions);
+  const lines = mode ? [] : versionLines(artifact, versions); // the list and the comparison have their own
   const shownNodes = other
     ? [comparison({ artifact, nodes }, other, page.mayWrite ? (kept) => keep(view, artifact, kept) : null)]
     : mode

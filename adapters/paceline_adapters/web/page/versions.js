@@ -106,7 +106,7 @@ export function comparison(one, other, keep) {
             },
             "Keep this version",
           ),
-        ...[createdText(artifact), ...originText(artifact)]
+        ...[createdText(artifact), factsText(artifact, artifact.currency), ...originText(artifact)]
           .filter(Boolean)
           .map((text) => make("p", { class: "hint" }, text)),
         ...nodes,
