@@ -99,7 +99,7 @@ class ConceptAnswer(BaseModel):
     steps: list[str]
     stale: Annotated[
         list[str],
-        Field(description="Steps whose artifact was made from an older version of another."),
+        Field(description="Steps with an artifact that was made from an older version of another."),
     ]
 
 
