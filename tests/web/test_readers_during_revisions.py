@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from paceline.contracts.records import ENDED
+from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.web import Backend
 
@@ -104,7 +105,7 @@ async def check(here: Site, reader: Reader, revisions: int) -> None:
 async def test_a_reader_sees_a_complete_version_during_twenty_revisions(tmp_path: Path) -> None:
     with simulator("--speed", "2000") as llm:
         provider = {"base_url": llm.base_url, "api_key": "none"}
-        web = {"rate": 10_000}
+        web = WebSettings(rate=10_000)
         async with site(tmp_path, work=True, provider=provider, web=web) as here:
             run_id = await here.submitted(a_roadmap("r", "c0"))
             await ended(here.backend, run_id)
@@ -120,7 +121,7 @@ async def test_a_reader_sees_a_complete_version_during_twenty_revisions(tmp_path
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-@real_time
+@real_time(limit=None)
 async def test_a_reader_sees_a_complete_version_during_500_revisions_some_of_them_killed(
     tmp_path: Path, store: str, request: pytest.FixtureRequest
 ) -> None:
@@ -138,27 +139,27 @@ async def test_a_reader_sees_a_complete_version_during_500_revisions_some_of_the
             "PACELINE_RUN__LEASE": "2",
         }
         home = Home(tmp_path, settings)
-        web = {"rate": 10_000}
+        home.run("db", "upgrade")
+        web = WebSettings(rate=10_000)
         async with site(tmp_path, store=url, provider=provider, web=web) as here:
             run_id = await here.submitted(a_roadmap("r", "c0"))
             path = f"/api/runs/{run_id}/concepts/c0/artifacts/tutorial"
-            killed = 0
+            last, killed = asyncio.create_task(ended(here.backend, run_id)), 0
             with home.started("worker", name="first"):
-                await ended(here.backend, run_id)
+                await last
             async with reading(here, path) as reader:
-                done = 0
-                while done < revisions:
-                    with home.started("worker", name=f"worker{done}") as worker:
-                        for number in range(done, done + kill_every - 1):
+                for start in range(0, revisions, kill_every):
+                    with home.started("worker", name=f"worker{start}") as worker:
+                        await last  # the revision that the worker before it left
+                        end = start + kill_every - 1
+                        for number in range(start, end):
                             await revised(here, run_id, number)
-                        # The last revision of a worker is killed at a random instant.
-                        last = asyncio.create_task(revised(here, run_id, done + kill_every - 1))
+                        last = asyncio.create_task(revised(here, run_id, end))
                         await asyncio.wait([last], timeout=chance.uniform(0, 0.15))
                         killed += not last.done()
                         worker.send_signal(signal.SIGKILL)
-                    with home.started("worker", name=f"after{done}"):
-                        await last
-                    done += kill_every
+                with home.started("worker", name="last"):
+                    await last
                 await eventually_async(lambda: revisions + 1 in reader.seen)
             await check(here, reader, revisions)
             assert killed > revisions // kill_every // 4

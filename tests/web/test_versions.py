@@ -57,7 +57,7 @@ async def make(here: Site, run_id: str, concept_id: str, step: str, content: str
         input_hash="i",
     )
     done = ConceptState(concept_id=concept_id, status="completed")
-    replaced = Replaced(revision=request.number, stale=["resources", "quiz"])
+    replaced = Replaced(revision=request.number, stale=("resources", "quiz"))
     await store.save(claim, made, concept=done, replaced=replaced)
     await store.finish(claim, "completed", None)
 
