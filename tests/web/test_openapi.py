@@ -13,14 +13,27 @@ import pytest
 from tests.support.cli_processes import PACELINE
 from tests.support.serve_process import Served, served
 
-#: A valid document may still be refused: ids given twice, a key used for another roadmap. No
-#: schema says that, so there 422 is as good as 201.
+#: A valid document may still be refused: ids given twice, a key used for another roadmap, a
+#: concept that the run does not have, parameters that exclude each other. No schema says that, so
+#: there 422 is as good as 201.
 CONFIG = """
 [[operations]]
 include-name = "POST /api/runs"
 
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "422"]
+
+[[operations]]
+include-name = "POST /api/runs/{run_id}/revisions"
+
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "401", "403", "404", "422"]
+
+[[operations]]
+include-name = "POST /api/runs/{run_id}/resume"
+
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "401", "403", "404", "409"]
 """
 
 #: Who asks: two tenants, and one who may only read. (That no tenant is shown what is another's

@@ -44,6 +44,9 @@ OF_ALL = {
 OF_OPERATORS = {"GET /metrics"}
 
 PLACES = {"concept_id:path": "c0", "concept_id": "c0", "step": "tutorial"}
+#: What a route needs besides its path.
+QUERIES = {"/restore": "?version=1"}
+BODIES = {"/revisions": {"step": "quiz"}}
 TOKENS = {"acme": "acme-0123456789ab", "rival": "rival-0123456789a"}
 TITLE, TROUBLE, KEY = "Acme's secret plan", "Acme's account has no credit", "order-of-acme"
 
@@ -100,14 +103,15 @@ class Two:
         for name, value in PLACES.items():
             path = path.replace(f"{{{name}}}", value)
         assert "{" not in path, f"PLACES needs a value for a placeholder of {route}"
-        return path
+        return path + next((more for end, more in QUERIES.items() if path.endswith(end)), "")
 
     async def answer(self, route: str, path: str, tenant: str | None) -> tuple[int, str]:
         """The status and text of a route's answer; of a socket's refusal."""
         method = route.partition(" ")[0]
         headers = {} if tenant is None else headers_of(self.mode, tenant)
         if method != "WS":
-            answer = await self.here.client.request(method, path, headers=headers)
+            body = next((one for end, one in BODIES.items() if path.endswith(end)), None)
+            answer = await self.here.client.request(method, path, headers=headers, json=body)
             return answer.status_code, answer.text
         try:
             async with connect(f"{self.here.ws}{path}", additional_headers=headers):

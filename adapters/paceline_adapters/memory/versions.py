@@ -25,8 +25,11 @@ class MemoryVersions(Store, ABC):
     _add_artifact: Callable[[Row, Artifact], None]
     _add_end: Callable[[Row], None]
 
-    async def marks(self, run_id: str) -> Sequence[ArtifactMark]:
-        """List the artifacts of a run without content."""
+    async def marks(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Sequence[ArtifactMark]:
+        """List artifacts without content."""
+        wanted = None if concepts is None else set(concepts)
         return [
             ArtifactMark(
                 concept_id=one.concept_id,
@@ -37,6 +40,7 @@ class MemoryVersions(Store, ABC):
                 input_hash=one.input_hash,
             )
             for one in await self.artifacts(run_id)
+            if wanted is None or one.concept_id in wanted
         ]
 
     async def versions(self, run_id: str, concept_id: str, step: str) -> Sequence[Artifact]:

@@ -60,6 +60,22 @@ _put = {
     "sqlite": _upsert(sqlite.insert(revisions).values(number=1, requested_at=now())),
 }
 _forget = delete(journal).where(*(journal.c[name] == bindparam(f"of_{name}") for name in _PLACE))
+_marks = (
+    select(
+        artifacts.c.concept_id,
+        artifacts.c.step,
+        artifacts.c.version,
+        artifacts.c.model,
+        artifacts.c.stale,
+        artifacts.c.input_hash,
+    )
+    .join(
+        concepts,
+        (concepts.c.run_id == artifacts.c.run_id)
+        & (concepts.c.concept_id == artifacts.c.concept_id),
+    )
+    .order_by(concepts.c.position, artifacts.c.created_at, artifacts.c.step)
+)
 
 
 class SqlVersions(VersionStore, OutboxStore, ABC):
@@ -68,25 +84,13 @@ class SqlVersions(VersionStore, OutboxStore, ABC):
     _database: Database
     outlets: Outlets
 
-    async def marks(self, run_id: str) -> Sequence[ArtifactMark]:
-        """List the artifacts of a run without content."""
-        query = (
-            select(
-                artifacts.c.concept_id,
-                artifacts.c.step,
-                artifacts.c.version,
-                artifacts.c.model,
-                artifacts.c.stale,
-                artifacts.c.input_hash,
-            )
-            .join(
-                concepts,
-                (concepts.c.run_id == artifacts.c.run_id)
-                & (concepts.c.concept_id == artifacts.c.concept_id),
-            )
-            .where(artifacts.c.run_id == run_id)
-            .order_by(concepts.c.position, artifacts.c.created_at, artifacts.c.step)
-        )
+    async def marks(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Sequence[ArtifactMark]:
+        """List artifacts without content."""
+        query = _marks.where(artifacts.c.run_id == run_id)
+        if concepts is not None:
+            query = query.where(artifacts.c.concept_id.in_(concepts))
         rows = await self._database.read(lambda connection: connection.execute(query))
         return [ArtifactMark(**row._mapping) for row in rows]  # noqa: SLF001
 

@@ -1,7 +1,7 @@
 """The answers of the API, as its OpenAPI document describes them."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
 from paceline.contracts.records import ConceptStatus, RunStatus
@@ -97,6 +97,10 @@ class ConceptAnswer(BaseModel):
     reason: str | None
     attempts: int
     steps: list[str]
+    stale: Annotated[
+        list[str],
+        Field(description="Steps with an artifact that was made from an older version of another."),
+    ]
 
 
 class ConceptPage(BaseModel):
@@ -106,11 +110,21 @@ class ConceptPage(BaseModel):
     after: str | None
 
 
-class ArtifactAnswer(SpentAnswer):
-    """What one step made for one concept, and what its calls cost."""
+class ArtifactFacts(SpentAnswer):
+    """One version of an artifact without its content: what made it, and what its calls cost."""
 
     step: str
-    content: Any
+    version: Annotated[int, Field(description="Number of the version, from 1.")]
+    current: Annotated[bool, Field(description="Whether readers see this version.")]
+    changes: Annotated[
+        int,
+        Field(
+            description="How often another version became current, from 1; 0 for other versions."
+        ),
+    ]
+    stale: Annotated[
+        bool, Field(description="Whether it was made from an older version of another artifact.")
+    ]
     model: str
     currency: str
     seconds: float
@@ -118,6 +132,56 @@ class ArtifactAnswer(SpentAnswer):
     fallback: Annotated[
         str | None, Field(description="Why the preferred model did not write it, if so.")
     ]
+    instruction: Annotated[str | None, Field(description="What a revision was asked to change.")]
+    tenant: Annotated[str | None, Field(description="Tenant that asked for the revision.")]
+    requested_by: Annotated[
+        str | None, Field(description="Person or program that asked for the revision.")
+    ]
+    adopted_from: Annotated[
+        str | None, Field(description="Run that made it, if this run took it over.")
+    ]
+    prompt_hash: Annotated[str | None, Field(description="Hash of the first call's messages.")]
+    input_hash: Annotated[str | None, Field(description="Hash of what it was made from.")]
+
+
+class ArtifactAnswer(ArtifactFacts):
+    """What one step made for one concept."""
+
+    content: Any
+
+
+class VersionAnswer(ArtifactFacts):
+    """One version of an artifact."""
+
+    content: Annotated[Any, Field(description="Only with `content=true`.")] = None
+
+
+class VersionList(BaseModel):
+    """All versions of an artifact by number; one of them is current."""
+
+    versions: list[VersionAnswer]
+
+
+class PlaceAnswer(BaseModel):
+    """An artifact by its concept and step."""
+
+    concept_id: str
+    step: str
+
+
+class RevisedRun(BaseModel):
+    """A run, and its artifacts that are made again."""
+
+    submitted: Annotated[
+        Literal["resumed", "attached"] | None,
+        Field(
+            description="`resumed`: the run had ended and is queued again; `attached`: it is "
+            "unfinished and makes the artifacts, too; null: nothing was requested, because of "
+            "`dry_run` or because nothing is selected."
+        ),
+    ]
+    run: RunAnswer
+    artifacts: Annotated[list[PlaceAnswer], Field(description="What is made again.")]
 
 
 class ConceptWithArtifacts(ConceptAnswer):

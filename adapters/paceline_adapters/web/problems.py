@@ -18,6 +18,7 @@ from paceline import (
     UsageError,
 )
 from paceline.client.client import NothingToResume
+from paceline.client.revising import NoSuchVersion
 from paceline.client.submission import SubmissionError
 from paceline.errors import ScopeError
 from paceline.text import count
@@ -32,6 +33,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _STATUS: tuple[tuple[type[PacelineError], int], ...] = (
     (RunNotFound, 404),
+    (NoSuchVersion, 404),
     (RunConflict, 409),
     (NothingToResume, 409),
     (KeyReused, 422),
@@ -104,9 +106,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        return _invalid([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors()])
+        return invalid_request([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors()])
     if isinstance(error, SubmissionError | ContextError):
-        return _invalid(error.faults)
+        return invalid_request(error.faults)
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
         kind = phrase.lower().replace(" ", "-")
@@ -122,7 +124,8 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "internal-error", "The server failed; its log has the error.")
 
 
-def _invalid(faults: Sequence[str]) -> Problem:
+def invalid_request(faults: Sequence[str]) -> Problem:
+    """The problem of a request with these faults, one line each."""
     detail = "; ".join(faults[:3])
     return Problem(422, "invalid-request", detail, faults=tuple(faults[:_MAX_FAULTS]))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from paceline.contracts.records import ConceptState
+from paceline.contracts.records import Artifact, ConceptState
 from paceline.contracts.store import Store
 from paceline.contracts.versions import ArtifactMark, Revision
 from paceline.errors import UsageError
@@ -81,6 +81,19 @@ async def _failed(store: Store, run_id: str, steps: Sequence[str]) -> list[tuple
         for step in steps
         if step not in existing.get(concept_id, ()) or (concept_id, step) in requested
     ]
+
+
+def version_of(versions: Sequence[Artifact], number: int) -> Artifact:
+    """The version of a number.
+
+    Raises:
+        NoSuchVersion: it does not exist.
+    """
+    for one in versions:
+        if one.version == number:
+            return one
+    have = ", ".join(str(one.version) for one in versions) or "none"
+    raise NoSuchVersion(f"the artifact does not have version {number} (versions: {have})")
 
 
 def check_places(

@@ -86,8 +86,10 @@ class VersionStore(ABC):
     """Keeps the versions of artifacts, one of them current, and requests for new versions."""
 
     @abstractmethod
-    async def marks(self, run_id: str) -> Sequence[ArtifactMark]:
-        """List the artifacts of a run without content, in the order of the roadmap."""
+    async def marks(
+        self, run_id: str, *, concepts: Sequence[str] | None = None
+    ) -> Sequence[ArtifactMark]:
+        """List artifacts without content, in the order of the roadmap: of ``concepts``, or all."""
 
     @abstractmethod
     async def versions(self, run_id: str, concept_id: str, step: str) -> Sequence[Artifact]:

@@ -185,11 +185,15 @@ class Hub:
     async def _poll_run(self, opened: _Open) -> None:
         channel = opened.channel
         opened.polled_at = asyncio.get_running_loop().time()
+        ended = channel.ended
         try:
             run = await self.store.run(channel.run_id)
         except RunNotFound:
             return
-        channel.compare(run, trust=self._silent(channel))
+        # The store has the end of a run before the bus has it. So a run that is unfinished after
+        # the bus delivered its end was continued, and the events of that come.
+        continued = ended and run.status not in ENDED
+        channel.compare(run, trust=continued or self._silent(channel))
 
     def _due(self, opened: _Open) -> bool:
         """Whether the store may know more of a run than the bus has delivered."""

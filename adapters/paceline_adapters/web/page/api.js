@@ -80,6 +80,10 @@ export async function socketAddress(path, query = {}) {
 
 export const runPath = (runId) => `api/runs/${encodeURIComponent(runId)}`;
 
+/** The path of an artifact in the API. */
+export const artifactPath = (runId, conceptId, step) =>
+  `${conceptPath(runId, conceptId)}/artifacts/${encodeURIComponent(step)}`;
+
 /** The path of a concept in the API. */
 export function conceptPath(runId, conceptId) {
   if (conceptId === "." || conceptId === "..") {

@@ -1,15 +1,15 @@
 // The artifacts of a concept in readable form: a tutorial, resources, a quiz.
 
-import { conceptPath, request } from "./api.js";
+import { artifactPath, request } from "./api.js";
 import { linkOut, safeAddress, sanitized } from "./sanitize.js";
 import { make } from "./dom.js";
 
-/** An artifact as nodes. The server renders artifacts of an unknown shape. */
-export async function nodesOfArtifact(runId, conceptId, artifact) {
+/** An artifact as nodes; `version` unless it is current. The server renders unknown shapes. */
+export async function nodesOfArtifact(runId, conceptId, artifact, version) {
   const shown = SHOWN[artifact.step]?.(artifact.content);
   if (shown) return [shown];
-  const step = encodeURIComponent(artifact.step);
-  const html = await request(`${conceptPath(runId, conceptId)}/artifacts/${step}.html`, { as: "text" });
+  const path = artifactPath(runId, conceptId, `${artifact.step}.html`);
+  const html = await request(version ? `${path}?version=${version}` : path, { as: "text" });
   return [make("div", { class: "prose" }, ...sanitized(html))];
 }
 

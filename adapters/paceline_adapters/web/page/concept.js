@@ -1,19 +1,25 @@
 // The sheet of one concept: its state, why it failed, and its artifacts.
 
-import { conceptPath, Problem, request } from "./api.js";
-import { factsText, fallbackText, nodesOfArtifact } from "./artifacts.js";
+import { artifactPath, conceptPath, Problem, request } from "./api.js";
+import { nodesOfArtifact } from "./artifacts.js";
 import { byId, make } from "./dom.js";
+import { askRevision } from "./revise.js";
+import { comparison, loadVersion, loadVersions, versionLines, versionList } from "./versions.js";
 
 const sheet = byId("concept");
+const body = byId("concept-body");
 let shown = null;
-let onClosed = () => {};
+let page = { mayWrite: false, closed() {}, changed() {} };
 
-/** Prepare the sheet; `closed` is called when the user closes it. */
-export function startConcept(closed) {
-  onClosed = closed;
+/**
+ * Prepare the sheet. `closed()` is called when the user closes it, and `changed(run)` after a request that
+ * changed something; `run` is the run if the answer has it.
+ */
+export function startConcept(options) {
+  page = options;
   sheet.addEventListener("close", () => {
     shown = null;
-    onClosed();
+    page.closed();
   });
   sheet.addEventListener("click", (event) => {
     if (event.target === sheet) sheet.close(); // beside the sheet
@@ -26,9 +32,21 @@ export async function showConcept(runId, conceptId) {
     if (sheet.open) sheet.close();
     return;
   }
-  const view = { runId, conceptId, steps: null, tab: null };
+  // `modes` has what is shown of a step besides its artifact: the list of versions, or a comparison.
+  // `news` has the version that a newer one replaced while the sheet was open.
+  const view = {
+    runId,
+    conceptId,
+    loads: 0,
+    state: null,
+    tab: null,
+    modes: new Map(),
+    news: new Map(),
+    versions: new Map(),
+  };
   shown = view;
-  sheet.replaceChildren(head("Loading…"));
+  byId("concept-news").textContent = "";
+  body.replaceChildren(head("Loading…"));
   if (!sheet.open) sheet.showModal();
   await load(view);
 }
@@ -39,27 +57,101 @@ export function conceptChanged(runId, conceptId = shown?.conceptId) {
 }
 
 async function load(view) {
+  const number = ++view.loads;
   try {
     const concept = await request(conceptPath(view.runId, view.conceptId));
-    const panels = await Promise.all(
-      concept.artifacts.map(async (one) => ({
-        step: one.step,
-        facts: factsText(one, one.currency),
-        fallback: fallbackText(one),
-        nodes: await nodesOfArtifact(view.runId, view.conceptId, one),
-      })),
-    );
-    if (shown !== view) return;
-    const state = `${concept.status} ${concept.generating} ${panels.map((one) => one.step)}`;
-    if (state === view.steps) return;
-    view.steps = state;
+    const panels = await Promise.all(concept.artifacts.map((one) => loadPanel(view, one)));
+    if (shown !== view || number !== view.loads) return; // closed, or a later load is under way
+    for (const one of panels) noteVersion(view, one.artifact);
+    const state = JSON.stringify([concept.status, concept.generating, concept.reason, panels.map(stateOf)]);
+    if (state === view.state) return;
+    view.state = state;
     fill(view, concept, panels);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (shown === view) {
-      sheet.replaceChildren(head(error.title), make("p", { class: "problem" }, error.message));
+      view.state = null;
+      body.replaceChildren(head(error.title), make("p", { class: "problem" }, error.message));
     }
   }
+}
+
+/** An artifact with its nodes, its versions, and the version to compare it with. */
+async function loadPanel(view, artifact) {
+  const mode = view.modes.get(artifact.step);
+  const [nodes, versions, other] = await Promise.all([
+    nodesOfArtifact(view.runId, view.conceptId, artifact),
+    loadVersions(view, artifact),
+    mode?.version && mode.version !== artifact.version
+      ? loadVersion(view, artifact.step, mode.version)
+      : null,
+  ]);
+  return { artifact, step: artifact.step, mode, nodes, versions, other };
+}
+
+const stateOf = ({ step, mode, artifact, versions }) => [
+  step,
+  mode,
+  artifact.changes,
+  artifact.stale,
+  versions.length,
+];
+
+/** If another version is current than before, offer to compare the two. */
+function noteVersion(view, { step, version, changes }) {
+  const before = view.versions.get(step);
+  view.versions.set(step, { version, changes });
+  if (!before || before.changes === changes || before.version === version) return;
+  view.news.set(step, before.version);
+  byId("concept-news").textContent = `Version ${version} of ${step} is ready.`;
+}
+
+/** Show the versions of a step, a comparison, or only the artifact. */
+async function setMode(view, step, mode, focus) {
+  if (mode) view.modes.set(step, mode);
+  else view.modes.delete(step);
+  view.news.delete(step);
+  view.state = null;
+  await load(view);
+  byId(focus)?.focus();
+}
+
+/** Make a version current, unless it is. */
+async function keep(view, artifact, version) {
+  const { step } = artifact;
+  const focus = `versions-${step}`;
+  if (version === artifact.version) {
+    await setMode(view, step, null, focus);
+    return;
+  }
+  const path = artifactPath(view.runId, view.conceptId, step);
+  try {
+    const kept = await request(`${path}/restore?version=${version}`, { method: "POST" });
+    view.versions.set(step, kept);
+    page.changed();
+    await setMode(view, step, null, focus);
+    byId("concept-news").textContent = `Version ${version} of ${step} is current.`;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    byId("artifact").prepend(make("p", { class: "problem", role: "alert" }, error.message));
+  }
+}
+
+function revise(view, { step }) {
+  const { runId, conceptId } = view;
+  askRevision({
+    runId,
+    title: `Revise the ${step}`,
+    hint: "Readers see the current version until the new one is saved.",
+    what: { artifacts: [{ concept_id: conceptId, step }] },
+    downstream: true,
+    requested({ run }) {
+      byId("concept-news").textContent = `The ${step} is made again.`;
+      page.changed(run);
+      if (shown === view) load(view);
+    },
+    closed: () => byId(`revise-${step}`)?.focus(),
+  });
 }
 
 function head(title, ...more) {
@@ -73,10 +165,10 @@ function head(title, ...more) {
 }
 
 function fill(view, concept, panels) {
-  const focused = sheet.contains(document.activeElement) && document.activeElement.id;
+  const focused = body.contains(document.activeElement) && document.activeElement.id;
   const status = concept.status === "pending" && concept.generating ? "generating" : concept.status;
   const calls = concept.attempts ? ` · ${concept.attempts} ${concept.attempts === 1 ? "call" : "calls"}` : "";
-  sheet.replaceChildren(
+  body.replaceChildren(
     head(
       concept.name,
       make("p", { class: "status", "data-status": status }, `${status}${calls}`),
@@ -120,9 +212,7 @@ function tabbed(view, panels) {
       tab.tabIndex = i === index ? 0 : -1;
     });
     place.setAttribute("aria-labelledby", tabs[index].id);
-    const { facts, fallback, nodes } = panels[index];
-    const hints = [facts, fallback].filter(Boolean);
-    place.replaceChildren(...hints.map((text) => make("p", { class: "hint" }, text)), ...nodes);
+    place.replaceChildren(...panelNodes(view, panels[index]));
     if (focus) tabs[index].focus();
   };
   tabs.forEach((tab, index) => {
@@ -134,4 +224,35 @@ function tabbed(view, panels) {
   });
   choose(Math.max(0, panels.findIndex((one) => one.step === view.tab)), false);
   return [make("div", { role: "tablist", class: "tabs", "aria-label": "Artifacts" }, ...tabs), place];
+}
+
+function panelNodes(view, { artifact, mode, nodes, versions, other }) {
+  const { step, version } = artifact;
+  const show = (wanted, focus) => setMode(view, step, wanted, focus);
+  const compare = (older) => show({ version: older }, `keep-${older}`);
+  const button = (id, text, onclick) => make("button", { type: "button", id: `${id}-${step}`, onclick }, text);
+  const news = view.news.get(step);
+  const toggle = mode
+    ? button("versions", "Back to the artifact", () => show(null, `versions-${step}`))
+    : button("versions", "Versions", () => show({}, `versions-${step}`));
+  const buttons = [
+    page.mayWrite ? button("revise", "Revise…", () => revise(view, artifact)) : null,
+    versions.length > 1 ? toggle : null,
+  ];
+  const offer =
+    news && !mode
+      ? make(
+          "p",
+          { class: "offer" },
+          `Version ${version} is new. `,
+          button("offer", `Compare it with version ${news}`, () => compare(news)),
+        )
+      : null;
+  const lines = mode ? [] : versionLines(artifact, versions); // the list and the comparison have their own
+  const shownNodes = other
+    ? [comparison({ artifact, nodes }, other, page.mayWrite ? (kept) => keep(view, artifact, kept) : null)]
+    : mode
+      ? [versionList(versions, compare)]
+      : nodes;
+  return [...lines, make("div", { class: "actions" }, ...buttons), offer, ...shownNodes].filter(Boolean);
 }

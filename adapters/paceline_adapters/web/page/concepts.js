@@ -12,6 +12,7 @@ const isFinished = (one) => Number(one.status === "completed" || one.status === 
 class ConceptRow {
   #glyph = make("span", { class: "glyph", "aria-hidden": "true" });
   #name = make("span", { class: "concept-name" });
+  #stale = make("span", { class: "tag", "aria-hidden": "true" });
   #steps = make("span", { class: "steps", "aria-hidden": "true" });
   #reason = make("p", { class: "reason", hidden: true });
   #note = make("p", { class: "note", hidden: true });
@@ -25,6 +26,7 @@ class ConceptRow {
       },
       this.#glyph,
       this.#name,
+      this.#stale,
       this.#steps,
     );
     this.element = make("li", { "data-concept": conceptId }, this.link, this.#reason, this.#note);
@@ -38,7 +40,11 @@ class ConceptRow {
     setText(this.#steps, concept.steps.map((step) => step.slice(0, 1).toUpperCase()).join(" "));
     setAttr(this.#steps, "title", concept.steps.join(", "));
     const made = concept.steps.length ? `; artifacts: ${concept.steps.join(", ")}` : "";
-    setAttr(this.link, "aria-label", `${concept.name}: ${state}${made}`);
+    const { stale } = concept;
+    setText(this.#stale, stale.length ? "stale" : "");
+    setAttr(this.#stale, "title", stale.join(", "));
+    const old = stale.length ? `; stale: ${stale.join(", ")}` : "";
+    setAttr(this.link, "aria-label", `${concept.name}: ${state}${made}${old}`);
     setText(this.#reason, concept.reason ?? "");
     this.#reason.hidden = !concept.reason;
     const note = state === "generating" ? concept.note : null;
@@ -76,7 +82,7 @@ export class ConceptList {
     const key = `${stage.stage_id}\n${module.module_id}`;
     this.#modules.set(key, { list, count, ids: module.concepts.map((one) => one.concept_id) });
     for (const one of module.concepts) {
-      this.put({ concept_id: one.concept_id, name: one.name, status: "pending", steps: [], key });
+      this.put({ concept_id: one.concept_id, name: one.name, status: "pending", steps: [], stale: [], key });
     }
     return make("section", { class: "module" }, make("h4", {}, make("bdi", {}, module.name), " ", count), list);
   }
@@ -105,6 +111,13 @@ export class ConceptList {
   count(state) {
     let found = 0;
     for (const one of this.#concepts.values()) found += stateOf(one) === state;
+    return found;
+  }
+
+  /** Number of artifacts that are stale. */
+  get stale() {
+    let found = 0;
+    for (const one of this.#concepts.values()) found += one.stale.length;
     return found;
   }
 

@@ -52,11 +52,18 @@ async function navigate() {
 function start() {
   startHeader(model);
   startRuns(model);
-  startConcept(() => {
-    const { runId, conceptId } = addressed();
-    if (!conceptId) return;
-    history.replaceState(null, "", `#/runs/${encodeURIComponent(runId)}`);
-    view?.focus(conceptId);
+  startConcept({
+    mayWrite,
+    closed() {
+      const { runId, conceptId } = addressed();
+      if (!conceptId) return;
+      history.replaceState(null, "", `#/runs/${encodeURIComponent(runId)}`);
+      view?.focus(conceptId);
+    },
+    changed(run) {
+      if (run) model.put(run);
+      view?.reload();
+    },
   });
   if (mayWrite) {
     startSubmit((run) => {

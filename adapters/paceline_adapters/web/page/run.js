@@ -5,14 +5,17 @@ import { announce } from "./announce.js";
 import { spentText } from "./artifacts.js";
 import { conceptChanged } from "./concept.js";
 import { ConceptList } from "./concepts.js";
+import { askRevision } from "./revise.js";
 import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
 import { Bar, duration, statusText, WORDS } from "./runs.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 1000;
-// Milliseconds to wait before a reload: after events, to collect several, and after a failure.
+// Milliseconds to wait before a reload: after events and new versions, to collect several, and
+// after a failure.
 const SOON = 300;
+const REVISED = 1_000;
 const RETRY = 5_000;
 const active = (run) => run.status === "queued" || run.status === "running";
 const resumable = (run) => !active(run) && run.status !== "completed";
@@ -24,8 +27,8 @@ const ACTIONS = [
   ["resume?only=failed", "Retry failed", (run) => resumable(run) && run.failed > 0],
 ];
 
-/** The state of a run as text, to compare. */
-const stateText = (run) => `${run.status} ${run.completed} ${run.failed}`;
+/** The state of a run as text, to compare. A revised run may end as it ended before. */
+const stateText = (run) => `${run.status} ${run.completed} ${run.failed} ${run.finished_at}`;
 
 /** The view of one run; `close()` it before you open another. */
 export class RunView {
@@ -37,6 +40,7 @@ export class RunView {
   #bar = new Bar();
   #progress = make("div", { class: "run-line", hidden: true }, ...this.#bar.parts);
   #buttons = new Map();
+  #stale = make("button", { type: "button", hidden: true, onclick: () => this.#revise() });
   #body = make("div", {}, make("p", { class: "empty" }, "Loading…"));
   #totals = null;
   #list = null;
@@ -53,6 +57,7 @@ export class RunView {
   constructor(model, runId, mayWrite) {
     this.model = model;
     this.runId = runId;
+    this.mayWrite = mayWrite;
     for (const [action, label] of ACTIONS) {
       const button = make("button", { type: "button", hidden: true }, label);
       button.addEventListener("click", () => this.#act(action, label, button));
@@ -63,7 +68,7 @@ export class RunView {
       make("div", { class: "detail-head" }, this.#title, this.#status),
       this.#progress,
       this.#facts,
-      make("div", { class: "actions" }, ...this.#buttons.values()),
+      make("div", { class: "actions" }, ...this.#buttons.values(), this.#stale),
       this.#problem,
       this.#reason,
       this.#body,
@@ -126,6 +131,30 @@ export class RunView {
       const button = this.#buttons.get(action);
       if (button) button.hidden = !can(run);
     }
+    this.#showStale();
+  }
+
+  #showStale() {
+    const stale = this.#list?.stale ?? 0;
+    this.#stale.hidden = !this.mayWrite || !stale;
+    setText(this.#stale, `Revise stale (${stale})`);
+  }
+
+  #revise() {
+    const count = this.#list.stale;
+    const [artifacts, calls] = count === 1 ? ["artifact is", "call"] : ["artifacts are", "calls"];
+    askRevision({
+      runId: this.runId,
+      title: "Revise what is stale",
+      hint: `${count} ${artifacts} stale. This makes at least ${count} ${calls}.`,
+      what: { where: "stale" },
+      requested: ({ run, artifacts: made }) => {
+        this.model.put(run);
+        announce(`${made.length} artifacts are made again.`);
+        this.#loadSoon();
+      },
+      closed: () => (this.#stale.hidden ? this.#title : this.#stale).focus(),
+    });
   }
 
   #factsText(run) {
@@ -185,14 +214,16 @@ export class RunView {
     this.#changedAt.set(id, ++this.#clock);
     const known = this.#list.get(id);
     const steps = known?.steps ?? [];
+    const revised = event.step && steps.includes(event.step);
     this.#list.put({
       concept_id: id,
       status: event.status === "generating" ? "pending" : event.status,
       generating: event.status === "generating",
       reason: event.reason,
       note: null,
-      steps: event.step && !steps.includes(event.step) ? [...steps, event.step] : steps,
+      steps: event.step && !revised ? [...steps, event.step] : steps,
     });
+    if (revised) this.#loadSoon(REVISED); // other artifacts may be stale now
     // More concepts have finished than we have events for: some events were lost.
     if (event.progress_current > this.#list.finished && !this.#loading) this.#loadSoon();
     const run = this.model.runs.get(this.runId);
@@ -267,6 +298,11 @@ export class RunView {
     setText(this.#title, this.#title.textContent || "Run");
     setText(this.#problem, title === message ? message : `${title}: ${message}`);
     this.#problem.hidden = false;
+  }
+
+  /** Something was changed with the page: load the concepts again. */
+  reload() {
+    if (this.#list) this.#loadSoon();
   }
 
   focus(conceptId) {

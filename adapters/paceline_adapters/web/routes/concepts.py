@@ -1,12 +1,16 @@
 """Routes of the concepts of a run and their artifacts."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from paceline import Artifact, ConceptState, Run
-from paceline.client.render import artifact_to_json, concept_to_json, in_order
+from paceline.client.render import concept_to_json, in_order, version_to_json
+from paceline.client.revising import version_of
 from paceline.contracts.records import ConceptStatus
+from paceline.contracts.versions import ArtifactMark
 
 from paceline_adapters.markup import to_html
 from paceline_adapters.web.auth import Caller
@@ -30,6 +34,9 @@ StepName = Annotated[
     ),
 ]
 
+#: Maximum number of a version: what the database can hold.
+MAX_VERSION = 2**31 - 1
+
 _MEDIA: dict[Format, str] = {
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
@@ -52,39 +59,59 @@ class Concepts:
         if after is not None and after not in await backend.names.of(run.run_id):
             raise _no_concept(run, after)
         states = await backend.store.concepts(run.run_id, status=status, limit=limit, after=after)
-        steps = await backend.store.artifact_steps(
+        marks: dict[str, list[ArtifactMark]] = defaultdict(list)
+        for mark in await backend.store.marks(
             run.run_id, concepts=[one.concept_id for one in states]
-        )
-        concepts = [
-            await self.without_content(run, one, steps.get(one.concept_id, ())) for one in states
-        ]
+        ):
+            marks[mark.concept_id].append(mark)
+        concepts = [await self.without_content(run, one, marks[one.concept_id]) for one in states]
         last = states[-1].concept_id if len(states) == limit else None
         return {"concepts": concepts, "after": last}
 
     async def without_content(
-        self, run: Run, state: ConceptState, steps: "frozenset[str] | tuple[()]"
+        self, run: Run, state: ConceptState, made: Sequence[Artifact | ArtifactMark]
     ) -> dict[str, object]:
         """A concept without its artifacts."""
         backend = self._backend
         place = (await backend.names.of(run.run_id))[state.concept_id]
         channel = backend.hub.channel(run.run_id)
+        steps = in_order(backend.settings, [one.step for one in made])
+        stale = {one.step for one in made if one.stale}
         return {
-            **concept_to_json(
-                state, {state.concept_id: place.name}, in_order(backend.settings, steps)
-            ),
+            **concept_to_json(state, {state.concept_id: place.name}, steps),
+            "stale": [step for step in steps if step in stale],
             "stage_id": place.stage_id,
             "module_id": place.module_id,
             "generating": channel is not None and state.concept_id in channel.generating,
         }
 
     async def artifacts(self, run: Run, concept_id: str, step: str | None = None) -> list[Artifact]:
-        """The artifacts of a concept, in the order of the steps."""
-        if concept_id not in await self._backend.names.of(run.run_id):
-            raise _no_concept(run, concept_id)
+        """The artifacts of a concept, in the order of the steps.
+
+        Raises:
+            Problem: 404, the run has no such concept.
+        """
+        await self._check(run, concept_id)
         artifacts = await self._backend.store.artifacts(
             run.run_id, concept_id=concept_id, step=step
         )
         return self._backend.reader.ordered(artifacts)
+
+    async def versions(self, run: Run, concept_id: str, step: str) -> Sequence[Artifact]:
+        """All versions of an artifact by number.
+
+        Raises:
+            Problem: 404, the run has no such concept, or the concept has no such artifact.
+        """
+        await self._check(run, concept_id)
+        found = await self._backend.store.versions(run.run_id, concept_id, step)
+        if not found:
+            raise no_artifact(step)
+        return found
+
+    async def _check(self, run: Run, concept_id: str) -> None:
+        if concept_id not in await self._backend.names.of(run.run_id):
+            raise _no_concept(run, concept_id)
 
 
 def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
@@ -98,7 +125,7 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def run_of(caller: Caller, run_id: str) -> Run:
         return await visible_run(backend, caller, run_id)
 
-    as_json = partial(artifact_to_json, currency=backend.settings.provider.currency)
+    as_json = partial(version_facts, currency=backend.settings.provider.currency)
 
     @router.get("", responses=errors)
     async def list_concepts(
@@ -137,13 +164,25 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         },
     )
     async def get_artifact(
-        caller: Reading, request: Request, run_id: RunId, concept_id: ConceptId, step: StepName
+        caller: Reading,
+        request: Request,
+        run_id: RunId,
+        concept_id: ConceptId,
+        step: StepName,
+        version: Annotated[
+            int | None,
+            Query(ge=1, le=MAX_VERSION, description="Number of a version; the current if missing."),
+        ] = None,
     ) -> Response:
         """Show one artifact as JSON, Markdown or HTML, chosen by suffix or ``Accept``."""
         name, format_ = _format_of(step, request.headers.get("accept", "*/*"))
-        found = await concepts.artifacts(await run_of(caller, run_id), concept_id, name)
+        run = await run_of(caller, run_id)
+        if version is None:
+            found = await concepts.artifacts(run, concept_id, name)
+        else:
+            found = [version_of(await concepts.versions(run, concept_id, name), version)]
         if not found:
-            raise Problem(404, "artifact-not-found", f"The concept has no artifact {name!r}.")
+            raise no_artifact(name)
         if format_ == "json":
             text = ArtifactAnswer.model_validate(as_json(found[0])).model_dump_json()
         else:
@@ -161,7 +200,7 @@ def concepts_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         if state is None:
             raise _no_concept(run, concept_id)
         found = await concepts.artifacts(run, concept_id)
-        concept = await concepts.without_content(run, state, frozenset(one.step for one in found))
+        concept = await concepts.without_content(run, state, found)
         return ConceptWithArtifacts.model_validate(
             {
                 **concept,
@@ -201,6 +240,16 @@ def _quality(part: tuple[str, str, str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def version_facts(artifact: Artifact, currency: str) -> dict[str, object]:
+    """An artifact for the API."""
+    return {**version_to_json(artifact, currency), "changes": artifact.changes}
+
+
+def no_artifact(step: str) -> Problem:
+    """The problem of an artifact that does not exist."""
+    return Problem(404, "artifact-not-found", f"The concept has no artifact {step!r}.")
 
 
 def _no_concept(run: Run, concept_id: str) -> Problem:

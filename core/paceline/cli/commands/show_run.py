@@ -5,7 +5,6 @@ from itertools import groupby
 
 import click
 
-from paceline.cli.commands.show_versions import version_of
 from paceline.cli.place import Place
 from paceline.cli.runs import find_run
 from paceline.client.cluster_status import run_with_context
@@ -18,6 +17,7 @@ from paceline.client.render import (
     spending_to_json,
     spent_words,
 )
+from paceline.client.revising import version_of
 from paceline.client.terminal.output import (
     console,
     echo_json,

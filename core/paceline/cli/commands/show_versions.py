@@ -8,7 +8,7 @@ import click
 from paceline.cli.place import Place
 from paceline.cli.runs import find_run
 from paceline.client.render import Reader, spent_words, version_to_json
-from paceline.client.revising import NoSuchVersion
+from paceline.client.revising import NoSuchVersion, version_of
 from paceline.client.terminal.output import (
     Cell,
     console,
@@ -90,19 +90,6 @@ async def show_diff(
         if console().is_terminal:
             text = click.style(text, fg=colours.get(line[:1]))
         click.echo(text)
-
-
-def version_of(versions: Sequence[Artifact], number: int) -> Artifact:
-    """The version of a number.
-
-    Raises:
-        NoSuchVersion: it does not exist.
-    """
-    for one in versions:
-        if one.version == number:
-            return one
-    have = ", ".join(str(one.version) for one in versions) or "none"
-    raise NoSuchVersion(f"the artifact does not have version {number} (versions: {have})")
 
 
 def _older(versions: Sequence[Artifact], current: Artifact, version: int | None) -> Artifact:

@@ -113,6 +113,8 @@ class StoreVersions(StoreScenarios):
         (mark,) = await store.marks(run_id)
         assert (mark.place, mark.version) == (("c0", "tutorial"), 2)
         assert (mark.model, mark.stale, mark.input_hash) == ("other", False, "i")
+        assert await store.marks(run_id, concepts=["c0", "none"]) == [mark]
+        assert await store.marks(run_id, concepts=["c1"]) == []
 
     @scenario
     async def test_a_second_save_for_one_request_adds_no_version(self) -> None:
