@@ -9,7 +9,6 @@ from typing import Any
 from paceline import Delivery, TransactionalSink
 from paceline.contracts.outbox import (
     DeadLetter,
-    OutboxStore,
     Outgoing,
     Rejection,
     SinkBatch,
@@ -23,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.outbox_rows import Outlets
+from paceline_adapters.sql.outbox_rows import SqlOutlets
 from paceline_adapters.sql.tables import (
     AnyRow,
     artifacts,
@@ -50,16 +49,10 @@ _held_up = (
 _until_retry = func.coalesce(-seconds_since(sink_states.c.retry_at), 0.0)
 
 
-class SqlOutbox(OutboxStore, ABC):
+class SqlOutbox(SqlOutlets, ABC):
     """The outbox of an SQL store."""
 
     _database: Database
-    _writers: Sequence[tuple[SinkRoute, TransactionalSink]] = ()
-
-    @property
-    def outlets(self) -> Outlets:
-        """Where committed artifacts go."""
-        return Outlets(self.routes, self._writers)
 
     def write_with(self, sinks: Sequence[tuple[SinkRoute, TransactionalSink]]) -> None:
         """Let sinks write in the transaction of each artifact from now on."""

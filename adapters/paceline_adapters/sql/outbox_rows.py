@@ -1,10 +1,11 @@
 """Rows of the outbox, written in the transaction of an artifact or of a run's end."""
 
 import json
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paceline.contracts.outbox import SinkRoute
+from paceline.contracts.outbox import OutboxStore, SinkRoute
 from paceline.contracts.records import ENDED, RunStatus
 from paceline.contracts.sink import TransactionalSink, artifact_delivery_id, run_delivery_id
 from sqlalchemy import ColumnElement, insert, select, update
@@ -40,6 +41,17 @@ class Outlets:
     def __bool__(self) -> bool:
         """Whether there is any sink."""
         return bool(self.routes or self.writers)
+
+
+class SqlOutlets(OutboxStore, ABC):
+    """The part of the outbox that every write uses."""
+
+    _writers: Sequence[tuple[SinkRoute, TransactionalSink]] = ()
+
+    @property
+    def outlets(self) -> Outlets:
+        """Where committed artifacts go."""
+        return Outlets(self.routes, self._writers)
 
 
 #: Without sinks, nothing is written and nothing is asked.

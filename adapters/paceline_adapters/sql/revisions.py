@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from paceline import Artifact, Run
-from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import ENDED
 from paceline.contracts.seeds import Copy
 from paceline.contracts.versions import ArtifactMark, Revision, VersionStore
@@ -29,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from paceline_adapters.sql.artifact_rows import as_current, mark_stale, restore_version
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.outbox_rows import Outlets
+from paceline_adapters.sql.outbox_rows import SqlOutlets
 from paceline_adapters.sql.run_rows import CHUNK, read_run
 from paceline_adapters.sql.seeding import add_outside, find_inputs
 from paceline_adapters.sql.tables import (
@@ -78,11 +77,10 @@ _marks = (
 )
 
 
-class SqlVersions(VersionStore, OutboxStore, ABC):
+class SqlVersions(VersionStore, SqlOutlets, ABC):
     """The versions of an SQL store."""
 
     _database: Database
-    outlets: Outlets
 
     async def marks(
         self, run_id: str, *, concepts: Sequence[str] | None = None
@@ -92,7 +90,17 @@ class SqlVersions(VersionStore, OutboxStore, ABC):
         if concepts is not None:
             query = query.where(artifacts.c.concept_id.in_(concepts))
         rows = await self._database.read(lambda connection: connection.execute(query))
-        return [ArtifactMark(**row._mapping) for row in rows]  # noqa: SLF001
+        return [
+            ArtifactMark(
+                concept_id=row.concept_id,
+                step=row.step,
+                version=row.version,
+                model=row.model,
+                stale=bool(row.stale),
+                input_hash=row.input_hash,
+            )
+            for row in rows
+        ]
 
     async def versions(self, run_id: str, concept_id: str, step: str) -> Sequence[Artifact]:
         """List all versions of an artifact by number."""
@@ -180,7 +188,7 @@ class SqlVersions(VersionStore, OutboxStore, ABC):
     async def revisions(self, run_id: str) -> Sequence[Revision]:
         """List the requests that no save has fulfilled."""
         query = (
-            select(*(column for column in revisions.c if column.name != "run_id"))
+            select(revisions)
             .join(
                 concepts,
                 (concepts.c.run_id == revisions.c.run_id)
@@ -190,7 +198,18 @@ class SqlVersions(VersionStore, OutboxStore, ABC):
             .order_by(concepts.c.position, revisions.c.step)
         )
         rows = await self._database.read(lambda connection: connection.execute(query))
-        return [Revision(**row._mapping) for row in rows]  # noqa: SLF001
+        return [
+            Revision(
+                concept_id=row.concept_id,
+                step=row.step,
+                instruction=row.instruction,
+                tenant=row.tenant,
+                requested_by=row.requested_by,
+                number=row.number,
+                requested_at=row.requested_at,
+            )
+            for row in rows
+        ]
 
     async def restore(
         self, run_id: str, concept_id: str, step: str, version: int, *, stale: Sequence[str] = ()

@@ -8,7 +8,6 @@ from typing import Any
 
 from paceline import Roadmap, Run, Share
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.outbox import OutboxStore
 from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
@@ -38,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.outbox_rows import Outlets, count_end
+from paceline_adapters.sql.outbox_rows import SqlOutlets, count_end
 from paceline_adapters.sql.run_rows import (
     CHUNK,
     COLUMNS,
@@ -50,11 +49,10 @@ from paceline_adapters.sql.seeding import seed_run
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps, runs, submissions
 
 
-class SqlRuns(RunStore, OutboxStore, ABC):
+class SqlRuns(RunStore, SqlOutlets, ABC):
     """The runs of an SQL store."""
 
     _database: Database
-    outlets: Outlets
 
     async def create_run(
         self,

@@ -91,6 +91,7 @@ class Importer:
             self._faults.append(f"{place}: a line must not be longer than {MAX_LINE // 2**20} MiB")
             return
         found: Sequence[str] = ()
+        line: _Line | None = None
         try:
             data = decode(raw, yaml_allowed=False, source=place)
             found = json_faults(data)
@@ -99,7 +100,7 @@ class Importer:
             found = error.faults
         except ValidationError as error:
             found = [*found, *describe(error)]
-        if found:
+        if found or line is None:
             self._faults += [f"{place}: {fault}" for fault in found]
             return
         known = True

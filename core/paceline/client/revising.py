@@ -73,7 +73,7 @@ async def select(
 async def _failed(store: Store, run_id: str, steps: Sequence[str]) -> list[tuple[str, str]]:
     """The artifacts that failed concepts lack, and those with a failed revision."""
     failed = [one.concept_id for one in await store.concepts(run_id, status=["failed"])]
-    existing = await store.artifact_steps(run_id, concepts=failed) if failed else {}
+    existing = await store.artifact_steps(run_id, concepts=failed)
     requested = {one.place for one in await store.revisions(run_id)}
     return [
         (concept_id, step)

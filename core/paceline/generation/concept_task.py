@@ -99,6 +99,16 @@ class RunInWork:
             self.healths[model.name] = ProviderHealth(model.settings, self._trouble_changed)
         return self.healths[model.name]
 
+    @property
+    def advice(self) -> str | None:
+        """What to change if none of a model's answers could be used."""
+        unable = [
+            one for one, health in self.healths.items() if health.answers > health.usable == 0
+        ]
+        if not unable:
+            return None
+        return f"no answer of model {', '.join(unable)} could be used: choose a larger model"
+
     def _trouble_changed(self, trouble: str | None) -> None:
         """Report in the figures and events that calls wait, or that they no longer do."""
         gauges, run_id = self.parts.gauges, self.claim.run_id

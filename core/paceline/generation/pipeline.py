@@ -82,6 +82,11 @@ class Pipeline:
         return self._run.unsaved
 
     @property
+    def advice(self) -> str | None:
+        """What to change if none of a model's answers could be used."""
+        return self._run.advice
+
+    @property
     def saved(self) -> int:
         """Number of artifacts saved since this pipeline started."""
         return self._run.saved

@@ -219,6 +219,8 @@ class RunTask:
         reasons = [f"{failed} of {count(total, 'concept')} failed"] if failed else []
         if skipped:
             reasons.append(f"{skipped} of {count(total, 'concept')} skipped")
+        if failed and self._pipeline is not None and self._pipeline.advice is not None:
+            reasons.append(self._pipeline.advice)
         too_many = failed > self._parts.settings.run.failure_threshold * total
         return ("failed" if too_many else "partial"), ", ".join(reasons)
 
