@@ -16,6 +16,7 @@ class MemoryRetention(MemoryOutbox, ABC):
     """The part of the memory store that deletes runs, each in one step."""
 
     _running: dict[str, Row]
+    _hidden: dict[str, Row]
     _clock: Callable[[], float]
 
     async def purgeable(
@@ -36,16 +37,18 @@ class MemoryRetention(MemoryOutbox, ABC):
         ]
         if older_than is not None:
             rows.sort(key=lambda row: (row.finished_at or row.created_at, row.run_id))
+        hidden = [row for row in self._hidden.values() if not tenants or row.share.tenant in tenants]
         found = [
             PurgeableRun(
                 run_id=row.run_id,
                 roadmap_id=row.roadmap.roadmap_id,
                 tenant=row.share.tenant,
-                status=row.status,
+                status="cancelled" if row.run_id in self._hidden else row.status,
                 finished_at=row.finished_at,
                 artifacts=len(row.artifacts),
+                interrupted=row.run_id in self._hidden,
             )
-            for row in rows
+            for row in hidden + rows
         ]
         if after is not None:
             places = [one.run_id for one in found]
@@ -53,22 +56,31 @@ class MemoryRetention(MemoryOutbox, ABC):
                 found = found[places.index(after.run_id) + 1 :]
         return found[:limit]
 
-    async def purge(
+    async def hide(
         self, run_id: str, *, tenants: Sequence[str] = (), older_than: float | None = None
-    ) -> Purged:
-        """Delete a run completely."""
-        row = self._row(run_id)
-        if (tenants and row.share.tenant not in tenants) or (
-            older_than is not None and not self._ended_before(row, older_than)
-        ):
+    ) -> None:
+        """Begin the purge of a run."""
+        hidden = self._hidden.get(run_id)
+        row = self._row(run_id) if hidden is None else hidden
+        if tenants and row.share.tenant not in tenants:
+            raise run_not_found_error(run_id)
+        if hidden is not None:
+            return
+        if older_than is not None and not self._ended_before(row, older_than):
             raise run_not_found_error(run_id)
         if self._held(row):
             raise run_in_work_error(row.as_run(self._clock()))
         self._queues.drop(row)
         self._running.pop(run_id, None)
-        del self._rows[run_id]
+        self._hidden[run_id] = self._rows.pop(run_id)
         self._forget_newest(row)
         self._submissions = {key: one for key, one in self._submissions.items() if one is not row}
+
+    async def purge(self, run_id: str) -> Purged:
+        """Delete a hidden run."""
+        row = self._hidden.pop(run_id, None)
+        if row is None:
+            return Purged(run_id=run_id)
         deliveries = [key for key, one in self._outbox.rows.items() if one.delivery.run_id == run_id]
         for key in deliveries:
             del self._outbox.rows[key]

@@ -56,6 +56,7 @@ class MemoryStore(MemoryVersions, MemoryRetention):
         self._settings = settings or StoreSettings()
         self._outbox = Outbox()
         self._running: dict[str, Row] = {}
+        self._hidden: dict[str, Row] = {}
         self._workers: dict[str, tuple[WorkerRecord, float]] = {}
         self._registered: dict[str, WorkerRecord] = {}
 

@@ -91,11 +91,17 @@ class SqlRetention(RetentionStore, ABC):
         rows = await self._database.read(lambda connection: connection.execute(query))
         return [PurgeableRun(**row._mapping) for row in rows]  # noqa: SLF001
 
-    async def purge(
+    async def hide(
         self, run_id: str, *, tenants: Sequence[str] = (), older_than: float | None = None
-    ) -> Purged:
-        """Delete a run: hide it, delete what belongs to it in chunks, then its row."""
+    ) -> None:
+        """Begin the purge of a run."""
         await self._database.write(lambda connection: _hide(connection, run_id, tenants, older_than))
+
+    async def purge(self, run_id: str) -> Purged:
+        """Delete what belongs to a hidden run in chunks, then its row."""
+        hidden = select(runs.c.run_id).where(runs.c.run_id == run_id, runs.c.purging)
+        if await self._database.read(lambda connection: connection.scalar(hidden)) is None:
+            return Purged(run_id=run_id)
         deleted: dict[str, int] = {}
         for table in PURGED_TABLES:
             deleted[table.name] = await self._delete(table, run_id)

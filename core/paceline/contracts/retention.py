@@ -78,22 +78,28 @@ class RetentionStore(ABC):
         """
 
     @abstractmethod
-    async def purge(
+    async def hide(
         self, run_id: str, *, tenants: Sequence[str] = (), older_than: float | None = None
-    ) -> Purged:
-        """Delete a run completely, in short transactions.
+    ) -> None:
+        """Begin the purge of a run: from now on it does not exist for other methods.
 
-        The first transaction hides the run: from then on it does not exist for other methods,
-        and its owner's writes are refused. If the purge is interrupted, ``purgeable`` lists the
-        run first, and another ``purge`` deletes the rest. Artifacts that other runs took over
-        from it stay; their ``adopted_from`` becomes ``purged``.
+        Further writes of its owner are refused. If the purge is interrupted, ``purgeable`` lists
+        the run first. A hidden run stays hidden.
 
         Args:
             run_id: id of the run.
-            tenants: purge it only if it belongs to one of these tenants.
-            older_than: purge it only if it ended more than this many seconds ago.
+            tenants: hide it only if it belongs to one of these tenants.
+            older_than: hide it only if it ended more than this many seconds ago.
 
         Raises:
             RunNotFound: no run has that id, or it is not one of those.
             RunInWork: it is running, and its owner's lease has not expired.
+        """
+
+    @abstractmethod
+    async def purge(self, run_id: str) -> Purged:
+        """Delete a hidden run completely, in short transactions.
+
+        Artifacts that other runs took over from it stay; their ``adopted_from`` becomes
+        ``purged``. A run that is not hidden stays as it is, and nothing is counted.
         """

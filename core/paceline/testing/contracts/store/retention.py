@@ -1,12 +1,13 @@
 """Purges: nothing of a run remains, and no other run changes."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.records import JournalEntry, Replaced, Run
-from paceline.contracts.retention import PURGED
+from paceline.contracts.retention import PURGED, Purged
 from paceline.contracts.seeds import Copy, Seeds
 from paceline.contracts.share import Share
 from paceline.contracts.store import Store
@@ -56,6 +57,14 @@ async def full_run(store: Store, roadmap_id: str = "r", *, tenant: str = "") -> 
     return await store.run(run.run_id)
 
 
+async def purge(
+    store: Store, run_id: str, *, tenants: Sequence[str] = (), older_than: float | None = None
+) -> Purged:
+    """Hide and delete a run."""
+    await store.hide(run_id, tenants=tenants, older_than=older_than)
+    return await store.purge(run_id)
+
+
 class StoreRetention(StoreScenarios):
     """Runs are deleted completely."""
 
@@ -64,7 +73,7 @@ class StoreRetention(StoreScenarios):
         store = await self.opened_store()
         run, other = await full_run(store), await full_run(store, "other")
         waiting = (await store.sink_figures())[0].waiting
-        purged = await store.purge(run.run_id)
+        purged = await purge(store, run.run_id)
         assert (purged.run_id, purged.artifacts, purged.versions) == (run.run_id, 1, 1)
         assert (purged.journal, purged.deliveries) == (1, waiting // 2)
         await self._is_gone(store, run)
@@ -76,7 +85,7 @@ class StoreRetention(StoreScenarios):
 
     async def _is_gone(self, store: Store, run: Run) -> None:
         run_id = run.run_id
-        for look in (store.run, store.roadmap, store.concepts, store.purge, store.request_cancel):
+        for look in (store.run, store.roadmap, store.concepts, store.hide, store.request_cancel):
             with pytest.raises(RunNotFound):
                 await look(run_id)
         assert run_id not in ids(await store.runs())
@@ -91,13 +100,41 @@ class StoreRetention(StoreScenarios):
         assert await store.claim(run_id, "worker", lease=LEASE) is None
 
     @scenario
+    async def test_an_interrupted_purge_is_hidden_and_is_continued(self) -> None:
+        store = await self.opened_store()
+        other, run = await full_run(store, "other"), await full_run(store)
+        assert await store.purge(run.run_id) == Purged(run_id=run.run_id), "it was not hidden"
+        assert await store.run(run.run_id) == run, "a run that is not hidden was purged"
+        await store.hide(run.run_id)
+        for look in (store.run, store.roadmap, store.request_cancel):
+            with pytest.raises(RunNotFound):
+                await look(run.run_id)
+        with pytest.raises(RunNotFound):
+            await store.reopen(run.run_id, executor="x")
+        with pytest.raises(RunNotFound):
+            await store.restore(run.run_id, "c0", "tutorial", 1)
+        assert ids(await store.runs()) == [other.run_id], "a run is listed while it is purged"
+        assert await store.claim(run.run_id, "worker", lease=LEASE) is None
+        listed = await store.purgeable()
+        assert [(one.run_id, one.interrupted) for one in listed] == [
+            (run.run_id, True),
+            (other.run_id, False),
+        ], "interrupted purges come first"
+        page = await store.purgeable(limit=1, after=listed[0])
+        assert [one.run_id for one in page] == [other.run_id]
+        (first,) = await store.purgeable(older_than=_KEPT)
+        assert (first.run_id, first.interrupted) == (run.run_id, True)
+        assert (await purge(store, run.run_id)).artifacts == 1
+        await self._is_gone(store, run)
+
+    @scenario
     async def test_its_roadmap_and_its_key_can_be_submitted_again(self) -> None:
         store = await self.opened_store()
         older, run = await full_run(store, "r"), await submitted(store, "r")
-        await store.purge(run.run_id)
+        await purge(store, run.run_id)
         found, created = await store.create_run(roadmap("r"), executor="x")
         assert (found.run_id, created) == (older.run_id, False), "the run before is the newest"
-        await store.purge(older.run_id)
+        await purge(store, older.run_id)
         again, created = await store.create_run(roadmap("r"), executor="x", key="key of r")
         assert created, "the key of a purged run still names it"
         assert again.run_id not in (older.run_id, run.run_id)
@@ -108,11 +145,11 @@ class StoreRetention(StoreScenarios):
         run = await submitted(store)
         claim = await must_claim(store, run.run_id)
         with pytest.raises(RunInWork, match=run.run_id):
-            await store.purge(run.run_id)
+            await purge(store, run.run_id)
         assert await store.purgeable() == [], "a running run is listed as purgeable"
         await store.save(claim, artifact(), concept=done())
         await store.finish(claim, "partial")
-        assert (await store.purge(run.run_id)).artifacts == 1
+        assert (await purge(store, run.run_id)).artifacts == 1
 
     @scenario
     @when("clock")
@@ -120,7 +157,7 @@ class StoreRetention(StoreScenarios):
         store = await self.opened_store()
         claim = await must_claim(store, (await submitted(store)).run_id)
         await self.advance(LEASE + 1)
-        await store.purge(claim.run_id)
+        await purge(store, claim.run_id)
         await refused(claim, "save", store.save(claim, artifact(), concept=done()))
         await refused(claim, "finish", store.finish(claim, "completed"))
         await store.charge(claim, charge())
@@ -144,12 +181,12 @@ class StoreRetention(StoreScenarios):
         assert [one.run_id for one in page] == [second.run_id]
         for kept in (young, queued, paused):
             with pytest.raises(RunNotFound):
-                await store.purge(kept.run_id, older_than=_KEPT)
+                await purge(store, kept.run_id, older_than=_KEPT)
         every = [one.run_id for one in await store.purgeable()]
         in_order = [first, second, queued, paused, young]
         assert every == [run.run_id for run in in_order], "not oldest first"
-        await store.purge(first.run_id, older_than=_KEPT)
-        await store.purge(queued.run_id)
+        await purge(store, first.run_id, older_than=_KEPT)
+        await purge(store, queued.run_id)
         assert ids(await store.runs()) == [young.run_id, paused.run_id, second.run_id]
 
     @scenario
@@ -158,10 +195,10 @@ class StoreRetention(StoreScenarios):
         run = await full_run(store, tenant="acme")
         assert await store.purgeable(tenants=["rival"]) == []
         with pytest.raises(RunNotFound):
-            await store.purge(run.run_id, tenants=["rival", ""])
+            await purge(store, run.run_id, tenants=["rival", ""])
         assert await store.run(run.run_id) == run
         assert [one.run_id for one in await store.purgeable(tenants=["acme"])] == [run.run_id]
-        await store.purge(run.run_id, tenants=["acme"])
+        await purge(store, run.run_id, tenants=["acme"])
         assert await store.runs() == []
 
     @scenario
@@ -170,7 +207,7 @@ class StoreRetention(StoreScenarios):
         source = await full_run(store)
         copies = Seeds(copies=[Copy(source.run_id, "c0", "tutorial")], steps=["tutorial"])
         taker, _ = await store.create_run(roadmap(), executor="x", new=True, seeds=copies)
-        await store.purge(source.run_id)
+        await purge(store, source.run_id)
         (copy,) = await store.artifacts(taker.run_id)
         assert (copy.content, copy.adopted_from) == ('"2"', PURGED), "its origin still has the id"
 
@@ -179,7 +216,7 @@ class StoreRetention(StoreScenarios):
         one, two = await self.processes(2)
         run = await full_run(one)
         answers = await asyncio.gather(
-            *(store.purge(run.run_id) for store in (one, two)), return_exceptions=True
+            *(purge(store, run.run_id) for store in (one, two)), return_exceptions=True
         )
         deleted = [answer for answer in answers if not isinstance(answer, BaseException)]
         unexpected = [
