@@ -37,7 +37,9 @@ class MemoryRetention(MemoryOutbox, ABC):
         ]
         if older_than is not None:
             rows.sort(key=lambda row: (row.finished_at or row.created_at, row.run_id))
-        hidden = [row for row in self._hidden.values() if not tenants or row.share.tenant in tenants]
+        hidden = [
+            row for row in self._hidden.values() if not tenants or row.share.tenant in tenants
+        ]
         found = [
             PurgeableRun(
                 run_id=row.run_id,
@@ -81,7 +83,9 @@ class MemoryRetention(MemoryOutbox, ABC):
         row = self._hidden.pop(run_id, None)
         if row is None:
             return Purged(run_id=run_id)
-        deliveries = [key for key, one in self._outbox.rows.items() if one.delivery.run_id == run_id]
+        deliveries = [
+            key for key, one in self._outbox.rows.items() if one.delivery.run_id == run_id
+        ]
         for key in deliveries:
             del self._outbox.rows[key]
         for other in self._rows.values():

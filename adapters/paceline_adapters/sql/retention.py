@@ -95,7 +95,9 @@ class SqlRetention(RetentionStore, ABC):
         self, run_id: str, *, tenants: Sequence[str] = (), older_than: float | None = None
     ) -> None:
         """Begin the purge of a run."""
-        await self._database.write(lambda connection: _hide(connection, run_id, tenants, older_than))
+        await self._database.write(
+            lambda connection: _hide(connection, run_id, tenants, older_than)
+        )
 
     async def purge(self, run_id: str) -> Purged:
         """Delete what belongs to a hidden run in chunks, then its row."""
@@ -127,9 +129,7 @@ class SqlRetention(RetentionStore, ABC):
         adopted = table.c.adopted_from == run_id
         key = tuple_(*table.primary_key.columns)
         some = select(*table.primary_key.columns).where(adopted).limit(CHUNK)
-        await self._repeat(
-            update(table).where(adopted, key.in_(some)).values(adopted_from=PURGED)
-        )
+        await self._repeat(update(table).where(adopted, key.in_(some)).values(adopted_from=PURGED))
 
     async def _repeat(self, statement: Any) -> int:
         """Execute a statement, each time in a transaction of its own, until it finds no row."""

@@ -19,6 +19,7 @@ from paceline import (
 )
 from paceline.client.client import NothingToResume
 from paceline.client.submission import SubmissionError
+from paceline.errors import RunInWork
 from paceline.text import count
 from paceline.validation import dotted
 from pydantic import BaseModel, Field
@@ -33,6 +34,7 @@ _STATUS: tuple[tuple[type[PacelineError], int], ...] = (
     (RunNotFound, 404),
     (RunConflict, 409),
     (NothingToResume, 409),
+    (RunInWork, 409),
     (KeyReused, 422),
     (RoadmapError, 422),
     (UsageError, 400),
