@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from paceline.contracts.records import ENDED
-from paceline.contracts.retention import PURGED, Purged, PurgeableRun
+from paceline.contracts.retention import PURGED, PurgeableRun, Purged
 from paceline.contracts.store_rules import run_in_work_error, run_not_found_error
 
 from paceline_adapters.memory.outbox import MemoryOutbox

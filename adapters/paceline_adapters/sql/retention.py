@@ -6,7 +6,7 @@ from typing import Any
 
 from paceline import Run
 from paceline.contracts.records import ENDED
-from paceline.contracts.retention import PURGED, Purged, PurgeableRun, RetentionStore
+from paceline.contracts.retention import PURGED, PurgeableRun, Purged, RetentionStore
 from paceline.contracts.store_rules import run_in_work_error, run_not_found_error
 from sqlalchemy import (
     ColumnElement,

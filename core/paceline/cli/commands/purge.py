@@ -11,7 +11,7 @@ from paceline.app import App
 from paceline.client.client import Client
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json, echo_table, note, table_of, terminal_safe
-from paceline.contracts.retention import Purged, PurgeableRun
+from paceline.contracts.retention import PurgeableRun, Purged
 from paceline.contracts.store_rules import run_in_work_error
 from paceline.errors import RunNotFound, UsageError
 from paceline.runtime.recovery import recover
@@ -68,7 +68,7 @@ def purge(
       paceline purge --tenant acme --yes
     """
     selection = _selection(runs, tenant, older_than)
-    if not (dry_run or yes) and not _asks():
+    if not (dry_run or yes) and not asks():
         raise UsageError("purge needs --yes if it does not run on a terminal")
     found = run_async(_find(app, selection))
     if dry_run:
@@ -101,7 +101,7 @@ def _selection(runs: tuple[str, ...], tenant: str | None, older_than: str | None
         raise UsageError(f"--older-than {error}") from None
 
 
-def _asks() -> bool:
+def asks() -> bool:
     """Whether a person can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
