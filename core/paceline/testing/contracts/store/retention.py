@@ -205,7 +205,7 @@ class StoreRetention(StoreScenarios):
     async def test_what_another_run_took_over_stays(self) -> None:
         store = await self.opened_store()
         source = await full_run(store)
-        copies = Seeds(copies=[Copy(source.run_id, "c0", "tutorial")], steps=["tutorial"])
+        copies = Seeds(copies=(Copy(source.run_id, "c0", "tutorial"),), steps=("tutorial",))
         taker, _ = await store.create_run(roadmap(), executor="x", new=True, seeds=copies)
         await purge(store, source.run_id)
         (copy,) = await store.artifacts(taker.run_id)
