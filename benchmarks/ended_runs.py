@@ -21,7 +21,7 @@ from paceline.contracts.records import Artifact, ConceptState, Replaced
 from paceline.contracts.store import Store
 from paceline.contracts.versions import Revision
 from paceline.testing.contracts.store.inputs import roadmap
-from paceline.testing.servers import running_postgres
+from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema
 
 from benchmarks.ended_runs_filling import STEPS, fill
@@ -185,8 +185,8 @@ async def _measured(
     if kind == "sqlite":
         urls = [f"sqlite:///{folder}/{size}.db" for size in sizes]
         return await measure(urls, sizes, concepts, turns)
-    with running_postgres() as server:
-        urls = [server.create_database() for _ in sizes]
+    with Postgres(fsync=True) as server:
+        urls = [server.create_database(f"with_{size}") for size in sizes]
         return await measure(urls, sizes, concepts, turns)
 
 

@@ -30,7 +30,9 @@ async def fill(store: Store, count: int, size: int) -> None:
         ids = [new_run_id() for _ in numbers]
         one_of = [made[number % len(made)] for number in numbers]
 
-        async def write(connection: Any, ids: Any = ids, one_of: Any = one_of, at: int = start) -> None:
+        async def write(
+            connection: Any, ids: Any = ids, one_of: Any = one_of, at: int = start
+        ) -> None:
             await connection.execute(
                 insert(runs).values(created_at=now(), started_at=now(), finished_at=now()),
                 [
