@@ -100,6 +100,7 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         await store.deregister("worker")
 
     assert len(statements) > 30
+    interrupted = False
     connection = sqlite3.connect(sqlite_place.path)
     for statement, parameters in statements.items():
         if statement.startswith(("BEGIN", "PRAGMA")):
@@ -109,6 +110,10 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
             # Reading a page along an index is not a full scan.
             paged = step.startswith("SCAN runs USING INDEX") and "LIMIT" in statement
             assert paged or not GROWING.match(step), (statement, step)
+        if "purging = 1 ORDER BY" in statement:
+            assert any("ix_runs_purging" in step for *_, step in plan), (statement, plan)
+            interrupted = True
+    assert interrupted
     connection.close()
 
 

@@ -109,7 +109,10 @@ runs = Table(
         sqlite_where=text("finished_at IS NOT NULL"),
     ),
     Index(
-        "ix_runs_purging", "run_id", postgresql_where=text("purging"), sqlite_where=text("purging")
+        "ix_runs_purging",
+        "run_id",
+        postgresql_where=text("purging"),
+        sqlite_where=text("purging = 1"),
     ),
     postgresql_with={"fillfactor": 70},
 )

@@ -401,7 +401,8 @@ class TokenSettings(Options):
     tenant: str = Field(default="default", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
     """Tenant of the runs that the token can read and submit."""
     scope: Literal["read", "write"] = "write"
-    """``read`` allows reading; ``write`` also allows submitting, cancelling, resuming and deleting."""
+    """``read`` allows reading; ``write`` also allows submitting, cancelling, resuming and
+    deleting."""
 
 
 def _one_owner(tokens: list[TokenSettings]) -> list[TokenSettings]:

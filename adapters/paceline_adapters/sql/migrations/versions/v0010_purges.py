@@ -20,7 +20,6 @@ def upgrade() -> None:
             ["tenant", "finished_at", "run_id"],
             "finished_at IS NOT NULL",
         ),
-        ("ix_runs_purging", "runs", ["run_id"], "purging"),
         (
             "ix_artifacts_adopted_from",
             "artifacts",
@@ -37,4 +36,11 @@ def upgrade() -> None:
         op.create_index(
             name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where)
         )
+    op.create_index(
+        "ix_runs_purging",
+        "runs",
+        ["run_id"],
+        postgresql_where=sa.text("purging"),
+        sqlite_where=sa.text("purging = 1"),  # as queries compare it
+    )
     op.create_index("ix_submissions_run_id", "submissions", ["run_id"])
