@@ -10,7 +10,7 @@ from benchmarks.ended_runs import main
 
 def test_the_benchmark_measures_every_action_beside_few_and_many_runs(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    sizes = ["--few", "1", "--many", "2", "--concepts", "2", "--turns", "2"]
+    sizes = ["--few", "10", "--many", "12", "--concepts", "2", "--turns", "2"]
     result = CliRunner().invoke(main, [*sizes, "--kind", "sqlite", "--json", str(report)])
     assert result.exit_code in (0, 1), result.output  # tiny numbers decide nothing
     targets = json.loads(report.read_text())["targets"]

@@ -10,8 +10,10 @@ from paceline.contracts.retention import PURGED, PurgeableRun, Purged, Retention
 from paceline.contracts.store_rules import run_in_work_error, run_not_found_error
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     Select,
     Table,
+    Update,
     and_,
     case,
     delete,
@@ -89,7 +91,18 @@ class SqlRetention(RetentionStore, ABC):
 
     async def _read(self, query: Select[Any]) -> list[PurgeableRun]:
         rows = await self._database.read(lambda connection: connection.execute(query))
-        return [PurgeableRun(**row._mapping) for row in rows]  # noqa: SLF001
+        return [
+            PurgeableRun(
+                run_id=row.run_id,
+                roadmap_id=row.roadmap_id,
+                tenant=row.tenant,
+                status=row.status,
+                finished_at=row.finished_at,
+                artifacts=row.artifacts,
+                interrupted=bool(row.interrupted),
+            )
+            for row in rows
+        ]
 
     async def hide(
         self, run_id: str, *, tenants: Sequence[str] = (), older_than: float | None = None
@@ -131,18 +144,22 @@ class SqlRetention(RetentionStore, ABC):
         some = select(*table.primary_key.columns).where(adopted).limit(CHUNK)
         await self._repeat(update(table).where(adopted, key.in_(some)).values(adopted_from=PURGED))
 
-    async def _repeat(self, statement: Any) -> int:
+    async def _repeat(self, statement: Delete | Update) -> int:
         """Execute a statement, each time in a transaction of its own, until it finds no row."""
+
+        async def change(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
         total = 0
         while True:
-            done = await self._database.write(lambda connection: connection.execute(statement))
-            total += done.rowcount
-            if done.rowcount < CHUNK:
+            done = await self._database.write(change)
+            total += done
+            if done < CHUNK:
                 return total
 
 
 def _listed(tenants: Sequence[str], *conditions: ColumnElement[bool]) -> Select[Any]:
-    query = select(
+    query: Select[Any] = select(
         runs.c.run_id,
         runs.c.roadmap_id,
         runs.c.tenant,

@@ -1,7 +1,7 @@
 """``paceline purge``: delete runs completely."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -179,7 +179,7 @@ async def _purged(
 
 
 @contextmanager
-def _progress(runs: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
+def _progress(runs: int, *, quiet: bool) -> Generator[Callable[[], None]]:
     """A progress bar on stderr for many runs, if that is a terminal."""
     if quiet or runs < _MANY or not sys.stderr.isatty():
         yield lambda: None
