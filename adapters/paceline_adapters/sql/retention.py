@@ -159,7 +159,7 @@ class SqlRetention(RetentionStore, ABC):
 
 
 def _listed(tenants: Sequence[str], *conditions: ColumnElement[bool]) -> Select[Any]:
-    query: Select[Any] = select(
+    columns: list[ColumnElement[Any]] = [
         runs.c.run_id,
         runs.c.roadmap_id,
         runs.c.tenant,
@@ -167,7 +167,8 @@ def _listed(tenants: Sequence[str], *conditions: ColumnElement[bool]) -> Select[
         runs.c.finished_at,
         _artifacts_of_run.label("artifacts"),
         runs.c.purging.label("interrupted"),
-    ).where(*conditions)
+    ]
+    query: Select[Any] = select(*columns).where(*conditions)
     return query.where(runs.c.tenant.in_(tenants)) if tenants else query
 
 
@@ -190,9 +191,12 @@ def _candidates(
 
 
 def _ended_before(seconds: float) -> ColumnElement[bool]:
+    # A subquery is evaluated once. PostgreSQL's clock itself changes during a statement, so that it
+    # could not bound an index scan.
+    limit = select(from_now(-seconds)).scalar_subquery()
     return and_(
         runs.c.finished_at.is_not(None),
-        runs.c.finished_at < from_now(-seconds),
+        runs.c.finished_at < limit,
         runs.c.status.in_(sorted(ENDED)),
     )
 
