@@ -5,6 +5,7 @@
 ``pytest benchmarks --benchmark-only``     The same with pytest-benchmark; an admission, a call.
 ``python -m benchmarks.overhead``          What is paceline's overhead over a bare script?
 ``python -m benchmarks.growth``            Is the cost per concept the same at 100 000?
+``python -m benchmarks.ended_runs``        What does a run cost beside 10 000 ended ones?
 ``python -m benchmarks.saves``             What is the gain of group commits?
 ``python -m benchmarks.adaptive``          Does ``adaptive`` find an unknown limit?
 ``python -m benchmarks.live``              What do 1 000 subscribed sockets cost?

@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli_terminal import Terminal
 
 
@@ -39,6 +41,20 @@ def test_a_schema_of_a_newer_paceline_is_not_upgraded(paceline: Terminal) -> Non
     assert "upgrade paceline" in said
     assert "db upgrade" not in said, "it would refuse"
     assert "upgrade paceline" in paceline("db", "upgrade", code=1).err
+
+
+@pytest.mark.parametrize("command", ["worker", "status", "purge"])
+def test_a_process_of_an_older_paceline_is_refused_with_one_line(
+    paceline: Terminal, command: str
+) -> None:
+    paceline("db", "upgrade")
+    with closing(sqlite3.connect("paceline.db")) as database, database:
+        database.execute("UPDATE paceline_version SET version_num = '9999'")
+    arguments = ("r", "--yes") if command == "purge" else ()
+    said = paceline(command, *arguments, code=1)
+    assert "its schema (9999) is newer than this paceline knows" in said.err
+    assert "upgrade paceline" in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_an_unreachable_server_is_a_one_line_error(paceline: Terminal, closed_port: int) -> None:

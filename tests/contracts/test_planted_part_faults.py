@@ -20,6 +20,7 @@ from paceline.contracts.records import (
     Run,
     RunStatus,
 )
+from paceline.contracts.retention import Purged
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share
@@ -269,6 +270,38 @@ class SharesRuns(MemoryStore):
         )
 
 
+class KeepsDeliveries(MemoryStore):
+    """Forgets the outbox of a purged run."""
+
+    async def purge(self, run_id: str) -> Purged:
+        kept = dict(self._outbox.rows)
+        purged = await super().purge(run_id)
+        self._outbox.rows.update(kept)
+        return purged
+
+
+class KeepsOrigins(MemoryStore):
+    """Leaves the id of a purged run in the artifacts that others took over from it."""
+
+    async def purge(self, run_id: str) -> Purged:
+        others, self._rows = self._rows, {}
+        purged = await super().purge(run_id)
+        self._rows = others
+        return purged
+
+
+class PurgesAtOnce(MemoryStore):
+    """Purges runs that were not hidden."""
+
+    async def purge(self, run_id: str) -> Purged:
+        hidden = run_id in self._hidden
+        if not hidden and run_id in self._rows:
+            await super().hide(run_id)
+            await super().purge(run_id)
+            return Purged(run_id=run_id)
+        return await super().purge(run_id)
+
+
 class ForgetsToDeliver(MemoryStore):
     """Writes no row for an ended run."""
 
@@ -349,6 +382,13 @@ class Hammers(MemoryStore):
 @pytest.mark.parametrize(
     ("made", "test", "says"),
     [
+        (KeepsDeliveries, "test_a_purged_run_does_not_exist", "deliveries remain"),
+        (KeepsOrigins, "test_what_another_run_took_over_stays", "its origin still has the id"),
+        (
+            PurgesAtOnce,
+            "test_an_interrupted_purge_is_hidden_and_is_continued",
+            "a run that is not hidden was purged",
+        ),
         (
             ForgetsToDeliver,
             "test_only_what_was_saved_is_delivered",

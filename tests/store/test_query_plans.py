@@ -28,7 +28,8 @@ from tests.support.databases import SqlitePlace
 
 RESULT = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
 GROWING = re.compile(
-    r"SCAN (runs|roadmaps|concepts|artifacts|past_versions|journal|outbox|earlier)\b"
+    r"SCAN (runs|roadmaps|submissions|concepts|artifacts|past_versions|revisions|journal|charges"
+    r"|outbox|earlier)\b"
 )
 
 
@@ -90,9 +91,16 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         await submitted(store, "other")
         await store.workers()
         await store.budget()
+        await store.purgeable(tenants=["a", "b"])
+        await store.purgeable(tenants=["a"], older_than=60.0)
+        (ended,) = await store.purgeable(older_than=-60.0)
+        await store.purgeable(older_than=60.0, after=ended)
+        await store.hide(claim.run_id)
+        await store.purge(claim.run_id)
         await store.deregister("worker")
 
     assert len(statements) > 30
+    interrupted = False
     connection = sqlite3.connect(sqlite_place.path)
     for statement, parameters in statements.items():
         if statement.startswith(("BEGIN", "PRAGMA")):
@@ -102,6 +110,10 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
             # Reading a page along an index is not a full scan.
             paged = step.startswith("SCAN runs USING INDEX") and "LIMIT" in statement
             assert paged or not GROWING.match(step), (statement, step)
+        if "purging = 1 ORDER BY" in statement:
+            assert any("ix_runs_purging" in step for *_, step in plan), (statement, plan)
+            interrupted = True
+    assert interrupted
     connection.close()
 
 

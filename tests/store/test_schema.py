@@ -17,7 +17,14 @@ from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
 from paceline.contracts.spending import Spent
 from paceline.errors import PartUnavailable, SchemaVersionError
-from paceline.testing.contracts.store.inputs import artifact, claimed, roadmap, worker
+from paceline.testing.contracts.store.inputs import (
+    artifact,
+    charge,
+    claimed,
+    done,
+    roadmap,
+    worker,
+)
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.engine import single_connection
@@ -29,6 +36,16 @@ from sqlalchemy import Connection, text
 
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
+_BEFORE_PURGES = [
+    *(
+        f"DROP INDEX ix_{name}"
+        for name in (
+            *("runs_ended", "runs_tenant_ended", "runs_purging", "submissions_run_id"),
+            *("artifacts_adopted_from", "past_versions_adopted_from"),
+        )
+    ),
+    "ALTER TABLE runs DROP COLUMN purging",
+]
 _BEFORE_OUTBOX = [
     "DROP TABLE outbox",
     "DROP TABLE sink_states",
@@ -63,7 +80,9 @@ _BEFORE_SPENDING = [
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = list(_BEFORE_OUTBOX)
+    statements = list(_BEFORE_PURGES)
+    if version < "0009":
+        statements += _BEFORE_OUTBOX
     if version < "0008":
         statements += _BEFORE_VERSIONS
     if version < "0007":
@@ -242,6 +261,40 @@ async def test_artifacts_from_before_the_journal_come_from_the_preferred_model(
         entry = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
         await store.record(claim, entry)
         assert await store.journal(claim.run_id, "c1") == [entry]
+
+
+@real_time
+async def test_artifacts_from_before_versions_become_the_current_version_1(
+    sql_place: SqlPlace,
+) -> None:
+    async with sql_place.store() as store:
+        ended = await claimed(store, "ended")
+        for step in ("tutorial", "quiz"):
+            await store.save(ended, artifact(step=step, content=f'"{step}"'), concept=done())
+        await store.charge(ended, charge("c1"))
+        await store.finish(ended, "partial")
+        entry = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
+        running = await claimed(store, "running")
+        await store.record(running, entry)
+        before = await store.run(ended.run_id), await store.spending(ended.run_id)
+    await downgrade(sql_place, "0007")
+    moved = await asyncio.to_thread(schema.upgrade, sql_place.settings().url)
+    assert moved == ("0007", schema.NEWEST)
+    async with sql_place.store() as store:
+        assert (await store.run(ended.run_id), await store.spending(ended.run_id)) == before
+        for step in ("tutorial", "quiz"):
+            (version,) = await store.versions(ended.run_id, "c0", step)
+            assert (version.version, version.current, version.changes) == (1, True, 1)
+            assert (version.content, version.stale, version.adopted_from) == (
+                f'"{step}"',
+                False,
+                None,
+            )
+        assert await store.journal(running.run_id, "c1") == [entry]
+        assert await store.hand_back(running) == "queued"
+        assert await store.purgeable(older_than=3600) == []
+        (listed,) = await store.purgeable(older_than=-3600)
+        assert (listed.run_id, listed.artifacts) == (ended.run_id, 2)
 
 
 @real_time

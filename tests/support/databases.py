@@ -99,7 +99,7 @@ class SqlitePlace(SqlPlace):
     def advance(self, seconds: float) -> None:
         back = f"strftime('%Y-%m-%dT%H:%M:%fZ', {{}}, '-{seconds} seconds')"
         with sqlite3.connect(self.path) as connection:
-            for column in ("lease_until", "claimed_at"):
+            for column in ("lease_until", "claimed_at", "finished_at"):
                 connection.execute(f"UPDATE runs SET {column} = {back.format(column)}")
             connection.execute(f"UPDATE workers SET beat_at = {back.format('beat_at')}")
             connection.execute(f"UPDATE outbox SET due_at = {back.format('due_at')}")
@@ -120,7 +120,8 @@ class PostgresPlace(SqlPlace):
     def advance(self, seconds: float) -> None:
         back = f"- make_interval(secs => {seconds})"
         self.execute(
-            f"UPDATE runs SET lease_until = lease_until {back}, claimed_at = claimed_at {back};"
+            f"UPDATE runs SET lease_until = lease_until {back}, claimed_at = claimed_at {back}, "
+            f"finished_at = finished_at {back};"
             f"UPDATE workers SET beat_at = beat_at {back};"
             f"UPDATE outbox SET due_at = due_at {back};"
             f"UPDATE sink_states SET retry_at = retry_at {back}"

@@ -28,6 +28,11 @@ class Arq(Executor):
         """Remove a waiting run from the queue."""
         await self._queue().withdraw(run_id)
 
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove the jobs of runs and the counters of their jobs."""
+        for run_id in run_ids:
+            await self._queue().forget(run_id)
+
     async def inspect(self) -> Sequence[WorkerLoad]:
         """What each worker holds. arq takes only jobs that it can start, so none is reserved."""
         return await self._queue().loads()

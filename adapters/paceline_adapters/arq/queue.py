@@ -130,6 +130,14 @@ class Queue:
             if job.state == "waiting":
                 await self.remove(job.job_id)
 
+    async def forget(self, run_id: str) -> None:
+        """Remove every job of a run, and the counter of its jobs. Raises as ``put``."""
+        async with self._answering():
+            jobs = int(await self._redis.get(self.counter(run_id)) or 0)
+            for number in range(1, jobs + 1):
+                await self.remove(self._job_id(run_id, number))
+            await self._redis.delete(self.counter(run_id))
+
     async def _enqueue(self, run_id: str, delay: float) -> None:
         job = None
         while job is None:

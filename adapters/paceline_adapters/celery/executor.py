@@ -28,6 +28,7 @@ from paceline_adapters.celery.host_app import (
 )
 from paceline_adapters.celery.lost_messages import BrokerState
 from paceline_adapters.celery.options import CeleryOptions
+from paceline_adapters.celery.queued_messages import remove_messages
 from paceline_adapters.celery.task import TASK
 from paceline_adapters.celery.untyped import exceptions, import_own_worker
 
@@ -92,6 +93,18 @@ class CeleryExecutor(Executor):
             retry=True,
             retry_policy=_RETRY,
         )
+
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove the waiting messages of runs from a broker that is Redis.
+
+        Workers drop the messages that they have taken already, and those of other brokers.
+        """
+        await self._in_thread(lambda: self._forget(run_ids))
+
+    def _forget(self, run_ids: Sequence[str]) -> None:
+        with self.app.connection_for_write() as connection:
+            if connection.transport.driver_type == "redis":
+                remove_messages(connection.default_channel, self.options.queue, run_ids)
 
     async def inspect(self) -> Sequence[WorkerLoad]:
         """Query all workers of the queue. Takes a second, as their number is unknown."""

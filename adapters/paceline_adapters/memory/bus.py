@@ -68,6 +68,11 @@ class MemoryBus(EventBus):
         stream = self._streams.get(run_id)
         return str(START if stream is None else stream.newest)
 
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove the events of runs."""
+        for run_id in run_ids:
+            self._streams.pop(run_id, None)
+
     async def close(self) -> None:
         """End all subscriptions."""
         self._closed = True

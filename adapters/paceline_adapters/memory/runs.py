@@ -58,6 +58,11 @@ class MemoryRuns(Store, ABC):
             self._origin = datetime.now(UTC) - seconds
         return self._origin + seconds
 
+    @staticmethod
+    def _place(row: Row) -> tuple[str, str]:
+        """Runs with the same value are runs of one roadmap and tenant."""
+        return stored_names(row.share.tenant)[-1], row.roadmap.roadmap_id
+
     def _row(self, run_id: str) -> Row:
         try:
             return self._rows[run_id]

@@ -32,12 +32,13 @@ from paceline.contracts.scope import Scope
 from paceline.contracts.spending import Charge, Spent
 from paceline.contracts.store_rules import RESUMED, poison_reason, requested_status
 
-from paceline_adapters.memory.outbox import MemoryOutbox, Outbox
+from paceline_adapters.memory.outbox import Outbox
+from paceline_adapters.memory.retention import MemoryRetention
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.versions import MemoryVersions
 
 
-class MemoryStore(MemoryVersions, MemoryOutbox):
+class MemoryStore(MemoryVersions, MemoryRetention):
     """A store that is lost when its process ends.
 
     It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
@@ -55,6 +56,7 @@ class MemoryStore(MemoryVersions, MemoryOutbox):
         self._settings = settings or StoreSettings()
         self._outbox = Outbox()
         self._running: dict[str, Row] = {}
+        self._hidden: dict[str, Row] = {}
         self._workers: dict[str, tuple[WorkerRecord, float]] = {}
         self._registered: dict[str, WorkerRecord] = {}
 

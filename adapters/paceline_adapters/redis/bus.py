@@ -105,6 +105,11 @@ class RedisBus(EventBus):
         epoch, offset = await self._link.execute("HMGET", self._keys(run_id)[1], "epoch", "offset")
         return str(StreamPosition(int(epoch or 0), int(offset or 0)))
 
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove the events of runs. Each run has a slot of its own in a cluster."""
+        for run_id in run_ids:
+            await self._link.execute("DEL", *self._keys(run_id))
+
     async def check(self) -> str | Finding:
         """Describe the server, after an event of a run of its own was published and received."""
         run_id = f"doctor:{secrets.token_hex(4)}"

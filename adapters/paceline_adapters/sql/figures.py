@@ -1,5 +1,7 @@
 """The figures of a worker as JSON, in the column ``workers.figures``."""
 
+from dataclasses import replace
+
 from paceline.contracts.records import Figures
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,3 +19,13 @@ def decoded(text: str) -> Figures:
         return _figures.validate_json(text)
     except ValidationError:
         return Figures()
+
+
+def without_run(figures: Figures, run_id: str) -> Figures:
+    """The figures without a run that was deleted."""
+    return replace(
+        figures,
+        runs=tuple(one for one in figures.runs if one != run_id),
+        trouble={one: why for one, why in figures.trouble.items() if one != run_id},
+        in_flight={one: spent for one, spent in figures.in_flight.items() if one != run_id},
+    )

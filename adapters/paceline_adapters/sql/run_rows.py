@@ -6,7 +6,7 @@ from paceline import Run, Share
 from paceline.contracts.run_context import context_from_json
 from paceline.contracts.scope import Scope
 from paceline.contracts.store_rules import run_not_found_error
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import seconds_since
@@ -26,7 +26,7 @@ seconds_until_lapse = seconds_now - func.coalesce(
 
 _HIDDEN = (
     *("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended"),
-    "ends",
+    *("ends", "purging"),
 )
 #: The columns that a ``Run`` shows.
 COLUMNS = (
@@ -41,7 +41,7 @@ async def read_run(connection: AsyncConnection, run_id: str, *, lock: bool = Fal
     Raises:
         RunNotFound: no run has that id.
     """
-    query = select(*COLUMNS).where(runs.c.run_id == run_id)
+    query = select(*COLUMNS).where(runs.c.run_id == run_id, not_(runs.c.purging))
     if lock:
         query = query.with_for_update(key_share=True)
     row = (await connection.execute(query)).one_or_none()

@@ -28,6 +28,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    not_,
     select,
     union_all,
     update,
@@ -80,8 +81,9 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                 return known, known.run_id == run_id
             newest = await _newest(connection, roadmap.roadmap_id)
             own = newest
-            if not new and newest is not None and newest.tenant not in names:
-                own = await _newest(connection, roadmap.roadmap_id, runs.c.tenant.in_(names))
+            if not new and newest is not None and (newest.purging or newest.tenant not in names):
+                of_tenant = runs.c.tenant.in_(names), not_(runs.c.purging)
+                own = await _newest(connection, roadmap.roadmap_id, *of_tenant)
             # Our own id is found if an earlier attempt was committed and its answer was lost.
             if own is not None and (not new or own.run_id == run_id):
                 found = (await as_runs(connection, [own]))[0]
@@ -165,7 +167,8 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
         """
 
         def part(*conditions: ColumnElement[bool]) -> Select[Any]:
-            query = select(*COLUMNS).where(*conditions).order_by(runs.c.run_id.desc()).limit(limit)
+            query = select(*COLUMNS).where(*conditions, not_(runs.c.purging))
+            query = query.order_by(runs.c.run_id.desc()).limit(limit)
             if roadmap_id is not None:
                 query = query.where(runs.c.roadmap_id == roadmap_id)
             return query if before is None else query.where(runs.c.run_id < before)
@@ -189,7 +192,11 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
 
     async def roadmap(self, run_id: str) -> Roadmap:
         """Return the roadmap that a run was created with."""
-        query = select(roadmaps.c.content).where(roadmaps.c.run_id == run_id)
+        query = (
+            select(roadmaps.c.content)
+            .join(runs, runs.c.run_id == roadmaps.c.run_id)
+            .where(roadmaps.c.run_id == run_id, not_(runs.c.purging))
+        )
         content = await self._database.read(lambda connection: connection.scalar(query))
         if content is None:
             raise run_not_found_error(run_id)
@@ -383,10 +390,10 @@ async def _newest(
 ) -> AnyRow | None:
     """The newest run of a roadmap that meets the conditions, with its generation.
 
-    Generations count the runs of all tenants.
+    Generations count the runs of all tenants, and those that are being purged.
     """
     query = (
-        select(runs.c.generation, *COLUMNS)
+        select(runs.c.generation, runs.c.purging, *COLUMNS)
         .where(runs.c.roadmap_id == roadmap_id, *conditions)
         .order_by(runs.c.generation.desc())
         .limit(1)

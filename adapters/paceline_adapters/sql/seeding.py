@@ -1,6 +1,6 @@
 """Artifacts that come from elsewhere: copies from other runs, and content made outside."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    not_,
     null,
     select,
     update,
@@ -43,7 +44,8 @@ async def seed_run(
     ``run`` is its id and that of its roadmap.
     """
     run_id, roadmap_id = run
-    for (source, step), copies in _grouped(seeds.copies):
+    kept = await _kept(connection, {copy.run_id for copy in seeds.copies})
+    for (source, step), copies in _grouped([copy for copy in seeds.copies if copy.run_id in kept]):
         for start in range(0, len(copies), _CHUNK):
             chunk = copies[start : start + _CHUNK]
             await _copy(connection, run_id, roadmap_id, source, step, chunk)
@@ -137,11 +139,25 @@ async def find_inputs(
             .where(
                 artifacts.c.input_hash.in_(wanted[start : start + _CHUNK]),
                 runs.c.tenant.in_(tenants),
+                not_(runs.c.purging),
             )
             .order_by(artifacts.c.run_id)
         )
         found |= {row.input_hash: Copy(row.run_id, row.concept_id, row.step) for row in rows}
     return found
+
+
+async def _kept(connection: AsyncConnection, sources: Set[str]) -> Set[str]:
+    """The runs that are not being purged. They stay until the transaction ends."""
+    if not sources:
+        return sources
+    found = await connection.scalars(
+        select(runs.c.run_id)
+        .where(runs.c.run_id.in_(sorted(sources)), not_(runs.c.purging))
+        .order_by(runs.c.run_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return set(found)
 
 
 def _grouped(copies: Sequence[Copy]) -> Iterator[tuple[tuple[str, str], list[str]]]:

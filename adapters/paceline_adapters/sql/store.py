@@ -14,6 +14,7 @@ from paceline_adapters.sql.faults import is_database_error, is_rejection, is_tra
 from paceline_adapters.sql.group_commit import GroupCommitter
 from paceline_adapters.sql.outbox import SqlOutbox
 from paceline_adapters.sql.ownership import SqlOwnership
+from paceline_adapters.sql.retention import SqlRetention
 from paceline_adapters.sql.revisions import SqlVersions
 from paceline_adapters.sql.runs import SqlRuns
 from paceline_adapters.sql.saves import Save, write_batch
@@ -29,6 +30,7 @@ class SqlStore(
     SqlWorkers,
     SqlConnections,
     SqlOutbox,
+    SqlRetention,
     Store,
 ):
     """Runs and artifacts in SQL tables.

@@ -45,6 +45,7 @@ def _of_run() -> "Column[str]":
 #: one. ``generation`` counts the runs of one roadmap id, so that two processes that
 #: submit the roadmap at once cannot both create the next run. ``context`` and ``scope`` are JSON.
 #: ``extended`` is set if a running run got more to do after its claim. ``ends`` counts its ends.
+#: ``purging``: the run is being deleted, and does not exist for anything else.
 #: PostgreSQL's pages keep free space and ``lease_until`` has no index, so that renewing a lease
 #: updates no index.
 runs = Table(
@@ -77,6 +78,7 @@ runs = Table(
     Column("scope", Words),
     Column("extended", Boolean, nullable=False, server_default=false()),
     Column("ends", Integer, nullable=False, server_default="0"),
+    Column("purging", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),
@@ -90,6 +92,27 @@ runs = Table(
         "run_id",
         postgresql_where=text("status = 'queued'"),
         sqlite_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_runs_ended",
+        "finished_at",
+        "run_id",
+        postgresql_where=text("finished_at IS NOT NULL"),
+        sqlite_where=text("finished_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_runs_tenant_ended",
+        "tenant",
+        "finished_at",
+        "run_id",
+        postgresql_where=text("finished_at IS NOT NULL"),
+        sqlite_where=text("finished_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_runs_purging",
+        "run_id",
+        postgresql_where=text("purging"),
+        sqlite_where=text("purging = 1"),
     ),
     postgresql_with={"fillfactor": 70},
 )
@@ -111,6 +134,7 @@ submissions = Table(
     Column("submission_key", Words, nullable=False),
     _of_run(),
     PrimaryKeyConstraint("submission_key"),
+    Index("ix_submissions_run_id", "run_id"),
 )
 
 concepts = Table(
@@ -153,6 +177,12 @@ def _version_columns() -> "list[Column[Any]]":
     ]
 
 
+def _of_adopted(name: str) -> Index:
+    """An index of the artifacts that were taken over, by the run that made them."""
+    adopted = text("adopted_from IS NOT NULL")
+    return Index(name, "adopted_from", postgresql_where=adopted, sqlite_where=adopted)
+
+
 #: The current version of each artifact. ``changes`` counts how often another version became
 #: current. ``stale``: an artifact that it was made from has another version since.
 artifacts = Table(
@@ -168,6 +198,7 @@ artifacts = Table(
     PrimaryKeyConstraint("run_id", "concept_id", "step"),
     Index("ix_artifacts_roadmap_id", "roadmap_id"),
     Index("ix_artifacts_input_hash", "input_hash"),
+    _of_adopted("ix_artifacts_adopted_from"),
 )
 
 #: The versions of artifacts that are not current. Readers of current content need only
@@ -180,6 +211,7 @@ past_versions = Table(
     Column("step", Words, nullable=False),
     *_version_columns(),
     PrimaryKeyConstraint("run_id", "concept_id", "step", "version"),
+    _of_adopted("ix_past_versions_adopted_from"),
 )
 
 #: Artifacts to make again. ``number`` rises with each request for the same artifact, so that a

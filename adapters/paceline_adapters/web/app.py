@@ -113,7 +113,7 @@ def create_app(backend: Backend, *, tenant: TenantOf | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=[origin.lower().rstrip("/") for origin in origins],
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After"],
         )

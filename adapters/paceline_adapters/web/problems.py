@@ -20,7 +20,7 @@ from paceline import (
 from paceline.client.client import NothingToResume
 from paceline.client.revising import NoSuchVersion
 from paceline.client.submission import SubmissionError
-from paceline.errors import ScopeError
+from paceline.errors import RunInWork, ScopeError
 from paceline.text import count
 from paceline.validation import dotted
 from pydantic import BaseModel, Field
@@ -36,6 +36,7 @@ _STATUS: tuple[tuple[type[PacelineError], int], ...] = (
     (NoSuchVersion, 404),
     (RunConflict, 409),
     (NothingToResume, 409),
+    (RunInWork, 409),
     (KeyReused, 422),
     (RoadmapError, 422),
     (ScopeError, 422),

@@ -23,6 +23,7 @@ COMMANDS = {
     "revise": "Make artifacts again, with an instruction; older versions are kept.",
     "restore": "Make an older version of an artifact current again.",
     "recover": "Queue runs again if their worker has exited.",
+    "purge": "Delete runs with everything that belongs to them.",
     "show": "Show runs, concepts and generated content.",
     "import": "Add content that exists elsewhere to a run or roadmap.",
     "export": "Write generated content to files.",

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
-from paceline.errors import PartUnavailable, StoreLost
+from paceline.errors import PartUnavailable, RunNotFound, StoreLost
 
 #: Seconds without an event after which a follower reads the run from the store.
 SILENCE = 5.0
@@ -15,6 +16,8 @@ SILENCE = 5.0
 POLL = 0.5
 #: Seconds that the store may be unreachable before a follower fails.
 MAX_OUTAGE = 120.0
+#: Reason in the last event of a run that was purged.
+PURGED_REASON = "the run was purged"
 
 
 async def follow(
@@ -38,13 +41,13 @@ async def follow(
         while True:
             event = await _next(events, SILENCE if listener and not listener.done() else POLL)
             if event is None:
-                now = await reader.read(run_id) or run
+                now = await reader.read(run) or run
                 if (now.status, now.finished) != (run.status, run.finished):
                     run = now
                     event = state_of(now)
             elif event.type == "resync_required":
                 yield event  # some events are lost; a snapshot follows
-                run = await reader.read(run_id) or run
+                run = await reader.read(run) or run
                 event = state_of(run)
             if event is not None and event.fence >= run.fence:
                 yield event
@@ -64,14 +67,16 @@ class _PatientReader:
         self._store = store
         self._failing_since: float | None = None
 
-    async def read(self, run_id: str) -> Run | None:
-        """The run; ``None`` if the store is unreachable."""
+    async def read(self, last: Run) -> Run | None:
+        """The run that was read last, as it is now; ``None`` if the store is unreachable."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            run = await self._store.run(run_id)
+            run = await self._store.run(last.run_id)
         except StoreLost:
             raise
+        except RunNotFound:
+            return as_purged(last)
         except PartUnavailable:
             since = self._failing_since = self._failing_since or started
             if loop.time() - since > MAX_OUTAGE:
@@ -79,6 +84,11 @@ class _PatientReader:
             return None
         self._failing_since = None
         return run
+
+
+def as_purged(run: Run) -> Run:
+    """A run that was purged, as its followers see its end."""
+    return run if run.status in ENDED else replace(run, status="cancelled", reason=PURGED_REASON)
 
 
 def state_of(run: Run) -> Event:

@@ -191,6 +191,13 @@ class EventBus(ABC):
             PartUnavailable: the bus cannot be reached.
         """
 
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove the events of runs that are being purged; by default nothing.
+
+        Raises:
+            PartUnavailable: the bus cannot be reached.
+        """
+
     async def check(self) -> str | Finding:
         """Use the bus once, and describe it in one line, for ``paceline doctor``.
 

@@ -53,6 +53,15 @@ class Executor(ABC):
         If a worker works on the run, that worker reads the request from the store and stops.
         """
 
+    async def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove all that the queue keeps of runs that are being purged; by default nothing.
+
+        No worker works on them. Removing what is gone already is no error.
+
+        Raises:
+            PartUnavailable: the broker cannot be reached.
+        """
+
     async def inspect(self) -> Sequence[WorkerLoad]:
         """What each worker of the queue holds now; empty if the executor has no queue."""
         return ()

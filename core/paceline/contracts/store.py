@@ -25,6 +25,7 @@ from paceline.contracts.records import (
     SchemaVersion,
     WorkerRecord,
 )
+from paceline.contracts.retention import RetentionStore
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share
@@ -379,6 +380,7 @@ class Store(
     WorkerStore,
     ConnectionStore,
     OutboxStore,
+    RetentionStore,
 ):
     """Durable state of paceline, usually in an SQL database.
 

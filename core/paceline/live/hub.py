@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
+from paceline.client.follow import as_purged
 from paceline.contracts.events import START, EventBus, StreamPosition
 from paceline.contracts.records import ENDED, Run
 from paceline.contracts.store import Store
@@ -114,6 +115,12 @@ class Hub:
                 if not tenants or run.share.tenant in tenants:
                     on_run(run)
 
+    def run_purged(self, run: Run) -> None:
+        """Send the end to followers of a run that the caller has just purged."""
+        opened = self._open.get(run.run_id)
+        if opened is not None:
+            opened.channel.compare(as_purged(run), trust=True)
+
     def _opened(self, run: Run) -> _Open:
         opened = self._open.get(run.run_id)
         if opened is None:
@@ -189,6 +196,7 @@ class Hub:
         try:
             run = await self.store.run(channel.run_id)
         except RunNotFound:
+            channel.compare(as_purged(channel.run), trust=True)
             return
         # The store has the end of a run before the bus has it. So a run that is unfinished after
         # the bus delivered its end was continued, and the events of that come.

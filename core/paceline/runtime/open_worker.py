@@ -14,8 +14,10 @@ from paceline.contracts.worker import Reservation
 from paceline.errors import PartUnavailable, SettingsError, StoreLost
 from paceline.generation.parts import Parts
 from paceline.runtime.part_factory import PartFactory
+from paceline.runtime.purging import Purger
+from paceline.runtime.retention import Retention
 from paceline.runtime.worker import Worker
-from paceline.tasks import cancel_and_wait
+from paceline.tasks import cancel_and_wait, start_background
 
 log = logging.getLogger("paceline.worker")
 
@@ -73,9 +75,12 @@ async def open_worker(
         worker = Worker(parts, record, couriers)
         heartbeat = asyncio.get_running_loop().create_task(worker.heartbeat.run())
         couriers.start()
+        purger = Purger(parts.store, parts.bus, parts.executor)
+        retention = start_background(Retention(purger, parts.settings.retention.ended_runs).run())
         try:
             yield worker
         finally:
+            await cancel_and_wait(retention)
             await worker.stop()
             await couriers.stop(LAST_BATCH)
             await cancel_and_wait(heartbeat)

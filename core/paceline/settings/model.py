@@ -22,6 +22,7 @@ from paceline.contracts.outbox import KINDS
 from paceline.contracts.provider import NO_KEY
 from paceline.contracts.sink import DeliveryKind
 from paceline.errors import SettingsError
+from paceline.settings.durations import Duration
 from paceline.text import unknown
 
 NameT = TypeVar("NameT", bound=str)
@@ -359,6 +360,14 @@ class EventSettings(Options):
     """Seconds to keep a run's events after its last event."""
 
 
+class RetentionSettings(Options):
+    """What workers delete by themselves."""
+
+    ended_runs: Annotated[Duration, Field(ge=3600, allow_inf_nan=False)] | None = None
+    """Purge runs that ended longer ago than this: seconds, or a text such as ``12h`` or ``90d``.
+    If not set, runs are kept."""
+
+
 class OtelSettings(Options):
     """OpenTelemetry traces and metrics; they are sent if an endpoint is set."""
 
@@ -392,7 +401,8 @@ class TokenSettings(Options):
     tenant: str = Field(default="default", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
     """Tenant of the runs that the token can read and submit."""
     scope: Literal["read", "write"] = "write"
-    """``read`` allows reading; ``write`` also allows submitting, cancelling and resuming."""
+    """``read`` allows reading; ``write`` also allows submitting, cancelling, resuming and
+    deleting."""
 
 
 def _one_owner(tokens: list[TokenSettings]) -> list[TokenSettings]:
@@ -445,6 +455,7 @@ class Settings(Options):
     provider: ProviderSettings = ProviderSettings()
     run: RunSettings = RunSettings()
     events: EventSettings = EventSettings()
+    retention: RetentionSettings = RetentionSettings()
     otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
     web: WebSettings = WebSettings()

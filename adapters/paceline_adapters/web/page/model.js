@@ -99,6 +99,13 @@ export class Model {
     if (!known) this.#notify("list");
   }
 
+  /** Remove a run that the server no longer has. */
+  drop(runId) {
+    this.runs.delete(runId);
+    this.#positions.delete(runId);
+    this.#notify("list");
+  }
+
   /** Load a run soon; if there are many, load the list instead. */
   #refreshSoon(runId) {
     this.#pending.add(runId);
@@ -113,6 +120,7 @@ export class Model {
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
           if (error.temporary) this.#pending.add(one); // the next event retries
+          else if (error.status === 404) this.drop(one);
         }
       }
       return undefined;
@@ -166,7 +174,7 @@ export class Model {
       await this.refresh(runId);
     } catch (error) {
       if (error.status !== 404) throw error;
-      this.runs.delete(runId);
+      this.drop(runId);
     }
   }
 

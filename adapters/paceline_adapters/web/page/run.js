@@ -26,6 +26,7 @@ const ACTIONS = [
   ["resume", "Resume", (run) => resumable(run) && (missing(run) > 0 || !run.failed)],
   ["resume?only=failed", "Retry failed", (run) => resumable(run) && run.failed > 0],
 ];
+const deletable = (run) => run.status !== "running";
 
 /** The state of a run as text, to compare. A revised run may end as it ended before. */
 const stateText = (run) => `${run.status} ${run.completed} ${run.failed} ${run.finished_at}`;
@@ -63,6 +64,9 @@ export class RunView {
       button.addEventListener("click", () => this.#act(action, label, button));
       if (mayWrite) this.#buttons.set(action, button);
     }
+    const remove = make("button", { type: "button", hidden: true }, "Delete…");
+    remove.addEventListener("click", () => this.#delete(remove));
+    if (mayWrite) this.#buttons.set("delete", remove);
     byId("detail").replaceChildren(
       make("a", { class: "back", href: "#/" }, "← All runs"),
       make("div", { class: "detail-head" }, this.#title, this.#status),
@@ -131,6 +135,8 @@ export class RunView {
       const button = this.#buttons.get(action);
       if (button) button.hidden = !can(run);
     }
+    const remove = this.#buttons.get("delete");
+    if (remove) remove.hidden = !deletable(run);
     this.#showStale();
   }
 
@@ -284,6 +290,23 @@ export class RunView {
       announce(`${label}: ${run.title} is ${WORDS[run.status]}.`);
       this.#loadSoon();
       this.#title.focus(); // the button disappears
+    } catch (error) {
+      this.#fault(error);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  async #delete(button) {
+    const { title } = this.model.runs.get(this.runId);
+    if (!confirm(`Delete the run of “${title}” with all its content? This cannot be undone.`)) return;
+    button.disabled = true;
+    this.#problem.hidden = true;
+    try {
+      await request(runPath(this.runId), { method: "DELETE", as: "text" });
+      announce(`Deleted: ${title}.`);
+      this.model.drop(this.runId);
+      location.hash = "#/";
     } catch (error) {
       this.#fault(error);
     } finally {

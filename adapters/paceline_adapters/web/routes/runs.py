@@ -1,10 +1,10 @@
-"""Routes of runs: submit, list, show, cancel, resume."""
+"""Routes of runs: submit, list, show, cancel, resume, delete."""
 
 import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from paceline import Roadmap, Run, Share
+from paceline import Roadmap, Run, RunNotFound, Share
 from paceline.client.client import NothingToResume
 from paceline.client.cluster_status import run_to_json, run_with_context
 from paceline.client.render import dead_letter_to_json, spending_to_json
@@ -152,6 +152,20 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def pause_run(caller: Writing, run_id: RunId) -> SubmittedRun:
         """Pause a run: at once if it is queued, after its calls in flight if it is running."""
         return steered(await caller.client(backend.client).pause(run_id))
+
+    @router.delete(
+        "/{run_id}", status_code=204, responses={**common, **responses(403, 404, 409, 422)}
+    )
+    async def delete_run(caller: Writing, run_id: RunId) -> None:
+        """Delete a run with everything that belongs to it. A running run must end first."""
+        client = caller.client(backend.client)
+        try:
+            run = await client.run(run_id)
+        except RunNotFound:
+            await client.purge(run_id)  # an interrupted purge is continued
+            return
+        await client.purge(run_id)
+        backend.hub.run_purged(run)
 
     async def resumed(
         caller: Caller,

@@ -7,6 +7,7 @@ from paceline.testing.contracts.store.orphans import StoreOrphans
 from paceline.testing.contracts.store.outbox import StoreOutbox
 from paceline.testing.contracts.store.ownership import StoreOwnership
 from paceline.testing.contracts.store.pauses import StorePauses
+from paceline.testing.contracts.store.retention import StoreRetention
 from paceline.testing.contracts.store.runs import StoreRuns
 from paceline.testing.contracts.store.saves import StoreSaves
 from paceline.testing.contracts.store.scopes import StoreScopes
@@ -32,6 +33,7 @@ class StoreContract(
     StoreSeeds,
     StoreWorkers,
     StoreOutbox,
+    StoreRetention,
     StoreAnyOrder,
 ):
     """Inherit from this suite and implement ``store``.
