@@ -22,10 +22,7 @@ KINDS = {
 
 
 async def keys_that_name(url: str, run_id: str) -> list[str]:
-    """The keys with the run's id in their name or value, except those of shared limits.
-
-    A limit remembers the share of a run without waiters until it has expired.
-    """
+    """The keys with the run's id in their name or value."""
     named: list[str] = []
     # Some values are binary; their text shows the id all the same.
     async with redis.asyncio.Redis.from_url(url) as client:
@@ -33,8 +30,6 @@ async def keys_that_name(url: str, run_id: str) -> list[str]:
         async for key in client.scan_iter():
             command, *arguments = KINDS[(await client.type(key)).decode()]
             value = await sent.execute_command(command, key, *arguments)
-            if b"{limit:" in key:
-                continue
             if run_id in str(key) or run_id in str(value):
                 named.append(str(key))
     return named

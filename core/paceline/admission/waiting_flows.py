@@ -1,7 +1,9 @@
 """The waiters of this process for a shared limit, by run, and what the ledger knows of them."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 
 from paceline.contracts.ledger import Lease, LeaseRequest
@@ -108,6 +110,12 @@ class WaitingFlow:
         return list(self._waiters)
 
 
+@lru_cache(maxsize=1024)
+def flow_of(run_id: str) -> str:
+    """The name of a run's flow: a hash, because a ledger keeps names longer than runs exist."""
+    return hashlib.blake2s(run_id.encode(errors="surrogatepass"), digest_size=10).hexdigest()
+
+
 class WaitingFlows:
     """All flows of this process that wait for one limit."""
 
@@ -127,10 +135,10 @@ class WaitingFlows:
 
     def of(self, work: Work) -> WaitingFlow:
         """The flow of some work."""
-        flow = self._flows.get(work.run_id)
+        name = flow_of(work.run_id)
+        flow = self._flows.get(name)
         if flow is None:
-            flow = WaitingFlow(work.run_id, work.tenant, work.weight)
-            self._flows[work.run_id] = flow
+            flow = self._flows[name] = WaitingFlow(name, work.tenant, work.weight)
         return flow
 
     def pop_for(self, lease: Lease, token_quota: int | None) -> Waiter | None:
