@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -135,6 +136,20 @@ def test_the_hard_time_limit_kills_a_frozen_process_and_the_run_is_resumed(
         assert "Hard time limit (7s) exceeded" in rig.home.log("worker")
         # The process that replaces it generates concepts.
         eventually(lambda: rig.run(run).completed, 60)
+
+
+def test_a_run_is_not_lost_with_the_worker_that_fetched_its_message(rig: Rig) -> None:
+    (run_id,) = rig.submit(a_roadmap("fetched", 1))
+    with redis.Redis.from_url(rig.redis_url) as broker:
+        # What Kombu does when a worker fetches a message; a killed worker never acknowledges it.
+        (queue,) = broker.keys("*:celery:content_generation")
+        (message,) = broker.lrange(queue, 0, -1)
+        unacked = queue.replace(b"content_generation", b"unacked")
+        broker.hset(unacked, "of a killed worker", message)
+        broker.zadd(unacked + b"_index", {"of a killed worker": time.time()})
+        broker.delete(queue)
+    with rig.home.workers():
+        eventually(lambda: rig.run(run_id).status == "completed", within=60)
 
 
 @pytest.mark.soak

@@ -200,7 +200,7 @@ class CeleryExecutor(Executor):
         return visibility_timeout(self.app)
 
     async def broker_state(self) -> BrokerState:
-        """Check whether the broker was flushed or is empty.
+        """Check whether the broker was flushed, and whether no message waits.
 
         A broker other than Redis is reported as neither, because it keeps its messages.
         """
@@ -212,8 +212,7 @@ class CeleryExecutor(Executor):
                 return BrokerState(flushed=False, empty=False)
             channel = connection.default_channel
             flushed = bool(channel.client.set(_MARK, "1", nx=True))
-            unacked = int(channel.client.hlen(channel.unacked_key))
-        return BrokerState(flushed=flushed, empty=not unacked and not self._queue_length())
+        return BrokerState(flushed=flushed, empty=not self._queue_length())
 
     def serve(self, *, concurrency: int | None = None) -> int:
         """Run a Celery worker until a signal stops the process."""

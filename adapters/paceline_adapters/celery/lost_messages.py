@@ -18,7 +18,7 @@ class BrokerState(NamedTuple):
 
     Attributes:
         flushed: whether the broker was flushed since the last check by any worker.
-        empty: whether no message is queued, and none is unacknowledged anywhere.
+        empty: whether no message waits in the queue.
     """
 
     flushed: bool
@@ -41,9 +41,11 @@ class Broker(Protocol):
 async def resubmit_lost_messages(broker: Broker, worker: RunWorker) -> None:
     """Check the broker for ever, and submit the runs again that have lost their message.
 
-    There are two ways to lose a message. If the broker is flushed, the mark that we left in
-    it is gone. If the broker was unreachable when a run was handed back, then the run is
-    queued while no message is in the queue or with any worker, in two checks in a row.
+    There are three ways to lose a message. If the broker is flushed, the mark that we left in
+    it is gone. If the broker was unreachable when a run was handed back, the message was never
+    sent. If a worker is killed before it claims a run, Celery keeps the message of that worker
+    until ``visibility_timeout``. In the last two cases the run is queued while no message waits
+    and a worker has room for it, in two checks in a row. A message too many does no harm.
     """
     without_message: set[str] = set()
     # Before the first worker ever starts, there is no mark and nothing can be lost.
@@ -53,7 +55,7 @@ async def resubmit_lost_messages(broker: Broker, worker: RunWorker) -> None:
             flushed, empty = await broker.broker_state()
             flushed, first = flushed and not first, False
             queued = set[str]()
-            if flushed or empty:
+            if flushed or (empty and await _has_room(worker)):
                 queued = {run_id async for run_id in worker.queued_runs()}
             lost = queued if flushed else queued & without_message
             for run_id in sorted(lost):
@@ -67,3 +69,13 @@ async def resubmit_lost_messages(broker: Broker, worker: RunWorker) -> None:
         except PacelineError as error:
             log.debug("cannot check the broker for lost messages: %s", error)
         await asyncio.sleep(INTERVAL)
+
+
+async def _has_room(worker: RunWorker) -> bool:
+    """Whether a worker of the same executor could begin a run."""
+    executor = worker.record.executor
+    return any(
+        len(other.figures.runs) < other.concurrency
+        for other in await worker.store.workers()
+        if other.executor == executor
+    )
