@@ -306,6 +306,8 @@ class _Call(Generic[ParsedT]):
     def _unusable(self, error: UnusableAnswer) -> CallFailed:
         again = " again, after a repair" if self.repaired else ""
         advice = f"; {error.advice}" if error.advice else ""
+        if self.repaired and not advice:
+            advice = "; try a larger model"
         if error.kind == "truncated" and repeats_itself(error.answer):
             advice = "; the model repeats itself: use a larger model"
         return CallFailed(
