@@ -126,6 +126,10 @@ class Courier:
         except PacelineError as error:
             log.warning("sink %s: %s", self.name, error)
             return POLL
+        except Exception:
+            # A bug must not end the deliveries of this worker; the lease ends by itself.
+            log.exception("sink %s: a delivery failed", self.name)
+            return POLL
         self._store_down = False
         return pause
 
