@@ -21,6 +21,12 @@ READING = {
     ("cancel", "r"): True,
     ("resume", "r"): True,
     ("retry", "r"): True,
+    ("revise", "r", "--where", "stale"): True,
+    ("revise", "r", "c", "quiz", "--dry-run"): True,
+    ("restore", "r", "c", "quiz"): True,
+    ("import", "r", "-"): True,
+    ("purge", "r", "--yes"): True,
+    ("sinks",): True,
     ("recover",): True,
 }
 #: Commands that create the database, need none, or only report that there is none.

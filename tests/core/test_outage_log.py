@@ -8,7 +8,7 @@ from paceline.runtime.outage_log import OutageLog
 
 
 def test_a_part_that_recovers_for_moments_is_one_outage(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="paceline")
+    caplog.set_level("INFO", logger="test")
     times = [0.0, 10.0, 50.0, 100.0, 100.0, 200.0]
     outage = OutageLog(logging.getLogger("test"), "runs wait", clock=lambda: times.pop(0))
     for _ in range(4):

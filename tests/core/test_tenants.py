@@ -46,7 +46,7 @@ CALLS: dict[str, Callable[[Client, str], Awaitable[Any]]] = {
 #: Calls that the tests below cover one by one.
 OTHERS = {
     *("adoption", "check_request", "check_resumable", "check_scope", "explain_inputs"),
-    *("for_tenant", "import_roadmap", "runs", "submit"),
+    *("for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs", "submit"),
 }
 
 
@@ -83,6 +83,24 @@ async def test_a_tenant_takes_over_nothing_of_another_one() -> None:
         other, _ = await rival.import_roadmap(roadmap, request, [])
         assert other is not None
         assert (other.share.tenant, other.run_id != run.run_id) == ("rival", True)
+
+
+@virtual_time
+async def test_a_tenant_deletes_nothing_of_another_one() -> None:
+    async with IN_MEMORY.client() as client:
+        owner, rival = client.for_tenant("acme"), client.for_tenant("rival")
+        run, _ = await owner.submit(a_roadmap(2))
+        await owner.cancel(run.run_id)
+        with pytest.raises(RunNotFound, match=f"no run has the id '{run.run_id}'"):
+            await rival.purge(run.run_id)
+        assert [one async for one in rival.purgeable()] == []
+        assert [one async for one in rival.purge_all()] == []
+        for one in (rival.purgeable(tenant="acme"), rival.purge_all(tenant="acme")):
+            with pytest.raises(UsageError):
+                await anext(one)
+        assert [one.run_id async for one in owner.purgeable()] == [run.run_id]
+        await owner.purge(run.run_id)
+        assert await client.runs() == []
 
 
 @virtual_time

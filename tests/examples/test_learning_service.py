@@ -191,14 +191,20 @@ def test_a_run_completes_on_the_other_server_when_one_is_stopped(
 
 
 @pytest.mark.soak
-def test_four_workers_keep_the_quota_of_the_search_api_together(home: Home, redis_url: str) -> None:
-    quota, roadmaps, concepts = 30, 4, 1
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("executor", ["arq", "celery", "in-process"])
+def test_four_workers_keep_the_quota_of_the_search_api_together(
+    executor: str, home: Home, redis_url: str
+) -> None:
+    quota, roadmaps, concepts = 100, 4, 4
     search, llm = FakeSearch(per_minute=quota, seconds=0.1), FakeLlm(rounds=4, seconds=0.1)
     files = [write_roadmap(home, f"r{number}", concepts) for number in range(roadmaps)]
     with serving(llm, search) as services:
         home.environment |= services.environment | {
-            "PACELINE_EXECUTOR": "arq",
+            "PACELINE_EXECUTOR": executor,
             "PACELINE_EXECUTORS__ARQ__MAX_JOBS": "1",
+            "PACELINE_EXECUTORS__CELERY__CONCURRENCY": "1",
+            "PACELINE_EXECUTORS__IN_PROCESS__CONCURRENCY": "1",
             "PACELINE_REDIS__URL": redis_url,
         }
         home.run("db", "upgrade")

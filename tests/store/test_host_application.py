@@ -224,6 +224,10 @@ async def test_a_new_schema_does_not_hide_the_tables_of_the_host(postgres_url: s
         await upgraded(place, schema_name=role)
 
 
+#: Tables that the version 0004 does not have.
+LATER = {"charges", "journal", "past_versions", "revisions", "outbox", "sink_states"}
+
+
 @real_time
 async def test_every_version_is_upgraded_in_a_schema_of_its_own(
     postgres_place: PostgresPlace,
@@ -233,7 +237,7 @@ async def test_every_version_is_upgraded_in_a_schema_of_its_own(
         "CREATE SCHEMA apart AUTHORIZATION paceline; "
         + "".join(
             f"ALTER TABLE {name} SET SCHEMA apart;"
-            for name in ({*metadata.tables} - {"charges", "journal"} | {"paceline_version"})
+            for name in ({*metadata.tables} - LATER | {"paceline_version"})
         )
     )
     assert await upgraded(postgres_place, schema_name="apart") == ("0004", schema.NEWEST)

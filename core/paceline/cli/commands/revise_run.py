@@ -79,6 +79,12 @@ class Revising(Generation):
 
     wish: Wish = Wish(run="")
 
+    async def run(self) -> None:
+        """Find the run first: for an unknown one, no database is created and no worker starts."""
+        async with self.app.factory.open_store(create=False) as store:
+            await find_run(store, self.wish.run)
+        await Generation.run(self)  # `super()` does not know a class with slots
+
     async def submit(self, client: Client) -> list[tuple[Run, Submitted]]:
         """Request the revisions and add the run to the display."""
         wish = self.wish
