@@ -78,6 +78,10 @@ def test_an_artifact_shows_its_model_and_why_the_preferred_one_did_not_write_it(
             "completion_tokens": 1,
             "cost": None,
             "estimated": False,
+            "version": 1,
+            "changes": 1,
+            "current": True,
+            "stale": False,
         }
         answer = route.fetch().json()
         route.fulfill(json=answer | {"steps": ["resources"], "artifacts": [artifact]})

@@ -72,7 +72,7 @@ export class RunView {
       make("div", { class: "detail-head" }, this.#title, this.#status),
       this.#progress,
       this.#facts,
-      make("div", { class: "actions" }, ...this.#buttons.values(), this.#stale),
+      make("div", { class: "actions" }, ...this.#buttons.values(), ...(mayWrite ? [this.#stale] : [])),
       this.#problem,
       this.#reason,
       this.#body,
