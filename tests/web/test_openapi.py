@@ -33,7 +33,7 @@ expected-statuses = ["2xx", "401", "403", "404", "422"]
 include-name = "POST /api/runs/{run_id}/resume"
 
 [operations.checks.positive_data_acceptance]
-expected-statuses = ["2xx", "400", "401", "403", "404", "409"]
+expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
 """
 
 #: Who asks: two tenants, and one who may only read. (That no tenant is shown what is another's
