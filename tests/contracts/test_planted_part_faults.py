@@ -327,7 +327,7 @@ class DeliversEachSave(MemoryStore):
 
 
 class LeasesNothing(MemoryStore):
-    """Hands out a delivery to everybody who asks."""
+    """Leases a delivery to every worker at once."""
 
     async def claim_batch(self, sink: str, *, limit: int, lease: float) -> SinkBatch:
         return await super().claim_batch(sink, limit=limit, lease=-1.0)

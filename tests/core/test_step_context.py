@@ -37,7 +37,7 @@ class Note(BaseModel):
 
 
 class NoteStep(Step):
-    """A step whose ``make`` a test replaces."""
+    """A step with a ``make`` that each test replaces."""
 
     answer = Note
     max_tokens = 100

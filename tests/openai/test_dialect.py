@@ -139,7 +139,7 @@ async def test_simultaneous_rejections_are_learned_once() -> None:
         first = len(server.bodies)
         await asyncio.gather(*(provider.complete(asking()) for _ in range(20)))
     forms = [form(body) for body in server.bodies]
-    # No call goes on to the next form because of what another one learned.
+    # A call that learns of a rejection from another call does not try a third form.
     assert forms[:first].count("json_object") == 20
     assert set(forms[:first]) == {"json_schema", "json_object"}
     assert forms[first:] == ["json_object"] * 20

@@ -20,7 +20,7 @@ from sqlalchemy import event, func, select
 
 from tests.support.databases import SqlPlace
 
-#: Tables whose rows belong to no run.
+#: Tables with rows that belong to no run.
 OF_NO_RUN = {"sink_states", "workers"}
 
 
