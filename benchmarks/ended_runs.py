@@ -17,9 +17,9 @@ from time import perf_counter
 
 import click
 from paceline import App, Settings
-from paceline.contracts.records import Artifact, ConceptState, Replaced
-from paceline.contracts.store import Store
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.records import Artifact, ConceptState, Replaced
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.testing.contracts.store.inputs import roadmap
 from paceline.testing.servers import Postgres
 from paceline_adapters.sql import schema

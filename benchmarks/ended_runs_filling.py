@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.testing.contracts.store.inputs import roadmap
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.store import SqlStore

@@ -6,7 +6,25 @@ imports no adapter.
 
 from paceline.app import App
 from paceline.client.client import Client
-from paceline.contracts.check import Check, Checked
+from paceline.contracts.admission.ledger import (
+    Grant,
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Ledger,
+    Quota,
+)
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import (
+    Done,
+    Failed,
+    Level,
+    Outcome,
+    Permit,
+    RateLimited,
+    RateLimitInfo,
+    Work,
+)
 from paceline.contracts.events import Event, EventBus
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.exporter import (
@@ -18,7 +36,6 @@ from paceline.contracts.exporter import (
     FolderExporter,
 )
 from paceline.contracts.finding import Finding
-from paceline.contracts.ledger import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.options import NoOptions, Options
 from paceline.contracts.provider import (
     Completion,
@@ -28,25 +45,15 @@ from paceline.contracts.provider import (
     Tool,
     ToolCall,
 )
-from paceline.contracts.questions import Card, Question
-from paceline.contracts.records import Artifact, Claim, ConceptState, Replaced, Run
 from paceline.contracts.share import Share
 from paceline.contracts.sink import Delivery, Sink, TransactionalSink
-from paceline.contracts.step import Step, StepContext, Subject, Use
-from paceline.contracts.store import Store
-from paceline.contracts.strategy import Strategy
+from paceline.contracts.steps.check import Check, Checked
+from paceline.contracts.steps.questions import Card, Question
+from paceline.contracts.steps.step import Step, StepContext, Subject, Use
+from paceline.contracts.storage.records import Artifact, Claim, ConceptState, Replaced, Run
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.contracts.telemetry import Span, Telemetry
-from paceline.contracts.versions import Revision
-from paceline.contracts.work import (
-    Done,
-    Failed,
-    Level,
-    Outcome,
-    Permit,
-    RateLimited,
-    RateLimitInfo,
-    Work,
-)
 from paceline.errors import (
     AccountExhausted,
     BudgetError,

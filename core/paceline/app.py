@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from paceline.client.client import Client
+from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.provider import Provider
-from paceline.contracts.records import WorkerRecord
-from paceline.contracts.store import Store
-from paceline.contracts.strategy import Strategy
+from paceline.contracts.storage.records import WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.contracts.worker import Reservation
 from paceline.delivery.couriers import FLUSH
 from paceline.plugins.registry import Plugins

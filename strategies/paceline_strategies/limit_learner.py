@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from paceline import Done, Ledger, Outcome, PartUnavailable, RateLimited
-from paceline.contracts.ledger import SharedCounters
+from paceline.contracts.admission.ledger import SharedCounters
 from pydantic import TypeAdapter, ValidationError
 
 from paceline_strategies.limits import Adaptive, Aimd, Period, StepTimes

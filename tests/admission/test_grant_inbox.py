@@ -3,7 +3,7 @@
 import asyncio
 
 from paceline.admission.grant_inbox import GrantInbox
-from paceline.contracts.ledger import Lease
+from paceline.contracts.admission.ledger import Lease
 from paceline.testing.virtual_time import virtual_time
 
 

@@ -1,7 +1,7 @@
 """How long leases count."""
 
 from paceline.admission.lease_table import LeaseTable
-from paceline.contracts.ledger import Lease, LeaseRelease, LeaseRequest, Quota
+from paceline.contracts.admission.ledger import Lease, LeaseRelease, LeaseRequest, Quota
 
 START = 1_000_000
 LEASE, CONFIRM = 30_000, 5_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paceline.admission.lease_table import LeaseTable
 from paceline.admission.rate_window import MARGIN, MINUTE, RateWindow
-from paceline.contracts.ledger import LeaseRelease, LeaseRequest, Quota
+from paceline.contracts.admission.ledger import LeaseRelease, LeaseRequest, Quota
 
 START = 1_000_000
 

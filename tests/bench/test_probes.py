@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 from paceline import StoreSettings
-from paceline.contracts.wait_histogram import bucket_of, quantile, since, total
+from paceline.contracts.admission.wait_histogram import bucket_of, quantile, since, total
 from paceline.testing.servers import Postgres
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.bench.probes.postgres import SETTINGS, DatabaseProbe

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from paceline.contracts.executor import Executor
-from paceline.contracts.records import RunStatus
+from paceline.contracts.storage.records import RunStatus
 from paceline.errors import PartUnavailable
 from paceline.runtime.worker import Worker
 from paceline.testing.scripted import ScriptedProvider, plain_answer

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.testing.servers import Postgres
 
 from tests.cli.test_plugins_command import install

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from paceline.client.exporting.names import numbered_name, safe_name
-from paceline.contracts.records import ConceptState
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import ConceptState
+from paceline.contracts.storage.store import Store
 
 from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run, save
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from paceline import Artifact, ConceptState
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 
 from tests.cli.test_plugins_command import install
 from tests.support.cli_terminal import Terminal, a_roadmap, a_run, save

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from paceline import App
 from paceline.contracts.events import Event
-from paceline.contracts.records import Run
+from paceline.contracts.storage.records import Run
 
 from tests.support.cli_processes import PACELINE, Home, simulator
 from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run

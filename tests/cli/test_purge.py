@@ -1,9 +1,9 @@
 """`paceline purge`."""
 
 import pytest
-from paceline.contracts.records import Run
 from paceline.contracts.share import Share
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.store import Store
 from paceline.errors import RunNotFound
 from paceline.testing.contracts.store.inputs import worker
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from paceline.cli.request_options import read_context
-from paceline.contracts.records import Run
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.store import Store
 from paceline.errors import ContextError, UsageError
 
 from tests.support.cli_processes import simulator

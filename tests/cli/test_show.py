@@ -1,7 +1,7 @@
 """`paceline show`."""
 
 import pytest
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 
 from tests.support.cli_terminal import HOSTILE, Terminal, a_roadmap, a_run, save
 

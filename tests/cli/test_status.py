@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from paceline.contracts.identity import ProcessIdentity, this_process
-from paceline.contracts.records import Figures, WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Figures, WorkerRecord
+from paceline.contracts.storage.store import Store
 
 from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 from paceline.contracts.identity import ProcessIdentity, this_process
-from paceline.contracts.records import ConceptState, Run, WorkerRecord
-from paceline.contracts.spending import Charge, Spent
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import ConceptState, Run, WorkerRecord
+from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.store import Store
 
 from tests.support.cli_terminal import Terminal, a_roadmap, a_run, save
 

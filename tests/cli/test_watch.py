@@ -8,8 +8,8 @@ from paceline.cli.commands.watch import LineDisplay
 from paceline.client.terminal.progress_display import Display, refresh_figures
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
-from paceline.contracts.records import RunStatus
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import RunStatus
+from paceline.contracts.storage.store import Store
 from paceline.errors import PartUnavailable
 from paceline.testing.virtual_time import virtual_time
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from paceline import Context, Options, Register, hookimpl
 from paceline.contracts.executor import Executor
-from paceline.contracts.records import Claim
+from paceline.contracts.storage.records import Claim
 from paceline.contracts.worker import RunWorker
 from paceline.errors import PacelineError
 from paceline.runtime.worker import Worker

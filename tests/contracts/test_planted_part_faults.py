@@ -7,10 +7,12 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
+from paceline.contracts.admission.ledger import Grant, LeaseRelease, LeaseRequest, Ledger, Quota
 from paceline.contracts.events import Event, EventBus, StreamPosition
-from paceline.contracts.ledger import Grant, LeaseRelease, LeaseRequest, Ledger, Quota
-from paceline.contracts.outbox import Outgoing, Rejection, SinkBatch, SinkOutage
-from paceline.contracts.records import (
+from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.storage.outbox import Outgoing, Rejection, SinkBatch, SinkOutage
+from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
     Artifact,
     Claim,
@@ -20,12 +22,10 @@ from paceline.contracts.records import (
     Run,
     RunStatus,
 )
-from paceline.contracts.retention import Purged
-from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.seeds import NO_SEEDS, Seeds
-from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.spending import Charge
-from paceline.contracts.store import Store
+from paceline.contracts.storage.retention import Purged
+from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
+from paceline.contracts.storage.spending import Charge
+from paceline.contracts.storage.store import Store
 from paceline.roadmaps.model import Roadmap
 from paceline.testing.contracts import EventBusContract, LedgerContract, StoreContract
 from paceline_adapters.memory.bus import MemoryBus

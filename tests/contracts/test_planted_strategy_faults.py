@@ -4,7 +4,7 @@ import re
 
 import pytest
 from paceline import Strategy
-from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_strategies.global_limit import GlobalLimit
 

@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 from paceline import Strategy
-from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.testing.contracts import StrategyContract
 from paceline_adapters.memory.ledger import MemoryLedger
 from paceline_strategies.adaptive import AdaptiveLimit, AdaptiveOptions

@@ -7,7 +7,7 @@ from typing import Any
 from paceline import Executor, PacelineError, WorkerLoad
 from paceline.client.cluster_status import ClusterStatus, cluster_status
 from paceline.contracts.identity import this_process
-from paceline.contracts.records import Figures, WorkerRecord
+from paceline.contracts.storage.records import Figures, WorkerRecord
 from paceline.errors import PartUnavailable
 from paceline_adapters.memory.store import MemoryStore
 

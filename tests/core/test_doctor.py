@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Permit, Work
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, ascending
-from paceline.contracts.records import Budget
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Permit, Work
+from paceline.contracts.storage.records import Budget
 from paceline.doctor import rules
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.settings.model import Settings

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.settings.model import Settings
 from paceline.testing.lease_ledger import LeaseLedger

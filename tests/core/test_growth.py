@@ -5,7 +5,13 @@ import gc
 
 import pytest
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import NOTHING_REPLACED, Artifact, Claim, ConceptState, Replaced
+from paceline.contracts.storage.records import (
+    NOTHING_REPLACED,
+    Artifact,
+    Claim,
+    ConceptState,
+    Replaced,
+)
 from paceline.errors import ProviderUnusable
 from paceline.generation.gc_frozen import LARGE, gc_frozen
 from paceline.generation.pipeline import WAITING_FOR_FIRST_CALL

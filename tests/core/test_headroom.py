@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paceline.contracts.work import RateLimitInfo, parse_rate_limits
+from paceline.contracts.admission.work import RateLimitInfo, parse_rate_limits
 
 
 def test_limits_and_remaining_quota_are_read_from_headers() -> None:

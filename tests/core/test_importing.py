@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from paceline.client.importing import MAX_LINE, ImportFaults
+from paceline.client.content.importing import MAX_LINE, ImportFaults
 from paceline.client.run_request import RunRequest
 from paceline.errors import RunInWork
 from paceline.settings.model import RunSettings, Settings

@@ -3,10 +3,18 @@
 import asyncio
 
 from paceline import Strategy
+from paceline.contracts.admission.work import (
+    Done,
+    Failed,
+    Level,
+    Outcome,
+    Permit,
+    RateLimitInfo,
+    Work,
+)
+from paceline.contracts.admission.work import RateLimited as WasRefused
 from paceline.contracts.provider import CompletionRequest
 from paceline.contracts.share import Share
-from paceline.contracts.work import Done, Failed, Level, Outcome, Permit, RateLimitInfo, Work
-from paceline.contracts.work import RateLimited as WasRefused
 from paceline.errors import Refused, Transient, Unreachable
 from paceline.settings.model import ProviderSettings, Settings
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from paceline.contracts.executor import Executor
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import (
+from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
     Artifact,
     Beat,

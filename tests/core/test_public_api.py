@@ -6,7 +6,7 @@ from pathlib import Path
 import paceline
 import pytest
 from paceline import errors
-from paceline.contracts import work
+from paceline.contracts.admission import work
 
 PUBLIC = [
     "AccountExhausted",

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from paceline import App, Fatal, Refused, SettingsError, UsageError, Work
-from paceline.contracts.ledger import Ledger, Quota
+from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.errors import PartUnavailable
 from paceline.generation.resources import Resources
 from paceline.runtime.part_factory import PartFactory

@@ -3,7 +3,7 @@
 import asyncio
 
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import Run
+from paceline.contracts.storage.records import Run
 from paceline.errors import Fatal
 from paceline.testing.scripted import Reply, ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import virtual_time

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 from paceline import UsageError
-from paceline.contracts.records import RunStatus
 from paceline.contracts.share import Share
+from paceline.contracts.storage.records import RunStatus
 from paceline.errors import RunInWork, RunNotFound, SettingsError
 from paceline.runtime import purging, retention
 from paceline.settings.durations import format_duration, parse_duration

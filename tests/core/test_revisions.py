@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from paceline import Claim, Message, NoOptions, Register, Step, StepContext, Subject, hookimpl
-from paceline.client.revising import NoSuchVersion
+from paceline.client.content.revising import NoSuchVersion
 from paceline.contracts.provider import CompletionRequest
 from paceline.errors import Fatal, UsageError
 from paceline.settings.model import RunSettings, Settings

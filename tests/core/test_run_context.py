@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from paceline.client.context_schema import check_context_schema
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Level, Permit, Work
 from paceline.contracts.run_context import MAX_CONTEXT, checked_context
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Level, Permit, Work
 from paceline.errors import ContextError, KeyReused, RunConflict, SettingsError
 from paceline.settings.model import RunSettings, Settings
 from paceline.testing.virtual_time import real_time, virtual_time

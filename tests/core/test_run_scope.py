@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from paceline.client.client import NothingToResume
-from paceline.contracts.records import Run
 from paceline.contracts.scope import Scope
+from paceline.contracts.storage.records import Run
 from paceline.errors import UsageError
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 from paceline.settings.model import RunSettings, Settings

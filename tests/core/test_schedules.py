@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 from paceline.client.follow import follow
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import (
+from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
     Artifact,
     Beat,

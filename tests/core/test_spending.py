@@ -16,8 +16,8 @@ from paceline import (
     hookimpl,
 )
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import Claim, ConceptState
-from paceline.contracts.spending import Charge, Spent
+from paceline.contracts.storage.records import Claim, ConceptState
+from paceline.contracts.storage.spending import Charge, Spent
 from paceline.errors import PartUnavailable, ProviderUnusable, RequestTooLong, UnusableAnswer
 from paceline.settings.model import ProviderSettings, RunSettings, Settings
 from paceline.steps.tutorial import TutorialAnswer

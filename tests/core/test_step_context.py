@@ -20,7 +20,7 @@ from paceline import (
     ToolCall,
     Transient,
 )
-from paceline.contracts.work import Outcome, Permit, Work
+from paceline.contracts.admission.work import Outcome, Permit, Work
 from paceline.settings.model import Settings
 from paceline.testing.scripted import Reply, ScriptedProvider
 from paceline.testing.virtual_time import virtual_time

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from paceline import App, Client, KeyReused, RunConflict, RunNotFound, Settings, Share, UsageError
-from paceline.client.revising import NoSuchVersion
+from paceline.client.content.revising import NoSuchVersion
 from paceline.client.run_request import RunRequest
 from paceline.testing.virtual_time import virtual_time
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
-from paceline.contracts.ledger import Ledger
+from paceline.contracts.admission.ledger import Ledger
 from paceline.testing.contracts import LedgerContract
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline_adapters.memory.ledger import MemoryLedger

@@ -10,8 +10,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from paceline.admission.lease_table import LeaseTable, SyncResult
-from paceline.contracts.ledger import Lease, LeaseRelease, LeaseRequest, Quota
-from paceline.contracts.work import RateLimitInfo
+from paceline.contracts.admission.ledger import Lease, LeaseRelease, LeaseRequest, Quota
+from paceline.contracts.admission.work import RateLimitInfo
 from paceline_adapters.redis.connection import Script
 from paceline_adapters.redis.ledger import LEDGER, RedisLedger
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from paceline import Done, Finding
 from paceline.admission import SharedLimiter
-from paceline.contracts.ledger import LeaseRequest, Quota
+from paceline.contracts.admission.ledger import LeaseRequest, Quota
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.settings.model import RedisSettings
 from paceline.testing.servers import Valkey

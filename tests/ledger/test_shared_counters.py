@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paceline.admission.shared_counters import InProcessCounters
-from paceline.contracts.ledger import SharedCounters
+from paceline.contracts.admission.ledger import SharedCounters
 from paceline.testing.servers import Valkey
 from paceline.testing.virtual_time import real_time
 

@@ -2,7 +2,7 @@
 
 import pytest
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.step import Subject
+from paceline.contracts.steps.step import Subject
 from paceline.errors import PacelineError, Refused, Transient, UnusableAnswer
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioB
 from opentelemetry.trace import StatusCode
 from paceline.contracts.identity import new_run_id
 from paceline.contracts.provider import CompletionRequest
-from paceline.contracts.records import Claim
+from paceline.contracts.storage.records import Claim
 from paceline.contracts.telemetry import trace_id_of
 from paceline.errors import Fatal, Refused, UnusableAnswer
 from paceline.settings.model import ProviderSettings, Settings

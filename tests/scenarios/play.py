@@ -11,7 +11,7 @@ from functools import partial
 from paceline.calls.llm_call import Caller, CallFailed
 from paceline.calls.provider_health import ProviderHealth
 from paceline.calls.task_state import TaskState
-from paceline.contracts.ledger import (
+from paceline.contracts.admission.ledger import (
     Grant,
     Lease,
     LeaseRelease,
@@ -19,11 +19,11 @@ from paceline.contracts.ledger import (
     Quota,
     SharedCounters,
 )
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, Work
 from paceline.contracts.provider import Completion, CompletionRequest, Message
-from paceline.contracts.step import Step
-from paceline.contracts.strategy import Strategy
+from paceline.contracts.steps.step import Step
 from paceline.contracts.telemetry import Gauges
-from paceline.contracts.work import Done, Failed, Outcome, Permit, Work
 from paceline.errors import PartUnavailable
 from paceline.generation.pipeline import WAITING_FOR_FIRST_CALL
 from paceline.generation.strategy_stack import StrategyStack

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from paceline.contracts.outbox import Rejection, SinkOutage, SinkRoute
-from paceline.contracts.store import Store
+from paceline.contracts.storage.outbox import Rejection, SinkOutage, SinkRoute
+from paceline.contracts.storage.store import Store
 
 from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 from tests.support.webhook_receiver import SECRET

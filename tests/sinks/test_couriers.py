@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from paceline import Delivery, Message, Sink, SinkUnavailable, Step, Subject
-from paceline.contracts.outbox import SinkRoute
+from paceline.contracts.storage.outbox import SinkRoute
 from paceline.contracts.telemetry import Gauges
 from paceline.delivery.compose import Composer
 from paceline.delivery.courier import Courier

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from paceline.contracts.identity import ProcessIdentity
-from paceline.contracts.records import WorkerRecord
+from paceline.contracts.storage.records import WorkerRecord
 from paceline.errors import BudgetError
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.servers import Postgres

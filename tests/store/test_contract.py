@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.settings.model import Settings
 from paceline.testing.contracts import StoreContract
 from paceline_adapters.memory.store import MemoryStore

@@ -303,7 +303,7 @@ import asyncio, os, signal, sys
 from pydantic import SecretStr
 from paceline.plugins.context import Context
 from paceline.settings.model import Settings, StoreSettings
-from paceline.contracts.records import Claim
+from paceline.contracts.storage.records import Claim
 from paceline_adapters.sql.store import SqlStore
 from paceline.testing.contracts.store.inputs import artifact
 url, run_id = sys.argv[1:]

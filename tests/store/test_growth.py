@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from paceline.contracts.records import Claim
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Claim
+from paceline.contracts.storage.store import Store
 from paceline.testing.contracts.store.inputs import artifact, done, must_claim, submitted
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.sql.store import SqlStore

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from paceline.contracts.records import Figures
+from paceline.contracts.storage.records import Figures
 from paceline.testing.contracts.store.inputs import (
     LEASE,
     artifact,

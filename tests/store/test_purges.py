@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from paceline.contracts.outbox import Rejection
-from paceline.contracts.records import Figures, Run
-from paceline.contracts.spending import Spent
-from paceline.contracts.store import Store
+from paceline.contracts.storage.outbox import Rejection
+from paceline.contracts.storage.records import Figures, Run
+from paceline.contracts.storage.spending import Spent
+from paceline.contracts.storage.store import Store
 from paceline.testing.contracts.store.inputs import LEASE, artifact, done, must_claim, submitted
 from paceline.testing.contracts.store.inputs import worker as worker_record
 from paceline.testing.contracts.store.retention import full_run, purge

@@ -5,10 +5,10 @@ import re
 import sqlite3
 from typing import Any
 
-from paceline.contracts.outbox import Rejection, SinkOutage, SinkRoute
-from paceline.contracts.records import Figures, JournalEntry, Replaced
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
+from paceline.contracts.storage.outbox import Rejection, SinkOutage, SinkRoute
+from paceline.contracts.storage.records import Figures, JournalEntry, Replaced
 from paceline.testing.contracts.store.inputs import (
     LEASE,
     artifact,

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from paceline.contracts.records import ConceptState
+from paceline.contracts.storage.records import ConceptState
 from paceline.testing.contracts.store.inputs import artifact, claimed, done
 from paceline.testing.virtual_time import real_time
 

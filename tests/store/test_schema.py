@@ -12,10 +12,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from paceline.contracts.records import JournalEntry
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
-from paceline.contracts.spending import Spent
+from paceline.contracts.storage.records import JournalEntry
+from paceline.contracts.storage.spending import Spent
 from paceline.errors import PartUnavailable, SchemaVersionError
 from paceline.testing.contracts.store.inputs import (
     artifact,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from paceline import Delivery, PluginError, SettingsError
-from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.sink import TransactionalSink
-from paceline.contracts.store import Store
+from paceline.contracts.storage.outbox import SinkRoute
+from paceline.contracts.storage.store import Store
 from paceline.testing.contracts.store.inputs import artifact, claimed
 from paceline.testing.scripted import ScriptedProvider
 from paceline.testing.virtual_time import real_time

@@ -1,6 +1,6 @@
 """Rows of workers: removed after a long silence, and read from other versions."""
 
-from paceline.contracts.records import Figures
+from paceline.contracts.storage.records import Figures
 from paceline.testing.contracts.store.inputs import worker
 from paceline.testing.virtual_time import real_time
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from paceline import Done, RateLimited, Strategy, Work
-from paceline.contracts.ledger import Ledger, SharedCounters
+from paceline.contracts.admission.ledger import Ledger, SharedCounters
 from paceline.errors import PartUnavailable, SettingsError
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from paceline import Done, Grant, RateLimited, Work
 from paceline.admission import SharedLimiter
 from paceline.admission.shared_limiter import PATIENCE
-from paceline.contracts.ledger import LeaseRelease, LeaseRequest, Ledger, Quota
-from paceline.contracts.work import Level
+from paceline.contracts.admission.ledger import LeaseRelease, LeaseRequest, Ledger, Quota
+from paceline.contracts.admission.work import Level
 from paceline.errors import PartRejected, PartUnavailable
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context

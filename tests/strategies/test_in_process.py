@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline import Done, Permit, Strategy, Work
-from paceline.contracts.work import Level
+from paceline.contracts.admission.work import Level
 from paceline.errors import SettingsError
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.plugins.context import Context

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paceline import Done
-from paceline.contracts.ledger import Quota
-from paceline.contracts.work import Failed, RateLimited, RateLimitInfo
+from paceline.contracts.admission.ledger import Quota
+from paceline.contracts.admission.work import Failed, RateLimited, RateLimitInfo
 from paceline.errors import Fatal
 from paceline.testing.lease_ledger import LeaseLedger
 from paceline.testing.virtual_time import run_virtual, virtual_time

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from paceline.contracts.ledger import Quota
-from paceline.contracts.work import Done, Work
+from paceline.contracts.admission.ledger import Quota
+from paceline.contracts.admission.work import Done, Work
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline.testing.virtual_time import virtual_time
 from paceline_strategies.global_limit import GlobalLimit

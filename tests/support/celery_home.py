@@ -11,8 +11,8 @@ from typing import Any, cast
 from paceline import App, Roadmap, parse_roadmap
 from paceline.client.client import Client
 from paceline.contracts.executor import WorkerLoad
-from paceline.contracts.records import Run, WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Run, WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import load_settings
 from paceline.settings.model import Settings

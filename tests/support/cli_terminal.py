@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import pytest
 from paceline import App
 from paceline.cli import main
-from paceline.contracts.records import Artifact, Claim, ConceptState, Run, RunStatus
 from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.spending import Charge, Spent
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Artifact, Claim, ConceptState, Run, RunStatus
+from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.store import Store
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 from paceline.testing.virtual_time import real_time
 

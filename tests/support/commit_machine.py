@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from paceline.contracts.records import ConceptState
+from paceline.contracts.storage.records import ConceptState
 from paceline.errors import PartUnavailable, StaleFence
 from paceline.testing.contracts.contract import rounds
 from paceline.testing.contracts.store.inputs import artifact, claimed

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.plugins.context import Context
 from paceline.settings.model import RunSettings, Settings, StoreSettings
 from paceline.testing.contracts.store.inputs import LEASE

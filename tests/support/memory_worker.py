@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paceline import App, Event, Roadmap, Strategy, parse_roadmap
 from paceline.client.client import Client
-from paceline.contracts.records import Run
+from paceline.contracts.storage.records import Run
 from paceline.runtime.worker import Worker
 from paceline.settings.model import Settings
 from paceline.testing.scripted import ScriptedProvider

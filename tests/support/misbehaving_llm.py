@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 from paceline import App, Roadmap, parse_roadmap
-from paceline.contracts.records import ConceptState
+from paceline.contracts.storage.records import ConceptState
 from paceline.settings.model import Settings
 from paceline_adapters.memory.store import MemoryStore
 

@@ -12,7 +12,7 @@ import time
 
 from paceline import Done, Work
 from paceline.admission import SharedLimiter
-from paceline.contracts.ledger import Quota
+from paceline.contracts.admission.ledger import Quota
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger

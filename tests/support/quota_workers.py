@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from paceline import Done, Failed, Work
-from paceline.contracts.ledger import Ledger, Quota
-from paceline.contracts.work import Permit, RateLimited
+from paceline.contracts.admission.ledger import Ledger, Quota
+from paceline.contracts.admission.work import Permit, RateLimited
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline_strategies.global_limit import GlobalLimit
 

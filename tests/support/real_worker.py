@@ -9,7 +9,7 @@ from typing import Any
 
 from paceline import App
 from paceline.client.client import Client
-from paceline.contracts.records import ENDED, Run
+from paceline.contracts.storage.records import ENDED, Run
 from paceline.runtime.worker import Worker
 from paceline_adapters.simulator.figures import Figures
 from paceline_adapters.simulator.options import SimulatorOptions

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from paceline.admission import SharedLimiter
-from paceline.contracts.ledger import LeaseRequest, Ledger, Quota
-from paceline.contracts.work import Work
+from paceline.contracts.admission.ledger import LeaseRequest, Ledger, Quota
+from paceline.contracts.admission.work import Work
 from paceline.settings.model import RedisSettings
 from paceline_adapters.redis.connection import Link
 from paceline_adapters.redis.ledger import RedisLedger

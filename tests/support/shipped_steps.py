@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from paceline.contracts.step import Step, Subject
+from paceline.contracts.steps.step import Step, Subject
 from paceline.plugins.context import Context
 from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Concept

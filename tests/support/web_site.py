@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 from paceline import App, Roadmap
-from paceline.contracts.records import Claim, ConceptState, Run, RunStatus
-from paceline.contracts.spending import Charge, Spent
+from paceline.contracts.storage.records import Claim, ConceptState, Run, RunStatus
+from paceline.contracts.storage.spending import Charge, Spent
 from paceline.contracts.telemetry import Gauges
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.progress import Progress

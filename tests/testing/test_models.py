@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 from paceline import errors
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Done, RateLimited, RateLimitInfo, parse_rate_limits
 from paceline.contracts.provider import CompletionRequest, Message
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Done, RateLimited, RateLimitInfo, parse_rate_limits
 from paceline.testing.demand import demand
 from paceline.testing.models import ModelProvider, Others, Steps, always
 from paceline.testing.scripted import plain_answer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from paceline.contracts.records import RunStatus
+from paceline.contracts.storage.records import RunStatus
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 

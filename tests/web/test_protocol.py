@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paceline.contracts.events import StreamPosition
-from paceline.contracts.records import Claim, ConceptState, ConceptStatus, Run, RunStatus
+from paceline.contracts.storage.records import Claim, ConceptState, ConceptStatus, Run, RunStatus
 from paceline.contracts.telemetry import Gauges
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.progress import Progress

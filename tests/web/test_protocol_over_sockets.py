@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paceline.contracts.records import ConceptState, ConceptStatus
+from paceline.contracts.storage.records import ConceptState, ConceptStatus
 from paceline.contracts.telemetry import Gauges
 from paceline.generation.event_publisher import EventPublisher
 from paceline.live.feed import Level

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from paceline.contracts.records import ENDED
+from paceline.contracts.storage.records import ENDED
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.web import Backend

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from paceline.contracts.outbox import SinkOutage, SinkRoute
+from paceline.contracts.storage.outbox import SinkOutage, SinkRoute
 from paceline.testing.virtual_time import real_time
 
 from tests.support.cli_terminal import a_roadmap, a_run

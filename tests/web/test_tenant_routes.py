@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.routing import iter_route_contexts
 from paceline import Run, Share
 from paceline.contracts.identity import this_process
-from paceline.contracts.records import Figures, WorkerRecord
+from paceline.contracts.storage.records import Figures, WorkerRecord
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.web import create_app

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paceline.contracts.records import Artifact, ConceptState, Replaced
+from paceline.contracts.storage.records import Artifact, ConceptState, Replaced
 from paceline.settings.model import WebSettings
 from paceline.testing.virtual_time import real_time
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 
 from paceline import Event, Run
-from paceline.contracts.records import ENDED, RunStatus
+from paceline.contracts.storage.records import ENDED, RunStatus
 from paceline.live.channel import MAX_KEPT
 from paceline.live.feed import Feed
 from paceline.live.hub import SILENCE, Hub

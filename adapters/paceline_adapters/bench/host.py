@@ -19,7 +19,7 @@ from paceline import App, PacelineError, PartUnavailable, Roadmap, Run, load_roa
 from paceline.client.client import Client
 from paceline.client.follow import follow
 from paceline.client.terminal.local_workers import local_workers
-from paceline.contracts.records import Figures
+from paceline.contracts.storage.records import Figures
 from paceline.contracts.worker import RunWorker
 from paceline.errors import first_cause
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from paceline import PartUnavailable
-from paceline.contracts.wait_histogram import quantile
+from paceline.contracts.admission.wait_histogram import quantile
 
 from paceline_adapters.bench import bounds, timeline
 from paceline_adapters.bench.cells import Cell

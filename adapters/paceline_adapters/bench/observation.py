@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from paceline import Event, Run, Store
-from paceline.contracts.records import Figures
-from paceline.contracts.wait_histogram import since, total
+from paceline.contracts.admission.wait_histogram import since, total
+from paceline.contracts.storage.records import Figures
 from pydantic import BaseModel, ConfigDict
 
 
@@ -45,7 +45,7 @@ class PoolFigures(_Part):
     """Connection pools of all processes of a cell, added up.
 
     Attributes:
-        waits: waits for a connection, as ``paceline.contracts.wait_histogram`` counts them.
+        waits: waits for a connection, as ``contracts.admission.wait_histogram`` counts them.
         timeouts: waits that timed out.
         busy: SQLite transactions that waited for another process's.
     """

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any
 
 from paceline import Executor, PacelineError, PartUnavailable
-from paceline.contracts.records import RunStatus
+from paceline.contracts.storage.records import RunStatus
 from paceline.contracts.worker import RunWorker
 
 from paceline_adapters.celery.shutdown_pipes import ShutdownPipes

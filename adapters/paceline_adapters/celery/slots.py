@@ -4,7 +4,7 @@ import mmap
 from dataclasses import dataclass, replace
 
 from paceline.contracts.identity import this_process
-from paceline.contracts.records import WorkerRecord
+from paceline.contracts.storage.records import WorkerRecord
 from paceline.contracts.worker import Reservation
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from paceline import Artifact, Delivery
-from paceline.contracts.outbox import (
+from paceline.contracts.sink import artifact_delivery_id, run_delivery_id
+from paceline.contracts.storage.outbox import (
     DeadLetter,
     Outgoing,
     Rejection,
@@ -14,7 +15,6 @@ from paceline.contracts.outbox import (
     SinkFigures,
     SinkOutage,
 )
-from paceline.contracts.sink import artifact_delivery_id, run_delivery_id
 
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.runs import MemoryRuns

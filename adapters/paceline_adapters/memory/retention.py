@@ -4,9 +4,9 @@ from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from paceline.contracts.records import ENDED
-from paceline.contracts.retention import PURGED, PurgeableRun, Purged
-from paceline.contracts.store_rules import run_in_work_error, run_not_found_error
+from paceline.contracts.storage.records import ENDED
+from paceline.contracts.storage.retention import PURGED, PurgeableRun, Purged
+from paceline.contracts.storage.rules import run_in_work_error, run_not_found_error
 
 from paceline_adapters.memory.outbox import MemoryOutbox
 from paceline_adapters.memory.rows import Row

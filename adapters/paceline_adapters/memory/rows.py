@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from paceline import Artifact, Claim, ConceptState, Roadmap, Run, Share
-from paceline.contracts.records import JournalEntry, RunStatus
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.spending import Charge, Spent
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.records import JournalEntry, RunStatus
+from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.versions import Revision
 
 #: Stands for a fence: claims begin with 1.
 _ARTIFACT = 0

@@ -10,16 +10,16 @@ from types import MappingProxyType
 
 from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.records import ConceptStatus, JournalEntry, RunStatus
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
-from paceline.contracts.spending import RunSpending, Spent
-from paceline.contracts.store_rules import (
+from paceline.contracts.storage.records import ConceptStatus, JournalEntry, RunStatus
+from paceline.contracts.storage.rules import (
     key_reused_error,
     run_conflict_error,
     run_not_found_error,
 )
+from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
+from paceline.contracts.storage.spending import RunSpending, Spent
 
 from paceline_adapters.memory.rows import Queues, Row
 

@@ -13,7 +13,8 @@ from paceline import (
     StaleFence,
     StoreSettings,
 )
-from paceline.contracts.records import (
+from paceline.contracts.scope import Scope
+from paceline.contracts.storage.records import (
     ENDED,
     NOTHING_REPLACED,
     RESUMABLE,
@@ -28,9 +29,8 @@ from paceline.contracts.records import (
     RunStatus,
     WorkerRecord,
 )
-from paceline.contracts.scope import Scope
-from paceline.contracts.spending import Charge, Spent
-from paceline.contracts.store_rules import RESUMED, poison_reason, requested_status
+from paceline.contracts.storage.rules import RESUMED, poison_reason, requested_status
+from paceline.contracts.storage.spending import Charge, Spent
 
 from paceline_adapters.memory.outbox import Outbox
 from paceline_adapters.memory.retention import MemoryRetention

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from paceline import Artifact, Run, Store
-from paceline.contracts.records import ENDED, RunStatus
-from paceline.contracts.seeds import Copy
-from paceline.contracts.store_rules import run_in_work_error
-from paceline.contracts.versions import ArtifactMark, Revision
+from paceline.contracts.storage.records import ENDED, RunStatus
+from paceline.contracts.storage.rules import run_in_work_error
+from paceline.contracts.storage.seeds import Copy
+from paceline.contracts.storage.versions import ArtifactMark, Revision
 
 from paceline_adapters.memory.rows import Row
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from paceline.contracts.records import PoolFigures
+from paceline.contracts.storage.records import PoolFigures
 from paceline.contracts.telemetry import Gauges
 
 #: Buckets that the GenAI conventions require for durations and tokens.

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import StatusCode
 from opentelemetry.util.types import AttributeValue
 from paceline import Completion, CompletionRequest, ProviderError, Run, Span, Work
-from paceline.contracts.records import RunStatus
+from paceline.contracts.storage.records import RunStatus
 
 from paceline_adapters.otel.instruments import Instruments
 

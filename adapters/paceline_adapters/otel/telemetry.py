@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Link
 from paceline import Claim, CompletionRequest, Run, Span, Telemetry, Work
-from paceline.contracts.records import PoolFigures
+from paceline.contracts.storage.records import PoolFigures
 from paceline.contracts.telemetry import Gauges, trace_id_of
 
 from paceline_adapters.otel.ids import choosing, span_of

@@ -32,7 +32,7 @@ from paceline import (
 from paceline.admission.grant_inbox import GrantInbox
 from paceline.admission.lease_names import parse_lease_name
 from paceline.admission.refusal_pause import retry_after_ms
-from paceline.contracts.ledger import Reason, SharedCounters, Use
+from paceline.contracts.admission.ledger import Reason, SharedCounters, Use
 
 from paceline_adapters.redis.connection import Link, Script, Word
 from paceline_adapters.redis.listener import Listener

@@ -4,9 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from paceline import Artifact, Claim, ConceptState
-from paceline.contracts.records import NOTHING_REPLACED, ConceptStatus, JournalEntry, Replaced
-from paceline.contracts.spending import Charge, RunSpending
-from paceline.contracts.store import ArtifactStore
+from paceline.contracts.storage.records import (
+    NOTHING_REPLACED,
+    ConceptStatus,
+    JournalEntry,
+    Replaced,
+)
+from paceline.contracts.storage.spending import Charge, RunSpending
+from paceline.contracts.storage.store import ArtifactStore
 from sqlalchemy import select
 
 from paceline_adapters.sql.artifact_rows import as_current

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from paceline.contracts.spending import Charge, RunSpending, Spent
+from paceline.contracts.storage.spending import Charge, RunSpending, Spent
 from sqlalchemy import (
     ColumnElement,
     Integer,

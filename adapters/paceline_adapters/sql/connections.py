@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from paceline import BudgetError, StoreSettings
 from paceline.contracts.finding import Finding
-from paceline.contracts.records import Budget, PoolFigures, WorkerRecord
-from paceline.contracts.store import ConnectionStore
-from paceline.contracts.store_rules import reduced_pool_size
+from paceline.contracts.storage.records import Budget, PoolFigures, WorkerRecord
+from paceline.contracts.storage.rules import reduced_pool_size
+from paceline.contracts.storage.store import ConnectionStore
 from paceline.text import count
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection

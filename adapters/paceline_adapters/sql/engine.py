@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from paceline import DatabaseNotFound, PartUnavailable, StoreSettings
-from paceline.contracts.records import PoolFigures
-from paceline.contracts.wait_histogram import bucket_of
+from paceline.contracts.admission.wait_histogram import bucket_of
+from paceline.contracts.storage.records import PoolFigures
 from sqlalchemy import Connection, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from paceline.contracts.records import Figures
+from paceline.contracts.storage.records import Figures
 from pydantic import TypeAdapter, ValidationError
 
 _figures = TypeAdapter(Figures)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from paceline.contracts.records import JournalEntry
+from paceline.contracts.storage.records import JournalEntry
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from paceline import Delivery, TransactionalSink
-from paceline.contracts.outbox import (
+from paceline.contracts.storage.outbox import (
     DeadLetter,
     Outgoing,
     Rejection,

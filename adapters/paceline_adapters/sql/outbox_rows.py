@@ -5,9 +5,9 @@ from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paceline.contracts.outbox import OutboxStore, SinkRoute
-from paceline.contracts.records import ENDED, RunStatus
 from paceline.contracts.sink import TransactionalSink, artifact_delivery_id, run_delivery_id
+from paceline.contracts.storage.outbox import OutboxStore, SinkRoute
+from paceline.contracts.storage.records import ENDED, RunStatus
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 

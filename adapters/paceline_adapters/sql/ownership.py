@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from paceline import Claim, Share, StaleFence
 from paceline.contracts.identity import ProcessIdentity
-from paceline.contracts.outbox import OutboxStore, SinkRoute
-from paceline.contracts.records import ENDED, Orphan, RunStatus
-from paceline.contracts.spending import Charge, Spent
-from paceline.contracts.store import OwnershipStore
-from paceline.contracts.store_rules import poison_reason, requested_status
+from paceline.contracts.storage.outbox import OutboxStore, SinkRoute
+from paceline.contracts.storage.records import ENDED, Orphan, RunStatus
+from paceline.contracts.storage.rules import poison_reason, requested_status
+from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.store import OwnershipStore
 from sqlalchemy import ColumnElement, case, exists, func, not_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 

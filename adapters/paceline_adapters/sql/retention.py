@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from paceline import Run
-from paceline.contracts.records import ENDED
-from paceline.contracts.retention import PURGED, PurgeableRun, Purged, RetentionStore
-from paceline.contracts.store_rules import run_in_work_error, run_not_found_error
+from paceline.contracts.storage.records import ENDED
+from paceline.contracts.storage.retention import PURGED, PurgeableRun, Purged, RetentionStore
+from paceline.contracts.storage.rules import run_in_work_error, run_not_found_error
 from sqlalchemy import (
     ColumnElement,
     Delete,

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from paceline import Artifact, Run
-from paceline.contracts.records import ENDED
-from paceline.contracts.seeds import Copy
-from paceline.contracts.versions import ArtifactMark, Revision, VersionStore
+from paceline.contracts.storage.records import ENDED
+from paceline.contracts.storage.seeds import Copy
+from paceline.contracts.storage.versions import ArtifactMark, Revision, VersionStore
 from sqlalchemy import (
     ColumnElement,
     Select,

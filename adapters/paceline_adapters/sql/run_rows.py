@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from paceline import Run, Share
 from paceline.contracts.run_context import context_from_json
 from paceline.contracts.scope import Scope
-from paceline.contracts.store_rules import run_not_found_error
+from paceline.contracts.storage.rules import run_not_found_error
 from sqlalchemy import case, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 

@@ -8,18 +8,18 @@ from typing import Any
 
 from paceline import Roadmap, Run, Share
 from paceline.contracts.identity import new_run_id
-from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.seeds import NO_SEEDS, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
-from paceline.contracts.store import RunStore
-from paceline.contracts.store_rules import (
+from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
+from paceline.contracts.storage.rules import (
     RESUMED,
     key_reused_error,
     run_conflict_error,
     run_not_found_error,
 )
+from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
+from paceline.contracts.storage.store import RunStore
 from sqlalchemy import (
     ColumnElement,
     Select,

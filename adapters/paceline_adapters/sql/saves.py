@@ -4,8 +4,8 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from paceline import Artifact, Claim, ConceptState
-from paceline.contracts.records import NOTHING_REPLACED, JournalEntry, Replaced
-from paceline.contracts.spending import Charge
+from paceline.contracts.storage.records import NOTHING_REPLACED, JournalEntry, Replaced
+from paceline.contracts.storage.spending import Charge
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 

@@ -5,9 +5,9 @@ from itertools import groupby
 from typing import Any
 
 from paceline import Artifact, Run
-from paceline.contracts.records import ENDED
-from paceline.contracts.seeds import Copy, Seeds
-from paceline.contracts.store_rules import run_in_work_error
+from paceline.contracts.storage.records import ENDED
+from paceline.contracts.storage.rules import run_in_work_error
+from paceline.contracts.storage.seeds import Copy, Seeds
 from sqlalchemy import (
     ColumnElement,
     exists,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from paceline import Context, SettingsError, Store
-from paceline.contracts.records import SchemaVersion, WorkerRecord
+from paceline.contracts.storage.records import SchemaVersion, WorkerRecord
 
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.artifacts import SqlArtifacts

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from paceline import Delivery, PacelineError, PluginError, TransactionalSink
-from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.sink import artifact_delivery_id
+from paceline.contracts.storage.outbox import SinkRoute
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 

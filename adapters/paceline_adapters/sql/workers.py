@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from paceline.contracts.identity import ProcessIdentity
-from paceline.contracts.records import Beat, Figures, WorkerRecord
-from paceline.contracts.store import WorkerStore
+from paceline.contracts.storage.records import Beat, Figures, WorkerRecord
+from paceline.contracts.storage.store import WorkerStore
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 

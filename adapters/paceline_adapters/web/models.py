@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
-from paceline.contracts.records import ConceptStatus, RunStatus
+from paceline.contracts.storage.records import ConceptStatus, RunStatus
 from pydantic import BaseModel, Field
 
 

@@ -18,7 +18,7 @@ from paceline import (
     UsageError,
 )
 from paceline.client.client import NothingToResume
-from paceline.client.revising import NoSuchVersion
+from paceline.client.content.revising import NoSuchVersion
 from paceline.client.submission import SubmissionError
 from paceline.errors import RunInWork, ScopeError
 from paceline.text import count

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any
 
-from paceline.client.revising import CONDITIONS
-from paceline.contracts.versions import MAX_INSTRUCTION, MAX_REQUESTER
+from paceline.client.content.revising import CONDITIONS
+from paceline.contracts.storage.versions import MAX_INSTRUCTION, MAX_REQUESTER
 from paceline.validation import describe
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from paceline.contracts.ledger import Lease
+from paceline.contracts.admission.ledger import Lease
 
 
 class GrantInbox:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from paceline.admission.grant_inbox import GrantInbox
 from paceline.admission.lease_table import LeaseTable
 from paceline.admission.shared_counters import InProcessCounters
-from paceline.contracts.ledger import (
+from paceline.contracts.admission.ledger import (
     Grant,
     Lease,
     LeaseRelease,

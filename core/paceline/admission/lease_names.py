@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from paceline.contracts.ledger import Lease
+from paceline.contracts.admission.ledger import Lease
 
 _NAME = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+):(.*)", re.DOTALL)
 

@@ -10,8 +10,15 @@ from paceline.admission.fair_queue import FairQueue
 from paceline.admission.lease_names import LeaseName, parse_lease_name
 from paceline.admission.rate_window import RateWindow
 from paceline.admission.refusal_pause import RefusalPause, retry_after_ms
-from paceline.contracts.ledger import Lease, LeaseRelease, LeaseRequest, Quota, Reason, Use
-from paceline.contracts.work import RateLimitInfo
+from paceline.contracts.admission.ledger import (
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Quota,
+    Reason,
+    Use,
+)
+from paceline.contracts.admission.work import RateLimitInfo
 
 #: Larger numbers of tokens and requests are cut to this.
 MAX_AMOUNT = 1_000_000_000

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from paceline.contracts.ledger import SharedCounters
+from paceline.contracts.admission.ledger import SharedCounters
 
 
 class InProcessCounters:

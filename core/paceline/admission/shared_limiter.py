@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from paceline.admission.waiting_flows import Cost, Waiter, WaitingFlows
-from paceline.contracts.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
-from paceline.contracts.work import Done, Outcome, Permit, RateLimited, Work
+from paceline.contracts.admission.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
+from paceline.contracts.admission.work import Done, Outcome, Permit, RateLimited, Work
 from paceline.errors import PartRejected, PartUnavailable
 from paceline.tasks import start_background
 

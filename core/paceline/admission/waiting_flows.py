@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 
-from paceline.contracts.ledger import Lease, LeaseRequest
-from paceline.contracts.work import Work
+from paceline.contracts.admission.ledger import Lease, LeaseRequest
+from paceline.contracts.admission.work import Work
 
 #: Returns the tokens that a call costs by the current estimate.
 Cost = Callable[[], int]

@@ -12,9 +12,8 @@ from paceline.calls.provider_health import ProviderHealth
 from paceline.calls.repairs import KEPT_ANSWER, MOST_REPAIRS, next_request, without_answer
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
-from paceline.contracts.provider import Completion, CompletionRequest, Provider
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import (
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import (
     Done,
     Failed,
     Outcome,
@@ -22,6 +21,7 @@ from paceline.contracts.work import (
     Work,
     parse_rate_limits,
 )
+from paceline.contracts.provider import Completion, CompletionRequest, Provider
 from paceline.errors import (
     Fatal,
     PacelineError,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from paceline.contracts.provider import Completion
-from paceline.contracts.spending import Spent
+from paceline.contracts.storage.spending import Spent
 from paceline.errors import ProviderError
 from paceline.settings.model import ProviderSettings
 

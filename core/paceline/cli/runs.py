@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from paceline.contracts.records import Run
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.store import Store
 from paceline.errors import RunNotFound
 
 

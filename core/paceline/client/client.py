@@ -3,19 +3,19 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
-from paceline.client.adoption_client import AdoptionClient
+from paceline.client.content.adoption_client import AdoptionClient
+from paceline.client.content.revision_client import RevisionClient
 from paceline.client.context_schema import check_context_schema
 from paceline.client.follow import follow
 from paceline.client.purge_client import PurgeClient
-from paceline.client.revision_client import RevisionClient
 from paceline.client.run_request import RunRequest
 from paceline.client.tenant_scope import TenantScope, key_of_tenant
 from paceline.contracts.events import Event
-from paceline.contracts.records import Artifact, ResumeOnly, Run, RunStatus
 from paceline.contracts.run_context import checked_context
 from paceline.contracts.scope import Scope, checked_steps, names_of
-from paceline.contracts.seeds import Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share, check_tenant
+from paceline.contracts.storage.records import Artifact, ResumeOnly, Run, RunStatus
+from paceline.contracts.storage.seeds import Seeds
 from paceline.errors import UsageError
 from paceline.generation.parts import ClientParts
 from paceline.roadmaps.model import Roadmap

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from paceline.client.totals import Totals
 from paceline.contracts.executor import Executor, WorkerLoad
-from paceline.contracts.outbox import SinkFigures
-from paceline.contracts.records import Budget, Run, RunStatus, WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.outbox import SinkFigures
+from paceline.contracts.storage.records import Budget, Run, RunStatus, WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.errors import PacelineError
 from paceline.plugins.registry import Plugins
 from paceline.settings.load import options_for

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paceline.contracts.records import ConceptState
+from paceline.contracts.storage.records import ConceptState
 from paceline.text import count
 
 #: ``incomplete`` concepts have some of their artifacts; ``not generated`` ones have none.

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from paceline.contracts.events import Event, EventBus
-from paceline.contracts.records import ENDED, Run
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import ENDED, Run
+from paceline.contracts.storage.store import Store
 from paceline.errors import PartUnavailable, RunNotFound, StoreLost
 
 #: Seconds without an event after which a follower reads the run from the store.

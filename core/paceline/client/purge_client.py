@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from paceline.client.tenant_scope import TenantScope
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
-from paceline.contracts.retention import PurgeableRun, Purged
-from paceline.contracts.store import Store
+from paceline.contracts.storage.retention import PurgeableRun, Purged
+from paceline.contracts.storage.store import Store
 from paceline.errors import UsageError
 from paceline.runtime.purging import PAGE, Purger
 

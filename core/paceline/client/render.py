@@ -7,9 +7,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from paceline.contracts.exporter import ExportedArtifact
-from paceline.contracts.records import Artifact, ConceptState, Run
-from paceline.contracts.spending import RunSpending, Spent
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.records import Artifact, ConceptState, Run
+from paceline.contracts.storage.spending import RunSpending, Spent
 from paceline.errors import PacelineError, PluginError
 from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings

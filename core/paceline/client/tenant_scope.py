@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from paceline.contracts.records import Run
 from paceline.contracts.share import DEFAULT_TENANT, Share, check_tenant, stored_names
-from paceline.contracts.store_rules import run_not_found_error
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.rules import run_not_found_error
 from paceline.errors import UsageError
 
 

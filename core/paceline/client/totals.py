@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Self
 
-from paceline.contracts.records import Figures, WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Figures, WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.text import count
 
 

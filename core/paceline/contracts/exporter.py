@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from paceline.contracts.questions import Card, Question
-from paceline.contracts.records import Artifact, ConceptState, Run
+from paceline.contracts.steps.questions import Card, Question
+from paceline.contracts.storage.records import Artifact, ConceptState, Run
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from paceline.contracts.finding import Finding
-from paceline.contracts.records import RunStatus
+from paceline.contracts.storage.records import RunStatus
 
 DeliveryKind = Literal["artifact", "run"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Self
 
+from paceline.contracts.admission.work import Work
 from paceline.contracts.identity import run_id_bits
 from paceline.contracts.provider import Completion, CompletionRequest
-from paceline.contracts.records import Claim, PoolFigures, Run, RunStatus
-from paceline.contracts.spending import Spent
-from paceline.contracts.work import Work
+from paceline.contracts.storage.records import Claim, PoolFigures, Run, RunStatus
+from paceline.contracts.storage.spending import Spent
 from paceline.errors import ProviderError
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from paceline.contracts.executor import Executor
-from paceline.contracts.records import RunStatus, WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import RunStatus, WorkerRecord
+from paceline.contracts.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from paceline.contracts.outbox import Outgoing
 from paceline.contracts.sink import Delivery
-from paceline.contracts.step import Step
-from paceline.contracts.store import Store
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.outbox import Outgoing
+from paceline.contracts.storage.store import Store
 from paceline.steps.readable import readable
 
 log = logging.getLogger("paceline.sinks")

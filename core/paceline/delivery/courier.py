@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from paceline.contracts.outbox import Rejection, SinkBatch, SinkOutage
 from paceline.contracts.sink import Delivery, Sink
-from paceline.contracts.store import Store
+from paceline.contracts.storage.outbox import Rejection, SinkBatch, SinkOutage
+from paceline.contracts.storage.store import Store
 from paceline.contracts.telemetry import Gauges
 from paceline.delivery.compose import Composer
 from paceline.delivery.pauses import pause_after

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.delivery.courier import Courier
 from paceline.errors import PacelineError
 from paceline.tasks import cancel_and_wait, start_background

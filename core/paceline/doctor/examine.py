@@ -8,11 +8,11 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from paceline.client.context_schema import load_context_schema
+from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, Level
-from paceline.contracts.ledger import Ledger
-from paceline.contracts.outbox import SinkFigures, describe_sink
-from paceline.contracts.records import Budget, WorkerRecord
+from paceline.contracts.storage.outbox import SinkFigures, describe_sink
+from paceline.contracts.storage.records import Budget, WorkerRecord
 from paceline.doctor import rules
 from paceline.errors import (
     DatabaseNotFound,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, ascending
-from paceline.contracts.records import Budget
-from paceline.contracts.store_rules import reduced_pool_size
+from paceline.contracts.storage.records import Budget
+from paceline.contracts.storage.rules import reduced_pool_size
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.runtime.heartbeat import BEAT
 from paceline.settings.model import Settings

@@ -14,17 +14,17 @@ from paceline.calls.models import Model
 from paceline.calls.provider_health import ALIKE, ProviderHealth
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
-from paceline.contracts.records import (
+from paceline.contracts.admission.work import Level, Work
+from paceline.contracts.steps.step import Step, Subject
+from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
     Artifact,
     Claim,
     ConceptState,
     Replaced,
 )
-from paceline.contracts.spending import Charge
-from paceline.contracts.step import Step, Subject
-from paceline.contracts.versions import Revision
-from paceline.contracts.work import Level, Work
+from paceline.contracts.storage.spending import Charge
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import PluginError, ProviderUnusable
 from paceline.generation.journal import Journal
 from paceline.generation.making_step import MakingStep

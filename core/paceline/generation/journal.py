@@ -1,7 +1,7 @@
 """Results that the steps of one concept recorded, so that no worker produces them twice."""
 
-from paceline.contracts.records import Claim, JournalEntry
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Claim, JournalEntry
+from paceline.contracts.storage.store import Store
 from paceline.errors import PluginError
 
 #: Maximum bytes of one result.

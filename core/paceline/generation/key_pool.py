@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pydantic import SecretStr
 
 from paceline.admission import SharedLimiter
-from paceline.contracts.ledger import Ledger, Quota
-from paceline.contracts.work import Failed, Permit, Work
+from paceline.contracts.admission.ledger import Ledger, Quota
+from paceline.contracts.admission.work import Failed, Permit, Work
 from paceline.settings.model import ResourceSettings
 
 #: Seconds after which a use that waits for a key looks for a freer one.

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from paceline.calls.llm_call import CallFailed
 from paceline.calls.tally import Tally
-from paceline.contracts.records import Artifact
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.records import Artifact
 from paceline.errors import (
     Fatal,
     PacelineError,

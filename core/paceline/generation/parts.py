@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paceline.calls.models import Models
-from paceline.contracts.check import Check
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
-from paceline.contracts.step import Step
-from paceline.contracts.store import Store
+from paceline.contracts.steps.check import Check
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.store import Store
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack

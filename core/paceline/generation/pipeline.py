@@ -7,11 +7,11 @@ from functools import partial
 
 from paceline.calls.deadline import Deadline
 from paceline.calls.task_state import TaskState
-from paceline.contracts.records import Claim
-from paceline.contracts.spending import Charge
-from paceline.contracts.step import Step
-from paceline.contracts.versions import Revision
-from paceline.contracts.work import Done, Failed, Outcome, Permit
+from paceline.contracts.admission.work import Done, Failed, Outcome, Permit
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.records import Claim
+from paceline.contracts.storage.spending import Charge
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import first_cause
 from paceline.generation.concept_task import ConceptTask, RunInWork
 from paceline.generation.gc_frozen import gc_frozen

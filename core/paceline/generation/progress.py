@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from paceline.contracts.events import Event, EventType
-from paceline.contracts.records import Claim, RunStatus
+from paceline.contracts.storage.records import Claim, RunStatus
 from paceline.generation.event_publisher import EventPublisher
 
 _REASON = 1000

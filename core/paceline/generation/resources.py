@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from pydantic import SecretStr
 
-from paceline.contracts.ledger import Ledger
-from paceline.contracts.step import Use
-from paceline.contracts.work import Done, Failed, Outcome, Permit, RateLimited, Work
+from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, RateLimited, Work
+from paceline.contracts.steps.step import Use
 from paceline.errors import Fatal, Refused, SettingsError, UsageError
 from paceline.generation.key_pool import KeyPool, PooledKey
 from paceline.plugins.context import no_ledger

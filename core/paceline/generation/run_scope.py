@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from paceline.contracts.records import ConceptState, Run
 from paceline.contracts.scope import missing_step_error
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.records import ConceptState, Run
 from paceline.roadmaps.model import Roadmap
 
 

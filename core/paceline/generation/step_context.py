@@ -16,9 +16,9 @@ from paceline.calls.models import Model, ModelDown, Skip
 from paceline.calls.provider_health import ProviderHealth
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
+from paceline.contracts.admission.work import Work
 from paceline.contracts.provider import Completion, CompletionRequest, JsonSchema, Message, Tool
-from paceline.contracts.step import Step, StepContext, Use
-from paceline.contracts.work import Work
+from paceline.contracts.steps.step import Step, StepContext, Use
 from paceline.errors import PluginError, ProviderUnusable, UnusableAnswer
 from paceline.generation.journal import Journal
 from paceline.generation.parts import Parts

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Failed, Level, Outcome, Permit, Work
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Failed, Level, Outcome, Permit, Work
 from paceline.errors import SettingsError
 
 

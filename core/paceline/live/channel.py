@@ -12,7 +12,7 @@ from typing import Protocol
 
 from paceline.client.follow import state_of
 from paceline.contracts.events import START, Event, StreamPosition
-from paceline.contracts.records import ENDED, Run
+from paceline.contracts.storage.records import ENDED, Run
 
 #: Maximum number of events in a channel's log, even if the bus keeps more.
 MAX_KEPT = 5_000

@@ -12,7 +12,7 @@ from typing import Literal
 
 from paceline.client.tenant_scope import TenantScope
 from paceline.contracts.events import START, StreamPosition, resync
-from paceline.contracts.records import Run
+from paceline.contracts.storage.records import Run
 from paceline.errors import RunNotFound
 from paceline.live.channel import Channel
 from paceline.live.hub import Hub

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from paceline.client.follow import as_purged
 from paceline.contracts.events import START, EventBus, StreamPosition
-from paceline.contracts.records import ENDED, Run
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import ENDED, Run
+from paceline.contracts.storage.store import Store
 from paceline.errors import PacelineError, RunNotFound
 from paceline.live.channel import Channel, Subscriber
 from paceline.tasks import cancel_and_wait

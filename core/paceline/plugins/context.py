@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paceline.contracts.ledger import Ledger
+from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.worker import WorkerHost
 from paceline.errors import PluginError
 from paceline.settings.model import Settings

@@ -16,17 +16,17 @@ from typing import Protocol, TypeVar
 import click
 import pluggy
 
-from paceline.contracts.check import Check
+from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.exporter import Exporter
-from paceline.contracts.ledger import Ledger
 from paceline.contracts.options import Options
 from paceline.contracts.provider import Provider
 from paceline.contracts.sink import Sink
-from paceline.contracts.step import Step
-from paceline.contracts.store import Store
-from paceline.contracts.strategy import Strategy
+from paceline.contracts.steps.check import Check
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.store import Store
 from paceline.contracts.telemetry import Telemetry
 from paceline.plugins.context import Context
 

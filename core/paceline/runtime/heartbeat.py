@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import NoReturn, Protocol
 
-from paceline.contracts.records import Figures, WorkerRecord
+from paceline.contracts.storage.records import Figures, WorkerRecord
 from paceline.errors import PacelineError, PartUnavailable, StoreLost
 from paceline.generation.parts import Parts
 from paceline.runtime.outage_log import OutageLog

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from paceline import log_context
 from paceline.contracts.identity import new_worker_id, this_process
-from paceline.contracts.records import WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.contracts.worker import Reservation
 from paceline.errors import PartUnavailable, SettingsError, StoreLost
 from paceline.generation.parts import Parts

@@ -10,17 +10,17 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 from paceline.calls.models import Model, Models
-from paceline.contracts.check import Check
+from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.exporter import Exporter
-from paceline.contracts.ledger import Ledger
-from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.provider import Provider
 from paceline.contracts.sink import Sink, TransactionalSink
-from paceline.contracts.step import Step
-from paceline.contracts.store import Store
-from paceline.contracts.strategy import Strategy
+from paceline.contracts.steps.check import Check
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.outbox import SinkRoute
+from paceline.contracts.storage.store import Store
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.contracts.worker import WorkerHost
 from paceline.delivery.compose import Composer

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
-from paceline.contracts.retention import Purged
-from paceline.contracts.store import Store
+from paceline.contracts.storage.retention import Purged
+from paceline.contracts.storage.store import Store
 from paceline.errors import RunInWork, RunNotFound
 
 #: Number of runs that are hidden and deleted together.

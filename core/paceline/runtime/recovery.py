@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from paceline.contracts.executor import Executor
-from paceline.contracts.records import RunStatus
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import RunStatus
+from paceline.contracts.storage.store import Store
 from paceline.settings.model import Settings
 
 log = logging.getLogger("paceline.recovery")

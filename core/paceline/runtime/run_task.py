@@ -7,8 +7,8 @@ from typing import Literal
 
 from paceline import log_context
 from paceline.calls.deadline import Deadline
-from paceline.contracts.records import Claim, RunStatus
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.records import Claim, RunStatus
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import PartUnavailable, ProviderUnusable, StaleFence, StoreLost, UsageError
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.parts import Parts

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from paceline.contracts.records import Claim
-from paceline.contracts.spending import Charge
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Claim
+from paceline.contracts.storage.spending import Charge
+from paceline.contracts.storage.store import Store
 
 
 class UnsavedCharges:

@@ -8,8 +8,8 @@ from typing import Any
 
 from paceline import log_context
 from paceline.contracts.executor import Executor
-from paceline.contracts.records import Claim, RunStatus, WorkerRecord
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Claim, RunStatus, WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.delivery.couriers import Couriers
 from paceline.errors import PacelineError, PartUnavailable, StoreLost
 from paceline.generation.event_publisher import EventPublisher

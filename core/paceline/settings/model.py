@@ -18,9 +18,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from paceline.contracts.options import Options
-from paceline.contracts.outbox import KINDS
 from paceline.contracts.provider import NO_KEY
 from paceline.contracts.sink import DeliveryKind
+from paceline.contracts.storage.outbox import KINDS
 from paceline.errors import SettingsError
 from paceline.settings.durations import Duration
 from paceline.text import unknown

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from paceline.contracts.outbox import SinkRoute
 from paceline.contracts.sink import Sink
+from paceline.contracts.storage.outbox import SinkRoute
 from paceline.errors import SettingsError
 from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Offer, Plugins

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
 from paceline.errors import SettingsError
 from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Offer, Plugins

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
-from paceline.contracts.step import Subject
+from paceline.contracts.steps.step import Subject
 
 #: Maximum number of prerequisites, keywords and section titles: prompts are paid by length.
 SHOWN = 50

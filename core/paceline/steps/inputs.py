@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol, Self
 
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
 from paceline.roadmaps.model import Concept
 from paceline.settings.model import Settings
 from paceline.settings.steps import chain_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from paceline.contracts.step import Subject
+from paceline.contracts.steps.step import Subject
 from paceline.errors import PluginError, SettingsError
 from paceline.steps.facts import language_rule
 from paceline.text import nearest

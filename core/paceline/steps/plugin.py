@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from paceline.contracts.options import NoOptions
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
 from paceline.plugins.context import Context
 from paceline.plugins.hookspecs import Register, hookimpl
 from paceline.steps.prompted import PromptedStep

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from paceline.contracts.provider import Message
-from paceline.contracts.step import Step, Subject
+from paceline.contracts.steps.step import Step, Subject
 from paceline.steps.facts import facts, placeholders
 from paceline.steps.templates import Prompt
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from paceline.contracts import questions
+from paceline.contracts.steps import questions
 from paceline.steps.junk import check_loop, without_repeats
 from paceline.steps.prompted import PromptedStep
 from paceline.steps.text import Answer, Text, written

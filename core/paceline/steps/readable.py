@@ -4,7 +4,7 @@ from json import JSONDecodeError, loads
 
 from pydantic import BaseModel, ValidationError
 
-from paceline.contracts.step import Step
+from paceline.contracts.steps.step import Step
 from paceline.text import outline
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-from paceline.contracts.step import Subject
+from paceline.contracts.steps.step import Subject
 from paceline.errors import SettingsError
 from paceline.steps.facts import PLACEHOLDERS
 

@@ -4,8 +4,8 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Done, Failed, Work
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Done, Failed, Work
 from paceline.testing.models import ModelProvider
 
 #: Bounds of the pause after a refused call, as in the settings, in seconds.

@@ -16,8 +16,8 @@ from pydantic import BaseModel, SecretStr
 
 from paceline.contracts.options import NoOptions, Options
 from paceline.contracts.provider import Completion, CompletionRequest, Message, Provider
-from paceline.contracts.step import Step, Subject
-from paceline.contracts.store import Store
+from paceline.contracts.steps.step import Step, Subject
+from paceline.contracts.storage.store import Store
 from paceline.errors import PartUnavailable
 from paceline.plugins.context import Context
 from paceline.plugins.hookspecs import Register, hookimpl

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from paceline.admission.in_process import InProcessLedger
-from paceline.contracts.ledger import (
+from paceline.contracts.admission.ledger import (
     Grant,
     Lease,
     LeaseRelease,

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from paceline.contracts.admission.work import Done, RateLimited, RateLimitInfo
 from paceline.contracts.provider import Completion, CompletionRequest, Provider
-from paceline.contracts.work import Done, RateLimited, RateLimitInfo
 from paceline.errors import Refused
 from paceline.testing.scripted import plain_answer
 from paceline.testing.shared_server import SharedServer

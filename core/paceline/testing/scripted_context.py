@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue, SecretStr, TypeAdapter
 
 from paceline.contracts.provider import Message, Tool
-from paceline.contracts.step import Step, StepContext, Use
+from paceline.contracts.steps.step import Step, StepContext, Use
 from paceline.errors import PluginError, UnusableAnswer
 from paceline.generation.journal import MAX_BYTES
 from paceline.generation.step_context import result_as_json, sent_back

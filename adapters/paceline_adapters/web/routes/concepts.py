@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from paceline import Artifact, ConceptState, Run
+from paceline.client.content.revising import version_of
 from paceline.client.render import concept_to_json, in_order, version_to_json
-from paceline.client.revising import version_of
-from paceline.contracts.records import ConceptStatus
-from paceline.contracts.versions import ArtifactMark
+from paceline.contracts.storage.records import ConceptStatus
+from paceline.contracts.storage.versions import ArtifactMark
 
 from paceline_adapters.markup import to_html
 from paceline_adapters.web.auth import Caller

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from fastapi import APIRouter
 from paceline.client.cluster_status import MAX_RUNS, ClusterStatus, cluster_status, strategy_options
-from paceline.contracts.outbox import describe_sink
+from paceline.contracts.storage.outbox import describe_sink
 
 from paceline_adapters.web.auth import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend

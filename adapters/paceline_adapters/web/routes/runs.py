@@ -9,8 +9,8 @@ from paceline.client.client import NothingToResume
 from paceline.client.cluster_status import run_to_json, run_with_context
 from paceline.client.render import dead_letter_to_json, spending_to_json
 from paceline.client.submission import parse_submission
-from paceline.contracts.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.scope import FORMS
+from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
 
 from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend

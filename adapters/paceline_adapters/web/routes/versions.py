@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from paceline import UsageError
 from paceline.client.cluster_status import run_to_json
-from paceline.contracts.records import ENDED
+from paceline.contracts.storage.records import ENDED
 from paceline.errors import RunNotFound
 
 from paceline_adapters.web.backend import Backend

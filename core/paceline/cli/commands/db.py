@@ -8,7 +8,7 @@ import click
 from paceline.app import App
 from paceline.client.terminal.app_options import app_options, json_option, run_async
 from paceline.client.terminal.output import echo_json
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.errors import SettingsError
 from paceline.runtime.part_factory import closing
 

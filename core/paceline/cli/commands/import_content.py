@@ -10,13 +10,13 @@ import click
 from paceline.app import App
 from paceline.cli.request_options import request_options
 from paceline.cli.share_options import share_options
-from paceline.client.importing import MAX_LINE
+from paceline.client.content.importing import MAX_LINE
 from paceline.client.render import run_brief
 from paceline.client.run_request import NOTHING_SPECIAL, RunRequest
 from paceline.client.terminal.app_options import json_option, run_async, store_options
 from paceline.client.terminal.output import echo_json, note, terminal_safe
-from paceline.contracts.records import Run
 from paceline.contracts.share import Share
+from paceline.contracts.storage.records import Run
 from paceline.errors import UsageError
 from paceline.text import count
 

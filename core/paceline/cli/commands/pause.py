@@ -6,7 +6,7 @@ from paceline.app import App
 from paceline.client.render import run_brief
 from paceline.client.terminal.app_options import json_option, run_async, store_options
 from paceline.client.terminal.output import echo_json, terminal_safe
-from paceline.contracts.records import Run
+from paceline.contracts.storage.records import Run
 
 
 @click.command()

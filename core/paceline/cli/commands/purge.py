@@ -11,8 +11,8 @@ from paceline.app import App
 from paceline.client.client import Client
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json, echo_table, note, table_of, terminal_safe
-from paceline.contracts.retention import PurgeableRun, Purged
-from paceline.contracts.store_rules import run_in_work_error
+from paceline.contracts.storage.retention import PurgeableRun, Purged
+from paceline.contracts.storage.rules import run_in_work_error
 from paceline.errors import RunNotFound, UsageError
 from paceline.runtime.recovery import recover
 from paceline.settings.durations import parse_duration

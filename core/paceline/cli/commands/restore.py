@@ -5,7 +5,7 @@ import click
 from paceline.app import App
 from paceline.client.terminal.app_options import json_option, run_async, store_options
 from paceline.client.terminal.output import echo_json, note, terminal_safe
-from paceline.contracts.records import Artifact, Run
+from paceline.contracts.storage.records import Artifact, Run
 
 
 @click.command()

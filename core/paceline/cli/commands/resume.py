@@ -10,7 +10,7 @@ from paceline.client.client import Submitted
 from paceline.client.render import dead_letter_to_json, run_brief
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json, note, terminal_safe
-from paceline.contracts.records import ConceptState, ResumeOnly, Run
+from paceline.contracts.storage.records import ConceptState, ResumeOnly, Run
 from paceline.errors import UsageError
 from paceline.text import count
 

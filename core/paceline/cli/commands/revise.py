@@ -5,7 +5,7 @@ import getpass
 import click
 
 from paceline.app import App
-from paceline.client.revising import CONDITIONS
+from paceline.client.content.revising import CONDITIONS
 from paceline.client.terminal.app_options import app_options, json_option
 from paceline.errors import UsageError
 

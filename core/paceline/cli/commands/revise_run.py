@@ -11,7 +11,7 @@ from paceline.client.client import Client, Submitted
 from paceline.client.terminal.generate import Generation
 from paceline.client.terminal.output import echo_json, note, terminal_safe
 from paceline.client.terminal.progress_display import display
-from paceline.contracts.records import Run
+from paceline.contracts.storage.records import Run
 from paceline.process.stoppable import run_stoppable
 from paceline.text import count
 

@@ -8,7 +8,7 @@ import click
 from paceline.app import App
 from paceline.client.terminal.app_options import json_option, run_async, store_options
 from paceline.client.terminal.output import Cell, echo_json, echo_table, note, table_of
-from paceline.contracts.records import Run, RunStatus
+from paceline.contracts.storage.records import Run, RunStatus
 from paceline.errors import UsageError
 
 

@@ -8,6 +8,7 @@ import click
 from paceline.cli.place import Place
 from paceline.cli.runs import find_run
 from paceline.client.cluster_status import run_with_context
+from paceline.client.content.revising import version_of
 from paceline.client.render import (
     Reader,
     artifact_to_json,
@@ -17,7 +18,6 @@ from paceline.client.render import (
     spending_to_json,
     spent_words,
 )
-from paceline.client.revising import version_of
 from paceline.client.terminal.output import (
     console,
     echo_json,
@@ -27,9 +27,9 @@ from paceline.client.terminal.output import (
     table_of,
     terminal_safe,
 )
-from paceline.contracts.records import Artifact, ConceptState, Run
-from paceline.contracts.spending import RunSpending, Spent
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Artifact, ConceptState, Run
+from paceline.contracts.storage.spending import RunSpending, Spent
+from paceline.contracts.storage.store import Store
 from paceline.errors import UsageError
 from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import Settings

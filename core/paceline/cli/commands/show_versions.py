@@ -7,8 +7,8 @@ import click
 
 from paceline.cli.place import Place
 from paceline.cli.runs import find_run
+from paceline.client.content.revising import NoSuchVersion, version_of
 from paceline.client.render import Reader, spent_words, version_to_json
-from paceline.client.revising import NoSuchVersion, version_of
 from paceline.client.terminal.output import (
     Cell,
     console,
@@ -17,8 +17,8 @@ from paceline.client.terminal.output import (
     table_of,
     terminal_safe,
 )
-from paceline.contracts.records import Artifact
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Artifact
+from paceline.contracts.storage.store import Store
 from paceline.errors import UsageError
 from paceline.runtime.part_factory import PartFactory
 

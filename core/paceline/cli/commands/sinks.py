@@ -15,7 +15,7 @@ from paceline.client.terminal.output import (
     table_of,
     terminal_safe,
 )
-from paceline.contracts.outbox import DeadLetter, SinkFigures, describe_sink
+from paceline.contracts.storage.outbox import DeadLetter, SinkFigures, describe_sink
 from paceline.contracts.telemetry import Gauges
 from paceline.errors import UsageError
 from paceline.text import count, nearest

@@ -9,8 +9,8 @@ from paceline.app import App
 from paceline.client.cluster_status import ClusterStatus, WorkerStatus
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json, echo_table, table_of, terminal_safe, warn
-from paceline.contracts.outbox import describe_sink
-from paceline.contracts.records import Run
+from paceline.contracts.storage.outbox import describe_sink
+from paceline.contracts.storage.records import Run
 
 #: Maximum number of unfinished runs in the table.
 MAX_RUNS = 20

@@ -15,8 +15,8 @@ from paceline.client.terminal.app_options import executor_options, json_option, 
 from paceline.client.terminal.output import echo_json
 from paceline.client.terminal.results import note_kept
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
-from paceline.contracts.records import Run
 from paceline.contracts.share import Share
+from paceline.contracts.storage.records import Run
 from paceline.roadmaps.model import Roadmap
 
 

@@ -25,8 +25,8 @@ from paceline.client.terminal.progress_display import (
 from paceline.client.terminal.stdout import Stdout
 from paceline.client.totals import Totals
 from paceline.contracts.events import LOST, Event, StreamPosition
-from paceline.contracts.records import Run, RunStatus
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Run, RunStatus
+from paceline.contracts.storage.store import Store
 from paceline.errors import PacelineError, UsageError
 from paceline.tasks import cancel_and_wait, run_all
 

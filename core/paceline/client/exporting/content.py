@@ -7,8 +7,8 @@ from paceline.client.coverage import Coverage, summary
 from paceline.client.exporting.names import numbered_name
 from paceline.client.render import Reader, in_order, steps_of
 from paceline.contracts.exporter import ExportedArtifact, ExportedConcept, ExportedRun
-from paceline.contracts.records import Run
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.store import Store
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.part_factory import PartFactory
 

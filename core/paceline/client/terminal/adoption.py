@@ -6,7 +6,7 @@ from typing import TypeVar
 import click
 
 from paceline.app import App
-from paceline.client.adoption import Adoption
+from paceline.client.content.adoption import Adoption
 from paceline.client.run_request import RunRequest
 from paceline.client.terminal.app_options import run_async
 from paceline.client.terminal.output import echo_json, note, terminal_safe

@@ -16,9 +16,9 @@ from paceline.client.terminal.output import echo_json, note, warn
 from paceline.client.terminal.progress_display import Display, display, refresh_figures
 from paceline.client.terminal.results import Result, exit_code, note_kept, print_table, result_of
 from paceline.client.totals import Totals
-from paceline.contracts.records import ENDED, Run
 from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import ENDED, Run
+from paceline.contracts.storage.store import Store
 from paceline.delivery.couriers import FLUSH
 from paceline.errors import PacelineError, PartUnavailable, UsageError
 from paceline.process.stoppable import run_stoppable, signals_handled

@@ -8,9 +8,9 @@ import click
 from paceline.client.client import Client, Submitted
 from paceline.client.render import run_brief, spending_to_json, spent_words
 from paceline.client.terminal.output import console, note, table_of, terminal_safe
-from paceline.contracts.records import RESUMABLE, ConceptState, Run, RunStatus
 from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.spending import RunSpending
+from paceline.contracts.storage.records import RESUMABLE, ConceptState, Run, RunStatus
+from paceline.contracts.storage.spending import RunSpending
 from paceline.text import count
 
 #: Maximum number of failure reasons shown per run.

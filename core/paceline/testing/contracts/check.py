@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ValidationError
 
-from paceline.contracts.check import Check, Checked
 from paceline.contracts.provider import Message
-from paceline.contracts.step import Step, Subject
+from paceline.contracts.steps.check import Check, Checked
+from paceline.contracts.steps.step import Step, Subject
 from paceline.roadmaps.model import Concept
 from paceline.testing.contracts.contract import Contract, scenario, when
 from paceline.testing.scripted_context import ModelCall, ModelReply, ScriptedContext

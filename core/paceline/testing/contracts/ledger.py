@@ -4,8 +4,15 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from paceline.contracts.ledger import Grant, Lease, LeaseRelease, LeaseRequest, Ledger, Quota
-from paceline.contracts.work import RateLimitInfo
+from paceline.contracts.admission.ledger import (
+    Grant,
+    Lease,
+    LeaseRelease,
+    LeaseRequest,
+    Ledger,
+    Quota,
+)
+from paceline.contracts.admission.work import RateLimitInfo
 from paceline.testing.contracts.contract import Contract, scenario, when
 
 FOUR = Quota(concurrency=4)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from paceline.contracts.questions import Card, Question
-from paceline.contracts.step import Step, Subject
+from paceline.contracts.steps.questions import Card, Question
+from paceline.contracts.steps.step import Step, Subject
 from paceline.errors import Fatal, PacelineError, first_cause
 from paceline.roadmaps.model import Concept
 from paceline.testing.contracts.contract import Contract, scenario

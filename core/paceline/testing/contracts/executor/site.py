@@ -17,7 +17,7 @@ from typing import Any
 from paceline.app import App
 from paceline.client.client import Client
 from paceline.contracts.executor import Executor
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.roadmaps.model import parse_roadmap
 from paceline.settings.model import Settings
 from paceline.testing import held

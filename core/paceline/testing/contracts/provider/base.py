@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar, Literal, TypeVar
 
 from paceline.contracts.provider import CompletionRequest, Message, Provider
-from paceline.contracts.step import Subject
+from paceline.contracts.steps.step import Subject
 from paceline.errors import ProviderError
 from paceline.roadmaps.model import Concept
 from paceline.steps.quiz import Quiz

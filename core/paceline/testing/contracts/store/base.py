@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import ClassVar
 
-from paceline.contracts.records import Claim
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Claim
+from paceline.contracts.storage.store import Store
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.contracts.store.inputs import artifact, done

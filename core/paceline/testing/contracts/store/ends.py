@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from paceline.contracts.records import Claim, ConceptState, ConceptStatus
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Claim, ConceptState, ConceptStatus
+from paceline.contracts.storage.store import Store
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import artifact, claimed, done, must_claim, submitted

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from paceline.contracts.identity import ProcessIdentity, this_process
-from paceline.contracts.records import Artifact, Claim, ConceptState, Run, WorkerRecord
 from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.spending import Charge, Spent
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Artifact, Claim, ConceptState, Run, WorkerRecord
+from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.store import Store
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 
 LEASE = 30.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from paceline.contracts.records import MAX_JOURNAL_VALUE, JournalEntry, Replaced
+from paceline.contracts.storage.records import MAX_JOURNAL_VALUE, JournalEntry, Replaced
 from paceline.errors import StaleFence, UsageError
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, refused

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from paceline.contracts.records import (
+from paceline.contracts.storage.records import (
     Claim,
     ConceptState,
     ConceptStatus,
@@ -16,7 +16,7 @@ from paceline.contracts.records import (
     ResumeOnly,
     RunStatus,
 )
-from paceline.contracts.store import Store
+from paceline.contracts.storage.store import Store
 from paceline.errors import StaleFence
 from paceline.testing.contracts.store.inputs import LEASE, artifact, done, submitted, worker
 

@@ -1,7 +1,7 @@
 """Runs of lost workers."""
 
 from paceline.contracts.identity import ProcessIdentity
-from paceline.contracts.records import Figures
+from paceline.contracts.storage.records import Figures
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, assert_stale
 from paceline.testing.contracts.store.inputs import (

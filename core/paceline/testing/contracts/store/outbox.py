@@ -3,11 +3,11 @@
 import asyncio
 from contextlib import suppress
 
-from paceline.contracts.outbox import Rejection, SinkBatch, SinkOutage, SinkRoute
-from paceline.contracts.records import Replaced
-from paceline.contracts.seeds import Copy, Seeds
-from paceline.contracts.store import Store
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.outbox import Rejection, SinkBatch, SinkOutage, SinkRoute
+from paceline.contracts.storage.records import Replaced
+from paceline.contracts.storage.seeds import Copy, Seeds
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from paceline.contracts.records import Claim, Figures, RunStatus
+from paceline.contracts.storage.records import Claim, Figures, RunStatus
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, assert_stale

@@ -1,6 +1,6 @@
 """Runs that are paused."""
 
-from paceline.contracts.records import Figures
+from paceline.contracts.storage.records import Figures
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import (

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from paceline.contracts.outbox import SinkRoute
-from paceline.contracts.records import JournalEntry, Replaced, Run
-from paceline.contracts.retention import PURGED, Purged
-from paceline.contracts.seeds import Copy, Seeds
 from paceline.contracts.share import Share
-from paceline.contracts.store import Store
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.outbox import SinkRoute
+from paceline.contracts.storage.records import JournalEntry, Replaced, Run
+from paceline.contracts.storage.retention import PURGED, Purged
+from paceline.contracts.storage.seeds import Copy, Seeds
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import PacelineError, RunInWork, RunNotFound
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, refused

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from paceline.contracts.records import ConceptState
 from paceline.contracts.share import Share
-from paceline.contracts.spending import RunSpending
+from paceline.contracts.storage.records import ConceptState
+from paceline.contracts.storage.spending import RunSpending
 from paceline.errors import KeyReused, RunConflict, RunNotFound
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC
 
-from paceline.contracts.records import ConceptState
+from paceline.contracts.storage.records import ConceptState
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios

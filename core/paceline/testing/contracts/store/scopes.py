@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from paceline.contracts.records import ConceptStatus, Run
 from paceline.contracts.scope import Scope
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import ConceptStatus, Run
+from paceline.contracts.storage.store import Store
 from paceline.errors import KeyReused, RunConflict, UsageError
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios

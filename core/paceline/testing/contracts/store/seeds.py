@@ -2,12 +2,12 @@
 
 import pytest
 
-from paceline.contracts.records import Run
-from paceline.contracts.seeds import Copy, Seeds
 from paceline.contracts.share import Share
-from paceline.contracts.spending import Spent
-from paceline.contracts.store import Store
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.seeds import Copy, Seeds
+from paceline.contracts.storage.spending import Spent
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import RunInWork
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios

@@ -1,7 +1,7 @@
 """What runs cost."""
 
-from paceline.contracts.records import ConceptState, Figures
-from paceline.contracts.spending import RunSpending, Spent
+from paceline.contracts.storage.records import ConceptState, Figures
+from paceline.contracts.storage.spending import RunSpending, Spent
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios, refused
 from paceline.testing.contracts.store.inputs import (

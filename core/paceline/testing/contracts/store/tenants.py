@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from paceline.contracts.records import Run
 from paceline.contracts.share import Share
+from paceline.contracts.storage.records import Run
 from paceline.errors import RunConflict
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios

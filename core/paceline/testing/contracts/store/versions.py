@@ -2,10 +2,10 @@
 
 import pytest
 
-from paceline.contracts.records import ConceptState, Replaced
-from paceline.contracts.spending import Spent
-from paceline.contracts.store import Store
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.records import ConceptState, Replaced
+from paceline.contracts.storage.spending import Spent
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import StaleFence
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from paceline.contracts.identity import ProcessIdentity, this_process
-from paceline.contracts.records import Beat, Figures
+from paceline.contracts.storage.records import Beat, Figures
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.store.base import StoreScenarios
 from paceline.testing.contracts.store.inputs import worker

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.contracts.work import Done, Failed, Level, Outcome
+from paceline.contracts.admission.work import Done, Failed, Level, Outcome
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.strategy.base import StrategyScenarios
 

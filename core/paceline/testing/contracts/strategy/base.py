@@ -4,9 +4,17 @@ import asyncio
 import contextlib
 from typing import ClassVar
 
-from paceline.contracts.ledger import Ledger
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Done, Failed, Level, Outcome, Permit, RateLimited, Work
+from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import (
+    Done,
+    Failed,
+    Level,
+    Outcome,
+    Permit,
+    RateLimited,
+    Work,
+)
 from paceline.testing.contracts.contract import Contract
 from paceline.testing.lease_ledger import LeaseLedger
 

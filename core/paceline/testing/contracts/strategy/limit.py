@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.contracts.work import Done, Outcome, RateLimited
+from paceline.contracts.admission.work import Done, Outcome, RateLimited
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.strategy.base import OUTCOMES, StrategyScenarios
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from paceline.contracts.strategy import Strategy
-from paceline.contracts.work import Done, Permit, Work
+from paceline.contracts.admission.strategy import Strategy
+from paceline.contracts.admission.work import Done, Permit, Work
 from paceline.testing.contracts.contract import rounds
 from paceline.testing.contracts.strategy.base import StrategyScenarios
 from paceline.testing.lease_ledger import LedgerConnection

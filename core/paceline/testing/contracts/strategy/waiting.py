@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.contracts.work import Done, Failed, Permit
+from paceline.contracts.admission.work import Done, Failed, Permit
 from paceline.testing.contracts.contract import rounds, when
 from paceline.testing.contracts.strategy.base import StrategyScenarios
 

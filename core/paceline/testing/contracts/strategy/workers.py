@@ -2,7 +2,7 @@
 
 import asyncio
 
-from paceline.contracts.work import Done
+from paceline.contracts.admission.work import Done
 from paceline.testing.contracts.contract import scenario, when
 from paceline.testing.contracts.strategy.base import StrategyScenarios
 from paceline.testing.lease_ledger import LedgerConnection

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from paceline.contracts.records import ConceptStatus, ResumeOnly, Run, RunStatus
+from paceline.contracts.storage.records import ConceptStatus, ResumeOnly, Run, RunStatus
 from paceline.errors import KeyReused, RunConflict, RunInWork, RunNotFound
 
 #: Status of a concept after its run is resumed, by its status before. Others stay as they are.

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from paceline.contracts.finding import Finding
-from paceline.contracts.outbox import OutboxStore
-from paceline.contracts.records import (
+from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.storage.outbox import OutboxStore
+from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
     Artifact,
     Beat,
@@ -25,12 +27,10 @@ from paceline.contracts.records import (
     SchemaVersion,
     WorkerRecord,
 )
-from paceline.contracts.retention import RetentionStore
-from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.seeds import NO_SEEDS, Seeds
-from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.spending import Charge, RunSpending
-from paceline.contracts.versions import VersionStore
+from paceline.contracts.storage.retention import RetentionStore
+from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
+from paceline.contracts.storage.spending import Charge, RunSpending
+from paceline.contracts.storage.versions import VersionStore
 from paceline.roadmaps.model import Roadmap
 
 

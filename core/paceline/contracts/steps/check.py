@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from paceline.contracts.step import StepContext, Subject
+from paceline.contracts.steps.step import StepContext, Subject
 
 
 @dataclass(frozen=True, slots=True)

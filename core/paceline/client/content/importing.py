@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from paceline.contracts.records import Artifact
-from paceline.contracts.step import Step
-from paceline.contracts.versions import MAX_INSTRUCTION, MAX_REQUESTER
+from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.records import Artifact
+from paceline.contracts.storage.versions import MAX_INSTRUCTION, MAX_REQUESTER
 from paceline.errors import RoadmapError, UsageError
 from paceline.roadmaps.decoding import decode, json_faults
 from paceline.roadmaps.model import Concept

@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from paceline.client.render import steps_of
-from paceline.client.revising import (
+from paceline.client.content.revising import (
     Condition,
     NoSuchVersion,
     check_places,
@@ -12,11 +11,12 @@ from paceline.client.revising import (
     select,
     with_downstream,
 )
+from paceline.client.render import steps_of
 from paceline.client.tenant_scope import TenantScope
 from paceline.contracts.executor import Executor
-from paceline.contracts.records import Artifact, Run
-from paceline.contracts.store import Store
-from paceline.contracts.versions import Revision
+from paceline.contracts.storage.records import Artifact, Run
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import Revision
 from paceline.generation.parts import ClientParts
 from paceline.settings.model import Settings
 

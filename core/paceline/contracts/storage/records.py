@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from paceline.contracts.admission.wait_histogram import WaitHistogram
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
-from paceline.contracts.spending import Spent
-from paceline.contracts.wait_histogram import WaitHistogram
+from paceline.contracts.storage.spending import Spent
 from paceline.errors import UsageError
 
 RunStatus = Literal["queued", "running", "paused", "completed", "partial", "failed", "cancelled"]

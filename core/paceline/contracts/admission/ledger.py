@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from paceline.contracts.admission.work import RateLimitInfo
 from paceline.contracts.finding import Finding
-from paceline.contracts.work import RateLimitInfo
 
 #: Why the next waiter must wait: see ``Grant``.
 Reason = Literal["", "concurrency", "requests", "tokens", "pace", "refused", "unknown"]

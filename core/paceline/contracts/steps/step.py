@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar, overload
 from pydantic import BaseModel, SecretStr
 
 from paceline.contracts.provider import Message, Tool
-from paceline.contracts.questions import Card, Question
+from paceline.contracts.steps.questions import Card, Question
 from paceline.roadmaps.model import Concept
 from paceline.text import outline
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from paceline.contracts.records import Artifact, Run
-from paceline.contracts.seeds import Copy
+from paceline.contracts.storage.records import Artifact, Run
+from paceline.contracts.storage.seeds import Copy
 from paceline.errors import UsageError
 
 #: Maximum length of an instruction, in characters.

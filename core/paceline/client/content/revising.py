@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from paceline.contracts.records import Artifact, ConceptState
-from paceline.contracts.store import Store
-from paceline.contracts.versions import ArtifactMark, Revision
+from paceline.contracts.storage.records import Artifact, ConceptState
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import ArtifactMark, Revision
 from paceline.errors import UsageError
 from paceline.settings.steps import StepGraph
 from paceline.text import nearest

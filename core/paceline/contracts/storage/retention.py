@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from paceline.contracts.records import RunStatus
+from paceline.contracts.storage.records import RunStatus
 
 #: Text in ``Artifact.adopted_from`` if the run that made the artifact was purged.
 PURGED = "purged"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from paceline.contracts.records import Run
 from paceline.contracts.scope import Scope
-from paceline.contracts.seeds import Copy
-from paceline.contracts.store import Store
-from paceline.contracts.versions import ArtifactMark
+from paceline.contracts.storage.records import Run
+from paceline.contracts.storage.seeds import Copy
+from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.versions import ArtifactMark
 from paceline.roadmaps.model import Concept, Roadmap
 from paceline.steps.inputs import Inputs
 from paceline.text import count

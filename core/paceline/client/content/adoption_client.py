@@ -3,16 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 
-from paceline.client.adoption import Adoption, explained, plan_adoption, plan_reuse
-from paceline.client.importing import Importer
+from paceline.client.content.adoption import Adoption, explained, plan_adoption, plan_reuse
+from paceline.client.content.importing import Importer
 from paceline.client.render import steps_of
 from paceline.client.run_request import RunRequest
 from paceline.client.tenant_scope import TenantScope
-from paceline.contracts.records import Artifact, Run
 from paceline.contracts.scope import Scope
-from paceline.contracts.seeds import NO_SEEDS, Copy, Seeds
 from paceline.contracts.share import DEFAULT_SHARE, Share, stored_names
-from paceline.contracts.store import Store
+from paceline.contracts.storage.records import Artifact, Run
+from paceline.contracts.storage.seeds import NO_SEEDS, Copy, Seeds
+from paceline.contracts.storage.store import Store
 from paceline.generation.parts import ClientParts
 from paceline.roadmaps.model import Roadmap
 from paceline.settings.model import Settings
@@ -116,8 +116,7 @@ class AdoptionClient(ABC):
 
         Args:
             run_id: the run; it must not be queued or running.
-            sources: files, each as its name and its lines; ``paceline.client.importing`` has the
-                format.
+            sources: files, each as its name and its lines; see ``importing`` for the format.
             dry_run: check everything, and store nothing.
 
         Returns:

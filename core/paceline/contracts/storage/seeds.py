@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from paceline.contracts.records import Artifact
+from paceline.contracts.storage.records import Artifact
 
 
 @dataclass(frozen=True, slots=True)

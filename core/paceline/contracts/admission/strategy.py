@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from paceline.contracts.work import Level, Permit, Work
+from paceline.contracts.admission.work import Level, Permit, Work
 
 BOTH: frozenset[Level] = frozenset({"concept", "call"})
 

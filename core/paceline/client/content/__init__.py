@@ -1,0 +1,1 @@
+"""What a run takes over, and what is made again: adoption, import, revisions."""

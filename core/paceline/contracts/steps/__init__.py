@@ -1,0 +1,1 @@
+"""What is made: steps, the checks of their answers, and the questions that answers hold."""

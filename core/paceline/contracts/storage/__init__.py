@@ -1,0 +1,1 @@
+"""What is durable: the store and the records that it keeps."""
