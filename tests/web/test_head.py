@@ -45,8 +45,11 @@ async def test_head_of_a_route_without_get_names_what_is_allowed(tmp_path: Path)
         for path, allowed in (("/api/tickets", "POST"), ("/api/runs", "GET, HEAD, POST")):
             answer = await here.client.request("PUT", path)
             assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-        headed = await here.client.head("/api/tickets")
-        assert (headed.status_code, headed.headers["allow"]) == (405, "POST")
+        place = "/api/runs/r/concepts/{}/artifacts/quiz/restore"
+        for path in ("/api/tickets", place.format("c"), place.format("c" * 500)):
+            for ask in (here.client.head, here.client.get):
+                answer = await ask(path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), path
 
 
 @real_time

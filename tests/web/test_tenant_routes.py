@@ -28,6 +28,8 @@ from tests.support.web_site import Site, Working, site
 
 #: Routes that need no caller.
 OPEN = {"GET /health", "GET /ready", "GET /", "GET /openapi.json", "MOUNT /page"}
+#: Refused to everybody, with 405: no run is looked at.
+REFUSED = {"GET /api/runs/{run_id}/concepts/{concept_id:path}/artifacts/{step}/restore"}
 #: Routes of callers that name no run: what they tell is checked.
 OF_ALL = {
     "GET /api/live",
@@ -95,7 +97,7 @@ class Two:
     @property
     def of_runs(self) -> list[str]:
         """Routes that name a run; that which deletes it is the last."""
-        of_runs = [one for one in self.routes if "{run_id}" in one]
+        of_runs = [one for one in self.routes - REFUSED if "{run_id}" in one]
         return sorted(of_runs, key=lambda route: (route.startswith("DELETE"), route))
 
     def path(self, route: str, run_id: str) -> str:
@@ -141,7 +143,7 @@ both = pytest.mark.parametrize("mode", ["login", "tokens"])
 async def test_every_route_is_tested(tmp_path: Path, mode: str) -> None:
     async with two_tenants(mode, tmp_path) as it:
         operators = OF_OPERATORS if mode == "tokens" else set[str]()
-        assert it.routes == OPEN | OF_ALL | operators | set(it.of_runs)
+        assert it.routes == OPEN | OF_ALL | REFUSED | operators | set(it.of_runs)
         assert len(it.of_runs) > 10
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from paceline import UsageError
 from paceline.client.cluster_status import run_to_json
 from paceline.contracts.storage.records import ENDED
@@ -137,5 +137,10 @@ def versions_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         await concepts.versions(run, concept_id, step)
         restored = await caller.client(backend.client).restore(run_id, concept_id, step, version)
         return ArtifactAnswer.model_validate(facts(restored))
+
+    @router.get("/concepts/{concept_id:path}/artifacts/{step}/restore", include_in_schema=False)
+    async def refuse_get_of_restore(_: Reading) -> None:
+        # Else the catch-all path of concepts would take the end of this path for a concept's id.
+        raise HTTPException(405, headers={"allow": "POST"})
 
     return router
