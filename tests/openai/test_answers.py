@@ -19,6 +19,8 @@ from paceline_adapters.openai.client import MAX_BODY, MAX_COMPRESSED
 
 from tests.support.scripted_llm import ANSWER, Handler, asked, asking, completion, reply
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 @real_time
 async def complete(*script: Handler, request: CompletionRequest | None = None) -> Completion:

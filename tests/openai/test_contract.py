@@ -13,6 +13,8 @@ from paceline_adapters.openai.provider import OpenAIProvider
 from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import SimulatorServer, running
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 KEY = "sk-simulated-0123456789abcdef"
 
 SERVERS: Mapping[Behaviour, Mapping[str, Any]] = {

@@ -22,6 +22,8 @@ from tests.support.scripted_llm import (
     reply,
 )
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 GOOD = reply(completion())
 NO_SCHEMA = fault(
     400, "Invalid parameter: unsupported 'response_format' of type 'json_schema'", param="x"

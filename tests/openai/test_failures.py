@@ -26,6 +26,8 @@ from paceline_adapters.openai.failures import ROWS, Row
 
 from tests.support.scripted_llm import KEY, Handler, Scripted, asked, asking, fault, reply
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 @real_time
 async def failure(*script: Handler, **changes: object) -> ProviderError:

@@ -14,6 +14,8 @@ from paceline_adapters.simulator.options import SimulatorOptions
 from paceline_adapters.simulator.server import running
 from pydantic import BaseModel
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 STEPS = ["tutorial", "resources", "quiz"]
 
 

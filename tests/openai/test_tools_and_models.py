@@ -15,6 +15,8 @@ from paceline_adapters.openai.provider import OpenAIProvider
 
 from tests.support.scripted_llm import asked, asking, completion, fault, reply
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 SEARCH = Tool(
     name="search",
     description="Search the web.",

@@ -15,6 +15,9 @@ MAX_COMPRESSED = 64 * 2**10
 #: Bytes of an error's text that are looked at.
 MAX_ERROR = 64 * 2**10
 
+#: Sent with each request: a compressed answer cannot be bounded well.
+HEADERS = {"Accept-Encoding": "identity"}
+
 #: Seconds until a connection must stand.
 CONNECT = 30.0
 #: Seconds that an idle connection is kept: less than the five after which common servers
@@ -29,6 +32,11 @@ class BodyTooLargeError(Exception):
     """The server sent more than an answer can be."""
 
 
+def connect_seconds(timeout: float) -> float:
+    """Seconds until a connection must stand, for attempts of ``timeout`` seconds."""
+    return min(CONNECT, timeout)
+
+
 def make_client(
     *, api_key: str, base_url: str, max_connections: int, timeout: float
 ) -> AsyncOpenAI:
@@ -40,13 +48,13 @@ def make_client(
         max_connections: connections at most.
         timeout: seconds until a connection must stand, at most.
     """
-    waiting = httpx2.Timeout(None, connect=min(CONNECT, timeout))
+    waiting = httpx2.Timeout(None, connect=connect_seconds(timeout))
     return AsyncOpenAI(
         api_key=api_key,
         base_url=base_url,
         max_retries=0,
         timeout=waiting,
-        default_headers={"Accept-Encoding": "identity"},
+        default_headers=HEADERS,
         http_client=DefaultAioHttpClient(
             timeout=waiting,
             limits=httpx2.Limits(max_connections=max_connections, keepalive_expiry=KEPT_ALIVE),

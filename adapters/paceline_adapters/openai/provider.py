@@ -22,6 +22,7 @@ from paceline.contracts.provider import NO_KEY
 
 from paceline_adapters.openai.client import connections_that_fit, make_client
 from paceline_adapters.openai.dialect import MOST_REQUESTS, Dialect
+from paceline_adapters.openai.direct import Answer, DirectSession, request_to
 from paceline_adapters.openai.failures import CAUGHT, failure_of, of_error
 from paceline_adapters.openai.reading import AnswerReader, models_in
 from paceline_adapters.openai.server import Server
@@ -30,6 +31,7 @@ from paceline_adapters.openai.server import Server
 DEFAULT_URL = "https://api.openai.com/v1"
 #: Seconds that a look at the server may take.
 CHECK = 20.0
+_PATH = "/chat/completions"
 
 
 class OpenAIProvider(Provider):
@@ -80,6 +82,7 @@ class OpenAIProvider(Provider):
         self._dialect.cap = settings.max_tokens
         self._dialect.window = settings.context_window
         self._client: AsyncOpenAI | None = None
+        self._direct: DirectSession | None = None
         self._most = connections_that_fit(settings.max_connections)
         self._connections = asyncio.Semaphore(self._most)
         self._closed = False
@@ -111,27 +114,38 @@ class OpenAIProvider(Provider):
                 error.sent = bool(turn)
                 raise
             try:
-                response = await self._post(body)
+                answer = await self._post(body)
             except openai.APIStatusError as error:
                 if not self._dialect.learn(said, failure_of(error, request), request):
                     raise
             else:
                 reader = AnswerReader(request, said, self._dialect, self._server)
-                completion = reader.read(response.content, response.headers)
+                completion = reader.read(answer.body, answer.headers)
                 self._dialect.notice(request, said, completion.text)
                 if self._settings.currency != "USD":  # servers report costs in US dollars
                     return replace(completion, cost=None)
                 return completion
         raise Transient(f"{self._server.address} refuses every form of the request")
 
-    async def _post(self, body: bytes) -> httpx2.Response:
+    async def _post(self, body: bytes) -> Answer:
+        if not self._server.proxy:
+            return await (self._direct or await self._open_direct()).post(body)
         # Half of the processor time of `chat.completions.create`, which builds models of an
         # answer of which four fields are read.
-        return await self._open().post("/chat/completions", cast_to=httpx2.Response, content=body)
+        response = await self._open().post(_PATH, cast_to=httpx2.Response, content=body)
+        return Answer(response.content, response.headers)
+
+    async def _open_direct(self) -> DirectSession:
+        request = await request_to(_PATH, api_key=self._api_key, base_url=self._url)
+        self._refuse_if_closed()
+        if self._direct is None:  # another call may have been faster
+            self._direct = DirectSession(
+                request, max_connections=self._most, timeout=self._settings.timeout
+            )
+        return self._direct
 
     def _open(self) -> AsyncOpenAI:
-        if self._closed:
-            raise Transient(f"the provider for {self._server.address} is closed")
+        self._refuse_if_closed()
         if self._client is None:
             self._client = make_client(
                 api_key=self._api_key,
@@ -140,6 +154,10 @@ class OpenAIProvider(Provider):
                 timeout=self._settings.timeout,
             )
         return self._client
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise Transient(f"the provider for {self._server.address} is closed")
 
     async def check(self) -> str | Finding:
         """Reach the server without paying; see ``Provider.check``."""
@@ -176,5 +194,8 @@ class OpenAIProvider(Provider):
         """Close the connections; a second call does nothing."""
         self._closed = True
         client, self._client = self._client, None
+        direct, self._direct = self._direct, None
         if client is not None:
             await client.close()
+        if direct is not None:
+            await direct.close()
