@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from paceline.process.garbage import collect_rarely
+
+collect_rarely()  # a full collection visits every module that a test imported
 
 # A shell that starts `make test &` makes it ignore Ctrl-C, and every process that a test starts
 # would inherit that.

@@ -22,6 +22,7 @@ from paceline.client.terminal.local_workers import local_workers
 from paceline.contracts.storage.records import Figures
 from paceline.contracts.worker import RunWorker
 from paceline.errors import first_cause
+from paceline.process.garbage import collect_rarely
 
 from paceline_adapters.bench.coalescing import TimedEvent, coalesced_message_times
 from paceline_adapters.bench.observation import HostObservation, PoolFigures
@@ -188,4 +189,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    collect_rarely()  # as the command line does
     sys.exit(main())

@@ -5,10 +5,12 @@ import sys
 import click
 
 from paceline.errors import PacelineError
+from paceline.process.garbage import collect_rarely
 
 
 def main() -> None:
     """Run a command and end the process with its exit code."""
+    collect_rarely()
     from paceline.cli.group import cli
     from paceline.client.terminal.output import fault
     from paceline.client.terminal.stdout import Stdout

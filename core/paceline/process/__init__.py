@@ -1,1 +1,1 @@
-"""What a process takes from the system: signals to stop, and files of certificates."""
+"""What a process takes from the system: signals to stop, certificates, collection of garbage."""
