@@ -24,6 +24,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    bindparam,
     case,
     exists,
     func,
@@ -175,7 +176,12 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
 
         choices = [
             [runs.c.tenant == one for one in dict.fromkeys(tenants)],
-            [runs.c.status == one for one in dict.fromkeys(status)],
+            # Written into the statement: a plan for any status would read all ended runs in
+            # search of a running one.
+            [
+                runs.c.status == bindparam("status", one, unique=True, literal_execute=True)
+                for one in dict.fromkeys(status)
+            ],
         ]
         chosen = list(product(*(some for some in choices if some)))
         if len(chosen) > 1:
