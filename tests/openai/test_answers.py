@@ -186,6 +186,19 @@ def test_a_truncated_answer_is_kept() -> None:
     assert error.answer == '{"word": "y'
 
 
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (77, "it reached the longest answer allowed (77 tokens)"),
+        (20, "the context was full after 20 tokens"),
+    ],
+)
+def test_a_truncated_answer_says_which_bound_it_met(written: int, reason: str) -> None:
+    body = completion('{"word": "y', finish_reason="length")
+    body["usage"] = {"prompt_tokens": 11, "completion_tokens": written}
+    assert reason in str(failure(reply(body)))
+
+
 @pytest.mark.parametrize("body", ["<html><title>502 Bad Gateway</title></html>", "", " \n"])
 def test_a_body_without_an_answer_is_worth_another_attempt(body: object) -> None:
     assert type(failure(reply(body))) is Transient

@@ -199,7 +199,9 @@ class AnswerReader:
             advice = f"raise steps.{self.request.step}.max_tokens above {bound}"
         return UnusableAnswer(
             "truncated",
-            f"it reached the longest answer allowed ({bound} tokens)",
+            f"the context was full after {usage.answer} tokens"
+            if full
+            else f"it reached the longest answer allowed ({bound} tokens)",
             self.server.mask(text),
             advice=advice,
             highest=highest,
