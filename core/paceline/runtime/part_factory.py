@@ -324,6 +324,7 @@ class PartFactory:
             # Resources may open it during a run. It closes after all that use it.
             stack.push_async_callback(close_ledger)
             context = self.context(worker_id=worker_id, pool_limit=pool_limit, ledger=ledger)
+            context = replace(context, budgets=lambda: client.store)
             strategy = self.strategy(context)
             if self.ready.strategies is None:
                 stack.push_async_callback(strategy.close)
