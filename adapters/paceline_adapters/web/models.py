@@ -33,6 +33,9 @@ class RunAnswer(BaseModel):
         list[str] | None, Field(description="The steps; null for the steps of the settings.")
     ]
     only: Annotated[list[str], Field(description="Parts of the roadmap; empty for all of it.")]
+    budget: Annotated[
+        float | None, Field(description="What the run may cost; null for the settings' limits.")
+    ]
 
 
 class SpentAnswer(BaseModel):

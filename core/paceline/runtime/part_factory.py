@@ -1,7 +1,7 @@
 """Makes the parts of one process, as the settings say, on its event loop."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -26,7 +26,7 @@ from paceline.contracts.worker import WorkerHost
 from paceline.delivery.compose import Composer
 from paceline.delivery.courier import Courier
 from paceline.delivery.couriers import Couriers
-from paceline.errors import PluginError
+from paceline.errors import PluginError, SettingsError
 from paceline.generation.parts import ClientParts, Parts
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack
@@ -71,6 +71,20 @@ async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
 
 def _masking(options: BaseModel) -> Callable[[str], str]:
     return lambda text: masked(text, options)
+
+
+def _check_prices(models: Iterable[Model]) -> None:
+    """Check that the cost of every call will be known, for a budget.
+
+    Raises:
+        SettingsError: a model has no price; the text names the setting.
+    """
+    for model in models:
+        if model.settings.cost(1, 1) is None:
+            raise SettingsError(
+                f"{model.section}.prompt_price and {model.section}.completion_price must be set, "
+                f"because strategy budget needs the price of {model.settings.model}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +351,8 @@ class PartFactory:
                 models[name] = self.model(name, context)
                 if models[name].provider is not self.ready.provider:
                     stack.push_async_callback(models[name].provider.close)
+            if strategy.budget_limits is not None:
+                _check_prices(models.values())
             graph = self.step_graph(context)
             checks = {name: self.checks(name, context) for name, _ in graph.steps}
             for made in checks.values():
