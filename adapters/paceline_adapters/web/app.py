@@ -20,6 +20,7 @@ from paceline_adapters.web.head_requests import HeadRequests
 from paceline_adapters.web.problems import problem_of
 from paceline_adapters.web.request_checks import RequestChecks, TenantOf
 from paceline_adapters.web.routes.concepts import concepts_router
+from paceline_adapters.web.routes.costs import costs_router
 from paceline_adapters.web.routes.events import events_router
 from paceline_adapters.web.routes.live import live_router
 from paceline_adapters.web.routes.operations import metrics_router, probes_router
@@ -71,6 +72,7 @@ def router(backend: Backend, *, tenant: TenantOf | None = None) -> APIRouter:
     routes.include_router(probes_router(backend, checks))
     if tenant is None:
         routes.include_router(metrics_router(backend, checks))
+        routes.include_router(costs_router(backend, checks))
     return routes
 
 

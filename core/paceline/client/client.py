@@ -6,6 +6,7 @@ from typing import Literal
 from paceline.client.content.adoption_client import AdoptionClient
 from paceline.client.content.revision_client import RevisionClient
 from paceline.client.context_schema import check_context_schema
+from paceline.client.cost_client import CostClient
 from paceline.client.follow import follow
 from paceline.client.purge_client import PurgeClient
 from paceline.client.run_request import RunRequest
@@ -31,7 +32,7 @@ class NothingToResume(UsageError):
     """The run has not ended, or none of its concepts is in the state that was asked for."""
 
 
-class Client(AdoptionClient, RevisionClient, PurgeClient):
+class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
     """Submits, steers, follows and reads runs. Open one with ``App.client``.
 
     A client of a tenant submits runs of that tenant. For its methods, runs of other tenants do
