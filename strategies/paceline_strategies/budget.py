@@ -52,7 +52,12 @@ class ModelBudget(Options):
 
     def by_scope(self) -> dict[BudgetScope, int]:
         """The limits in nanos."""
-        amounts = {scope: getattr(self, option) for scope, option in OPTIONS.items()}
+        amounts: dict[BudgetScope, float | None] = {
+            "run": self.per_run,
+            "tenant-day": self.per_tenant_per_day,
+            "day": self.per_day,
+            "month": self.per_month,
+        }
         return {scope: to_nanos(one) for scope, one in amounts.items() if one is not None}
 
 
@@ -155,10 +160,10 @@ class Budget(Strategy):
 
     def _warned(self, figures: AccountFigures) -> None:
         account = figures.account
-        whose = " ".join(filter(None, [OPTIONS[account.scope], account.key, account.period]))
+        place = " ".join(filter(None, [OPTIONS[account.scope], account.key, account.period]))
         if account.subject:
-            whose += f" of {account.subject}"
-        text = f"{self._money(figures.spent)} of {self._money(figures.limit)} spent ({whose})"
+            place += f" of {account.subject}"
+        text = f"{self._money(figures.spent)} of {self._money(figures.limit)} spent ({place})"
         log.warning("budget: more than %.0f %% used: %s", 100 * WARN_AT, text)
         if account.scope in ("day", "month"):
             self._low[f"{account.scope} {account.key}"] = text

@@ -47,3 +47,16 @@ def test_a_budget_without_prices_or_strategy_is_an_error_before_the_first_call(h
         assert llm.figures()["paid"] == 0
     assert "provider.prompt_price" in no_price.stderr
     assert "set strategy to budget, per-roadmap" in no_strategy.stderr
+
+
+def test_doctor_shows_the_prices_that_a_budget_needs(home: Home) -> None:
+    with simulator() as llm:
+        home.environment |= {"OPENAI_BASE_URL": llm.base_url, "PACELINE_STRATEGY": "budget"}
+        found = {one["part"]: one for one in home.json("doctor", code=1)["findings"]}
+        home.environment |= PRICES
+        priced = {one["part"]: one for one in home.json("doctor", code=None)["findings"]}
+    missing, known = found["price of model main"], priced["price of model main"]
+    assert (missing["level"], known["level"]) == ("wrong", "ok")
+    assert "provider.prompt_price" in missing["fix"]
+    assert known["text"].endswith("from the settings")
+    assert not [one for one in priced.values() if one["level"] == "wrong"]

@@ -177,7 +177,7 @@ class Counts(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.open: dict[str, int] = {}
+        self.flying: dict[str, int] = {}
         self.at_last_grant: dict[str, int] = {}
         self.real: dict[str, int] = {}
 
@@ -191,11 +191,11 @@ class Counts(MemoryStore):
     ) -> MoneyAnswers:
         answers = await super().exchange_money(worker_id, limits, requests=requests, spent=spent)
         for one in spent:
-            self.real[one.id] = self.open.pop(one.id, 0) if one.cost is None else one.cost
-            self.open.pop(one.id, None)
-        self.open |= {one.id: one.amount for one in requests if one.id in answers.granted}
+            self.real[one.id] = self.flying.pop(one.id, 0) if one.cost is None else one.cost
+            self.flying.pop(one.id, None)
+        self.flying |= {one.id: one.amount for one in requests if one.id in answers.granted}
         if answers.granted:
-            self.at_last_grant = dict(self.open)
+            self.at_last_grant = dict(self.flying)
         return answers
 
     @property

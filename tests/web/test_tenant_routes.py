@@ -30,6 +30,7 @@ from tests.support.web_site import Site, Working, site
 OPEN = {"GET /health", "GET /ready", "GET /", "GET /openapi.json", "MOUNT /page"}
 #: Routes of callers that name no run: what they tell is checked.
 OF_ALL = {
+    "GET /api/costs",
     "GET /api/live",
     "GET /api/runs",
     "GET /api/session",

@@ -183,7 +183,7 @@ class MemoryBudgets(MemoryRetention, Store, ABC):
     async def resume_affordable(
         self, executor: str, limits: BudgetLimits, *, after: str = "", limit: int = 100
     ) -> tuple[Sequence[str], str]:
-        """Queue runs again whose account has room now."""
+        """Queue runs again if their account has room now."""
         rows = [
             row
             for row in sorted(self._rows.values(), key=lambda row: row.run_id)

@@ -286,7 +286,7 @@ class SqlBudgets(SqlOutlets, BudgetStore, ABC):
     async def resume_affordable(
         self, executor: str, limits: BudgetLimits, *, after: str = "", limit: int = 100
     ) -> tuple[Sequence[str], str]:
-        """Queue runs again whose account has room now."""
+        """Queue runs again if their account has room now."""
         listed = (
             select(runs.c.run_id, runs.c.short_of, runs.c.budget)
             .where(

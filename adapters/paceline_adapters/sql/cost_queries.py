@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 from paceline.contracts.storage.budgets import CostLine, CostsBy, from_nanos
 from paceline.contracts.storage.spending import Spent
-from sqlalchemy import ColumnElement, Integer, Select, cast, func, not_, select, union_all
+from sqlalchemy import ColumnElement, Integer, cast, func, not_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.cost_rows import SUMS
@@ -66,7 +65,7 @@ async def _by_run(
     spent = {run_id: Spent() for run_id in ids}
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
-        parts: list[Select[Any]] = [
+        parts = [
             select(
                 table.c.run_id,
                 func.sum(table.c.attempts).label("attempts"),

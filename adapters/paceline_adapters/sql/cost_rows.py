@@ -53,7 +53,7 @@ class CostDeltas:
             return
         day = await today(connection)
         shard = os.getpid() % _SHARDS
-        rows = [
+        rows: list[dict[str, object]] = [
             dict(zip((*_KEY, *SUMS), (day, *key, shard, *sums), strict=True))
             for key, sums in sorted(changed.items())  # in one order, so they cannot deadlock
         ]

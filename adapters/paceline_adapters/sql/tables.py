@@ -272,7 +272,7 @@ charges = Table(
 )
 
 #: What is known of each limit of a budget, in nanos. ``name`` is that of ``BudgetAccount``.
-#: ``warned`` is the limit whose use was reported last.
+#: ``warned`` is the limit that was reported last.
 budget_accounts = Table(
     "budget_accounts",
     metadata,

@@ -66,13 +66,13 @@ def router(backend: Backend, *, tenant: TenantOf | None = None) -> APIRouter:
     of_callers.include_router(versions_router(backend, checks))  # the next one has a catch-all
     of_callers.include_router(concepts_router(backend, checks))
     of_callers.include_router(live_router(backend, checks))
+    of_callers.include_router(costs_router(backend, checks))
     of_callers.include_router(sockets_router(backend, checks))
     routes = APIRouter()
     routes.include_router(of_callers)
     routes.include_router(probes_router(backend, checks))
     if tenant is None:
         routes.include_router(metrics_router(backend, checks))
-        routes.include_router(costs_router(backend, checks))
     return routes
 
 

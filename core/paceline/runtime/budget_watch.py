@@ -16,7 +16,7 @@ class BudgetWatch:
         self._after = ""
 
     async def look(self) -> None:
-        """Settle what lost workers have reserved, then queue runs whose budget has room again.
+        """Settle what lost workers have reserved, then queue runs if their budget has room again.
 
         Raises:
             PartUnavailable: the store cannot be reached.

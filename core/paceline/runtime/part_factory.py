@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 from paceline.calls.models import Model, Models
+from paceline.calls.prices import with_price
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.events import EventBus
@@ -83,7 +84,8 @@ def _check_prices(models: Iterable[Model]) -> None:
         if model.settings.cost(1, 1) is None:
             raise SettingsError(
                 f"{model.section}.prompt_price and {model.section}.completion_price must be set, "
-                f"because strategy budget needs the price of {model.settings.model}"
+                f"because strategy budget needs the price of {model.settings.model}; the extra "
+                "prices knows those of well-known models"
             )
 
 
@@ -152,6 +154,7 @@ class PartFactory:
         settings = self.settings.model(name)
         if self.ready.provider is not None and name == MAIN_MODEL:
             return Model(name, self.ready.provider, settings)
+        settings, _ = with_price(settings)
         own = replace(context, settings=self.settings.model_copy(update={"provider": settings}))
         offer = self.plugins.provider(settings.name)
         options = options_for(self.settings.providers, settings.name)

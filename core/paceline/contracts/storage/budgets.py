@@ -17,7 +17,7 @@ from paceline.contracts.storage.spending import Spent
 
 #: Nanos in one unit of the currency.
 NANOS = 1_000_000_000
-#: Share of a limit whose use is reported once.
+#: Share of a limit at which its use is reported once.
 WARN_AT = 0.8
 #: Largest budget, in units of the currency: the sums of nanos then fit 64 bits.
 MAX_BUDGET = 1e9
@@ -116,7 +116,7 @@ class MoneyRequest:
     def accounts(
         self, limits: BudgetLimits, budget: int | None, day: str
     ) -> dict[BudgetAccount, int]:
-        """The accounts whose limits the call must fit, with these limits.
+        """The accounts that must have room for the call, with their limits.
 
         Args:
             limits: the limits of the settings.
@@ -174,7 +174,12 @@ class Shortage:
     def from_json(cls, text: str) -> Self:
         """The shortage of a text."""
         values = json.loads(text)
-        return cls(**{**values, "account": BudgetAccount.of(values["account"])})
+        return cls(
+            account=BudgetAccount.of(values["account"]),
+            limit=values["limit"],
+            spent=values["spent"],
+            amount=values["amount"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +204,7 @@ class MoneyAnswers:
     """The answer to requests for money.
 
     Attributes:
-        granted: ids of the requests whose amount is reserved.
+        granted: ids of the requests with a reserved amount.
         short: limits that requests do not fit, by id. Requests that are neither granted nor
             short fit as soon as calls in flight cost less than they reserved.
         warnings: accounts that now have used ``WARN_AT`` of their limit. Each is reported once,
