@@ -148,6 +148,24 @@ class BudgetError(PartUnavailable):
     """The database server allows too few connections for all processes together."""
 
 
+class RunPaused(PacelineError):
+    """No further call of a run may start for now. Its calls in flight end and are saved.
+
+    A strategy raises it in ``admit``; the run is then paused with this reason.
+
+    Args:
+        reason: why, and what to do, in one line.
+        short_of: the ``Shortage`` as JSON, if the run lacks money: workers then continue the run
+            when there is enough. If ``None``, only a user's command continues it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, reason: str, *, short_of: str | None = None) -> None:
+        super().__init__(reason)
+        self.short_of = short_of
+
+
 class StaleFence(PacelineError):
     """Another worker owns the run now. Nothing was written."""
 

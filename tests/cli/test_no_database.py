@@ -27,6 +27,7 @@ READING = {
     ("import", "r", "-"): True,
     ("purge", "r", "--yes"): True,
     ("sinks",): True,
+    ("costs",): True,
     ("recover",): True,
 }
 #: Commands that create the database, need none, or only report that there is none.

@@ -254,6 +254,7 @@ class SharesRuns(MemoryStore):
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
         seeds: Seeds = NO_SEEDS,
+        budget: float | None = None,
     ) -> tuple[Run, bool]:
         found = await self.runs(roadmap_id=roadmap.roadmap_id, limit=1)
         if found and not new:
@@ -267,6 +268,7 @@ class SharesRuns(MemoryStore):
             context=context,
             scope=scope,
             seeds=seeds,
+            budget=budget,
         )
 
 

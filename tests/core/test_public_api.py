@@ -77,6 +77,7 @@ PUBLIC = [
     "Run",
     "RunConflict",
     "RunNotFound",
+    "RunPaused",
     "SchemaVersionError",
     "Settings",
     "SettingsError",

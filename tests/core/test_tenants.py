@@ -45,7 +45,8 @@ CALLS: dict[str, Callable[[Client, str], Awaitable[Any]]] = {
 }
 #: Calls that the tests below cover one by one.
 OTHERS = {
-    *("adoption", "check_request", "check_resumable", "check_scope", "explain_inputs"),
+    *("adoption", "check_budget", "check_request", "costs"),
+    *("check_resumable", "check_scope", "explain_inputs"),
     *("for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs", "submit"),
 }
 
@@ -204,3 +205,20 @@ async def test_the_name_of_a_tenant_is_checked(name: Any) -> None:
     async with IN_MEMORY.client() as client:
         with pytest.raises(UsageError, match="tenant must have 1 to 100 printable characters"):
             client.for_tenant(name)
+
+
+@virtual_time
+async def test_a_client_of_a_tenant_sees_the_costs_of_its_own_runs() -> None:
+    async with IN_MEMORY.client() as client:
+        mine, _ = await client.submit(a_roadmap(1), share=Share("acme"))
+        await client.submit(a_roadmap(1), share=Share("rival"))
+        lines = await client.for_tenant("acme").costs("run")
+        assert [line.name for line in lines] == [mine.run_id]
+        assert len(await client.costs("run")) == 2
+
+
+@virtual_time
+async def test_the_days_of_costs_are_checked() -> None:
+    async with IN_MEMORY.client() as client:
+        with pytest.raises(UsageError, match="since must be a day such as 2026-11-30"):
+            await client.costs("day", since="yesterday")

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
+from paceline.contracts.storage.budgets import CostsBy
 from paceline.contracts.storage.records import JournalEntry
 from paceline.contracts.storage.spending import Spent
 from paceline.errors import PartUnavailable, SchemaVersionError
@@ -36,6 +37,12 @@ from sqlalchemy import Connection, text
 
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
+BY: tuple[CostsBy, ...] = ("tenant", "model", "step", "day")
+_BEFORE_BUDGETS = [
+    *(f"DROP TABLE {name}" for name in ("budget_accounts", "budget_reservations", "costs")),
+    "DROP INDEX ix_runs_short_of",
+    *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("budget", "short_of")),
+]
 _BEFORE_PURGES = [
     *(
         f"DROP INDEX ix_{name}"
@@ -80,7 +87,9 @@ _BEFORE_SPENDING = [
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = list(_BEFORE_PURGES)
+    statements = list(_BEFORE_BUDGETS)
+    if version < "0010":
+        statements += _BEFORE_PURGES
     if version < "0009":
         statements += _BEFORE_OUTBOX
     if version < "0008":
@@ -351,3 +360,21 @@ def test_the_version_of_a_file_that_is_no_database_is_an_error(
     path.write_text("Not a database at all, but long enough to be looked at by SQLite." * 20)
     with pytest.raises(PartUnavailable, match=r"notes.txt: it is not an SQLite database$"):
         call(SecretStr(f"sqlite:///{path}"))
+
+
+@real_time
+async def test_costs_from_before_budgets_are_summed_up(sql_place: SqlPlace) -> None:
+    async with sql_place.store() as store:
+        claim = await claimed(store)
+        await store.save(claim, artifact("c0", cost=0.5), concept=done("c0"))
+        await store.save(claim, artifact("c1", cost=0.25), concept=done("c1"))
+        await store.charge(claim, charge("c2", "quiz", cost=0.125))
+        before = {by: await store.costs(by) for by in BY}
+    await downgrade(sql_place, "0010")
+    await asyncio.to_thread(schema.upgrade, sql_place.settings().url, sql_place.settings())
+    async with sql_place.store() as store:
+        assert {by: await store.costs(by) for by in BY} == before
+        assert [(line.name, line.spent.cost) for line in before["model"]] == [
+            ("", 0.125),
+            ("gpt", 0.75),
+        ]

@@ -5,6 +5,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,16 @@ class MemoryPlace(Place):
         self._passed += seconds
 
 
+def _days_back(seconds: float) -> list[str]:
+    """Statements that move the accounts of today back by whole days."""
+    today = datetime.now(UTC).date()
+    before = today - timedelta(days=seconds // 86400)
+    return [
+        f"UPDATE {table} SET {column} = replace({column}, '{today}', '{before}')"
+        for table, column in (("budget_accounts", "name"), ("budget_reservations", "accounts"))
+    ]
+
+
 class SqlPlace(Place):
     def __init__(self, url: str) -> None:
         self.url = url
@@ -104,6 +115,8 @@ class SqlitePlace(SqlPlace):
             connection.execute(f"UPDATE workers SET beat_at = {back.format('beat_at')}")
             connection.execute(f"UPDATE outbox SET due_at = {back.format('due_at')}")
             connection.execute(f"UPDATE sink_states SET retry_at = {back.format('retry_at')}")
+            for statement in _days_back(seconds):
+                connection.execute(statement)
         connection.close()
 
 
@@ -124,5 +137,5 @@ class PostgresPlace(SqlPlace):
             f"finished_at = finished_at {back};"
             f"UPDATE workers SET beat_at = beat_at {back};"
             f"UPDATE outbox SET due_at = due_at {back};"
-            f"UPDATE sink_states SET retry_at = retry_at {back}"
+            f"UPDATE sink_states SET retry_at = retry_at {back};" + ";".join(_days_back(seconds))
         )

@@ -284,6 +284,7 @@ def exit_code(action: str) -> int:
         paceline.RunConflict,
         paceline.KeyReused,
         paceline.RunNotFound,
+        paceline.RunPaused,
         paceline.UsageError,
     ) as error:
         return error.exit_code

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from paceline import Artifact, Claim, ConceptState, Roadmap, Run, Share
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
+from paceline.contracts.storage.budgets import Shortage, from_nanos
 from paceline.contracts.storage.records import JournalEntry, RunStatus
 from paceline.contracts.storage.spending import Charge, Spent
 from paceline.contracts.storage.versions import Revision
@@ -68,6 +69,9 @@ class Row:
     #: Whether the scope was widened after the claim.
     extended: bool = False
     ends: int = 0
+    #: The run's own budget in nanos, and the limit that paused it.
+    budget: int | None = None
+    short_of: Shortage | None = None
 
     def owned_by(self, claim: Claim) -> bool:
         """Whether the claim still owns the run."""
@@ -159,6 +163,16 @@ class Row:
                 if fence != _ARTIFACT:
                     yield concept_id, step, fence, one
 
+    def charged(self, place: tuple[str, str]) -> Spent:
+        """What was paid for a step without an artifact."""
+        concept_id, name = place
+        paid = (
+            spent
+            for (step, fence), spent in self.spent[concept_id].items()
+            if step == name and fence != _ARTIFACT
+        )
+        return sum(paid, start=Spent())
+
     def count_attempts(self, concept_id: str) -> None:
         """Sum up the attempts of a concept over all claims."""
         state = self.concepts.get(concept_id)
@@ -193,6 +207,7 @@ class Row:
             context=self.context,
             steps=self.scope.steps,
             only=self.scope.only,
+            budget=None if self.budget is None else from_nanos(self.budget),
         )
 
 

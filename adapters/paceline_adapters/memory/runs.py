@@ -12,6 +12,7 @@ from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
 from paceline.contracts.identity import new_run_id
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
+from paceline.contracts.storage.budgets import to_nanos
 from paceline.contracts.storage.records import ConceptStatus, JournalEntry, RunStatus
 from paceline.contracts.storage.rules import (
     key_reused_error,
@@ -80,6 +81,7 @@ class MemoryRuns(Store, ABC):
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
         seeds: Seeds = NO_SEEDS,
+        budget: float | None = None,
     ) -> tuple[Run, bool]:
         """Return the tenant's newest run of the roadmap; create a queued run if it has none."""
         content_hash = roadmap.content_hash()
@@ -106,6 +108,7 @@ class MemoryRuns(Store, ABC):
             share=share,
             context=dict(context),
             scope=scope,
+            budget=None if budget is None else to_nanos(budget),
         )
         self._rows[row.run_id] = self._newest[place] = row
         if key is not None:

@@ -32,13 +32,13 @@ from paceline.contracts.storage.records import (
 from paceline.contracts.storage.rules import RESUMED, poison_reason, requested_status
 from paceline.contracts.storage.spending import Charge, Spent
 
+from paceline_adapters.memory.budgets import MemoryBudgets
 from paceline_adapters.memory.outbox import Outbox
-from paceline_adapters.memory.retention import MemoryRetention
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.versions import MemoryVersions
 
 
-class MemoryStore(MemoryVersions, MemoryRetention):
+class MemoryStore(MemoryVersions, MemoryBudgets):
     """A store that is lost when its process ends.
 
     It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
@@ -116,17 +116,19 @@ class MemoryStore(MemoryVersions, MemoryRetention):
         made = replace(artifact, created_at=self._now())
         place, number = artifact.place, replaced.revision
         before = row.artifacts.get(place)
-        if number is None:
-            row.add_artifact(made, claim.fence)
-        elif place in row.revisions and row.revisions[place].number == number:
-            del row.revisions[place]
-            row.add_version(made, claim.fence, replaced.stale)
-        else:  # the request was replaced or removed
-            row.charge(claim.fence, charge)
+        with self._counting(row, place):
+            if number is None:
+                row.add_artifact(made, claim.fence)
+            elif place in row.revisions and row.revisions[place].number == number:
+                del row.revisions[place]
+                row.add_version(made, claim.fence, replaced.stale)
+            else:  # the request was replaced or removed
+                row.charge(claim.fence, charge)
         if replaced.journal:
             row.journal.pop(place, None)
         self._put_concept(row, concept)
         if row.artifacts[place] is not before:
+            self._count_artifact(row, made)
             self._add_artifact(row, row.artifacts[place])
         await asyncio.sleep(0)  # other tasks run during a save, as with other stores
 
@@ -142,7 +144,7 @@ class MemoryStore(MemoryVersions, MemoryRetention):
         """Save the state of a concept."""
         row = self._owned(claim, charge)
         if charge is not None:
-            row.charge(claim.fence, charge)
+            self._charge(row, claim.fence, charge)
         self._put_concept(row, concept)
         await asyncio.sleep(0)
 
@@ -155,7 +157,7 @@ class MemoryStore(MemoryVersions, MemoryRetention):
         """Record what a step has cost."""
         row = self._rows.get(claim.run_id)
         if row is not None:
-            row.charge(claim.fence, charge)
+            self._charge(row, claim.fence, charge)
         await asyncio.sleep(0)
 
     async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
@@ -184,12 +186,16 @@ class MemoryStore(MemoryVersions, MemoryRetention):
         row = self._rows.get(claim.run_id)
         if row is None or not row.owned_by(claim):
             if row is not None and charge is not None:
-                row.charge(claim.fence, charge)
+                self._charge(row, claim.fence, charge)
             raise StaleFence(
                 f"run {claim.run_id}: {claim.worker_id} does not own it any more "
                 f"(fence {claim.fence})"
             )
         return row
+
+    def _charge(self, row: Row, fence: int, charge: Charge) -> None:
+        with self._counting(row, (charge.concept_id, charge.step)):
+            row.charge(fence, charge)
 
     def _release(self, row: Row, status: RunStatus, reason: str | None, idle: float = 0.0) -> None:
         """End the claim of a row; its owner was last alive ``idle`` seconds ago."""
@@ -197,6 +203,7 @@ class MemoryStore(MemoryVersions, MemoryRetention):
             row.seconds += self._clock() - row.claimed_at - idle
         self._queues.drop(row)
         row.status, row.reason, row.owner, row.pause_requested = status, reason, None, None
+        row.short_of = None
         row.finished_at = self._now() if status in ENDED else None
         if status == "queued":
             self._queues.put(row)
@@ -240,7 +247,7 @@ class MemoryStore(MemoryVersions, MemoryRetention):
         if worker is not None:
             # Calls may have begun after the last beat, so the sums are an estimate in any case.
             spent = worker.figures.in_flight.get(row.run_id, Spent(estimated=True))
-            row.charge(row.fence, Charge(concept_id="", step="", spent=spent))
+            self._charge(row, row.fence, Charge(concept_id="", step="", spent=spent))
         self._release(row, status, reason, idle=self._clock() - beat_at)
         return status
 

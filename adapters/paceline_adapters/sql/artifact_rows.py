@@ -103,16 +103,20 @@ async def add_first_versions(
     dialect: Dialect,
     outlets: Outlets,
     made: Sequence[tuple[Claim, Artifact]],
-) -> None:
-    """Insert first versions. Artifacts that exist already stay as they are."""
+) -> set[tuple[str, str, str]]:
+    """Insert first versions. Artifacts that exist already stay as they are.
+
+    Returns:
+        Run, concept and step of those that did not exist.
+    """
     if not made:
-        return
+        return set()
     rows = [artifact_row(claim, artifact) for claim, artifact in made]
-    if not outlets:
-        await connection.execute(_add[dialect], rows)
-        return
-    added = await connection.execute(_add[dialect].returning(*OF_ARTIFACT), rows)
-    await add_deliveries(connection, outlets, added.all())
+    inserted = await connection.execute(_add[dialect].returning(*OF_ARTIFACT), rows)
+    added = inserted.all()
+    if outlets:
+        await add_deliveries(connection, outlets, added)
+    return {(row.run_id, row.concept_id, row.step) for row in added}
 
 
 async def fulfil_request(

@@ -1,6 +1,6 @@
 """What runs spent without an artifact, in SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from paceline.contracts.storage.spending import Charge, RunSpending, Spent
@@ -15,12 +15,14 @@ from sqlalchemy import (
     exists,
     func,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from paceline_adapters.sql.tables import artifacts, charges, concepts, past_versions
+from paceline_adapters.sql.cost_rows import CostDeltas
+from paceline_adapters.sql.tables import artifacts, charges, concepts, past_versions, runs
 from paceline_adapters.sql.url import Dialect
 
 UpsertT = TypeVar("UpsertT", postgresql.Insert, sqlite.Insert)
@@ -66,9 +68,12 @@ _count_attempts = (
 
 
 async def write_charges(
-    connection: AsyncConnection, dialect: Dialect, made: Iterable[RunCharge]
+    connection: AsyncConnection, dialect: Dialect, made: Iterable[RunCharge], deltas: CostDeltas
 ) -> None:
-    """Add charges, or replace those of the same claim, concept and step."""
+    """Add charges, or replace those of the same claim, concept and step.
+
+    What they change is added to ``deltas``.
+    """
     rows = {
         (run_id, charge.concept_id, charge.step, fence): {
             "run_id": run_id,
@@ -80,7 +85,9 @@ async def write_charges(
         for run_id, fence, charge in made
     }
     if rows:
+        await _note_charges(connection, list(rows), deltas, sign=-1)
         await connection.execute(_put_charge[dialect], list(rows.values()))
+        await _note_charges(connection, list(rows), deltas)
         counted = {(run_id, concept_id) for run_id, concept_id, _, _ in rows}
         await connection.execute(
             _count_attempts,
@@ -89,12 +96,31 @@ async def write_charges(
 
 
 async def drop_charges(
-    connection: AsyncConnection, keys: Iterable[tuple[str, str, str, int]]
+    connection: AsyncConnection, keys: Sequence[tuple[str, str, str, int]], deltas: CostDeltas
 ) -> None:
     """Remove charges by run, concept, step and fence, because an artifact includes them."""
     rows = [{f"of_{name}": value for name, value in zip(_KEY, key, strict=True)} for key in keys]
     if rows:
+        await _note_charges(connection, keys, deltas, sign=-1)
         await connection.execute(_drop_charge, rows)
+
+
+async def _note_charges(
+    connection: AsyncConnection,
+    keys: Sequence[tuple[str, str, str, int]],
+    deltas: CostDeltas,
+    *,
+    sign: int = 1,
+) -> None:
+    """Add the charges that exist to ``deltas``; the model of a charge is not known."""
+    found = await connection.execute(
+        select(charges, runs.c.tenant)
+        .join(runs, runs.c.run_id == charges.c.run_id)
+        .where(tuple_(*(charges.c[name] for name in _KEY)).in_(keys))
+    )
+    for row in found:
+        spent = Spent(**{name: getattr(row, name) for name in _VALUES})
+        deltas.add(row.tenant, "", row.step, spent, sign)
 
 
 async def read_spending(connection: AsyncConnection, run_id: str) -> RunSpending:

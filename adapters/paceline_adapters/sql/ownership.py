@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.charges import write_charges
 from paceline_adapters.sql.columns import from_now, now, seconds_since
+from paceline_adapters.sql.cost_rows import CostDeltas
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.figures import decoded
 from paceline_adapters.sql.outbox_rows import count_end
@@ -96,7 +97,7 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
             raise ValueError(f"a run cannot end as {status!r}")
 
         async def change(connection: AsyncConnection) -> RunStatus:
-            row = await _locked(connection, claim.run_id)
+            row = await locked_run(connection, claim.run_id)
             ends: RunStatus = status
             if row is not None and row.extended and status != "cancelled":
                 ends = "queued"
@@ -105,7 +106,7 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
             if not owns(row, claim):
                 raise stale_fence(claim)
             why = reason if ends == status else None
-            await _release(connection, self.routes, claim.run_id, ends, why, seconds=seconds_now)
+            await release(connection, self.routes, claim.run_id, ends, why, seconds=seconds_now)
             return ends
 
         ended = await self._database.write(change, patience=self._database.long_patience)
@@ -116,11 +117,11 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
         """Queue the run again, or cancel or pause it if that was requested."""
 
         async def change(connection: AsyncConnection) -> RunStatus | None:
-            row = await _locked(connection, claim.run_id)
+            row = await locked_run(connection, claim.run_id)
             if row is None or not owns(row, claim):
                 return None
             status, why = requested_status(row.pause_requested, cancel=row.cancel_requested)
-            await _release(
+            await release(
                 connection,
                 self.routes,
                 claim.run_id,
@@ -174,7 +175,7 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
         """Queue a run that lost its owner."""
 
         async def change(connection: AsyncConnection) -> RunStatus | None:
-            row = await _locked(connection, orphan.run_id)
+            row = await locked_run(connection, orphan.run_id)
             if row is None or row.status != "running" or row.fence != orphan.fence:
                 return None
             if orphan.lapsed and not row.lapsed:
@@ -184,7 +185,7 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
             if status == "queued" and lost >= poison_after:
                 status, reason = "failed", poison_reason(lost)
             idle = await _charge_in_flight(connection, self._database.dialect, row)
-            await _release(
+            await release(
                 connection,
                 self.routes,
                 orphan.run_id,
@@ -257,7 +258,7 @@ async def _claim(
     )
 
 
-async def _locked(connection: AsyncConnection, run_id: str) -> AnyRow | None:
+async def locked_run(connection: AsyncConnection, run_id: str) -> AnyRow | None:
     """Lock a run until the transaction ends, and read what decides about its owner."""
     result = await connection.execute(
         select(
@@ -281,7 +282,8 @@ async def _locked(connection: AsyncConnection, run_id: str) -> AnyRow | None:
 async def _saved_since_claim(connection: AsyncConnection, row: AnyRow) -> bool:
     """Whether the owner saved an artifact.
 
-    This is a statement of its own, because ``_locked`` does not see the saves that it waited for.
+    This is a statement of its own, because ``locked_run`` does not see the saves that it waited
+    for.
     """
     saved = await connection.scalar(select(_saved).where(runs.c.run_id == row.run_id))
     return (saved or 0) > int(row.artifacts_at_claim)
@@ -300,18 +302,23 @@ async def _charge_in_flight(connection: AsyncConnection, dialect: Dialect, row: 
         return 0.0
     spent = decoded(worker.figures).in_flight.get(row.run_id, Spent(estimated=True))
     charge = Charge(concept_id="", step="", spent=spent)
-    await write_charges(connection, dialect, [(row.run_id, row.fence, charge)])
+    deltas = CostDeltas()
+    await write_charges(connection, dialect, [(row.run_id, row.fence, charge)], deltas)
+    await deltas.write(connection, dialect)
     return max(0.0, float(worker.age))
 
 
-async def _release(
+async def release(
     connection: AsyncConnection,
     routes: Sequence[SinkRoute],
     run_id: str,
     status: RunStatus,
     reason: str | None,
+    *,
+    short_of: str | None = None,
     **values: object,
 ) -> None:
+    """End a claim: set the run's new status, its reason, and the limit that paused it."""
     await connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id)
@@ -321,6 +328,7 @@ async def _release(
             owner=None,
             lease_until=None,
             pause_requested=None,
+            short_of=short_of,
             finished_at=now() if status in ENDED else None,
             **values,
         )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from paceline import Run, Share
 from paceline.contracts.run_context import context_from_json
 from paceline.contracts.scope import Scope
+from paceline.contracts.storage.budgets import from_nanos
 from paceline.contracts.storage.rules import run_not_found_error
 from sqlalchemy import case, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +27,7 @@ seconds_until_lapse = seconds_now - func.coalesce(
 
 _HIDDEN = (
     *("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended"),
-    *("ends", "purging"),
+    *("ends", "purging", "short_of"),
 )
 #: The columns that a ``Run`` shows.
 COLUMNS = (
@@ -89,6 +90,7 @@ async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[R
             context=context_from_json(row.context),
             steps=scope.steps,
             only=scope.only,
+            budget=None if row.budget is None else from_nanos(row.budget),
         )
         for row, scope in zip(rows, scopes, strict=True)
     ]

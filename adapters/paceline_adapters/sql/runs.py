@@ -11,6 +11,7 @@ from paceline.contracts.identity import new_run_id
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
+from paceline.contracts.storage.budgets import to_nanos
 from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.storage.rules import (
     RESUMED,
@@ -67,6 +68,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
         seeds: Seeds = NO_SEEDS,
+        budget: float | None = None,
     ) -> tuple[Run, bool]:
         """Return the tenant's newest run of the roadmap; create a queued run if it has none."""
         content_hash, content = roadmap.content_hash(), roadmap.to_json()
@@ -109,6 +111,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                 "created_at": now(),
                 "context": identity[1],
                 "scope": scope.to_json(),
+                "budget": None if budget is None else to_nanos(budget),
             }
             await self._insert_new(connection, runs, row, ["roadmap_id", "generation"])
             await connection.execute(insert(roadmaps), {"run_id": run_id, "content": content})
@@ -228,6 +231,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                         takeovers=0,
                         cancel_requested=False,
                         pause_requested=None,
+                        short_of=None,
                         finished_at=None,
                     )
                 )
@@ -348,7 +352,13 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                 await connection.execute(
                     update(runs)
                     .where(this_run, runs.c.status.in_(of) | lost)
-                    .values(owner=None, lease_until=None, seconds=seconds_until_lapse, **at_once)
+                    .values(
+                        owner=None,
+                        lease_until=None,
+                        seconds=seconds_until_lapse,
+                        short_of=None,
+                        **at_once,
+                    )
                 )
             after = await read_run(connection, run_id)
             if after.status != run.status:

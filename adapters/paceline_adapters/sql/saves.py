@@ -22,6 +22,7 @@ from paceline_adapters.sql.charges import (
     write_charges,
 )
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.cost_rows import CostDeltas
 from paceline_adapters.sql.journal import drop_entries, write_entries
 from paceline_adapters.sql.outbox_rows import NO_OUTLETS, Outlets
 from paceline_adapters.sql.ownership import owns
@@ -89,18 +90,23 @@ async def write_batch(
         [(save.claim.run_id, save.entry) for save in kept if save.entry is not None],
     )
     lost = [batch[index] for index in stale]
-    lost += await _write_artifacts(connection, dialect, outlets, kept)
-    await write_charges(
-        connection, dialect, [*_charges(batch, rows), *_charges(map(_as_charge, lost), rows)]
-    )
+    deltas = CostDeltas()
+    lost += await _write_artifacts(connection, dialect, outlets, kept, deltas)
+    made = [*_charges(batch, rows), *_charges(map(_as_charge, lost), rows)]
+    await write_charges(connection, dialect, made, deltas)
     states = [_concept(save.claim, save.concept) for save in kept if save.concept is not None]
     if states:
         await connection.execute(_set_concept, states)
+    await deltas.write(connection, dialect)
     return stale
 
 
 async def _write_artifacts(
-    connection: AsyncConnection, dialect: Dialect, outlets: Outlets, saves: Sequence[Save]
+    connection: AsyncConnection,
+    dialect: Dialect,
+    outlets: Outlets,
+    saves: Sequence[Save],
+    deltas: CostDeltas,
 ) -> list[Save]:
     """Write first and new versions of artifacts.
 
@@ -125,10 +131,16 @@ async def _write_artifacts(
         elif await fulfil_request(connection, claim.run_id, artifact, save.replaced.revision):
             await add_version(connection, dialect, outlets, claim, artifact)
             await mark_stale(connection, claim.run_id, artifact.concept_id, save.replaced.stale)
+            deltas.add(claim.share.tenant, artifact.model, artifact.step, artifact.spent)
         else:
             outdated.append(save)
-    await add_first_versions(connection, dialect, outlets, first)
-    await drop_charges(connection, repaired)
+    added = await add_first_versions(connection, dialect, outlets, first)
+    for claim, artifact in first:
+        # Two saves of one artifact may be in a batch: the first one stays.
+        if (claim.run_id, *artifact.place) in added:
+            added.discard((claim.run_id, *artifact.place))
+            deltas.add(claim.share.tenant, artifact.model, artifact.step, artifact.spent)
+    await drop_charges(connection, repaired, deltas)
     await drop_entries(connection, replaced)
     return outdated
 

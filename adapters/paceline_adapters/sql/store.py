@@ -8,6 +8,7 @@ from paceline.contracts.storage.records import SchemaVersion, WorkerRecord
 
 from paceline_adapters.sql import schema
 from paceline_adapters.sql.artifacts import SqlArtifacts
+from paceline_adapters.sql.budgets import SqlBudgets
 from paceline_adapters.sql.connections import SqlConnections, pool_shape
 from paceline_adapters.sql.engine import PATIENCE, Database, must_open
 from paceline_adapters.sql.faults import is_database_error, is_rejection, is_transient
@@ -31,6 +32,7 @@ class SqlStore(
     SqlConnections,
     SqlOutbox,
     SqlRetention,
+    SqlBudgets,
     Store,
 ):
     """Runs and artifacts in SQL tables.
@@ -65,6 +67,7 @@ class SqlStore(
             patience=self._database.long_patience,
         )
         self._registered: dict[str, WorkerRecord] = {}
+        self._accounts: set[str] = set()
 
     async def open(self, *, create: bool = True) -> None:
         """Connect and check the schema. The schema of an SQLite file is created or upgraded."""

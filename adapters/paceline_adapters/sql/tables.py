@@ -46,6 +46,7 @@ def _of_run() -> "Column[str]":
 #: submit the roadmap at once cannot both create the next run. ``context`` and ``scope`` are JSON.
 #: ``extended`` is set if a running run got more to do after its claim. ``ends`` counts its ends.
 #: ``purging``: the run is being deleted, and does not exist for anything else.
+#: ``budget`` is the run's own budget in nanos. ``short_of`` is the limit that paused it, as JSON.
 #: PostgreSQL's pages keep free space and ``lease_until`` has no index, so that renewing a lease
 #: updates no index.
 runs = Table(
@@ -79,6 +80,8 @@ runs = Table(
     Column("extended", Boolean, nullable=False, server_default=false()),
     Column("ends", Integer, nullable=False, server_default="0"),
     Column("purging", Boolean, nullable=False, server_default=false()),
+    Column("budget", BigInteger),
+    Column("short_of", Words),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),
@@ -113,6 +116,13 @@ runs = Table(
         "run_id",
         postgresql_where=text("purging"),
         sqlite_where=text("purging = 1"),
+    ),
+    Index(
+        "ix_runs_short_of",
+        "executor",
+        "run_id",
+        postgresql_where=text("short_of IS NOT NULL"),
+        sqlite_where=text("short_of IS NOT NULL"),
     ),
     postgresql_with={"fillfactor": 70},
 )
@@ -259,6 +269,54 @@ charges = Table(
     Column("cost", Float),
     Column("estimated", Boolean, nullable=False),
     PrimaryKeyConstraint("run_id", "concept_id", "step", "fence"),
+)
+
+#: What is known of each limit of a budget, in nanos. ``name`` is that of ``BudgetAccount``.
+#: ``warned`` is the limit that was reported last.
+budget_accounts = Table(
+    "budget_accounts",
+    metadata,
+    Column("name", Words, nullable=False),
+    Column("run_id", Words, ForeignKey("runs.run_id", ondelete="CASCADE")),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("warned", BigInteger),
+    PrimaryKeyConstraint("name"),
+    Index("ix_budget_accounts_run_id", "run_id"),
+    postgresql_with={"fillfactor": 50},
+)
+
+#: What calls in flight have reserved, in nanos: one row per call. ``accounts`` are names, as JSON.
+#: There is no key to ``runs``, because the accounts of a day outlive a run.
+budget_reservations = Table(
+    "budget_reservations",
+    metadata,
+    Column("id", Words, nullable=False),
+    Column("worker_id", Words, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("accounts", Words, nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index("ix_budget_reservations_worker_id", "worker_id"),
+)
+
+#: What all calls cost, also of purged runs, by day in UTC. ``model`` is empty for calls without an
+#: artifact. ``cost`` is in nanos, and ``priced`` counts the calls that had a price. Each process
+#: has a ``shard``, so that workers that save at once do not wait for each other.
+costs = Table(
+    "costs",
+    metadata,
+    Column("day", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("step", Words, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("priced", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "tenant", "model", "step", "shard"),
 )
 
 #: What is still to be delivered to each sink; a row is deleted when the sink has accepted it. An

@@ -20,6 +20,7 @@ from paceline_adapters.web.head_requests import HeadRequests
 from paceline_adapters.web.problems import problem_of
 from paceline_adapters.web.request_checks import RequestChecks, TenantOf
 from paceline_adapters.web.routes.concepts import concepts_router
+from paceline_adapters.web.routes.costs import costs_router
 from paceline_adapters.web.routes.events import events_router
 from paceline_adapters.web.routes.live import live_router
 from paceline_adapters.web.routes.operations import metrics_router, probes_router
@@ -65,6 +66,7 @@ def router(backend: Backend, *, tenant: TenantOf | None = None) -> APIRouter:
     of_callers.include_router(versions_router(backend, checks))  # the next one has a catch-all
     of_callers.include_router(concepts_router(backend, checks))
     of_callers.include_router(live_router(backend, checks))
+    of_callers.include_router(costs_router(backend, checks))
     of_callers.include_router(sockets_router(backend, checks))
     routes = APIRouter()
     routes.include_router(of_callers)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from paceline.client.cluster_status import ClusterStatus
+from paceline.contracts.storage.budgets import CostLine
 from paceline.live.feed import StreamMessage
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -45,6 +46,8 @@ class Metrics:
         self._delivered = gauge(
             "sink_delivered", "Deliveries that the sink has accepted since its first one.", "sink"
         )
+        self._model_cost = gauge("model_cost", "Cost of all calls so far, by model.", "model")
+        self._step_cost = gauge("step_cost", "Cost of all calls so far, by step.", "step")
         self._streams = gauge("streams", "Open WebSockets and event streams.")
         self._messages = Counter(
             "paceline_stream_messages",
@@ -82,6 +85,13 @@ class Metrics:
     def client_too_slow(self) -> None:
         """Count a stream that was closed because its client did not read."""
         self._slow.inc()
+
+    def costs_read(self, models: Sequence[CostLine], steps: Sequence[CostLine]) -> None:
+        """Set what calls have cost, in the currency of the settings' prices."""
+        for gauge, lines in ((self._model_cost, models), (self._step_cost, steps)):
+            for line in lines:
+                if line.spent.cost is not None:
+                    gauge.labels(line.name or "unknown").set(line.spent.cost)
 
     def exposition(self, status: ClusterStatus, *, streams: int) -> bytes:
         """The metrics as text, with the current status of both layers."""

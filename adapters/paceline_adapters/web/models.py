@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
+from paceline.contracts.storage.budgets import CostsBy
 from paceline.contracts.storage.records import ConceptStatus, RunStatus
 from pydantic import BaseModel, Field
 
@@ -33,6 +34,28 @@ class RunAnswer(BaseModel):
         list[str] | None, Field(description="The steps; null for the steps of the settings.")
     ]
     only: Annotated[list[str], Field(description="Parts of the roadmap; empty for all of it.")]
+    budget: Annotated[
+        float | None, Field(description="What the run may cost; null for the settings' limits.")
+    ]
+
+
+class CostAnswer(BaseModel):
+    """What one run, tenant, model, step or day has cost."""
+
+    name: Annotated[str, Field(description="Its id or name; empty if it is unknown.")]
+    attempts: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: Annotated[float | None, Field(description="Null if no call had a price.")]
+    estimated: bool
+
+
+class CostsAnswer(BaseModel):
+    """What calls have cost."""
+
+    by: CostsBy
+    currency: str
+    costs: list[CostAnswer]
 
 
 class SpentAnswer(BaseModel):

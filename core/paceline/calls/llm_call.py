@@ -160,11 +160,12 @@ class Caller:
                     raise
                 span.answered(completion)
             self.health.answered(completion.completion_tokens)
-            tally.add(completion, self.settings)
+            cost = tally.add(completion, self.settings)
             outcome = Done(
                 _counted(completion, request),
                 asyncio.get_running_loop().time() - started,
                 parse_rate_limits(completion.rate_limit_headers),
+                cost,
             )
             return completion
         except Refused as refusal:
@@ -177,7 +178,7 @@ class Caller:
             )
             raise
         except Unreachable as error:
-            outcome = Failed()
+            outcome = Failed(arrived=error.estimated)
             if error.estimated:  # it was sent, and the connection was cut
                 tally.add(error, self.settings)
             raise
@@ -187,7 +188,10 @@ class Caller:
             else:
                 self.health.reached()
             if error.sent:
-                tally.add(error, self.settings)
+                cost = tally.add(error, self.settings)
+                charged = error.prompt_tokens + error.completion_tokens
+                if charged and not error.estimated:
+                    outcome = Failed(arrived=True, cost=cost)
             raise
         except asyncio.CancelledError:
             tally.add_estimate(prompt_tokens, self.health.mean_answer, self.settings)
@@ -247,6 +251,9 @@ class _Call(Generic[ParsedT]):
                     self.work,
                     attempt=self.tally.attempts - before + 1,
                     tokens=request.estimated_tokens(),
+                    cost=caller.settings.cost(
+                        request.estimated_prompt_tokens(), request.max_tokens
+                    ),
                 )
                 completion = await caller.attempt(attempt, request, self.tally)
                 value = self.parse(completion)

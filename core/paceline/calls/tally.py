@@ -31,8 +31,8 @@ class Tally:
         """Tokens of prompts and answers together."""
         return self.prompt_tokens + self.completion_tokens
 
-    def add(self, charged: Completion | ProviderError, model: ProviderSettings) -> None:
-        """Count one attempt and what its answer or failure cost."""
+    def add(self, charged: Completion | ProviderError, model: ProviderSettings) -> float | None:
+        """Count one attempt; returns what its answer or failure cost, if there is a price."""
         cached, cost = 0, None
         if isinstance(charged, Completion):
             cached, cost = charged.cached_prompt_tokens, charged.cost
@@ -40,6 +40,7 @@ class Tally:
             cost = model.cost(charged.prompt_tokens, charged.completion_tokens, cached)
         self._add(charged.prompt_tokens, charged.completion_tokens, cost)
         self.estimated = self.estimated or charged.estimated
+        return cost
 
     def add_estimate(
         self, prompt_tokens: int, completion_tokens: int, model: ProviderSettings

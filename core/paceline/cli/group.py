@@ -26,6 +26,7 @@ COMMANDS = {
     "purge": "Delete runs with everything that belongs to them.",
     "show": "Show runs, concepts and generated content.",
     "import": "Add content that exists elsewhere to a run or roadmap.",
+    "costs": "Show what calls have cost.",
     "export": "Write generated content to files.",
     "sinks": "Show what waits for each sink, and try deliveries again.",
     "plugins": "List strategies, executors and all other plugins.",

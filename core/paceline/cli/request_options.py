@@ -32,6 +32,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         steps: str | None,
         only: tuple[str, ...],
         adopt: bool,
+        budget: float | None,
         **options: object,
     ) -> R:
         request = RunRequest(
@@ -39,6 +40,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
             steps=step_names(steps),
             only=only,
             adopt=adopt,
+            budget=budget,
         )
         return command(*args, request=request, **options)
 
@@ -60,7 +62,17 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         is_flag=True,
         help="If a roadmap has changed, start a new run that takes over unchanged content.",
     )
-    return file(values(scope_options(adopting(with_request))))
+    return file(values(scope_options(budget_option(adopting(with_request)))))
+
+
+def budget_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--budget`` as a number or ``None``."""
+    return click.option(
+        "--budget",
+        metavar="AMOUNT",
+        type=float,
+        help="What each run may cost, in the currency of the prices; then it is paused.",
+    )(command)
 
 
 def scope_options(command: Callable[..., R]) -> Callable[..., R]:

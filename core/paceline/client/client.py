@@ -6,6 +6,7 @@ from typing import Literal
 from paceline.client.content.adoption_client import AdoptionClient
 from paceline.client.content.revision_client import RevisionClient
 from paceline.client.context_schema import check_context_schema
+from paceline.client.cost_client import CostClient
 from paceline.client.follow import follow
 from paceline.client.purge_client import PurgeClient
 from paceline.client.run_request import RunRequest
@@ -14,6 +15,7 @@ from paceline.contracts.events import Event
 from paceline.contracts.run_context import checked_context
 from paceline.contracts.scope import Scope, checked_steps, names_of
 from paceline.contracts.share import DEFAULT_SHARE, Share, check_tenant
+from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.contracts.storage.records import Artifact, ResumeOnly, Run, RunStatus
 from paceline.contracts.storage.seeds import Seeds
 from paceline.errors import UsageError
@@ -30,7 +32,7 @@ class NothingToResume(UsageError):
     """The run has not ended, or none of its concepts is in the state that was asked for."""
 
 
-class Client(AdoptionClient, RevisionClient, PurgeClient):
+class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
     """Submits, steers, follows and reads runs. Open one with ``App.client``.
 
     A client of a tenant submits runs of that tenant. For its methods, runs of other tenants do
@@ -86,6 +88,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
         context: Mapping[str, object] | None = None,
         steps: Sequence[str] | None = None,
         only: Sequence[str] = (),
+        budget: float | None = None,
         adopt: bool = False,
     ) -> tuple[Run, Submitted]:
         """Generate a roadmap's content, or continue an earlier run of the same roadmap.
@@ -106,6 +109,8 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
                 existing run; a new run then has the steps of the settings.
             only: the concepts to generate: ``stage:ID``, ``module:ID``, ``concept:ID`` or
                 ``first-module``. All concepts if empty.
+            budget: what the run may cost, in the currency of the settings' prices. An existing
+                run gets it, too, unless ``key`` is given; ``None`` leaves it as it is.
             adopt: if the roadmap, the context or what prompts are made of has changed, start a
                 new run that takes over the artifacts of unchanged concepts; see
                 ``adoption``.
@@ -118,17 +123,22 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
             ContextError: the context is not a JSON object, is too large, or does not match
                 ``run.context_schema``.
             UsageError: the share names another tenant than the client's, or ``steps`` or
-                ``only`` name something unknown.
+                ``only`` name something unknown, or ``budget`` is not allowed.
             PartUnavailable: the store or the broker cannot be reached.
         """
         share = self._scope.share(share)
         with self.telemetry.submit() as span:
-            request = RunRequest(context=context, steps=names_of(steps), only=names_of(only) or ())
+            request = RunRequest(
+                context=context,
+                steps=names_of(steps),
+                only=names_of(only) or (),
+                budget=budget,
+            )
             given, scope = await self.check_request(roadmap, request)
             seeds, changed = await self._first_artifacts(roadmap, given, scope, share, adopt=adopt)
             new = new or changed
             submitted = await self._submit(
-                roadmap, given, scope, new=new, key=key, share=share, seeds=seeds
+                roadmap, given, scope, new=new, key=key, share=share, seeds=seeds, budget=budget
             )
             span.submitted(*submitted)
             return submitted
@@ -140,9 +150,10 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
 
         Raises:
             ContextError: the context is not valid.
-            UsageError: ``steps`` or ``only`` name something unknown.
+            UsageError: ``steps`` or ``only`` name something unknown, or the budget is not allowed.
         """
         scope = self.check_scope(request.steps, request.only, roadmap)
+        self.check_budget(request.budget)
         context = checked_context({} if request.context is None else request.context)
         await check_context_schema(self.settings.run.context_schema, context)
         return context, scope
@@ -163,6 +174,23 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
             scope.concepts_of(roadmap)
         return scope
 
+    def check_budget(self, budget: float | None) -> None:
+        """Check the budget of a run.
+
+        Raises:
+            UsageError: it is not a positive number, or no strategy keeps it.
+        """
+        if budget is None:
+            return
+        if not 0 < budget <= MAX_BUDGET:
+            raise UsageError(f"budget must be above 0 and at most {MAX_BUDGET:g}, got {budget:g}")
+        if "budget" not in self.settings.strategy:
+            stacked = ", ".join(["budget", *self.settings.strategy])
+            raise UsageError(
+                "a budget needs the strategy budget, so that workers keep it: set strategy to "
+                f"{stacked}"
+            )
+
     async def _submit(
         self,
         roadmap: Roadmap,
@@ -173,6 +201,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
         key: str | None,
         share: Share,
         seeds: Seeds,
+        budget: float | None,
     ) -> tuple[Run, Submitted]:
         run, created = await self.store.create_run(
             roadmap,
@@ -183,6 +212,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
             context=context,
             scope=scope,
             seeds=seeds,
+            budget=budget,
         )
         if created or (key is not None and run.status == "queued"):
             # Again even if it was created before: the broker may not have the message.
@@ -191,6 +221,8 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
             return run, "created"
         if key is not None:
             return run, "complete" if run.status == "completed" else "attached"
+        if budget is not None:
+            await self.store.set_budget(run.run_id, budget)
         run = await self._extend(run, scope.steps, scope.only, roadmap)
         return await self._resume(run)
 
@@ -201,6 +233,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
         only: ResumeOnly | None = None,
         steps: Sequence[str] | None = None,
         also: Sequence[str] | None = None,
+        budget: float | None = None,
     ) -> tuple[Run, Submitted]:
         """Continue a run: artifacts stay, failed and missing concepts are generated.
 
@@ -215,11 +248,13 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
                 steps of its own always has the steps of the settings.
             also: concepts to add to those of the run, as ``only`` of ``submit``. ``None`` adds
                 none; an empty sequence adds all.
+            budget: what the run may cost from now on, with what it has cost so far, in the
+                currency of the settings' prices; ``None`` leaves it as it is.
 
         Raises:
             RunNotFound: there is no such run.
             UsageError: ``steps`` or ``also`` name something unknown, or are combined with
-                ``only``.
+                ``only``; or ``budget`` is not allowed.
             NothingToResume: ``only`` is given and the run is queued or running, or it has no
                 such concept.
             PartUnavailable: the store or the broker cannot be reached.
@@ -232,6 +267,9 @@ class Client(AdoptionClient, RevisionClient, PurgeClient):
                     f"only={only!r} adds no steps or concepts: leave out steps and also"
                 )
             await self.check_resumable(run, only)
+        self.check_budget(budget)
+        if budget is not None:
+            await self.store.set_budget(run_id, budget)
         with self.telemetry.submit() as span:
             if only is None:
                 run = await self._extend(run, added, also)

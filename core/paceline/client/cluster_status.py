@@ -194,6 +194,7 @@ def run_to_json(run: Run) -> dict[str, object]:
         "seconds": round(run.seconds, 3),
         "steps": None if run.steps is None else list(run.steps),
         "only": list(run.only),
+        "budget": run.budget,
     }
 
 

@@ -12,12 +12,15 @@ class RunRequest:
         context: any JSON object; ``None`` for an empty one.
         steps: the steps to make; ``None`` if the submission names none.
         only: selectors of the concepts to generate; empty for all.
+        budget: what the run may cost, in the currency of the settings' prices; ``None`` if the
+            submission names none.
         adopt: take over artifacts of the roadmap's newest run if their inputs are unchanged.
     """
 
     context: Mapping[str, object] | None = None
     steps: tuple[str, ...] | None = None
     only: tuple[str, ...] = ()
+    budget: float | None = None
     adopt: bool = False
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paceline.client.run_request import NOTHING_SPECIAL, RunRequest
 from paceline.contracts.scope import FORMS
 from paceline.contracts.share import DEFAULT_SHARE, MAX_WEIGHT, MIN_WEIGHT
+from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.errors import RoadmapError, UsageError
 from paceline.roadmaps.decoding import decode, json_faults
 from paceline.roadmaps.model import Roadmap, parse_roadmap
@@ -45,11 +46,22 @@ class _RunSettings(BaseModel):
         list[str],
         Field(max_length=10_000, description=f"Generate only these parts: {FORMS}."),
     ] = Field(default_factory=list[str])
+    budget: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=MAX_BUDGET,
+            allow_inf_nan=False,
+            description="What the run may cost, in the currency of the settings' prices.",
+        ),
+    ] = None
 
     def request(self) -> RunRequest:
         """Context and scope of the run."""
         steps = None if self.steps is None else tuple(self.steps)
-        return RunRequest(context=self.context, steps=steps, only=tuple(self.only))
+        return RunRequest(
+            context=self.context, steps=steps, only=tuple(self.only), budget=self.budget
+        )
 
 
 class Submission(_RunSettings):

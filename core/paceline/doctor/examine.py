@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from paceline.calls.prices import describe_price, with_price
 from paceline.client.context_schema import load_context_schema
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.executor import Executor
 from paceline.contracts.finding import Finding, Level
 from paceline.contracts.storage.outbox import SinkFigures, describe_sink
 from paceline.contracts.storage.records import Budget, WorkerRecord
+from paceline.contracts.storage.store import Store
 from paceline.doctor import rules
 from paceline.errors import (
     DatabaseNotFound,
@@ -24,7 +26,7 @@ from paceline.errors import (
 )
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.runtime.part_factory import PartFactory, closing
-from paceline.settings.model import Settings
+from paceline.settings.model import ProviderSettings, Settings
 from paceline.settings.show import store_address
 from paceline.text import count
 
@@ -142,7 +144,14 @@ async def _make(
         return made
 
     settings = factory.settings
-    context = factory.context(ledger=ledger)
+
+    def budgets() -> Store:
+        # Not open: a strategy that is only made does not use it.
+        store = factory.store(factory.context())
+        stack.push_async_callback(store.close)
+        return store
+
+    context = replace(factory.context(ledger=ledger), budgets=budgets)
     made = await report.check(f"executor {settings.executor}", "", executor)
     stacked = await report.check("strategy", "", strategy)
     if stacked is not None:
@@ -229,9 +238,14 @@ async def _provider(factory: PartFactory, report: _Report) -> None:
         title = f"model {name}" if own else f"provider {settings.name}"
 
         async def look(
-            name: str = name, title: str = title, url: str | None = settings.base_url
+            name: str = name,
+            title: str = title,
+            section: str = section,
+            url: str | None = settings.base_url,
         ) -> None:
             model = factory.model(name, factory.context())
+            if "budget" in factory.settings.strategy:
+                _add_price(factory.settings.model(name), section, name, report)
             async with closing(model.provider) as made:
                 try:
                     result = await made.check()
@@ -248,6 +262,17 @@ async def _provider(factory: PartFactory, report: _Report) -> None:
         await report.check(
             title, f"check {section}.base_url, {section}.model and the API key", look
         )
+
+
+def _add_price(settings: ProviderSettings, section: str, name: str, report: _Report) -> None:
+    """Report the price of a model, which the strategy ``budget`` needs."""
+    priced, origin = with_price(settings)
+    title = f"price of model {name}"
+    if origin:
+        report.add(Finding("ok", title, describe_price(priced, origin)))
+    else:
+        fix = f"set {section}.prompt_price and {section}.completion_price"
+        report.add(Finding("wrong", title, "unknown, and strategy budget needs it", fix))
 
 
 async def _executor(settings: Settings, executor: Executor | None, report: _Report) -> int | None:

@@ -25,7 +25,7 @@ from paceline.contracts.storage.records import (
 )
 from paceline.contracts.storage.spending import Charge
 from paceline.contracts.storage.versions import Revision
-from paceline.errors import PluginError, ProviderUnusable
+from paceline.errors import PluginError, ProviderUnusable, RunPaused
 from paceline.generation.journal import Journal
 from paceline.generation.making_step import MakingStep
 from paceline.generation.parts import Parts
@@ -53,6 +53,7 @@ class RunInWork:
         healths: what the calls tell about each model, by its name.
         drain: starts no further call of the run.
         unusable: why no further call can succeed.
+        paused: why no further call may start for now.
         unsaved: what calls cost that left neither an artifact nor a failed concept.
         context: the run's context, as it was given at submit.
         inputs: the hashes of what artifacts are made from.
@@ -69,6 +70,7 @@ class RunInWork:
     healths: dict[str, ProviderHealth] = field(default_factory=dict[str, ProviderHealth])
     drain: Callable[[], None] = lambda: None
     unusable: ProviderUnusable | None = None
+    paused: RunPaused | None = None
     unsaved: list[Charge] = field(default_factory=list[Charge])
     context: Mapping[str, object] = field(default_factory=dict[str, object])
     inputs: Inputs = field(init=False)
@@ -126,6 +128,19 @@ class RunInWork:
         if self.unusable is None:
             self.unusable = error
             self.drain()
+
+    def pause(self, error: RunPaused) -> None:
+        """Start no further call, because the strategy pauses the run; calls in flight are saved."""
+        if self.paused is None:
+            self.paused = error
+            self.drain()
+
+    def stop(self, error: ProviderUnusable | RunPaused) -> None:
+        """End or pause the run."""
+        if isinstance(error, RunPaused):
+            self.pause(error)
+        else:
+            self.end(error)
 
     async def fail(self, failure: CallFailed, charge: Charge) -> None:
         """Record that a concept failed, unless the provider may be to blame.
@@ -239,8 +254,8 @@ class ConceptTask:
                 self._earlier = await self._existing_answers()
                 self._unsaved = {name for name, _ in missing}
                 await self._make_all(missing)
-            except ProviderUnusable as error:
-                run.end(error)
+            except (ProviderUnusable, RunPaused) as error:
+                run.stop(error)
                 span.failed()
             else:
                 if self._failures:
@@ -268,8 +283,8 @@ class ConceptTask:
                 for task in done:
                     del running[task]
                     task.result()
-        except ProviderUnusable as error:
-            self.run.end(error)  # calls of other steps in flight are saved
+        except (ProviderUnusable, RunPaused) as error:
+            self.run.stop(error)  # calls of other steps in flight are saved
             raise
         finally:
             if running:

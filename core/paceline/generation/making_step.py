@@ -18,6 +18,7 @@ from paceline.errors import (
     PartUnavailable,
     ProviderUnusable,
     Refused,
+    RunPaused,
     StaleFence,
     Transient,
     first_cause,
@@ -122,7 +123,7 @@ class MakingStep:
         for name, check in self._task.run.parts.checks[self._name]:
             try:
                 result = await check.check(answer, self._task.subject(), self._context)
-            except (CallFailed, ProviderUnusable, StaleFence, PartUnavailable):
+            except (CallFailed, ProviderUnusable, RunPaused, StaleFence, PartUnavailable):
                 raise
             except Exception as error:
                 raise self._broken(f"check {name}", error) from error
@@ -181,6 +182,9 @@ class MakingStep:
 
 
 #: Failures that the run or the loop around a step handles.
-_HANDLED = (CallFailed, ProviderUnusable, StaleFence, PartUnavailable, Refused, Transient)
+_HANDLED = (
+    *(CallFailed, ProviderUnusable, RunPaused, StaleFence),
+    *(PartUnavailable, Refused, Transient),
+)
 _DIGITS = re.compile(r"\d+")
 _REASON = 1000

@@ -12,7 +12,7 @@ from paceline.contracts.steps.step import Step
 from paceline.contracts.storage.records import Claim
 from paceline.contracts.storage.spending import Charge
 from paceline.contracts.storage.versions import Revision
-from paceline.errors import first_cause
+from paceline.errors import RunPaused, first_cause
 from paceline.generation.concept_task import ConceptTask, RunInWork
 from paceline.generation.gc_frozen import gc_frozen
 from paceline.generation.parts import Parts
@@ -85,6 +85,11 @@ class Pipeline:
     def advice(self) -> str | None:
         """What to change if none of a model's answers could be used."""
         return self._run.advice
+
+    @property
+    def paused(self) -> RunPaused | None:
+        """Why the strategy paused the run; ``None`` if it did not."""
+        return self._run.paused
 
     @property
     def saved(self) -> int:
@@ -165,8 +170,12 @@ class Pipeline:
                 self._run, state, stage, module, concept, existing.difference(revised), revised
             )
             work = concept_task.work()
-            with parts.telemetry.admit(work), parts.gauges.wait():
-                permit = await parts.strategy.admit(work)
+            try:
+                with parts.telemetry.admit(work), parts.gauges.wait():
+                    permit = await parts.strategy.admit(work)
+            except RunPaused as error:
+                self._run.pause(error)
+                return
             self._start(tasks, concept_task, permit)
 
     def _start(self, tasks: asyncio.TaskGroup, concept_task: ConceptTask, permit: Permit) -> None:

@@ -15,7 +15,8 @@ class StrategyStack(Strategy):
     strategy receives only work of its own levels.
 
     Raises:
-        SettingsError: more than one strategy limits a rate, or one does and is not the last.
+        SettingsError: more than one strategy limits a rate, or one does and is not the last; or a
+            call would wait for money while it holds a permit.
     """
 
     def __init__(self, named: Sequence[tuple[str, Strategy]]) -> None:
@@ -26,6 +27,14 @@ class StrategyStack(Strategy):
             )
         if rated and rated[0] != named[-1][0]:
             raise SettingsError(f"strategy: {rated[0]} limits a rate and must be the last")
+        budgets = [at for at, (_, one) in enumerate(named) if one.budget_limits is not None]
+        for name, strategy in named[: budgets[-1]] if budgets else ():
+            if "call" in strategy.levels:
+                raise SettingsError(
+                    f"strategy: {named[budgets[-1]][0]} must stand before {name}, so that no call "
+                    "waits for money while it holds a permit"
+                )
+        self.budget_limits = None if not budgets else named[budgets[0]][1].budget_limits
         self._named = tuple(named)
         no_levels: frozenset[Level] = frozenset()
         self.levels = no_levels.union(*(strategy.levels for _, strategy in named))

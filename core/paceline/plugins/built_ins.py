@@ -25,6 +25,7 @@ BUILT_INS: Mapping[Kind, Mapping[str, str]] = {
         "per-roadmap": f"{_S}.per_roadmap",
         "global": f"{_S}.global_limit",
         "adaptive": f"{_S}.adaptive",
+        "budget": f"{_S}.budget",
     },
     "executor": {
         "in-process": f"{_A}.in_process.plugin",

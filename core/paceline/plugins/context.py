@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.storage.budgets import BudgetStore
 from paceline.contracts.worker import WorkerHost
 from paceline.errors import PluginError
 from paceline.settings.model import Settings
@@ -12,6 +13,11 @@ from paceline.settings.model import Settings
 def no_ledger() -> Ledger:
     """Raise, because the process is no worker."""
     raise PluginError("only worker processes have a ledger")
+
+
+def no_budgets() -> BudgetStore:
+    """Raise, because the process is no worker."""
+    raise PluginError("only worker processes have budgets")
 
 
 def _no_host() -> WorkerHost:
@@ -27,6 +33,7 @@ class Context:
         worker_id: id of the worker; empty in a process without a worker.
         pool_limit: maximum number of database connections of this process.
         ledger: returns the process's ledger; the first call makes it.
+        budgets: returns the worker's store, which counts money.
         host: returns what opens workers in this process, for executors.
     """
 
@@ -34,4 +41,5 @@ class Context:
     worker_id: str = ""
     pool_limit: int | None = None
     ledger: Callable[[], Ledger] = no_ledger
+    budgets: Callable[[], BudgetStore] = no_budgets
     host: Callable[[], WorkerHost] = _no_host

@@ -1,7 +1,7 @@
 """Makes the parts of one process, as the settings say, on its event loop."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 from paceline.calls.models import Model, Models
+from paceline.calls.prices import with_price
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.events import EventBus
@@ -26,7 +27,7 @@ from paceline.contracts.worker import WorkerHost
 from paceline.delivery.compose import Composer
 from paceline.delivery.courier import Courier
 from paceline.delivery.couriers import Couriers
-from paceline.errors import PluginError
+from paceline.errors import PluginError, SettingsError
 from paceline.generation.parts import ClientParts, Parts
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack
@@ -71,6 +72,21 @@ async def closing(part: ClosableT) -> AsyncGenerator[ClosableT]:
 
 def _masking(options: BaseModel) -> Callable[[str], str]:
     return lambda text: masked(text, options)
+
+
+def _check_prices(models: Iterable[Model]) -> None:
+    """Check that the cost of every call will be known, for a budget.
+
+    Raises:
+        SettingsError: a model has no price; the text names the setting.
+    """
+    for model in models:
+        if model.settings.cost(1, 1) is None:
+            raise SettingsError(
+                f"{model.section}.prompt_price and {model.section}.completion_price must be set, "
+                f"because strategy budget needs the price of {model.settings.model}; the extra "
+                "prices knows those of well-known models"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +154,7 @@ class PartFactory:
         settings = self.settings.model(name)
         if self.ready.provider is not None and name == MAIN_MODEL:
             return Model(name, self.ready.provider, settings)
+        settings, _ = with_price(settings)
         own = replace(context, settings=self.settings.model_copy(update={"provider": settings}))
         offer = self.plugins.provider(settings.name)
         options = options_for(self.settings.providers, settings.name)
@@ -324,6 +341,7 @@ class PartFactory:
             # Resources may open it during a run. It closes after all that use it.
             stack.push_async_callback(close_ledger)
             context = self.context(worker_id=worker_id, pool_limit=pool_limit, ledger=ledger)
+            context = replace(context, budgets=lambda: client.store)
             strategy = self.strategy(context)
             if self.ready.strategies is None:
                 stack.push_async_callback(strategy.close)
@@ -336,6 +354,8 @@ class PartFactory:
                 models[name] = self.model(name, context)
                 if models[name].provider is not self.ready.provider:
                     stack.push_async_callback(models[name].provider.close)
+            if strategy.budget_limits is not None:
+                _check_prices(models.values())
             graph = self.step_graph(context)
             checks = {name: self.checks(name, context) for name, _ in graph.steps}
             for made in checks.values():

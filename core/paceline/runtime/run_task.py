@@ -7,9 +7,17 @@ from typing import Literal
 
 from paceline import log_context
 from paceline.calls.deadline import Deadline
+from paceline.contracts.storage.budgets import Shortage
 from paceline.contracts.storage.records import Claim, RunStatus
 from paceline.contracts.storage.versions import Revision
-from paceline.errors import PartUnavailable, ProviderUnusable, StaleFence, StoreLost, UsageError
+from paceline.errors import (
+    PacelineError,
+    PartUnavailable,
+    ProviderUnusable,
+    StaleFence,
+    StoreLost,
+    UsageError,
+)
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.parts import Parts
 from paceline.generation.pipeline import Pipeline
@@ -213,7 +221,8 @@ class RunTask:
     def _verdict(self, progress: Progress) -> tuple[RunStatus, str | None]:
         failed, skipped, total = progress.failures, progress.skipped, progress.total
         if progress.finished + skipped < total:
-            return "queued", None
+            paused = None if self._pipeline is None else self._pipeline.paused
+            return ("queued", None) if paused is None else ("paused", str(paused))
         if not failed and not skipped:
             return "completed", None
         reasons = [f"{failed} of {count(total, 'concept')} failed"] if failed else []
@@ -235,8 +244,8 @@ class RunTask:
         try:
             if status == "queued":
                 now = await store.hand_back(self._claim, reason)
-                if now == "paused":
-                    reason = (await store.run(run_id)).reason
+            elif status == "paused":
+                now = await self._pause(str(reason))
             else:
                 now = await store.finish(self._claim, status, reason)
         except (StaleFence, StoreLost):
@@ -246,6 +255,8 @@ class RunTask:
             self._store_outage.failed(error)
             log.info("run %s keeps its status until its lease expires", run_id)
             return None
+        if now == "paused":
+            reason = await self._reason(reason)
         if now == "queued":
             try:
                 await self._parts.executor.submit(run_id)
@@ -257,6 +268,22 @@ class RunTask:
             progress.ended(now, reason)
         await self._publisher.flush()
         return now
+
+    async def _pause(self, reason: str) -> RunStatus | None:
+        """Pause the run, because the strategy said so."""
+        store = self._parts.store
+        paused = None if self._pipeline is None else self._pipeline.paused
+        if paused is not None and paused.short_of is not None:
+            return await store.pause_short(self._claim, Shortage.from_json(paused.short_of), reason)
+        await store.request_pause(self._claim.run_id, reason)
+        return await store.hand_back(self._claim)
+
+    async def _reason(self, reason: str | None) -> str | None:
+        """The reason of the paused run: another request may have paused it meanwhile."""
+        try:
+            return (await self._parts.store.run(self._claim.run_id)).reason
+        except PacelineError:
+            return reason
 
     async def _charge(self) -> None:
         """Record what was spent without an artifact, also if the run has another owner now."""

@@ -14,6 +14,7 @@ from paceline.delivery.couriers import Couriers
 from paceline.errors import PacelineError, PartUnavailable, StoreLost
 from paceline.generation.event_publisher import EventPublisher
 from paceline.generation.parts import Parts
+from paceline.runtime.budget_watch import BudgetWatch
 from paceline.runtime.heartbeat import BEAT, Heartbeat
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.recovery import queued_runs, recover
@@ -42,6 +43,7 @@ class Worker:
         self._publisher = EventPublisher(parts.bus, parts.gauges)
         self._active: dict[str, RunTask] = {}
         self._setbacks = Setbacks()
+        self._budgets = BudgetWatch(parts)
         self._charges = UnsavedCharges(parts.store)
         self._wake = asyncio.Event()
         self._store_outage = OutageLog(log, "runs wait until it is reachable again")
@@ -205,6 +207,7 @@ class Worker:
             return
         try:
             await recover(self.parts.store, self.parts.settings, self.parts.executor)
+            await self._budgets.look()
         except PacelineError as error:
             log.warning("the search for runs without a worker failed: %s", error)
 

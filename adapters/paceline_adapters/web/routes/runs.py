@@ -10,6 +10,7 @@ from paceline.client.cluster_status import run_to_json, run_with_context
 from paceline.client.render import dead_letter_to_json, spending_to_json
 from paceline.client.submission import parse_submission
 from paceline.contracts.scope import FORMS
+from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
 
 from paceline_adapters.web.auth import Caller
@@ -109,6 +110,7 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             context=asked.context,
             steps=asked.steps,
             only=asked.only,
+            budget=asked.budget,
         )
         backend.hub.run_changed(run)
         response.status_code = 201 if submitted == "created" else 200
@@ -173,11 +175,12 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         only: ResumeOnly | None,
         steps: list[str] | None = None,
         also: list[str] | None = None,
+        budget: float | None = None,
     ) -> ResumedRun:
         await visible_run(backend, caller, run_id)
         states = await backend.store.concepts(run_id)
         run, submitted = await caller.client(backend.client).resume(
-            run_id, only=only, steps=steps, also=also
+            run_id, only=only, steps=steps, also=also, budget=budget
         )
         backend.hub.run_changed(run)
         return ResumedRun.model_validate(
@@ -206,9 +209,18 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             list[str] | None,
             Query(max_length=1000, description=f"Parts of the roadmap to add: {FORMS}."),
         ] = None,
+        budget: Annotated[
+            float | None,
+            Query(
+                gt=0,
+                le=MAX_BUDGET,
+                allow_inf_nan=False,
+                description="What the run may cost in all, with what it has cost so far.",
+            ),
+        ] = None,
     ) -> ResumedRun:
         """Resume a run: keep its artifacts, generate its failed and missing concepts."""
-        return await resumed(caller, run_id, only, steps, also)
+        return await resumed(caller, run_id, only, steps, also, budget)
 
     @router.post(
         "/{run_id}/retry", deprecated=True, responses={**common, **responses(403, 404, 409, 422)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 
 from paceline.app import App
-from paceline.cli.request_options import scope_options, step_names
+from paceline.cli.request_options import budget_option, scope_options, step_names
 from paceline.client.client import Submitted
 from paceline.client.render import dead_letter_to_json, run_brief
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
@@ -55,6 +55,7 @@ class _More:
     "--missing-only", is_flag=True, help="Generate only missing concepts; failed ones stay failed."
 )
 @scope_options
+@budget_option
 @executor_options
 @json_option
 def resume(
@@ -64,6 +65,7 @@ def resume(
     missing_only: bool,
     steps: str | None,
     only: tuple[str, ...],
+    budget: float | None,
     app: App,
     as_json: bool,
 ) -> int:
@@ -72,6 +74,8 @@ def resume(
     The run is queued again, and workers generate its failed and missing concepts. Saved
     content stays. The command prints why concepts failed. With --failed-only or
     --missing-only, every RUN must have ended; otherwise no RUN is queued.
+
+    With --budget, each RUN may cost that much in all, with what it has cost so far.
 
     With --steps or --only, each RUN also makes these steps, or also covers these parts of its
     roadmap. A RUN that has not ended adds them when it has finished its present part.
@@ -82,6 +86,7 @@ def resume(
       paceline resume learn-rust learn-sql --executor celery
       paceline resume learn-rust --failed-only
       paceline resume learn-rust --steps tutorial,flashcards
+      paceline resume learn-rust --budget 5
     """
     if failed_only and missing_only:
         raise UsageError("--failed-only and --missing-only exclude each other; use at most one")
@@ -89,7 +94,7 @@ def resume(
     more = _More(step_names(steps), only or None)
     if chosen is not None and more != _More():
         raise UsageError(f"--{chosen}-only cannot be combined with --steps or --only")
-    resumed, waiting = run_async(_resume(app, runs, chosen, more))
+    resumed, waiting = run_async(_resume(app, runs, chosen, more, budget))
     if as_json:
         echo_json({"runs": [one.to_json() for one in resumed]})
     else:
@@ -116,12 +121,17 @@ def _print(one: _Resumed) -> None:
 
 
 async def _resume(
-    app: App, names: tuple[str, ...], only: ResumeOnly | None, more: _More
+    app: App,
+    names: tuple[str, ...],
+    only: ResumeOnly | None,
+    more: _More,
+    budget: float | None,
 ) -> tuple[list[_Resumed], bool]:
     from paceline.cli.runs import find_runs
     from paceline.client.terminal.generate import any_worker
 
     async with app.client(create=False) as client:
+        client.check_budget(budget)
         found = await find_runs(client.store, names)
         if only is not None:
             for run in found:
@@ -133,7 +143,7 @@ async def _resume(
         for run in found:
             states = await client.store.concepts(run.run_id)
             now, submitted = await client.resume(
-                run.run_id, only=only, steps=more.steps, also=more.also
+                run.run_id, only=only, steps=more.steps, also=more.also, budget=budget
             )
             failed = [state for state in states if state.status == "failed"]
             missing = sum(state.status in ("pending", "skipped") for state in states)

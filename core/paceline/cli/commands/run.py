@@ -49,6 +49,9 @@ def run(
     A run with --steps or --only is completed when its part is. The same command without --only,
     or with more of them, adds what is missing; a run's context cannot change.
 
+    With --budget, a run is paused before it costs more. Its calls in flight are saved, and the same
+    command with a larger --budget continues it. It needs the strategy budget, and prices.
+
     With --adopt, an edited roadmap becomes a new run. It takes over what was made from the same
     concept, context, prompt template, step version and models. --explain lists what that is.
 
@@ -57,7 +60,7 @@ def run(
       0    all concepts completed
       1    a run failed, or a part cannot be reached
       2    wrong usage, settings or roadmap
-      3    some concepts failed
+      3    some concepts failed, or a run is paused because its budget is used up
       129  SIGHUP: the terminal was closed
       130  Ctrl-C
       143  SIGTERM
@@ -70,6 +73,7 @@ def run(
       paceline run roadmap.json --only first-module --steps tutorial
       paceline run roadmap.json --context learner.yaml --set-context level=beginner
       paceline run edited.json --adopt
+      paceline run roadmap.json --strategy budget,per-roadmap --budget 2.50
     """
     if as_explained:
         explain(app, read_roadmaps(files), request, share, as_json=as_json)

@@ -49,6 +49,7 @@ def submit(
       paceline submit roadmap.json --tenant acme --weight 2
       paceline submit roadmap.json --only module:basics --set-context level=beginner
       paceline submit edited.json --adopt
+      paceline submit roadmap.json --strategy budget,per-roadmap --budget 2.50
     """
     if as_explained:
         explain(app, read_roadmaps(files), request, share, as_json=as_json)
@@ -79,6 +80,7 @@ async def _submit(
                 context=request.context,
                 steps=request.steps,
                 only=request.only,
+                budget=request.budget,
                 adopt=request.adopt,
             )
             for roadmap in roadmaps

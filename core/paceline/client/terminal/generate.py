@@ -158,6 +158,7 @@ class Generation:
                 context=request.context,
                 steps=request.steps,
                 only=request.only,
+                budget=request.budget,
                 adopt=request.adopt,
             )
             runs.append((run, submitted))

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 
 from paceline.contracts.admission.work import Level, Permit, Work
+from paceline.contracts.storage.budgets import BudgetLimits
 
 BOTH: frozenset[Level] = frozenset({"concept", "call"})
 
@@ -22,12 +23,17 @@ class Strategy(ABC):
     holds_refusals: bool = False
     #: Whether its limit counts the permits of all workers together.
     shared: bool = False
+    #: The limits of the money that it reserves for calls; ``None`` if it reserves none.
+    budget_limits: BudgetLimits | None = None
 
     @abstractmethod
     async def admit(self, work: Work) -> Permit:
         """Wait until ``work`` may start, and return its permit.
 
         If the wait is cancelled, no permit may remain out.
+
+        Raises:
+            RunPaused: the run must pause.
         """
 
     def explain(self) -> str:

@@ -66,6 +66,8 @@ class Work:
         step: the step of a call; ``None`` for a concept.
         attempt: 1 for a call's first attempt.
         tokens: estimated tokens of prompt plus answer, for a call.
+        cost: cost of these tokens in the currency of the settings' prices; ``None`` without a
+            price.
         tenant: the tenant that owns the run; empty if there are no tenants.
         weight: scheduling weight of the tenant, relative to other tenants; of the run if it has
             no tenant.
@@ -82,6 +84,7 @@ class Work:
     step: str | None = None
     attempt: int = 1
     tokens: int = 0
+    cost: float | None = None
     tenant: str = ""
     weight: float = 1.0
     stage_id: str = ""
@@ -97,11 +100,13 @@ class Done:
         tokens: tokens that the provider counted; 0 if unknown.
         seconds: duration of the work.
         rate_limit_info: the quota that the provider reported.
+        cost: what the call cost, in the currency of the settings' prices; ``None`` if unknown.
     """
 
     tokens: int = 0
     seconds: float = 0.0
     rate_limit_info: RateLimitInfo | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,11 @@ class Failed:
 
     Attributes:
         arrived: whether the call may have reached the provider, so that its quota counts it.
+        cost: what the call cost all the same; ``None`` if unknown.
     """
 
     arrived: bool = False
+    cost: float | None = None
 
 
 Outcome = Done | RateLimited | Failed

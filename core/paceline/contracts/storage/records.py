@@ -56,6 +56,8 @@ class Run:
         context: the JSON object that was given at submit, such as the learner's profile.
         steps: the steps of the run; ``None`` for the steps of the settings.
         only: selectors of the run's concepts, such as ``module:ID``; empty for all concepts.
+        budget: what the run may cost, in the currency of the settings' prices; ``None`` if only
+            the settings limit it.
     """
 
     run_id: str
@@ -81,6 +83,7 @@ class Run:
     context: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
     steps: tuple[str, ...] | None = None
     only: tuple[str, ...] = ()
+    budget: float | None = None
 
     @property
     def scope(self) -> Scope:

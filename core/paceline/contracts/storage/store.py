@@ -7,6 +7,7 @@ from types import MappingProxyType
 from paceline.contracts.finding import Finding
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
+from paceline.contracts.storage.budgets import BudgetStore
 from paceline.contracts.storage.outbox import OutboxStore
 from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
@@ -52,6 +53,7 @@ class RunStore(ABC):
         context: Mapping[str, object] = MappingProxyType({}),
         scope: Scope = WHOLE_ROADMAP,
         seeds: Seeds = NO_SEEDS,
+        budget: float | None = None,
     ) -> tuple[Run, bool]:
         """Return the tenant's newest run of the roadmap; create a queued run if it has none.
 
@@ -68,6 +70,8 @@ class RunStore(ABC):
             context: the run's context, as ``checked_context`` returned it.
             scope: steps and concepts of a new run. An existing run keeps its own; see ``extend``.
             seeds: artifacts that a new run begins with.
+            budget: what a new run may cost, in the currency of the settings' prices. An existing
+                run keeps its own; see ``set_budget``.
 
         Returns:
             The run, and whether it was created.
@@ -381,6 +385,7 @@ class Store(
     ConnectionStore,
     OutboxStore,
     RetentionStore,
+    BudgetStore,
 ):
     """Durable state of paceline, usually in an SQL database.
 

@@ -1,6 +1,8 @@
 """What every store guarantees: each run has one owner, and each artifact is saved once."""
 
 from paceline.testing.contracts.store.any_order import StoreAnyOrder
+from paceline.testing.contracts.store.budgets import StoreBudgets
+from paceline.testing.contracts.store.costs import StoreCosts
 from paceline.testing.contracts.store.ends import StoreEnds
 from paceline.testing.contracts.store.journal import StoreJournal
 from paceline.testing.contracts.store.orphans import StoreOrphans
@@ -29,6 +31,8 @@ class StoreContract(
     StoreSaves,
     StoreJournal,
     StoreSpending,
+    StoreBudgets,
+    StoreCosts,
     StoreVersions,
     StoreSeeds,
     StoreWorkers,

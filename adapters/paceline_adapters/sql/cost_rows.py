@@ -1,0 +1,93 @@
+"""Rows of ``costs``: what all calls cost by day, tenant, model and step."""
+
+import os
+from collections import defaultdict
+from datetime import datetime
+from typing import TypeVar
+
+from paceline.contracts.storage.budgets import to_nanos
+from paceline.contracts.storage.spending import Spent
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.tables import costs
+from paceline_adapters.sql.url import Dialect
+
+UpsertT = TypeVar("UpsertT", postgresql.Insert, sqlite.Insert)
+#: Number of rows that share one day, tenant, model and step.
+_SHARDS = 16
+_KEY = ("day", "tenant", "model", "step", "shard")
+SUMS = ("attempts", "prompt_tokens", "completion_tokens", "cost", "priced", "estimated")
+
+
+def _upsert(statement: UpsertT) -> UpsertT:
+    return statement.on_conflict_do_update(
+        index_elements=_KEY, set_={name: costs.c[name] + statement.excluded[name] for name in SUMS}
+    )
+
+
+_add = {
+    "postgresql": _upsert(postgresql.insert(costs)),
+    "sqlite": _upsert(sqlite.insert(costs)),
+}
+
+
+class CostDeltas:
+    """What one transaction adds to the costs, by tenant, model and step."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+
+    def add(self, tenant: str, model: str, step: str, spent: Spent, sign: int = 1) -> None:
+        """Add what calls cost; ``sign`` is -1 if that is counted elsewhere now."""
+        sums = self._sums[tenant, model, step]
+        for at, value in enumerate(sums_of(spent)):
+            sums[at] += sign * value
+
+    async def write(self, connection: AsyncConnection, dialect: Dialect) -> None:
+        """Write the sums, as the last statement: other transactions of the process wait."""
+        changed = {key: sums for key, sums in self._sums.items() if any(sums)}
+        if not changed:
+            return
+        day = await today(connection)
+        shard = os.getpid() % _SHARDS
+        rows: list[dict[str, object]] = [
+            dict(zip((*_KEY, *SUMS), (day, *key, shard, *sums), strict=True))
+            for key, sums in sorted(changed.items())  # in one order, so they cannot deadlock
+        ]
+        await connection.execute(_add[dialect], rows)
+
+
+def sums_of(spent: Spent) -> tuple[int, ...]:
+    """The sums of some calls, in the order of ``SUMS``."""
+    cost = 0 if spent.cost is None else to_nanos(spent.cost)
+    priced = 0 if spent.cost is None else spent.attempts
+    estimated = spent.attempts if spent.estimated else 0
+    return (
+        spent.attempts,
+        spent.prompt_tokens,
+        spent.completion_tokens,
+        cost,
+        priced,
+        estimated,
+    )
+
+
+async def today(connection: AsyncConnection) -> str:
+    """The day in UTC by the database's clock, as ``2026-11-30``."""
+    instant: datetime = (await connection.execute(select(now()))).scalar_one()
+    return instant.date().isoformat()
+
+
+async def spent_between(
+    connection: AsyncConnection, first: str, last: str, *, tenants: tuple[str, ...], model: str
+) -> int:
+    """Nanos that calls cost from one day to another; of some tenants and one model if given."""
+    query = select(func.coalesce(func.sum(costs.c.cost), 0)).where(costs.c.day.between(first, last))
+    if tenants:
+        query = query.where(costs.c.tenant.in_(tenants))
+    if model:
+        query = query.where(costs.c.model == model)
+    return int(await connection.scalar(query) or 0)

@@ -1,0 +1,57 @@
+"""Prices of well-known models, for models without a price in the settings."""
+
+import os
+from decimal import Decimal
+from importlib.metadata import version
+
+from paceline.settings.model import ProviderSettings
+
+#: Tokens of a sample call: prices may be higher for long prompts.
+_TOKENS = 1000
+#: The currency of the table.
+_CURRENCY = "USD"
+
+
+def with_price(settings: ProviderSettings) -> tuple[ProviderSettings, str]:
+    """Settings of a model with its price, and where the price is from; empty if it has none.
+
+    The table is asked only if the settings have no price, the extra ``prices`` is installed, and
+    the currency is that of the table.
+    """
+    if settings.prompt_price is not None and settings.completion_price is not None:
+        return settings, "the settings"
+    unset = settings.prompt_price is None and settings.completion_price is None
+    if not unset or settings.currency != _CURRENCY or settings.name != "openai":
+        return settings, ""
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return settings, ""
+    url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
+
+    def price(usage: Usage) -> float:
+        if url is None:
+            found = calc_price(usage, settings.model, provider_id="openai")
+        else:
+            found = calc_price(usage, settings.model, provider_api_url=url)
+        return float(found.total_price * Decimal(1_000_000) / Decimal(_TOKENS))
+
+    try:
+        prices = {
+            "prompt_price": price(Usage(input_tokens=_TOKENS)),
+            "completion_price": price(Usage(output_tokens=_TOKENS)),
+        }
+        if settings.cached_prompt_price is None:
+            cached = Usage(input_tokens=_TOKENS, cache_read_tokens=_TOKENS)
+            prices["cached_prompt_price"] = price(cached)
+    except LookupError:
+        return settings, ""
+    return settings.model_copy(update=prices), f"genai-prices {version('genai-prices')}"
+
+
+def describe_price(settings: ProviderSettings, origin: str) -> str:
+    """A price and its origin in one line."""
+    return (
+        f"{settings.prompt_price:g} and {settings.completion_price:g} {settings.currency} for a "
+        f"million prompt and completion tokens, from {origin}"
+    )

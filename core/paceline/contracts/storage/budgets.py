@@ -1,0 +1,352 @@
+"""The contract of budgets: money that calls reserve before they start, and what they cost.
+
+Reservations and what was spent are rows of the store. Neither a killed worker nor a lost Redis
+forgets them. Amounts are whole nanos: 1e-9 units of the currency of the settings' prices. Days and
+months are in UTC, by the store's clock.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Self
+
+from paceline.contracts.share import DEFAULT_TENANT
+from paceline.contracts.storage.records import Claim, RunStatus
+from paceline.contracts.storage.spending import Spent
+
+#: Nanos in one unit of the currency.
+NANOS = 1_000_000_000
+#: Share of a limit at which its use is reported once.
+WARN_AT = 0.8
+#: Largest budget, in units of the currency: the sums of nanos then fit 64 bits.
+MAX_BUDGET = 1e9
+
+#: What a limit is counted for: one run, one tenant or everything in a day, everything in a month.
+BudgetScope = Literal["run", "tenant-day", "day", "month"]
+#: What costs are summed up by.
+CostsBy = Literal["run", "tenant", "model", "step", "day"]
+
+#: The options of the limits, by scope.
+OPTIONS: Mapping[BudgetScope, str] = {
+    "run": "per_run",
+    "tenant-day": "per_tenant_per_day",
+    "day": "per_day",
+    "month": "per_month",
+}
+
+
+def to_nanos(amount: float) -> int:
+    """An amount of the currency in nanos."""
+    return round(amount * NANOS)
+
+
+def from_nanos(nanos: int) -> float:
+    """Nanos as an amount of the currency."""
+    return nanos / NANOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetLimits:
+    """Limits by scope, in nanos; a scope that is not contained is not limited.
+
+    Attributes:
+        common: limits of all models together. A run with a budget of its own has that one
+            instead of ``run``.
+        keys: limits of single models, by ``Work.key``.
+    """
+
+    common: Mapping[BudgetScope, int] = field(default_factory=dict[BudgetScope, int])
+    keys: Mapping[str, Mapping[BudgetScope, int]] = field(
+        default_factory=dict[str, Mapping[BudgetScope, int]]
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetAccount:
+    """One thing that money is counted for.
+
+    Attributes:
+        scope: what it is counted for.
+        subject: id of the run, or name of the tenant; empty for other scopes.
+        key: the model, as ``Work.key``; empty for all models.
+        period: the day as ``2026-11-30`` or the month as ``2026-11``; empty for a run.
+    """
+
+    scope: BudgetScope
+    subject: str = ""
+    key: str = ""
+    period: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the account; each account has another one."""
+        return json.dumps([self.scope, self.period, self.subject, self.key], ensure_ascii=False)
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """The account with this name."""
+        scope, period, subject, key = json.loads(name)
+        return cls(scope=scope, period=period, subject=subject, key=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyRequest:
+    """A call that asks for money.
+
+    Attributes:
+        id: unique over all processes and for ever.
+        run_id: the run of the call.
+        tenant: tenant of the run; empty without tenants.
+        key: the model, as ``Work.key``.
+        amount: what the call may cost.
+    """
+
+    id: str
+    run_id: str
+    tenant: str = ""
+    key: str = ""
+    amount: int
+
+    def account(self, scope: BudgetScope, day: str, *, key: str = "") -> BudgetAccount:
+        """The account of a scope on a day."""
+        subject = {"run": self.run_id, "tenant-day": self.tenant or DEFAULT_TENANT}.get(scope, "")
+        return BudgetAccount(scope=scope, subject=subject, key=key, period=period_of(scope, day))
+
+    def accounts(
+        self, limits: BudgetLimits, budget: int | None, day: str
+    ) -> dict[BudgetAccount, int]:
+        """The accounts that must have room for the call, with their limits.
+
+        Args:
+            limits: the limits of the settings.
+            budget: the run's own budget; ``None`` if it has none.
+            day: the day in UTC.
+        """
+        common = dict(limits.common)
+        if budget is not None:
+            common["run"] = budget
+        found = {self.account(scope, day): limit for scope, limit in common.items()}
+        for scope, limit in limits.keys.get(self.key, {}).items():
+            found[self.account(scope, day, key=self.key)] = limit
+        return found
+
+
+def period_of(scope: BudgetScope, day: str) -> str:
+    """The period of an account on a day: the day, its month, or nothing for a run."""
+    return {"run": "", "month": day[:7]}.get(scope, day)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoneySpent:
+    """What a call has cost.
+
+    Attributes:
+        id: id of its request.
+        cost: the cost; ``None`` if it is unknown: then it counts as reserved.
+    """
+
+    id: str
+    cost: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """A limit that a call does not fit, whatever the calls in flight will cost.
+
+    Attributes:
+        account: the account with the limit.
+        limit: the limit.
+        spent: what was spent of it.
+        amount: what the call may cost.
+    """
+
+    account: BudgetAccount
+    limit: int
+    spent: int
+    amount: int
+
+    def to_json(self) -> str:
+        """The shortage as text."""
+        return json.dumps({**asdict(self), "account": self.account.name})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The shortage of a text."""
+        values = json.loads(text)
+        return cls(
+            account=BudgetAccount.of(values["account"]),
+            limit=values["limit"],
+            spent=values["spent"],
+            amount=values["amount"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFigures:
+    """How much of a limit is used.
+
+    Attributes:
+        account: the account.
+        limit: the limit.
+        spent: what was spent.
+        reserved: what calls in flight have reserved.
+    """
+
+    account: BudgetAccount
+    limit: int
+    spent: int = 0
+    reserved: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyAnswers:
+    """The answer to requests for money.
+
+    Attributes:
+        granted: ids of the requests with a reserved amount.
+        short: limits that requests do not fit, by id. Requests that are neither granted nor
+            short fit as soon as calls in flight cost less than they reserved.
+        warnings: accounts that now have used ``WARN_AT`` of their limit. Each is reported once,
+            and once more if its limit is raised.
+    """
+
+    granted: frozenset[str] = frozenset()
+    short: Mapping[str, Shortage] = field(default_factory=dict[str, Shortage])
+    warnings: Sequence[AccountFigures] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostLine:
+    """What one run, tenant, model, step or day has cost.
+
+    Attributes:
+        name: its id or name; empty if it is unknown.
+        spent: the sum. Its cost is ``None`` if no call had a price.
+    """
+
+    name: str
+    spent: Spent
+
+
+class BudgetStore(ABC):
+    """Counts money."""
+
+    @abstractmethod
+    async def exchange_money(
+        self,
+        worker_id: str,
+        limits: BudgetLimits,
+        *,
+        requests: Sequence[MoneyRequest] = (),
+        spent: Sequence[MoneySpent] = (),
+    ) -> MoneyAnswers:
+        """Settle calls that have ended, then reserve for calls that wait, in one transaction.
+
+        A request is granted if what was spent and reserved leaves room for it in every account,
+        in the order of ``requests``. Both parts may be repeated: an id is reserved and settled
+        once. A new account begins with what the store already knows to be spent.
+
+        Args:
+            worker_id: the worker that makes the calls. If it is lost, ``settle_lost`` counts
+                what it has reserved as spent.
+            limits: the limits. They must be the same in all workers.
+            requests: calls that wait.
+            spent: calls that have ended.
+        """
+
+    @abstractmethod
+    async def settle_lost(self, *, lease: float) -> int:
+        """Count as spent what lost workers have reserved, because their calls may be billed.
+
+        A worker is lost if it is not registered, if its last beat is older than ``lease``
+        seconds, or if it was a process of this host that has exited.
+
+        Returns:
+            Number of calls that were settled.
+        """
+
+    @abstractmethod
+    async def set_budget(self, run_id: str, budget: float) -> None:
+        """Give a run a budget of its own, in units of the currency.
+
+        Raises:
+            RunNotFound: no run has that id.
+        """
+
+    @abstractmethod
+    async def pause_short(self, claim: Claim, shortage: Shortage, reason: str) -> RunStatus | None:
+        """Pause the run of a claim, until ``resume_affordable`` or a user's command queues it.
+
+        If its cancel or pause was requested, it is cancelled, or paused for that reason.
+
+        Returns:
+            The new status of the run; ``None`` if the claim does not own it any more.
+        """
+
+    @abstractmethod
+    async def resume_affordable(
+        self, executor: str, limits: BudgetLimits, *, after: str = "", limit: int = 100
+    ) -> tuple[Sequence[str], str]:
+        """Queue runs again that lacked money, if their account has room for a call now.
+
+        Args:
+            executor: only runs of this executor.
+            limits: the limits now.
+            after: looks at runs with larger ids.
+            limit: maximum number of runs to look at.
+
+        Returns:
+            Ids of the runs that were queued, and ``after`` of the next look.
+        """
+
+    @abstractmethod
+    async def account_figures(self, limits: BudgetLimits) -> Sequence[AccountFigures]:
+        """How much of each limit for a day or month is used, without those of tenants."""
+
+    @abstractmethod
+    async def costs(
+        self,
+        by: CostsBy,
+        *,
+        tenants: Sequence[str] = (),
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 1000,
+    ) -> Sequence[CostLine]:
+        """Sum up what calls have cost, of purged runs too unless ``by`` is ``run``.
+
+        Args:
+            by: what to sum up by. Runs and days come newest first, others by name.
+            tenants: only these tenants; the empty name matches runs without a tenant.
+            since: first day, as ``2026-11-30``. Runs are chosen by the day of their submission.
+            until: last day.
+            limit: maximum number of lines.
+        """
+
+
+def short_of(
+    request: MoneyRequest, accounts: Mapping[BudgetAccount, int], spent: Mapping[BudgetAccount, int]
+) -> Shortage | None:
+    """The first limit that a request cannot fit, even if calls in flight cost nothing."""
+    for account, limit in accounts.items():
+        if spent[account] + request.amount > limit:
+            return Shortage(
+                account=account, limit=limit, spent=spent[account], amount=request.amount
+            )
+    return None
+
+
+def must_warn(spent: int, limit: int, warned: int | None) -> bool:
+    """Whether to report the use of a limit; ``warned`` is the limit that was reported last."""
+    return spent >= WARN_AT * limit and (warned is None or warned < limit)
+
+
+def limit_now(shortage: Shortage, limits: BudgetLimits, budget: int | None) -> int | None:
+    """The limit of the account of a shortage now; ``None`` if it has none any more."""
+    account = shortage.account
+    if account.key:
+        return limits.keys.get(account.key, {}).get(account.scope)
+    if account.scope == "run" and budget is not None:
+        return budget
+    return limits.common.get(account.scope)
