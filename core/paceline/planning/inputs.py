@@ -1,0 +1,172 @@
+"""What a forecast rests on: latencies, tokens and failure rates, and where they come from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, pstdev
+
+from paceline.contracts.storage.store import Store
+from paceline.planning.provider_model import Bounds, ProviderModel
+from paceline.planning.workload_file import WorkloadFile, parse_latencies
+from paceline.settings.model import Settings
+from paceline.settings.steps import chain_of
+from paceline.text import count
+
+#: Seconds of a call and tokens of its answer by step, if nothing else is known: those of a real
+#: service.
+DEFAULT_LATENCY: Mapping[str, Bounds] = {
+    "tutorial": (20.0, 30.0),
+    "resources": (15.0, 20.0),
+    "quiz": (10.0, 15.0),
+}
+DEFAULT_ANSWERS: Mapping[str, Bounds] = {
+    "tutorial": (1500.0, 2500.0),
+    "resources": (300.0, 600.0),
+    "quiz": (600.0, 1200.0),
+}
+#: The same for all other steps.
+OTHER_LATENCY: Bounds = (10.0, 30.0)
+OTHER_ANSWERS: Bounds = (500.0, 2000.0)
+#: Relative standard deviation of the level of latencies and tokens: of defaults, and of numbers
+#: that the user gave or that were recorded. Each draw draws one level.
+UNKNOWN_LEVEL, GIVEN_LEVEL = 0.10, 0.01
+
+#: Runs and artifacts that are read, newest first.
+_RUNS, _ARTIFACTS = 50, 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Latencies, tokens and behaviour of the provider.
+
+    Attributes:
+        provider: quotas, knee, neighbours, failures; and ranges of latencies and answers by step.
+        seconds: recorded seconds of a call by step; they replace the range.
+        answers: recorded tokens of an answer by step; they replace the range.
+        prompts: recorded mean tokens of a prompt by step; else the prompts are measured.
+        calls: mean number of calls of an artifact by step; 1 if it is not known.
+        latency_level: relative uncertainty of all latencies together.
+        token_level: relative uncertainty of all answers' tokens together.
+        sources: what was used, and how much data it rests on, as sentences.
+        unknown: what the data does not tell, as sentences.
+    """
+
+    provider: ProviderModel = field(default_factory=ProviderModel)
+    seconds: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+    answers: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    prompts: Mapping[str, int] = field(default_factory=dict[str, int])
+    calls: Mapping[str, float] = field(default_factory=dict[str, float])
+    latency_level: float = UNKNOWN_LEVEL
+    token_level: float = UNKNOWN_LEVEL
+    sources: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    def latency_of(self, step: str) -> Bounds:
+        """The range of a step's latencies."""
+        return self.provider.latency.get(step) or DEFAULT_LATENCY.get(step, OTHER_LATENCY)
+
+    def answers_of(self, step: str) -> Bounds:
+        """The range of a step's answers in tokens."""
+        return self.provider.answers.get(step) or DEFAULT_ANSWERS.get(step, OTHER_ANSWERS)
+
+
+def given(workload: WorkloadFile | None = None, model: Path | None = None) -> Inputs:
+    """Inputs from files, or the defaults; the file of the provider wins over the workload.
+
+    Raises:
+        SettingsError: a file cannot be read, or a key or value is wrong.
+    """
+    found = Inputs()
+    provider, sources = ProviderModel(), list[str]()
+    if workload is not None:
+        speed = workload.speed or 1.0
+        latency = {
+            step: (low / speed, high / speed)
+            for step, (low, high) in parse_latencies(workload.latency).items()
+        }
+        provider = ProviderModel(
+            latency=latency, rpm=workload.rpm, tpm=workload.tpm, minute=60.0 / speed
+        )
+        sources.append("the workload file")
+    if model is not None:
+        own = ProviderModel.read(model)
+        named = {name: getattr(own, name) for name in own.model_fields_set}
+        named["latency"] = {**provider.latency, **own.latency}
+        provider = provider.model_copy(update=named)
+        sources.append(f"the provider model {model.name}")
+    latencies = ", ".join(sources) if provider.latency else "documented defaults (no data)"
+    tokens = ", ".join(sources) if provider.answers else "documented defaults (no data)"
+    quotas = ", ".join(sources) if sources else "none: it takes what the strategy lets through"
+    return replace(
+        found,
+        provider=provider,
+        latency_level=GIVEN_LEVEL if provider.latency else UNKNOWN_LEVEL,
+        token_level=GIVEN_LEVEL if provider.answers else UNKNOWN_LEVEL,
+        sources=(f"latencies: {latencies}", f"tokens: {tokens}", f"limits of provider: {quotas}"),
+    )
+
+
+async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
+    """The inputs with latencies, tokens and attempts of the artifacts of past runs, by step.
+
+    Only artifacts of a step's first model count, if there are any. Steps without artifacts keep
+    what they have.
+    """
+    seconds: dict[str, list[float]] = {}
+    answers: dict[str, list[int]] = {}
+    prompts: dict[str, list[int]] = {}
+    attempts: dict[str, list[int]] = {}
+    models = {
+        name: settings.model(chain_of(settings, name)[0]).model for name in settings.run.steps
+    }
+    others: dict[str, int] = {}
+    runs = total = 0
+    for run in await store.runs(limit=_RUNS):
+        if total >= _ARTIFACTS:
+            break
+        used = 0
+        for artifact in await store.artifacts(run.run_id):
+            step, calls = artifact.step, artifact.attempts
+            if step not in models or not calls:  # adopted or imported
+                continue
+            if artifact.model and artifact.model != models[step]:
+                others[step] = others.get(step, 0) + 1
+                continue
+            seconds.setdefault(step, []).append(artifact.seconds / calls)
+            answers.setdefault(step, []).append(artifact.completion_tokens // calls)
+            prompts.setdefault(step, []).append(artifact.prompt_tokens // calls)
+            attempts.setdefault(step, []).append(calls)
+            used += 1
+        runs, total = runs + bool(used), total + used
+    missing = [step for step in models if step not in seconds]
+    unknown = list(base.unknown)
+    if missing:
+        unknown.append(f"no past artifact of {', '.join(missing)}: their latencies are defaults")
+    if total:
+        unknown.append("past times include waits for admission, if a strategy limited these runs")
+    for step, number in others.items():
+        unknown.append(f"{step}: {count(number, 'artifact')} of another model left out")
+    source = f"{count(total, 'artifact')} of {count(runs, 'past run')}"
+    return replace(
+        base,
+        seconds=seconds,
+        answers=answers,
+        prompts={step: round(fmean(found)) for step, found in prompts.items()},
+        calls={step: fmean(found) for step, found in attempts.items()},
+        latency_level=base.latency_level if missing else _level(seconds),
+        token_level=base.token_level if missing else _level(answers),
+        sources=(f"latencies: {source}", f"tokens: {source}", base.sources[-1]),
+        unknown=tuple(unknown),
+    )
+
+
+def _level(found: Mapping[str, Sequence[float]]) -> float:
+    """Standard error of the mean of the worst known step, relative to the mean."""
+    errors = [
+        pstdev(values) / math.sqrt(len(values)) / (fmean(values) or 1.0)
+        if len(values) > 1
+        else UNKNOWN_LEVEL
+        for values in found.values()
+    ]
+    return max(GIVEN_LEVEL, *errors)
