@@ -43,6 +43,8 @@ class SimulatorOptions(BaseModel):
     """Length of the window, in seconds of real time."""
     max_concurrency: Positive | None = None
     """Limit of calls in flight."""
+    knee: Positive | None = None
+    """Calls in flight above which each new call takes longer, in proportion."""
     default_max_tokens: Positive = 4096
     """Tokens charged for the answer if a request sets no maximum."""
     faults: dict[str, float] = Field(default_factory=dict)
