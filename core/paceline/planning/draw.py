@@ -32,7 +32,7 @@ from paceline.errors import (
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
 from paceline.planning.model_server import ModelServer, headers_of
 from paceline.planning.store_model import StoreModel
-from paceline.planning.world import COMMIT, CPU, PlannedStep, World
+from paceline.planning.world import COMMIT, CPU, NEIGHBOURS, PlannedStep, World
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
 from paceline.virtual_loop import JumpingLoop, VirtualTimeError
 
@@ -193,11 +193,16 @@ class _Play:
         samples = {
             name: [level * second for second in found] for name, found in inputs.seconds.items()
         }
+        neighbours = math.exp(chance.gauss(0.0, NEIGHBOURS))
         keys = dict.fromkeys(step.key for step in world.steps)
         self.providers: Mapping[str, DrawnProvider] = {}
         for number, key in enumerate(keys):
             arguments = inputs.provider.arguments()
-            arguments |= {"ranges": ranges, "samples": samples}
+            others = [
+                replace(one, requests=one.requests * neighbours)
+                for one in arguments["others"]
+            ]
+            arguments |= {"ranges": ranges, "samples": samples, "others": others}
             server = ModelServer(**arguments, seed=chance.randrange(2**31))
             self.providers[key] = DrawnProvider(server, key, world, tokens, f"{seed}/{number}")
         self.queue = deque(enumerate(world.roadmaps))

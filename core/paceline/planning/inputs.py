@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
+from paceline.contracts.storage.records import Artifact
 from paceline.contracts.storage.store import Store
 from paceline.planning.provider_model import Bounds, ProviderModel
 from paceline.planning.workload_file import WorkloadFile, parse_latencies
@@ -110,50 +111,56 @@ def given(workload: WorkloadFile | None = None, model: Path | None = None) -> In
 async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
     """The inputs with latencies, tokens and attempts of the artifacts of past runs, by step.
 
-    Only artifacts of a step's first model count, if there are any. Steps without artifacts keep
-    what they have.
+    Artifacts of a step's first model count; those of other models only if there are none. Steps
+    without artifacts keep what they have.
     """
-    seconds: dict[str, list[float]] = {}
-    answers: dict[str, list[int]] = {}
-    prompts: dict[str, list[int]] = {}
-    attempts: dict[str, list[int]] = {}
-    models = {
+    chosen = {
         name: settings.model(chain_of(settings, name)[0]).model for name in settings.run.steps
     }
-    others: dict[str, int] = {}
+    # Artifacts of each step: of its model now, and of other models.
+    own: dict[str, list[Artifact]] = {}
+    others: dict[str, list[Artifact]] = {}
     runs = total = 0
     for run in await store.runs(limit=_RUNS):
         if total >= _ARTIFACTS:
             break
-        used = 0
-        for artifact in await store.artifacts(run.run_id):
-            step, calls = artifact.step, artifact.attempts
-            if step not in models or not calls:  # adopted or imported
-                continue
-            if artifact.model and artifact.model != models[step]:
-                others[step] = others.get(step, 0) + 1
-                continue
-            seconds.setdefault(step, []).append(artifact.seconds / calls)
-            answers.setdefault(step, []).append(artifact.completion_tokens // calls)
-            prompts.setdefault(step, []).append(artifact.prompt_tokens // calls)
-            attempts.setdefault(step, []).append(calls)
-            used += 1
-        runs, total = runs + bool(used), total + used
-    missing = [step for step in models if step not in seconds]
+        made = [
+            one
+            for one in await store.artifacts(run.run_id)
+            if one.step in chosen and one.attempts  # neither adopted nor imported
+        ]
+        for one in made:
+            # A provider may report a dated name, such as gpt-4o-mini-2024-07-18.
+            same = one.model.startswith(chosen[one.step])
+            (own if same else others).setdefault(one.step, []).append(one)
+        runs, total = runs + bool(made), total + len(made)
+    found = {**others, **own}
+    seconds = {step: [one.seconds / one.attempts for one in ones] for step, ones in found.items()}
+    answers = {
+        step: [one.completion_tokens // one.attempts for one in ones]
+        for step, ones in found.items()
+    }
+    missing = [step for step in chosen if step not in seconds]
     unknown = list(base.unknown)
     if missing:
         unknown.append(f"no past artifact of {', '.join(missing)}: their latencies are defaults")
     if total:
         unknown.append("past times include waits for admission, if a strategy limited these runs")
-    for step, number in others.items():
-        unknown.append(f"{step}: {count(number, 'artifact')} of another model left out")
-    source = f"{count(total, 'artifact')} of {count(runs, 'past run')}"
+    used = sum(map(len, found.values()))
+    unknown += [
+        f"{step}: past artifacts are of another model than {chosen[step]}"
+        for step in sorted(others.keys() - own.keys())
+    ]
+    source = f"{count(used, 'artifact')} of {count(runs, 'past run')}"
     return replace(
         base,
         seconds=seconds,
         answers=answers,
-        prompts={step: round(fmean(found)) for step, found in prompts.items()},
-        calls={step: fmean(found) for step, found in attempts.items()},
+        prompts={
+            step: round(fmean(one.prompt_tokens / one.attempts for one in ones))
+            for step, ones in found.items()
+        },
+        calls={step: fmean(one.attempts for one in ones) for step, ones in found.items()},
         latency_level=base.latency_level if missing else _level(seconds),
         token_level=base.token_level if missing else _level(answers),
         sources=(f"latencies: {source}", f"tokens: {source}", base.sources[-1]),

@@ -16,6 +16,8 @@ from paceline.settings.steps import chain_of
 _UNKNOWN_PROMPT = 800
 #: Seconds of a worker's CPU for one call, from its admission to the saved answer: drawn.
 CPU = (0.003, 0.008)
+#: Relative standard deviation of how many calls the neighbours on the key make: drawn.
+NEIGHBOURS = 0.1
 #: Seconds of one commit: drawn.
 COMMIT = (0.002, 0.008)
 

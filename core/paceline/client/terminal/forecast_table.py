@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from paceline.client.terminal.output import echo_table, table_of, terminal_safe
+from paceline.client.terminal.output import duration, echo_table, table_of, terminal_safe
 from paceline.planning.alternatives import Choice, Constraints, Recommendation
 from paceline.planning.forecast import Forecast, Range
 from paceline.text import count
@@ -14,18 +14,6 @@ _ROADMAPS = 8
 #: Size of the picture in characters.
 _WIDTH, _HEIGHT = 56, 9
 _MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``6 min 17 s``, ``2 h 05 min``."""
-    whole = round(seconds)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if whole < 120:
-        return f"{whole} s"
-    if whole < 7200:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def number(value: float) -> str:
