@@ -3,7 +3,7 @@
 Settings are forecast by ``paceline plan``'s engine, then run for real: worker processes, databases,
 Redis, and the simulator over HTTP, 20 times faster than a real provider. The runs are interleaved
 in random order. A forecast sees a workload file, a file that describes the provider, and the tokens
-of a recorded sample run with another seed. It sees neither the simulator's seed nor its code.
+of recorded runs of other roadmaps with another seed. It does not see the simulator's seed or code.
 
 For each setting the table shows the forecast range of the makespan (8 of 10 draws), the real
 makespans, the error of the median, and whether cost and peak of calls lie in their ranges. A peak
@@ -386,8 +386,8 @@ def _peak(calls: Sequence[Call]) -> int:
     return most
 
 
-async def sample_of(environments: Environments, roadmap: Roadmap) -> Inputs:
-    """The tokens of a recorded run of one roadmap, with another seed."""
+async def sample_of(environments: Environments, roadmaps: Sequence[Roadmap]) -> Inputs:
+    """The tokens of recorded runs of other roadmaps, with another seed."""
     options = ["--seed", str(SAMPLE_SEED), "--speed", "100"]
     async with (
         environments.environment("sqlite", redis=False) as environment,
@@ -403,10 +403,11 @@ async def sample_of(environments: Environments, roadmap: Roadmap) -> Inputs:
             environ={},
         )
         async with app.client(work=True) as client:
-            started, _ = await client.submit(roadmap)
-            async for event in client.follow(started.run_id):
-                if event.stopped:
-                    break
+            for roadmap in roadmaps:
+                started, _ = await client.submit(roadmap)
+                async for event in client.follow(started.run_id):
+                    if event.stopped:
+                        break
             return await recorded(given(), client.store, app.settings)
 
 
@@ -420,7 +421,7 @@ async def measure(
         paths = replace(examples(), roadmaps=roadmaps).write(folder)
         warm = folder / "warm-up.json"
         warm.write_text(warm_up().model_dump_json())
-        sample = await sample_of(environments, examples().roadmaps[5])
+        sample = await sample_of(environments, examples().roadmaps[3:])
         results = await forecasts(cases, roadmaps, sample, folder)
         for number in range(rounds):
             order = list(results)

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def plan(
     tmp_path: Path,
-    provider: str = "",
+    model: str = "",
     *,
     roadmaps: int = 2,
     concepts: int = 12,
@@ -26,13 +26,13 @@ def plan(
     seed: int = 0,
     **overrides: object,
 ) -> Forecast:
-    """A forecast with three draws; ``provider`` is the text of a provider model."""
-    model = tmp_path / "provider.toml"
-    model.write_text(provider)
+    """A forecast with three draws; ``model`` is the text of a provider model."""
+    file = tmp_path / "provider.toml"
+    file.write_text(model)
     keys = {key.replace("__", "."): value for key, value in overrides.items()}
     app = App.load("/dev/null", keys, environ={}, plugins=plugins)
     work = [synthetic_roadmap(number, concepts) for number in range(1, roadmaps + 1)]
-    return asyncio.run(app.plan(work, provider_model=model, workers=workers, seed=seed, draws=3))
+    return asyncio.run(app.plan(work, provider_model=file, workers=workers, seed=seed, draws=3))
 
 
 def test_the_same_seed_gives_the_same_forecast(tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_beyond_its_knee_a_provider_only_gets_slower(tmp_path: Path) -> None:
 
 
 def test_attempts_that_fail_or_are_repaired_cost_time_and_tokens(tmp_path: Path) -> None:
-    prices = {"provider__prompt_price": 1.0, "provider__completion_price": 2.0}
-    good = plan(tmp_path, **prices)
-    poor = plan(tmp_path, "unusable = 0.3", **prices)
+    prices = {"prompt_price": 1.0, "completion_price": 2.0}
+    good = plan(tmp_path, provider=prices)
+    poor = plan(tmp_path, "unusable = 0.3", provider=prices)
     assert good.cost is not None
     assert poor.cost is not None
     assert poor.calls.median > good.calls.median

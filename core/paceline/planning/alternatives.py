@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -84,7 +83,7 @@ class Alternative:
         Raises:
             SettingsError: a value is wrong.
         """
-        changed = cast("dict[str, Any]", settings.model_dump())
+        changed = settings.model_dump()
         for key, value in self.settings().items():
             *tables, last = folded(path_of(key))
             table = changed

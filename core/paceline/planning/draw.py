@@ -31,8 +31,8 @@ from paceline.errors import (
 )
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
 from paceline.planning.model_server import ModelServer, headers_of
-from paceline.planning.store_model import StoreModel
-from paceline.planning.world import COMMIT, CPU, NEIGHBOURS, PlannedStep, World
+from paceline.planning.store_model import CLIENT_CONNECTIONS, StoreModel
+from paceline.planning.world import COMMIT, CPU, MINUTE_LEVEL, NEIGHBOURS, PlannedStep, World
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
 from paceline.virtual_loop import JumpingLoop, VirtualTimeError
 
@@ -199,9 +199,10 @@ class _Play:
         for number, key in enumerate(keys):
             arguments = inputs.provider.arguments()
             others = [
-                replace(one, requests=one.requests * neighbours)
-                for one in arguments["others"]
+                replace(one, requests=one.requests * neighbours) for one in arguments["others"]
             ]
+            window = arguments["window"] * math.exp(chance.gauss(0.0, MINUTE_LEVEL))
+            arguments |= {"window": window}
             arguments |= {"ranges": ranges, "samples": samples, "others": others}
             server = ModelServer(**arguments, seed=chance.randrange(2**31))
             self.providers[key] = DrawnProvider(server, key, world, tokens, f"{seed}/{number}")
@@ -223,9 +224,10 @@ class _Play:
         found.refusals = sum(len(one.server.refused) for one in self.providers.values())
         found.calls_peak = _peak_of(self.providers)
         stores = [process.store for process in processes]
-        client = 1 + len(world.roadmaps)
-        found.transactions = client + sum(one.transactions(found.makespan) for one in stores)
+        found.transactions = sum(one.transactions(found.makespan) for one in stores)
         found.connections_peak = sum(one.connections_peak for one in stores)
+        if world.distributed:
+            found.connections_peak += CLIENT_CONNECTIONS
         return found
 
 
@@ -261,7 +263,7 @@ class _Process:
         play = self.play
         while play.queue:
             number, roadmap = play.queue.popleft()
-            await self.store.read(5)  # claim and load
+            await self.store.load()
             await _Run(self, number, roadmap).generate()
             await self.store.write(asyncio.get_running_loop().time())
             now = asyncio.get_running_loop().time()

@@ -1,7 +1,6 @@
 """What a forecast rests on: latencies, tokens and failure rates, and where they come from."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -31,10 +30,15 @@ OTHER_LATENCY: Bounds = (10.0, 30.0)
 OTHER_ANSWERS: Bounds = (500.0, 2000.0)
 #: Relative standard deviation of the level of latencies and tokens: of defaults, and of numbers
 #: that the user gave or that were recorded. Each draw draws one level.
-UNKNOWN_LEVEL, GIVEN_LEVEL = 0.10, 0.01
+UNKNOWN_LEVEL, GIVEN_LEVEL = 0.10, 0.02
+
+#: The same of the recorded numbers of a single run: other roadmaps may differ.
+SINGLE_RUN_LEVEL = 0.05
 
 #: Runs and artifacts that are read, newest first.
 _RUNS, _ARTIFACTS = 50, 20_000
+
+_Steps = Mapping[str, Sequence[Artifact]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,8 @@ async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
     # Artifacts of each step: of its model now, and of other models.
     own: dict[str, list[Artifact]] = {}
     others: dict[str, list[Artifact]] = {}
-    runs = total = 0
+    by_run: list[_Steps] = []
+    total = 0
     for run in await store.runs(limit=_RUNS):
         if total >= _ARTIFACTS:
             break
@@ -133,13 +138,11 @@ async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
             # A provider may report a dated name, such as gpt-4o-mini-2024-07-18.
             same = one.model.startswith(chosen[one.step])
             (own if same else others).setdefault(one.step, []).append(one)
-        runs, total = runs + bool(made), total + len(made)
+        if made:
+            by_run.append({step: [one for one in made if one.step == step] for step in chosen})
+        total += len(made)
     found = {**others, **own}
-    seconds = {step: [one.seconds / one.attempts for one in ones] for step, ones in found.items()}
-    answers = {
-        step: [one.completion_tokens // one.attempts for one in ones]
-        for step, ones in found.items()
-    }
+    seconds, answers = _seconds(found), _answers(found)
     missing = [step for step in chosen if step not in seconds]
     unknown = list(base.unknown)
     if missing:
@@ -151,7 +154,7 @@ async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
         f"{step}: past artifacts are of another model than {chosen[step]}"
         for step in sorted(others.keys() - own.keys())
     ]
-    source = f"{count(used, 'artifact')} of {count(runs, 'past run')}"
+    source = f"{count(used, 'artifact')} of {count(len(by_run), 'past run')}"
     return replace(
         base,
         seconds=seconds,
@@ -161,19 +164,41 @@ async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
             for step, ones in found.items()
         },
         calls={step: fmean(one.attempts for one in ones) for step, ones in found.items()},
-        latency_level=base.latency_level if missing else _level(seconds),
-        token_level=base.token_level if missing else _level(answers),
+        latency_level=base.latency_level if missing else _level(map(_seconds, by_run)),
+        token_level=base.token_level if missing else _level(map(_answers, by_run)),
         sources=(f"latencies: {source}", f"tokens: {source}", base.sources[-1]),
         unknown=tuple(unknown),
     )
 
 
-def _level(found: Mapping[str, Sequence[float]]) -> float:
-    """Standard error of the mean of the worst known step, relative to the mean."""
-    errors = [
-        pstdev(values) / math.sqrt(len(values)) / (fmean(values) or 1.0)
-        if len(values) > 1
-        else UNKNOWN_LEVEL
-        for values in found.values()
+def _seconds(steps: _Steps) -> dict[str, list[float]]:
+    """Seconds of a call, by step."""
+    return {
+        step: [one.seconds / one.attempts for one in ones] for step, ones in steps.items() if ones
+    }
+
+
+def _answers(steps: _Steps) -> dict[str, list[int]]:
+    """Tokens of an answer, by step."""
+    return {
+        step: [one.completion_tokens // one.attempts for one in ones]
+        for step, ones in steps.items()
+        if ones
+    }
+
+
+def _level(found: Iterable[Mapping[str, Sequence[float]]]) -> float:
+    """How much the means of runs differ: the largest relative deviation of a step.
+
+    Args:
+        found: numbers by step, of each run.
+    """
+    means: dict[str, list[float]] = {}
+    for run in found:
+        for step, values in run.items():
+            means.setdefault(step, []).append(fmean(values))
+    spread = [
+        pstdev(ones) / (fmean(ones) or 1.0) if len(ones) > 1 else SINGLE_RUN_LEVEL
+        for ones in means.values()
     ]
-    return max(GIVEN_LEVEL, *errors)
+    return max(GIVEN_LEVEL, *spread)

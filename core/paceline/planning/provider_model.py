@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -79,7 +79,7 @@ class ProviderModel(_Part):
             SettingsError: it cannot be read, or a key or value is wrong.
         """
         try:
-            data = cast("dict[str, Any]", tomllib.loads(path.read_text("utf-8-sig")))
+            data = tomllib.loads(path.read_text("utf-8-sig"))
             return cls.model_validate(data.get("provider", data))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: not a provider model: {error}") from None

@@ -4,6 +4,12 @@ import asyncio
 
 from paceline.settings.model import StoreSettings
 
+#: Transactions of a run besides its saves: submit, claim, load, follow and finish; measured.
+_OF_RUN = 25
+#: Queries one after another before a run's first call.
+_LOAD = 5
+#: Connections of a client that is a process of its own.
+CLIENT_CONNECTIONS = 2
 #: Seconds between two heartbeats of a worker; each is one transaction.
 _BEAT = 2.0
 
@@ -23,7 +29,7 @@ class StoreModel:
         self._server = server
         self._running_until = 0.0
         self._next_until = 0.0
-        self._reading = 0
+        self._loading = 0
         self._made = 0
         self.connections_peak = 0
         self._use()
@@ -43,18 +49,22 @@ class StoreModel:
             self._made += 1
         await asyncio.sleep(self._next_until - asyncio.get_running_loop().time())
 
-    async def read(self, queries: int) -> None:
-        """Read a run with queries that follow each other, on one connection."""
-        self._made += queries
-        self._reading += 1
+    async def load(self) -> None:
+        """Claim a run and read what it needs."""
+        self._made += _OF_RUN
+        self._loading += 1
         self._use()
-        await asyncio.sleep(queries * self._commit / 2)
-        self._reading -= 1
+        await asyncio.sleep(_LOAD * self._commit / 2)
+        self._loading -= 1
 
     def transactions(self, seconds: float) -> int:
         """Number of transactions, with the heartbeats of this many seconds."""
         return self._made + int(seconds / _BEAT) if self._server else 0
 
     def _use(self) -> None:
-        """Note the connections in use: the committer, the heartbeat, and the reads."""
-        self.connections_peak = max(self.connections_peak, min(self._most, 2 + self._reading))
+        """Note the connections in use: one; with a run a second; two more if runs load at once.
+
+        The queries of a run are short, so more of them rarely run at the same moment.
+        """
+        used = 1 + min(self._loading, 1) + 2 * (self._loading > 1)
+        self.connections_peak = max(self.connections_peak, min(self._most, used))

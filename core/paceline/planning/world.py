@@ -18,6 +18,8 @@ _UNKNOWN_PROMPT = 800
 CPU = (0.003, 0.008)
 #: Relative standard deviation of how many calls the neighbours on the key make: drawn.
 NEIGHBOURS = 0.1
+#: The same of the length of the quota's minute, as the client sees it.
+MINUTE_LEVEL = 0.02
 #: Seconds of one commit: drawn.
 COMMIT = (0.002, 0.008)
 

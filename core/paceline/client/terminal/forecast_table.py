@@ -103,9 +103,9 @@ def picture(choices: Sequence[Choice], front: Sequence[Choice]) -> str:
         rows[row][column] = letter if one in front else letter.lower()
     server = choices[0].forecast.connections_peak is not None
     lines = [f"{'DB connections' if server else 'calls in flight'} (capitals: Pareto front)"]
-    for height, row in enumerate(rows):
+    for height, characters in enumerate(rows):
         label = {0: number(max(loads)), _HEIGHT - 1: number(min(loads))}.get(height, "")
-        lines.append(f"{label:>6} |{''.join(row).rstrip()}")
+        lines.append(f"{label:>6} |{''.join(characters).rstrip()}")
     left, right = duration(min(times)), duration(max(times))
     lines.append(" " * 7 + "+" + "-" * _WIDTH)
     lines.append(" " * 8 + left + right.rjust(_WIDTH - len(left)))
