@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -167,7 +167,7 @@ class _Loop(JumpingLoop):
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int) -> Generator[None]:
     """Seed the random numbers of strategies and limiters, which use those of the process."""
     before = random.getstate()
     random.seed(seed)
