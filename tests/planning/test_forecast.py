@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paceline import App, Forecast, PluginError, Roadmap, SettingsError
+from paceline import App, Forecast, PluginError, Roadmap, SettingsError, parse_roadmap
 from paceline.planning.forecast import Range
 from paceline.planning.workload_file import synthetic_roadmap
 
@@ -33,6 +33,35 @@ def plan(
     app = App.load("/dev/null", keys, environ={}, plugins=plugins)
     work = [synthetic_roadmap(number, concepts) for number in range(1, roadmaps + 1)]
     return asyncio.run(app.plan(work, provider_model=file, workers=workers, seed=seed, draws=3))
+
+
+def of_modules(modules: int, concepts: int) -> Roadmap:
+    """A roadmap with this number of modules, and of concepts in each."""
+    return parse_roadmap(
+        {
+            "roadmap_id": "modules",
+            "title": "Modules",
+            "stages": [
+                {
+                    "stage_id": "s",
+                    "name": "Stage",
+                    "order": 1,
+                    "modules": [
+                        {
+                            "module_id": f"m{m}",
+                            "name": f"Module {m}",
+                            "concepts": [
+                                {"concept_id": f"m{m}c{c}", "name": f"Concept {c}"}
+                                for c in range(concepts)
+                            ],
+                        }
+                        for m in range(modules)
+                    ],
+                }
+            ],
+        },
+        source="a test",
+    )
 
 
 def test_the_same_seed_gives_the_same_forecast(tmp_path: Path) -> None:
@@ -128,6 +157,16 @@ def test_attempts_that_fail_or_are_repaired_cost_time_and_tokens(tmp_path: Path)
     assert poor.failed.median > 0  # a second unusable answer fails the concept
 
 
+def test_the_cost_is_that_of_all_tokens(tmp_path: Path) -> None:
+    found = plan(
+        tmp_path,
+        "answers = {tutorial = [100, 100], resources = [100, 100], quiz = [100, 100]}",
+        provider={"prompt_price": 0.0, "completion_price": 1e4},  # an answer costs 1
+    )
+    assert found.cost is not None
+    assert found.cost.median == pytest.approx(72.0, rel=0.1)
+
+
 def test_without_a_price_there_is_no_cost(tmp_path: Path) -> None:
     assert plan(tmp_path).cost is None
 
@@ -145,9 +184,14 @@ def test_connections_stay_within_the_pools(tmp_path: Path) -> None:
 
 
 def test_steps_that_need_nothing_run_at_once(tmp_path: Path) -> None:
-    one_by_one = plan(tmp_path, strategy="per-roadmap")
-    at_once = plan(tmp_path, strategy="per-roadmap", run__parallel_steps=True)
-    assert at_once.makespan.median < 0.85 * one_by_one.makespan.median
+    found = plan(
+        tmp_path,
+        "latency = {tutorial = [10, 10], resources = [5, 5], quiz = [5, 5]}",
+        strategy="per-roadmap",
+        strategies={"per-roadmap": {"limit": 12}},
+        run__parallel_steps=True,
+    )
+    assert found.makespan.median == pytest.approx(10.0 + 5.0, rel=0.05)
 
 
 def test_strategies_from_the_docs_work_unchanged(tmp_path: Path) -> None:
@@ -155,8 +199,10 @@ def test_strategies_from_the_docs_work_unchanged(tmp_path: Path) -> None:
     (source,) = re.findall(r"```python\n(# two_per_module\.py\n.*?)```", text, re.DOTALL)
     module = types.ModuleType("two_per_module")
     exec(compile(source, "two_per_module.py", "exec"), module.__dict__)
-    found = plan(tmp_path, plugins=(module,), strategy="two-per-module", roadmaps=3)
-    assert found.calls_peak == Range(6, 6, 6)  # one module in each of three roadmaps
+    app = App.load("/dev/null", {"strategy": "two-per-module"}, environ={}, plugins=(module,))
+    found = asyncio.run(app.plan([of_modules(4, 3)], draws=2))
+    # Later modules start before the third concept of the first one is admitted.
+    assert found.calls_peak == Range(8, 8, 8)
 
 
 def test_a_strategy_that_never_admits_is_an_error_that_names_it(tmp_path: Path) -> None:
