@@ -191,7 +191,7 @@ def test_steps_that_need_nothing_run_at_once(tmp_path: Path) -> None:
         strategies={"per-roadmap": {"limit": 12}},
         run__parallel_steps=True,
     )
-    assert found.makespan.median == pytest.approx(10.0 + 5.0, rel=0.05)
+    assert found.makespan.median == pytest.approx(10.0 + 5.0, rel=0.1)
 
 
 def test_strategies_from_the_docs_work_unchanged(tmp_path: Path) -> None:

@@ -32,7 +32,14 @@ from paceline.errors import (
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
 from paceline.planning.model_server import ModelServer, headers_of
 from paceline.planning.store_model import CLIENT_CONNECTIONS, StoreModel
-from paceline.planning.world import COMMIT, CPU, MINUTE_LEVEL, NEIGHBOURS, PlannedStep, World
+from paceline.planning.world import (
+    COMMIT,
+    CPU,
+    NEIGHBOURS,
+    OVERHEAD,
+    PlannedStep,
+    World,
+)
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
 from paceline.virtual_loop import JumpingLoop, VirtualTimeError
 
@@ -186,8 +193,9 @@ class _Play:
         level = math.exp(chance.gauss(0.0, inputs.latency_level))
         tokens = math.exp(chance.gauss(0.0, inputs.token_level))
         self.cpu, self.commit = chance.uniform(*CPU), chance.uniform(*COMMIT)
+        overhead = chance.uniform(*OVERHEAD)
         ranges = {
-            step.name: tuple(level * bound for bound in inputs.latency_of(step.name))
+            step.name: tuple(level * bound + overhead for bound in inputs.latency_of(step.name))
             for step in world.steps
         }
         samples = {
@@ -201,8 +209,6 @@ class _Play:
             others = [
                 replace(one, requests=one.requests * neighbours) for one in arguments["others"]
             ]
-            window = arguments["window"] * math.exp(chance.gauss(0.0, MINUTE_LEVEL))
-            arguments |= {"window": window}
             arguments |= {"ranges": ranges, "samples": samples, "others": others}
             server = ModelServer(**arguments, seed=chance.randrange(2**31))
             self.providers[key] = DrawnProvider(server, key, world, tokens, f"{seed}/{number}")

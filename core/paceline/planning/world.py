@@ -16,10 +16,11 @@ from paceline.settings.steps import chain_of
 _UNKNOWN_PROMPT = 800
 #: Seconds of a worker's CPU for one call, from its admission to the saved answer: drawn.
 CPU = (0.003, 0.008)
+#: Seconds that a call takes besides the provider's latency, for connection and client: drawn.
+#: Recorded latencies contain them.
+OVERHEAD = (0.005, 0.025)
 #: Relative standard deviation of how many calls the neighbours on the key make: drawn.
 NEIGHBOURS = 0.1
-#: The same of the length of the quota's minute, as the client sees it.
-MINUTE_LEVEL = 0.02
 #: Seconds of one commit: drawn.
 COMMIT = (0.002, 0.008)
 
@@ -78,7 +79,7 @@ class World:
 
     @property
     def server(self) -> bool:
-        """Whether the store is a server, whose connections and transactions count."""
+        """Whether the store is a server with connections and transactions to count."""
         return self.settings.store_kind not in ("sqlite", "memory")
 
 
