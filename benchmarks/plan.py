@@ -415,13 +415,13 @@ async def measure(
     cases: Sequence[Case], rounds: int, seed: int, environments: Environments
 ) -> list[Result]:
     """Record a sample, forecast every case, then run all of them in random order."""
-    roadmaps = examples().roadmaps[:3]
+    roadmaps = examples().roadmaps[:2]
     with TemporaryDirectory(prefix="paceline-plan-") as name:
         folder = Path(name)
         paths = replace(examples(), roadmaps=roadmaps).write(folder)
         warm = folder / "warm-up.json"
         warm.write_text(warm_up().model_dump_json())
-        sample = await sample_of(environments, examples().roadmaps[3:])
+        sample = await sample_of(environments, examples().roadmaps[2:])
         results = await forecasts(cases, roadmaps, sample, folder)
         for number in range(rounds):
             order = list(results)
