@@ -110,10 +110,9 @@ class Case:
 
 
 CASES = (
-    Case("per-roadmap:limit=2"),
+    Case("per-roadmap:limit=3"),
     Case("per-roadmap:limit=5", quick=True),
     Case("per-roadmap:limit=10", store="postgresql"),
-    Case("global:concurrency=8"),
     Case("global:concurrency=16", store="postgresql", quick=True),
     Case("global:concurrency=32"),
     Case("adaptive"),

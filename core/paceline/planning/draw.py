@@ -37,6 +37,7 @@ from paceline.planning.world import (
     CPU,
     NEIGHBOURS,
     OVERHEAD,
+    PICKUP,
     PlannedStep,
     World,
 )
@@ -269,6 +270,8 @@ class _Process:
         play = self.play
         while play.queue:
             number, roadmap = play.queue.popleft()
+            if play.world.distributed:
+                await asyncio.sleep(play.chance.uniform(*PICKUP))
             await self.store.load()
             await _Run(self, number, roadmap).generate()
             await self.store.write(asyncio.get_running_loop().time())

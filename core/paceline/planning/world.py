@@ -19,6 +19,8 @@ CPU = (0.003, 0.008)
 #: Seconds that a call takes besides the provider's latency, for connection and client: drawn.
 #: Recorded latencies contain them.
 OVERHEAD = (0.005, 0.025)
+#: Seconds until a queue hands a run to a worker process: drawn.
+PICKUP = (0.0, 0.6)
 #: Relative standard deviation of how many calls the neighbours on the key make: drawn.
 NEIGHBOURS = 0.1
 #: Seconds of one commit: drawn.
