@@ -121,6 +121,13 @@ def test_a_quota_bounds_the_calls_of_each_minute(tmp_path: Path) -> None:
     assert found.makespan.median > 60 * (72 / 20 - 1)
 
 
+def test_refusals_of_a_forecast_are_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert plan(tmp_path, "rpm = 20", strategy="unbounded").refusals.median > 0
+    assert caplog.records == []
+
+
 def test_a_limit_that_fits_the_quota_is_not_refused(tmp_path: Path) -> None:
     found = plan(
         tmp_path,

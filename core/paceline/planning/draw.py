@@ -5,8 +5,10 @@ ones. Provider, store and machine are models.
 """
 
 import asyncio
+import logging
 import math
 import random
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -149,7 +151,7 @@ def draw(world: World, seed: int, stopped: Callable[[], bool] = lambda: False) -
     """
     loop = _Loop(stopped)
     try:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner, _seeded(seed):
+        with asyncio.Runner(loop_factory=lambda: loop) as runner, _seeded(seed), _silent():
             found = runner.run(_Play(world, seed).run())
         if loop.left is not None:
             raise loop.left
@@ -172,6 +174,24 @@ class _Loop(JumpingLoop):
         if self._stopped_by_caller():
             raise asyncio.CancelledError
         super().before_jump(to)
+
+
+@contextmanager
+def _silent() -> Generator[None]:
+    """Drop what this thread logs: the outages of a forecast are not real."""
+    thread = threading.get_ident()
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logs = [logging.getLogger(f"paceline.{name}") for name in ("provider", "limits")]
+    for log in logs:
+        log.addFilter(of_others)
+    try:
+        yield
+    finally:
+        for log in logs:
+            log.removeFilter(of_others)
 
 
 @contextmanager
