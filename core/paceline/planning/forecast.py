@@ -8,7 +8,7 @@ from paceline.planning.draw import Drawn, draw
 from paceline.planning.world import World
 
 #: Draws of a forecast: as many as this number of concepts allows, within these bounds.
-_CONCEPTS, _FEWEST, _MOST = 2_500, 5, 20
+_CONCEPTS, _FEWEST, _MOST = 1_600, 5, 20
 
 
 @dataclass(frozen=True, slots=True)
