@@ -8,6 +8,7 @@
 ``python -m benchmarks.ended_runs``        What does a run cost beside 10 000 ended ones?
 ``python -m benchmarks.saves``             What is the gain of group commits?
 ``python -m benchmarks.adaptive``          Does ``adaptive`` find an unknown limit?
+``python -m benchmarks.plan``              Are the forecasts of ``paceline plan`` true?
 ``python -m benchmarks.live``              What do 1 000 subscribed sockets cost?
 ``python -m benchmarks.verdicts``          Which claims about Celery and asyncio are true?
 =========================================  ====================================================

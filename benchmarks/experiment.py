@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from paceline import PartUnavailable
-from paceline_adapters.bench.cells import Cell, Part, StoreName, parse_stack
+from paceline.planning.stacks import Part, parse_stack
+from paceline_adapters.bench.cells import Cell, StoreName
 from paceline_adapters.bench.engine import Bench, RoundPlan
 from paceline_adapters.bench.measure import PreparedCell
 from paceline_adapters.bench.prepared_cells import find_contestants, prepare, prepare_contestants

@@ -82,6 +82,7 @@ from paceline.errors import (
     UnusableAnswer,
     UsageError,
 )
+from paceline.planning.forecast import Forecast
 from paceline.plugins.context import Context
 from paceline.plugins.hookspecs import Register, RegisterCommand, hookimpl
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
@@ -127,6 +128,7 @@ __all__ = [
     "FileExporter",
     "Finding",
     "FolderExporter",
+    "Forecast",
     "Grant",
     "KeyReused",
     "Lease",

@@ -14,7 +14,11 @@ from paceline.contracts.storage.records import WorkerRecord
 from paceline.contracts.storage.store import Store
 from paceline.contracts.worker import Reservation
 from paceline.delivery.couriers import FLUSH
+from paceline.planning.forecast import Forecast, Progress, no_progress
+from paceline.planning.plan import Planner, inputs_of
+from paceline.planning.workload_file import WorkloadFile
 from paceline.plugins.registry import Plugins
+from paceline.roadmaps.model import Roadmap
 from paceline.runtime.open_worker import open_worker, release, reserve
 from paceline.runtime.part_factory import PartFactory, ReadyParts
 from paceline.runtime.worker import Worker
@@ -179,6 +183,51 @@ class App:
             PartUnavailable: the database cannot be reached.
         """
         return await reserve(self.factory, concurrency=concurrency, processes=processes)
+
+    async def plan(
+        self,
+        roadmaps: Sequence[Roadmap],
+        *,
+        workers: int = 1,
+        workload: Path | None = None,
+        provider_model: Path | None = None,
+        from_runs: bool = False,
+        seed: int = 0,
+        draws: int | None = None,
+        progress: Progress = no_progress,
+    ) -> Forecast:
+        """Forecast what a run of these roadmaps takes with these settings; nothing is started.
+
+        Args:
+            roadmaps: the roadmaps; what exists of them already counts as missing.
+            workers: number of worker processes, if the executor is distributed.
+            workload: file with latencies and quotas, in the format of ``paceline bench``.
+            provider_model: file that describes the provider.
+            from_runs: take latencies, tokens and attempts from past runs in the store.
+            seed: the same seed gives the same forecast.
+            draws: number of draws; by default as many as the number of concepts allows.
+            progress: called from another thread with the draws that are done and their number.
+
+        Raises:
+            PartUnavailable: the store with the past runs cannot be reached.
+            PluginError: a strategy does not work in virtual time.
+            SettingsError: a file or setting is wrong.
+        """
+        inputs = await inputs_of(
+            self.factory,
+            workload=None if workload is None else WorkloadFile.read(workload),
+            provider_model=provider_model,
+            from_runs=from_runs,
+        )
+        planner = Planner(
+            factory=self.factory,
+            roadmaps=roadmaps,
+            inputs=inputs,
+            workers=workers,
+            seed=seed,
+            draws=draws,
+        )
+        return await planner.forecast(progress)
 
     def open_executor(self) -> AbstractAsyncContextManager[Executor]:
         """Open the executor as a client; it is closed at the end."""

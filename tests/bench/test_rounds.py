@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from paceline import PacelineError, SettingsError
-from paceline_adapters.bench.cells import Cell, Part, parse_stack
+from paceline.planning.stacks import Part, parse_stack
+from paceline_adapters.bench.cells import Cell
 from paceline_adapters.bench.engine import RoundPlan, load, save
 from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.options import BenchOptions

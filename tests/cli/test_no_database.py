@@ -31,7 +31,7 @@ READING = {
     ("recover",): True,
 }
 #: Commands that create the database, need none, or only report that there is none.
-OTHERS = {"init", "run", "submit", "worker", "plugins", "db", "config", "doctor"}
+OTHERS = {"init", "run", "plan", "submit", "worker", "plugins", "db", "config", "doctor"}
 
 MISSING = (
     "there is no database at ./paceline.db yet; `paceline run FILE` creates it "

@@ -39,6 +39,7 @@ PUBLIC = [
     "FileExporter",
     "Finding",
     "FolderExporter",
+    "Forecast",
     "Grant",
     "KeyReused",
     "Lease",

@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from paceline.planning.provider_model import Change
 from paceline.testing.proxy import Proxy
 from paceline.testing.servers import Valkey
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
 from tests.scenarios.play import Seen
-from tests.scenarios.scenario import Change, Load, Real, Scenario
+from tests.scenarios.scenario import Load, Real, Scenario
 from tests.support.cli_processes import Home, Simulator, simulator
 from tests.support.eventually import eventually
 from tests.support.memory_worker import a_roadmap

@@ -4,7 +4,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from paceline.testing.models import ModelProvider, Others, Steps
+from paceline.planning import provider_model as planning
+from paceline.testing.models import ModelProvider
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Range = tuple[float, float]
@@ -14,26 +15,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Change(_Part):
-    """A change of the provider at a time; fields that are not named stay."""
-
-    at: float
-    capacity: int | None = None
-    rpm: int | None = None
-    tpm: int | None = None
-
-
-class Foreign(_Part):
-    """Another client uses the key for a while."""
-
-    since: float
-    until: float
-    rpm: float
-    """Calls a minute, evenly."""
-
-
-class ProviderModel(_Part):
-    """How the provider behaves."""
+class ProviderModel(planning.ProviderModel):
+    """How the provider behaves; faster than the one of the defaults."""
 
     latency: dict[str, Range] = Field(
         default_factory=lambda: {
@@ -42,48 +25,10 @@ class ProviderModel(_Part):
             "quiz": (3.0, 5.0),
         }
     )
-    """Seconds of an unloaded server by step, lowest and highest."""
-    spread: float = 0.0
-    """Answers vary by a lognormal factor of this sigma too."""
-    capacity: int | None = None
-    """Calls in flight; one more is refused."""
-    knee: int | None = None
-    """Calls in flight beyond which all only take longer, in proportion."""
-    slope: float = 0.0
-    """How much longer calls take at the knee than alone, as a part."""
-    rpm: int | None = None
-    tpm: int | None = None
-    headers: bool = True
-    retry_after: bool = True
-    charged: float = 1.0
-    """Tokens that a call is charged ÷ what it was estimated to cost."""
-    change: tuple[Change, ...] = ()
-    foreign: tuple[Foreign, ...] = ()
 
     def model(self, *, key: str, seed: int) -> ModelProvider:
         """It, in virtual time."""
-        return ModelProvider(
-            ranges=self.latency,
-            spread=self.spread,
-            concurrency=self._steps("capacity"),
-            requests=self._steps("rpm"),
-            tokens=self._steps("tpm"),
-            charged=self.charged,
-            others=[Others(since=f.since, until=f.until, requests=f.rpm) for f in self.foreign],
-            headers=self.headers,
-            retry_after=self.retry_after,
-            knee=self.knee,
-            slope=self.slope,
-            seed=seed,
-            key=key,
-        )
-
-    def _steps(self, name: str) -> Steps | None:
-        first: int | None = getattr(self, name)
-        if first is None:
-            return None
-        changes = ((change.at, getattr(change, name)) for change in self.change)
-        return Steps([(0.0, first), *((at, to) for at, to in changes if to is not None)])
+        return ModelProvider(**self.arguments(), seed=seed, key=key)
 
 
 class Load(_Part):

@@ -12,10 +12,10 @@ from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
+from paceline.latency_range import LatencyRange
 from paceline_adapters.simulator import SimulatorOptions
 from paceline_adapters.simulator.command import simulator
 from paceline_adapters.simulator.faults import FAULTS
-from paceline_adapters.simulator.latency import LatencyRange
 from pydantic import ValidationError
 
 _MAIN = "from paceline_adapters.simulator.command import simulator; simulator()"

@@ -250,6 +250,11 @@ async def work(app: paceline.App) -> None:
         await worker.serve()
 
 
+async def forecast(app: paceline.App, roadmap: paceline.Roadmap) -> float:
+    found: paceline.Forecast = await app.plan([roadmap], workers=2, seed=1)
+    return found.makespan.p90
+
+
 async def parts(
     store: paceline.Store,
     bus: paceline.EventBus,

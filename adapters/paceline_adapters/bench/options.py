@@ -6,6 +6,7 @@ from pathlib import Path
 
 from paceline import UsageError
 from paceline.client.terminal.roadmap_files import read_roadmaps
+from paceline.planning.workload_file import WorkloadFile, parse_latencies
 from pydantic import BaseModel, ConfigDict, Field
 
 from paceline_adapters.bench.cells import StoreName
@@ -19,10 +20,8 @@ from paceline_adapters.bench.prepared_cells import (
 from paceline_adapters.bench.recorded_latencies import recorded_latencies
 from paceline_adapters.bench.workload import (
     Workload,
-    WorkloadFile,
     examples,
     from_files,
-    parse_latencies,
     scaled,
     synthetic,
 )

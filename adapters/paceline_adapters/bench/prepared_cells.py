@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from paceline import App, SettingsError
+from paceline.planning.stacks import Part, parse_stack
 
 from paceline_adapters.bench.bounds import known_limits
-from paceline_adapters.bench.cells import Cell, Part, StoreName, matrix, parse_stack
+from paceline_adapters.bench.cells import Cell, StoreName, matrix
 from paceline_adapters.bench.measure import HOST, PreparedCell
 from paceline_adapters.bench.workload import Workload
 

@@ -97,6 +97,9 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
 )
 @click.option("--max-concurrency", type=int, metavar="N", help="Limit of calls in flight.")
 @click.option(
+    "--knee", type=int, metavar="N", help="Calls in flight above which calls take longer."
+)
+@click.option(
     "--fault",
     "faults",
     multiple=True,

@@ -136,6 +136,8 @@ class Engine:
             attempt=attempt,
         )
         counted = self.counters.begin(identity.step, identity.prompt)
+        if self.options.knee is not None:
+            seconds *= max(1.0, self.counters.in_flight / self.options.knee)
         return Call(
             request,
             answer,

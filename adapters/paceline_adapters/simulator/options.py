@@ -5,10 +5,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self, cast
 
+from paceline.latency_range import LatencyRange, checked, parse_range
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from paceline_adapters.simulator.faults import check_rates
-from paceline_adapters.simulator.latency import DEFAULT_LATENCY, LatencyRange, checked, parse_range
+from paceline_adapters.simulator.latency import DEFAULT_LATENCY
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -42,6 +43,8 @@ class SimulatorOptions(BaseModel):
     """Length of the window, in seconds of real time."""
     max_concurrency: Positive | None = None
     """Limit of calls in flight."""
+    knee: Positive | None = None
+    """Calls in flight above which each new call takes longer, in proportion."""
     default_max_tokens: Positive = 4096
     """Tokens charged for the answer if a request sets no maximum."""
     faults: dict[str, float] = Field(default_factory=dict)

@@ -13,6 +13,7 @@ from paceline.text import nearest
 COMMANDS = {
     "init": "Write a settings file and an example roadmap to start from.",
     "run": "Generate the content of roadmaps; run it again to resume.",
+    "plan": "Forecast time, cost and load of a run before it starts.",
     "submit": "Queue roadmaps for workers, and return at once.",
     "worker": "Work on queued runs until stopped.",
     "status": "Show workers, active runs and what they have in flight.",

@@ -99,7 +99,7 @@ def load_settings(
     ]
     overrides = [leaf for value in (*_from_environment(environ), *flags) for leaf in _flat(value)]
     given = [*foreign, *_from_file(config), *overrides]
-    given = [Value(_folded(value.path), value.value, value.origin) for value in given]
+    given = [Value(folded(value.path), value.value, value.origin) for value in given]
     loaded = replace(_validated(given), config=config, ignored=ignored)
     _check_sections(loaded, plugins)
     return loaded
@@ -138,7 +138,8 @@ def options_for(sections: Mapping[str, Mapping[str, object]], name: str) -> Mapp
     return sections.get(name.replace("_", "-"), {})
 
 
-def _folded(path: Path_) -> Path_:
+def folded(path: Path_) -> Path_:
+    """The path with the names of plugins and tables as the settings spell them."""
     if path[0].replace("-", "_") in BY_PLUGIN:
         path = (path[0].replace("-", "_"), *path[1:])
     if len(path) > 1 and path[0] in BY_NAME:

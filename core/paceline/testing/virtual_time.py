@@ -16,39 +16,34 @@ import asyncio
 import functools
 import itertools
 import random
-import selectors
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, NoReturn, ParamSpec, TypeVar, TypeVarTuple, overload
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple, overload
+
+from paceline.virtual_loop import (
+    Deadlock,
+    JumpingLoop,
+    LeftVirtualTime,
+    OutOfTime,
+    VirtualTimeError,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-#: Maximum virtual seconds of a run (115 days). asyncio compares timers by nanoseconds, which a
-#: float cannot represent for much larger times.
-END_OF_TIME = 1e7
-
-
-class VirtualTimeError(RuntimeError):
-    """A run in virtual time cannot continue.
-
-    This is no `PacelineError`, so that code under test does not handle it.
-    """
-
-
-class Deadlock(VirtualTimeError):
-    """Nothing is ready and no timer is set, so the tasks would wait for ever."""
-
-
-class OutOfTime(VirtualTimeError):
-    """The run did not end within its limit of virtual seconds."""
-
-
-class LeftVirtualTime(VirtualTimeError):
-    """The run used a thread, a socket or a subprocess, which cannot use virtual time."""
+__all__ = [
+    "Deadlock",
+    "LeftVirtualTime",
+    "OutOfTime",
+    "VirtualLoop",
+    "VirtualTimeError",
+    "real_time",
+    "run_virtual",
+    "virtual_time",
+]
 
 
 def run_virtual(
@@ -142,7 +137,7 @@ def real_time(
     return decorate if test is None else decorate(test)
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(JumpingLoop):
     """The event loop of `run_virtual`. Use it directly with your own runner.
 
     Args:
@@ -151,18 +146,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, *, limit: float | None = None, seed: int | None = None) -> None:
-        self.left: LeftVirtualTime | None = None
-        self._limit = END_OF_TIME if limit is None else min(limit, END_OF_TIME)
-        self._clock = _JumpingSelector(self._before_jump)
         self._shuffled = seed is not None
         # asyncio alone runs timers with equal times in the arbitrary order of its heap.
         self._tie = itertools.count().__next__ if seed is None else random.Random(seed).random  # noqa: S311
         self._thread: int | None = None
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        """Virtual seconds since the loop was created."""
-        return self._clock.now
+        super().__init__(limit=limit)
 
     def run_forever(self) -> None:
         """Run until stopped, with callbacks from this thread only."""
@@ -170,12 +158,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._thread = threading.get_ident()
         self._threads_before = set(threading.enumerate())
         super().run_forever()
-
-    def leave(self, how: str) -> NoReturn:
-        """Raise an error for an operation that virtual time does not support."""
-        error = LeftVirtualTime(f"{how} under virtual time: use a part that uses asyncio only")
-        self.left = self.left or error
-        raise error
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
@@ -204,42 +186,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.leave(f"a call from the thread {threading.current_thread().name!r}")
         return self.call_soon(callback, *args, context=context)
 
-    def _before_jump(self, to: float | None) -> None:
-        """Raise an error if the clock cannot jump to a time."""
+    def before_jump(self, to: float | None) -> None:
+        """Raise an error if a thread was started, or the clock cannot jump to a time."""
         for thread in threading.enumerate():
             if thread not in self._threads_before:
                 self.leave(f"the thread {thread.name!r} was started")
-        if to is None:
-            raise Deadlock(
-                f"deadlock after {self.time():g} virtual seconds: no callback is ready and no "
-                f"timer is set; waiting:\n{self._waiting()}"
-            )
-        if to > self._limit:
-            limit, self._limit = self._limit, min(2 * self._limit, END_OF_TIME)
-            raise OutOfTime(
-                f"not over after {limit:g} virtual seconds; waiting:\n{self._waiting()}"
-            )
-
-    def _waiting(self) -> str:
-        tasks = sorted(asyncio.all_tasks(self), key=lambda task: task.get_name())
-        return "\n".join(f"  {task.get_name()}: {_where(task)}" for task in tasks) or "  no task"
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    """Returns what is ready. If nothing is, it moves its clock instead of waiting."""
-
-    def __init__(self, before_jump: Callable[[float | None], None]) -> None:
-        super().__init__()
-        self.now = 0.0
-        self._before_jump = before_jump
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and (timeout is None or timeout > 0):
-            to = None if timeout is None else self.now + timeout
-            self._before_jump(to)
-            self.now = to or self.now
-        return ready
+        super().before_jump(to)
 
 
 class _Moment(float):
@@ -257,34 +209,6 @@ class _Moment(float):
             return self.tie < other.tie
         return super().__lt__(other)
 
-
-def _where(task: asyncio.Task[Any]) -> str:
-    """The coroutines that a task is in, outermost first, and the line of the innermost."""
-    names: list[str] = []
-    line = ""
-    step: Any = task.get_coro()
-    while hasattr(step, "cr_frame"):
-        names.append(step.__qualname__)
-        if step.cr_frame is not None:
-            line = f" ({step.cr_frame.f_code.co_filename}:{step.cr_frame.f_lineno})"
-        step = step.cr_await
-    return " > ".join(names) + line
-
-
-_REFUSED_CALLS = """
-    run_in_executor getaddrinfo getnameinfo subprocess_exec subprocess_shell
-    create_connection create_server create_unix_connection create_unix_server
-    create_datagram_endpoint connect_accepted_socket connect_read_pipe connect_write_pipe
-    start_tls sendfile add_reader add_writer sock_recv sock_recv_into sock_recvfrom
-    sock_recvfrom_into sock_sendall sock_sendto sock_connect sock_accept sock_sendfile
-""".split()  # noqa: SIM905
-
-for _name in _REFUSED_CALLS:
-
-    def _refuse(loop: VirtualLoop, *_: object, _name: str = _name, **__: object) -> NoReturn:
-        loop.leave(f"{_name}()")
-
-    setattr(VirtualLoop, _name, _refuse)
 
 _REFUSED_EVENTS = {
     "socket.__new__": "a socket",

@@ -1,13 +1,10 @@
 """The ``paceline.toml`` of a cell."""
 
-import json
-import re
+from paceline.planning.toml_text import toml_text
 
 from paceline_adapters.bench.report.ranking import needs_redis
 from paceline_adapters.bench.results import CellResults
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 #: Settings of the benchmark's own servers, which are left out.
 _BENCHMARK_ONLY = ("store.url", "redis.url", "provider.")
 _ADDRESSES = {
@@ -26,38 +23,10 @@ def snippet(cell: CellResults) -> str:
     }
     names = settings.pop("strategy", cell.strategy).split(",")
     executor = settings.pop("executor", cell.executor)
-    lines = [f"strategy = [{', '.join(_text(name.strip()) for name in names)}]"]
-    lines.append(f"executor = {_text(executor)}")
-    tables: dict[str, list[str]] = {}
-    for path, value in sorted(settings.items()):
-        table, key = _split(path)
-        (tables.setdefault(table, []) if table else lines).append(f"{_key(key)} = {_value(value)}")
+    first: dict[str, str] = {}
     if cell.store == "postgresql":
-        tables.setdefault("store", []).insert(0, _ADDRESSES["store"])
+        first["store"] = _ADDRESSES["store"]
     if needs_redis(cell):
-        tables.setdefault("redis", []).insert(0, _ADDRESSES["redis"])
-    for table, entries in tables.items():
-        lines += ["", f"[{table}]", *entries]
-    return "\n".join(lines) + "\n"
-
-
-def _split(path: str) -> tuple[str, str]:
-    """``strategies.NAME.KEY`` as its table and key; a plugin's name may contain dots."""
-    section, _, rest = path.partition(".")
-    if not rest:
-        return "", section
-    name, _, key = rest.rpartition(".")
-    return ".".join([_key(section), *([_key(name)] if name else [])]), key
-
-
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _text(name)
-
-
-def _value(value: str) -> str:
-    return value if _NUMBER.fullmatch(value) or value in {"true", "false"} else _text(value)
-
-
-def _text(value: str) -> str:
-    # A JSON string is a TOML string, except for DEL.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        first["redis"] = _ADDRESSES["redis"]
+    parts = {"strategy": [name.strip() for name in names], "executor": executor}
+    return toml_text(parts | dict(sorted(settings.items())), first)

@@ -1,5 +1,7 @@
 """``paceline run``."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,9 +11,15 @@ from paceline.cli.request_options import request_options
 from paceline.cli.share_options import share_options
 from paceline.client.run_request import RunRequest
 from paceline.client.terminal.adoption import explain, explain_option
-from paceline.client.terminal.app_options import app_options, json_option
+from paceline.client.terminal.app_options import app_options, json_option, run_async
+from paceline.client.terminal.forecast_table import print_forecast
 from paceline.client.terminal.roadmap_files import read_roadmaps, roadmap_files
 from paceline.contracts.share import Share
+from paceline.errors import UsageError
+from paceline.planning.alternatives import Alternative
+from paceline.planning.forecast import Forecast
+from paceline.planning.plan import Planner, inputs_of
+from paceline.roadmaps.model import Roadmap
 
 
 @click.command()
@@ -25,6 +33,8 @@ from paceline.contracts.share import Share
     show_default=True,
     help="Start N local workers until the command ends (celery, arq).",
 )
+@click.option("--plan", "planned", is_flag=True, help="Show a forecast and ask before the start.")
+@click.option("--yes", is_flag=True, help="With --plan: start without asking.")
 @explain_option
 @request_options
 @share_options
@@ -36,6 +46,8 @@ def run(
     app: App,
     new: bool,
     workers: int,
+    planned: bool,
+    yes: bool,
     share: Share,
     request: RunRequest,
     as_explained: bool,
@@ -74,18 +86,44 @@ def run(
       paceline run roadmap.json --context learner.yaml --set-context level=beginner
       paceline run edited.json --adopt
       paceline run roadmap.json --strategy budget,per-roadmap --budget 2.50
+      paceline run roadmap.json --plan
     """
     if as_explained:
         explain(app, read_roadmaps(files), request, share, as_json=as_json)
         return 0
     from paceline.client.terminal.generate import generate
 
+    roadmaps, forecast = read_roadmaps(files), None
+    if planned:
+        if as_json:
+            raise UsageError("--plan asks, so it cannot be used with --json: use `paceline plan`")
+        found = run_async(forecast_of(app, roadmaps, request, workers=max(1, workers)))
+        print_forecast(found)
+        if not yes and not click.confirm("\nStart?", err=True):
+            return 0
+        forecast = found.makespan.median
     return generate(
         app,
-        read_roadmaps(files),
+        roadmaps,
         new=new,
         workers=workers,
         share=share,
         request=request,
         as_json=as_json,
+        forecast=forecast,
     )
+
+
+async def forecast_of(
+    app: App, roadmaps: Sequence[Roadmap], request: RunRequest, *, workers: int
+) -> Forecast:
+    """The forecast of a run with these steps; ``--only`` is not taken into account."""
+    inputs = await inputs_of(app.factory)
+    if request.only:
+        inputs = replace(inputs, unknown=(*inputs.unknown, "--only: all concepts are counted"))
+    planner = Planner(factory=app.factory, roadmaps=roadmaps, inputs=inputs, workers=workers)
+    if request.steps is None:
+        return await planner.forecast()
+    steps = Alternative("--steps", values={"run.steps": ",".join(request.steps)})
+    (choice,) = await planner.compare([steps])
+    return choice.forecast

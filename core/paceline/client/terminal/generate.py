@@ -40,14 +40,18 @@ def generate(
     share: Share = DEFAULT_SHARE,
     request: RunRequest = NOTHING_SPECIAL,
     as_json: bool = False,
+    forecast: float | None = None,
 ) -> int:
     """Generate roadmaps, show progress and results; returns the exit code.
 
-    With ``as_json`` it prints the results as JSON and no progress. ``Generation`` documents the
+    With ``as_json`` it prints the results as JSON and no progress. With a ``forecast`` in seconds
+    the progress shows the time left. ``Generation`` documents the
     other arguments.
     """
     steps = app.settings.run.steps if request.steps is None else request.steps
     shown = display(as_json=as_json, steps=len(steps))
+    if forecast is not None:
+        shown.expect(forecast)
     generation = Generation(
         app, roadmaps, shown, new=new, workers=workers, share=share, request=request
     )

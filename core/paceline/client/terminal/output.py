@@ -123,6 +123,18 @@ def _to_stderr(line: str) -> None:
         click.echo(line, err=True)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``6 min 17 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
 def terminal_safe(text: str) -> str:
     """Replace characters that could control a terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

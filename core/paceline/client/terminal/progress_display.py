@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.client.terminal.output import terminal_safe
+from paceline.client.terminal.output import duration, terminal_safe
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PartUnavailable
+from paceline.planning.eta import seconds_left
 from paceline.runtime.outage_log import OutageLog
 from paceline.text import count
 
@@ -31,6 +32,8 @@ class Display:
     """Shows progress. This base class shows nothing, for ``--json``, and keeps the peaks."""
 
     peaks: Totals = field(default_factory=Totals)
+    _forecast: float | None = None
+    _since: float = 0.0
     _note: str = ""
     _noted: tuple[str, str | None] | None = None
 
@@ -42,6 +45,17 @@ class Display:
 
     def add(self, run_id: str, title: str, total: int) -> None:
         """Add a run."""
+
+    def expect(self, seconds: float) -> None:
+        """Show from now on when the runs will end, by a forecast of this many seconds."""
+        self._forecast, self._since = seconds, time.monotonic()
+
+    def remaining(self, share: float) -> str:
+        """The time left as text, by the share of work that is done; empty without a forecast."""
+        if self._forecast is None:
+            return ""
+        left = seconds_left(self._forecast, time.monotonic() - self._since, share)
+        return f"about {duration(left)} left"
 
     def event(self, event: Event) -> None:
         """Show an event of a run."""
@@ -98,7 +112,8 @@ class PlainDisplay(Display):
             self._last = now
             current = sum(count for count, _ in self._counts.values())
             total = sum(total for _, total in self._counts.values())
-            note = f" · {self._note}" if self._note else ""
+            left = self.remaining(current / total if total else 0.0)
+            note = "".join(f" · {text}" for text in (left, self._note) if text)
             click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}{note}")
 
 
@@ -166,7 +181,9 @@ class TerminalDisplay(Display):
     def figures(self, totals: Totals) -> None:
         """Update the line with the figures."""
         super().figures(totals)
-        self._line.plain = "\n".join(filter(None, (totals.sentence(), self._note)))
+        done = sum(self._saved.values()) / max(1.0, sum(t.total or 0 for t in self._bars.tasks))
+        line = " · ".join(filter(None, (totals.sentence(), self.remaining(done))))
+        self._line.plain = "\n".join(filter(None, (line, self._note)))
 
 
 def note_line(event: Event) -> str:
