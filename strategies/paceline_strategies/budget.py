@@ -67,7 +67,7 @@ class BudgetOptions(ModelBudget):
     keys: dict[str, ModelBudget] = Field(default_factory=dict[str, ModelBudget])
     """More limits of single models, by provider and model as in `"openai:gpt-4o"`."""
 
-    def limits(self) -> BudgetLimits:
+    def budget_limits(self) -> BudgetLimits:
         """The limits in nanos."""
         keys = {key: one.by_scope() for key, one in self.keys.items()}
         return BudgetLimits(common=self.by_scope(), keys=keys)
@@ -159,11 +159,7 @@ class Budget(Strategy):
         return money(from_nanos(nanos), self._currency)
 
     def _warned(self, figures: AccountFigures) -> None:
-        account = figures.account
-        place = " ".join(filter(None, [OPTIONS[account.scope], account.key, account.period]))
-        if account.subject:
-            place += f" of {account.subject}"
-        text = f"{self._money(figures.spent)} of {self._money(figures.limit)} spent ({place})"
+        account, text = figures.account, figures.describe(self._currency)
         log.warning("budget: more than %.0f %% used: %s", 100 * WARN_AT, text)
         if account.scope in ("day", "month"):
             self._low[f"{account.scope} {account.key}"] = text
@@ -195,7 +191,7 @@ def _cost(outcome: Outcome) -> int | None:
 
 def _make(options: BudgetOptions, context: Context) -> Strategy:
     return Budget(
-        options.limits(),
+        options.budget_limits(),
         context.budgets(),
         worker_id=context.worker_id,
         currency=context.settings.provider.currency,

@@ -32,6 +32,7 @@ OPEN = {"GET /health", "GET /ready", "GET /", "GET /openapi.json", "MOUNT /page"
 REFUSED = {"GET /api/runs/{run_id}/concepts/{concept_id:path}/artifacts/{step}/restore"}
 #: Routes of callers that name no run: what they tell is checked.
 OF_ALL = {
+    "GET /api/budgets",
     "GET /api/costs",
     "GET /api/live",
     "GET /api/runs",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from paceline import Artifact, Claim, Store
 from paceline.contracts.share import stored_names
 from paceline.contracts.storage.budgets import (
+    MAX_TENANTS,
     AccountFigures,
     BudgetAccount,
     BudgetLimits,
@@ -18,6 +19,7 @@ from paceline.contracts.storage.budgets import (
     MoneyRequest,
     MoneySpent,
     Shortage,
+    accounts_now,
     limit_now,
     must_warn,
     period_of,
@@ -208,21 +210,28 @@ class MemoryBudgets(MemoryRetention, Store, ABC):
                 queued.append(row.run_id)
         return queued, rows[-1].run_id if len(rows) == limit else ""
 
-    async def account_figures(self, limits: BudgetLimits) -> Sequence[AccountFigures]:
+    async def account_figures(
+        self, limits: BudgetLimits, *, tenants: Sequence[str] = ()
+    ) -> Sequence[AccountFigures]:
         """Read the accounts of today and of this month."""
         figures: list[AccountFigures] = []
-        for key, of_key in {"": limits.common, **limits.keys}.items():
-            for scope, limit in of_key.items():
-                if scope in ("day", "month"):
-                    period = period_of(scope, self._today())
-                    account = BudgetAccount(scope=scope, key=key, period=period)
-                    found = self._accounts.get(account, _Account(0))
-                    figures.append(
-                        AccountFigures(
-                            account=account, limit=limit, spent=found.spent, reserved=found.reserved
-                        )
-                    )
+        wanted = accounts_now(limits, self._today(), tenants or self._spending_tenants())
+        for account, limit in wanted.items():
+            found = self._accounts.get(account, _Account(0))
+            figures.append(
+                AccountFigures(
+                    account=account, limit=limit, spent=found.spent, reserved=found.reserved
+                )
+            )
         return figures
+
+    def _spending_tenants(self) -> Sequence[str]:
+        """The tenants that spent most today."""
+        sums: defaultdict[str, float] = defaultdict(float)
+        for (day, tenant, _, _), spent in self._costs.items():
+            if day == self._today():
+                sums[tenant] += spent.cost or 0.0
+        return sorted(sums, key=lambda one: (-sums[one], one))[:MAX_TENANTS]
 
     # -- what calls cost -----------------------------------------------------------------
 
@@ -270,6 +279,13 @@ class MemoryBudgets(MemoryRetention, Store, ABC):
                 sums[place[at]] += spent
         names = sorted(sums, reverse=by == "day")
         return [CostLine(name=name, spent=sums[name]) for name in names[:limit]]
+
+    async def costs_of_steps(self) -> Mapping[tuple[str, str], Spent]:
+        """Sum up what all calls have cost, by model and step."""
+        sums: defaultdict[tuple[str, str], Spent] = defaultdict(Spent)
+        for (_, _, model, step), spent in self._costs.items():
+            sums[model, step] += spent
+        return sums
 
 
 def _minus(spent: Spent, before: Spent) -> Spent:

@@ -20,6 +20,7 @@ from paceline.contracts.storage.budgets import (
     MoneyRequest,
     MoneySpent,
     Shortage,
+    accounts_now,
     limit_now,
     must_warn,
     period_of,
@@ -28,14 +29,15 @@ from paceline.contracts.storage.budgets import (
 )
 from paceline.contracts.storage.records import RunStatus
 from paceline.contracts.storage.rules import requested_status
+from paceline.contracts.storage.spending import Spent
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.charges import read_spending
 from paceline_adapters.sql.columns import seconds_since
-from paceline_adapters.sql.cost_queries import read_costs
-from paceline_adapters.sql.cost_rows import spent_between, today
+from paceline_adapters.sql.cost_queries import read_costs, read_costs_of_steps
+from paceline_adapters.sql.cost_rows import spending_tenants, spent_between, today
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.outbox_rows import SqlOutlets
 from paceline_adapters.sql.ownership import locked_run, owns, release
@@ -333,23 +335,23 @@ class SqlBudgets(SqlOutlets, BudgetStore, ABC):
         after = rows[-1].run_id if len(rows) == limit else ""
         return (await self._database.write(change) if affordable else []), after
 
-    async def account_figures(self, limits: BudgetLimits) -> Sequence[AccountFigures]:
+    async def account_figures(
+        self, limits: BudgetLimits, *, tenants: Sequence[str] = ()
+    ) -> Sequence[AccountFigures]:
         """Read the accounts of today and of this month."""
+        scopes = {scope for one in (limits.common, *limits.keys.values()) for scope in one}
 
         async def read(connection: AsyncConnection) -> list[AccountFigures]:
             day = await today(connection)
-            wanted: dict[BudgetAccount, int] = {}
-            for key, of_key in {"": limits.common, **limits.keys}.items():
-                for scope, limit in of_key.items():
-                    if scope in ("day", "month"):
-                        period = period_of(scope, day)
-                        wanted[BudgetAccount(scope=scope, key=key, period=period)] = limit
-            found = await connection.execute(
-                select(budget_accounts).where(
-                    budget_accounts.c.name.in_([one.name for one in wanted])
-                )
-            )
-            rows = {row.name: row for row in found}
+            subjects = tenants
+            if not subjects and "tenant-day" in scopes:
+                subjects = await spending_tenants(connection, day)
+            wanted = accounts_now(limits, day, subjects)
+            names, rows = [one.name for one in wanted], dict[str, Any]()
+            for start in range(0, len(names), _CHUNK):
+                some = budget_accounts.c.name.in_(names[start : start + _CHUNK])
+                found = await connection.execute(select(budget_accounts).where(some))
+                rows |= {row.name: row for row in found}
             return [
                 AccountFigures(
                     account=one,
@@ -377,6 +379,10 @@ class SqlBudgets(SqlOutlets, BudgetStore, ABC):
                 connection, by, tenants=tenants, since=since, until=until, limit=limit
             )
         )
+
+    async def costs_of_steps(self) -> Mapping[tuple[str, str], Spent]:
+        """Sum up what all calls have cost, by model and step."""
+        return await self._database.read(read_costs_of_steps)
 
 
 class _Unknown(Exception):

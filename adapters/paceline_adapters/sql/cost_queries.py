@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from paceline.contracts.storage.budgets import CostLine, CostsBy, from_nanos
 from paceline.contracts.storage.spending import Spent
-from sqlalchemy import ColumnElement, Integer, cast, func, not_, select, union_all
+from sqlalchemy import ColumnElement, Integer, Row, cast, func, not_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.cost_rows import SUMS
@@ -34,19 +35,24 @@ async def read_costs(
         query = query.where(costs.c.day <= until)
     order = column.desc() if by == "day" else column
     rows = await connection.execute(query.group_by(column).order_by(order).limit(limit))
-    return [
-        CostLine(
-            name=row.name,
-            spent=Spent(
-                attempts=int(row.attempts),
-                prompt_tokens=int(row.prompt_tokens),
-                completion_tokens=int(row.completion_tokens),
-                cost=from_nanos(int(row.cost)) if row.priced else None,
-                estimated=row.estimated > 0,
-            ),
-        )
-        for row in rows
-    ]
+    return [CostLine(name=row.name, spent=_spent(row)) for row in rows]
+
+
+async def read_costs_of_steps(connection: AsyncConnection) -> dict[tuple[str, str], Spent]:
+    """Sum up what all calls cost, as ``BudgetStore.costs_of_steps`` says."""
+    sums = (func.sum(costs.c[one]).label(one) for one in SUMS)
+    query = select(costs.c.model, costs.c.step, *sums).group_by(costs.c.model, costs.c.step)
+    return {(row.model, row.step): _spent(row) for row in await connection.execute(query)}
+
+
+def _spent(row: Row[Any]) -> Spent:
+    return Spent(
+        attempts=int(row.attempts),
+        prompt_tokens=int(row.prompt_tokens),
+        completion_tokens=int(row.completion_tokens),
+        cost=from_nanos(int(row.cost)) if row.priced else None,
+        estimated=row.estimated > 0,
+    )
 
 
 async def _by_run(

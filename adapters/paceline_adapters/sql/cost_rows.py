@@ -2,10 +2,11 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from paceline.contracts.storage.budgets import to_nanos
+from paceline.contracts.storage.budgets import MAX_TENANTS, to_nanos
 from paceline.contracts.storage.spending import Spent
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -79,6 +80,13 @@ async def today(connection: AsyncConnection) -> str:
     """The day in UTC by the database's clock, as ``2026-11-30``."""
     instant: datetime = (await connection.execute(select(now()))).scalar_one()
     return instant.date().isoformat()
+
+
+async def spending_tenants(connection: AsyncConnection, day: str) -> Sequence[str]:
+    """The tenants that spent most on a day."""
+    query = select(costs.c.tenant).where(costs.c.day == day).group_by(costs.c.tenant)
+    query = query.order_by(func.sum(costs.c.cost).desc(), costs.c.tenant).limit(MAX_TENANTS)
+    return (await connection.scalars(query)).all()
 
 
 async def spent_between(

@@ -51,7 +51,7 @@ class Backend:
         self.app = app
         self.settings = app.settings
         self.reader = Reader(app.factory)
-        self.metrics = Metrics()
+        self.metrics = Metrics(app.settings.provider.currency)
         self.rate_limit = RateLimit(app.settings.web)
         self.worker = None
         self.working = None

@@ -1,22 +1,45 @@
-"""Metrics for Prometheus: both layers, requests and streams."""
+"""Metrics for Prometheus: both layers, money, requests and streams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from paceline.client.cluster_status import ClusterStatus
-from paceline.contracts.storage.budgets import CostLine
+from paceline.contracts.storage.budgets import AccountFigures, from_nanos
+from paceline.contracts.storage.spending import Spent
 from paceline.live.feed import StreamMessage
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Metrics:
-    """The metrics of one application, in a registry of its own."""
+class _Costs(Collector):
+    """What calls have cost, as the store counts it; more than a counter of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+        self.by_step: Mapping[tuple[str, str], Spent] = {}
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "paceline_cost",
+            "Cost of calls with an artifact, by model and step.",
+            labels=["model", "step", "currency"],
+        )
+        for (model, step), spent in self.by_step.items():
+            if model and spent.cost is not None:
+                family.add_metric([model, step, self._currency], spent.cost)
+        yield family
+
+
+class Metrics:
+    """The metrics of one application, in a registry of its own; money is in ``currency``."""
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
         self._registry = CollectorRegistry()
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -46,8 +69,22 @@ class Metrics:
         self._delivered = gauge(
             "sink_delivered", "Deliveries that the sink has accepted since its first one.", "sink"
         )
-        self._model_cost = gauge("model_cost", "Cost of all calls so far, by model.", "model")
-        self._step_cost = gauge("step_cost", "Cost of all calls so far, by step.", "step")
+        self._costs = _Costs(currency)
+        self._registry.register(self._costs)
+        self._unsaved_cost = gauge(
+            "cost_without_artifact",
+            "Cost of calls without an artifact, by step; it falls when the artifact is saved.",
+            "step",
+            "currency",
+        )
+        self._limit, self._spent, self._reserved = (
+            gauge(f"budget_{name}", text, "scope", "model", "currency")
+            for name, text in (
+                ("limit", "Limit of the strategy budget, by scope and model."),
+                ("spent", "What was spent of a limit in the current day or month."),
+                ("reserved", "What calls in flight have reserved of a limit."),
+            )
+        )
         self._streams = gauge("streams", "Open WebSockets and event streams.")
         self._messages = Counter(
             "paceline_stream_messages",
@@ -86,12 +123,23 @@ class Metrics:
         """Count a stream that was closed because its client did not read."""
         self._slow.inc()
 
-    def costs_read(self, models: Sequence[CostLine], steps: Sequence[CostLine]) -> None:
-        """Set what calls have cost, in the currency of the settings' prices."""
-        for gauge, lines in ((self._model_cost, models), (self._step_cost, steps)):
-            for line in lines:
-                if line.spent.cost is not None:
-                    gauge.labels(line.name or "unknown").set(line.spent.cost)
+    def costs_read(self, costs: Mapping[tuple[str, str], Spent]) -> None:
+        """Set what calls have cost, by model and step."""
+        self._costs.by_step = costs
+        for (model, step), spent in costs.items():
+            if not model and (spent.cost is not None or not spent.attempts):
+                gauge = self._unsaved_cost.labels(step or "unknown", self._currency)
+                gauge.set(spent.cost or 0.0)
+
+    def budgets_read(self, budgets: Sequence[AccountFigures]) -> None:
+        """Set how much of each limit is used, without those of tenants: they may be many."""
+        for one in budgets:
+            if one.account.subject:
+                continue
+            labels = (one.account.scope, one.account.key or "all", self._currency)
+            self._limit.labels(*labels).set(from_nanos(one.limit))
+            self._spent.labels(*labels).set(from_nanos(one.spent))
+            self._reserved.labels(*labels).set(from_nanos(one.reserved))
 
     def exposition(self, status: ClusterStatus, *, streams: int) -> bytes:
         """The metrics as text, with the current status of both layers."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
-from paceline.contracts.storage.budgets import CostsBy
+from paceline.contracts.storage.budgets import BudgetScope, CostsBy
 from paceline.contracts.storage.records import ConceptStatus, RunStatus
 from pydantic import BaseModel, Field
 
@@ -56,6 +56,27 @@ class CostsAnswer(BaseModel):
     by: CostsBy
     currency: str
     costs: list[CostAnswer]
+
+
+class BudgetAnswer(BaseModel):
+    """How much of one limit is used."""
+
+    scope: Annotated[BudgetScope, Field(description="What the limit is for.")]
+    tenant: str | None
+    model: Annotated[str | None, Field(description="Provider and model; null for all models.")]
+    period: Annotated[str, Field(description="The day or month in UTC.")]
+    limit: float
+    spent: float
+    reserved: Annotated[float, Field(description="What calls in flight have reserved.")]
+    low: Annotated[bool, Field(description="Whether 80 % of the limit or more is spent.")]
+    state: str
+
+
+class BudgetsAnswer(BaseModel):
+    """How much of each limit of the strategy ``budget`` is used."""
+
+    currency: str
+    budgets: list[BudgetAnswer]
 
 
 class SpentAnswer(BaseModel):

@@ -1,18 +1,20 @@
-"""The part of the client that sums up costs."""
+"""The part of the client that sums up costs, and shows how much of the budgets is used."""
 
 from abc import ABC
 from collections.abc import Sequence
 from datetime import date
 
 from paceline.client.tenant_scope import TenantScope
-from paceline.contracts.storage.budgets import CostLine, CostsBy
+from paceline.contracts.storage.budgets import AccountFigures, CostLine, CostsBy
 from paceline.contracts.storage.store import Store
 from paceline.errors import UsageError
+from paceline.generation.parts import ClientParts
 
 
 class CostClient(ABC):
-    """Sums up what calls have cost; see ``Client``."""
+    """Sums up what calls have cost, and what is left of budgets; see ``Client``."""
 
+    _parts: ClientParts
     _scope: TenantScope
     store: Store
 
@@ -47,3 +49,18 @@ class CostClient(ABC):
         return await self.store.costs(
             by, tenants=self._scope.names, since=since, until=until, limit=limit
         )
+
+    async def budgets(self) -> Sequence[AccountFigures]:
+        """How much of each limit of the strategy ``budget`` is used, without limits of runs.
+
+        All clients see the limits of the day and the month, which runs of all tenants share. A
+        client of a tenant sees the limit of its tenant, and other clients those of the tenants
+        that spent most today.
+
+        Raises:
+            PartUnavailable: the store cannot be reached.
+        """
+        limits = self._parts.budget_limits()
+        if limits is None:
+            return []
+        return await self.store.account_figures(limits, tenants=self._scope.names[:1])

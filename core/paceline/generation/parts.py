@@ -8,6 +8,7 @@ from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.steps.check import Check
 from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.budgets import BudgetLimits
 from paceline.contracts.storage.store import Store
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.generation.resources import Resources
@@ -20,7 +21,8 @@ from paceline.settings.steps import StepGraph, chain_of
 class ClientParts:
     """What a process needs to submit, steer and follow runs; the store is open.
 
-    ``graph`` returns the steps, which a client makes only if it needs them.
+    ``graph`` returns the steps, which a client makes only if it needs them. ``budget_limits``
+    returns the limits of money, ``None`` if no strategy reserves it.
     """
 
     settings: Settings
@@ -29,6 +31,7 @@ class ClientParts:
     executor: Executor
     graph: Callable[[], StepGraph]
     telemetry: Telemetry = OFF
+    budget_limits: Callable[[], BudgetLimits | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

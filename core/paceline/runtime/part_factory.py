@@ -20,6 +20,7 @@ from paceline.contracts.provider import Provider
 from paceline.contracts.sink import Sink, TransactionalSink
 from paceline.contracts.steps.check import Check
 from paceline.contracts.steps.step import Step
+from paceline.contracts.storage.budgets import BudgetLimits, HasBudgetLimits
 from paceline.contracts.storage.outbox import SinkRoute
 from paceline.contracts.storage.store import Store
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
@@ -142,6 +143,18 @@ class PartFactory:
             made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
             named.append((name, made))
         return StrategyStack(named)
+
+    def budget_limits(self) -> BudgetLimits | None:
+        """The limits of the strategy that reserves money; ``None`` if there is none."""
+        if self.ready.strategies is not None:
+            return StrategyStack(self.ready.strategies).budget_limits
+        for name in self.settings.strategy:
+            offer = self.plugins.strategy(name)
+            given = options_for(self.settings.strategies, name)
+            options = offer.check(given, f"strategies.{name}")
+            if isinstance(options, HasBudgetLimits):
+                return options.budget_limits()
+        return None
 
     def model_names(self) -> Sequence[str]:
         """Names of the models to open: those of the settings, and ``main`` if a step needs it."""
@@ -311,6 +324,7 @@ class PartFactory:
                 executor=executor,
                 graph=cache(self.step_graph),
                 telemetry=telemetry,
+                budget_limits=cache(self.budget_limits),
             )
 
     @asynccontextmanager
@@ -375,4 +389,5 @@ class PartFactory:
                 checks=checks,
                 gauges=gauges,
                 resources=resources,
+                budget_limits=lambda: strategy.budget_limits,
             )

@@ -1,20 +1,20 @@
-"""The route of costs."""
+"""Routes of costs and budgets."""
 
 from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from paceline.client.render import spent_to_json
-from paceline.contracts.storage.budgets import CostsBy
+from paceline.contracts.storage.budgets import CostsBy, from_nanos
 
 from paceline_adapters.web.backend import Backend
-from paceline_adapters.web.models import CostsAnswer
+from paceline_adapters.web.models import BudgetsAnswer, CostsAnswer
 from paceline_adapters.web.problems import responses
 from paceline_adapters.web.request_checks import Reading, RequestChecks
 
 
 def costs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
-    """The route of costs."""
+    """Routes of costs and budgets."""
     router = APIRouter(tags=["operations"], route_class=checks.route())
 
     @router.get("/api/costs", responses=responses(400, 401, 422, 429, 503))
@@ -34,5 +34,25 @@ def costs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         return CostsAnswer.model_validate(
             {"by": by, "currency": backend.settings.provider.currency, "costs": shown}
         )
+
+    @router.get("/api/budgets", responses=responses(400, 401, 429, 503))
+    async def show_budgets(caller: Reading) -> BudgetsAnswer:
+        """Show how much of each limit is used now; of all tenants only the caller's."""
+        currency = backend.settings.provider.currency
+        shown = [
+            {
+                "scope": one.account.scope,
+                "tenant": one.account.subject or None,
+                "model": one.account.key or None,
+                "period": one.account.period,
+                "limit": from_nanos(one.limit),
+                "spent": from_nanos(one.spent),
+                "reserved": from_nanos(one.reserved),
+                "low": one.low,
+                "state": one.describe(currency),
+            }
+            for one in await caller.client(backend.client).budgets()
+        ]
+        return BudgetsAnswer.model_validate({"currency": currency, "budgets": shown})
 
     return router

@@ -88,8 +88,8 @@ def metrics_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def show_metrics(_: Reading) -> Response:
         """Show the metrics for Prometheus."""
         status = await cluster_status(backend.store, backend.client.executor)
-        store = backend.store
-        backend.metrics.costs_read(await store.costs("model"), await store.costs("step"))
+        backend.metrics.costs_read(await backend.store.costs_of_steps())
+        backend.metrics.budgets_read(await backend.client.budgets())
         text = backend.metrics.exposition(status, streams=backend.rate_limit.streams)
         return Response(text, media_type=MEDIA_TYPE)
 

@@ -9,16 +9,19 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 from paceline.contracts.share import DEFAULT_TENANT
 from paceline.contracts.storage.records import Claim, RunStatus
 from paceline.contracts.storage.spending import Spent
+from paceline.text import money
 
 #: Nanos in one unit of the currency.
 NANOS = 1_000_000_000
 #: Share of a limit at which its use is reported once.
 WARN_AT = 0.8
+#: Maximum number of tenants whose accounts are read at once: those that spent most today.
+MAX_TENANTS = 100
 #: Largest budget, in units of the currency: the sums of nanos then fit 64 bits.
 MAX_BUDGET = 1e9
 
@@ -60,6 +63,15 @@ class BudgetLimits:
     keys: Mapping[str, Mapping[BudgetScope, int]] = field(
         default_factory=dict[str, Mapping[BudgetScope, int]]
     )
+
+
+@runtime_checkable
+class HasBudgetLimits(Protocol):
+    """Options of a strategy that reserves money; processes without a worker read them, too."""
+
+    def budget_limits(self) -> BudgetLimits:
+        """The limits."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +210,20 @@ class AccountFigures:
     spent: int = 0
     reserved: int = 0
 
+    @property
+    def low(self) -> bool:
+        """Whether so much is used that it is reported."""
+        return self.spent >= WARN_AT * self.limit
+
+    def describe(self, currency: str) -> str:
+        """``85.2000 USD of 100.0000 USD spent (per_day 2026-11-30)``."""
+        account = self.account
+        place = " ".join(filter(None, [OPTIONS[account.scope], account.key, account.period]))
+        if account.subject:
+            place += f" of {account.subject}"
+        spent, limit = (money(from_nanos(one), currency) for one in (self.spent, self.limit))
+        return f"{spent} of {limit} spent ({place})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyAnswers:
@@ -301,8 +327,16 @@ class BudgetStore(ABC):
         """
 
     @abstractmethod
-    async def account_figures(self, limits: BudgetLimits) -> Sequence[AccountFigures]:
-        """How much of each limit for a day or month is used, without those of tenants."""
+    async def account_figures(
+        self, limits: BudgetLimits, *, tenants: Sequence[str] = ()
+    ) -> Sequence[AccountFigures]:
+        """How much of each limit is used today and in this month, without those of runs.
+
+        Args:
+            limits: the limits.
+            tenants: accounts of these tenants; the empty name stands for runs without a tenant.
+                If there are none, those of the ``MAX_TENANTS`` tenants that spent most today.
+        """
 
     @abstractmethod
     async def costs(
@@ -323,6 +357,30 @@ class BudgetStore(ABC):
             until: last day.
             limit: maximum number of lines.
         """
+
+    @abstractmethod
+    async def costs_of_steps(self) -> Mapping[tuple[str, str], Spent]:
+        """What all calls so far have cost, by model and step, of purged runs too.
+
+        The sum of a model never falls. Calls without an artifact have an empty model: they move
+        to the model of their step's artifact when it is saved.
+        """
+
+
+def accounts_now(
+    limits: BudgetLimits, day: str, tenants: Sequence[str]
+) -> dict[BudgetAccount, int]:
+    """The accounts of a day, its month and these tenants, with their limits."""
+    found: dict[BudgetAccount, int] = {}
+    for key, of_key in {"": limits.common, **limits.keys}.items():
+        for scope, limit in of_key.items():
+            subjects = {"run": (), "tenant-day": tenants}.get(scope, ("",))
+            for subject in subjects:
+                name = subject or DEFAULT_TENANT if scope == "tenant-day" else ""
+                period = period_of(scope, day)
+                account = BudgetAccount(scope=scope, subject=name, key=key, period=period)
+                found[account] = limit
+    return found
 
 
 def short_of(

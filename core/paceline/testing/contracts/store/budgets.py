@@ -236,3 +236,26 @@ class StoreBudgets(StoreScenarios):
         await settle(store, PER_DAY, a=95)
         (figures,) = await store.account_figures(PER_DAY)
         assert (figures.spent, figures.reserved, figures.limit) == (0, 90, 100)
+
+    @scenario
+    async def test_figures_are_those_of_the_tenants_that_spent_most_unless_some_are_named(
+        self,
+    ) -> None:
+        store = await self.opened_store()
+        limits = BudgetLimits(common={"tenant-day": 100, "run": 10_000, "month": 1000})
+        calls: list[MoneyRequest] = []
+        for tenant, spent in (("acme", 40), ("", 70), ("idle", 0)):
+            claim = await claimed(store, tenant or "none", share=Share(tenant))
+            calls.append(asks(tenant, claim.run_id, 5, tenant=tenant))
+            if spent:
+                await store.save(claim, artifact("c0", cost=spent * 1e-9), concept=None)
+        assert len((await reserve(store, limits, *calls)).granted) == 3
+        found = await store.account_figures(limits)
+        used = {(one.account.scope, one.account.subject): one.spent for one in found}
+        assert used == {
+            ("month", ""): 110,
+            ("tenant-day", "acme"): 40,
+            ("tenant-day", "default"): 70,
+        }
+        named = await store.account_figures(limits, tenants=["idle"])
+        assert {one.account.subject for one in named} == {"", "idle"}

@@ -44,6 +44,10 @@ class StoreCosts(StoreScenarios):
         assert await sums(store, "tenant") == {"": (2, 1.5), "acme": (1, 0.25)}
         assert await sums(store, "run") == {claim.run_id: (2, 1.5), run.run_id: (1, 0.25)}
         assert list((await sums(store, "day")).values()) == [(3, 1.75)]
+        assert {place: one.cost for place, one in (await store.costs_of_steps()).items()} == {
+            ("gpt", "tutorial"): 0.75,
+            ("big", "quiz"): 1.0,
+        }
         assert await sums(store, "step", "acme") == {"tutorial": (1, 0.25)}
         assert await sums(store, "run", "acme") == {run.run_id: (1, 0.25)}
         assert not await store.costs("step", since="2999-01-01")

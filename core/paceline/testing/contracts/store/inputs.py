@@ -71,10 +71,15 @@ async def submitted(
 
 
 async def claimed(
-    store: Store, roadmap_id: str = "r", worker_id: str = "worker", *, concepts: int = 3
+    store: Store,
+    roadmap_id: str = "r",
+    worker_id: str = "worker",
+    *,
+    concepts: int = 3,
+    share: Share = DEFAULT_SHARE,
 ) -> Claim:
     """The claim of a new run."""
-    run = await submitted(store, roadmap_id, concepts=concepts)
+    run = await submitted(store, roadmap_id, concepts=concepts, share=share)
     return await must_claim(store, run.run_id, worker_id)
 
 
