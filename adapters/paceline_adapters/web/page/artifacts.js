@@ -13,14 +13,20 @@ export async function nodesOfArtifact(runId, conceptId, artifact, version) {
   return [make("div", { class: "prose" }, ...sanitized(html))];
 }
 
+/** A cost; `~` marks an estimate. Without a price it is unknown. */
+export function moneyText({ cost, estimated }, currency) {
+  if (cost === null) return "unknown";
+  const money = cost > 0 && cost < 0.00005 ? "<0.0001" : cost.toFixed(4);
+  return `${estimated ? "~" : ""}${money} ${currency}`;
+}
+
 /** Tokens and cost of a run or an artifact; `~` marks estimates. */
-export function spentText({ prompt_tokens, completion_tokens, cost, estimated }, currency) {
-  const about = estimated ? "~" : "";
+export function spentText(spent, currency) {
+  const { prompt_tokens, completion_tokens, cost, estimated } = spent;
   const tokens = prompt_tokens + completion_tokens;
-  const money = cost > 0 && cost < 0.00005 ? "<0.0001" : cost?.toFixed(4);
   const facts = [
-    tokens ? `${about}${tokens.toLocaleString()} tokens` : null,
-    cost === null ? null : `cost ${about}${money} ${currency}`,
+    tokens ? `${estimated ? "~" : ""}${tokens.toLocaleString()} tokens` : null,
+    cost === null ? null : `cost ${moneyText(spent, currency)}`,
   ];
   return facts.filter(Boolean).join(" · ");
 }

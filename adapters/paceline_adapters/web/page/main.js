@@ -3,6 +3,7 @@
 import { announce } from "./announce.js";
 import { Problem, request, setTokenPrompt } from "./api.js";
 import { showConcept, startConcept } from "./concept.js";
+import { startCosts } from "./costs.js";
 import { byId, inNextFrame } from "./dom.js";
 import { startHeader } from "./header.js";
 import { Model } from "./model.js";
@@ -52,6 +53,7 @@ async function navigate() {
 function start() {
   startHeader(model);
   startRuns(model);
+  startCosts(model);
   startConcept({
     mayWrite,
     closed() {

@@ -56,6 +56,7 @@ class Row {
   #status = make("span", { class: "status" });
   #when = make("time", { class: "when" });
   #failed = make("span", { class: "failures" });
+  #reason = make("span", { class: "run-reason", hidden: true });
   #bar = new Bar();
 
   constructor(runId) {
@@ -65,6 +66,7 @@ class Row {
       make("span", { class: "run-line" }, this.#title, this.#status),
       make("span", { class: "run-line" }, ...this.#bar.parts),
       make("span", { class: "run-line small" }, this.#when, this.#failed),
+      this.#reason,
     );
     this.element = make("li", { "data-run": runId }, this.link);
   }
@@ -77,6 +79,9 @@ class Row {
     setText(this.#when, when(run));
     setAttr(this.#when, "datetime", run.created_at);
     setText(this.#failed, run.failed ? `${run.failed} failed` : "");
+    const reason = run.status === "paused" ? (run.reason ?? "") : "";
+    setText(this.#reason, reason);
+    this.#reason.hidden = !reason;
     this.#bar.show(run);
   }
 }

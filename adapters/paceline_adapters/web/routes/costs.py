@@ -23,12 +23,14 @@ def costs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         by: Annotated[CostsBy, Query(description="What to sum up by.")] = "model",
         since: Annotated[date | None, Query(description="First day in UTC.")] = None,
         until: Annotated[date | None, Query(description="Last day in UTC.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of lines.")] = 1000,
     ) -> CostsAnswer:
         """Show what calls have cost; a tenant sees only its own."""
         lines = await caller.client(backend.client).costs(
             by,
             since=None if since is None else since.isoformat(),
             until=None if until is None else until.isoformat(),
+            limit=limit,
         )
         shown = [{"name": line.name, **spent_to_json(line.spent)} for line in lines]
         return CostsAnswer.model_validate(
