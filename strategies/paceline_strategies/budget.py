@@ -37,6 +37,8 @@ from paceline_strategies.token_estimates import TokenEstimates
 
 log = logging.getLogger("paceline.budget")
 
+_LOW = f"budget: {WARN_AT:.0%} or more is used".replace("%", " %")
+
 
 class ModelBudget(Options):
     """Limits of one provider and model, in ``provider.currency``."""
@@ -117,7 +119,7 @@ class Budget(Strategy):
             return self._estimates.reserve(work.key, work.step, estimate) if estimate else 0
 
         try:
-            id_ = await self._exchange.reserve(work, amount)
+            id_, low = await self._exchange.reserve(work, amount)
         except NoMoney as error:
             raise RunPaused(
                 self._reason(error.shortage), short_of=error.shortage.to_json()
@@ -131,7 +133,8 @@ class Budget(Strategy):
             if isinstance(outcome, Done) and cost:
                 self._estimates.observe(work.key, work.step, estimate=estimate, real=cost)
 
-        return Permit(release)
+        states = "; ".join(one.describe(self._currency) for one in low)
+        return Permit(release, notice=f"{_LOW}: {states}" if low else None)
 
     def _reason(self, shortage: Shortage) -> str:
         """Why a run is paused, and what to do."""
@@ -160,7 +163,7 @@ class Budget(Strategy):
 
     def _warned(self, figures: AccountFigures) -> None:
         account, text = figures.account, figures.describe(self._currency)
-        log.warning("budget: more than %.0f %% used: %s", 100 * WARN_AT, text)
+        log.warning("%s: %s", _LOW, text)
         if account.scope in ("day", "month"):
             self._low[f"{account.scope} {account.key}"] = text
 

@@ -5,11 +5,12 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from paceline import PartUnavailable, Work
+from paceline.contracts.share import DEFAULT_TENANT
 from paceline.contracts.storage.budgets import (
     AccountFigures,
     BudgetLimits,
@@ -44,6 +45,13 @@ class _Waiter:
     work: Work
     amount: Callable[[], int]
     answer: asyncio.Future[None]
+    low: list[AccountFigures] = field(default_factory=list[AccountFigures])
+
+    def uses(self, figures: AccountFigures) -> bool:
+        """Whether the call counts for a limit."""
+        work, account = self.work, figures.account
+        subject = {"run": work.run_id, "tenant-day": work.tenant or DEFAULT_TENANT}
+        return account.subject == subject.get(account.scope, "") and account.key in ("", work.key)
 
 
 class BudgetExchange:
@@ -80,10 +88,16 @@ class BudgetExchange:
         """Number of calls that wait for money."""
         return len(self._waiters)
 
-    async def reserve(self, work: Work, amount: Callable[[], int]) -> str:
-        """Wait until the money of a call is reserved; returns the id of the reservation.
+    async def reserve(
+        self, work: Work, amount: Callable[[], int]
+    ) -> tuple[str, Sequence[AccountFigures]]:
+        """Wait until the money of a call is reserved.
 
         ``amount`` returns nanos. It is called again during the wait.
+
+        Returns:
+            The id of the reservation, and limits of which little is left: each is returned to
+            one call only.
 
         Raises:
             NoMoney: the call does not fit a limit.
@@ -101,7 +115,7 @@ class BudgetExchange:
             raise
         finally:
             self._waiters.pop(id_, None)
-        return id_
+        return id_, waiter.low
 
     def settle(self, id_: str, cost: int | None) -> None:
         """Settle a call at its cost in nanos; ``None`` if it is unknown."""
@@ -187,9 +201,14 @@ class BudgetExchange:
         for one in spent:
             if self._spent.get(one.id) is one:
                 del self._spent[one.id]
-        self._hand_out(asking, answers)
         for figures in answers.warnings:
             self._warn(figures)
+            # If its call is short instead, the reason of the pause says it.
+            for id_, waiter in asking.items():
+                if id_ not in answers.short and waiter.uses(figures):
+                    waiter.low.append(figures)
+                    break
+        self._hand_out(asking, answers)
         return bool(spent or answers.granted or answers.short)
 
     def _hand_out(self, asking: dict[str, _Waiter], answers: MoneyAnswers) -> None:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from paceline.cli.commands.watch import LineDisplay
-from paceline.client.terminal.progress_display import Display, refresh_figures
+from paceline.client.terminal.progress_display import Display, TerminalDisplay, refresh_figures
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.contracts.storage.records import RunStatus
@@ -112,3 +112,25 @@ def test_notes_of_steps_are_lines_that_change_no_count(
     progress = note.model_copy(update={"type": "content_generation_progress", "step": "quiz"})
     lines.event(progress.model_copy(update={"status": "completed", "reason": None}))
     assert capsys.readouterr().out == "r  1/2  c  completed\n"
+
+
+def test_a_note_of_a_run_is_one_line_and_no_wait(capsys: pytest.CaptureFixture[str]) -> None:
+    note = Event(
+        type="content_generation_note",
+        task_id="run",
+        roadmap_id="r",
+        status="running",
+        reason=f"budget: 80 % or more is used\n{HOSTILE}",
+        progress_current=1,
+        progress_total=2,
+    )
+    lines = LineDisplay()
+    bars = TerminalDisplay(steps=1)
+    for display in (lines, bars):
+        display.add("run", "A title", 2)
+        display.event(note)
+        said = capsys.readouterr().out
+        assert "budget: 80 % or more is used" in said
+        assert "\x1b" not in said
+        assert said.count("\n") == 1
+        assert display._note == ""

@@ -118,3 +118,29 @@ async def test_a_worker_does_not_start_without_the_prices_of_its_models() -> Non
     with pytest.raises(SettingsError, match=r"provider\.prompt_price"):
         async with rig(strategies=[("budget", budget)], store=store):
             pass
+
+
+async def notices_of(it: Rig, run_id: str) -> list[str]:
+    """The notes of a run itself."""
+    notices: list[str] = []
+    async for event in it.bus.subscribe(run_id):
+        if event.is_note and event.concept_id is None:
+            assert (event.step, event.status, event.stopped) == (None, "running", False)
+            notices.append(event.reason or "")
+        if event.stopped:
+            break
+    return notices
+
+
+@virtual_time
+async def test_one_run_says_once_that_most_of_a_budget_is_spent() -> None:
+    async with a_rig(day=100, month=1e6) as it:
+        runs = [await it.generate(a_roadmap(CONCEPTS))]
+        while runs[-1].status == "completed":
+            runs.append(await it.generate(a_roadmap(CONCEPTS, f"r{len(runs)}")))
+        notices = [await notices_of(it, run.run_id) for run in runs]
+    assert len(runs) > 2
+    assert notices[0] == []
+    (notice,) = [one for of_run in notices for one in of_run]
+    assert notice.startswith("budget: 80 % or more is used: 8")
+    assert " of 100.0000 USD spent (per_day " in notice

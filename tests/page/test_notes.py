@@ -29,7 +29,7 @@ def test_the_newest_note_is_shown_until_the_step_is_saved(tab: Tab, idle: Served
     tab.page.wait_for_function("() => document.querySelectorAll('.concept').length === 2")
     offset = 0
 
-    def send(kind: str, concept_id: str = "c0", **fields: Any) -> None:
+    def send(kind: str, concept_id: str | None = "c0", **fields: Any) -> None:
         nonlocal offset
         offset += 1
         event = {"type": f"content_generation_{kind}", "task_id": run_id, "roadmap_id": "noted",
@@ -39,6 +39,8 @@ def test_the_newest_note_is_shown_until_the_step_is_saved(tab: Tab, idle: Served
         sockets[-1].send(json.dumps(event | fields))
 
     note = "[data-concept=c0] .note"
+    send("note", None, status="running", reason="budget: 80 % or more is used")
+    tab.says("#detail .hint", "budget: 80 % or more is used")
     send("progress")
     before = len([url for url in loads if "/concepts" in url])
     send("note", step="resources", reason="searching")

@@ -3,10 +3,18 @@
 import asyncio
 import re
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import Share
+from paceline.contracts.storage.budgets import (
+    BudgetLimits,
+    BudgetScope,
+    CostsBy,
+    MoneyRequest,
+    MoneySpent,
+)
 from paceline.contracts.storage.outbox import Rejection, SinkOutage, SinkRoute
 from paceline.contracts.storage.records import Figures, JournalEntry, Replaced
 from paceline.testing.contracts.store.inputs import (
@@ -29,8 +37,39 @@ from tests.support.databases import SqlitePlace
 RESULT = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
 GROWING = re.compile(
     r"SCAN (runs|roadmaps|submissions|concepts|artifacts|past_versions|revisions|journal|charges"
-    r"|outbox|earlier)\b"
+    r"|outbox|earlier|budget_accounts|budget_reservations)\b"
 )
+
+
+async def spend(store: SqlStore) -> None:
+    """Everything that a store does with money."""
+    common: dict[BudgetScope, int] = {"run": 10, "tenant-day": 1000, "day": 1000, "month": 1000}
+    limits = BudgetLimits(common=common, keys={"p:m": {"day": 1000}})
+    run = await submitted(store, "money", share=Share("acme"))
+    claim = await must_claim(store, run.run_id)
+
+    def call(id_: str) -> MoneyRequest:
+        return MoneyRequest(id=id_, run_id=run.run_id, tenant="acme", key="p:m", amount=6)
+
+    await store.exchange_money("worker", limits, requests=[call("a")])
+    spent = [MoneySpent(id="a", cost=9)]
+    answers = await store.exchange_money("worker", limits, requests=[call("b")], spent=spent)
+    await store.exchange_money("worker", limits, requests=[replace(call("c"), amount=1)])
+    await store.exchange_money("gone", limits, requests=[replace(call("d"), amount=0)])
+    assert await store.settle_lost(lease=LEASE) == 1
+    await store.pause_short(claim, answers.short["b"], "budget")
+    assert await store.resume_affordable("in-process", limits) == ([], "")
+    await store.set_budget(run.run_id, 1.0)
+    assert await store.resume_affordable("in-process", limits) == ([run.run_id], "")
+    await store.resume_affordable("in-process", limits, after=run.run_id)
+    await store.account_figures(limits)
+    await store.account_figures(limits, tenants=["acme"])
+    await store.costs_of_steps()
+    names: tuple[CostsBy, ...] = ("run", "tenant", "model", "step", "day")
+    for by in names:
+        await store.costs(by)
+        await store.costs(by, tenants=["acme"], limit=20)
+        await store.costs(by, since="2026-01-01", until="2026-12-31")
 
 
 @real_time
@@ -97,6 +136,7 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         await store.purgeable(older_than=60.0, after=ended)
         await store.hide(claim.run_id)
         await store.purge(claim.run_id)
+        await spend(store)
         await store.deregister("worker")
 
     assert len(statements) > 30

@@ -138,6 +138,8 @@ class Caller:
         telemetry = self.state.telemetry
         with telemetry.admit(work), self.state.waiting():
             permit = await self.strategy.admit(work)
+        if permit.notice is not None:
+            self.state.notify(permit.notice)
         if self.skip():
             permit.release(Failed())
             raise ModelDown

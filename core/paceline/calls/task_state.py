@@ -1,7 +1,7 @@
 """The state of a concept's task: resting, when it may be stopped, or in a call."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,7 +16,8 @@ class TaskState:
     ``queue`` is held until the first call; it limits how many concepts wait for one. A task is
     *resting* while it waits for admission or between attempts: stopping it then loses nothing.
     After ``drain`` no further call may start. The ``deadline`` is that of the run. Its clock runs
-    while the concept works: a call is in flight, or nothing of it waits for admission.
+    while the concept works: a call is in flight, or nothing of it waits for admission. ``notify``
+    publishes a note of the run.
     """
 
     gauges: Gauges
@@ -24,6 +25,7 @@ class TaskState:
     telemetry: Telemetry = OFF
     deadline: Deadline = field(default_factory=Deadline)
     drained: bool = False
+    notify: Callable[[str], None] = lambda _: None
     _resting: set[asyncio.Task[object]] = field(default_factory=set[asyncio.Task[object]])
     _started: bool = False
     _waiting: int = 0

@@ -23,13 +23,13 @@ class Event(BaseModel):
 
     Attributes:
         type: ``…_progress`` reports one concept. ``…_note`` is a note of a step about its work on
-            a concept, with the text as ``reason``. ``…_snapshot`` opens each claim of a run, and
-            reports that the run is paused or that its calls wait. ``…_finished`` is the last
-            event of a run. ``resync_required`` notifies one subscriber that it missed events
-            and must reload the run's state.
+            a concept, or of a strategy about the run, with the text as ``reason``. ``…_snapshot``
+            opens each claim of a run, and reports that the run is paused or that its calls wait.
+            ``…_finished`` is the last event of a run. ``resync_required`` notifies one subscriber
+            that it missed events and must reload the run's state.
         task_id: the run's id.
         roadmap_id: the roadmap's id.
-        concept_id: the concept, for ``…_progress`` and ``…_note``.
+        concept_id: the concept, for ``…_progress`` and the ``…_note`` of a step.
         status: status of the concept (``generating``, ``completed``, ``failed``) or of the run.
         step: the step that just saved an artifact, if any.
         reason: why the concept or run failed, why the run is paused, or why its calls wait.
@@ -68,7 +68,7 @@ class Event(BaseModel):
 
     @property
     def is_note(self) -> bool:
-        """Whether this is a note of a step: it changes neither a state nor a count."""
+        """Whether this is a note of a step or strategy: it changes neither a state nor a count."""
         return self.type == "content_generation_note"
 
     @property

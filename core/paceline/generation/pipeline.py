@@ -162,7 +162,11 @@ class Pipeline:
                 return
             stage, module, concept = found
             state = TaskState(
-                parts.gauges, queue, telemetry=parts.telemetry, deadline=self.deadline
+                parts.gauges,
+                queue,
+                telemetry=parts.telemetry,
+                deadline=self.deadline,
+                notify=self.progress.notice,
             )
             existing = self.existing.get(concept.concept_id, frozenset())
             revised = self.revisions.get(concept.concept_id, _NONE)
@@ -176,6 +180,8 @@ class Pipeline:
             except RunPaused as error:
                 self._run.pause(error)
                 return
+            if permit.notice is not None:
+                self.progress.notice(permit.notice)
             self._start(tasks, concept_task, permit)
 
     def _start(self, tasks: asyncio.TaskGroup, concept_task: ConceptTask, permit: Permit) -> None:

@@ -43,6 +43,10 @@ class Progress:
         """A step published a note."""
         self._put("content_generation_note", "generating", concept_id, step=step, reason=note)
 
+    def notice(self, text: str) -> None:
+        """A strategy has a note on the run."""
+        self._put("content_generation_note", "running", reason=text)
+
     def failed(self, concept_id: str, reason: str) -> None:
         """A concept failed."""
         self.finished += 1

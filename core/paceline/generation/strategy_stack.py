@@ -51,7 +51,10 @@ class StrategyStack(Strategy):
         except BaseException:
             _release_all(permits, Failed())
             raise
-        return Permit(lambda outcome: _release_all(permits, outcome))
+        notices = [permit.notice for permit in permits if permit.notice is not None]
+        return Permit(
+            lambda outcome: _release_all(permits, outcome), notice="; ".join(notices) or None
+        )
 
     def explain(self) -> str:
         """The explanation of each strategy, from outer to inner."""

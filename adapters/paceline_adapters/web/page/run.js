@@ -38,6 +38,7 @@ export class RunView {
   #reason = make("p", { class: "problem", hidden: true });
   #problem = make("p", { class: "problem", role: "alert", hidden: true });
   #facts = make("p", { class: "facts" });
+  #notice = make("p", { class: "hint", hidden: true });
   #bar = new Bar();
   #progress = make("div", { class: "run-line", hidden: true }, ...this.#bar.parts);
   #buttons = new Map();
@@ -75,6 +76,7 @@ export class RunView {
       make("div", { class: "actions" }, ...this.#buttons.values(), ...(mayWrite ? [this.#stale] : [])),
       this.#problem,
       this.#reason,
+      this.#notice,
       this.#body,
     );
   }
@@ -237,8 +239,13 @@ export class RunView {
     conceptChanged(this.runId, id);
   }
 
-  /** Show a step's note at its concept; a note changes no state. */
+  /** Show a step's note at its concept, and one of the run above them; a note changes no state. */
   #note({ concept_id: id, step, reason: note }) {
+    if (id === null) {
+      setText(this.#notice, note);
+      this.#notice.hidden = false;
+      announce(`${this.#title.textContent}: ${note}`);
+    }
     if (this.#list.get(id)) this.#list.put({ concept_id: id, note: `${step}: ${note}` });
   }
 

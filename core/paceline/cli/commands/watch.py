@@ -92,7 +92,7 @@ class LineDisplay(PlainDisplay):
     def event(self, event: Event) -> None:
         """Print a line if a concept or the run has ended, and for each note of a step."""
         super().event(event)
-        if event.is_note:
+        if event.is_note and event.concept_id is not None:
             done = f"{event.completed}/{event.progress_total}"
             click.echo(terminal_safe(f"{event.roadmap_id}  {done}  {note_line(event)}"))
             return

@@ -61,8 +61,8 @@ class Display:
         """Show an event of a run."""
 
     def keep_note(self, event: Event) -> bool:
-        """Keep the newest note of a step until its concept ends; returns whether this is one."""
-        if event.is_note:
+        """Keep the newest note of a step until its concept ends; returns whether this is a note."""
+        if event.is_note and event.concept_id is not None:
             self._noted = event.task_id, event.concept_id
             self._note = note_line(event)
         elif self._noted is not None and self._noted[0] == event.task_id:
@@ -91,8 +91,11 @@ class PlainDisplay(Display):
         self._counts[run_id] = (0, total)
 
     def event(self, event: Event) -> None:
-        """Print a line if the run has ended, is paused, or waits for its provider."""
+        """Print a line if the run has ended, is paused, or waits, and for a note of the run."""
         if self.keep_note(event):
+            if event.concept_id is None:
+                title = self._titles.get(event.task_id, event.task_id)
+                click.echo(f"{title}: {note_line(event)}")
             return
         if event.type != "resync_required":
             self._counts[event.task_id] = (event.completed, event.progress_total)
@@ -159,6 +162,8 @@ class TerminalDisplay(Display):
     def event(self, event: Event) -> None:
         """Update the run's bar."""
         task = self._tasks.get(event.task_id)
+        if event.is_note and event.concept_id is None:
+            self._live.console.print(note_line(event), markup=False, soft_wrap=True)
         if self.keep_note(event) or task is None or event.type == "resync_required":
             return
         state = event.status if event.concept_id is None else "running"
@@ -187,8 +192,9 @@ class TerminalDisplay(Display):
 
 
 def note_line(event: Event) -> str:
-    """A note of a step in one line."""
-    return terminal_safe(" ".join(f"{event.concept_id} {event.step}: {event.reason}".split()))
+    """A note of a step or of a run in one line."""
+    place = "" if event.concept_id is None else f"{event.concept_id} {event.step}: "
+    return terminal_safe(" ".join(f"{place}{event.reason}".split()))
 
 
 def display(*, as_json: bool, steps: int) -> Display:

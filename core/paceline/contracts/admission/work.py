@@ -143,12 +143,19 @@ class Permit:
 
     Args:
         on_release: called with the outcome at the first release. It must not raise or block.
+        notice: what the followers of the run should know; it is published as a note of the run.
     """
 
-    __slots__ = ("_on_release",)
+    __slots__ = ("_on_release", "notice")
 
-    def __init__(self, on_release: Callable[[Outcome], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_release: Callable[[Outcome], None] | None = None,
+        *,
+        notice: str | None = None,
+    ) -> None:
         self._on_release = on_release
+        self.notice = notice
 
     def release(self, outcome: Outcome) -> None:
         """Release the permit. Synchronous; a second call does nothing."""
