@@ -37,7 +37,7 @@ from tests.support.databases import SqlitePlace
 RESULT = JournalEntry(concept_id="c1", step="tutorial", version=1, name="search", value="[]")
 GROWING = re.compile(
     r"SCAN (runs|roadmaps|submissions|concepts|artifacts|past_versions|revisions|journal|charges"
-    r"|outbox|earlier|budget_accounts|budget_reservations)\b"
+    r"|outbox|earlier|budget_accounts)\b"
 )
 
 
