@@ -249,7 +249,7 @@ def test_every_metric_for_prometheus_is_documented() -> None:
     page = (DOCS / "how-to" / "observe.md").read_text()
     names = [
         f"{metric.name}_total" if metric.type == "counter" else metric.name
-        for metric in Metrics()._registry.collect()
+        for metric in Metrics("USD")._registry.collect()
     ]
     assert names
     assert [name for name in names if f"`{name}" not in page] == []

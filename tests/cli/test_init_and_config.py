@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,33 @@ def test_a_table_in_a_list_is_shown_as_a_table(paceline: Terminal) -> None:
     assert [it["value"] for it in shown if it["key"] == "web.tokens"] == [
         [{"token": "********", "tenant": "acme", "scope": "write"}]
     ]
+
+
+def test_config_show_names_the_origin_of_each_price(paceline: Terminal) -> None:
+    (paceline.folder / "paceline.toml").write_text(
+        '[provider]\nmodel = "gpt-4o-mini"\n'
+        '[models.own]\nmodel = "other"\nprompt_price = 3\ncompletion_price = 5\n'
+        '[models.unknown]\nmodel = "not-in-the-table"\n'
+    )
+
+    def prices() -> dict[str, tuple[object, str]]:
+        shown = paceline("config", "show", "--json").json["settings"]
+        found = [one for one in shown if one["key"].endswith("prompt_price")]
+        return {one["key"]: (one["value"], one["origin"]) for one in found}
+
+    table = f"genai-prices {version('genai-prices')}"
+    found = prices()
+    assert found["provider.prompt_price"] == (0.15, table)
+    assert found["provider.cached_prompt_price"] == (0.075, table)
+    assert found["models.own.prompt_price"] == (3.0, "paceline.toml")
+    assert found["models.own.cached_prompt_price"] == (None, "default")
+    assert found["models.unknown.prompt_price"] == (None, "default")
+    (paceline.folder / "paceline.toml").write_text(
+        "[provider]\nprompt_price = 1\ncompletion_price = 2\n[models.cool]\ntemperature = 0\n"
+    )
+    found = prices()
+    assert found["provider.prompt_price"] == (1.0, "paceline.toml")
+    assert found["models.cool.prompt_price"] == (1.0, "provider.prompt_price")
 
 
 def test_config_shows_only_what_was_set_if_asked(paceline: Terminal) -> None:

@@ -1,15 +1,19 @@
 """Prices of well-known models, for models without a price in the settings."""
 
 import os
+from collections.abc import Mapping
 from decimal import Decimal
 from importlib.metadata import version
 
-from paceline.settings.model import ProviderSettings
+from paceline.settings.model import MAIN_MODEL, ProviderSettings, Settings
+from paceline.settings.paths import join_key
 
 #: Tokens of a sample call: prices may be higher for long prompts.
 _TOKENS = 1000
 #: The currency of the table.
 _CURRENCY = "USD"
+_SETTINGS = "the settings"
+_PRICES = ("prompt_price", "cached_prompt_price", "completion_price")
 
 
 def with_price(settings: ProviderSettings) -> tuple[ProviderSettings, str]:
@@ -19,7 +23,7 @@ def with_price(settings: ProviderSettings) -> tuple[ProviderSettings, str]:
     the currency is that of the table.
     """
     if settings.prompt_price is not None and settings.completion_price is not None:
-        return settings, "the settings"
+        return settings, _SETTINGS
     unset = settings.prompt_price is None and settings.completion_price is None
     if not unset or settings.currency != _CURRENCY or settings.name != "openai":
         return settings, ""
@@ -47,6 +51,24 @@ def with_price(settings: ProviderSettings) -> tuple[ProviderSettings, str]:
     except LookupError:
         return settings, ""
     return settings.model_copy(update=prices), f"genai-prices {version('genai-prices')}"
+
+
+def prices_from_elsewhere(settings: Settings) -> Mapping[str, tuple[float, str]]:
+    """Prices of models that are not set in the model's own section, by the key that would set it.
+
+    Each has its origin: the key in ``[provider]``, or the table with its version.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    for name in sorted({MAIN_MODEL, *settings.models}):
+        own = settings.models.get(name, settings.provider)
+        section = join_key(["models", name]) if name in settings.models else "provider"
+        used, origin = with_price(settings.model(name))
+        for field in _PRICES:
+            price = getattr(used, field)
+            if price is not None and getattr(own, field) is None:
+                from_ = f"provider.{field}" if origin in ("", _SETTINGS) else origin
+                found[f"{section}.{field}"] = (price, from_)
+    return found
 
 
 def describe_price(settings: ProviderSettings, origin: str) -> str:

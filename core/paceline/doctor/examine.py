@@ -26,7 +26,7 @@ from paceline.errors import (
 )
 from paceline.generation.strategy_stack import StrategyStack
 from paceline.runtime.part_factory import PartFactory, closing
-from paceline.settings.model import ProviderSettings, Settings
+from paceline.settings.model import Settings
 from paceline.settings.show import store_address
 from paceline.text import count
 
@@ -244,8 +244,7 @@ async def _provider(factory: PartFactory, report: _Report) -> None:
             url: str | None = settings.base_url,
         ) -> None:
             model = factory.model(name, factory.context())
-            if "budget" in factory.settings.strategy:
-                _add_price(factory.settings.model(name), section, name, report)
+            _add_price(factory.settings, section, name, report)
             async with closing(model.provider) as made:
                 try:
                     result = await made.check()
@@ -264,13 +263,13 @@ async def _provider(factory: PartFactory, report: _Report) -> None:
         )
 
 
-def _add_price(settings: ProviderSettings, section: str, name: str, report: _Report) -> None:
-    """Report the price of a model, which the strategy ``budget`` needs."""
-    priced, origin = with_price(settings)
+def _add_price(settings: Settings, section: str, name: str, report: _Report) -> None:
+    """Report the price of a model; it must be known if the strategy ``budget`` needs it."""
+    priced, origin = with_price(settings.model(name))
     title = f"price of model {name}"
     if origin:
         report.add(Finding("ok", title, describe_price(priced, origin)))
-    else:
+    elif "budget" in settings.strategy:
         fix = f"set {section}.prompt_price and {section}.completion_price"
         report.add(Finding("wrong", title, "unknown, and strategy budget needs it", fix))
 

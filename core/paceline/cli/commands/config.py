@@ -1,6 +1,6 @@
 """``paceline config``."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -31,18 +31,25 @@ def show(*, app: App, changed: bool, as_json: bool) -> int:
     """Show every setting with its value and origin.
 
     Command-line options override environment variables, which override the settings file,
-    which overrides the defaults. Passwords and keys are masked.
+    which overrides the defaults. Passwords and keys are masked. A model
+    without a price of its own shows the price that is used, and its origin.
 
     \b
     Examples:
       paceline config show
       PACELINE_STORE__POOL_SIZE=5 paceline config show --changed
     """
+    from paceline.calls.prices import prices_from_elsewhere
     from paceline.settings.show import effective
 
     shown = [
         one for one in effective(app.loaded, app.plugins) if not changed or one.origin != "default"
     ]
+    prices = prices_from_elsewhere(app.settings)
+    for at, one in enumerate(shown):
+        if one.key in prices:
+            value, origin = prices[one.key]
+            shown[at] = replace(one, value=value, origin=origin)
     if as_json:
         echo_json({"settings": [asdict(one) for one in shown]})
         return 0
