@@ -145,7 +145,7 @@ class PartFactory:
         return StrategyStack(named)
 
     def budget_limits(self) -> BudgetLimits | None:
-        """The limits of the strategy that reserves money; ``None`` if there is none."""
+        """The limits of the strategy that reserves money; ``None`` without such a strategy."""
         if self.ready.strategies is not None:
             return StrategyStack(self.ready.strategies).budget_limits
         for name in self.settings.strategy:

@@ -20,7 +20,7 @@ from paceline.text import money
 NANOS = 1_000_000_000
 #: Share of a limit at which its use is reported once.
 WARN_AT = 0.8
-#: Maximum number of tenants whose accounts are read at once: those that spent most today.
+#: Maximum number of tenants with accounts that are read at once: those that spent most today.
 MAX_TENANTS = 100
 #: Largest budget, in units of the currency: the sums of nanos then fit 64 bits.
 MAX_BUDGET = 1e9
