@@ -189,7 +189,7 @@ def test_each_round_has_every_cell_once_in_a_new_order() -> None:
 
 def test_a_cell_has_a_name_and_settings_from_its_parts() -> None:
     cell = Cell(
-        parse_stack("per-roadmap:limit=3+global"), Part.parse("celery:pool=threads"), "sqlite"
+        parse_stack("per-roadmap:limit=3+global"), Part.parse("celery:pool=threads"), Part("sqlite")
     )
     assert cell.name == "per-roadmap:limit=3+global / celery:pool=threads / sqlite"
     assert cell.settings() == {

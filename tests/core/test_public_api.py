@@ -56,6 +56,8 @@ PUBLIC = [
     "PartRejected",
     "PartUnavailable",
     "Permit",
+    "PlannedCall",
+    "PlannedRoadmap",
     "PluginError",
     "Provider",
     "ProviderError",

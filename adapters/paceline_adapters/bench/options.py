@@ -8,7 +8,7 @@ from paceline import UsageError
 from paceline.client.terminal.roadmap_files import read_roadmaps
 from pydantic import BaseModel, ConfigDict, Field
 
-from paceline_adapters.bench.cells import StoreName
+from paceline_adapters.bench.cells import Part
 from paceline_adapters.bench.engine import Bench, RoundPlan
 from paceline_adapters.bench.prepared_cells import (
     default_cells,
@@ -39,7 +39,7 @@ class BenchOptions(BaseModel):
     files: Sequence[Path] = ()
     strategies: Sequence[str] = ()
     executors: Sequence[str] = ()
-    stores: Sequence[StoreName] = ()
+    stores: Sequence[str] = ()
     workload: Path | None = None
     roadmaps: int | None = None
     concepts: int | None = None
@@ -66,7 +66,7 @@ class BenchOptions(BaseModel):
         cells = default_cells(self.strategies, self.executors, self.stores)
         prepared = prepare(cells, work, workers=self.workers)
         if self.contestants is not None:
-            store: StoreName = "sqlite" if set(self.stores) == {"sqlite"} else "postgresql"
+            store = Part("sqlite" if set(self.stores) == {"sqlite"} else "postgresql")
             found = find_contestants(self.contestants, store)
             prepared += prepare_contestants(found, work, workers=self.workers)
         names = [one.cell.name for one in prepared]

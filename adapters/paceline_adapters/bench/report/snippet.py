@@ -3,7 +3,8 @@
 import json
 import re
 
-from paceline_adapters.bench.report.ranking import needs_redis
+from paceline_adapters.bench.cells import SERVED, Part
+from paceline_adapters.bench.report.preference import needs_redis
 from paceline_adapters.bench.results import CellResults
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -32,7 +33,11 @@ def snippet(cell: CellResults) -> str:
     for path, value in sorted(settings.items()):
         table, key = _split(path)
         (tables.setdefault(table, []) if table else lines).append(f"{_key(key)} = {_value(value)}")
-    if cell.store == "postgresql":
+    store = Part.parse(cell.store)
+    if store.name not in SERVED:
+        address = dict(store.options).get("url", f"{store.name}:")
+        tables.setdefault("store", []).insert(0, f"url = {_text(address)}")
+    elif store.name == "postgresql":
         tables.setdefault("store", []).insert(0, _ADDRESSES["store"])
     if needs_redis(cell):
         tables.setdefault("redis", []).insert(0, _ADDRESSES["redis"])
