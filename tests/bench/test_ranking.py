@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paceline import UsageError
 from paceline_adapters.bench.figures import FIGURES
+from paceline_adapters.bench.report import render
 from paceline_adapters.bench.report.preference import (
     CRITERIA,
     PREFERENCES,
@@ -132,6 +133,15 @@ def test_sqlite_is_not_ranked_with_a_bound_on_connections_if_a_server_was_measur
     assert _names(ranking.not_ranked) == ["embedded"]
     assert _recommended(results_of(embedded, served)) == "embedded"
     assert _recommended(results_of(embedded), max_connections=10) == "embedded"
+
+
+def test_a_store_that_loses_its_runs_is_recommended_only_if_no_other_was_measured() -> None:
+    lost = cell_of("lost", "memory", makespan=1)
+    kept = cell_of("kept", "sqlite", makespan=9)
+    assert _recommended(results_of(lost, kept)) == "kept"
+    assert _recommended(results_of(lost)) == "lost"
+    page = render(results_of(lost, kept), Constraints())
+    assert "these settings keep runs in memory" in page
 
 
 def test_a_hand_written_program_is_never_recommended() -> None:

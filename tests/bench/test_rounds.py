@@ -14,6 +14,7 @@ from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.options import BenchOptions
 from paceline_adapters.bench.recorded_latencies import recorded_latencies
 from paceline_adapters.bench.results import CellResults, Results
+from paceline_adapters.bench.workload import synthetic
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
@@ -91,6 +92,28 @@ def test_a_store_in_the_memory_of_one_process_is_a_cell_of_in_process_executors(
     check_work(cell)
     assert cell.store == "memory"
     assert "busy_waits" not in cell.rounds[0].figures
+
+
+def test_the_bound_knows_the_limits_of_built_in_strategies_also_by_default() -> None:
+    given = ["unbounded", "per-roadmap", "global", "per-roadmap:limit=3+global:concurrency=9"]
+    options = SMALL.model_copy(update={"strategies": given, "stores": ["sqlite"]})
+    cells = options.model_copy(update={"executors": ["in-process"]}).bench().cells
+    found = [(cell.limits.concepts, cell.limits.calls) for cell in cells]
+    assert found == [(None, None), (5, None), (None, 64), (3, 9)]
+
+
+def test_roadmaps_of_several_sizes_have_a_figure_of_fairness(tmp_path: Path) -> None:
+    paths = [tmp_path / "small.json", tmp_path / "large.json"]
+    for path, concepts in zip(paths, (1, 4), strict=True):
+        [roadmap] = synthetic(1, concepts).roadmaps
+        own = roadmap.model_copy(update={"roadmap_id": path.stem, "title": f"The {path.stem} one"})
+        path.write_text(own.model_dump_json())
+    changes: dict[str, object] = {"files": paths, "roadmaps": None, "concepts": None}
+    changes |= {"strategies": ["unbounded"], "executors": ["in-process"], "stores": ["sqlite"]}
+    _, cell = measured(SMALL.model_copy(update=changes))
+    figures = cell.rounds[0].figures
+    assert 1 <= figures["unfairness"] < 3
+    assert figures["roadmap_end_p50"] <= figures["roadmap_end_p95"]
 
 
 def test_small_roadmaps_that_wait_for_large_ones_are_measured_as_unfair() -> None:

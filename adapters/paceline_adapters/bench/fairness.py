@@ -19,23 +19,23 @@ def unfairness(
     roadmap alone.
 
     Args:
-        ends: seconds from the start of the round to the end of each roadmap, by title.
-        plans: the calls of each roadmap, by title.
+        ends: seconds from the start of the round to the end of each roadmap, by name.
+        plans: the calls of each roadmap, by name.
         bound: the lower bound of some roadmaps.
 
     Returns:
         The ratio of the slowdowns, at least 1; ``None`` if all roadmaps have the same size.
     """
     slowdowns = {
-        title: ends[title] / alone
-        for title, plan in plans.items()
-        if title in ends and (alone := bound([plan])) > 0
+        name: ends[name] / alone
+        for name, plan in plans.items()
+        if name in ends and (alone := bound([plan])) > 0
     }
     if not slowdowns:
         return None
-    middle = fmean(len(plans[title]) for title in slowdowns)
-    small = [value for title, value in slowdowns.items() if len(plans[title]) < middle]
-    large = [value for title, value in slowdowns.items() if len(plans[title]) > middle]
+    middle = fmean(len(plans[name]) for name in slowdowns)
+    small = [value for name, value in slowdowns.items() if len(plans[name]) < middle]
+    large = [value for name, value in slowdowns.items() if len(plans[name]) > middle]
     if not small or not large:
         return None
     ratio = fmean(small) / fmean(large)

@@ -92,17 +92,17 @@ class RoundObservation:
 
     @property
     def ends(self) -> Mapping[str, float]:
-        """When each roadmap ended, by title; of equal titles, the last end."""
+        """When each roadmap ended, by the name that its calls have; of equal names, the last."""
         if self.host is None:
             named = [(call.roadmap, call.ended - self.started) for call in self.calls]
         else:
             named = [
-                (self.host.titles[event.run_id], event.at - self.started)
+                (self.host.roadmaps[event.run_id], event.at - self.started)
                 for event in self.host.events
             ]
         ends: dict[str, float] = {}
-        for title, at in named:
-            ends[title] = max(at, ends.get(title, at))
+        for name, at in named:
+            ends[name] = max(at, ends.get(name, at))
         return ends
 
     @property
@@ -220,11 +220,11 @@ def figures(
     ``declared`` is the lower bound that the strategies declare.
     """
     answered = [call for call in observed.calls if call.status == OK]
-    titled = {
-        title: [[(call.drawn, call.tokens) for call in calls] for calls in of_roadmap.values()]
-        for title, of_roadmap in chains(observed.calls).items()
+    by_roadmap = {
+        name: [[(call.drawn, call.tokens) for call in calls] for calls in of_roadmap.values()]
+        for name, of_roadmap in chains(observed.calls).items()
     }
-    plans = list(titled.values())
+    plans = list(by_roadmap.values())
 
     def bound(plans: Sequence[bounds.RoadmapCalls]) -> float:
         return max(bounds.lower_bound(plans, limits), declared(plans))
@@ -254,7 +254,7 @@ def figures(
         "concepts_peak": float(in_flight),
         "calls_peak": float(observed.provider.calls_peak),
     }
-    kept_waiting = unfairness(observed.ends, titled, bound)
+    kept_waiting = unfairness(observed.ends, by_roadmap, bound)
     if kept_waiting is not None:
         found["unfairness"] = kept_waiting
     if observed.database is not None:

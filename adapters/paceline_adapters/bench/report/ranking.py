@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from paceline import UsageError
 
+from paceline_adapters.bench.cells import ONE_PROCESS
 from paceline_adapters.bench.report.preference import (
     CRITERIA,
     Decision,
@@ -93,8 +94,8 @@ class Ranking:
         first: cells of ``met`` that tie in the first criterion.
         decisions: the criteria that separated cells of ``met``, in their order.
         tied: cells that no criterion separates; they tie if there are several.
-        not_ranked: cells that are not candidates: hand-written programs, and cells without a
-            database server if connections are bounded.
+        not_ranked: cells that are not candidates: hand-written programs, cells that keep runs
+            in memory, and cells without a database server if connections are bounded.
         ratios: makespan ÷ that of the fastest of ``met``, round by round, by cell name.
     """
 
@@ -192,8 +193,12 @@ def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def _candidates(
     results: Results, constraints: Constraints
 ) -> tuple[list[CellResults], list[CellResults]]:
-    ours = [cell for cell in results.cells if not cell.contestant]
     not_ranked = [cell for cell in results.cells if cell.contestant]
+    ours = [cell for cell in results.cells if not cell.contestant]
+    durable = [cell for cell in ours if cell.store != ONE_PROCESS]
+    if durable:
+        not_ranked += [cell for cell in ours if cell.store == ONE_PROCESS]
+        ours = durable
     # A bound on connections implies a database server, so SQLite is not a candidate.
     served = [cell for cell in ours if cell.store == "postgresql"]
     if constraints.max_connections is None or not served:

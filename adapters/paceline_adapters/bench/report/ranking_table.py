@@ -2,6 +2,7 @@
 
 from statistics import median
 
+from paceline_adapters.bench.cells import ONE_PROCESS
 from paceline_adapters.bench.report.axis import Axis
 from paceline_adapters.bench.report.dot_plot import dot_plot
 from paceline_adapters.bench.report.formatting import interval, number, ratio, short, store_title
@@ -102,17 +103,21 @@ def _highest(cell: CellResults, figure: str) -> str:
 
 
 def _not_ranked(ranking: Ranking) -> list[Markup]:
-    embedded = [cell for cell in ranking.not_ranked if not cell.contestant]
-    if not embedded:
-        return []
-    names = [part for cell in embedded for part in (", ", named(short(cell)))][1:]
+    ours = [cell for cell in ranking.not_ranked if not cell.contestant]
+    in_memory = [cell for cell in ours if cell.store == ONE_PROCESS]
+    embedded = [cell for cell in ours if cell.store != ONE_PROCESS]
+    reasons = {
+        "a bound on connections needs a database server and these settings use none": embedded,
+        "these settings keep runs in memory and lose them when the process ends": in_memory,
+    }
     return [
         el(
             "p",
-            "Not ranked, because a bound on connections needs a database server and these settings "
-            "use SQLite: ",
-            *names,
+            f"Not ranked, because {reason}: ",
+            *[part for cell in cells for part in (", ", named(short(cell)))][1:],
             ".",
             class_="note",
         )
+        for reason, cells in reasons.items()
+        if cells
     ]

@@ -14,7 +14,7 @@ _NAMES = 3
 
 
 def reasons(ranking: Ranking) -> list[str]:
-    """Sentences about how the recommended setting was found; empty if there is none."""
+    """Sentences about how the recommended setting was found; none without such a setting."""
     if not ranking.tied:
         return []
     found: list[str] = []
