@@ -68,7 +68,7 @@ def _line(cell: CellResults) -> Timeline | None:
 
 def _unknown(cell: CellResults) -> set[str]:
     """Series that were not measured for this cell."""
-    found = set() if cell.values("events_total") else {"events"}
+    found = set[str]() if cell.values("events_total") else {"events"}
     return found if cell.store in SERVED else {*found, "connections"}
 
 
