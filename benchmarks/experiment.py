@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paceline import PartUnavailable
 from paceline.planning.stacks import Part, parse_stack
-from paceline_adapters.bench.cells import Cell, StoreName
+from paceline_adapters.bench.cells import Cell
 from paceline_adapters.bench.engine import Bench, RoundPlan
 from paceline_adapters.bench.measure import PreparedCell
 from paceline_adapters.bench.prepared_cells import find_contestants, prepare, prepare_contestants
@@ -22,21 +22,21 @@ def paceline_cell(
     executor: str,
     workload: Workload,
     *,
-    store: StoreName = "postgresql",
+    store: str = "postgresql",
     workers: int = 1,
 ) -> PreparedCell:
     """A cell of paceline, such as ``paceline_cell("per-roadmap:limit=5", "celery", …)``."""
-    cell = Cell(parse_stack(strategy), Part.parse(executor), store)
+    cell = Cell(parse_stack(strategy), Part.parse(executor), Part(store))
     (prepared,) = prepare([cell], workload, workers=workers)
     return prepared
 
 
 def contestant_cell(
-    name: str, workload: Workload, *, store: StoreName = "postgresql", executor: str = ""
+    name: str, workload: Workload, *, store: str = "postgresql", executor: str = ""
 ) -> PreparedCell:
     """A hand-written program, with its own executor or another one."""
     ((cell, path),) = (
-        one for one in find_contestants(CONTESTANTS, store) if one[0].contestant == name
+        one for one in find_contestants(CONTESTANTS, Part(store)) if one[0].contestant == name
     )
     if executor:
         part = Part.parse(executor)

@@ -19,6 +19,7 @@ import click
 from paceline import Roadmap
 from paceline.client.client import Client
 from paceline.client.follow import follow
+from paceline.planning.stacks import Part
 from paceline_adapters.bench.environments import Environments, simulated_provider
 from paceline_adapters.bench.quantiles import percentile
 from paceline_adapters.bench.workload import synthetic
@@ -86,7 +87,7 @@ async def measure(
     (small,) = synthetic(1, SMALL).roadmaps
     limit = ["--max-concurrency", str(CAPACITY), "--speed", f"{SPEED:g}"]
     async with (
-        environments.environment("postgresql", redis=True) as environment,
+        environments.environment(Part("postgresql"), redis=True) as environment,
         simulated_provider(limit, environment.folder) as llm,
         open_fleet({"run.grace": "0.1", **settings}, environment, llm) as client,
     ):
@@ -130,7 +131,7 @@ def targets(rounds: Sequence[Round], alone: Round) -> list[Target]:
 def main(times: int, json_file: Path | None) -> None:
     """Run the benchmark."""
     big = synthetic(BIG, CONCEPTS).roadmaps
-    with installed(), Environments(["postgresql"], redis=True) as environments:
+    with installed(), Environments([Part("postgresql")], redis=True) as environments:
         alone = asyncio.run(
             measure("alone with its share", ALONE, environments, big=(), times=times)
         )

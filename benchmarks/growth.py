@@ -91,7 +91,7 @@ async def measure_in_flight(calls: int, hold: float) -> tuple[Growth, int]:
         store = f"sqlite:///{folder}/growth.db"
         async with simulated_provider(["--latency", f"tutorial={hold}"], Path(folder)) as llm:
             cell = Cell(concepts=calls, store=store, base_url=llm.base_url, unbounded=True)
-            return await asyncio.to_thread(measure, cell), await llm.peak()
+            return await asyncio.to_thread(measure, cell), (await llm.stats()).calls_peak
 
 
 def allow_files(count: int) -> None:

@@ -32,8 +32,8 @@ from paceline import App, Forecast, Roadmap
 from paceline.planning.forecast import Range
 from paceline.planning.inputs import Inputs, given, recorded
 from paceline.planning.plan import Planner
+from paceline.planning.stacks import Part
 from paceline.planning.workload_file import WorkloadFile
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.environments import (
     Environment,
     Environments,
@@ -100,7 +100,7 @@ class Case:
     strategy: str
     scene: str = "plain"
     executor: str = "in-process"
-    store: StoreName = "sqlite"
+    store: str = "sqlite"
     workers: int = 1
     quick: bool = False
 
@@ -301,7 +301,7 @@ async def run(
     cell, scene = prepared(case), SCENES[case.scene]
     options = ["--seed", str(seed), "--speed", f"{SPEED:g}", "--quota-window", str(WINDOW)]
     async with (
-        environments.environment(case.store, redis=cell.redis) as environment,
+        environments.environment(Part(case.store), redis=cell.redis) as environment,
         simulated_provider([*options, *scene.options], environment.folder) as llm,
         start_program(
             cell.command, _spec(cell, environment, llm, paths, warm), folder=environment.folder
@@ -330,17 +330,19 @@ async def run(
             processes=processes.figures,
             database=None if probe is None else probe.figures,
             calls=calls,
-            calls_peak=_peak(calls),
+            provider=await llm.stats(),
             host=HostObservation.model_validate_json(
                 (environment.folder / "observation.json").read_bytes()
             ),
         )
-    found = figures(observed, cell.limits, 1)  # transactions in total, not per concept
+    found = figures(
+        observed, cell.limits, 1, lambda _: 0.0
+    )  # transactions in total, not per concept
     prompt, completion = (float(price) for price in PRICES.values())
     return Real(
         makespan=observed.makespan,
         cost=(stats["prompt_tokens"] * prompt + stats["completion_tokens"] * completion) / 1e6,
-        calls_peak=observed.calls_peak,
+        calls_peak=_peak(observed.calls),
         refusals=int(found["calls_refused"]),
         connections=found.get("connections_peak"),
         transactions=found.get("transactions_per_concept"),
@@ -391,7 +393,7 @@ async def sample_of(environments: Environments, roadmaps: Sequence[Roadmap]) -> 
     """The tokens of recorded runs of other roadmaps, with another seed."""
     options = ["--seed", str(SAMPLE_SEED), "--speed", "100"]
     async with (
-        environments.environment("sqlite", redis=False) as environment,
+        environments.environment(Part("sqlite"), redis=False) as environment,
         simulated_provider(options, environment.folder) as llm,
     ):
         app = App.load(
@@ -468,7 +470,7 @@ def targets_of(results: Sequence[Result]) -> list[Target]:
 def main(rounds: int, seed: int, quick: bool, only: str, json_file: Path | None) -> None:
     """Run the benchmark."""
     cases = [case for case in CASES if only in case.name and (case.quick or not quick)]
-    with Environments(["postgresql", "sqlite"], redis=True) as environments:
+    with Environments([Part("postgresql"), Part("sqlite")], redis=True) as environments:
         results = asyncio.run(measure(cases, 1 if quick else rounds, seed, environments))
     head = ["", "forecast s", "real s", "error", "in", "cost in", "peak", "real", "in"]
     click.echo(table(head, [one.row() for one in results]))

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+from paceline.planning.stacks import Part
 from paceline_adapters.bench.environments import Environments, simulated_provider
 from paceline_adapters.bench.quantiles import median_text
 from paceline_adapters.demo.command import example_roadmaps
@@ -124,7 +125,7 @@ async def measure(case: str, environments: Environments, minutes: int) -> Round:
     work = list(islice(cycle(example_roadmaps()), number))
     limit = ["--rpm", str(REQUESTS)] if case == "requests" else ["--tpm", str(TOKENS)]
     async with (
-        environments.environment("postgresql", redis=True) as environment,
+        environments.environment(Part("postgresql"), redis=True) as environment,
         simulated_provider([*limit, "--speed", f"{SPEED:g}"], environment.folder) as llm,
     ):
         settings = {"strategy": "global", **CASES[case]}
@@ -146,7 +147,7 @@ async def measure(case: str, environments: Environments, minutes: int) -> Round:
 )
 def main(minutes: int, cases: Sequence[str], json_file: Path | None) -> None:
     """Run the benchmark."""
-    with installed(), Environments(["postgresql"], redis=True) as environments:
+    with installed(), Environments([Part("postgresql")], redis=True) as environments:
         found = [asyncio.run(measure(case, environments, minutes)) for case in cases or CASES]
     click.echo(
         f"{WORKERS} worker processes; quota {REQUESTS} requests or {TOKENS} tokens per minute; "

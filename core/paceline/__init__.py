@@ -14,6 +14,7 @@ from paceline.contracts.admission.ledger import (
     Ledger,
     Quota,
 )
+from paceline.contracts.admission.planned_call import PlannedCall, PlannedRoadmap
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.admission.work import (
     Done,
@@ -146,6 +147,8 @@ __all__ = [
     "PartRejected",
     "PartUnavailable",
     "Permit",
+    "PlannedCall",
+    "PlannedRoadmap",
     "PluginError",
     "Provider",
     "ProviderError",

@@ -39,56 +39,6 @@ def test_ctrl_c_keeps_finished_rounds_and_resume_continues(home: Home) -> None:
     assert "another one" in error
 
 
-PLUGIN = """
-import asyncio
-
-from paceline import NoOptions, Permit, Register, Strategy, Work, hookimpl
-
-
-class OneAtATime(Strategy):
-    levels = frozenset({"call"})
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-
-    async def admit(self, work: Work) -> Permit:
-        await self._lock.acquire()
-        return Permit(lambda outcome: self._lock.release())
-
-
-@hookimpl
-def paceline_register_strategies(register: Register[Strategy]) -> None:
-    register("one-at-a-time", lambda o, c: OneAtATime(), options=NoOptions, summary="One call.")
-"""
-
-
-@pytest.mark.soak
-def test_a_third_party_plugin_is_a_cell_by_its_name(home: Home) -> None:
-    metadata = home.folder / "theirs" / "one_at_a_time-1.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: one-at-a-time\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[paceline]\none-at-a-time = one_at_a_time\n")
-    (metadata.parent / "one_at_a_time.py").write_text(PLUGIN)
-    home.environment["PYTHONPATH"] = str(metadata.parent)
-    (home.folder / "work.toml").write_text(
-        'name = "two by two"\nroadmaps = 2\nconcepts = 2\nspeed = 100\n'
-        '[latency]\ntutorial = "5-5"\nresources = "5-5"\nquiz = "5-5"\n'
-    )
-    done = home.run(
-        "bench",
-        *("--workload", "work.toml", *IN_PROCESS, "--rounds", "1", "--warm-up", "0"),
-        *("--strategy", "one-at-a-time", "--strategy", "unbounded", "--report", "out"),
-    )
-    assert "one-at-a-time / in-process / sqlite" in done.stdout
-    results = load(home.folder / "out" / "results.json")
-    assert results.workload.name == "two by two"
-    slow, fast = (cell.rounds[0].figures for cell in results.cells)
-    assert slow["calls_peak"] == 1
-    assert slow["makespan"] > 12 * 0.05 > fast["lower_bound"]
-    # Its limit is unknown, so the lower bound is that of the work itself.
-    assert slow["lower_bound"] == fast["lower_bound"] == pytest.approx(3 * 0.05)
-
-
 def test_two_benchmarks_are_compared_by_their_ratios(home: Home) -> None:
     def write(name: str, **makespans: float) -> None:
         cells = [

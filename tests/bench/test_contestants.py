@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from paceline import PartUnavailable
+from paceline.planning.stacks import Part
 from paceline.testing.virtual_time import real_time
 from paceline_adapters.bench.environments import SimulatedProvider, simulated_provider
 from paceline_adapters.bench.measure import PreparedCell
@@ -34,7 +35,9 @@ BY_HAND = {"gather", "gather-semaphore", "origin-celery"}
 
 def prepare(name: str) -> PreparedCell:
     found = [
-        one for one in find_contestants(CONTESTANTS, "postgresql") if one[0].contestant == name
+        one
+        for one in find_contestants(CONTESTANTS, Part("postgresql"))
+        if one[0].contestant == name
     ]
     [prepared] = prepare_contestants(found, WORK, workers=1)
     return prepared
@@ -97,7 +100,7 @@ async def saved(url: str) -> tuple[int, int]:
 
 
 def test_only_modules_with_a_main_block_are_contestants() -> None:
-    found = {cell.contestant: cell for cell, _ in find_contestants(CONTESTANTS, "sqlite")}
+    found = {cell.contestant: cell for cell, _ in find_contestants(CONTESTANTS, Part("sqlite"))}
     assert set(found) == {*BY_HAND, "gather-unsaved"}
     assert [str(part) for part in found["gather-semaphore"].strategy] == ["per-roadmap:limit=5"]
     assert str(found["origin-celery"].executor) == "celery:concurrency=8"

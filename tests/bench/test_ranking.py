@@ -1,18 +1,26 @@
 """The ranking of settings by bounds."""
 
 from collections.abc import Sequence
+from statistics import median
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paceline import UsageError
-from paceline_adapters.bench.report.ranking import (
-    Constraints,
+from paceline_adapters.bench.figures import FIGURES
+from paceline_adapters.bench.report import render
+from paceline_adapters.bench.report.preference import (
+    CRITERIA,
+    PREFERENCES,
+    REDIS,
+    Preference,
+    best_of,
+    decide,
     is_tie,
-    pareto,
-    rank,
-    token_bound_unchecked,
+    values_of,
 )
+from paceline_adapters.bench.report.ranking import Constraints, pareto, rank, token_bound_unchecked
+from paceline_adapters.bench.report.reasons import reasons, verdict_line
 from paceline_adapters.bench.results import CellResults, Results
 
 from tests.support.bench_results import cell_of, results_of, workload
@@ -47,8 +55,59 @@ def test_of_tied_settings_the_one_with_the_fewest_connections_is_recommended() -
     few = cell_of("few", makespan=[10.1, 10.9, 10.2], connections_peak=8)
     slow = cell_of("slow", makespan=30, connections_peak=1)
     ranking = rank(results_of(many, few, slow), Constraints())
-    assert _names([one.cell for one in ranking.tied]) == ["many", "few"]
-    assert ranking.recommended is ranking.tied[1]
+    assert _names(ranking.first) == ["few", "many"]
+    assert [one.cell.name for one in ranking.tied] == ["few"]
+    assert verdict_line(ranking) == "Recommended: few."
+    assert [reason.replace("\N{NARROW NO-BREAK SPACE}", " ") for reason in reasons(ranking)] == [
+        "Tie in makespan: few and many.",
+        "Decided by makespan: 10 s against 30 s or more (few and many).",
+        "Decided by connections, peak: 8 against 40 or more (few).",
+    ]
+
+
+def test_a_difference_inside_the_spread_decides_nothing_and_is_called_a_tie() -> None:
+    one = cell_of("one", "sqlite", makespan=[10, 11, 10], rss_peak=[96.6, 98.0, 95.0])
+    other = cell_of("other", "sqlite", makespan=[10, 11, 10], rss_peak=[96.9, 97.5, 95.5])
+    ranking = rank(results_of(other, one), Constraints())
+    assert [verdict.cell.name for verdict in ranking.tied] == ["one", "other"]
+    assert verdict_line(ranking) == "Tie: one, together with other."
+    assert reasons(ranking) == [
+        "Tie: no criterion separates one and other by more than the spread."
+    ]
+
+
+def test_the_preference_says_which_criterion_decides_first() -> None:
+    quick = cell_of("quick", makespan=10, unfairness=2.0, tokens_per_concept=900)
+    fair = cell_of("fair", makespan=20, unfairness=1.0, tokens_per_concept=900)
+    cheap = cell_of("cheap", makespan=30, unfairness=3.0, tokens_per_concept=700)
+    results = results_of(quick, fair, cheap)
+    found = {prefer: verdict_line(rank(results, Constraints(), prefer)) for prefer in PREFERENCES}
+    assert found == {
+        "time": "Recommended: quick.",
+        "cost": "Recommended: cheap.",
+        "fairness": "Recommended: fair.",
+    }
+
+
+def test_roadmaps_that_end_earlier_decide_between_equal_makespans() -> None:
+    late = cell_of("late", makespan=10, roadmap_end_p50=9.5, connections_peak=1)
+    early = cell_of("early", makespan=10, roadmap_end_p50=5, connections_peak=9)
+    assert _recommended(results_of(late, early)) == "early"
+
+
+def test_a_criterion_that_was_not_measured_for_a_cell_decides_nothing() -> None:
+    measured = cell_of("measured", makespan=10, cpu_per_call=1, connections_peak=5)
+    unmeasured = cell_of("unmeasured", makespan=10, connections_peak=5)
+    assert len(rank(results_of(measured, unmeasured), Constraints()).tied) == 2
+
+
+def test_each_preference_weighs_everything_that_users_weigh() -> None:
+    weighed = {"makespan", "roadmap_end_p50", "roadmap_end_p95", "unfairness", "calls_refused"}
+    weighed |= {"tokens_per_concept", "connections_peak", "transactions_per_concept", "events_peak"}
+    for prefer in PREFERENCES:
+        assert weighed <= set(CRITERIA[prefer])
+        assert set(CRITERIA[prefer]) == set(CRITERIA["time"])
+        assert all(FIGURES[name].better == "lower" for name in CRITERIA[prefer] if name != REDIS)
 
 
 def test_if_no_setting_meets_the_bounds_the_one_with_the_smallest_excess_is_nearest() -> None:
@@ -74,6 +133,15 @@ def test_sqlite_is_not_ranked_with_a_bound_on_connections_if_a_server_was_measur
     assert _names(ranking.not_ranked) == ["embedded"]
     assert _recommended(results_of(embedded, served)) == "embedded"
     assert _recommended(results_of(embedded), max_connections=10) == "embedded"
+
+
+def test_a_store_that_loses_its_runs_is_recommended_only_if_no_other_was_measured() -> None:
+    lost = cell_of("lost", "memory", makespan=1)
+    kept = cell_of("kept", "sqlite", makespan=9)
+    assert _recommended(results_of(lost, kept)) == "kept"
+    assert _recommended(results_of(lost)) == "lost"
+    page = render(results_of(lost, kept), Constraints())
+    assert "these settings keep runs in memory" in page
 
 
 def test_a_hand_written_program_is_never_recommended() -> None:
@@ -114,11 +182,26 @@ def test_a_bound_must_be_a_number_above_zero(bound: float) -> None:
         Constraints(max_events=bound)
 
 
-def test_cells_are_tied_if_chance_explains_their_difference() -> None:
-    assert is_tie([0.9, 1.1, 1.2, 1.1, 1.0])
-    assert not is_tie([1.1, 1.1, 1.2, 1.1, 1.1])
-    assert is_tie([1.04]), "one round shows no small difference"
-    assert not is_tie([1.5])
+def test_cells_tie_unless_each_median_lies_outside_the_spread_of_the_other() -> None:
+    assert is_tie([10, 11, 12, 13, 14], [11, 12, 13, 14, 15])
+    assert not is_tie([10, 11, 12, 13, 14], [20, 21, 22, 23, 24])
+    assert is_tie([10, 10, 10, 10], [9, 9.9, 10.2, 30]), "one of them varies more"
+    assert is_tie([10.0, 10.0, 10.0, 10.0], [10.05, 10.05, 10.05, 10.05]), "below one per cent"
+    assert is_tie([1.0], [1.04]), "one round shows no small difference"
+    assert not is_tie([1.0], [1.5])
+    assert is_tie([0.0], [0.0])
+    assert not is_tie([0.0], [1.0])
+
+
+_rounds = st.lists(st.floats(0, 100), min_size=1, max_size=6)
+
+
+@given(_rounds, _rounds)
+def test_a_tie_is_mutual_and_every_cell_ties_with_itself(
+    one: list[float], two: list[float]
+) -> None:
+    assert is_tie(one, two) == is_tie(two, one)
+    assert is_tie(one, one)
 
 
 _makespan = st.integers(1, 50).map(float)
@@ -162,12 +245,25 @@ def test_the_recommendation_meets_every_bound_and_is_tied_with_the_fastest(
     assert ranking.recommended in ranking.tied
     fastest = min(cell.median("makespan") or 0 for cell in cells if cell.name in fitting)
     assert ranking.met[0].makespan == fastest
-    assert ranking.recommended is not None
-    chosen = ranking.recommended.cell
-    assert all(
-        (chosen.median("connections_peak") or 0) <= (one.cell.median("connections_peak") or 0)
-        for one in ranking.tied
-    )
+    assert ranking.met[0].cell in ranking.first
+    assert {one.cell.name for one in ranking.tied} <= {cell.name for cell in ranking.first}
+
+
+@given(_cells, st.sampled_from(PREFERENCES))
+def test_a_cell_is_dropped_only_if_another_one_is_better_by_more_than_the_spread(
+    cells: list[CellResults], prefer: Preference
+) -> None:
+    left, decisions = decide(cells, prefer)
+    assert left == best_of(left, CRITERIA[prefer][0])
+    for decision in decisions:
+        kept = [values_of(cell, decision.criterion) for cell in decision.kept]
+        best = min(kept, key=median)
+        for cell in decision.dropped:
+            values = values_of(cell, decision.criterion)
+            assert not is_tie(values, best)
+            assert median(values) > median(best)
+    dropped = {cell.name for decision in decisions for cell in decision.dropped}
+    assert {cell.name for cell in left} == {cell.name for cell in cells} - dropped
 
 
 @given(_cells, st.integers(1, 50), st.integers(1, 50))

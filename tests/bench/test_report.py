@@ -84,30 +84,38 @@ def test_the_page_starts_with_the_recommendation_and_its_figures() -> None:
     ) in text
 
 
-def test_the_page_names_tied_settings() -> None:
+def test_the_page_names_tied_settings_and_what_decided() -> None:
     results = results_of(
         cell_of("one", makespan=[10, 11, 10], connections_peak=30),
         cell_of("two", makespan=[10, 11, 10], connections_peak=7),
     )
     text = _page(results).text()
     assert "Use two" in text
-    assert "one / in-process is equally fast within the spread" in text
-    assert "the recommended one needs the fewest database connections (7 at the peak)." in text
+    assert "Tie in makespan: one and two." in text
+    assert "Decided by connections, peak: 7 against 30 or more (two)." in text
 
 
-def test_the_page_gives_only_true_reasons_for_a_tied_setting() -> None:
+def test_the_page_says_that_settings_tie_if_nothing_decides() -> None:
     def tied(name: str, memory: float, executor: str) -> CellResults:
         cell = cell_of(name, "sqlite", makespan=10, rss_peak=memory)
         return cell.model_copy(update={"settings": {"strategy": name, "executor": executor}})
 
-    queued, small = tied("queued", 50, "arq"), tied("small", 80, "in-process")
-    assert "the recommended one needs no Redis." in _page(results_of(queued, small)).text()
-    large = tied("large", 90, "in-process")
-    text = _page(results_of(queued, small, large)).text()
-    assert "Use small" in text
-    assert "needs no Redis and needs the least memory (80 MiB)." in text
-    text = _page(results_of(small, tied("zebra", 80, "in-process"))).text()
-    assert "the recommended one has the lowest median." in text
+    queued, small = tied("queued", 50, "arq"), tied("small", 96.9, "in-process")
+    assert "Without Redis: small." in _page(results_of(queued, small)).text()
+    alike = tied("alike", 96.6, "in-process")
+    text = _page(results_of(small, alike)).text()
+    assert "Tie of 2 settings. The first by name: use alike" in text
+    assert "no criterion separates alike and small by more than the spread" in text
+    assert "96.9" not in text.partition("The ranking")[0]
+
+
+def test_the_goal_of_the_page_is_what_the_user_prefers() -> None:
+    quick = cell_of("quick", makespan=10, unfairness=2.0)
+    fair = cell_of("fair", makespan=20, unfairness=1.0)
+    text = _Page(render(results_of(quick, fair), Constraints(), "fairness")).text()
+    assert "Goal: the fairest share of small and large roadmaps, without bounds." in text
+    assert "Use fair" in text
+    assert "Decided by unfairness by size" in text
 
 
 def test_if_no_setting_fits_the_page_shows_the_closest_and_its_excess() -> None:
@@ -126,9 +134,9 @@ def test_if_no_setting_fits_the_page_shows_the_closest_and_its_excess() -> None:
 def test_the_snippet_can_be_loaded_and_equals_the_measured_cell(
     store: str, executor: str, strategy: str, tmp_path: Path
 ) -> None:
-    (cell,) = matrix([strategy], [executor], ["sqlite" if store == "sqlite" else "postgresql"])
+    (cell,) = matrix([strategy], [executor], [store])
     results = sample_results(
-        strategies=[strategy], executors=[executor], stores=[cell.store], contestants=(), rounds=1
+        strategies=[strategy], executors=[executor], stores=[store], contestants=(), rounds=1
     )
     file = tmp_path / "paceline.toml"
     file.write_text(_page(results).code(), encoding="utf-8")

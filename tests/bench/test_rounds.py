@@ -1,17 +1,21 @@
 """Whole rounds with real processes and servers."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from paceline import PacelineError, SettingsError
 from paceline.planning.stacks import Part, parse_stack
+from paceline_adapters.bench.bounds import RoadmapCalls
 from paceline_adapters.bench.cells import Cell
 from paceline_adapters.bench.engine import RoundPlan, load, save
+from paceline_adapters.bench.fairness import unfairness
 from paceline_adapters.bench.figures import FIGURES
 from paceline_adapters.bench.options import BenchOptions
 from paceline_adapters.bench.recorded_latencies import recorded_latencies
 from paceline_adapters.bench.results import CellResults, Results
+from paceline_adapters.bench.workload import synthetic
 from paceline_adapters.sql import schema
 from pydantic import SecretStr
 
@@ -43,6 +47,8 @@ def check_work(cell: CellResults) -> None:
     assert figures["coalesced_mean"] < figures["events_mean"]
     assert figures["calls_peak"] == 4
     assert figures["roadmaps_peak"] == 2
+    assert 0 < figures["roadmap_end_p50"] <= figures["roadmap_end_p95"] < figures["makespan"] + 0.1
+    assert figures["tokens_per_concept"] > 0
     assert 0 < figures["lower_bound"] <= figures["list_schedule"] < figures["makespan"]
     assert figures["cpu_per_call"] > 0
     assert figures["event_delay_p50"] <= figures["event_delay_p99"] < 1000 * figures["makespan"]
@@ -61,6 +67,9 @@ def test_a_round_in_one_process_on_sqlite(tmp_path: Path) -> None:
     check_work(cell)
     assert cell.rounds[0].figures["busy_waits"] == 0
     assert "connections_peak" not in cell.rounds[0].figures
+    timeline = cell.rounds[0].timeline
+    assert timeline is not None
+    assert max(timeline.connections) >= 1, "its connections to the file, over time"
     save(results, tmp_path / "results.json")
     assert load(tmp_path / "results.json") == results
 
@@ -69,11 +78,57 @@ def test_a_round_with_arq_workers_on_postgresql() -> None:
     _, cell = measured(SMALL.model_copy(update={"executors": ["arq"], "stores": ["postgresql"]}))
     check_work(cell)
     figures = cell.rounds[0].figures
-    assert set(figures) == set(FIGURES) - {"busy_waits"}
+    assert set(figures) == set(FIGURES) - {"busy_waits", "unfairness"}
     assert 1 <= figures["connections_mean"] <= figures["connections_peak"] <= 30
     # Saves are committed in groups, but each is a statement.
     assert figures["statements_per_concept"] >= CALLS / CONCEPTS
     assert 0 < figures["transactions_per_concept"] < figures["statements_per_concept"]
+
+
+def test_a_store_in_the_memory_of_one_process_is_a_cell_of_in_process_executors() -> None:
+    options = SMALL.model_copy(update={"stores": ["memory"]})
+    [prepared] = options.bench().cells
+    assert prepared.cell.name == "global:concurrency=4 / in-process / memory"
+    _, cell = measured(options)
+    check_work(cell)
+    assert cell.store == "memory"
+    assert "busy_waits" not in cell.rounds[0].figures
+
+
+def test_the_bound_knows_the_limits_of_built_in_strategies_also_by_default() -> None:
+    given = ["unbounded", "per-roadmap", "global", "per-roadmap:limit=3+global:concurrency=9"]
+    options = SMALL.model_copy(update={"strategies": given, "stores": ["sqlite"]})
+    cells = options.model_copy(update={"executors": ["in-process"]}).bench().cells
+    found = [(cell.limits.concepts, cell.limits.calls) for cell in cells]
+    assert found == [(None, None), (5, None), (None, 64), (3, 9)]
+
+
+def test_roadmaps_of_several_sizes_have_a_figure_of_fairness(tmp_path: Path) -> None:
+    paths = [tmp_path / "small.json", tmp_path / "large.json"]
+    for path, concepts in zip(paths, (1, 4), strict=True):
+        [roadmap] = synthetic(1, concepts).roadmaps
+        own = roadmap.model_copy(update={"roadmap_id": path.stem, "title": f"The {path.stem} one"})
+        path.write_text(own.model_dump_json())
+    changes: dict[str, object] = {"files": paths, "roadmaps": None, "concepts": None}
+    changes |= {"strategies": ["unbounded"], "executors": ["in-process"], "stores": ["sqlite"]}
+    _, cell = measured(SMALL.model_copy(update=changes))
+    figures = cell.rounds[0].figures
+    assert 1 <= figures["unfairness"] < 3
+    assert figures["roadmap_end_p50"] <= figures["roadmap_end_p95"]
+
+
+def test_small_roadmaps_that_wait_for_large_ones_are_measured_as_unfair() -> None:
+    one = [[(1.0, 1)]]
+    plans = {"small": one, "large": one * 3}
+
+    def alone(of: Sequence[RoadmapCalls]) -> float:
+        return float(sum(len(plan) for plan in of))
+
+    assert unfairness({"small": 1, "large": 3}, plans, alone) == pytest.approx(1.0)
+    assert unfairness({"small": 4, "large": 3}, plans, alone) == pytest.approx(4.0)
+    assert unfairness({"small": 1, "large": 6}, plans, alone) == pytest.approx(2.0)
+    assert unfairness({"a": 1, "b": 9}, {"a": one, "b": one}, alone) is None
+    assert unfairness({}, {}, alone) is None
 
 
 PROGRAM = '''
@@ -145,6 +200,9 @@ def test_wrong_options_are_refused_before_anything_starts(tmp_path: Path) -> Non
         "unknown executor 'cellery': did you mean 'celery'?": {"executors": ["cellery"]},
         "strategies.global.concurrency": {"strategies": ["global:concurrency=0"]},
         "no module there can run": {"contestants": tmp_path},
+        "unknown store 'postgress': did you mean 'postgresql'?": {"stores": ["postgress"]},
+        "store sqlite must be given without options": {"stores": ["sqlite:url=sqlite:///mine.db"]},
+        "executor that works in one process": {"stores": ["memory"], "executors": ["arq"]},
         "each cell must be given once": {"strategies": ["global", "global"]},
         "latency of quiz": {"latency": {"quiz": "5-3"}},
         "cannot be read": {
@@ -190,7 +248,7 @@ def test_each_round_has_every_cell_once_in_a_new_order() -> None:
 
 def test_a_cell_has_a_name_and_settings_from_its_parts() -> None:
     cell = Cell(
-        parse_stack("per-roadmap:limit=3+global"), Part.parse("celery:pool=threads"), "sqlite"
+        parse_stack("per-roadmap:limit=3+global"), Part.parse("celery:pool=threads"), Part("sqlite")
     )
     assert cell.name == "per-roadmap:limit=3+global / celery:pool=threads / sqlite"
     assert cell.settings() == {

@@ -57,6 +57,8 @@ PUBLIC = [
     "PartRejected",
     "PartUnavailable",
     "Permit",
+    "PlannedCall",
+    "PlannedRoadmap",
     "PluginError",
     "Provider",
     "ProviderError",

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
-from paceline.latency_range import LatencyRange
+from paceline.contracts.latency_range import LatencyRange
 from paceline_adapters.simulator import SimulatorOptions
 from paceline_adapters.simulator.command import simulator
 from paceline_adapters.simulator.faults import FAULTS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import exp, sin
 from random import Random
 
-from paceline_adapters.bench.cells import Cell, StoreName, matrix
+from paceline_adapters.bench.cells import Cell, matrix
 from paceline_adapters.bench.results import (
     CellResults,
     Machine,
@@ -16,7 +16,7 @@ from paceline_adapters.bench.results import (
 
 STRATEGIES = ("unbounded", "per-roadmap:limit=5", "per-roadmap:limit=8+global:concurrency=64")
 EXECUTORS = ("in-process", "celery", "arq")
-STORES: tuple[StoreName, ...] = ("postgresql", "sqlite")
+STORES = ("postgresql", "sqlite")
 CONTESTANTS = ("gather", "gather + semaphore", "celery + asyncio.run")
 _CONCEPTS = 227
 
@@ -25,7 +25,7 @@ def sample_results(
     *,
     strategies: Sequence[str] = STRATEGIES,
     executors: Sequence[str] = EXECUTORS,
-    stores: Sequence[StoreName] = STORES,
+    stores: Sequence[str] = STORES,
     contestants: Sequence[str] = CONTESTANTS,
     rounds: int = 5,
     seed: int = 1,
@@ -82,7 +82,7 @@ def workload(
 
 
 def cell_of(
-    name: str, store: StoreName = "postgresql", **figures: float | Sequence[float]
+    name: str, store: str = "postgresql", **figures: float | Sequence[float]
 ) -> CellResults:
     """A cell with these figures: one value per round, or one value for three rounds."""
     lists = {
@@ -140,7 +140,7 @@ def _measured(cell: Cell, index: int, count: int, rounds: int, draw: Random) -> 
         name=cell.name,
         strategy="+".join(map(str, cell.strategy)),
         executor=str(cell.executor),
-        store=cell.store,
+        store=str(cell.store),
         contestant=cell.contestant,
         settings=dict(cell.settings()),
         rounds=found,
@@ -159,6 +159,10 @@ def _figures(
         "over_bound": span / bound,
         "list_schedule": 1.01 * bound,
         "over_schedule": span / (1.01 * bound),
+        "roadmap_end_p50": 0.7 * span,
+        "roadmap_end_p95": 0.98 * span,
+        "unfairness": about(1.1),
+        "tokens_per_concept": 900.0,
         "concepts_per_second": _CONCEPTS / span,
         "calls_per_second": 3 * _CONCEPTS / span,
         "calls_refused": 0.0,
@@ -176,7 +180,7 @@ def _figures(
         "concepts_peak": flight,
         "roadmaps_peak": 8.0,
     }
-    if cell.store == "postgresql":
+    if cell.store.name == "postgresql":
         connections = float(round(about(min(30, 4 + flight / 12) + 3 * processes)))
         figures |= {
             "connections_peak": connections,

@@ -26,6 +26,12 @@ class OneAtATime(paceline.Strategy):
     async def admit(self, work: paceline.Work) -> paceline.Permit:
         return paceline.Permit(on_release)
 
+    def lower_bound(
+        self, roadmaps: Sequence[paceline.PlannedRoadmap], *, workers: int
+    ) -> float | None:
+        last: paceline.PlannedCall = roadmaps[0][0][-1]
+        return last.seconds * last.tokens / workers
+
 
 def on_release(outcome: paceline.Outcome) -> None:
     match outcome:

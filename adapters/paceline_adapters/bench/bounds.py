@@ -194,6 +194,8 @@ def known_limits(
 ) -> Limits:
     """The limits of a cell, as far as they are known."""
     concepts = getattr(strategies.get("per-roadmap"), "limit", None)
-    own: int | None = getattr(strategies.get("global"), "concurrency", None)
+    # With its default: an option that is not set may still mean a limit.
+    quota = getattr(strategies.get("global"), "quota", None)
+    own: int | None = None if quota is None else quota().concurrency
     calls = min((limit for limit in (own, concurrency) if limit is not None), default=None)
     return Limits(roadmaps, concepts, calls, requests, tokens, window)

@@ -16,6 +16,8 @@ from pydantic import ValidationError
 
 if TYPE_CHECKING:
     from paceline_adapters.bench.options import BenchOptions
+    from paceline_adapters.bench.report.preference import Preference
+    from paceline_adapters.bench.report.ranking import Ranking
     from paceline_adapters.bench.results import Results
 
 #: Default folder of results and report, and the name of the results file.
@@ -23,7 +25,7 @@ FOLDER = Path("bench-results")
 RESULTS = "results.json"
 #: Options that do not describe what is measured.
 _OTHER_OPTIONS = frozenset(
-    {"report", "max_connections", "max_events", "resume", "compare", "as_json"}
+    {"report", "max_connections", "max_events", "prefer", "resume", "compare", "as_json"}
 )
 
 
@@ -55,8 +57,10 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
     "--store",
     "stores",
     multiple=True,
-    type=click.Choice(["sqlite", "postgresql"]),
-    help="Database. Repeatable.  [default: postgresql, and sqlite for in-process executors]",
+    metavar="NAME",
+    help="Store: sqlite, postgresql, memory or that of a plugin, such as "
+    "mirrored:folder={folder}/out. Repeatable.  [default: postgresql, and sqlite for in-process "
+    "executors]",
 )
 @click.option(
     "--workload",
@@ -141,6 +145,13 @@ def _pairs(_: click.Context, option: click.Parameter, values: Sequence[str]) -> 
     help="Maximum number of progress events per second of the recommended setting.",
 )
 @click.option(
+    "--prefer",
+    type=click.Choice(["time", "cost", "fairness"]),
+    default="time",
+    show_default=True,
+    help="What counts most for the recommended setting.",
+)
+@click.option(
     "--resume", is_flag=True, help="Continue from the existing results in the report folder."
 )
 @click.option(
@@ -156,6 +167,7 @@ def bench(
     report: Path,
     max_connections: int | None,
     max_events: int | None,
+    prefer: "Preference",
     resume: bool,
     compare: tuple[Path, Path] | None,
     as_json: bool,
@@ -171,8 +183,10 @@ def bench(
     If you press Ctrl-C, finished rounds are kept and --resume continues. If all rounds are
     finished, --resume only writes the report again.
 
-    The result is a table and an HTML page. The page compares all cells and recommends the
-    fastest setting within --max-connections, --max-events, --rpm and --tpm.
+    The result is a table and an HTML page. The page compares all cells and recommends a setting
+    within --max-connections, --max-events, --rpm and --tpm. --prefer says what counts most: time,
+    cost, or fairness between small and large roadmaps. Differences within the spread are ties.
+    The next criterion then decides.
 
     \b
     Exit codes: 0 measured, 1 a cell failed, 2 usage error, 130 Ctrl-C.
@@ -184,12 +198,13 @@ def bench(
       paceline bench --strategy global:concurrency=16 --strategy global:concurrency=64 \\
         --executor celery --executor celery:pool=threads my-roadmaps/*.json
       paceline bench --max-connections 60 --max-events 50 --rpm 500
+      paceline bench --prefer fairness --strategy global --strategy per-roadmap+global
       paceline bench --compare monday/results.json tuesday/results.json
     """
     if compare:
         return _compare(*compare, as_json=as_json)
     from paceline_adapters.bench.engine import load
-    from paceline_adapters.bench.report import Constraints, write_report
+    from paceline_adapters.bench.report import Constraints, rank, write_report
 
     # As after Ctrl-C: started processes are stopped, and finished rounds are kept.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -201,11 +216,12 @@ def bench(
         results = benchmark.run()
     work = benchmark.workload
     bounds = Constraints(max_connections, max_events, work.rpm, work.tpm)
-    page = write_report(results, report, bounds)
+    page = write_report(results, report, bounds, prefer)
     if as_json:
         click.echo(results.model_dump_json(indent=1, exclude_none=True))
     else:
         _print(results)
+        _print_verdict(rank(results, bounds, prefer))
         note(f"report: {page}")
     return 1 if benchmark.failures else 0
 
@@ -271,6 +287,15 @@ def _print(results: "Results") -> None:
         "± is half the distance between the quartiles (with fewer than four rounds, between the "
         "lowest and highest value)."
     )
+
+
+def _print_verdict(ranking: "Ranking") -> None:
+    from paceline_adapters.bench.report import reasons, verdict_line
+    from paceline_adapters.bench.report.formatting import NARROW_SPACE
+
+    click.echo(f"{verdict_line(ranking)} Preference: {ranking.prefer}.")
+    for reason in reasons(ranking):
+        click.echo(f"  {reason.replace(NARROW_SPACE, ' ')}")
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> int:

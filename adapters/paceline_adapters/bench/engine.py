@@ -19,8 +19,8 @@ import psutil
 from paceline import PartUnavailable, SettingsError
 from pydantic import ValidationError
 
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.environments import Environments
+from paceline_adapters.bench.guard import guarded
 from paceline_adapters.bench.measure import PreparedCell, measure
 from paceline_adapters.bench.results import CellResults, Machine, Results, Round
 from paceline_adapters.bench.workload import Workload, warm_up
@@ -107,10 +107,14 @@ class Bench:
         """
         if all(self._measured(cell.cell.name, 0) for cell in self.cells):
             return self.results()
-        stores: list[StoreName] = [cell.cell.store for cell in self.cells]
+        stores = [cell.cell.store for cell in self.cells]
         redis = any(cell.redis for cell in self.cells)
         environments = Environments(stores, redis=redis, max_connections=self.max_connections)
-        with TemporaryDirectory(prefix="paceline-workload-") as folder, environments:
+        with (
+            guarded(),
+            TemporaryDirectory(prefix="paceline-workload-") as folder,
+            environments,
+        ):
             self._machine = _machine(environments.versions())
             paths = self.workload.write(Path(folder))
             warm = Path(folder) / "warm-up.json"
@@ -168,7 +172,7 @@ class Bench:
                     name=prepared.cell.name,
                     strategy="+".join(map(str, prepared.cell.strategy)),
                     executor=str(prepared.cell.executor),
-                    store=prepared.cell.store,
+                    store=str(prepared.cell.store),
                     contestant=prepared.cell.contestant,
                     settings=dict(prepared.settings),
                     rounds=self._rounds[prepared.cell.name],

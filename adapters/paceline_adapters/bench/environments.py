@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paceline import PartUnavailable
+from paceline.planning.stacks import Part
 from paceline.testing.servers import Postgres, Valkey
 from pydantic import SecretStr
 
-from paceline_adapters.bench.cells import StoreName
+from paceline_adapters.bench.cells import FOLDER_MARK
 from paceline_adapters.bench.probes.postgres import SETTINGS
 from paceline_adapters.bench.protocol import clean_environment, module
 
@@ -30,7 +31,8 @@ class Environment:
     Attributes:
         folder: working directory, removed afterwards.
         store_url: an empty database.
-        database: name of the database on the server; empty for SQLite.
+        database: name of the database on the server; empty without a server.
+        sqlite: file of the database, if it is SQLite.
         redis_url: an empty Redis, if the cell needs one.
     """
 
@@ -38,20 +40,23 @@ class Environment:
     store_url: str
     database: str
     redis_url: str | None
+    sqlite: Path | None = None
+
+    def fill(self, text: str) -> str:
+        """An option of a store, with the folder of this round."""
+        return text.replace(FOLDER_MARK, str(self.folder))
 
 
 class Environments:
     """The servers that the cells need; they are started once and shared by all cells."""
 
-    def __init__(
-        self, stores: Sequence[StoreName], *, redis: bool, max_connections: int = 100
-    ) -> None:
+    def __init__(self, stores: Sequence[Part], *, redis: bool, max_connections: int = 100) -> None:
         self._stack = ExitStack()
         self._folder = Path()
         self._rounds = 0
         self.postgres: Postgres | None = None
         self.valkey = Valkey() if redis else None
-        if "postgresql" in stores:
+        if any(store.name == "postgresql" for store in stores):
             self.postgres = Postgres(fsync=True, max_connections=max_connections, settings=SETTINGS)
 
     def __enter__(self) -> "Environments":
@@ -77,26 +82,35 @@ class Environments:
         self._stack.close()
 
     @asynccontextmanager
-    async def environment(self, store: StoreName, *, redis: bool) -> AsyncGenerator[Environment]:
-        """A clean environment for one round; it is removed afterwards."""
+    async def environment(
+        self, store: Part, url: str = "", *, redis: bool
+    ) -> AsyncGenerator[Environment]:
+        """A clean environment for one round; it is removed afterwards.
+
+        ``url`` is the address of a store that the benchmark does not serve.
+        """
         self._rounds += 1
         folder = self._folder / f"round-{self._rounds}"
         folder.mkdir()
         database = ""
-        if self.postgres is not None and store == "postgresql":
+        file = None
+        if self.postgres is not None and store.name == "postgresql":
             database = f"round_{self._rounds}"
             url = await asyncio.to_thread(
                 self.postgres.create_database, database, template=_TEMPLATE
             )
-        else:
-            shutil.copy(self._folder / "template.db", folder / "paceline.db")
-            url = f"sqlite+aiosqlite:///{folder / 'paceline.db'}"
+        elif store.name == "sqlite":
+            file = folder / "paceline.db"
+            shutil.copy(self._folder / "template.db", file)
+            url = f"sqlite+aiosqlite:///{file}"
         redis_url = None
         if redis and self.valkey is not None:
             self.valkey.command("FLUSHALL")
             redis_url = self.valkey.url
         try:
-            yield Environment(folder, url, database, redis_url)
+            yield Environment(
+                folder, url.replace(FOLDER_MARK, str(folder)), database, redis_url, file
+            )
         finally:
             if self.postgres is not None and database:
                 await asyncio.to_thread(self.postgres.drop_database, database)
@@ -111,6 +125,19 @@ class Environments:
             answer = self.valkey.command("LOLWUT", "VERSION", "0")
             found["Valkey"] = answer.rpartition(" ")[2] or "?"
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStats:
+    """What the simulated provider counted.
+
+    Attributes:
+        calls_peak: maximum number of calls in flight.
+        tokens: tokens that it charged, of prompts and answers.
+    """
+
+    calls_peak: int
+    tokens: int
 
 
 class SimulatedProvider:
@@ -136,11 +163,15 @@ class SimulatedProvider:
         )
         await asyncio.to_thread(lambda: urllib.request.urlopen(request).close())  # noqa: S310
 
-    async def peak(self) -> int:
-        """Maximum number of calls in flight since the reset."""
+    async def stats(self) -> ProviderStats:
+        """What it counted since the reset."""
         url = f"{self._root_url}/__paceline/stats"
         raw = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read())  # noqa: S310
-        return int(json.loads(raw)["in_flight_peak"])
+        found = json.loads(raw)
+        return ProviderStats(
+            int(found["in_flight_peak"]),
+            int(found["prompt_tokens"]) + int(found["completion_tokens"]),
+        )
 
 
 @asynccontextmanager

@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from paceline import PartUnavailable
+from paceline import App, PartUnavailable
 from paceline.contracts.admission.wait_histogram import quantile
 
 from paceline_adapters.bench import bounds, timeline
 from paceline_adapters.bench.cells import Cell
-from paceline_adapters.bench.environments import Environment, Environments, simulated_provider
+from paceline_adapters.bench.declared_bounds import declared_bound
+from paceline_adapters.bench.environments import (
+    Environment,
+    Environments,
+    ProviderStats,
+    simulated_provider,
+)
+from paceline_adapters.bench.fairness import Bound, unfairness
 from paceline_adapters.bench.observation import HostObservation
 from paceline_adapters.bench.probes.calls import OK, REFUSED, Call, chains, read_calls
 from paceline_adapters.bench.probes.postgres import DatabaseFigures, DatabaseProbe
 from paceline_adapters.bench.probes.processes import TreeFigures, TreeProbe
+from paceline_adapters.bench.probes.sqlite import FileProbe
 from paceline_adapters.bench.protocol import START_TIMEOUT, RoundSpec, module, start_program
 from paceline_adapters.bench.quantiles import percentile
 from paceline_adapters.bench.results import Timeline
@@ -36,6 +44,8 @@ class PreparedCell:
         redis: whether it needs Redis.
         workers: worker processes to start.
         limits: the limits of the cell, as far as they are known.
+        app: settings and plugins of the strategies, which may declare a lower bound.
+        processes: number of processes that work.
         import_from: additional folder to import the program's modules from.
     """
 
@@ -45,6 +55,8 @@ class PreparedCell:
     redis: bool
     workers: int
     limits: bounds.Limits
+    app: App
+    processes: int
     import_from: Path | None = None
 
 
@@ -55,7 +67,9 @@ class RoundObservation:
     Attributes:
         started: when the round started, seconds since 1970.
         makespan: seconds from ``go`` to ``done``.
-        database: what the database server counted; ``None`` for SQLite.
+        database: what the database server counted; ``None`` without one.
+        connections: when how many connections to the store were open, seconds since 1970.
+        sqlite: whether the store is SQLite.
         host: what the host observed; ``None`` for a contestant.
     """
 
@@ -64,7 +78,9 @@ class RoundObservation:
     processes: TreeFigures
     database: DatabaseFigures | None
     calls: Sequence[Call]
-    calls_peak: int
+    provider: ProviderStats
+    connections: Sequence[tuple[float, int]] = ()
+    sqlite: bool = False
     host: HostObservation | None = None
 
     @property
@@ -73,6 +89,21 @@ class RoundObservation:
         if self.host is not None:
             return timeline.roadmap_spans(self.host.events, self.started)
         return timeline.spans_of_calls(self.calls, self.started, by_roadmap=True)
+
+    @property
+    def ends(self) -> Mapping[str, float]:
+        """When each roadmap ended, by the name that its calls have; of equal names, the last."""
+        if self.host is None:
+            named = [(call.roadmap, call.ended - self.started) for call in self.calls]
+        else:
+            named = [
+                (self.host.roadmaps[event.run_id], event.at - self.started)
+                for event in self.host.events
+            ]
+        ends: dict[str, float] = {}
+        for name, at in named:
+            ends[name] = max(at, ends.get(name, at))
+        return ends
 
     @property
     def concepts(self) -> list[timeline.Span]:
@@ -94,9 +125,10 @@ async def measure(
     Raises:
         PartUnavailable: the round failed, or left work undone.
     """
-    store = prepared.cell.store
+    cell = prepared.cell
     async with (
-        environments.environment(store, redis=prepared.redis) as environment,
+        environments.environment(cell.store, cell.store_url, redis=prepared.redis) as environment,
+        declared_bound(prepared.app, workers=prepared.processes) as declared,
         simulated_provider(workload.simulator_options(), environment.folder) as llm,
     ):
         spec = RoundSpec(
@@ -107,7 +139,7 @@ async def measure(
             model="simulated",
             store_url=environment.store_url,
             redis_url=environment.redis_url,
-            settings=dict(prepared.settings),
+            settings={key: environment.fill(text) for key, text in prepared.settings.items()},
             workers=prepared.workers,
             out=environment.folder / "observation.json",
         )
@@ -118,6 +150,10 @@ async def measure(
             await llm.reset()
             async with AsyncExitStack() as stack:
                 database = await _watch_database(stack, environments, environment)
+                file = None
+                if environment.sqlite is not None:
+                    probe = FileProbe(program.pid, environment.sqlite)
+                    file = await stack.enter_async_context(probe)
                 processes = await stack.enter_async_context(TreeProbe(program.pid))
                 started, clock = time.time(), time.perf_counter()
                 program.go()
@@ -125,7 +161,7 @@ async def measure(
                     "done", timeout=_STALL_TIMEOUT, progress=lambda: llm.log.stat().st_size
                 )
                 makespan = done - clock
-            peak = await llm.peak()
+            provider = await llm.stats()
             await program.end()
         observed = RoundObservation(
             started=started,
@@ -133,13 +169,24 @@ async def measure(
             processes=processes.figures,
             database=None if database is None else database.figures,
             calls=read_calls(llm.log, since=started),
-            calls_peak=peak,
+            provider=provider,
+            connections=_connections(database, file),
+            sqlite=environment.sqlite is not None,
             host=None
             if prepared.cell.contestant
             else HostObservation.model_validate_json(spec.out.read_bytes()),
         )
     _check_completed(observed, workload)
-    return figures(observed, prepared.limits, workload.concepts), _timeline(observed)
+    found = figures(observed, prepared.limits, workload.concepts, declared)
+    return found, _timeline(observed)
+
+
+def _connections(
+    database: DatabaseProbe | None, file: FileProbe | None
+) -> Sequence[tuple[float, int]]:
+    if database is not None:
+        return [(sample.at, sample.connections) for sample in database.figures.samples]
+    return [] if file is None else file.samples
 
 
 async def _watch_database(
@@ -165,18 +212,34 @@ def _check_completed(observed: RoundObservation, workload: Workload) -> None:
         raise PartUnavailable(f"only {done} of {workload.concepts} concepts were completed")
 
 
-def figures(observed: RoundObservation, limits: bounds.Limits, concepts: int) -> dict[str, float]:
-    """The figures of a round, as far as they can be measured."""
+def figures(
+    observed: RoundObservation, limits: bounds.Limits, concepts: int, declared: Bound
+) -> dict[str, float]:
+    """The figures of a round, as far as they can be measured.
+
+    ``declared`` is the lower bound that the strategies declare.
+    """
     answered = [call for call in observed.calls if call.status == OK]
-    plans = [
-        [[(call.drawn, call.tokens) for call in calls] for calls in of_roadmap.values()]
-        for of_roadmap in chains(observed.calls).values()
-    ]
-    shortest, scheduled = bounds.lower_bound(plans, limits), bounds.list_schedule(plans, limits)
+    by_roadmap = {
+        name: [[(call.drawn, call.tokens) for call in calls] for calls in of_roadmap.values()]
+        for name, of_roadmap in chains(observed.calls).items()
+    }
+    plans = list(by_roadmap.values())
+
+    def bound(plans: Sequence[bounds.RoadmapCalls]) -> float:
+        return max(bounds.lower_bound(plans, limits), declared(plans))
+
+    shortest = bound(plans)
+    # A strategy that declares a bound may have a limit that the schedule does not know.
+    scheduled = max(bounds.list_schedule(plans, limits), shortest)
+    ends = [end for _, end in observed.roadmaps]
     in_flight = timeline.peak(observed.concepts)
     growth = max(0, observed.processes.rss_peak - observed.processes.rss_start)
     found = {
         "makespan": observed.makespan,
+        "roadmap_end_p50": percentile(ends, 0.5),
+        "roadmap_end_p95": percentile(ends, 0.95),
+        "tokens_per_concept": observed.provider.tokens / concepts,
         "lower_bound": shortest,
         "over_bound": observed.makespan / shortest if shortest else 0.0,
         "list_schedule": scheduled,
@@ -189,12 +252,15 @@ def figures(observed: RoundObservation, limits: bounds.Limits, concepts: int) ->
         "rss_per_concept": growth / 1024 / max(1, in_flight),
         "roadmaps_peak": float(timeline.peak(observed.roadmaps)),
         "concepts_peak": float(in_flight),
-        "calls_peak": float(observed.calls_peak),
+        "calls_peak": float(observed.provider.calls_peak),
     }
+    kept_waiting = unfairness(observed.ends, by_roadmap, bound)
+    if kept_waiting is not None:
+        found["unfairness"] = kept_waiting
     if observed.database is not None:
         found |= _database_figures(observed.database, concepts)
     if observed.host is not None:
-        found |= _pool_figures(observed.host, sqlite=observed.database is None)
+        found |= _pool_figures(observed.host, sqlite=observed.sqlite)
         found |= _event_figures(observed.host, observed.makespan)
     return found
 
@@ -258,8 +324,7 @@ def _timeline(observed: RoundObservation) -> Timeline:
         events=[]
         if observed.host is None
         else [one.at - observed.started for one in observed.host.events],
-        connections=[] if observed.database is None else observed.database.samples,
-        started=observed.started,
+        connections=[(at - observed.started, count) for at, count in observed.connections],
     )
 
 

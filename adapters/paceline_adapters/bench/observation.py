@@ -91,6 +91,7 @@ class HostObservation(_Part):
         messages: when a client of all runs at the level ``roadmap`` got a message, seconds since
             1970.
         pools: figures of the connection pools while the round was measured.
+        roadmaps: ids of the roadmaps, by the id of their runs.
     """
 
     completed: int
@@ -98,6 +99,7 @@ class HostObservation(_Part):
     messages: Sequence[float]
     artifacts: Sequence[SavedArtifact]
     pools: PoolFigures
+    roadmaps: Mapping[str, str]
 
     @classmethod
     async def collect(
@@ -128,4 +130,5 @@ class HostObservation(_Part):
             messages=messages,
             artifacts=artifacts,
             pools=pools,
+            roadmaps={run.run_id: run.roadmap_id for run in runs},
         )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from paceline import UsageError
 from paceline.client.terminal.roadmap_files import read_roadmaps
+from paceline.planning.stacks import Part
 from paceline.planning.workload_file import WorkloadFile, parse_latencies
 from pydantic import BaseModel, ConfigDict, Field
 
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.engine import Bench, RoundPlan
 from paceline_adapters.bench.prepared_cells import (
     default_cells,
@@ -38,7 +38,7 @@ class BenchOptions(BaseModel):
     files: Sequence[Path] = ()
     strategies: Sequence[str] = ()
     executors: Sequence[str] = ()
-    stores: Sequence[StoreName] = ()
+    stores: Sequence[str] = ()
     workload: Path | None = None
     roadmaps: int | None = None
     concepts: int | None = None
@@ -65,7 +65,7 @@ class BenchOptions(BaseModel):
         cells = default_cells(self.strategies, self.executors, self.stores)
         prepared = prepare(cells, work, workers=self.workers)
         if self.contestants is not None:
-            store: StoreName = "sqlite" if set(self.stores) == {"sqlite"} else "postgresql"
+            store = Part("sqlite" if set(self.stores) == {"sqlite"} else "postgresql")
             found = find_contestants(self.contestants, store)
             prepared += prepare_contestants(found, work, workers=self.workers)
         names = [one.cell.name for one in prepared]

@@ -11,7 +11,7 @@ from paceline import App, SettingsError
 from paceline.planning.stacks import Part, parse_stack
 
 from paceline_adapters.bench.bounds import known_limits
-from paceline_adapters.bench.cells import Cell, StoreName, matrix
+from paceline_adapters.bench.cells import ONE_PROCESS, SERVED, Cell, matrix
 from paceline_adapters.bench.measure import HOST, PreparedCell
 from paceline_adapters.bench.workload import Workload
 
@@ -33,16 +33,22 @@ def prepare(cells: Iterable[Cell], workload: Workload, *, workers: int) -> list[
 
 
 def default_cells(
-    strategies: Sequence[str], executors: Sequence[str], stores: Sequence[StoreName]
+    strategies: Sequence[str], executors: Sequence[str], stores: Sequence[str]
 ) -> list[Cell]:
     """The matrix; without ``stores``, SQLite is combined with in-process executors only.
 
+    Without ``executors``, the same holds for a store in the memory of one process.
+
     Raises as ``prepare`` and ``Part.parse``.
     """
-    strategies, executors = strategies or STRATEGIES, executors or EXECUTORS
-    if stores:
-        return matrix(strategies, executors, stores)
     base = App()
+    given, strategies, executors = executors, strategies or STRATEGIES, executors or EXECUTORS
+    if stores:
+        return [
+            cell
+            for cell in matrix(strategies, executors, stores)
+            if given or cell.store.name != ONE_PROCESS or not _distributed(cell.executor, base)
+        ]
     in_process = [text for text in executors if not _distributed(Part.parse(text), base)]
     return [
         *matrix(strategies, executors, ["postgresql"]),
@@ -50,7 +56,7 @@ def default_cells(
     ]
 
 
-def find_contestants(folder: Path, store: StoreName) -> list[tuple[Cell, Path]]:
+def find_contestants(folder: Path, store: Part) -> list[tuple[Cell, Path]]:
     """The hand-written programs of a folder: all its modules that can run as a program.
 
     Constants of the module name the cell that it is compared with:
@@ -109,8 +115,14 @@ def _importable(path: Path) -> tuple[Path, str]:
 
 
 def _prepare(cell: Cell, workload: Workload, base: App, *, workers: int) -> PreparedCell:
-    app = _load(cell.settings(), base)
+    _check_store(cell.store, base)
+    app = _load({"store.url": cell.store_url, **cell.settings()}, base)
     executor = app.factory.executor()
+    if cell.store.name == ONE_PROCESS and executor.distributed:
+        raise SettingsError(
+            f"store {ONE_PROCESS} must be measured with an executor that works in one process, "
+            f"because the workers of {cell.executor.name} cannot see its runs"
+        )
     count = workers if executor.distributed else 1
     strategies = {
         name: app.plugins.strategy(name).check(
@@ -132,16 +144,28 @@ def _prepare(cell: Cell, workload: Workload, base: App, *, workers: int) -> Prep
             window=workload.window,
             concurrency=workload.concurrency,
         ),
+        app=_load({**cell.settings(), "executor": "in-process"}, base, redis=False),
+        processes=executor.processes * count,
     )
+
+
+def _check_store(store: Part, base: App) -> None:
+    options = {key: value for key, value in store.options if key != "url"}
+    base.plugins.store(store.name).check(options, f"stores.{store.name}")
+    if store.name in SERVED and store.options:
+        raise SettingsError(
+            f"store {store.name} must be given without options, because each round gets an empty "
+            f"database of the benchmark, got {store}"
+        )
 
 
 def _distributed(part: Part, base: App) -> bool:
     return _load({"executor": part.name}, base).factory.executor().distributed
 
 
-def _load(settings: Mapping[str, str], base: App) -> App:
+def _load(settings: Mapping[str, str], base: App, *, redis: bool = True) -> App:
     """Load the settings of a cell, without those of the working directory."""
-    overrides = {**settings, "redis.url": _UNUSED_REDIS}
+    overrides = {**settings, "redis.url": _UNUSED_REDIS} if redis else settings
     return App.load(os.devnull, overrides, environ={}, plugins=base.plugins)
 
 

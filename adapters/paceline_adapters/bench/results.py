@@ -10,7 +10,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.quantiles import quartiles
 
 FORMAT = 1
@@ -29,7 +28,7 @@ class Timeline(_Document):
     concepts: list[float]
     calls: list[float]
     connections: list[float]
-    """On the server; always 0 for SQLite."""
+    """Open connections to the database server or SQLite file; 0 if they cannot be seen."""
     events: list[float]
     """Events within the last second."""
 
@@ -52,7 +51,8 @@ class CellResults(_Document):
     name: str
     strategy: str
     executor: str
-    store: StoreName
+    store: str
+    """The store with its options, as the user wrote it."""
     contestant: str = ""
     """Name of the hand-written program that was measured instead of paceline, if any."""
     settings: dict[str, str]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 from paceline_adapters.bench.observation import ReceivedEvent
 from paceline_adapters.bench.probes.calls import Call
-from paceline_adapters.bench.probes.postgres import Sample
 from paceline_adapters.bench.results import Timeline
 
 #: Points of a timeline, and the minimum number of seconds between two of them.
@@ -72,10 +71,18 @@ def timeline(
     concepts: Sequence[Span],
     calls: Sequence[Span],
     events: Sequence[float],
-    connections: Sequence[Sample],
-    started: float,
+    connections: Sequence[tuple[float, int]],
 ) -> Timeline:
-    """Everything on one grid."""
+    """Everything on one grid; times are seconds since the first submission.
+
+    Args:
+        makespan: length of the round.
+        roadmaps: when each roadmap was active.
+        concepts: when each concept was in flight.
+        calls: when each call was in flight.
+        events: times of the events.
+        connections: times of samples, in order, and the connections that were open then.
+    """
     step = max(_MIN_STEP, makespan / _POINTS)
     grid = [number * step for number in range(int(makespan / step) + 2)]
     ordered = sorted(events)
@@ -84,7 +91,7 @@ def timeline(
         roadmaps=_at(grid, roadmaps),
         concepts=_at(grid, concepts),
         calls=_at(grid, calls),
-        connections=_last(grid, connections, started),
+        connections=_last(grid, connections),
         events=[
             float(bisect.bisect_right(ordered, at) - bisect.bisect_right(ordered, at - 1.0))
             for at in grid
@@ -106,10 +113,10 @@ def _at(grid: Sequence[float], spans: Sequence[Span]) -> list[float]:
     return [float(bisect.bisect_right(starts, at) - bisect.bisect_right(ends, at)) for at in grid]
 
 
-def _last(grid: Sequence[float], samples: Sequence[Sample], started: float) -> list[float]:
-    times = [sample.at - started for sample in samples]
+def _last(grid: Sequence[float], samples: Sequence[tuple[float, int]]) -> list[float]:
+    times = [at for at, _ in samples]
     found: list[float] = []
     for at in grid:
         index = bisect.bisect_right(times, at) - 1
-        found.append(float(samples[max(0, index)].connections) if samples else 0.0)
+        found.append(float(samples[max(0, index)][1]) if samples else 0.0)
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from paceline.latency_range import LatencyRange
+from paceline.contracts.latency_range import LatencyRange
 
 from paceline_adapters.simulator import seeded
 

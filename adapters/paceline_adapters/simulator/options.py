@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self, cast
 
-from paceline.latency_range import LatencyRange, checked, parse_range
+from paceline.contracts.latency_range import LatencyRange, checked, parse_range
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from paceline_adapters.simulator.faults import check_rates

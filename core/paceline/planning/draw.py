@@ -34,6 +34,7 @@ from paceline.errors import (
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
 from paceline.planning.model_server import ModelServer, headers_of
 from paceline.planning.store_model import CLIENT_CONNECTIONS, StoreModel
+from paceline.planning.virtual_loop import JumpingLoop, VirtualTimeError
 from paceline.planning.world import (
     COMMIT,
     CPU,
@@ -44,7 +45,6 @@ from paceline.planning.world import (
     World,
 )
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage
-from paceline.virtual_loop import JumpingLoop, VirtualTimeError
 
 #: Virtual seconds after which a draw is given up: 60 days.
 _LONGEST = 60 * 24 * 3600.0

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from paceline.contracts.latency_range import parse_range
 from paceline.errors import SettingsError
-from paceline.latency_range import parse_range
 from paceline.roadmaps.model import Roadmap, parse_roadmap
 from paceline.validation import describe
 

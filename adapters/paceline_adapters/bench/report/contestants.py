@@ -2,16 +2,16 @@
 
 from statistics import median
 
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.report.axis import Axis
 from paceline_adapters.bench.report.dot_plot import dot_plot
 from paceline_adapters.bench.report.formatting import (
-    STORE_TITLES,
     interval,
     number,
     quantity,
     ratio,
     short,
+    stores_of,
+    title_of_store,
 )
 from paceline_adapters.bench.report.html import Markup, el, join, named
 from paceline_adapters.bench.results import CellResults, Results
@@ -27,9 +27,7 @@ _FIGURES = {
 def contestants(results: Results) -> Markup:
     """The section; if no hand-written program was measured, it says so."""
     title = el("h2", "Comparison with hand-written programs")
-    stores: list[StoreName] = [
-        s for s in STORE_TITLES if any(c.contestant and c.store == s for c in results.cells)
-    ]
+    stores = stores_of([cell for cell in results.cells if cell.contestant])
     if not stores:
         text = (
             "No hand-written program was measured. The paceline repository contains some; to "
@@ -51,7 +49,7 @@ def contestants(results: Results) -> Markup:
     )
 
 
-def _store(results: Results, store: StoreName) -> Markup:
+def _store(results: Results, store: str) -> Markup:
     cells = sorted(
         (cell for cell in results.cells if cell.store == store),
         key=lambda cell: (cell.median("makespan") or 0.0, cell.name),
@@ -74,7 +72,7 @@ def _store(results: Results, store: StoreName) -> Markup:
     head = el("thead", el("tr", *(el("th", name, scope="col") for name in names)))
     table = el("table", head, el("tbody", *rows))
     return join(
-        el("h3", STORE_TITLES[store]),
+        el("h3", title_of_store(store)),
         el("p", *_sentence(cells, base, results), class_="lead"),
         el("div", table, class_="wide", tabindex="0"),
     )

@@ -1,17 +1,16 @@
 """Formats figures, names and lists for the report."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import Figure
 from paceline_adapters.bench.quantiles import MIN_FOR_QUARTILES
 from paceline_adapters.bench.results import CellResults
 
 #: Between groups of three digits, and between a value and its unit.
-_THIN = "\N{NARROW NO-BREAK SPACE}"
+NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
-STORE_TITLES: Mapping[StoreName, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+_STORE_TITLES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def number(value: float) -> str:
@@ -20,7 +19,7 @@ def number(value: float) -> str:
         return "0"
     size = abs(value)
     if size >= 99.95 or value == int(value):
-        return f"{value:,.0f}".replace(",", _THIN)
+        return f"{value:,.0f}".replace(",", NARROW_SPACE)
     if size >= 9.995:
         return f"{value:.1f}"
     if size >= 0.01:
@@ -35,7 +34,11 @@ def ratio(value: float) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """A value with its unit."""
-    return f"{number(value)}{_THIN}{unit}" if unit and unit[0] != "/" else f"{number(value)}{unit}"
+    return (
+        f"{number(value)}{NARROW_SPACE}{unit}"
+        if unit and unit[0] != "/"
+        else f"{number(value)}{unit}"
+    )
 
 
 def interval(low: float, high: float) -> str:
@@ -57,7 +60,18 @@ def short(cell: CellResults) -> str:
 
 def store_title(cell: CellResults) -> str:
     """The display name of a cell's store."""
-    return STORE_TITLES[cell.store]
+    return title_of_store(cell.store)
+
+
+def title_of_store(store: str) -> str:
+    """The display name of a store; a plugin's is as the user wrote it."""
+    return _STORE_TITLES.get(store, store)
+
+
+def stores_of(cells: Sequence[CellResults]) -> list[str]:
+    """The stores of some cells, PostgreSQL first."""
+    found = {cell.store: None for cell in cells}
+    return [*(one for one in _STORE_TITLES if one in found), *(found.keys() - _STORE_TITLES)]
 
 
 def clipped(name: str, length: int) -> str:

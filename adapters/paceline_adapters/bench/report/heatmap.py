@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from math import log
 
-from paceline_adapters.bench.cells import StoreName
 from paceline_adapters.bench.figures import FIGURES, Figure
-from paceline_adapters.bench.report.formatting import STORE_TITLES, heading, number, spread_text
+from paceline_adapters.bench.report.formatting import (
+    heading,
+    number,
+    spread_text,
+    stores_of,
+    title_of_store,
+)
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.results import CellResults, Results
 
@@ -64,12 +69,9 @@ def shade(value: float, values: Sequence[float]) -> int:
 
 def _map(name: str, figure: Figure, cells: Sequence[CellResults]) -> Markup:
     values = _medians(cells, name)
-    stores: list[StoreName] = [
-        store for store in STORE_TITLES if any(cell.store == store for cell in cells)
-    ]
     tables = [
-        _table(name, figure, [c for c in cells if c.store == store], values, STORE_TITLES[store])
-        for store in stores
+        _table(name, figure, [c for c in cells if c.store == store], values, title_of_store(store))
+        for store in stores_of(cells)
     ]
     wide = min(values) > 0 and max(values) / min(values) > _WIDE
     legend = el(

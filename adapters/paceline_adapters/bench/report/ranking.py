@@ -1,21 +1,23 @@
-"""Ranks the measured settings by a user's bounds."""
+"""Ranks the measured settings by a user's bounds and preference."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from math import inf
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from paceline import UsageError
 
-from paceline_adapters.bench.quantiles import quartiles
+from paceline_adapters.bench.cells import ONE_PROCESS
+from paceline_adapters.bench.report.preference import (
+    CRITERIA,
+    Decision,
+    Preference,
+    best_of,
+    decide,
+)
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
 
 PointT = TypeVar("PointT")
-
-#: Relative differences below this are ignored. With fewer than four rounds the quartiles are
-#: unknown and random differences are often larger.
-_NEGLIGIBLE = 0.01
-_NEGLIGIBLE_FEW = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +82,37 @@ class Verdict:
         return self.cell.median("makespan") or 0.0
 
 
-class Cost(NamedTuple):
-    """Criteria to choose between equally fast settings, most important first."""
-
-    connections: float
-    redis: bool
-    memory: float
-
-
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The result of the ranking.
 
     Attributes:
         constraints: the user's bounds.
-        met: cells that meet every bound in every round, by makespan.
+        prefer: what the user weighs most.
+        met: cells that meet every bound in every round, by the first criterion of the preference.
         missed: the other candidates, smallest excess first.
-        tied: cells of ``met`` with a makespan that cannot be distinguished from the best.
-        recommended: the tied cell with the smallest cost.
-        not_ranked: cells that are not candidates: hand-written programs, and cells without a
-            database server if connections are bounded.
-        ratios: makespan ÷ that of the first of ``met``, round by round, by cell name.
+        first: cells of ``met`` that tie in the first criterion.
+        decisions: the criteria that separated cells of ``met``, in their order.
+        tied: cells that no criterion separates; they tie if there are several.
+        not_ranked: cells that are not candidates: hand-written programs, cells that keep runs
+            in memory, and cells without a database server if connections are bounded.
+        ratios: makespan ÷ that of the fastest of ``met``, round by round, by cell name.
     """
 
     constraints: Constraints
+    prefer: Preference
     met: tuple[Verdict, ...]
     missed: tuple[Verdict, ...]
+    first: tuple[CellResults, ...]
+    decisions: tuple[Decision, ...]
     tied: tuple[Verdict, ...]
-    recommended: Verdict | None
     not_ranked: tuple[CellResults, ...]
     ratios: dict[str, Sequence[float]]
+
+    @property
+    def recommended(self) -> Verdict | None:
+        """The cell to use; of a tie, the first by name."""
+        return self.tied[0] if self.tied else None
 
     @property
     def nearest(self) -> Verdict | None:
@@ -117,24 +120,32 @@ class Ranking:
         return self.recommended or (self.missed[0] if self.missed else None)
 
 
-def rank(results: Results, constraints: Constraints) -> Ranking:
-    """Rank the cells by a user's bounds."""
+def rank(results: Results, constraints: Constraints, prefer: Preference = "time") -> Ranking:
+    """Rank the cells by a user's bounds, and then by what the user prefers."""
     candidates, not_ranked = _candidates(results, constraints)
     verdicts = [judge(cell, constraints, results.workload) for cell in candidates]
-    met = sorted((one for one in verdicts if not one.excess), key=_by_makespan)
+    main = CRITERIA[prefer][0]
+    met = sorted(
+        (one for one in verdicts if not one.excess),
+        key=lambda one: (_median(one.cell, main), *_by_makespan(one)),
+    )
     missed = sorted(
         (one for one in verdicts if one.excess), key=lambda one: (one.excess, *_by_makespan(one))
     )
-    if not met:
-        return Ranking(constraints, (), tuple(missed), (), None, tuple(not_ranked), {})
-    ratios = dict(results.ratios("makespan", met[0].cell.name))
-    tied = [one for one in met if one is met[0] or is_tie(ratios[one.cell.name])]
+    cells = [one.cell for one in sorted(met, key=lambda one: one.cell.name)]
+    left, decisions = decide(cells, prefer)
+    ratios: dict[str, Sequence[float]] = {}
+    if met:
+        fastest = min(met, key=_by_makespan).cell
+        ratios = dict(results.ratios("makespan", fastest.name))
     return Ranking(
         constraints,
+        prefer,
         tuple(met),
         tuple(missed),
-        tuple(tied),
-        min(tied, key=lambda one: (cost(one.cell), *_by_makespan(one))),
+        tuple(best_of(cells, main)) if cells else (),
+        tuple(decisions),
+        tuple(next(one for one in met if one.cell is cell) for cell in left),
         tuple(not_ranked),
         ratios,
     )
@@ -164,29 +175,6 @@ def token_bound_unchecked(constraints: Constraints, workload: WorkloadFacts) -> 
     return constraints.tpm is not None and not _enforced(workload.tpm, constraints.tpm)
 
 
-def is_tie(ratios: Sequence[float]) -> bool:
-    """Whether the ratios of two cells, round by round, show no difference."""
-    low, _ = quartiles(ratios)
-    return low <= 1 + (_NEGLIGIBLE if len(ratios) > 3 else _NEGLIGIBLE_FEW)
-
-
-def cost(cell: CellResults) -> Cost:
-    """What a cell needs besides time."""
-    # SQLite needs no server connections.
-    unknown = inf if cell.store == "postgresql" else 0.0
-    connections, memory = cell.median("connections_peak"), cell.median("rss_peak")
-    return Cost(
-        unknown if connections is None else connections,
-        needs_redis(cell),
-        inf if memory is None else memory,
-    )
-
-
-def needs_redis(cell: CellResults) -> bool:
-    """Whether the cell's executor uses Redis."""
-    return cell.settings.get("executor") in {"celery", "arq"}
-
-
 def pareto(
     points: Sequence[PointT], costs: Callable[[PointT], tuple[float, float]]
 ) -> list[PointT]:
@@ -205,8 +193,12 @@ def _dominates(one: tuple[float, float], other: tuple[float, float]) -> bool:
 def _candidates(
     results: Results, constraints: Constraints
 ) -> tuple[list[CellResults], list[CellResults]]:
-    ours = [cell for cell in results.cells if not cell.contestant]
     not_ranked = [cell for cell in results.cells if cell.contestant]
+    ours = [cell for cell in results.cells if not cell.contestant]
+    durable = [cell for cell in ours if cell.store != ONE_PROCESS]
+    if durable:
+        not_ranked += [cell for cell in ours if cell.store == ONE_PROCESS]
+        ours = durable
     # A bound on connections implies a database server, so SQLite is not a candidate.
     served = [cell for cell in ours if cell.store == "postgresql"]
     if constraints.max_connections is None or not served:
@@ -220,6 +212,11 @@ def _enforced(quota: int | None, bound: int) -> bool:
 
 def _worst(cell: CellResults, figure: str) -> float | None:
     return max(cell.values(figure), default=None)
+
+
+def _median(cell: CellResults, figure: str) -> float:
+    middle = cell.median(figure)
+    return inf if middle is None else middle
 
 
 def _by_makespan(verdict: Verdict) -> tuple[float, str]:

@@ -2,11 +2,14 @@
 
 from statistics import median
 
+from paceline_adapters.bench.cells import ONE_PROCESS
 from paceline_adapters.bench.report.axis import Axis
 from paceline_adapters.bench.report.dot_plot import dot_plot
 from paceline_adapters.bench.report.formatting import interval, number, ratio, short, store_title
 from paceline_adapters.bench.report.html import Markup, el, named
+from paceline_adapters.bench.report.preference import CRITERIA
 from paceline_adapters.bench.report.ranking import Check, Ranking, Verdict
+from paceline_adapters.bench.report.reasons import title_of
 from paceline_adapters.bench.results import CellResults, Results
 
 
@@ -20,7 +23,7 @@ def ranking_table(results: Results, ranking: Ranking) -> Markup:
     rows = [_row(one, ranking, axis, str(rank)) for rank, one in enumerate(ranking.met, start=1)]
     rows += [_row(one, ranking, axis, "–") for one in ranking.missed]
     names = ["", "Setting", "Makespan, s", "", "÷ fastest", "Connections", "Events/s"]
-    names += ["Coalesced/s", "Bounds"]
+    names += ["Coalesced/s", "Roadmaps end p50, p95, s", "Unfairness", "Bounds"]
     head = el("thead", el("tr", *(el("th", name, scope="col") for name in names)))
     table = el("div", el("table", head, el("tbody", *rows)), class_="wide", tabindex="0")
     note = (
@@ -28,7 +31,7 @@ def ranking_table(results: Results, ranking: Ranking) -> Markup:
         "line spans the quartiles, and the axis starts at 0. Connections and events: the highest "
         "value of any round, because a bound must hold in every round. Coalesced: messages that a "
         "client of all runs gets for these events at the level roadmap. ÷ fastest: median ratio to "
-        "the first setting, round by round."
+        "the fastest setting, round by round. Tie: the difference lies within the spread."
     )
     not_ranked = _not_ranked(ranking)
     return el(
@@ -57,10 +60,12 @@ def _row(one: Verdict, ranking: Ranking, axis: Axis, rank: str) -> Markup:
     ratios = ranking.ratios.get(cell.name)
     chosen = one is ranking.recommended
     mark = ""
-    if chosen:
+    if len(ranking.tied) > 1 and one in ranking.tied:
+        mark = "tie, shown first" if chosen else "tie"
+    elif chosen:
         mark = "recommended"
-    elif any(one is tied for tied in ranking.tied):
-        mark = "tied"
+    elif len(ranking.first) > 1 and cell in ranking.first:
+        mark = f"tie in {title_of(CRITERIA[ranking.prefer][0])}"
     return el(
         "tr",
         el("td", rank, class_="rank"),
@@ -76,6 +81,8 @@ def _row(one: Verdict, ranking: Ranking, axis: Axis, rank: str) -> Markup:
         el("td", _highest(cell, "connections_peak")),
         el("td", _highest(cell, "events_peak")),
         el("td", _highest(cell, "coalesced_peak")),
+        el("td", f"{_middle(cell, 'roadmap_end_p50')}, {_middle(cell, 'roadmap_end_p95')}"),
+        el("td", _middle(cell, "unfairness")),
         el(
             "td",
             "; ".join(bound_text(check) for check in one.checks if check.excess) or "met",
@@ -85,23 +92,32 @@ def _row(one: Verdict, ranking: Ranking, axis: Axis, rank: str) -> Markup:
     )
 
 
+def _middle(cell: CellResults, figure: str) -> str:
+    value = cell.median(figure)
+    return "–" if value is None else number(value)
+
+
 def _highest(cell: CellResults, figure: str) -> str:
     values = cell.values(figure)
     return number(max(values)) if values else "–"
 
 
 def _not_ranked(ranking: Ranking) -> list[Markup]:
-    embedded = [cell for cell in ranking.not_ranked if not cell.contestant]
-    if not embedded:
-        return []
-    names = [part for cell in embedded for part in (", ", named(short(cell)))][1:]
+    ours = [cell for cell in ranking.not_ranked if not cell.contestant]
+    in_memory = [cell for cell in ours if cell.store == ONE_PROCESS]
+    embedded = [cell for cell in ours if cell.store != ONE_PROCESS]
+    reasons = {
+        "a bound on connections needs a database server and these settings use none": embedded,
+        "these settings keep runs in memory and lose them when the process ends": in_memory,
+    }
     return [
         el(
             "p",
-            "Not ranked, because a bound on connections needs a database server and these settings "
-            "use SQLite: ",
-            *names,
+            f"Not ranked, because {reason}: ",
+            *[part for cell in cells for part in (", ", named(short(cell)))][1:],
             ".",
             class_="note",
         )
+        for reason, cells in reasons.items()
+        if cells
     ]

@@ -1,5 +1,6 @@
 """The first section of the report: the recommended setting, and why."""
 
+from collections.abc import Mapping
 from statistics import median
 
 from paceline_adapters.bench.quantiles import quartiles
@@ -13,14 +14,14 @@ from paceline_adapters.bench.report.formatting import (
     store_title,
 )
 from paceline_adapters.bench.report.html import Markup, el, join, named
+from paceline_adapters.bench.report.preference import Preference
 from paceline_adapters.bench.report.ranking import (
-    Constraints,
     Ranking,
     Verdict,
-    cost,
     token_bound_unchecked,
 )
 from paceline_adapters.bench.report.ranking_table import bound_text
+from paceline_adapters.bench.report.reasons import reasons
 from paceline_adapters.bench.report.snippet import snippet
 from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
 
@@ -28,7 +29,7 @@ from paceline_adapters.bench.results import CellResults, Results, WorkloadFacts
 def recommendation(results: Results, ranking: Ranking) -> Markup:
     """The section."""
     best, nearest = ranking.recommended, ranking.nearest
-    parts = [el("p", _goal(ranking.constraints), class_="goal")]
+    parts = [el("p", _goal(ranking), class_="goal")]
     if nearest is None:
         parts.append(el("h2", "No cell of paceline was measured, so there is no recommendation."))
         return el("section", *parts, id="recommendation")
@@ -37,8 +38,10 @@ def recommendation(results: Results, ranking: Ranking) -> Markup:
         parts.append(el("p", *_shortfall(nearest, len(ranking.missed)), class_="why"))
         label = "Closest setting, as paceline.toml"
     else:
-        parts.append(el("h2", *_headline(best.cell)))
+        parts.append(el("h2", *_headline(ranking, best.cell)))
         parts.append(el("p", *_why(ranking, best), class_="why"))
+        found = [el("li", reason) for reason in reasons(ranking)]
+        parts += [el("ul", *found, class_="why")] if found else []
         label = "paceline.toml"
     code = el("pre", el("code", snippet(nearest.cell)), tabindex="0")
     copy = el("button", "Copy", type="button", class_="copy")
@@ -47,7 +50,16 @@ def recommendation(results: Results, ranking: Ranking) -> Markup:
     return el("section", *parts, figure, *notes, id="recommendation")
 
 
-def _goal(constraints: Constraints) -> Markup:
+#: What each preference looks for first.
+_GOALS: Mapping[Preference, str] = {
+    "time": "the shortest makespan",
+    "cost": "the lowest cost",
+    "fairness": "the fairest share of small and large roadmaps",
+}
+
+
+def _goal(ranking: Ranking) -> Markup:
+    constraints, goal = ranking.constraints, _GOALS[ranking.prefer]
     bounds = [
         (constraints.max_connections, "database connections"),
         (constraints.max_events, "progress events per second"),
@@ -56,15 +68,15 @@ def _goal(constraints: Constraints) -> Markup:
     ]
     given = [f"{number(bound)} {what}" for bound, what in bounds if bound is not None]
     return join(
-        "Goal: the shortest makespan with at most " + listed(given) + "."
-        if given
-        else "Goal: the shortest makespan, without bounds."
+        f"Goal: {goal} with at most {listed(given)}." if given else f"Goal: {goal}, without bounds."
     )
 
 
-def _headline(cell: CellResults) -> list[str]:
+def _headline(ranking: Ranking, cell: CellResults) -> list[str]:
+    others = len(ranking.tied) - 1
+    tie = f"Tie of {len(ranking.tied)} settings. The first by name: use " if others else "Use "
     return [
-        "Use ",
+        tie,
         _code(cell.strategy),
         " with ",
         _code(cell.executor),
@@ -87,18 +99,17 @@ def _why(ranking: Ranking, best: Verdict) -> list[str]:
         f"{number(check.worst or 0)} of {number(check.bound)} {check.what}" for check in best.checks
     ]
     first += f". Its worst round reached {listed(kept)}. " if kept else ". "
-    others = [one for one in ranking.tied if one is not best]
-    if others:
-        return [first, *_tie(best, others), *_cost_of_bounds(ranking, best), "."]
+    if len(ranking.first) > 1:
+        return [first.rstrip(". "), *_cost_of_bounds(ranking, best), "."]
     second = [one for one in ranking.met if one is not best]
     if second:
         ratios = ranking.ratios[second[0].cell.name]
         middle, (low, high) = ratio(median(ratios)), quartiles(ratios)
         return [
             first,
-            "The second fastest, ",
+            "The next, ",
             _name(second[0].cell, cell),
-            f", takes {middle} × as long {interval(low, high)}",
+            f", has {middle} × its makespan {interval(low, high)}",
             *_cost_of_bounds(ranking, best),
             ".",
         ]
@@ -110,37 +121,6 @@ def _why(ranking: Ranking, best: Verdict) -> list[str]:
             ".",
         ]
     return [first, "No other setting was ranked."]
-
-
-def _tie(best: Verdict, others: list[Verdict]) -> list[str]:
-    names = [_name(one.cell, best.cell) for one in others[:2]]
-    more = [f"{len(others) - 2} more"] if len(others) > 2 else []
-    parts = [*names, *more]
-    between = [piece for part in parts[:-1] for piece in (part, ", ")][:-1]
-    between = [*between, " and ", parts[-1]] if between else parts
-    verb = "is" if len(others) == 1 else "are"
-    choice = listed(_advantages(best.cell, [one.cell for one in others]))
-    return [
-        *between,
-        f" {verb} equally fast within the spread. Of these, the recommended one {choice}",
-    ]
-
-
-def _advantages(best: CellResults, others: list[CellResults]) -> list[str]:
-    """Why one of several equally fast cells is chosen, until no other cell remains."""
-    ours, rivals = cost(best), [cost(cell) for cell in others]
-    found: list[str] = []
-    if any(rival.connections > ours.connections for rival in rivals):
-        fewest = f"needs the fewest database connections ({number(ours.connections)} at the peak)"
-        found.append(fewest if best.store == "postgresql" else "needs no database server")
-        rivals = [rival for rival in rivals if rival.connections == ours.connections]
-    if any(rival.redis > ours.redis for rival in rivals):
-        found.append("needs no Redis")
-        rivals = [rival for rival in rivals if rival.redis == ours.redis]
-    if any(rival.memory > ours.memory for rival in rivals):
-        found.append(f"needs the least memory ({quantity(ours.memory, 'MiB')})")
-        rivals = [rival for rival in rivals if rival.memory == ours.memory]
-    return found if found and not rivals else [*found, "has the lowest median"]
 
 
 def _cost_of_bounds(ranking: Ranking, best: Verdict) -> list[str]:

@@ -1,8 +1,12 @@
 """The ``paceline.toml`` of a cell."""
 
+import json
+
+from paceline.planning.stacks import Part
 from paceline.planning.toml_text import toml_text
 
-from paceline_adapters.bench.report.ranking import needs_redis
+from paceline_adapters.bench.cells import SERVED
+from paceline_adapters.bench.report.preference import needs_redis
 from paceline_adapters.bench.results import CellResults
 
 #: Settings of the benchmark's own servers, which are left out.
@@ -24,7 +28,11 @@ def snippet(cell: CellResults) -> str:
     names = settings.pop("strategy", cell.strategy).split(",")
     executor = settings.pop("executor", cell.executor)
     first: dict[str, str] = {}
-    if cell.store == "postgresql":
+    store = Part.parse(cell.store)
+    if store.name not in SERVED:
+        address = dict(store.options).get("url", f"{store.name}:")
+        first["store"] = f"url = {json.dumps(address, ensure_ascii=False)}"
+    elif store.name == "postgresql":
         first["store"] = _ADDRESSES["store"]
     if needs_redis(cell):
         first["redis"] = _ADDRESSES["redis"]

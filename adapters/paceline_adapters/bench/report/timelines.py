@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from paceline_adapters.bench.cells import SERVED
 from paceline_adapters.bench.report.formatting import number, short, store_title
 from paceline_adapters.bench.report.html import Markup, el, named
 from paceline_adapters.bench.report.ranking import Ranking
@@ -37,7 +38,7 @@ def timelines(results: Results, ranking: Ranking) -> Markup:
     note = (
         "One round of each cell: the one nearest to the median makespan. The fastest cell comes "
         "first. All charts have the same axes. The number at the right of a line is its peak. "
-        "SQLite has no server connections."
+        "Connections are those to the database server, or to the SQLite file."
     )
     return el(
         "section",
@@ -67,7 +68,8 @@ def _line(cell: CellResults) -> Timeline | None:
 
 def _unknown(cell: CellResults) -> set[str]:
     """Series that were not measured for this cell."""
-    return set() if cell.values("events_total") else {"events"}
+    found = set[str]() if cell.values("events_total") else {"events"}
+    return found if cell.store in SERVED else {*found, "connections"}
 
 
 def _values(line: Timeline, name: str) -> list[float]:

@@ -8,17 +8,21 @@ from paceline import UsageError
 
 from paceline_adapters.bench.report.files import write_rounds, write_summary
 from paceline_adapters.bench.report.page import page
+from paceline_adapters.bench.report.preference import Preference
 from paceline_adapters.bench.report.ranking import Constraints, rank
 from paceline_adapters.bench.results import Results
 
 
-def write_report(results: Results, folder: Path, constraints: Constraints) -> Path:
+def write_report(
+    results: Results, folder: Path, constraints: Constraints, prefer: Preference = "time"
+) -> Path:
     """Write ``index.html``, ``results.json``, ``rounds.csv`` and ``summary.csv``.
 
     Args:
         results: the results of the benchmark.
         folder: created if missing; files of an older report are replaced.
         constraints: bounds for the recommended setting.
+        prefer: what counts most among the settings within the bounds.
 
     Returns:
         Path of the page.
@@ -26,7 +30,7 @@ def write_report(results: Results, folder: Path, constraints: Constraints) -> Pa
     Raises:
         UsageError: the results are empty or wrong, or the folder cannot be written.
     """
-    html = render(results, constraints)
+    html = render(results, constraints, prefer)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         index = folder / "index.html"
@@ -39,14 +43,14 @@ def write_report(results: Results, folder: Path, constraints: Constraints) -> Pa
     return index
 
 
-def render(results: Results, constraints: Constraints) -> str:
+def render(results: Results, constraints: Constraints, prefer: Preference = "time") -> str:
     """The page as one HTML document without external files.
 
     Raises:
         UsageError: the results are empty or wrong.
     """
     _check(results)
-    return page(results, rank(results, constraints))
+    return page(results, rank(results, constraints, prefer))
 
 
 def _check(results: Results) -> None:

@@ -1,7 +1,9 @@
 """The contract of strategies: when may work start?"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+from paceline.contracts.admission.planned_call import PlannedRoadmap
 from paceline.contracts.admission.work import Level, Permit, Work
 from paceline.contracts.storage.budgets import BudgetLimits
 
@@ -39,6 +41,19 @@ class Strategy(ABC):
     def explain(self) -> str:
         """Describe the current limits and their reasons, in one line for ``paceline status``."""
         return ""
+
+    def lower_bound(self, roadmaps: Sequence[PlannedRoadmap], *, workers: int) -> float | None:
+        """Seconds that the strategy's limit makes this work take at least; ``None`` if unknown.
+
+        The benchmark compares the makespan with it, so that a limit does not look like waste.
+        Nothing else calls it.
+
+        Args:
+            roadmaps: the calls of a round. All of them may start at once.
+            workers: number of processes, each with a strategy object of its own.
+        """
+        del roadmaps, workers
+        return None
 
     async def close(self) -> None:
         """Release what the strategy holds. ``admit`` is not called afterwards."""
