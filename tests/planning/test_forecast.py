@@ -175,7 +175,14 @@ def test_the_cost_is_that_of_all_tokens(tmp_path: Path) -> None:
 
 
 def test_without_a_price_there_is_no_cost(tmp_path: Path) -> None:
-    assert plan(tmp_path).cost is None
+    assert plan(tmp_path, provider={"model": "of-my-own"}).cost is None
+
+
+def test_a_well_known_model_has_the_price_of_the_table(tmp_path: Path) -> None:
+    found = plan(tmp_path, provider={"model": "gpt-4o-mini"})
+    assert found.cost is not None
+    assert found.cost.median > 0
+    assert any("prices of gpt-4o-mini: genai-prices" in source for source in found.sources)
 
 
 def test_connections_stay_within_the_pools(tmp_path: Path) -> None:

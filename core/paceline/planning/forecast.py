@@ -151,7 +151,7 @@ def forecast(
         concepts=world.concepts,
         draws=number,
         seed=seed,
-        sources=world.inputs.sources,
+        sources=world.sources,
         unknown=world.unknown,
     )
 

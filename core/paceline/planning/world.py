@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from paceline.calls.prices import with_price
 from paceline.contracts.provider import CompletionRequest, Message
 from paceline.contracts.steps.step import Step, Subject
 from paceline.errors import PacelineError
@@ -57,6 +58,7 @@ class World:
         processes: number of worker processes.
         concurrency: roadmaps that each process works on at once.
         distributed: whether the workers are processes of their own.
+        sources: what the forecast rests on, as lines.
         unknown: what the model leaves out for these settings, as sentences.
     """
 
@@ -67,6 +69,7 @@ class World:
     processes: int
     concurrency: int
     distributed: bool
+    sources: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     @property
@@ -109,9 +112,12 @@ def world(
     graph = factory.step_graph()
     chains = {name: chain_of(settings, name) for name, _ in graph.steps}
     unknown: list[str] = list(inputs.unknown)
+    prices: dict[str, None] = {}
     steps: list[PlannedStep] = []
     for name, step in graph.steps:
-        model = settings.model(chains[name][0])
+        model, origin = with_price(settings.model(chains[name][0]))
+        if origin:
+            prices[f"prices of {model.model}: {origin}"] = None
         prompt = inputs.prompts.get(name) or _prompt_tokens(step, roadmaps)
         if prompt is None:
             prompt = _UNKNOWN_PROMPT
@@ -144,6 +150,7 @@ def world(
         processes=workers * executor.processes if executor.distributed else 1,
         concurrency=executor.concurrency,
         distributed=executor.distributed,
+        sources=(*inputs.sources, *prices),
         unknown=tuple(unknown),
     )
 
