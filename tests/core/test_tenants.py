@@ -9,6 +9,7 @@ import pytest
 from paceline import App, Client, KeyReused, RunConflict, RunNotFound, Settings, Share, UsageError
 from paceline.client.content.revising import NoSuchVersion
 from paceline.client.run_request import RunRequest
+from paceline.contracts.storage.budgets import BudgetLimits, MoneyRequest
 from paceline.testing.virtual_time import virtual_time
 
 from tests.support.memory_worker import a_roadmap
@@ -47,7 +48,8 @@ CALLS: dict[str, Callable[[Client, str], Awaitable[Any]]] = {
 OTHERS = {
     *("adoption", "check_budget", "check_request", "costs"),
     *("check_resumable", "check_scope", "explain_inputs"),
-    *("for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs", "submit"),
+    *("budgets", "for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs"),
+    "submit",
 }
 
 
@@ -215,6 +217,22 @@ async def test_a_client_of_a_tenant_sees_the_costs_of_its_own_runs() -> None:
         lines = await client.for_tenant("acme").costs("run")
         assert [line.name for line in lines] == [mine.run_id]
         assert len(await client.costs("run")) == 2
+
+
+@virtual_time
+async def test_a_client_of_a_tenant_sees_the_budget_of_no_other_tenant() -> None:
+    limited = IN_MEMORY.settings.model_copy(
+        update={"strategy": ["budget"], "strategies": {"budget": {"per_tenant_per_day": 5.0}}}
+    )
+    async with App(limited).client() as client:
+        run, _ = await client.submit(a_roadmap(1), share=Share("acme"))
+        limits = BudgetLimits(common={"tenant-day": 5})
+        call = MoneyRequest(id="c", run_id=run.run_id, tenant="acme", key="openai:m", amount=3)
+        await client.store.exchange_money("w", limits, requests=[call], spent=[])
+        own = await client.for_tenant("acme").budgets()
+        assert [(one.account.subject, one.reserved) for one in own] == [("acme", 3)]
+        rivals = await client.for_tenant("rival").budgets()
+        assert [one for one in rivals if one.account.subject != "rival" or one.reserved] == []
 
 
 @virtual_time

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import random
-import select
+import selectors
 import shutil
 import signal
 import socket
@@ -161,7 +161,10 @@ class Server(ABC):
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        select.select([self._lifeline], [], [], self.patience)
+        # Not `select`, which knows only the first 1024 files of a process.
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._lifeline, selectors.EVENT_READ)
+            selector.select(self.patience)
         os.close(self._lifeline)
         self._process = None
 
