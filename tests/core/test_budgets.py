@@ -1,4 +1,4 @@
-"""Runs whose budget is used up: they pause, keep what was paid, and continue where they were."""
+"""Runs that used up their budget: they pause, keep what was paid, and continue later."""
 
 import asyncio
 from collections.abc import AsyncGenerator

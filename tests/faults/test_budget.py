@@ -23,7 +23,7 @@ DEAREST = 0.01
 
 @pytest.fixture(scope="module")
 def llm() -> Iterator[Simulator]:
-    """A simulated LLM whose calls take about a second."""
+    """A simulated LLM with calls of about a second."""
     with simulator("--speed", "20") as server:
         yield server
 

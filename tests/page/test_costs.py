@@ -21,7 +21,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose run has reached the budget of the day."""
+    """A server with a run that has reached the budget of the day."""
     folder = tmp_path_factory.mktemp("short")
     (folder / "paceline.toml").write_text(
         'strategy = ["budget", "per-roadmap"]\n'
