@@ -463,7 +463,7 @@ def targets_of(results: Sequence[Result]) -> list[Target]:
 @click.option("--rounds", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--seed", type=int, default=SEED, show_default=True, help="Seed of the simulator.")
 @click.option("--quick", is_flag=True, help="A third of the settings, once each.")
-@click.option("--only", metavar="TEXT", default="", help="Only settings with this text in their name.")
+@click.option("--only", metavar="TEXT", default="", help="Only settings with this in their name.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all runs."
 )
