@@ -186,3 +186,22 @@ async def test_long_refusals_are_in_the_events_and_figures_until_a_call_is_answe
             ("running", None),
             ("completed", None),
         ]
+
+
+@pytest.mark.parametrize(("unusable", "warnings"), [(4, 1), (1, 0)])
+@virtual_time
+async def test_a_model_that_cannot_do_it_is_one_early_warning(
+    unusable: int, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "paceline")
+
+    def script(request: CompletionRequest, ordinal: int) -> Reply:
+        if ordinal <= unusable:
+            return 10.0, UnusableAnswer("malformed", "no title")
+        return good(request)
+
+    async with rig(ScriptedProvider(script), settings=UNBOUNDED) as it:
+        await it.generate(a_roadmap(3))
+    warned = [one for one in caplog.messages if "choose a larger model" in one]
+    assert len(warned) == warnings
+    assert all("first 2 answers" in one and "no title" in one for one in warned)

@@ -288,6 +288,7 @@ class _Call(Generic[ParsedT]):
             except Fatal as error:
                 raise self._failed(error) from None
             except UnusableAnswer as error:
+                health.doubted(error)
                 again = None if error.kind in self.repaired else next_request(self.first, error)
                 if again is None or len(self.repaired) >= MOST_REPAIRS:
                     raise self._unusable(error) from None

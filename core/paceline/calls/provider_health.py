@@ -10,6 +10,7 @@ key or model unusable after answers               the call is tried again, up to
                                                   ``provider.attempts``; then the run ends
 account exhausted                                 the run ends
 a call failed for good                            its concept fails
+the first 2 answers could not be used            a warning names the model and the problem
 the first concepts all failed alike, none saved   the run ends; they stay pending
 ================================================  =============================================
 
@@ -27,6 +28,7 @@ from paceline.errors import (
     ProviderError,
     ProviderUnusable,
     Unreachable,
+    UnusableAnswer,
 )
 from paceline.settings.model import ProviderSettings
 
@@ -34,6 +36,8 @@ log = logging.getLogger("paceline.provider")
 
 #: Seconds of refusals or of an outage until a warning is logged.
 LONG = 5.0
+#: This many answers that cannot be used, before any that can, are worth a warning.
+DOUBTFUL = 2
 #: This many concepts that fail alike, before any answer was usable, end the run.
 ALIKE = 3
 
@@ -73,6 +77,7 @@ class ProviderHealth:
         answers: number of calls that the model answered.
         answer_tokens: tokens of these answers.
         usable: number of answers that could be used.
+        unusable: number of answers that the model was not able to write well.
         bound: the bound of an answer that a thinking model needed, of any step.
         bounds: the bound that an answer of a step needed after a shorter one was cut off.
     """
@@ -82,6 +87,7 @@ class ProviderHealth:
     answers: int = 0
     answer_tokens: int = 0
     usable: int = 0
+    unusable: int = 0
     bound: int = 0
     bounds: dict[str, int] = field(default_factory=dict[str, int])
     _refusals: _Trouble = field(default_factory=_Trouble)
@@ -130,6 +136,20 @@ class ProviderHealth:
         self.answer_tokens += tokens
         self._ends(self._refusals)
         self.reached()
+
+    def doubted(self, error: UnusableAnswer) -> None:
+        """An answer could not be used; warn if the model seems to be too small."""
+        if error.kind in {"refusal", "unreadable"}:  # says nothing about its ability
+            return
+        self.unusable += 1
+        if self.unusable == DOUBTFUL and not self.usable:
+            log.warning(
+                "the first %d answers of model %s could not be used (%s); if this continues, "
+                "choose a larger model",
+                self.unusable,
+                self.settings.model,
+                error,
+            )
 
     def refused(self, error: ProviderError, wait: float) -> None:
         """A call was refused, and waits.
