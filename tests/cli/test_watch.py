@@ -5,7 +5,8 @@ import json
 
 import pytest
 from paceline.cli.commands.watch import LineDisplay
-from paceline.client.terminal.progress_display import Display, TerminalDisplay, refresh_figures
+from paceline.client.terminal.live_display import LiveDisplay
+from paceline.client.terminal.progress_display import Display, refresh_figures
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.contracts.storage.records import RunStatus
@@ -91,7 +92,7 @@ async def test_an_unreachable_store_is_logged_once_while_it_is_watched(
 def test_notes_of_steps_are_lines_that_change_no_count(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = LineDisplay()
+    lines = LineDisplay(steps=1)
     lines.add("run", "A title", 2)
     note = Event(
         type="content_generation_note",
@@ -124,8 +125,8 @@ def test_a_note_of_a_run_is_one_line_and_no_wait(capsys: pytest.CaptureFixture[s
         progress_current=1,
         progress_total=2,
     )
-    lines = LineDisplay()
-    bars = TerminalDisplay(steps=1)
+    lines = LineDisplay(steps=1)
+    bars = LiveDisplay(steps=1)
     for display in (lines, bars):
         display.add("run", "A title", 2)
         display.event(note)

@@ -16,7 +16,8 @@ from paceline import (
     hookimpl,
 )
 from paceline.client.client import Client
-from paceline.client.terminal.progress_display import PlainDisplay, TerminalDisplay
+from paceline.client.terminal.live_display import LiveDisplay
+from paceline.client.terminal.progress_display import PlainDisplay
 from paceline.client.totals import Totals
 from paceline.errors import AccountExhausted
 from paceline.plugins.registry import Plugins
@@ -95,7 +96,7 @@ async def test_a_run_reports_notes_and_counts_fallbacks() -> None:
         [artifact] = await store.artifacts(run.run_id, concept_id="c0")
         assert artifact.fallback is not None
         assert artifact.fallback.startswith("main: ")
-        bars, lines = TerminalDisplay(steps=1), PlainDisplay()
+        bars, lines = LiveDisplay(steps=1), PlainDisplay(steps=1)
         for display in (bars, lines):
             display.add(run.run_id, "A title", CONCEPTS)
         notes: dict[str | None, str | None] = {}
@@ -106,7 +107,7 @@ async def test_a_run_reports_notes_and_counts_fallbacks() -> None:
                 notes[event.concept_id] = event.reason
                 assert (event.step, event.status) == ("chatty", "generating")
                 assert event.progress_current == 0
-                assert bars._saved[run.run_id] == 0, "a note is no artifact"
+                assert bars._runs[run.run_id].saved == 0, "a note is no artifact"
                 assert lines._note == f"{event.concept_id} chatty: {event.reason}"
             if event.terminal:
                 break

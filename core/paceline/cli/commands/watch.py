@@ -18,7 +18,8 @@ from paceline.client.terminal.output import json_text, note, terminal_safe, warn
 from paceline.client.terminal.progress_display import (
     Display,
     PlainDisplay,
-    TerminalDisplay,
+    RunProgress,
+    display,
     note_line,
     refresh_figures,
 )
@@ -89,6 +90,9 @@ def watch(
 class LineDisplay(PlainDisplay):
     """Prints a line for each finished concept and each note, for pipes and logs."""
 
+    def failure(self, run: RunProgress, event: Event) -> None:
+        """Print nothing: each concept has its line."""
+
     def event(self, event: Event) -> None:
         """Print a line if a concept or the run has ended, and for each note of a step."""
         super().event(event)
@@ -157,15 +161,15 @@ class _Following:
         if not runs:
             note("no run is unfinished; `paceline show` lists all runs")
             return 0
-        display = (
-            JsonDisplay()
-            if self.as_json
-            else TerminalDisplay(self.steps)
-            if sys.stdout.isatty()
-            else LineDisplay()
-        )
-        with display:
-            following = asyncio.create_task(self._follow(source, runs, totals, display))
+        shown: Display
+        if self.as_json:
+            shown = JsonDisplay()
+        elif sys.stdout.isatty():
+            shown = display(as_json=False, steps=self.steps)
+        else:
+            shown = LineDisplay(self.steps)
+        with shown:
+            following = asyncio.create_task(self._follow(source, runs, totals, shown))
             signalled = await until_signalled(following)
         return signalled or exit_code(self.ended)
 
@@ -174,20 +178,20 @@ class _Following:
         source: "Client | Server",
         runs: "Sequence[Run | RemoteRun]",
         totals: Callable[[], Awaitable[Totals]],
-        display: Display,
+        shown: Display,
     ) -> None:
         """Show the runs until the last one has ended."""
         for run in runs:
-            display.add(run.run_id, run.title, run.total)
-        looking = asyncio.create_task(refresh_figures(totals, display, _REFRESH))
+            shown.add(run.run_id, run.title, run.total)
+        looking = asyncio.create_task(refresh_figures(totals, shown, _REFRESH))
         try:
-            await run_all(self._one(source, run.run_id, display) for run in runs)
+            await run_all(self._one(source, run.run_id, shown) for run in runs)
         finally:
             await cancel_and_wait(looking)
 
-    async def _one(self, source: "Client | Server", run_id: str, display: Display) -> None:
+    async def _one(self, source: "Client | Server", run_id: str, shown: Display) -> None:
         async for event in source.follow(run_id, after=self.after):
-            display.event(event)
+            shown.event(event)
             Stdout.end_if_unread()
             if event.stopped:
                 self.ended.append(cast("RunStatus", event.status))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import click
@@ -14,7 +15,14 @@ from paceline.client.terminal.adoption import note_adoption
 from paceline.client.terminal.local_workers import local_workers
 from paceline.client.terminal.output import echo_json, note, warn
 from paceline.client.terminal.progress_display import Display, display, refresh_figures
-from paceline.client.terminal.results import Result, exit_code, note_kept, print_table, result_of
+from paceline.client.terminal.results import (
+    INTERRUPTED,
+    Result,
+    exit_code,
+    note_kept,
+    print_table,
+    result_of,
+)
 from paceline.client.totals import Totals
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.records import ENDED, Run
@@ -25,10 +33,12 @@ from paceline.process.stoppable import run_stoppable, signals_handled
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.worker import Worker
 from paceline.tasks import cancel_and_wait
-from paceline.text import count
+from paceline.text import count, money
 
 #: Seconds between two updates of the figures: of this process, and of other workers.
 _REFRESH_HERE, _REFRESH_ELSEWHERE = 0.1, 1.0
+#: Seconds between two sums of the costs.
+_REFRESH_COSTS = 5.0
 
 
 def generate(
@@ -189,7 +199,7 @@ class Generation:
         for run, submitted in runs:
             if submitted in ("created", "resumed"):
                 try:
-                    await client.pause(run.run_id, "interrupted")
+                    await client.pause(run.run_id, INTERRUPTED)
                 except PacelineError as error:
                     warn(f"run {run.run_id} is not paused: {error}")
 
@@ -240,7 +250,10 @@ class Generation:
                 if event.stopped:
                     return
 
-        refreshing = asyncio.create_task(refresh_figures(figures, self.display, every))
+        refreshing = [
+            asyncio.create_task(refresh_figures(figures, self.display, every)),
+            asyncio.create_task(self._show_costs(client, [run.run_id for run, _ in runs])),
+        ]
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run, _ in runs:
@@ -248,7 +261,19 @@ class Generation:
         except* PartUnavailable as group:
             raise group.exceptions[0] from None
         finally:
-            await cancel_and_wait(refreshing)
+            await cancel_and_wait(*refreshing)
+
+    async def _show_costs(self, client: Client, runs: Sequence[str]) -> None:
+        """Show every few seconds what the runs have cost, if the settings have prices."""
+        while self.display.shows_costs:
+            with suppress(PacelineError):  # the figures report that the store is unreachable
+                found = [(await client.store.spending(run)).total for run in runs]
+                costs = [one.cost for one in found if one.cost is not None]
+                if costs:
+                    estimated = any(one.estimated for one in found)
+                    currency = client.settings.provider.currency
+                    self.display.spend(f"{money(sum(costs), currency, estimated=estimated)} spent")
+            await asyncio.sleep(_REFRESH_COSTS)
 
     async def collect(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
         """Read the results of the runs."""
@@ -276,7 +301,7 @@ class Generation:
             return code
         print_table(self.results)
         if self.code:
-            note("stopped; run the same command again to resume")
+            note("stopped")
         if peaks.roadmaps_active:
             click.echo(
                 f"Peak: {count(peaks.roadmaps_active, 'roadmap')} active at once, "

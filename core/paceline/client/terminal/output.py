@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Union
 
@@ -118,9 +118,28 @@ def fault(text: str) -> None:
     _to_stderr(click.style("paceline: error: ", fg="red") + terminal_safe(text))
 
 
+#: Prints a line above a live display while there is one.
+_above: Callable[[str], None] | None = None
+
+
+def lines_above(show: Callable[[str], None]) -> Callable[[], None]:
+    """Print notes, warnings and errors with ``show`` until the returned function is called."""
+    global _above
+    _above = show
+
+    def restore() -> None:
+        global _above
+        _above = None
+
+    return restore
+
+
 def _to_stderr(line: str) -> None:
     with suppress(OSError):  # a closed terminal must not stop what is still to be saved
-        click.echo(line, err=True)
+        if _above is not None:
+            _above(line)
+        else:
+            click.echo(line, err=True)
 
 
 def duration(seconds: float) -> str:

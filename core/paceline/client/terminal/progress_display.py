@@ -1,4 +1,4 @@
-"""Progress of runs: bars on a terminal, plain lines in a pipe."""
+"""Progress of runs as plain lines for a pipe; ``live_display`` shows it on a terminal."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import click
 
@@ -18,24 +18,27 @@ from paceline.planning.eta import seconds_left
 from paceline.runtime.outage_log import OutageLog
 from paceline.text import count
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
 log = logging.getLogger("paceline.cli")
 
 #: Seconds between two lines of figures in a pipe.
 LINE_INTERVAL = 2.0
+#: Failed concepts of a run that are shown as they fail; the results list the reasons of all.
+SHOWN_FAILURES = 3
 
 
 @dataclass(slots=True)
 class Display:
     """Shows progress. This base class shows nothing, for ``--json``, and keeps the peaks."""
 
+    #: Whether it shows what runs have cost so far.
+    shows_costs: ClassVar[bool] = False
+
     peaks: Totals = field(default_factory=Totals)
     _forecast: float | None = None
     _since: float = 0.0
     _note: str = ""
     _noted: tuple[str, str | None] | None = None
+    _spent: str = ""
 
     def __enter__(self) -> "Display":
         return self
@@ -57,6 +60,10 @@ class Display:
         left = seconds_left(self._forecast, time.monotonic() - self._since, share)
         return f"about {duration(left)} left"
 
+    def spend(self, words: str) -> None:
+        """Show from now on what the runs have cost so far."""
+        self._spent = words
+
     def event(self, event: Event) -> None:
         """Show an event of a run."""
 
@@ -76,119 +83,110 @@ class Display:
         self.peaks.raise_to(totals)
 
 
-class PlainDisplay(Display):
-    """Lines for a pipe or a log: the end of each run, long waits, and figures every 2 s."""
+@dataclass(slots=True)
+class RunProgress:
+    """What a display knows of one run.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._titles: dict[str, str] = {}
-        self._counts: dict[str, tuple[int, int]] = {}
-        self._last = time.monotonic()
+    Attributes:
+        title: title of the roadmap, safe for a terminal.
+        concepts: number of concepts.
+        artifacts: number of artifacts that the run makes.
+        done: concepts that completed.
+        failed: concepts that failed.
+        saved: artifacts saved so far.
+        status: status of the run, or ``waiting`` while its calls wait for long.
+        started: when the run started, by the monotonic clock.
+        stopped: when it ended or was paused.
+        failures: failed concepts that were printed.
+    """
 
-    def add(self, run_id: str, title: str, total: int) -> None:
-        """Keep the run's title."""
-        self._titles[run_id] = terminal_safe(title)
-        self._counts[run_id] = (0, total)
+    title: str
+    concepts: int
+    artifacts: int
+    done: int = 0
+    failed: int = 0
+    saved: int = 0
+    status: str = "queued"
+    started: float | None = None
+    stopped: float | None = None
+    failures: int = 0
 
-    def event(self, event: Event) -> None:
-        """Print a line if the run has ended, is paused, or waits, and for a note of the run."""
-        if self.keep_note(event):
-            if event.concept_id is None:
-                title = self._titles.get(event.task_id, event.task_id)
-                click.echo(f"{title}: {note_line(event)}")
-            return
-        if event.type != "resync_required":
-            self._counts[event.task_id] = (event.completed, event.progress_total)
+    def count(self, event: Event, steps: int) -> None:
+        """Take over the counts and the status of an event."""
+        self.done, self.failed = event.completed, event.failed
+        self.saved += event.step is not None
+        self.saved = max(self.saved, event.completed * steps)
         waits = event.concept_id is None and event.status == "running" and event.reason
-        if event.stopped or waits:
-            title = self._titles.get(event.task_id, event.task_id)
-            status = "waiting" if waits else event.status
-            done = f"{event.completed}/{count(event.progress_total, 'concept')}"
-            reason = f" ({terminal_safe(event.reason)})" if event.reason else ""
-            click.echo(f"{title}: {status}, {done}{reason}")
+        running = event.concept_id is not None
+        self.status = "waiting" if waits else "running" if running else event.status
+        if self.started is None and self.status != "queued":
+            self.started = time.monotonic()
+        self.stopped = time.monotonic() if event.stopped else None
 
-    def figures(self, totals: Totals) -> None:
-        """Print the figures, at most every ``LINE_INTERVAL`` seconds."""
-        super().figures(totals)
-        now = time.monotonic()
-        if now - self._last >= LINE_INTERVAL:
-            self._last = now
-            current = sum(count for count, _ in self._counts.values())
-            total = sum(total for _, total in self._counts.values())
-            left = self.remaining(current / total if total else 0.0)
-            note = "".join(f" · {text}" for text in (left, self._note) if text)
-            click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}{note}")
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that the run has worked; ``None`` before its start."""
+        if self.started is None:
+            return None
+        return (self.stopped or time.monotonic()) - self.started
 
 
-class TerminalDisplay(Display):
-    """One bar per roadmap, which grows with each artifact, and a line with the figures."""
+class PlainDisplay(Display):
+    """Lines for a pipe or a log. Each line says something new: otherwise none is printed."""
+
+    shows_costs = True
 
     def __init__(self, steps: int) -> None:
-        from rich.console import Console, Group
-        from rich.live import Live
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.text import Text
-
         super().__init__()
         self._steps = steps
-        self._tasks: dict[str, TaskID] = {}
-        self._saved: dict[str, int] = {}
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[count]} {task.fields[state]}", markup=False),
-            TimeElapsedColumn(),
-            expand=True,
-        )
-        self._line = Text()
-        self._live = Live(
-            Group(self._bars, self._line), console=Console(highlight=False), refresh_per_second=8
-        )
-
-    def __enter__(self) -> "Display":
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        self._runs: dict[str, RunProgress] = {}
+        self._last, self._shown = time.monotonic(), ""
 
     def add(self, run_id: str, title: str, total: int) -> None:
-        """Add a bar."""
-        self._saved[run_id] = 0
-        self._tasks[run_id] = self._bars.add_task(
-            terminal_safe(title), total=total * self._steps, count=f"0/{total}", state="queued"
-        )
+        """Keep the run's title and size."""
+        self._runs[run_id] = RunProgress(terminal_safe(title), total, total * self._steps)
 
     def event(self, event: Event) -> None:
-        """Update the run's bar."""
-        task = self._tasks.get(event.task_id)
-        if event.is_note and event.concept_id is None:
-            self._live.console.print(note_line(event), markup=False, soft_wrap=True)
-        if self.keep_note(event) or task is None or event.type == "resync_required":
+        """Print the end of a run, a pause, a long wait, a failed concept, or a note of the run."""
+        run = self._runs.get(event.task_id)
+        if self.keep_note(event):
+            if event.concept_id is None:
+                title = event.task_id if run is None else run.title
+                click.echo(f"{title}: {note_line(event)}")
             return
-        state = event.status if event.concept_id is None else "running"
-        if state == "running" and event.concept_id is None and event.reason:
-            state = "waiting"
-        if event.failed:
-            state += f", {event.failed} failed"
-        self._saved[event.task_id] += event.step is not None
-        least = event.progress_current * self._steps
-        self._saved[event.task_id] = max(self._saved[event.task_id], least)
-        self._bars.update(
-            task,
-            completed=self._saved[event.task_id],
-            count=f"{event.completed}/{event.progress_total}",
-            state=state,
-        )
-        if event.stopped:
-            self._bars.stop_task(task)
+        if run is None or event.type == "resync_required":
+            return
+        run.count(event, self._steps)
+        reason = f" ({terminal_safe(event.reason)})" if event.reason else ""
+        if event.stopped or run.status == "waiting":
+            done = f"{run.done}/{count(run.concepts, 'concept')}"
+            click.echo(f"{run.title}: {run.status}, {done}{reason}")
+        elif event.status == "failed" and event.concept_id is not None:
+            self.failure(run, event)
+
+    def failure(self, run: RunProgress, event: Event) -> None:
+        """Print a failed concept, if it is one of the first of its run."""
+        run.failures += 1
+        if run.failures <= SHOWN_FAILURES:
+            click.echo(f"{run.title}: {failure_line(event)}")
 
     def figures(self, totals: Totals) -> None:
-        """Update the line with the figures."""
+        """Print the progress and the figures, at most every ``LINE_INTERVAL`` seconds."""
         super().figures(totals)
-        done = sum(self._saved.values()) / max(1.0, sum(t.total or 0 for t in self._bars.tasks))
-        line = " · ".join(filter(None, (totals.sentence(), self.remaining(done))))
-        self._line.plain = "\n".join(filter(None, (line, self._note)))
+        now = time.monotonic()
+        if now - self._last < LINE_INTERVAL:
+            return
+        runs = self._runs.values()
+        saved, artifacts = sum(run.saved for run in runs), sum(run.artifacts for run in runs)
+        done, concepts = sum(run.done for run in runs), sum(run.concepts for run in runs)
+        progress = f"{saved}/{count(artifacts, 'artifact')}, {done}/{count(concepts, 'concept')}"
+        new = f"{progress}{self._note}"
+        if new == self._shown:
+            return
+        self._last, self._shown = now, new
+        left = self.remaining(saved / artifacts if artifacts else 0.0)
+        parts = (progress, totals.sentence(), left, self._spent, self._note)
+        click.echo(" · ".join(filter(None, parts)))
 
 
 def note_line(event: Event) -> str:
@@ -197,13 +195,20 @@ def note_line(event: Event) -> str:
     return terminal_safe(" ".join(f"{place}{event.reason}".split()))
 
 
+def failure_line(event: Event) -> str:
+    """A failed concept in one line."""
+    return terminal_safe(" ".join(f"{event.concept_id} failed: {event.reason}".split()))
+
+
 def display(*, as_json: bool, steps: int) -> Display:
     """The display for the current stdout; ``steps`` is the number of artifacts of a concept."""
     if as_json:
         return Display()
     if sys.stdout.isatty():
-        return TerminalDisplay(steps)
-    return PlainDisplay()
+        from paceline.client.terminal.live_display import LiveDisplay
+
+        return LiveDisplay(steps)
+    return PlainDisplay(steps)
 
 
 async def refresh_figures(

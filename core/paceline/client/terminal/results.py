@@ -7,7 +7,7 @@ import click
 
 from paceline.client.client import Client, Submitted
 from paceline.client.render import run_brief, spending_to_json, spent_words
-from paceline.client.terminal.output import console, note, table_of, terminal_safe
+from paceline.client.terminal.output import Cell, console, note, table_of, terminal_safe
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.records import RESUMABLE, ConceptState, Run, RunStatus
 from paceline.contracts.storage.spending import RunSpending
@@ -15,6 +15,10 @@ from paceline.text import count
 
 #: Maximum number of failure reasons shown per run.
 SHOWN_REASONS = 3
+#: Reason of a run that is paused because its command was interrupted.
+INTERRUPTED = "interrupted"
+#: Characters of a title that a narrow terminal still shows in one line.
+_TITLE = 36
 
 _EXIT: dict[RunStatus, int] = {
     "completed": 0,
@@ -79,7 +83,7 @@ def exit_code(statuses: Sequence[RunStatus]) -> int:
 def print_table(results: Sequence[Result]) -> None:
     """Print one row per run, then the reasons of failures."""
     figures = ("concepts", "failed", "tokens", "cost", "time")
-    rows = [
+    rows: list[Sequence[Cell]] = [
         (
             result.run.title,
             (result.run.status, _STYLES.get(result.run.status, "")),
@@ -91,11 +95,34 @@ def print_table(results: Sequence[Result]) -> None:
         )
         for result in results
     ]
-    titles = ("roadmap", "status", *figures, "run")
-    console().print(table_of(titles, rows, right=figures, whole=titles[1:]))
+    titles = ["roadmap", "status", *figures, "run"]
+    target = console()
+    for least in ("run", "failed", "tokens"):
+        if target.is_terminal and _too_wide(titles, rows, target.width):
+            rows, titles = _without(least, titles, rows)
+    target.print(table_of(titles, rows, right=figures, whole=titles[1:]))
     for result in results:
         for line in _reasons(result):
             click.echo(line)
+    if any(result.run.status in RESUMABLE for result in results):
+        click.echo("Run the same command again to generate what is missing.")
+
+
+def _too_wide(titles: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> bool:
+    """Whether the columns leave no room for the titles of the roadmaps."""
+    texts = [[cell if isinstance(cell, str) else str(cell[0]) for cell in row] for row in rows]
+    columns = list(zip(titles, *texts, strict=True))
+    widths = [max(len(text) for text in column) + 1 for column in columns]
+    return sum(widths[1:]) + min(widths[0], _TITLE) > width
+
+
+def _without(
+    title: str, titles: list[str], rows: Sequence[Sequence[Cell]]
+) -> tuple[list[Sequence[Cell]], list[str]]:
+    """The table without a column."""
+    place = titles.index(title)
+    kept = [[*row[:place], *row[place + 1 :]] for row in rows]
+    return list(kept), [one for one in titles if one != title]
 
 
 _STYLES: dict[RunStatus, str] = {
@@ -109,7 +136,11 @@ _STYLES: dict[RunStatus, str] = {
 
 def _reasons(result: Result) -> list[str]:
     run = result.run
-    lines = [f"{run.title}: {run.reason}"] if run.reason else []
+    # If the command was interrupted, it says so once for all runs.
+    reason = None if run.reason == INTERRUPTED else run.reason
+    lines = [f"{run.title}: {reason}"] if reason else []
+    if result.failures and not lines:
+        lines = [f"{run.title}:"]
     by_reason: dict[str | None, list[str]] = {}
     for failure in result.failures:
         by_reason.setdefault(failure.reason, []).append(failure.concept_id)
@@ -119,8 +150,6 @@ def _reasons(result: Result) -> list[str]:
     if len(by_reason) > SHOWN_REASONS:
         more = len(by_reason) - SHOWN_REASONS
         lines.append(f"  … and {count(more, 'more reason')}: paceline show {run.run_id}")
-    if run.status in RESUMABLE:
-        lines.append("  run the same command again to generate what is missing")
     return [terminal_safe(line) for line in lines]
 
 
