@@ -36,17 +36,17 @@ def shows_calls(screen: Screen) -> bool:
 def test_forty_roadmaps_fit_a_small_terminal_and_the_figures_stay_visible(home: Home) -> None:
     files = roadmaps(home.folder, 40)
     prices = ["--set", "provider.prompt_price=1", "--set", "provider.completion_price=2"]
-    with simulator("--speed", "100") as provider:
+    with simulator("--speed", "40") as provider:
         environment = home.whole() | {"PACELINE_PROVIDER__BASE_URL": provider.base_url}
         command = [*PACELINE, "run", *files, *prices]
         with on_a_screen(command, folder=home.folder, environment=environment) as screen:
             screen.until(shows_calls)
             assert len(screen.lines) <= 24
             assert re.search(r"and \d+ queued", screen.text)
-            screen.until(lambda it: re.search(r"[1-9]\d*/360 artifacts · .* USD spent", it.text))
             screen.until(lambda it: re.search(r"and .*\d+ completed", it.text))
             shown = screen.lines
             assert not [line for line in shown[1:-4] if "completed" in line], "only counted"
+            screen.until(lambda it: re.search(r"[1-9]\d*/360 artifacts · .* USD spent", it.text))
             assert screen.to_the_end() == 0, screen.text
     assert "Peak: 8 roadmaps active" in screen.text
     results = [line for line in screen.scrolled + screen.lines if TITLE in line and "3/3" in line]
