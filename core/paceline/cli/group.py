@@ -17,6 +17,7 @@ COMMANDS = {
     "submit": "Queue roadmaps for workers, and return at once.",
     "worker": "Work on queued runs until stopped.",
     "status": "Show workers, active runs and what they have in flight.",
+    "top": "Watch all workers and unfinished runs on one screen.",
     "watch": "Follow runs until they end.",
     "pause": "Pause runs until they are resumed.",
     "cancel": "Cancel runs.",
