@@ -2,12 +2,17 @@
 
 import importlib
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from paceline.client.terminal.output import show_log, show_plugin_tracebacks, warn
-from paceline.plugins.registry import Plugins
+from paceline.plugins.built_ins import BUILT_IN_COMMANDS
+from paceline.plugins.installed import any_third_party
 from paceline.text import nearest
+
+if TYPE_CHECKING:
+    from paceline.plugins.registry import Plugins
 
 #: Commands of this package in the order in which a new user needs them, with their summaries.
 COMMANDS = {
@@ -47,8 +52,10 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands of this package in their order, then those of plugins."""
-        plugins = [name for name in self._plugins(ctx).names("command") if name not in COMMANDS]
-        return [*COMMANDS, *plugins]
+        names = sorted(BUILT_IN_COMMANDS)
+        if any_third_party():
+            names = [name for name in self._plugins(ctx).names("command") if name not in COMMANDS]
+        return [*COMMANDS, *names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command. A plugin cannot replace a command of this package."""
@@ -71,17 +78,20 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from their summaries, without importing them."""
-        plugins = self._plugins(ctx)
+        known = {**COMMANDS, **BUILT_IN_COMMANDS}
         rows = [
-            (name, COMMANDS.get(name) or plugins.command_summary(name))
+            (name, known.get(name) or self._plugins(ctx).command_summary(name))
             for name in self.list_commands(ctx)
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
-        for broken in plugins.broken:
-            warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
+        if any_third_party():
+            for broken in self._plugins(ctx).broken:
+                warn(f"plugin {broken.name} could not be loaded: {broken.reason}")
 
-    def _plugins(self, ctx: click.Context) -> Plugins:
+    def _plugins(self, ctx: click.Context) -> "Plugins":
+        from paceline.plugins.registry import Plugins
+
         root = ctx.find_root()
         if not isinstance(root.obj, Plugins):
             root.obj = Plugins()
