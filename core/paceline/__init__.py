@@ -55,6 +55,7 @@ from paceline.contracts.storage.records import Artifact, Claim, ConceptState, Re
 from paceline.contracts.storage.store import Store
 from paceline.contracts.storage.versions import Revision
 from paceline.contracts.telemetry import Span, Telemetry
+from paceline.contracts.worker import RunWorker
 from paceline.errors import (
     AccountExhausted,
     BudgetError,
@@ -86,6 +87,7 @@ from paceline.errors import (
 from paceline.planning.forecast import Forecast
 from paceline.plugins.context import Context
 from paceline.plugins.hookspecs import Register, RegisterCommand, hookimpl
+from paceline.process.stoppable import run_stoppable
 from paceline.roadmaps.model import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
 from paceline.runtime.worker import Worker
 from paceline.settings.model import (
@@ -171,6 +173,7 @@ __all__ = [
     "RunConflict",
     "RunNotFound",
     "RunPaused",
+    "RunWorker",
     "SchemaVersionError",
     "Settings",
     "SettingsError",
@@ -203,4 +206,5 @@ __all__ = [
     "hookimpl",
     "load_roadmap",
     "parse_roadmap",
+    "run_stoppable",
 ]
