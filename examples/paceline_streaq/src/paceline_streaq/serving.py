@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from paceline import Context, PacelineError, PartUnavailable, RunWorker, WorkerLoad
+from paceline import Context, PacelineError, PartUnavailable, RedisSettings, RunWorker, WorkerLoad
 
 from paceline_streaq import StreaqOptions
 from paceline_streaq.connection import UNREACHABLE, first_error, worker_arguments
@@ -33,11 +33,12 @@ async def serve_queue(context: Context, options: StreaqOptions, concurrency: int
         PartUnavailable: Redis or the store cannot be reached at the start.
         PartRejected: Redis rejects the user.
     """
-    queue = Queue(context.settings.redis, options)
+    redis = context.settings.redis
+    queue = Queue(redis, options)
     try:
         await queue.waiting()  # an unreachable Redis is an error only at the start
         async with context.host().worker(concurrency=concurrency) as worker:
-            serving = Serving(worker, queue, context, options)
+            serving = Serving(worker, queue, redis, options)
             log.info(
                 "worker %s is ready: %d roadmaps at once", worker.record.worker_id, concurrency
             )
@@ -50,11 +51,11 @@ class Serving:
     """Connects a paceline worker to a consumer of streaQ's queue."""
 
     def __init__(
-        self, worker: RunWorker, queue: Queue, context: Context, options: StreaqOptions
+        self, worker: RunWorker, queue: Queue, redis: RedisSettings, options: StreaqOptions
     ) -> None:
         self._worker = worker
         self._queue = queue
-        self._arguments = worker_arguments(context.settings.redis, options)
+        self._arguments = worker_arguments(redis, options)
         self._slots = asyncio.Semaphore(worker.record.concurrency)
         self._runs: dict[asyncio.Task[None], str] = {}
         self._changed = asyncio.Event()
