@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from coredis import Redis
-from paceline import App, PartRejected, Roadmap, Settings, parse_roadmap
+from paceline import App, Client, PartRejected, Roadmap, Settings, parse_roadmap
 from paceline.testing.proxy import Proxy
 from paceline.testing.scripted import ScriptedProvider, plain_answer
 from paceline.testing.virtual_time import real_time
@@ -128,8 +128,8 @@ async def test_messages_from_outside_do_not_end_the_worker(redis_url: str, tmp_p
     await queue.close()
 
 
-async def _status(client: Any, run_id: str, expected: str) -> bool:
-    return (await client.run(run_id)).status == expected
+async def _status(client: Client, run_id: str, expected: str) -> bool:
+    return (await client.store.run(run_id)).status == expected
 
 
 @real_time
@@ -178,10 +178,10 @@ async def test_nothing_of_a_purged_run_remains_in_redis(redis_url: str, tmp_path
         done, _ = await client.submit(a_roadmap("done"))
         async with serving(app):
             await until(lambda: _status(client, done.run_id, "completed"))
-        runs = [done.run_id]
-        for name in ("queued", "cancelled"):
-            runs.append((await client.submit(a_roadmap(name)))[0].run_id)
-        await client.cancel(runs[-1])
+        queued, _ = await client.submit(a_roadmap("queued"))
+        cancelled, _ = await client.submit(a_roadmap("cancelled"))
+        await client.cancel(cancelled.run_id)
+        runs = [done.run_id, queued.run_id, cancelled.run_id]
         kept, _ = await client.submit(a_roadmap("kept"))
         for run_id in runs:
             await client.purge(run_id)

@@ -59,9 +59,7 @@ class Consumer(streaq.Worker[None]):
         """
         ending = asyncio.create_task(self._ending.wait())
         try:
-            await asyncio.wait(
-                {self._start(run_id), ending}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({self._start(run_id), ending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ending.cancel()
 

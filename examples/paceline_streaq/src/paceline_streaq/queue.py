@@ -119,7 +119,7 @@ async def _messages(client: "streaq.Worker[None]") -> AsyncIterator[tuple[str, s
     while page := await client.redis.xrange(_stream(client), start, count=_PAGE):
         for entry in page:
             yield str(entry.identifier), str(entry.field_values.get("task_id", ""))
-        start = f"({page[-1].identifier}"
+        start = f"({page[-1].identifier!s}"
 
 
 def _parsed(raw: str) -> WorkerLoad | None:
