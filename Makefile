@@ -89,6 +89,7 @@ test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and r
 
 test-streaq: .venv-streaq/.ready ## Run the tests of the example executor, installed as a plugin
 	cd $(STREAQ) && "$(CURDIR)/.venv-streaq/bin/pytest" -n $(JOBS) $(ARGS)
+	.venv-streaq/bin/pytest -m "not soak" tests/combinations/test_nine.py -k streaq
 
 extras: | python ## Check that each extra can be installed with the pip that Python brings
 	rm -rf .venv-extras
@@ -132,12 +133,12 @@ clean: ## Remove what make made
 		pytest-randomly pytest-timeout pytest-xdist
 	@touch $@
 
-# As a user installs a plugin: paceline and the plugin, from their own files, without the lock.
+# As a user installs a plugin: paceline and the plugin, without the lock, and without celery and arq.
 .venv-streaq/.ready: pyproject.toml $(STREAQ)/pyproject.toml | python $(UV)
 	$(RUN_UV) venv --quiet --clear --python "$(PYTHON)" .venv-streaq
 	$(RUN_UV) pip install --quiet --python .venv-streaq \
 		--editable '.[postgres,testing]' --editable '$(STREAQ)[test]' \
-		pytest-benchmark pytest-randomly pytest-xdist
+		pytest-randomly pytest-xdist
 	@touch $@
 
 # The browser is the machine's own: Playwright's would be a download beyond PyPI.

@@ -126,6 +126,17 @@ def test_the_example_of_the_readme_generates_a_roadmap(
     assert events[-1] == "content_generation_finished 2 2"
 
 
+@pytest.mark.parametrize("code", blocks("py"))
+def test_an_excerpt_of_the_example_executor_is_what_the_example_has(code: str) -> None:
+    name, _, excerpt = code.partition("\n")
+    [file] = (ROOT / "examples" / "paceline_streaq").glob(f"*/**/{name.removeprefix('# ')}")
+    source = [line.strip() for line in file.read_text().splitlines()]
+    for part in excerpt.split("\n\n\n"):
+        lines = [line.strip() for line in part.strip().splitlines()]
+        starts = range(len(source) - len(lines) + 1)
+        assert any(source[start : start + len(lines)] == lines for start in starts), part
+
+
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_settings_of_the_documentation_are_valid(text: str, tmp_path: Path) -> None:
     if text.startswith(("# pyproject.toml", "# work.toml")):
