@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def quick() -> ScriptedProvider:
 
 
 @asynccontextmanager
-async def serving(app: App, concurrency: int = 4) -> AsyncIterator[None]:
+async def serving(app: App, concurrency: int = 4) -> AsyncGenerator[None]:
     """A worker on the running loop. It drains at the end."""
     redis = app.settings.redis
     queue = Queue(redis, OPTIONS)

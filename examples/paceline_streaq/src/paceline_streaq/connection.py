@@ -1,7 +1,7 @@
 """streaQ's connection to Redis, and its errors turned into those of paceline."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,9 +44,8 @@ def place_of(settings: RedisSettings) -> str:
 
 def first_error(error: BaseException) -> BaseException:
     """The first error in nested groups of errors."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return first_error(inner[0]) if inner else error
 
 
 def unavailable(place: str, error: BaseException) -> PacelineError:
@@ -73,7 +72,7 @@ class Connection:
         self._client: asyncio.Future[streaq.Worker[None]] | None = None
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator["streaq.Worker[None]"]:
+    async def client(self) -> AsyncGenerator["streaq.Worker[None]"]:
         """The client, for commands that take no longer than ``redis.timeout`` together.
 
         Raises:
