@@ -19,6 +19,8 @@ ARGS ?=
 
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .venv-tools/bin/uv)
 BIN := .venv/bin
+# The example of an executor from outside.
+STREAQ := examples/paceline_streaq
 LOCK := pyproject.toml uv.lock
 # Trust whom the machine trusts, as pip does (a company's proxy has a certificate of its own);
 # where it has no certificates at all, uv brings its own.
@@ -34,7 +36,7 @@ SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 extras clean
+.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 test-streaq extras clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -85,6 +87,10 @@ soak: .venv/.dev ## Run the long suites: hundreds of kill -9, thousands of rando
 test-celery57: .venv-celery57/.ready ## Run Celery's tests with Celery 5.7 and redis-py 8
 	.venv-celery57/bin/pytest -n $(JOBS) -m "not soak" tests/celery $(ARGS)
 
+test-streaq: .venv-streaq/.ready ## Run the tests of the example executor, installed as a plugin
+	cd $(STREAQ) && "$(CURDIR)/.venv-streaq/bin/pytest" -n $(JOBS) $(ARGS)
+	.venv-streaq/bin/pytest -m "not soak" tests/combinations/test_nine.py -k streaq
+
 extras: | python ## Check that each extra can be installed with the pip that Python brings
 	rm -rf .venv-extras
 	"$(PYTHON)" -m venv .venv-extras
@@ -98,7 +104,7 @@ extras: | python ## Check that each extra can be installed with the pip that Pyt
 	done
 
 clean: ## Remove what make made
-	rm -rf .venv .venv-tools .venv-celery57 .venv-extras site dist \
+	rm -rf .venv .venv-tools .venv-celery57 .venv-streaq .venv-extras site dist \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # -- environments: a stamp file says that one is as pyproject.toml and uv.lock want it --------
@@ -125,6 +131,14 @@ clean: ## Remove what make made
 	$(RUN_UV) pip install --quiet --python .venv-celery57 \
 		--editable '.[celery,postgres,testing]' 'celery>=5.7,<5.8' 'redis>=8,<9' \
 		pytest-randomly pytest-timeout pytest-xdist
+	@touch $@
+
+# As a user installs a plugin: paceline and the plugin, without the lock, and without celery and arq.
+.venv-streaq/.ready: pyproject.toml $(STREAQ)/pyproject.toml | python $(UV)
+	$(RUN_UV) venv --quiet --clear --python "$(PYTHON)" .venv-streaq
+	$(RUN_UV) pip install --quiet --python .venv-streaq \
+		--editable '.[postgres,testing]' --editable '$(STREAQ)[test]' \
+		pytest-randomly pytest-xdist
 	@touch $@
 
 # The browser is the machine's own: Playwright's would be a download beyond PyPI.

@@ -1,5 +1,6 @@
 """The examples of the documentation run, and it names what there is."""
 
+import ast
 import itertools
 import json
 import re
@@ -124,6 +125,21 @@ def test_the_example_of_the_readme_generates_a_roadmap(
     *events, last = capsys.readouterr().out.splitlines()
     assert last == f"completed {3 * len(CONCEPTS)}"
     assert events[-1] == "content_generation_finished 2 2"
+
+
+@pytest.mark.parametrize("code", blocks("py"))
+def test_an_excerpt_of_the_example_executor_is_what_the_example_has(code: str) -> None:
+    name = code.partition("\n")[0].removeprefix("# ")
+    [file] = (ROOT / "examples" / "paceline_streaq").glob(f"*/**/{name}")
+    there = {_without_layout(node) for node in ast.walk(ast.parse(file.read_text()))}
+    excerpt = ast.parse(code).body
+    assert excerpt
+    assert [ast.unparse(node) for node in excerpt if _without_layout(node) not in there] == []
+
+
+def _without_layout(node: ast.AST) -> str:
+    """The code of a node. A formatter may break the lines of an excerpt at other places."""
+    return " ".join(ast.unparse(node).split()) if isinstance(node, ast.stmt) else ""
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from paceline.contracts.storage.store import Store
     from paceline.contracts.storage.versions import Revision
     from paceline.contracts.telemetry import Span, Telemetry
+    from paceline.contracts.worker import RunWorker
     from paceline.errors import (
         AccountExhausted,
         BudgetError,
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from paceline.planning.forecast import Forecast
     from paceline.plugins.context import Context
     from paceline.plugins.hookspecs import Register, RegisterCommand, hookimpl
+    from paceline.process.stoppable import run_stoppable
     from paceline.roadmaps.model import Concept, Module, Roadmap, Stage, load_roadmap, parse_roadmap
     from paceline.runtime.worker import Worker
     from paceline.settings.model import (
@@ -175,6 +177,7 @@ __all__ = [
     "RunConflict",
     "RunNotFound",
     "RunPaused",
+    "RunWorker",
     "SchemaVersionError",
     "Settings",
     "SettingsError",
@@ -207,6 +210,7 @@ __all__ = [
     "hookimpl",
     "load_roadmap",
     "parse_roadmap",
+    "run_stoppable",
 ]
 
 #: The module of each name.
@@ -300,6 +304,7 @@ _MODULES = {
             "Span",
             "Telemetry",
         ),
+        "paceline.contracts.worker": ("RunWorker",),
         "paceline.errors": (
             "AccountExhausted",
             "BudgetError",
@@ -335,6 +340,7 @@ _MODULES = {
             "RegisterCommand",
             "hookimpl",
         ),
+        "paceline.process.stoppable": ("run_stoppable",),
         "paceline.roadmaps.model": (
             "Concept",
             "Module",
@@ -356,7 +362,6 @@ _MODULES = {
     }.items()
     for name in names
 }
-
 
 if not TYPE_CHECKING:  # else a type checker would accept any name
 

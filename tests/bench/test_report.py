@@ -98,7 +98,8 @@ def test_the_page_names_tied_settings_and_what_decided() -> None:
 def test_the_page_says_that_settings_tie_if_nothing_decides() -> None:
     def tied(name: str, memory: float, executor: str) -> CellResults:
         cell = cell_of(name, "sqlite", makespan=10, rss_peak=memory)
-        return cell.model_copy(update={"settings": {"strategy": name, "executor": executor}})
+        settings = {"strategy": name, "executor": executor}
+        return cell.model_copy(update={"settings": settings, "redis": executor != "in-process"})
 
     queued, small = tied("queued", 50, "arq"), tied("small", 96.9, "in-process")
     assert "Without Redis: small." in _page(results_of(queued, small)).text()
@@ -148,6 +149,12 @@ def test_the_snippet_can_be_loaded_and_equals_the_measured_cell(
     found = {name: {k: str(v) for k, v in o.items()} for name, o in settings.strategies.items()}
     assert found == expected
     assert (settings.redis.url is not None) == (cell.executor.name in {"celery", "arq"})
+
+
+def test_the_snippet_has_an_address_of_redis_for_an_executor_of_a_plugin_that_needs_it() -> None:
+    settings = {"strategy": "unbounded", "executor": "theirs"}
+    cell = cell_of("x", makespan=1).model_copy(update={"settings": settings, "redis": True})
+    assert "[redis]" in _page(results_of(cell)).code()
 
 
 def test_the_snippet_omits_the_benchmarks_servers_and_quotes_special_characters() -> None:

@@ -1,5 +1,7 @@
 """The nine combinations, and what each strategy lets the provider see."""
 
+from importlib.metadata import entry_points
+
 import pytest
 
 from tests.support.cli_processes import Home, Simulator
@@ -16,6 +18,14 @@ EXECUTORS = [
         marks=pytest.mark.soak,
     ),
     pytest.param(("arq",), id="arq"),
+    # The example of an executor from outside, in the environment of `make test-streaq`.
+    pytest.param(
+        ("streaq",),
+        id="streaq",
+        marks=pytest.mark.skipif(
+            "streaq" not in entry_points(group="paceline").names, reason="it is not installed"
+        ),
+    ),
 ]
 FILES = [str(path) for path in ROADMAPS]
 #: Executor and strategy have no code in common, so each executor with one strategy finds most
@@ -27,7 +37,7 @@ PAIRS = [
     for marks in [
         [*executor.marks]
         if (executor.id == "in-process") == (strategy == "per-roadmap") and strategy != "unbounded"
-        else [pytest.mark.soak]
+        else [*executor.marks, pytest.mark.soak]
     ]
 ]
 

@@ -81,6 +81,7 @@ PUBLIC = [
     "RunConflict",
     "RunNotFound",
     "RunPaused",
+    "RunWorker",
     "SchemaVersionError",
     "Settings",
     "SettingsError",
@@ -113,6 +114,7 @@ PUBLIC = [
     "hookimpl",
     "load_roadmap",
     "parse_roadmap",
+    "run_stoppable",
 ]
 
 #: A file that uses each public name; mypy checks it and nothing runs it.

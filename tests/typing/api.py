@@ -1,5 +1,6 @@
 """Uses every public name of ``paceline`` once. mypy checks this file; nothing runs it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -180,6 +181,7 @@ class Queue(paceline.Executor):
     """An executor."""
 
     def __init__(self, context: paceline.Context) -> None:
+        self.context = context
         self.settings: paceline.Settings = context.settings
 
     async def submit(self, run_id: str) -> None:
@@ -189,7 +191,12 @@ class Queue(paceline.Executor):
         return [paceline.WorkerLoad(name="one", active=(), reserved=(), concurrency=8)]
 
     def serve(self, *, concurrency: int | None = None) -> int:
-        return 0
+        return paceline.run_stoppable(self._serve())
+
+    async def _serve(self) -> int:
+        async with self.context.host().worker() as worker:
+            opened: paceline.RunWorker = worker
+            return await worker.serve_until_signalled(asyncio.create_task(opened.serve()))
 
 
 @paceline.hookimpl

@@ -175,6 +175,7 @@ class Bench:
                     store=str(prepared.cell.store),
                     contestant=prepared.cell.contestant,
                     settings=dict(prepared.settings),
+                    redis=prepared.redis,
                     rounds=self._rounds[prepared.cell.name],
                 )
                 for prepared in self.cells

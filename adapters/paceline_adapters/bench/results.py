@@ -6,7 +6,7 @@ one JSON document. ``FORMAT`` rises when older readers would misread a new file.
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,12 @@ class Round(_Document):
     timeline: Timeline | None = None
 
 
+def _uses_redis(cell: dict[str, Any]) -> bool:
+    """For results of earlier versions, which had the built-in executors only."""
+    settings: dict[str, str] = cell.get("settings", {})
+    return settings.get("executor") in {"celery", "arq"}
+
+
 class CellResults(_Document):
     """All rounds of one cell."""
 
@@ -57,6 +63,8 @@ class CellResults(_Document):
     """Name of the hand-written program that was measured instead of paceline, if any."""
     settings: dict[str, str]
     """The settings of this cell, by dotted path."""
+    redis: bool = Field(default_factory=_uses_redis)
+    """Whether paceline needs Redis with these settings."""
     rounds: list[Round]
 
     def values(self, figure: str) -> list[float]:

@@ -111,7 +111,7 @@ def best_of(cells: Sequence[CellResults], criterion: str) -> list[CellResults]:
 def values_of(cell: CellResults, criterion: str) -> Sequence[float]:
     """A criterion's value in each round; empty if it was not measured."""
     if criterion == REDIS:
-        return [float(needs_redis(cell))]
+        return [float(cell.redis)]
     if criterion in _SERVER_ONLY and cell.store != "postgresql":
         return [0.0]
     return cell.values(criterion)
@@ -128,11 +128,6 @@ def is_tie(one: Sequence[float], other: Sequence[float]) -> bool:
     if abs(ours - theirs) <= (_NEGLIGIBLE_FEW if few else _NEGLIGIBLE) * max(ours, theirs):
         return True
     return _within(ours, other) or _within(theirs, one)
-
-
-def needs_redis(cell: CellResults) -> bool:
-    """Whether the cell's executor uses Redis."""
-    return cell.settings.get("executor") in {"celery", "arq"}
 
 
 def _within(value: float, values: Sequence[float]) -> bool:

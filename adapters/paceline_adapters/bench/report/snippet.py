@@ -6,7 +6,6 @@ from paceline.planning.stacks import Part
 from paceline.planning.toml_text import toml_text
 
 from paceline_adapters.bench.cells import SERVED
-from paceline_adapters.bench.report.preference import needs_redis
 from paceline_adapters.bench.results import CellResults
 
 #: Settings of the benchmark's own servers, which are left out.
@@ -34,7 +33,7 @@ def snippet(cell: CellResults) -> str:
         first["store"] = f"url = {json.dumps(address, ensure_ascii=False)}"
     elif store.name == "postgresql":
         first["store"] = _ADDRESSES["store"]
-    if needs_redis(cell):
+    if cell.redis:
         first["redis"] = _ADDRESSES["redis"]
     parts = {"strategy": [name.strip() for name in names], "executor": executor}
     return toml_text(parts | dict(sorted(settings.items())), first)
