@@ -34,6 +34,8 @@ from paceline.errors import (
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
 from paceline.planning.model_server import ModelServer, headers_of
 from paceline.planning.store_model import CLIENT_CONNECTIONS, StoreModel
+from paceline.planning.strategies import names as strategy_names
+from paceline.planning.strategies import played
 from paceline.planning.virtual_loop import JumpingLoop, VirtualTimeError
 from paceline.planning.world import (
     COMMIT,
@@ -149,14 +151,14 @@ def draw(world: World, seed: int, stopped: Callable[[], bool] = lambda: False) -
             thread or a socket, or because it never admits.
         asyncio.CancelledError: ``stopped`` returned true.
     """
-    loop = _Loop(stopped)
+    loop = _Loop(seed, stopped)
     try:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner, _seeded(seed), _silent():
+        with asyncio.Runner(loop_factory=lambda: loop) as runner, _silent():
             found = runner.run(_Play(world, seed).run())
         if loop.left is not None:
             raise loop.left
     except* VirtualTimeError as group:
-        names = ", ".join(world.settings.strategy)
+        names = ", ".join(strategy_names(world.factory))
         why = str(first_cause(group)).partition(";")[0]
         raise PluginError(f"strategy {names} cannot be forecast: {why}") from None
     except* PacelineError as group:
@@ -165,7 +167,9 @@ def draw(world: World, seed: int, stopped: Callable[[], bool] = lambda: False) -
 
 
 class _Loop(JumpingLoop):
-    def __init__(self, stopped: Callable[[], bool]) -> None:
+    def __init__(self, seed: int, stopped: Callable[[], bool]) -> None:
+        #: For ``paceline.chance``: the jitter of strategies and limiters.
+        self.chance = random.Random(seed)  # noqa: S311
         self._stopped_by_caller = stopped
         super().__init__(limit=_LONGEST)
 
@@ -192,17 +196,6 @@ def _silent() -> Generator[None]:
     finally:
         for log in logs:
             log.removeFilter(of_others)
-
-
-@contextmanager
-def _seeded(seed: int) -> Generator[None]:
-    """Seed the random numbers of strategies and limiters, which use those of the process."""
-    before = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)
 
 
 class _Play:
@@ -280,9 +273,9 @@ class _Process:
         self.play = play
         factory = play.world.factory
         context = factory.context(worker_id=f"worker-{number}", ledger=lambda: ledger)
-        self.strategy = factory.strategy(context)
+        self.strategy = played(factory, context)
         self.gauges = Gauges()
-        self.store = StoreModel(play.world.settings.store, play.commit, server=play.world.server)
+        self.store = StoreModel(play.world.connections, play.commit)
         self._busy_until = 0.0
 
     async def work(self) -> None:
