@@ -118,7 +118,11 @@ async def test_resuming_with_a_larger_budget_continues_a_run_that_used_up_its_ow
         answer = await here.client.post(place, params={"budget": 2.5})
         assert answer.status_code == 200, answer.text
         run = answer.json()["run"]
-        assert (answer.json()["submitted"], run["status"], run["budget"]) == ("resumed", "queued", 2.5)
+        assert (answer.json()["submitted"], run["status"], run["budget"]) == (
+            "resumed",
+            "queued",
+            2.5,
+        )
 
 
 @real_time

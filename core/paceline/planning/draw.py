@@ -66,6 +66,7 @@ class Drawn:
         connections_peak: most connections to the database server.
         transactions: transactions of the database server.
         events: when each progress event was published.
+        saves: when each artifact was saved.
     """
 
     ends: list[float] = field(default_factory=list[float])
@@ -77,6 +78,7 @@ class Drawn:
     connections_peak: int = 0
     transactions: int = 0
     events: list[float] = field(default_factory=list[float])
+    saves: list[float] = field(default_factory=list[float])
 
     @property
     def makespan(self) -> float:
@@ -421,6 +423,7 @@ class _Run:
             elif tally.cost is not None and found.cost is not None:
                 found.cost += tally.cost
         await process.store.write(computed)
+        found.saves.append(asyncio.get_running_loop().time())
         self.event()
         return True
 

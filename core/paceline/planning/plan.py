@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from paceline.contracts.provider import Provider
 from paceline.planning.alternatives import Alternative, Choice
-from paceline.planning.forecast import Forecast, Progress, forecast, no_progress
+from paceline.planning.draw import draw
+from paceline.planning.forecast import Forecast, Progress, draws_for, forecast, no_progress
 from paceline.planning.inputs import Inputs, given, recorded
 from paceline.planning.strategies import Named, copied
 from paceline.planning.workload_file import WorkloadFile
-from paceline.planning.world import world
+from paceline.planning.world import World, world
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.part_factory import PartFactory, ReadyParts
 from paceline.settings.model import Settings
@@ -95,6 +96,23 @@ class Planner:
 
         return await _in_thread(choices)
 
+    async def saves(self, steps: Sequence[str]) -> Sequence[Sequence[float]]:
+        """When each draw saves its artifacts, in seconds, if only these steps are made.
+
+        Raises as ``forecast``.
+        """
+        ready, settings = await self._ready(), self.factory.settings
+        run = settings.run.model_copy(update={"steps": list(steps)})
+        settings = settings.model_copy(update={"run": run})
+
+        def drawn(stopped: Callable[[], bool]) -> list[Sequence[float]]:
+            planned = self._world(ready, settings, self.workers)
+            number = self.draws or draws_for(planned.concepts)
+            seeds = range(self.seed * 1_000, self.seed * 1_000 + number)
+            return [draw(planned, seed, stopped).saves for seed in seeds]
+
+        return await _in_thread(drawn)
+
     async def _ready(self) -> "_Ready":
         """What the forecast uses of the app's ready parts."""
         ready = self.factory.ready
@@ -116,17 +134,20 @@ class Planner:
         progress: Progress,
         stopped: Callable[[], bool],
     ) -> Forecast:
+        planned = self._world(ready, settings, workers)
+        return forecast(
+            planned, draws=self.draws, seed=self.seed, progress=progress, stopped=stopped
+        )
+
+    def _world(self, ready: "_Ready", settings: Settings, workers: int) -> World:
         parts = ReadyParts(provider=ready.provider, strategies=ready.strategies)
         factory = PartFactory(settings, self.factory.plugins, self.factory.host, parts)
-        planned = world(
+        return world(
             factory,
             self.roadmaps,
             self.inputs,
             workers=workers,
             connections=ready.connections if ready.store else connections_of(settings),
-        )
-        return forecast(
-            planned, draws=self.draws, seed=self.seed, progress=progress, stopped=stopped
         )
 
 

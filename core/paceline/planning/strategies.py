@@ -59,7 +59,5 @@ def names(factory: PartFactory) -> list[str]:
 def money_names(factory: PartFactory) -> Sequence[str]:
     """Names of the strategies that count money."""
     if factory.ready.strategies is not None:
-        return [
-            name for name, one in factory.ready.strategies if one.budget_limits is not None
-        ]
+        return [name for name, one in factory.ready.strategies if one.budget_limits is not None]
     return factory.money_strategies()

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.client.terminal.output import duration, terminal_safe
+from paceline.client.terminal.output import terminal_safe
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PartUnavailable
-from paceline.planning.eta import seconds_left
 from paceline.runtime.outage_log import OutageLog
 from paceline.text import count
 
@@ -32,8 +31,8 @@ class Display:
     """Shows progress. This base class shows nothing, for ``--json``, and keeps the peaks."""
 
     peaks: Totals = field(default_factory=Totals)
-    _forecast: float | None = None
-    _since: float = 0.0
+    #: The time left, in words; empty if it is unknown.
+    time_left: str = ""
     _note: str = ""
     _noted: tuple[str, str | None] | None = None
 
@@ -46,16 +45,9 @@ class Display:
     def add(self, run_id: str, title: str, total: int) -> None:
         """Add a run."""
 
-    def expect(self, seconds: float) -> None:
-        """Show from now on when the runs will end, by a forecast of this many seconds."""
-        self._forecast, self._since = seconds, time.monotonic()
-
-    def remaining(self, share: float) -> str:
-        """The time left as text, by the share of work that is done; empty without a forecast."""
-        if self._forecast is None:
-            return ""
-        left = seconds_left(self._forecast, time.monotonic() - self._since, share)
-        return f"about {duration(left)} left"
+    def expect(self, time_left: str) -> None:
+        """Show from now on that the runs take this long, in words."""
+        self.time_left = time_left
 
     def event(self, event: Event) -> None:
         """Show an event of a run."""
@@ -115,8 +107,7 @@ class PlainDisplay(Display):
             self._last = now
             current = sum(count for count, _ in self._counts.values())
             total = sum(total for _, total in self._counts.values())
-            left = self.remaining(current / total if total else 0.0)
-            note = "".join(f" · {text}" for text in (left, self._note) if text)
+            note = "".join(f" · {text}" for text in (self.time_left, self._note) if text)
             click.echo(f"{current}/{count(total, 'concept')} · {totals.sentence()}{note}")
 
 
@@ -186,8 +177,7 @@ class TerminalDisplay(Display):
     def figures(self, totals: Totals) -> None:
         """Update the line with the figures."""
         super().figures(totals)
-        done = sum(self._saved.values()) / max(1.0, sum(t.total or 0 for t in self._bars.tasks))
-        line = " · ".join(filter(None, (totals.sentence(), self.remaining(done))))
+        line = " · ".join(filter(None, (totals.sentence(), self.time_left)))
         self._line.plain = "\n".join(filter(None, (line, self._note)))
 
 
