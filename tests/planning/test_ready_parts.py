@@ -3,6 +3,7 @@
 import asyncio
 import random
 import types
+from typing import ClassVar
 
 import pytest
 from paceline import (
@@ -39,7 +40,7 @@ def plan(app: App, **more: int) -> Forecast:
 class Watching(Strategy):
     """Admits all, and keeps what it saw."""
 
-    seen: list[tuple[str, object]] = []
+    seen: ClassVar[list[tuple[str, object]]] = []
 
     async def admit(self, work: Work) -> Permit:
         """Admit at once."""
@@ -90,7 +91,7 @@ def test_a_ready_strategy_that_cannot_be_copied_is_an_error_that_says_what_to_do
             self.open = (_ for _ in ())
 
     app = App(UNBOUNDED, strategies=[("bound", Bound())])
-    with pytest.raises(PluginError, match="strategy bound cannot be forecast.*as a plugin"):
+    with pytest.raises(PluginError, match=r"strategy bound cannot be forecast.*as a plugin"):
         plan(app)
 
 
@@ -141,13 +142,13 @@ async def test_past_runs_are_those_of_a_ready_store() -> None:
 def test_a_forecast_does_not_touch_the_random_numbers_of_the_process() -> None:
     Watching.seen.clear()
     random.seed(1)
-    expected = random.Random(1)  # noqa: S311
+    expected = random.Random(1)
     plan(App(Settings(strategy=["watching"]), plugins=[WatchingPlugin()]), seed=5)
     assert Watching.seen
     for _, state in Watching.seen:
         assert state == expected.getstate()
         expected.random()
-    assert random.random() == expected.random()  # noqa: S311
+    assert random.random() == expected.random()
 
 
 @pytest.mark.parametrize("ready", [True, False])

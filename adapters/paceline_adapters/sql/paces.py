@@ -1,9 +1,10 @@
 """How far runs are, in SQL. Each count reads an index only."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from paceline.contracts.storage.records import RunPace
-from sqlalchemy import case, func, not_, select
+from sqlalchemy import Row, case, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import seconds_since
@@ -46,19 +47,20 @@ _paces = select(
 ).where(runs.c.status.in_(["queued", "running"]), not_(runs.c.purging))
 
 
+def _pace(row: Row[Any]) -> RunPace:
+    return RunPace(
+        run_id=row.run_id,
+        seconds=max(0.0, row.seconds or 0.0),
+        made=max(0, row.made),
+        pending=row.pending,
+        saved=row.saved,
+    )
+
+
 async def read_paces(connection: AsyncConnection, run_ids: Sequence[str]) -> list[RunPace]:
     """How far these runs are, as ``Store.run_paces`` says."""
     found: list[RunPace] = []
     for start in range(0, len(run_ids), _CHUNK):
         some = runs.c.run_id.in_(run_ids[start : start + _CHUNK])
-        for row in await connection.execute(_paces.where(some)):
-            found.append(
-                RunPace(
-                    run_id=row.run_id,
-                    seconds=max(0.0, row.seconds or 0.0),
-                    made=max(0, row.made),
-                    pending=row.pending,
-                    saved=row.saved,
-                )
-            )
+        found += [_pace(row) for row in await connection.execute(_paces.where(some))]
     return found

@@ -19,8 +19,8 @@ from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.problems import Problem, problem_of
 from paceline_adapters.web.request_checks import RequestChecks
-from paceline_adapters.web.run_etas import RunEtas
 from paceline_adapters.web.routes.events import MAX_RATE, AfterQuery, LevelQuery
+from paceline_adapters.web.run_etas import RunEtas
 
 #: Seconds in which a client must send its ``follow`` message if it asked for ``wait``.
 _FOLLOW_TIMEOUT = 10.0

@@ -78,9 +78,9 @@ def show(
       paceline show learn-rust ownership tutorial --diff --version 1
     """
     from paceline.cli.commands.show_run import show_concept, show_run
-    from paceline.planning.estimator import estimate
     from paceline.cli.commands.show_versions import show_diff, show_versions
     from paceline.cli.place import Place
+    from paceline.planning.estimator import estimate
 
     if (versions or as_diff or version is not None) and step is None:
         raise UsageError("--versions, --diff and --version need RUN, CONCEPT and STEP")

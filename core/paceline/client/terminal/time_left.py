@@ -1,8 +1,8 @@
 """How long the runs of a command still take, in words."""
 
 import asyncio
-from contextlib import suppress
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from paceline.client.terminal.output import duration
 from paceline.contracts.storage.records import Run
@@ -52,14 +52,14 @@ class TimeLeft:
             return ""
         paces = {one.run_id: one for one in await self._store.run_paces(list(self._work))}
         now, longest = asyncio.get_running_loop().time(), 0.0
-        for run_id, (made, left) in self._work.items():
+        for run_id, (made, before) in self._work.items():
             pace = paces.get(run_id)
             if pace is None:  # it has ended
-                self._work[run_id] = made + left, 0
+                self._work[run_id] = made + before, 0
             else:
-                left = max(0, pace.pending * len(self._steps) - pace.saved)
+                open_ = max(0, pace.pending * len(self._steps) - pace.saved)
                 # A run that is claimed again begins to count anew, but its work was done.
-                self._work[run_id] = max(made, pace.made), left
+                self._work[run_id] = max(made, pace.made), open_
                 longest = max(longest, pace.seconds)
         if self._started is None and longest > 0:
             self._started = now - longest
