@@ -24,7 +24,7 @@ _LINE = 1024
 
 
 class BudgetAlert:
-    """One POST of JSON for each limit, from the worker whose call used up most of it.
+    """One POST of JSON for each limit, from the worker that noticed its use.
 
     Args:
         url: address of the receiver: http or https.
@@ -106,7 +106,7 @@ class BudgetAlert:
 
 
 def body_of(figures: AccountFigures, currency: str) -> dict[str, object]:
-    """What a receiver is told."""
+    """What a receiver gets."""
     account = figures.account
     return {
         "type": "budget.low",

@@ -28,7 +28,7 @@ def temporary_folder() -> Generator[Path]:
 
 
 def remove_abandoned() -> list[Path]:
-    """Remove the folders of benchmarks of this user and host whose process is gone.
+    """Remove folders of benchmarks of this user and host if their process is gone.
 
     A folder without a readable note of its process stays: it may belong to another program.
     """

@@ -9,7 +9,7 @@ from paceline.planning.estimator import FRESH
 from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
 
-#: Maximum number of callers whose estimates are kept.
+#: Maximum number of callers to keep estimates for.
 _KEPT = 1000
 
 

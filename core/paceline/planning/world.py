@@ -167,7 +167,7 @@ def _model(factory: PartFactory, name: str) -> tuple[ProviderSettings, str, str 
     """A model with its prices, what its quota is counted for, and where the prices come from."""
     settings, ready = factory.settings.model(name), factory.ready.provider
     if ready is not None and name == MAIN_MODEL:
-        return settings, ready.key, None  # as in a run, whose prices are those of the settings
+        return settings, ready.key, None  # as in a run, which has the prices of the settings
     priced, origin = with_price(settings)
     return priced, f"{priced.name}:{priced.model}", origin
 
