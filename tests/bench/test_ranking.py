@@ -324,4 +324,4 @@ def test_the_ranking_as_json_says_that_nothing_is_recommended() -> None:
     found = ranking_to_json(ranking)
     assert (found["recommended"], found["settings"]) == (None, None)
     assert found["verdict"] == "No measured setting meets all bounds."
-    assert [one["cell"] for one in found["missed"]] == ["one"]  # type: ignore[index, attr-defined]
+    assert [one["cell"] for one in found["missed"]] == ["one"]  # type: ignore[attr-defined]

@@ -32,9 +32,9 @@ from paceline_strategies.per_roadmap import PerRoadmap
 UNBOUNDED = Settings(strategy=["unbounded"])
 
 
-def plan(app: App, **more: int) -> Forecast:
+def plan(app: App, *, seed: int = 0) -> Forecast:
     """A forecast of one roadmap with twelve concepts."""
-    return asyncio.run(app.plan([synthetic_roadmap(1, 12)], draws=2, **more))
+    return asyncio.run(app.plan([synthetic_roadmap(1, 12)], draws=2, seed=seed))
 
 
 class Watching(Strategy):

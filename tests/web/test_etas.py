@@ -7,10 +7,10 @@ from pathlib import Path
 from paceline.contracts.share import Share
 from paceline.testing.contracts.store.inputs import claimed, submitted
 from paceline.testing.virtual_time import real_time
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.web_site import Site, site
-from tests.web.test_tenants import shared, socket_of
+from tests.web.test_tenants import shared
 
 
 async def known(here: Site, run_id: str) -> float:
@@ -21,6 +21,15 @@ async def known(here: Site, run_id: str) -> float:
         if left is not None:
             return float(left)
         await asyncio.sleep(0.05)
+
+
+async def live_etas(socket: ClientConnection) -> list[str]:
+    """The runs with an estimate in the next message with figures."""
+    async for text in socket:
+        message = json.loads(text)
+        if message["type"] == "live":
+            return list(message["etas"])
+    raise AssertionError("no figures")
 
 
 @real_time
@@ -39,11 +48,7 @@ async def test_a_running_run_has_an_estimate_everywhere_and_a_queued_one_has_non
         etas = (await here.client.get("/api/live")).json()["etas"]
         assert set(etas) == {claim.run_id}
         async with connect(f"{here.ws}/ws/runs") as socket:
-            async for text in socket:
-                message = json.loads(text)
-                if message["type"] == "live":
-                    assert set(message["etas"]) == {claim.run_id}
-                    break
+            assert set(await live_etas(socket)) == {claim.run_id}
 
 
 @real_time
@@ -57,10 +62,7 @@ async def test_a_tenant_sees_the_estimates_of_its_own_runs_only(tmp_path: Path) 
         assert set(found) == {mine.run_id, theirs.run_id}
         for here, seen in ((acme, {mine.run_id}), (rival, {theirs.run_id}), (plain, set[str]())):
             assert set((await here.client.get("/api/live")).json()["etas"]) == seen
-            async with socket_of(here, "/ws/runs") as socket:
-                while True:
-                    message = await socket.message()
-                    if message["type"] == "live":
-                        assert set(message["etas"]) == seen
-                        break
+            headers = {"Authorization": here.client.headers["authorization"]}
+            async with connect(f"{here.ws}/ws/runs", additional_headers=headers) as socket:
+                assert set(await live_etas(socket)) == seen
         assert (await rival.client.get(f"/api/runs/{mine.run_id}")).status_code == 404

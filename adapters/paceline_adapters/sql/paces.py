@@ -1,14 +1,13 @@
 """How far runs are, in SQL. Each count reads an index only."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from paceline.contracts.storage.records import RunPace
-from sqlalchemy import Row, case, func, not_, select
+from sqlalchemy import case, func, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import seconds_since
-from paceline_adapters.sql.tables import artifacts, concepts, runs
+from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, runs
 
 #: Maximum number of run ids in one statement.
 _CHUNK = 500
@@ -47,7 +46,7 @@ _paces = select(
 ).where(runs.c.status.in_(["queued", "running"]), not_(runs.c.purging))
 
 
-def _pace(row: Row[Any]) -> RunPace:
+def _pace(row: AnyRow) -> RunPace:
     return RunPace(
         run_id=row.run_id,
         seconds=max(0.0, row.seconds or 0.0),
