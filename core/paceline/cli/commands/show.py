@@ -95,7 +95,9 @@ def show(
                 page = await store.runs(
                     status=statuses, roadmap_id=roadmap, limit=limit, before=before
                 )
-                etas = await estimate(app.factory, store, page) if as_json else {}
+                etas: Mapping[str, float] = {}
+                if as_json:
+                    etas = await estimate(app.factory, store, page)
                 _print_runs(page, etas, as_json=as_json, limit=limit)
             elif concept is not None and step is not None and (versions or as_diff):
                 place = Place(run, concept, step)
