@@ -1,6 +1,7 @@
 """The strategy ``budget``: calls start only while there is money for them."""
 
 import logging
+from typing import Annotated
 
 from paceline import (
     Context,
@@ -30,14 +31,23 @@ from paceline.contracts.storage.budgets import (
     to_nanos,
 )
 from paceline.text import money
-from pydantic import Field
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
+from paceline_strategies.budget_alert import BudgetAlert, check_url
 from paceline_strategies.budget_exchange import BudgetExchange, NoMoney
 from paceline_strategies.token_estimates import TokenEstimates
 
 log = logging.getLogger("paceline.budget")
 
 _LOW = f"budget: {WARN_AT:.0%} or more is used".replace("%", " %")
+
+
+def _checked_url(url: SecretStr) -> SecretStr:
+    if not check_url(url.get_secret_value()):
+        # The error does not show the URL, because it may contain a token.
+        raise PydanticCustomError("credentials", "must be http://HOST/PATH or https://HOST/PATH")
+    return url
 
 
 class ModelBudget(Options):
@@ -68,6 +78,8 @@ class BudgetOptions(ModelBudget):
 
     keys: dict[str, ModelBudget] = Field(default_factory=dict[str, ModelBudget])
     """More limits of single models, by provider and model as in `"openai:gpt-4o"`."""
+    warn_url: Annotated[SecretStr, AfterValidator(_checked_url)] | None = None
+    """Address that receives a POST of JSON when 80 % of a limit is spent."""
 
     def budget_limits(self) -> BudgetLimits:
         """The limits in nanos."""
@@ -86,18 +98,26 @@ class Budget(Strategy):
         store: counts the money.
         worker_id: the worker. If it is lost, other workers settle its calls.
         currency: currency of the prices, for messages.
+        warn_url: receives a POST when most of a limit is spent.
     """
 
     levels: frozenset[Level] = frozenset({"call"})
 
     def __init__(
-        self, limits: BudgetLimits, store: BudgetStore, *, worker_id: str, currency: str = "USD"
+        self,
+        limits: BudgetLimits,
+        store: BudgetStore,
+        *,
+        worker_id: str,
+        currency: str = "USD",
+        warn_url: str | None = None,
     ) -> None:
         self.budget_limits = limits
         self._limits = limits
         self._currency = currency
         self._estimates = TokenEstimates()
         self._exchange = BudgetExchange(store, limits, worker_id=worker_id, warn=self._warned)
+        self._alert = None if warn_url is None else BudgetAlert(warn_url, currency)
         self._held = 0
         self._low: dict[str, str] = {}  # what was warned of, by scope and model
 
@@ -164,6 +184,8 @@ class Budget(Strategy):
     def _warned(self, figures: AccountFigures) -> None:
         account, text = figures.account, figures.describe(self._currency)
         log.warning("%s: %s", _LOW, text)
+        if self._alert is not None:
+            self._alert.send(figures)
         if account.scope in ("day", "month"):
             self._low[f"{account.scope} {account.key}"] = text
 
@@ -181,8 +203,10 @@ class Budget(Strategy):
         return "; ".join([", ".join([*parts, held]), *self._low.values()])
 
     async def close(self) -> None:
-        """Settle what has ended."""
+        """Settle what has ended, and send the last alerts."""
         await self._exchange.close()
+        if self._alert is not None:
+            await self._alert.close()
 
 
 def _cost(outcome: Outcome) -> int | None:
@@ -198,6 +222,7 @@ def _make(options: BudgetOptions, context: Context) -> Strategy:
         context.budgets(),
         worker_id=context.worker_id,
         currency=context.settings.provider.currency,
+        warn_url=None if options.warn_url is None else options.warn_url.get_secret_value(),
     )
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import logging
-import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from paceline import PartUnavailable, Work
+from paceline.chance import uniform
 from paceline.contracts.share import DEFAULT_TENANT
 from paceline.contracts.storage.budgets import (
     AccountFigures,
@@ -172,7 +172,7 @@ class BudgetExchange:
                 continue
             with contextlib.suppress(TimeoutError):
                 # With jitter, because many processes may wait for the same money.
-                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311
+                async with asyncio.timeout(pause * uniform(0.8, 1.2)):
                     await self._changed.wait()
 
     async def _exchange(self) -> bool:

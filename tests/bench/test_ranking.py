@@ -1,5 +1,6 @@
 """The ranking of settings by bounds."""
 
+import json
 from collections.abc import Sequence
 from statistics import median
 
@@ -20,6 +21,7 @@ from paceline_adapters.bench.report.preference import (
     values_of,
 )
 from paceline_adapters.bench.report.ranking import Constraints, pareto, rank, token_bound_unchecked
+from paceline_adapters.bench.report.ranking_json import ranking_to_json
 from paceline_adapters.bench.report.reasons import reasons, verdict_line
 from paceline_adapters.bench.results import CellResults, Results
 
@@ -301,3 +303,25 @@ def test_the_pareto_front_has_exactly_the_points_that_are_not_dominated(
     assert bool(front) == bool(points)
     best = sorted(set(front))
     assert [y for _, y in best] == sorted({y for _, y in best}, reverse=True)
+
+
+def test_the_ranking_as_json_has_what_the_text_says() -> None:
+    fast, slow = cell_of("fast", makespan=10, connections_peak=8), cell_of("slow", makespan=20)
+    results = results_of(fast, slow)
+    ranking = rank(results, Constraints(max_connections=10))
+    found = json.loads(json.dumps(ranking_to_json(ranking), allow_nan=False))
+    assert found["recommended"] == "fast"
+    assert found["verdict"] == verdict_line(ranking)
+    assert found["reasons"] == reasons(ranking)
+    assert found["prefer"] == "time"
+    assert found["constraints"]["max_connections"] == 10
+    assert "strategy" in found["settings"]
+
+
+def test_the_ranking_as_json_says_that_nothing_is_recommended() -> None:
+    cell = cell_of("one", makespan=10, connections_peak=8)
+    ranking = rank(results_of(cell), Constraints(max_connections=1))
+    found = ranking_to_json(ranking)
+    assert (found["recommended"], found["settings"]) == (None, None)
+    assert found["verdict"] == "No measured setting meets all bounds."
+    assert [one["cell"] for one in found["missed"]] == ["one"]  # type: ignore[attr-defined]

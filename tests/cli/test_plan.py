@@ -81,3 +81,32 @@ def test_a_planned_run_starts_if_it_is_confirmed(paceline: Terminal) -> None:
         said = paceline("run", "r.json", "--plan", "--yes").out
     assert "makespan" in said
     assert "completed, 4/4 concepts" in said
+
+
+def test_a_comparison_is_also_written_as_a_page(paceline: Terminal) -> None:
+    hostile = "run.context_schema=<script>"
+    paceline(
+        *("plan", "r.json", "--draws", "2", "--html", "page.html"),
+        *("--compare", "strategy=per-roadmap:limit=1", "--compare", "strategy=unbounded"),
+        *("--compare", hostile),
+    )
+    page = Path("page.html").read_text()
+    assert "<h2>Time, cost and calls in flight</h2>" in page
+    assert page.count("<circle") == 3
+    assert 'role="img"' in page
+    assert "strategy = [&quot;unbounded&quot;]" in page
+    assert "documented defaults (no data)" in page
+    assert "content that exists already" in page
+    assert "<script>," not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page.replace("http://www.w3.org", ""), "nothing is loaded"
+
+
+def test_a_page_needs_a_comparison_and_a_file_that_can_be_written(paceline: Terminal) -> None:
+    assert (
+        "--html needs --compare or --search"
+        in paceline("plan", "r.json", "--html", "x", code=2).err
+    )
+    compare = ("--compare", "strategy=unbounded", "--draws", "2")
+    said = paceline("plan", "r.json", *compare, "--html", "none/page.html", code=2).err
+    assert "none/page.html: cannot be written: No such file or directory" in said

@@ -9,6 +9,7 @@ LOOSE = {
     "__init__",
     "__main__",
     "app",
+    "chance",
     "errors",
     "log_context",
     "tasks",

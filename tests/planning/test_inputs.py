@@ -1,13 +1,10 @@
-"""What a forecast rests on: files, past runs, and an estimate of the time left."""
+"""What a forecast rests on: files and past runs."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
-from hypothesis import given as examples
-from hypothesis import strategies as st
 from paceline import App
-from paceline.planning.eta import seconds_left
 from paceline.planning.inputs import GIVEN_LEVEL, UNKNOWN_LEVEL, given
 from paceline.planning.workload_file import WorkloadFile, synthetic_roadmap
 from paceline.testing.scripted import ScriptedProvider, plain_answer
@@ -59,16 +56,3 @@ def test_past_runs_tell_tokens_and_attempts(
         assert any("waits for admission" in one for one in found.unknown)
 
     asyncio.run(scenario())
-
-
-@examples(st.floats(1, 1e5), st.floats(0, 1e5), st.floats(0, 1))
-def test_the_time_left_is_never_negative_and_ends_at_the_end(
-    forecast: float, elapsed: float, share: float
-) -> None:
-    assert seconds_left(forecast, elapsed, share) >= 0.0
-    assert seconds_left(forecast, elapsed, 1.0) == 0.0
-
-
-def test_the_time_left_begins_with_the_forecast_and_follows_the_pace() -> None:
-    assert seconds_left(100.0, 0.0, 0.0) == 100.0
-    assert seconds_left(100.0, 300.0, 0.75) == pytest.approx(100.0)  # 400 s at this pace

@@ -108,6 +108,7 @@ async def test_every_statement_uses_an_index(sqlite_place: SqlitePlace) -> None:
         await store.roadmap(claim.run_id)
         await store.concepts(claim.run_id)
         await store.artifact_steps(claim.run_id)
+        await store.run_paces([claim.run_id])
         await store.artifacts(claim.run_id, concept_id="c0", step="quiz")
         await store.charge(claim, charge())
         await store.spending(claim.run_id)

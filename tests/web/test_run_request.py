@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from paceline.contracts.storage.budgets import BudgetAccount, Shortage
+from paceline.testing.contracts.store.inputs import must_claim
 from paceline.testing.virtual_time import real_time
 
 from tests.support.cli_terminal import a_roadmap
@@ -85,3 +87,52 @@ async def test_resuming_adds_steps_and_parts(tmp_path: Path) -> None:
         assert run["only"] == ["first-module", "concept:b", "stage:s"]
         refused = await here.client.post(place, params={"also": "concept:z"})
         assert "unknown concept 'z'" in refused.json()["detail"]
+
+
+@real_time
+async def test_resuming_with_a_larger_budget_continues_a_run_that_used_up_its_own(
+    tmp_path: Path,
+) -> None:
+    priced = {"prompt_price": 1.0, "completion_price": 1.0}
+    settings: dict[str, Any] = {"strategy": ["budget", "unbounded"], "provider": priced}
+    async with site(tmp_path, work=False, **settings) as here:
+        submitted = await post(here, body(budget=0.25))
+        run_id = submitted.json()["run"]["run_id"]
+        claim = await must_claim(here.backend.store, run_id)
+        account = BudgetAccount(scope="run", subject=run_id)
+        lacks = Shortage(account=account, limit=250_000_000, spent=200_000_000, amount=60_000_000)
+        assert await here.backend.store.pause_short(claim, lacks, "budget") == "paused"
+        place = f"/api/runs/{run_id}/resume"
+        for wrong, says in (
+            ("0", "budget: input should be greater than 0"),
+            ("-1", "budget: input should be greater than 0"),
+            ("1e10", "budget: input should be less than or equal to 1000000000"),
+            ("nan", "budget"),
+            ("inf", "budget"),
+            ("much", "budget: input should be a valid number"),
+        ):
+            refused = await here.client.post(place, params={"budget": wrong})
+            assert refused.status_code == 422, refused.text
+            assert says.lower() in refused.json()["detail"].lower()
+        assert (await here.backend.store.run(run_id)).budget == 0.25
+        answer = await here.client.post(place, params={"budget": 2.5})
+        assert answer.status_code == 200, answer.text
+        run = answer.json()["run"]
+        assert (answer.json()["submitted"], run["status"], run["budget"]) == (
+            "resumed",
+            "queued",
+            2.5,
+        )
+
+
+@real_time
+async def test_a_budget_of_a_resumed_run_needs_the_strategy_that_keeps_it(tmp_path: Path) -> None:
+    async with site(tmp_path, work=False) as here:
+        run_id = (await post(here, body())).json()["run"]["run_id"]
+        place = f"/api/runs/{run_id}/resume"
+        for refused in (
+            await post(here, body(budget=1)),
+            await here.client.post(place, params={"budget": 1}),
+        ):
+            assert refused.status_code == 400
+            assert "needs the strategy budget" in refused.json()["detail"]

@@ -204,7 +204,7 @@ def bench(
     if compare:
         return _compare(*compare, as_json=as_json)
     from paceline_adapters.bench.engine import load
-    from paceline_adapters.bench.report import Constraints, rank, write_report
+    from paceline_adapters.bench.report import Constraints, rank, ranking_to_json, write_report
 
     # As after Ctrl-C: started processes are stopped, and finished rounds are kept.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -218,7 +218,8 @@ def bench(
     bounds = Constraints(max_connections, max_events, work.rpm, work.tpm)
     page = write_report(results, report, bounds, prefer)
     if as_json:
-        click.echo(results.model_dump_json(indent=1, exclude_none=True))
+        found = results.model_dump(mode="json", exclude_none=True)
+        echo_json({**found, "ranking": ranking_to_json(rank(results, bounds, prefer))})
     else:
         _print(results)
         _print_verdict(rank(results, bounds, prefer))

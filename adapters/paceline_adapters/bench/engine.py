@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 from paceline import PartUnavailable, SettingsError
 from pydantic import ValidationError
 
 from paceline_adapters.bench.environments import Environments
+from paceline_adapters.bench.folders import temporary_folder
 from paceline_adapters.bench.guard import guarded
 from paceline_adapters.bench.measure import PreparedCell, measure
 from paceline_adapters.bench.results import CellResults, Machine, Results, Round
@@ -112,12 +112,12 @@ class Bench:
         environments = Environments(stores, redis=redis, max_connections=self.max_connections)
         with (
             guarded(),
-            TemporaryDirectory(prefix="paceline-workload-") as folder,
+            temporary_folder() as folder,
             environments,
         ):
             self._machine = _machine(environments.versions())
-            paths = self.workload.write(Path(folder))
-            warm = Path(folder) / "warm-up.json"
+            paths = self.workload.write(folder)
+            warm = folder / "warm-up.json"
             warm.write_text(warm_up().model_dump_json())
             asyncio.run(self._measure(paths, warm, environments))
         if not self._rounds:

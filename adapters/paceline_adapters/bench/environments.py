@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import tempfile
 import urllib.request
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -16,6 +15,7 @@ from paceline.testing.servers import Postgres, Valkey
 from pydantic import SecretStr
 
 from paceline_adapters.bench.cells import FOLDER_MARK
+from paceline_adapters.bench.folders import temporary_folder
 from paceline_adapters.bench.probes.postgres import SETTINGS
 from paceline_adapters.bench.protocol import clean_environment, module
 
@@ -62,9 +62,10 @@ class Environments:
     def __enter__(self) -> "Environments":
         """Start the servers."""
         try:
-            self._folder = Path(
-                self._stack.enter_context(tempfile.TemporaryDirectory(prefix="paceline-bench-"))
-            )
+            self._folder = self._stack.enter_context(temporary_folder())
+            for server in (self.valkey, self.postgres):
+                if server is not None:
+                    server.folder = self._folder  # so that it is removed after a kill, too
             if self.valkey is not None:
                 self._stack.enter_context(self.valkey)
             if self.postgres is not None:

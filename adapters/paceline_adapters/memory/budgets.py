@@ -22,6 +22,7 @@ from paceline.contracts.storage.budgets import (
     accounts_now,
     limit_now,
     must_warn,
+    names_model,
     period_of,
     short_of,
     to_nanos,
@@ -112,18 +113,22 @@ class MemoryBudgets(MemoryRetention, Store, ABC):
         """Nanos that are known to be spent, from artifacts and charges."""
         if account.scope == "run":
             row = self._rows.get(account.subject)
-            if row is None or account.key:
+            if row is None:
                 return 0
+            if account.key:
+                made = [*row.artifacts.values(), *(one for of in row.past.values() for one in of)]
+                return to_nanos(
+                    sum(one.cost or 0.0 for one in made if names_model(account.key, one.model))
+                )
             spent = (one for of in row.spent.values() for one in of.values())
             return to_nanos(sum(spent, start=Spent()).cost or 0.0)
         tenants = stored_names(account.subject) if account.scope == "tenant-day" else ()
-        model = account.key.partition(":")[2].partition("@")[0]
         return sum(
             to_nanos(spent.cost or 0.0)
             for (day, tenant, of_model, _), spent in self._costs.items()
             if period_of(account.scope, day) == account.period
             and (not tenants or tenant in tenants)
-            and model in ("", of_model)
+            and (not account.key or names_model(account.key, of_model))
         )
 
     def _settle(self, id_: str, cost: int | None) -> bool:

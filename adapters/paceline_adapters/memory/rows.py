@@ -9,7 +9,7 @@ from datetime import datetime
 from paceline import Artifact, Claim, ConceptState, Roadmap, Run, Share
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.storage.budgets import Shortage, from_nanos
-from paceline.contracts.storage.records import JournalEntry, RunStatus
+from paceline.contracts.storage.records import JournalEntry, RunPace, RunStatus
 from paceline.contracts.storage.spending import Charge, Spent
 from paceline.contracts.storage.versions import Revision
 
@@ -80,6 +80,18 @@ class Row:
     def saves(self) -> int:
         """Number of versions of artifacts that were saved."""
         return len(self.artifacts) + sum(map(len, self.past.values()))
+
+    def pace(self, now: float) -> RunPace:
+        """How far the run is; ``now`` is by the clock of its claim."""
+        pending = {one.concept_id for one in self.concepts.values() if one.status == "pending"}
+        running = self.status == "running"
+        return RunPace(
+            run_id=self.run_id,
+            seconds=now - self.claimed_at if running else 0.0,
+            made=self.saves() - self.artifacts_at_claim if running else 0,
+            pending=len(pending),
+            saved=sum(concept_id in pending for concept_id, _ in self.artifacts),
+        )
 
     def lost_owners(self) -> int:
         """Number of owners lost in a row without a new artifact, if the current one is lost too."""

@@ -13,7 +13,12 @@ from paceline.contracts.identity import new_run_id
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, stored_names
 from paceline.contracts.storage.budgets import to_nanos
-from paceline.contracts.storage.records import ConceptStatus, JournalEntry, RunStatus
+from paceline.contracts.storage.records import (
+    ConceptStatus,
+    JournalEntry,
+    RunPace,
+    RunStatus,
+)
 from paceline.contracts.storage.rules import (
     key_reused_error,
     run_conflict_error,
@@ -236,6 +241,15 @@ class MemoryRuns(Store, ABC):
             for (concept, _), entries in row.journal.items()
             if concept == concept_id
             for entry in entries.values()
+        ]
+
+    async def run_paces(self, run_ids: Sequence[str]) -> Sequence[RunPace]:
+        """Return how far queued and running runs are."""
+        rows = (self._rows.get(run_id) for run_id in run_ids)
+        return [
+            row.pace(self._clock())
+            for row in rows
+            if row is not None and row.status in ("queued", "running")
         ]
 
     async def spending(self, run_id: str) -> RunSpending:

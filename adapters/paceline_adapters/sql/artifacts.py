@@ -9,6 +9,7 @@ from paceline.contracts.storage.records import (
     ConceptStatus,
     JournalEntry,
     Replaced,
+    RunPace,
 )
 from paceline.contracts.storage.spending import Charge, RunSpending
 from paceline.contracts.storage.store import ArtifactStore
@@ -20,6 +21,7 @@ from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.group_commit import GroupCommitter
 from paceline_adapters.sql.journal import read_entries
 from paceline_adapters.sql.ownership import stale_fence
+from paceline_adapters.sql.paces import read_paces
 from paceline_adapters.sql.run_rows import read_run
 from paceline_adapters.sql.saves import Save
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts
@@ -139,6 +141,10 @@ class SqlArtifacts(ArtifactStore):
         for concept_id, step in rows:
             steps[concept_id].add(step)
         return {concept_id: frozenset(made) for concept_id, made in steps.items()}
+
+    async def run_paces(self, run_ids: Sequence[str]) -> Sequence[RunPace]:
+        """Return how far queued and running runs are."""
+        return await self._database.read(lambda connection: read_paces(connection, run_ids))
 
     async def spending(self, run_id: str) -> RunSpending:
         """Return what a run has cost so far."""

@@ -23,6 +23,7 @@ from paceline.contracts.storage.budgets import (
     accounts_now,
     limit_now,
     must_warn,
+    names_model,
     period_of,
     short_of,
     to_nanos,
@@ -36,7 +37,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.charges import read_spending
 from paceline_adapters.sql.columns import seconds_since
-from paceline_adapters.sql.cost_queries import read_costs, read_costs_of_steps
+from paceline_adapters.sql.cost_queries import (
+    read_costs,
+    read_costs_of_models,
+    read_costs_of_steps,
+)
 from paceline_adapters.sql.cost_rows import spending_tenants, spent_between, today
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.outbox_rows import SqlOutlets
@@ -461,16 +466,23 @@ async def _lock(connection: AsyncConnection, names: Collection[str]) -> _Locked:
 async def _known_costs(connection: AsyncConnection, account: BudgetAccount) -> int:
     """Nanos that the store knows to be spent, from artifacts and charges.
 
-    It does not know the models of a run, so a limit of one model in one run begins with nothing.
+    Charges have no model, so the account of a model begins with what artifacts cost.
     """
+    if account.scope == "run" and account.key:
+        by_model = await read_costs_of_models(connection, account.subject)
+        return sum(cost for model, cost in by_model.items() if names_model(account.key, model))
     if account.scope == "run":
         spending = await read_spending(connection, account.subject)
-        return 0 if account.key else to_nanos(spending.total.cost or 0.0)
+        return to_nanos(spending.total.cost or 0.0)
     last = f"{account.period}-31" if account.scope == "month" else account.period
     first = f"{account.period}-01" if account.scope == "month" else account.period
     tenants = stored_names(account.subject) if account.scope == "tenant-day" else ()
-    model = account.key.partition(":")[2].partition("@")[0]
-    return await spent_between(connection, first, last, tenants=tenants, model=model)
+    by_model = await spent_between(connection, first, last, tenants=tenants)
+    return sum(
+        cost
+        for model, cost in by_model.items()
+        if not account.key or names_model(account.key, model)
+    )
 
 
 def _warnings(

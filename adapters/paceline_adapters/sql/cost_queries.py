@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from paceline.contracts.storage.budgets import CostLine, CostsBy, from_nanos
+from paceline.contracts.storage.budgets import CostLine, CostsBy, from_nanos, to_nanos
 from paceline.contracts.storage.spending import Spent
 from sqlalchemy import ColumnElement, Integer, Row, cast, func, not_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,6 +43,16 @@ async def read_costs_of_steps(connection: AsyncConnection) -> dict[tuple[str, st
     sums = (func.sum(costs.c[one]).label(one) for one in SUMS)
     query = select(costs.c.model, costs.c.step, *sums).group_by(costs.c.model, costs.c.step)
     return {(row.model, row.step): _spent(row) for row in await connection.execute(query)}
+
+
+async def read_costs_of_models(connection: AsyncConnection, run_id: str) -> dict[str, int]:
+    """Nanos that the artifacts of a run cost, past versions too, by the reported model."""
+    found: dict[str, int] = {}
+    for table in (artifacts, past_versions):
+        query = select(table.c.model, func.sum(table.c.cost)).where(table.c.run_id == run_id)
+        for model, cost in await connection.execute(query.group_by(table.c.model)):
+            found[model] = found.get(model, 0) + to_nanos(cost or 0.0)
+    return found
 
 
 def _spent(row: Row[Any]) -> Spent:

@@ -90,12 +90,11 @@ async def spending_tenants(connection: AsyncConnection, day: str) -> Sequence[st
 
 
 async def spent_between(
-    connection: AsyncConnection, first: str, last: str, *, tenants: tuple[str, ...], model: str
-) -> int:
-    """Nanos that calls cost from one day to another; of some tenants and one model if given."""
-    query = select(func.coalesce(func.sum(costs.c.cost), 0)).where(costs.c.day.between(first, last))
+    connection: AsyncConnection, first: str, last: str, *, tenants: tuple[str, ...]
+) -> dict[str, int]:
+    """Nanos that calls cost from one day to another, by model; of some tenants if given."""
+    query = select(costs.c.model, func.sum(costs.c.cost)).where(costs.c.day.between(first, last))
     if tenants:
         query = query.where(costs.c.tenant.in_(tenants))
-    if model:
-        query = query.where(costs.c.model == model)
-    return int(await connection.scalar(query) or 0)
+    rows = await connection.execute(query.group_by(costs.c.model))
+    return {model: int(cost) for model, cost in rows}

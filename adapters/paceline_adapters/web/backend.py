@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from paceline import App, Client, EventBus, Store, Worker
 from paceline.client.render import Reader
 from paceline.live.hub import Hub
+from paceline.planning.estimator import Estimator
 from paceline.tasks import cancel_and_wait
 
 from paceline_adapters.web.concept_names import ConceptNames
@@ -30,6 +31,7 @@ class Backend:
         bus: the bus of their events.
         hub: reads the progress of runs for all clients.
         figures: both layers, now and over the last minutes.
+        estimator: estimates when runs end.
         names: names of concepts.
         reader: renders artifacts.
         metrics: counts the requests and streams of all routers of this backend.
@@ -43,6 +45,7 @@ class Backend:
     bus: EventBus
     hub: Hub
     figures: LiveFigures
+    estimator: Estimator
     names: ConceptNames
     worker: Worker | None
     working: "asyncio.Task[None] | None"
@@ -82,6 +85,7 @@ class Backend:
         self.names = ConceptNames(self.store)
         self.hub = Hub(self.store, self.bus, kept=self.settings.events.max_length)
         self.figures = LiveFigures(self.store, self.worker)
+        self.estimator = Estimator(self.app.factory, self.store)
         self._sampling = asyncio.get_running_loop().create_task(self.figures.sample_forever())
         self._open = True
         return self
@@ -92,6 +96,7 @@ class Backend:
         await self.hub.close()
         if self._sampling is not None:
             await cancel_and_wait(self._sampling)
+        await self.estimator.close()
         await self._stack.aclose()
 
     async def drain(self) -> None:

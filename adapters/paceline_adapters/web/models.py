@@ -37,6 +37,10 @@ class RunAnswer(BaseModel):
     budget: Annotated[
         float | None, Field(description="What the run may cost; null for the settings' limits.")
     ]
+    eta_seconds: Annotated[
+        float | None,
+        Field(description="Seconds until the run ends, estimated; null if that is unknown."),
+    ]
 
 
 class CostAnswer(BaseModel):
@@ -287,6 +291,10 @@ class LiveAnswer(BaseModel):
     sentence: str
     now: LiveSample
     history: list[LiveSample]
+    etas: Annotated[
+        dict[str, float],
+        Field(description="Estimated seconds until each running run of the caller ends, if known."),
+    ]
 
 
 class StrategyOfWorker(BaseModel):

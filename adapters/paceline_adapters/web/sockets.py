@@ -20,6 +20,7 @@ from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.problems import Problem, problem_of
 from paceline_adapters.web.request_checks import RequestChecks
 from paceline_adapters.web.routes.events import MAX_RATE, AfterQuery, LevelQuery
+from paceline_adapters.web.run_etas import RunEtas
 
 #: Seconds in which a client must send its ``follow`` message if it asked for ``wait``.
 _FOLLOW_TIMEOUT = 10.0
@@ -68,7 +69,7 @@ def sockets_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             async with Feed(backend.hub, level=level, rate=rate, tenant=tenant) as feed:
                 await feed.follow(run_id, None if after is None else StreamPosition.parse(after))
                 await _accept(socket)
-                await sockets.send(socket, feed, {"level": level, "rate": rate}, of_all=False)
+                await sockets.send(socket, feed, {"level": level, "rate": rate})
 
     @router.websocket("/ws/runs")
     async def follow_all(
@@ -89,7 +90,9 @@ def sockets_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                     run_id: StreamPosition.parse(text) for run_id, text in follow.after.items()
                 }
                 await feed.follow_all(after)
-                await sockets.send(socket, feed, {"level": chosen, "rate": pace}, of_all=True)
+                await sockets.send(
+                    socket, feed, {"level": chosen, "rate": pace}, figures_for=caller
+                )
 
     return router
 
@@ -109,6 +112,7 @@ class _Sockets:
         self._backend = backend
         self._checks = checks
         self._metrics = backend.metrics
+        self._etas = RunEtas(backend)
         self._send_timeout = backend.settings.web.send_timeout
 
     @asynccontextmanager
@@ -154,11 +158,19 @@ class _Sockets:
             raise Problem(400, "bad-message", f"{place}: {first['msg']}") from None
 
     async def send(
-        self, socket: WebSocket, feed: Feed, chosen: Mapping[str, object], *, of_all: bool
+        self,
+        socket: WebSocket,
+        feed: Feed,
+        chosen: Mapping[str, object],
+        *,
+        figures_for: Caller | None = None,
     ) -> None:
-        """Send messages until the feed ends or the client disconnects."""
+        """Send messages until the feed ends or the client disconnects.
+
+        ``figures_for`` also receives the figures, because it follows all runs.
+        """
         disconnected = asyncio.create_task(_until_disconnected(socket))
-        sending = asyncio.create_task(self._send_messages(socket, feed, chosen, of_all=of_all))
+        sending = asyncio.create_task(self._send_messages(socket, feed, chosen, figures_for))
         try:
             await asyncio.wait({disconnected, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -167,15 +179,21 @@ class _Sockets:
             sending.result()
 
     async def _send_messages(
-        self, socket: WebSocket, feed: Feed, chosen: Mapping[str, object], *, of_all: bool
+        self,
+        socket: WebSocket,
+        feed: Feed,
+        chosen: Mapping[str, object],
+        figures_for: Caller | None,
     ) -> None:
         await self._send(socket, json.dumps({"type": "hello", **chosen}))
-        figures = asyncio.create_task(self._send_figures(socket)) if of_all else None
+        figures: asyncio.Task[None] | None = None
+        if figures_for is not None:
+            figures = asyncio.create_task(self._send_figures(socket, figures_for))
         try:
             while messages := await feed.next():
                 self._metrics.messages_sent("websocket", messages)
                 texts = [message.text for message in messages]
-                if of_all and feed.level == "roadmap":
+                if figures_for is not None and feed.level == "roadmap":
                     # One message for the states of all runs: the rate limits messages, not runs.
                     texts = ['{"type":"batch","events":[' + ",".join(texts) + "]}"]
                 for text in texts:
@@ -191,13 +209,16 @@ class _Sockets:
             if figures is not None:
                 await cancel_and_wait(figures)
 
-    async def _send_figures(self, socket: WebSocket) -> None:
-        """Send each sample of both layers."""
+    async def _send_figures(self, socket: WebSocket, caller: Caller) -> None:
+        """Send each sample of both layers, with the estimates of the caller's runs."""
+        etas: Mapping[str, float] = {}
         with suppress(WebSocketDisconnect, TimeoutError, RuntimeError):
             while True:
                 sample = await self._backend.figures.next()
                 sentence = sample.totals.sentence()
-                live = {"type": "live", "sentence": sentence, **sample.to_json()}
+                with suppress(PacelineError):  # until the store is reachable again
+                    etas = await self._etas.seen_by(caller)
+                live = {"type": "live", "sentence": sentence, **sample.to_json(), "etas": etas}
                 await self._send(socket, json.dumps(live))
 
     async def _send(self, socket: WebSocket, text: str) -> None:

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import logging
 import math
-import random
 import secrets
 from collections.abc import Callable, Sequence
 from itertools import islice
 
 from paceline.admission.waiting_flows import Cost, Waiter, WaitingFlows
+from paceline.chance import uniform
 from paceline.contracts.admission.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
 from paceline.contracts.admission.work import Done, Outcome, Permit, RateLimited, Work
 from paceline.errors import PartRejected, PartUnavailable
@@ -204,7 +204,7 @@ class SharedLimiter:
                     sync_at = math.inf
                     if grant.retry_in is not None:
                         # With jitter, because many processes may wait for the same moment.
-                        sync_at = loop.time() + grant.retry_in * random.uniform(1, 1.02)  # noqa: S311
+                        sync_at = loop.time() + grant.retry_in * uniform(1, 1.02)
                     await asyncio.sleep(0)
             except PartUnavailable as error:
                 if self._closed:
@@ -328,7 +328,7 @@ class SharedLimiter:
         self._failures += 1
         self._reuse_leases()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(0, bound)):  # noqa: S311
+            async with asyncio.timeout(uniform(0, bound)):
                 await self._closing.wait()
 
 

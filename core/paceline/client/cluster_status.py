@@ -111,6 +111,7 @@ class ClusterStatus:
         unreachable: one message per part that did not answer.
         lost: running runs without a live worker.
         sinks: what waits for each sink.
+        left: seconds until each running run ends, if that is known.
     """
 
     workers: Sequence[WorkerStatus]
@@ -121,6 +122,7 @@ class ClusterStatus:
     unreachable: Sequence[str] = field(default_factory=tuple[str, ...])
     lost: Sequence[LostRun] = field(default_factory=tuple[LostRun, ...])
     sinks: Sequence[SinkFigures] = field(default_factory=tuple[SinkFigures, ...])
+    left: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def why(self) -> str:
         """Why this number of concepts is in flight, in a few sentences."""
@@ -158,7 +160,7 @@ class ClusterStatus:
                 "registered": self.budget.registered,
                 "in_use": self.totals.connections,
             },
-            "runs": [run_to_json(run) for run in self.runs],
+            "runs": [run_to_json(run, self.left.get(run.run_id)) for run in self.runs],
             "more_runs": self.more_runs,
             "unreachable": list(self.unreachable),
             "lost": [asdict(one) for one in self.lost],
@@ -167,8 +169,11 @@ class ClusterStatus:
         }
 
 
-def run_to_json(run: Run) -> dict[str, object]:
-    """A run for ``--json``; the names are stable, and times are ISO 8601 in UTC."""
+def run_to_json(run: Run, eta: float | None = None) -> dict[str, object]:
+    """A run for ``--json``; the names are stable, and times are ISO 8601 in UTC.
+
+    ``eta`` is the number of seconds until it ends, if that is known.
+    """
 
     def at(moment: datetime | None) -> str | None:
         return None if moment is None else moment.isoformat()
@@ -195,12 +200,13 @@ def run_to_json(run: Run) -> dict[str, object]:
         "steps": None if run.steps is None else list(run.steps),
         "only": list(run.only),
         "budget": run.budget,
+        "eta_seconds": None if eta is None else round(eta, 1),
     }
 
 
-def run_with_context(run: Run) -> dict[str, object]:
+def run_with_context(run: Run, eta: float | None = None) -> dict[str, object]:
     """The same with the run's context, for the answers about one run."""
-    return {**run_to_json(run), "context": dict(run.context)}
+    return {**run_to_json(run, eta), "context": dict(run.context)}
 
 
 async def cluster_status(store: Store, executor: Executor | None) -> ClusterStatus:

@@ -34,6 +34,8 @@ from paceline.errors import (
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
 from paceline.planning.model_server import ModelServer, headers_of
 from paceline.planning.store_model import CLIENT_CONNECTIONS, StoreModel
+from paceline.planning.strategies import names as strategy_names
+from paceline.planning.strategies import played
 from paceline.planning.virtual_loop import JumpingLoop, VirtualTimeError
 from paceline.planning.world import (
     COMMIT,
@@ -64,6 +66,7 @@ class Drawn:
         connections_peak: most connections to the database server.
         transactions: transactions of the database server.
         events: when each progress event was published.
+        saves: when each artifact was saved.
     """
 
     ends: list[float] = field(default_factory=list[float])
@@ -75,6 +78,7 @@ class Drawn:
     connections_peak: int = 0
     transactions: int = 0
     events: list[float] = field(default_factory=list[float])
+    saves: list[float] = field(default_factory=list[float])
 
     @property
     def makespan(self) -> float:
@@ -149,14 +153,14 @@ def draw(world: World, seed: int, stopped: Callable[[], bool] = lambda: False) -
             thread or a socket, or because it never admits.
         asyncio.CancelledError: ``stopped`` returned true.
     """
-    loop = _Loop(stopped)
+    loop = _Loop(seed, stopped)
     try:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner, _seeded(seed), _silent():
+        with asyncio.Runner(loop_factory=lambda: loop) as runner, _silent():
             found = runner.run(_Play(world, seed).run())
         if loop.left is not None:
             raise loop.left
     except* VirtualTimeError as group:
-        names = ", ".join(world.settings.strategy)
+        names = ", ".join(strategy_names(world.factory))
         why = str(first_cause(group)).partition(";")[0]
         raise PluginError(f"strategy {names} cannot be forecast: {why}") from None
     except* PacelineError as group:
@@ -165,7 +169,9 @@ def draw(world: World, seed: int, stopped: Callable[[], bool] = lambda: False) -
 
 
 class _Loop(JumpingLoop):
-    def __init__(self, stopped: Callable[[], bool]) -> None:
+    def __init__(self, seed: int, stopped: Callable[[], bool]) -> None:
+        #: For ``paceline.chance``: the jitter of strategies and limiters.
+        self.chance = random.Random(seed)  # noqa: S311
         self._stopped_by_caller = stopped
         super().__init__(limit=_LONGEST)
 
@@ -192,17 +198,6 @@ def _silent() -> Generator[None]:
     finally:
         for log in logs:
             log.removeFilter(of_others)
-
-
-@contextmanager
-def _seeded(seed: int) -> Generator[None]:
-    """Seed the random numbers of strategies and limiters, which use those of the process."""
-    before = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)
 
 
 class _Play:
@@ -280,9 +275,9 @@ class _Process:
         self.play = play
         factory = play.world.factory
         context = factory.context(worker_id=f"worker-{number}", ledger=lambda: ledger)
-        self.strategy = factory.strategy(context)
+        self.strategy = played(factory, context)
         self.gauges = Gauges()
-        self.store = StoreModel(play.world.settings.store, play.commit, server=play.world.server)
+        self.store = StoreModel(play.world.connections, play.commit)
         self._busy_until = 0.0
 
     async def work(self) -> None:
@@ -428,6 +423,7 @@ class _Run:
             elif tally.cost is not None and found.cost is not None:
                 found.cost += tally.cost
         await process.store.write(computed)
+        found.saves.append(asyncio.get_running_loop().time())
         self.event()
         return True
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from paceline.planning.draw import Drawn, draw
+from paceline.planning.strategies import names as strategy_names
 from paceline.planning.world import World
 
 #: Draws of a forecast: as many as this number of concepts allows, within these bounds.
@@ -160,8 +161,9 @@ def describe(world: World) -> str:
     """Strategies, executor and workers in one line."""
     settings = world.settings
     parts: list[str] = []
-    for name in settings.strategy:
-        options = settings.strategies.get(name.replace("_", "-"), {})
+    ready = world.factory.ready.strategies is not None
+    for name in strategy_names(world.factory):
+        options = {} if ready else settings.strategies.get(name.replace("_", "-"), {})
         pairs = ",".join(f"{key}={value}" for key, value in options.items())
         parts.append(f"{name}:{pairs}" if pairs else name)
     where = f"{settings.executor}, {world.processes} x {world.concurrency} roadmaps"

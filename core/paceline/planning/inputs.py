@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
-from paceline.contracts.storage.records import Artifact
+from paceline.contracts.storage.records import Artifact, RunStatus
 from paceline.contracts.storage.store import Store
 from paceline.planning.provider_model import Bounds, ProviderModel
 from paceline.planning.workload_file import WorkloadFile, parse_latencies
@@ -37,6 +37,7 @@ SINGLE_RUN_LEVEL = 0.05
 
 #: Runs and artifacts that are read, newest first.
 _RUNS, _ARTIFACTS = 50, 20_000
+_WITH_ARTIFACTS: Sequence[RunStatus] = ("running", "paused", "completed", "partial", "failed")
 
 _Steps = Mapping[str, Sequence[Artifact]]
 
@@ -112,11 +113,11 @@ def given(workload: WorkloadFile | None = None, model: Path | None = None) -> In
     )
 
 
-async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
+async def recorded(base: Inputs, store: Store, settings: Settings, *, runs: int = _RUNS) -> Inputs:
     """The inputs with latencies, tokens and attempts of the artifacts of past runs, by step.
 
     Artifacts of a step's first model count; those of other models only if there are none. Steps
-    without artifacts keep what they have.
+    without artifacts keep what they have. ``runs`` is the maximum number of runs, newest first.
     """
     chosen = {
         name: settings.model(chain_of(settings, name)[0]).model for name in settings.run.steps
@@ -126,7 +127,7 @@ async def recorded(base: Inputs, store: Store, settings: Settings) -> Inputs:
     others: dict[str, list[Artifact]] = {}
     by_run: list[_Steps] = []
     total = 0
-    for run in await store.runs(limit=_RUNS):
+    for run in await store.runs(status=_WITH_ARTIFACTS, limit=runs):
         if total >= _ARTIFACTS:
             break
         made = [

@@ -3,18 +3,20 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from paceline.contracts.provider import Provider
 from paceline.planning.alternatives import Alternative, Choice
-from paceline.planning.forecast import Forecast, Progress, forecast, no_progress
+from paceline.planning.draw import draw
+from paceline.planning.forecast import Forecast, Progress, draws_for, forecast, no_progress
 from paceline.planning.inputs import Inputs, given, recorded
+from paceline.planning.strategies import Named, copied
 from paceline.planning.workload_file import WorkloadFile
-from paceline.planning.world import world
-from paceline.plugins.registry import Plugins
+from paceline.planning.world import World, world
 from paceline.roadmaps.model import Roadmap
-from paceline.runtime.part_factory import PartFactory
+from paceline.runtime.part_factory import PartFactory, ReadyParts
 from paceline.settings.model import Settings
 
 T = TypeVar("T")
@@ -45,7 +47,8 @@ class Planner:
     """Forecasts of some roadmaps.
 
     Attributes:
-        factory: makes executor, steps and strategies; its ready parts are not used.
+        factory: makes executor, steps and strategies. Of its ready parts, the forecast uses copies
+            of the strategies, the key of the provider, and whether the store is a server.
         workers: number of worker processes, for a distributed executor.
         seed: seed of the draws.
         draws: number of draws; by default as many as the number of concepts allows.
@@ -65,14 +68,18 @@ class Planner:
             PluginError: a strategy does not work in virtual time.
             SettingsError: a setting is wrong.
         """
+        ready = await self._ready()
         return await _in_thread(
-            lambda stopped: self._forecast(self.factory.settings, self.workers, progress, stopped)
+            lambda stopped: self._forecast(
+                ready, self.factory.settings, self.workers, progress, stopped
+            )
         )
 
     async def compare(
         self, alternatives: Sequence[Alternative], progress: Progress = no_progress
     ) -> list[Choice]:
         """A forecast for each alternative, in their order. Raises as ``forecast``."""
+        ready = await self._ready()
 
         def choices(stopped: Callable[[], bool]) -> list[Choice]:
             found: list[Choice] = []
@@ -83,25 +90,89 @@ class Planner:
 
                 settings = one.applied(self.factory.settings)
                 workers = one.workers or self.workers
-                found.append(Choice(one, self._forecast(settings, workers, report, stopped)))
+                parts = replace(ready, strategies=None) if one.strategy else ready
+                found.append(Choice(one, self._forecast(parts, settings, workers, report, stopped)))
             return found
 
         return await _in_thread(choices)
 
+    async def saves(self, steps: Sequence[str]) -> Sequence[Sequence[float]]:
+        """When each draw saves its artifacts, in seconds, if only these steps are made.
+
+        Raises as ``forecast``.
+        """
+        ready, settings = await self._ready(), self.factory.settings
+        run = settings.run.model_copy(update={"steps": list(steps)})
+        settings = settings.model_copy(update={"run": run})
+
+        def drawn(stopped: Callable[[], bool]) -> list[Sequence[float]]:
+            planned = self._world(ready, settings, self.workers)
+            number = self.draws or draws_for(planned.concepts)
+            seeds = range(self.seed * 1_000, self.seed * 1_000 + number)
+            return [draw(planned, seed, stopped).saves for seed in seeds]
+
+        return await _in_thread(drawn)
+
+    async def _ready(self) -> "_Ready":
+        """What the forecast uses of the app's ready parts."""
+        ready = self.factory.ready
+        connections: int | None = None
+        if ready.store is not None and (await ready.store.budget()).server_max is not None:
+            connections = ready.store.pool().limit
+        return _Ready(
+            provider=ready.provider,
+            strategies=copied(ready.strategies),
+            store=ready.store is not None,
+            connections=connections,
+        )
+
     def _forecast(
         self,
+        ready: "_Ready",
         settings: Settings,
         workers: int,
         progress: Progress,
         stopped: Callable[[], bool],
     ) -> Forecast:
-        # Not the app's ready parts: they belong to another event loop, and are in use.
-        plugins: Plugins = self.factory.plugins
-        factory = PartFactory(settings, plugins, self.factory.host)
-        planned = world(factory, self.roadmaps, self.inputs, workers=workers)
+        planned = self._world(ready, settings, workers)
         return forecast(
             planned, draws=self.draws, seed=self.seed, progress=progress, stopped=stopped
         )
+
+    def _world(self, ready: "_Ready", settings: Settings, workers: int) -> World:
+        parts = ReadyParts(provider=ready.provider, strategies=ready.strategies)
+        factory = PartFactory(settings, self.factory.plugins, self.factory.host, parts)
+        return world(
+            factory,
+            self.roadmaps,
+            self.inputs,
+            workers=workers,
+            connections=ready.connections if ready.store else connections_of(settings),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """What a forecast uses of the app's ready parts, which are in use on another event loop.
+
+    Attributes:
+        provider: only its key is read.
+        strategies: copies.
+        store: whether the app was given a store.
+        connections: most connections of that store; ``None`` if it is no server.
+    """
+
+    provider: Provider | None
+    strategies: Named | None
+    store: bool
+    connections: int | None
+
+
+def connections_of(settings: Settings) -> int | None:
+    """Most connections of a process with these settings; ``None`` if the store is no server."""
+    if settings.store_kind in ("sqlite", "memory"):
+        return None
+    return settings.store.pool_size + settings.store.max_overflow
 
 
 async def _in_thread(function: Callable[[Callable[[], bool]], T]) -> T:

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from paceline.settings.model import StoreSettings
-
 #: Transactions of a run besides its saves: submit, claim, load, follow and finish; measured.
 _OF_RUN = 25
 #: Queries one after another before a run's first call.
@@ -18,15 +16,14 @@ class StoreModel:
     """Commits the members that wait at the same moment in one transaction, as the SQL store does.
 
     Args:
-        settings: the bounds of the pool.
+        connections: most connections of the pool; ``None`` if the store is no server.
         commit: seconds of a commit.
-        server: whether the store is a server with connections.
     """
 
-    def __init__(self, settings: StoreSettings, commit: float, *, server: bool) -> None:
-        self._most = settings.pool_size + settings.max_overflow if server else 0
+    def __init__(self, connections: int | None, commit: float) -> None:
+        self._most = connections or 0
         self._commit = commit
-        self._server = server
+        self._server = connections is not None
         self._running_until = 0.0
         self._next_until = 0.0
         self._loading = 0

@@ -8,9 +8,10 @@ from paceline.contracts.provider import CompletionRequest, Message
 from paceline.contracts.steps.step import Step, Subject
 from paceline.errors import PacelineError
 from paceline.planning.inputs import Inputs
+from paceline.planning.strategies import money_names
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.part_factory import PartFactory
-from paceline.settings.model import ProviderSettings, Settings
+from paceline.settings.model import MAIN_MODEL, ProviderSettings, Settings
 from paceline.settings.steps import chain_of
 
 #: Tokens of a prompt that cannot be made without a run.
@@ -58,6 +59,8 @@ class World:
         processes: number of worker processes.
         concurrency: roadmaps that each process works on at once.
         distributed: whether the workers are processes of their own.
+        connections: most connections of a process to the store's server; ``None`` if the store is
+            no server.
         sources: what the forecast rests on, as lines.
         unknown: what the model leaves out for these settings, as sentences.
     """
@@ -69,6 +72,7 @@ class World:
     processes: int
     concurrency: int
     distributed: bool
+    connections: int | None = None
     sources: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -85,7 +89,7 @@ class World:
     @property
     def server(self) -> bool:
         """Whether the store is a server with connections and transactions to count."""
-        return self.settings.store_kind not in ("sqlite", "memory")
+        return self.connections is not None
 
 
 def world(
@@ -94,6 +98,7 @@ def world(
     inputs: Inputs,
     *,
     workers: int = 1,
+    connections: int | None = None,
 ) -> World:
     """Prepare the draws: check settings and steps, and measure the prompts.
 
@@ -102,6 +107,7 @@ def world(
         roadmaps: the roadmaps to generate.
         inputs: what the forecast rests on.
         workers: number of ``paceline worker`` commands, for a distributed executor.
+        connections: as in ``World``.
 
     Raises:
         PluginError: a plugin cannot be made.
@@ -115,7 +121,7 @@ def world(
     prices: dict[str, None] = {}
     steps: list[PlannedStep] = []
     for name, step in graph.steps:
-        model, origin = with_price(settings.model(chains[name][0]))
+        model, key, origin = _model(factory, chains[name][0])
         if origin:
             prices[f"prices of {model.model}: {origin}"] = None
         prompt = inputs.prompts.get(name) or _prompt_tokens(step, roadmaps)
@@ -129,7 +135,7 @@ def world(
                 name=name,
                 needs=graph.needs[name],
                 model=model,
-                key=f"{model.name}:{model.model}",
+                key=key,
                 request=CompletionRequest(
                     messages=(Message("user", "word" * prompt),),
                     step=name,
@@ -142,6 +148,7 @@ def world(
         unknown.append("fallback to other models")
     if settings.resources:
         unknown.append("waits for resources with a quota of their own")
+    unknown += [f"the limits of strategy {name}: no run is paused" for name in money_names(factory)]
     return World(
         factory=factory,
         roadmaps=roadmaps,
@@ -150,9 +157,19 @@ def world(
         processes=workers * executor.processes if executor.distributed else 1,
         concurrency=executor.concurrency,
         distributed=executor.distributed,
+        connections=connections,
         sources=(*inputs.sources, *prices),
         unknown=tuple(unknown),
     )
+
+
+def _model(factory: PartFactory, name: str) -> tuple[ProviderSettings, str, str | None]:
+    """A model with its prices, what its quota is counted for, and where the prices come from."""
+    settings, ready = factory.settings.model(name), factory.ready.provider
+    if ready is not None and name == MAIN_MODEL:
+        return settings, ready.key, None  # as in a run, which has the prices of the settings
+    priced, origin = with_price(settings)
+    return priced, f"{priced.name}:{priced.model}", origin
 
 
 def _prompt_tokens(step: Step, roadmaps: Sequence[Roadmap]) -> int | None:

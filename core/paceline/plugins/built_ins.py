@@ -87,3 +87,6 @@ EXTRAS_BY_KIND: Mapping[tuple[Kind, str], str] = {
     ("exporter", "markdown_it"): "exports",
     ("exporter", "nh3"): "exports",
 }
+
+#: The module that draws the page of ``paceline plan --html``.
+FORECAST_PAGE = f"{_A}.bench.forecast_page"

@@ -1,7 +1,7 @@
 """Makes the parts of one process, as the settings say, on its event loop."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -137,24 +137,38 @@ class PartFactory:
         """The strategies, stacked; the caller closes them."""
         if self.ready.strategies is not None:
             return StrategyStack(self.ready.strategies)
+        return StrategyStack(self.strategies(context))
+
+    def strategies(
+        self, context: Context, *, without: Collection[str] = ()
+    ) -> Sequence[tuple[str, Strategy]]:
+        """The strategies of the settings with their names, outer first; the caller closes them."""
         named: list[tuple[str, Strategy]] = []
         for name in self.settings.strategy:
-            options = options_for(self.settings.strategies, name)
-            made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
-            named.append((name, made))
-        return StrategyStack(named)
+            if name not in without:
+                options = options_for(self.settings.strategies, name)
+                made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
+                named.append((name, made))
+        return named
 
     def budget_limits(self) -> BudgetLimits | None:
         """The limits of the strategy that reserves money; ``None`` without such a strategy."""
         if self.ready.strategies is not None:
             return StrategyStack(self.ready.strategies).budget_limits
         for name in self.settings.strategy:
-            offer = self.plugins.strategy(name)
-            given = options_for(self.settings.strategies, name)
-            options = offer.check(given, f"strategies.{name}")
-            if isinstance(options, HasBudgetLimits):
-                return options.budget_limits()
+            limits = self._limits_of(name)
+            if limits is not None:
+                return limits
         return None
+
+    def money_strategies(self) -> Sequence[str]:
+        """Names of the strategies of the settings that reserve money."""
+        return [name for name in self.settings.strategy if self._limits_of(name) is not None]
+
+    def _limits_of(self, strategy: str) -> BudgetLimits | None:
+        given = options_for(self.settings.strategies, strategy)
+        options = self.plugins.strategy(strategy).check(given, f"strategies.{strategy}")
+        return options.budget_limits() if isinstance(options, HasBudgetLimits) else None
 
     def model_names(self) -> Sequence[str]:
         """Names of the models to open: those of the settings, and ``main`` if a step needs it."""

@@ -34,6 +34,8 @@ class Server(ABC):
 
     #: Maximum seconds of a start or a stop.
     patience: float = 30.0
+    #: Folder for the home of the server; the system's folder for temporary files by default.
+    folder: Path | None = None
 
     def __init__(self) -> None:
         self.port = 0
@@ -70,7 +72,9 @@ class Server(ABC):
         """Start without data, and return when the server accepts connections."""
         if self._home is not None:
             raise PartUnavailable(f"{self.name} is already started: stop or restart it")
-        self._home = Path(tempfile.mkdtemp(prefix=f"paceline-{self.name.lower()}-"))
+        self._home = Path(
+            tempfile.mkdtemp(prefix=f"paceline-{self.name.lower()}-", dir=self.folder)
+        )
         try:
             self._prepare()
             self._launch(may_move=True)

@@ -47,7 +47,10 @@ def page(results: Results, ranking: Ranking) -> str:
         ),
     )
     return Template(_template("page.html")).substitute(
-        style=_template("page.css"), script=_template("page.js"), body=body
+        title="paceline benchmark",
+        style=_template("page.css"),
+        script=_template("page.js"),
+        body=body,
     )
 
 

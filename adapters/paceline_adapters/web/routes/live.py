@@ -19,12 +19,15 @@ from paceline_adapters.web.models import (
 )
 from paceline_adapters.web.problems import responses
 from paceline_adapters.web.request_checks import Reading, RequestChecks
+from paceline_adapters.web.run_etas import RunEtas
 
 
 def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     """Routes of live figures, workers, strategies and sessions."""
     errors = responses(400, 401, 429, 503)
     router = APIRouter(prefix="/api", tags=["live"], route_class=checks.route(), responses=errors)
+
+    etas = RunEtas(backend)
 
     async def status_now() -> ClusterStatus:
         return await cluster_status(backend.store, backend.client.executor)
@@ -36,7 +39,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         return frozenset(run.run_id for run in runs)
 
     @router.get("/live")
-    async def live_figures(_: Reading) -> LiveAnswer:
+    async def live_figures(caller: Reading) -> LiveAnswer:
         """Show both layers in numbers, now and over the last minutes."""
         now = backend.figures.now
         return LiveAnswer.model_validate(
@@ -44,6 +47,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                 "sentence": now.totals.sentence(),
                 "now": now.to_json(),
                 "history": [sample.to_json() for sample in backend.figures.history],
+                "etas": await etas.seen_by(caller),
             }
         )
 

@@ -70,7 +70,9 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             status=status or (), roadmap_id=roadmap_id, limit=limit, before=before
         )
         last = page[-1].run_id if len(page) == limit else None
-        return RunPage.model_validate({"runs": [run_to_json(run) for run in page], "before": last})
+        left = await backend.estimator.seconds_left(page)
+        runs = [run_to_json(run, left.get(run.run_id)) for run in page]
+        return RunPage.model_validate({"runs": runs, "before": last})
 
     @router.post(
         "",
@@ -123,9 +125,10 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         run = await visible_run(backend, caller, run_id)
         spending = await backend.store.spending(run_id)
         channel = backend.hub.channel(run_id)
+        left = await backend.estimator.seconds_left([run])
         return RunWithTotals.model_validate(
             {
-                **run_with_context(run),
+                **run_with_context(run, left.get(run_id)),
                 **spending_to_json(spending, backend.settings.provider.currency),
                 "generating": 0 if channel is None else len(channel.generating),
             }

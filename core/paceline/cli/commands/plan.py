@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from paceline.client.terminal.forecast_table import (
     print_forecast,
     print_recommendation,
 )
-from paceline.client.terminal.output import echo_json
+from paceline.client.terminal.output import echo_json, note
 from paceline.client.terminal.roadmap_files import read_roadmaps
 from paceline.errors import UsageError
 from paceline.planning.alternatives import (
@@ -31,6 +32,7 @@ from paceline.planning.alternatives import (
 from paceline.planning.forecast import Progress, no_progress
 from paceline.planning.plan import Planner, inputs_of
 from paceline.planning.workload_file import WorkloadFile, synthetic_roadmap
+from paceline.plugins.built_ins import FORECAST_PAGE
 from paceline.roadmaps.model import Roadmap
 from paceline.settings.durations import parse_duration
 
@@ -84,6 +86,7 @@ def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float |
 )
 @click.option("--budget", metavar="AMOUNT", type=click.FloatRange(min=0), help="Highest cost.")
 @click.option("--within", metavar="TIME", callback=_seconds, help="Latest end, such as 90m or 2h.")
+@click.option("--html", "page", metavar="FILE", type=_FILE, help="Also write the page FILE.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--draws",
@@ -106,6 +109,7 @@ def plan(
     max_connections: int | None,
     budget: float | None,
     within: float | None,
+    page: Path | None,
     seed: int,
     draws: int | None,
     as_json: bool,
@@ -116,7 +120,8 @@ def plan(
     Each figure is the median of all draws, with the range of 8 in 10 of them.
 
     --compare and --search forecast other settings, too, and recommend one. A recommended setting
-    keeps --max-connections, --budget and --within in 9 of 10 draws.
+    keeps --max-connections, --budget and --within in 9 of 10 draws. --html writes the comparison
+    as a page with a picture.
 
     \b
     Examples:
@@ -125,6 +130,7 @@ def plan(
       paceline plan *.json --from-runs --json
       paceline plan *.json --compare strategy=unbounded --compare strategy=global:concurrency=32
       paceline plan *.json --search --max-connections 60 --within 2h
+      paceline plan *.json --search --html forecast.html
     """
     work = None if workload is None else WorkloadFile.read(workload)
     roadmaps = _roadmaps(files, work)
@@ -134,6 +140,8 @@ def plan(
         alternatives += grid(distributed=app.factory.executor().distributed)
     if constraints != Constraints() and not alternatives:
         raise UsageError("--max-connections, --budget and --within need --compare or --search")
+    if page is not None and not alternatives:
+        raise UsageError("--html needs --compare or --search")
 
     async def planner() -> Planner:
         inputs = await inputs_of(
@@ -163,6 +171,8 @@ def plan(
             print_forecast(found)
         return 0
     front, best = pareto(choices), recommend(choices, constraints)
+    if page is not None:
+        write_page(page, forecast_page(choices, front, best, constraints))
     if as_json:
         echo_json(_json(choices, front, best, constraints))
     else:
@@ -196,6 +206,29 @@ def _progress(*, shown: bool) -> Generator[Progress]:
             bar.update(100 * done // total - bar.pos)
 
         yield report
+
+
+def forecast_page(
+    choices: list[Choice], front: list[Choice], best: Recommendation | None, rules: Constraints
+) -> str:
+    """The comparison as an HTML document, in the style of the benchmark's report."""
+    # By name, because core does not depend on adapters.
+    renderer = import_module(FORECAST_PAGE)
+    document: str = renderer.forecast_page(choices, front, best, rules)
+    return document
+
+
+def write_page(path: Path, document: str) -> None:
+    """Write a page.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        path.write_text(document, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    note(f"page: {path}")
 
 
 def _json(

@@ -93,7 +93,7 @@ def run(
         return 0
     from paceline.client.terminal.generate import generate
 
-    roadmaps, forecast = read_roadmaps(files), None
+    roadmaps = read_roadmaps(files)
     if planned:
         if as_json:
             raise UsageError("--plan asks, so it cannot be used with --json: use `paceline plan`")
@@ -101,7 +101,6 @@ def run(
         print_forecast(found)
         if not yes and not click.confirm("\nStart?", err=True):
             return 0
-        forecast = found.makespan.median
     return generate(
         app,
         roadmaps,
@@ -110,7 +109,6 @@ def run(
         share=share,
         request=request,
         as_json=as_json,
-        forecast=forecast,
     )
 
 

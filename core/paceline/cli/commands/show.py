@@ -1,6 +1,6 @@
 """``paceline show``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import click
@@ -80,6 +80,7 @@ def show(
     from paceline.cli.commands.show_run import show_concept, show_run
     from paceline.cli.commands.show_versions import show_diff, show_versions
     from paceline.cli.place import Place
+    from paceline.planning.estimator import estimate
 
     if (versions or as_diff or version is not None) and step is None:
         raise UsageError("--versions, --diff and --version need RUN, CONCEPT and STEP")
@@ -94,7 +95,10 @@ def show(
                 page = await store.runs(
                     status=statuses, roadmap_id=roadmap, limit=limit, before=before
                 )
-                _print_runs(page, as_json=as_json, limit=limit)
+                etas: Mapping[str, float] = {}
+                if as_json:
+                    etas = await estimate(app.factory, store, page)
+                _print_runs(page, etas, as_json=as_json, limit=limit)
             elif concept is not None and step is not None and (versions or as_diff):
                 place = Place(run, concept, step)
                 if versions:
@@ -102,7 +106,7 @@ def show(
                 else:
                     await show_diff(store, app.factory, place, version, as_json=as_json)
             elif concept is None:
-                await show_run(store, app.settings, run, as_json=as_json, verbose=verbose)
+                await show_run(store, app.factory, run, as_json=as_json, verbose=verbose)
             else:
                 place = Place(run, concept, step)
                 await show_concept(store, app.factory, place, version, as_json=as_json)
@@ -111,12 +115,15 @@ def show(
     return 0
 
 
-def _print_runs(runs: Sequence[Run], *, as_json: bool, limit: int) -> None:
+def _print_runs(
+    runs: Sequence[Run], etas: Mapping[str, float], *, as_json: bool, limit: int
+) -> None:
     from paceline.client.cluster_status import run_to_json
 
     if as_json:
+        found = [run_to_json(run, etas.get(run.run_id)) for run in runs]
         following = runs[-1].run_id if len(runs) == limit else None
-        echo_json({"runs": [run_to_json(run) for run in runs], "before": following})
+        echo_json({"runs": found, "before": following})
         return
     if not runs:
         note("no runs; `paceline run roadmap.json` starts one")

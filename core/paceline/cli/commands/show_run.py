@@ -20,6 +20,7 @@ from paceline.client.render import (
 )
 from paceline.client.terminal.output import (
     console,
+    duration,
     echo_json,
     echo_table,
     json_text,
@@ -31,8 +32,8 @@ from paceline.contracts.storage.records import Artifact, ConceptState, Run
 from paceline.contracts.storage.spending import RunSpending, Spent
 from paceline.contracts.storage.store import Store
 from paceline.errors import UsageError
+from paceline.planning.estimator import estimate
 from paceline.runtime.part_factory import PartFactory
-from paceline.settings.model import Settings
 from paceline.text import count, item, nearest, plain
 
 #: Maximum number of concepts that an error lists as allowed.
@@ -42,15 +43,16 @@ MAX_SHOWN = 100
 
 
 async def show_run(
-    store: Store, settings: Settings, name: str, *, as_json: bool, verbose: bool = False
+    store: Store, factory: PartFactory, name: str, *, as_json: bool, verbose: bool = False
 ) -> None:
     """Print a run, its concepts and its cost; ``verbose`` adds what of it led to no artifact.
 
     Raises:
         RunNotFound: the run does not exist.
     """
-    run = await find_run(store, name)
+    settings, run = factory.settings, await find_run(store, name)
     states = await store.concepts(run.run_id)
+    eta = (await estimate(factory, store, [run])).get(run.run_id)
     marks = {one.place: one for one in await store.marks(run.run_id)}
     steps = {
         concept_id: in_order(settings, [step for _, step in found])
@@ -69,9 +71,9 @@ async def show_run(
             for one in states
         ]
         spent = spending_to_json(spending, currency)
-        echo_json({**run_with_context(run), **spent, "concepts": concepts})
+        echo_json({**run_with_context(run, eta), **spent, "concepts": concepts})
         return
-    for line in _head(run, spending, currency, verbose=verbose):
+    for line in _head(run, spending, currency, eta, verbose=verbose):
         click.echo(terminal_safe(line))
     click.echo()
     marked = {
@@ -144,13 +146,17 @@ async def _names(store: Store, run: Run) -> Mapping[str, str]:
     return {concept.concept_id: concept.name for _, _, concept in roadmap.concepts()}
 
 
-def _head(run: Run, spending: RunSpending, currency: str, *, verbose: bool) -> list[str]:
+def _head(
+    run: Run, spending: RunSpending, currency: str, eta: float | None, *, verbose: bool
+) -> list[str]:
     facts = [f"{run.completed} of {count(run.total, 'concept')} completed"]
     if run.failed:
         facts.append(f"{run.failed} failed")
     facts += _spent(spending.total, currency)
     if run.started_at is not None:
         facts.append(f"{run.seconds:.1f} s without pauses")
+    if eta is not None:
+        facts.append(f"about {duration(eta)} left")
     lines = [
         f"{run.title} ({run.roadmap_id})",
         f"run {run.run_id}: {run.status}" + (f": {run.reason}" if run.reason else ""),

@@ -1,14 +1,22 @@
 """``paceline status``."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import click
 
 from paceline.app import App
 from paceline.client.cluster_status import ClusterStatus, WorkerStatus
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
-from paceline.client.terminal.output import echo_json, echo_table, table_of, terminal_safe, warn
+from paceline.client.terminal.output import (
+    duration,
+    echo_json,
+    echo_table,
+    table_of,
+    terminal_safe,
+    warn,
+)
 from paceline.contracts.storage.outbox import describe_sink
 from paceline.contracts.storage.records import Run
 
@@ -42,9 +50,11 @@ def status(*, app: App, as_json: bool) -> int:
 
 async def _look(app: App) -> ClusterStatus:
     from paceline.client.cluster_status import cluster_status
+    from paceline.planning.estimator import estimate
 
     async with app.client(create=False) as client:
-        return await cluster_status(client.store, client.executor)
+        found = await cluster_status(client.store, client.executor)
+        return replace(found, left=await estimate(app.factory, client.store, found.runs))
 
 
 def _print(view: ClusterStatus) -> None:
@@ -52,7 +62,7 @@ def _print(view: ClusterStatus) -> None:
         _print_workers(view.workers)
         click.echo()
     if view.runs:
-        _print_runs(view.runs)
+        _print_runs(view.runs, view.left)
         click.echo()
     for line in _sums(view):
         click.echo(terminal_safe(line))
@@ -79,24 +89,31 @@ def _print_workers(workers: Sequence[WorkerStatus]) -> None:
     echo_table(table_of(titles, rows, right=figures, whole=figures))
 
 
-def _print_runs(runs: Sequence[Run]) -> None:
+def _print_runs(runs: Sequence[Run], left: Mapping[str, float]) -> None:
     shown = runs[:MAX_RUNS]
     shared = any(run.share.describe() for run in shown)
-    titles = ("run", "status", "concepts", "failed", "roadmap", *(["for"] if shared else ()))
+    figures = ("concepts", "failed", *(["left"] if left else ()))
+    titles = ("run", "status", *figures, "roadmap", *(["for"] if shared else ()))
     rows = [
         (
             run.run_id,
             _status(run),
             f"{run.completed} of {run.total}",
             str(run.failed),
+            *([about(left.get(run.run_id))] if left else ()),
             run.title,
             *([run.share.describe()] if shared else ()),
         )
         for run in shown
     ]
-    echo_table(table_of(titles, rows, right=("concepts", "failed"), whole=("run", "status")))
+    echo_table(table_of(titles, rows, right=figures, whole=("run", "status")))
     if len(runs) > MAX_RUNS:
         click.echo(f"… and {len(runs) - MAX_RUNS} more: paceline show --status running")
+
+
+def about(seconds: float | None) -> str:
+    """The time left, or nothing if it is unknown."""
+    return "" if seconds is None else f"about {duration(seconds)}"
 
 
 def _status(run: Run) -> str:

@@ -23,6 +23,7 @@ from paceline.client.terminal.results import (
     print_table,
     result_of,
 )
+from paceline.client.terminal.time_left import TimeLeft
 from paceline.client.totals import Totals
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.records import ENDED, Run
@@ -50,20 +51,23 @@ def generate(
     share: Share = DEFAULT_SHARE,
     request: RunRequest = NOTHING_SPECIAL,
     as_json: bool = False,
-    forecast: float | None = None,
 ) -> int:
     """Generate roadmaps, show progress and results; returns the exit code.
 
-    With ``as_json`` it prints the results as JSON and no progress. With a ``forecast`` in seconds
-    the progress shows the time left. ``Generation`` documents the
+    With ``as_json`` it prints the results as JSON and no progress. ``Generation`` documents the
     other arguments.
     """
     steps = app.settings.run.steps if request.steps is None else request.steps
     shown = display(as_json=as_json, steps=len(steps))
-    if forecast is not None:
-        shown.expect(forecast)
     generation = Generation(
-        app, roadmaps, shown, new=new, workers=workers, share=share, request=request
+        app,
+        roadmaps,
+        shown,
+        new=new,
+        workers=workers,
+        share=share,
+        request=request,
+        quiet=as_json,
     )
     run_stoppable(generation.run())
     return generation.report(as_json=as_json)
@@ -81,6 +85,7 @@ class Generation:
         workers: number of local worker processes to start, for a distributed executor.
         share: tenant and weight of the runs.
         request: context and scope of the runs.
+        quiet: show neither the time left nor the costs.
         results: one per roadmap, after ``run``.
         code: the exit code of a signal that ended the generation, else 0.
     """
@@ -92,6 +97,7 @@ class Generation:
     workers: int = 0
     share: Share = DEFAULT_SHARE
     request: RunRequest = NOTHING_SPECIAL
+    quiet: bool = False
     results: list[Result] = field(default_factory=list[Result])
     code: int = 0
 
@@ -250,10 +256,10 @@ class Generation:
                 if event.stopped:
                     return
 
-        refreshing = [
-            asyncio.create_task(refresh_figures(figures, self.display, every)),
-            asyncio.create_task(self._show_costs(client, [run.run_id for run, _ in runs])),
-        ]
+        showing = [asyncio.create_task(refresh_figures(figures, self.display, every))]
+        if not self.quiet:
+            showing.append(asyncio.create_task(self._show_time_left(client, runs)))
+            showing.append(asyncio.create_task(self._show_costs(client, [run for run, _ in runs])))
         try:
             async with asyncio.TaskGroup() as tasks:
                 for run, _ in runs:
@@ -261,19 +267,30 @@ class Generation:
         except* PartUnavailable as group:
             raise group.exceptions[0] from None
         finally:
-            await cancel_and_wait(*refreshing)
+            await cancel_and_wait(*showing)
 
-    async def _show_costs(self, client: Client, runs: Sequence[str]) -> None:
+    async def _show_costs(self, client: Client, runs: Sequence[Run]) -> None:
         """Show every few seconds what the runs have cost, if the settings have prices."""
-        while self.display.shows_costs:
+        while True:
             with suppress(PacelineError):  # the figures report that the store is unreachable
-                found = [(await client.store.spending(run)).total for run in runs]
+                found = [(await client.store.spending(run.run_id)).total for run in runs]
                 costs = [one.cost for one in found if one.cost is not None]
                 if costs:
                     estimated = any(one.estimated for one in found)
                     currency = client.settings.provider.currency
                     self.display.spend(f"{money(sum(costs), currency, estimated=estimated)} spent")
             await asyncio.sleep(_REFRESH_COSTS)
+
+    async def _show_time_left(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
+        steps = self.request.steps or runs[0][0].steps or self.app.settings.run.steps
+        left = TimeLeft(
+            self.app.factory,
+            client.store,
+            [run for run, _ in runs if run.status not in ENDED],
+            steps,
+            workers=max(1, self.workers),
+        )
+        await left.show_forever(self.display.expect)
 
     async def collect(self, client: Client, runs: Sequence[tuple[Run, Submitted]]) -> None:
         """Read the results of the runs."""

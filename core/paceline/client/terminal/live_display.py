@@ -40,8 +40,6 @@ class LiveDisplay(Display):
     Whatever else is printed meanwhile appears above.
     """
 
-    shows_costs = True
-
     def __init__(self, steps: int) -> None:
         super().__init__()
         self._steps = steps
@@ -104,8 +102,8 @@ class LiveDisplay(Display):
     def _lines(self, runs: Sequence[RunProgress]) -> list[Text]:
         saved = sum(run.saved for run in runs)
         artifacts = sum(run.artifacts for run in runs)
-        left = self.remaining(saved / artifacts if artifacts else 0.0)
-        progress = " · ".join(filter(None, (f"{saved}/{artifacts} artifacts", left, self._spent)))
+        parts = (f"{saved}/{artifacts} artifacts", self.time_left, self._spent)
+        progress = " · ".join(filter(None, parts))
         lines = [Text(progress), Text(self._totals.sentence())]
         if self._note:
             note = Text(self._note, style="dim", no_wrap=True)

@@ -6,15 +6,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import click
 
-from paceline.client.terminal.output import duration, terminal_safe
+from paceline.client.terminal.output import terminal_safe
 from paceline.client.totals import Totals
 from paceline.contracts.events import Event
 from paceline.errors import PartUnavailable
-from paceline.planning.eta import seconds_left
 from paceline.runtime.outage_log import OutageLog
 from paceline.text import count
 
@@ -30,12 +28,9 @@ SHOWN_FAILURES = 3
 class Display:
     """Shows progress. This base class shows nothing, for ``--json``, and keeps the peaks."""
 
-    #: Whether it shows what runs have cost so far.
-    shows_costs: ClassVar[bool] = False
-
     peaks: Totals = field(default_factory=Totals)
-    _forecast: float | None = None
-    _since: float = 0.0
+    #: The time left, in words; empty if it is unknown.
+    time_left: str = ""
     _note: str = ""
     _noted: tuple[str, str | None] | None = None
     _spent: str = ""
@@ -49,16 +44,9 @@ class Display:
     def add(self, run_id: str, title: str, total: int) -> None:
         """Add a run."""
 
-    def expect(self, seconds: float) -> None:
-        """Show from now on when the runs will end, by a forecast of this many seconds."""
-        self._forecast, self._since = seconds, time.monotonic()
-
-    def remaining(self, share: float) -> str:
-        """The time left as text, by the share of work that is done; empty without a forecast."""
-        if self._forecast is None:
-            return ""
-        left = seconds_left(self._forecast, time.monotonic() - self._since, share)
-        return f"about {duration(left)} left"
+    def expect(self, time_left: str) -> None:
+        """Show from now on that the runs take this long, in words."""
+        self.time_left = time_left
 
     def spend(self, words: str) -> None:
         """Show from now on what the runs have cost so far."""
@@ -134,8 +122,6 @@ class RunProgress:
 class PlainDisplay(Display):
     """Lines for a pipe or a log. Each line says something new: otherwise none is printed."""
 
-    shows_costs = True
-
     def __init__(self, steps: int) -> None:
         super().__init__()
         self._steps = steps
@@ -184,8 +170,7 @@ class PlainDisplay(Display):
         if new == self._shown:
             return
         self._last, self._shown = now, new
-        left = self.remaining(saved / artifacts if artifacts else 0.0)
-        parts = (progress, totals.sentence(), left, self._spent, self._note)
+        parts = (progress, totals.sentence(), self.time_left, self._spent, self._note)
         click.echo(" · ".join(filter(None, parts)))
 
 

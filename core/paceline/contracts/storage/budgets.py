@@ -367,6 +367,21 @@ class BudgetStore(ABC):
         """
 
 
+def names_model(key: str, reported: str) -> bool:
+    """Whether the model that a provider reported is the one of a key, as ``Work.key``.
+
+    Providers report dated names, too: ``gpt-4o-2024-08-06`` is ``openai:gpt-4o``. The name of the
+    settings' model that may follow the key's model after ``@`` is not part of it.
+    """
+    model = key.partition(":")[2]
+    names = {model, model.rpartition("@")[0]} - {""}
+    return any(
+        reported == name
+        or (reported.startswith(f"{name}-") and reported[len(name) + 1 : len(name) + 2].isdigit())
+        for name in names
+    )
+
+
 def accounts_now(
     limits: BudgetLimits, day: str, tenants: Sequence[str]
 ) -> dict[BudgetAccount, int]:

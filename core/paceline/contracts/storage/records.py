@@ -97,6 +97,25 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunPace:
+    """How far a run is, and how fast it got there.
+
+    Attributes:
+        run_id: id of the run.
+        seconds: seconds since the current claim; 0 if the run is queued.
+        made: artifacts that were saved in this claim.
+        pending: concepts that are still to be completed.
+        saved: artifacts that these concepts already have.
+    """
+
+    run_id: str
+    seconds: float = 0.0
+    made: int = 0
+    pending: int = 0
+    saved: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The right to write a run, until another claim has a higher fence.
 

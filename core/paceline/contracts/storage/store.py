@@ -24,6 +24,7 @@ from paceline.contracts.storage.records import (
     Replaced,
     ResumeOnly,
     Run,
+    RunPace,
     RunStatus,
     SchemaVersion,
     WorkerRecord,
@@ -317,6 +318,13 @@ class ArtifactStore(ABC):
         self, run_id: str, *, concepts: Sequence[str] | None = None
     ) -> Mapping[str, frozenset[str]]:
         """Return the steps with an artifact by concept id: of ``concepts``, or of all."""
+
+    @abstractmethod
+    async def run_paces(self, run_ids: Sequence[str]) -> Sequence[RunPace]:
+        """Return how far runs are that are queued or running; other runs are left out.
+
+        Clients ask every few seconds, so no query may read the content of artifacts.
+        """
 
     @abstractmethod
     async def spending(self, run_id: str) -> RunSpending:

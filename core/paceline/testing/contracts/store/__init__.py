@@ -8,6 +8,7 @@ from paceline.testing.contracts.store.journal import StoreJournal
 from paceline.testing.contracts.store.orphans import StoreOrphans
 from paceline.testing.contracts.store.outbox import StoreOutbox
 from paceline.testing.contracts.store.ownership import StoreOwnership
+from paceline.testing.contracts.store.paces import StorePaces
 from paceline.testing.contracts.store.pauses import StorePauses
 from paceline.testing.contracts.store.retention import StoreRetention
 from paceline.testing.contracts.store.runs import StoreRuns
@@ -30,6 +31,7 @@ class StoreContract(
     StoreOrphans,
     StoreSaves,
     StoreJournal,
+    StorePaces,
     StoreSpending,
     StoreBudgets,
     StoreCosts,

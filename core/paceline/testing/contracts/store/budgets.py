@@ -140,6 +140,26 @@ class StoreBudgets(StoreScenarios):
             assert (await reserve(store, limits, asks("a", claim.run_id, 41))).short
 
     @scenario
+    async def test_the_account_of_a_model_begins_with_what_the_model_cost(self) -> None:
+        store = await self.opened_store()
+        claim = await claimed(store)
+        for concept_id, model in (("c0", "big"), ("c1", "big-2026-11-30"), ("c2", "big-mini")):
+            made = artifact(concept_id, model=model, cost=30e-9)
+            await store.save(claim, made, concept=None)
+        other = await submitted(store, "other")
+        run = [asks("a", claim.run_id, 41, key="p:big"), asks("b", other.run_id, 41, key="p:big")]
+        limits = BudgetLimits(keys={"p:big": {"run": 100}})
+        answers = await reserve(store, limits, *run)
+        assert answers.granted == {"b"}
+        assert answers.short["a"].spent == 60
+        limits = BudgetLimits(keys={"p:big": {"day": 100}, "p:@odd/big": {"day": 100}})
+        odd = asks("d", other.run_id, 99, key="p:@odd/big")
+        day = [asks("c", other.run_id, 41, key="p:big"), odd]
+        answers = await reserve(store, limits, *day)
+        assert answers.granted == {"d"}
+        assert answers.short["c"].spent == 60
+
+    @scenario
     async def test_what_a_lost_worker_has_reserved_is_spent(self) -> None:
         store = await self.opened_store()
         run = await submitted(store)
