@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paceline import UsageError
 from paceline_adapters.bench.figures import FIGURES
+from paceline_adapters.bench.quantiles import quartiles
 from paceline_adapters.bench.report import render
 from paceline_adapters.bench.report.preference import (
     CRITERIA,
@@ -259,7 +260,7 @@ def test_a_cell_is_dropped_only_if_another_one_is_better_by_more_than_the_spread
     assert left == best_of(left, CRITERIA[prefer][0])
     for decision in decisions:
         kept = [values_of(cell, decision.criterion) for cell in decision.kept]
-        best = min(kept, key=median)
+        best = min(kept, key=lambda values: (median(values), quartiles(values)))
         for cell in decision.dropped:
             values = values_of(cell, decision.criterion)
             assert not is_tie(values, best)
@@ -325,3 +326,11 @@ def test_the_ranking_as_json_says_that_nothing_is_recommended() -> None:
     assert (found["recommended"], found["settings"]) == (None, None)
     assert found["verdict"] == "No measured setting meets all bounds."
     assert [one["cell"] for one in found["missed"]] == ["one"]  # type: ignore[attr-defined]
+
+
+def test_cells_that_tied_only_with_a_third_one_are_compared_when_it_is_gone() -> None:
+    wide = cell_of("wide", makespan=[5, 10, 11, 20], connections_peak=[9] * 4)
+    quick = cell_of("quick", makespan=[10.5, 10.6, 10.7, 10.8], connections_peak=[1] * 4)
+    slow = cell_of("slow", makespan=[12.5, 12.6, 12.7, 12.8], connections_peak=[1] * 4)
+    left, _ = decide([wide, slow, quick], "time")
+    assert [cell.name for cell in left] == ["quick"]

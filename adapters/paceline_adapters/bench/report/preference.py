@@ -88,15 +88,24 @@ def decide(
         The cells that remain, which tie if there are several, and the decisions in their order.
     """
     left, decisions = list(cells), list[Decision]()
-    for criterion in CRITERIA[preference]:
-        if len(left) < 2:
-            break
-        kept = best_of(left, criterion)
-        if len(kept) < len(left):
-            dropped = tuple(cell for cell in left if cell not in kept)
-            decisions.append(Decision(criterion, tuple(kept), dropped))
-            left = kept
+    while (decision := _next(left, preference)) is not None:
+        decisions.append(decision)
+        left = list(decision.kept)
     return left, decisions
+
+
+def _next(cells: Sequence[CellResults], preference: Preference) -> Decision | None:
+    """The first criterion that separates the cells.
+
+    It starts with the first criterion each time: ties are not transitive, so two cells that tied
+    with a third one may differ when that one is gone.
+    """
+    for criterion in CRITERIA[preference] if len(cells) > 1 else ():
+        kept = best_of(cells, criterion)
+        if len(kept) < len(cells):
+            dropped = tuple(cell for cell in cells if cell not in kept)
+            return Decision(criterion, tuple(kept), dropped)
+    return None
 
 
 def best_of(cells: Sequence[CellResults], criterion: str) -> list[CellResults]:
