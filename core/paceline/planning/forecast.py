@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from paceline.planning.draw import Drawn, draw
-from paceline.planning.strategies import names as strategy_names
-from paceline.planning.world import World
+from paceline.planning.virtual.draw import Drawn, draw
+from paceline.planning.virtual.strategies import names as strategy_names
+from paceline.planning.virtual.world import World
 
 #: Draws of a forecast: as many as this number of concepts allows, within these bounds.
 _CONCEPTS, _FEWEST, _MOST = 1_600, 5, 20

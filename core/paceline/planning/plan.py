@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from paceline.contracts.provider import Provider
 from paceline.planning.alternatives import Alternative, Choice
-from paceline.planning.draw import draw
 from paceline.planning.forecast import Forecast, Progress, draws_for, forecast, no_progress
 from paceline.planning.inputs import Inputs, given, recorded
-from paceline.planning.strategies import Named, copied
+from paceline.planning.virtual.draw import draw
+from paceline.planning.virtual.strategies import Named, copied
+from paceline.planning.virtual.world import World, world
 from paceline.planning.workload_file import WorkloadFile
-from paceline.planning.world import World, world
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.part_factory import PartFactory, ReadyParts
 from paceline.settings.model import Settings

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paceline.errors import SettingsError
-from paceline.planning.model_server import MINUTE, ModelServer, Others, Steps
+from paceline.planning.virtual.model_server import MINUTE, ModelServer, Others, Steps
 from paceline.validation import describe
 
 Bounds = tuple[float, float]

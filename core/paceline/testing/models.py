@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from paceline.contracts.admission.work import RateLimited
 from paceline.contracts.provider import Completion, CompletionRequest, Provider
 from paceline.errors import Refused
-from paceline.planning.model_server import ModelServer, Others, Steps, always, headers_of
+from paceline.planning.virtual.model_server import ModelServer, Others, Steps, always, headers_of
 from paceline.testing.scripted import plain_answer
 
 __all__ = ["ModelProvider", "Others", "Steps", "always"]

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple, overload
 
-from paceline.planning.virtual_loop import (
+from paceline.planning.virtual.virtual_loop import (
     Deadlock,
     JumpingLoop,
     LeftVirtualTime,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paceline.contracts.admission.work import Done, RateLimited, RateLimitInfo
-from paceline.planning.shared_server import SharedServer
+from paceline.planning.virtual.shared_server import SharedServer
 
 MINUTE = 60.0
 

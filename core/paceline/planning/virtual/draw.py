@@ -32,12 +32,12 @@ from paceline.errors import (
     first_cause,
 )
 from paceline.generation.pipeline import WAITING_FOR_ADMISSION, WAITING_FOR_FIRST_CALL
-from paceline.planning.model_server import ModelServer, headers_of
-from paceline.planning.store_model import CLIENT_CONNECTIONS, StoreModel
-from paceline.planning.strategies import names as strategy_names
-from paceline.planning.strategies import played
-from paceline.planning.virtual_loop import JumpingLoop, VirtualTimeError
-from paceline.planning.world import (
+from paceline.planning.virtual.model_server import ModelServer, headers_of
+from paceline.planning.virtual.store_model import CLIENT_CONNECTIONS, StoreModel
+from paceline.planning.virtual.strategies import names as strategy_names
+from paceline.planning.virtual.strategies import played
+from paceline.planning.virtual.virtual_loop import JumpingLoop, VirtualTimeError
+from paceline.planning.virtual.world import (
     COMMIT,
     CPU,
     NEIGHBOURS,

@@ -8,7 +8,7 @@ from paceline.contracts.provider import CompletionRequest, Message
 from paceline.contracts.steps.step import Step, Subject
 from paceline.errors import PacelineError
 from paceline.planning.inputs import Inputs
-from paceline.planning.strategies import money_names
+from paceline.planning.virtual.strategies import money_names
 from paceline.roadmaps.model import Roadmap
 from paceline.runtime.part_factory import PartFactory
 from paceline.settings.model import MAIN_MODEL, ProviderSettings, Settings

@@ -1,0 +1,1 @@
+"""The world of a forecast: the real parts in virtual time, beside a modelled provider and store."""
