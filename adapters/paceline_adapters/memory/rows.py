@@ -72,6 +72,8 @@ class Row:
     #: The run's own budget in nanos, and the limit that paused it.
     budget: int | None = None
     short_of: Shortage | None = None
+    #: Whether the pause of its tenant paused the run.
+    held: bool = False
 
     def owned_by(self, claim: Claim) -> bool:
         """Whether the claim still owns the run."""

@@ -316,9 +316,10 @@ async def release(
     reason: str | None,
     *,
     short_of: str | None = None,
+    held: bool = False,
     **values: object,
 ) -> None:
-    """End a claim: set the run's new status, its reason, and the limit that paused it."""
+    """End a claim: set the run's new status, its reason, and the limit or pause that stopped it."""
     await connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id)
@@ -329,6 +330,7 @@ async def release(
             lease_until=None,
             pause_requested=None,
             short_of=short_of,
+            held=held,
             finished_at=now() if status in ENDED else None,
             **values,
         )

@@ -27,7 +27,7 @@ seconds_until_lapse = seconds_now - func.coalesce(
 
 _HIDDEN = (
     *("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended"),
-    *("ends", "purging", "short_of"),
+    *("ends", "purging", "short_of", "held", "claim_order"),
 )
 #: The columns that a ``Run`` shows.
 COLUMNS = (

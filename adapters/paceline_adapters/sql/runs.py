@@ -232,6 +232,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                         cancel_requested=False,
                         pause_requested=None,
                         short_of=None,
+                        held=False,
                         finished_at=None,
                     )
                 )
@@ -357,6 +358,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                         lease_until=None,
                         seconds=seconds_until_lapse,
                         short_of=None,
+                        held=False,
                         **at_once,
                     )
                 )

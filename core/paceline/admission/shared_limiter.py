@@ -53,6 +53,7 @@ class SharedLimiter:
         self._sent: frozenset[str] = frozenset()  # releases that the ledger may have received
         self._changed = asyncio.Event()
         self._closing = asyncio.Event()
+        self._quota_changed = False
         self._pump: asyncio.Task[None] | None = None
         self._failures = 0
         self._silent_since = 0.0  # since when waiters wait in vain
@@ -108,6 +109,12 @@ class SharedLimiter:
             self._wake_pump()
             raise
         return Permit(lambda outcome: self._release(_release_of(lease, outcome)))
+
+    def quota_changed(self) -> None:
+        """Bring the ledger the quota that applies now, if anything waits or is held."""
+        if not self.idle:
+            self._quota_changed = True
+            self._wake_pump()
 
     async def close(self) -> None:
         """Release all leases of this process, and cancel all waiters."""
@@ -227,7 +234,9 @@ class SharedLimiter:
                 self._resend_requests()
 
     def _must_sync(self) -> bool:
-        return bool(self._releases) or any(flow.urgent for flow in self._flows)
+        return (
+            bool(self._releases) or self._quota_changed or any(flow.urgent for flow in self._flows)
+        )
 
     def _resend_requests(self) -> None:
         for flow in self._flows:
@@ -239,6 +248,7 @@ class SharedLimiter:
         loop = asyncio.get_running_loop()
         since = loop.time()
         self._sent |= {one.lease for one in releases}
+        self._quota_changed = False
         grant = await self._ledger.sync(
             self._name,
             quota=self._quota(),

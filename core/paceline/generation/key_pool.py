@@ -174,6 +174,12 @@ class KeyPool:
                 if parts:
                     yield f"{name}: {' and '.join(parts)}" if name else ", ".join(parts)
 
+    def limits_changed(self) -> None:
+        """Apply changed limits to uses that wait."""
+        for key in self._keys:
+            if key.limiter is not None:
+                key.limiter.quota_changed()
+
     async def close(self) -> None:
         """Release all leases."""
         for key in self._keys:

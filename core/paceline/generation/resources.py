@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from pydantic import SecretStr
 
+from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, RateLimited, Work
 from paceline.contracts.steps.step import Use
@@ -29,6 +30,7 @@ class Resources:
         ledger: returns the process's ledger. The first use of a resource calls it.
         holder: name of this process in the ledger; must be unique.
         environ: environment variables, instead of those of the process.
+        controls: what operators have paused and changed.
 
     Raises:
         SettingsError: a key names an environment variable that is not set.
@@ -41,7 +43,9 @@ class Resources:
         *,
         holder: str = "",
         environ: Mapping[str, str] | None = None,
+        controls: LiveControls | None = None,
     ) -> None:
+        self._controls = controls or LiveControls()
         environ = os.environ if environ is None else environ
         self._resources = {
             _folded(name): _Resource(name, one, ledger, holder=holder, environ=environ)
@@ -65,6 +69,7 @@ class Resources:
             Fatal: the item was refused for longer than the resource's ``patience``, or one use
                 needs more requests than the quota of a minute.
             PartUnavailable: the ledger cannot be reached.
+            RunPaused: the tenant of the run is paused.
             SettingsError: no resource has that name.
             UsageError: ``units`` is below 1.
         """
@@ -72,7 +77,7 @@ class Resources:
         if resource is None:
             known = [one.name for one in self._resources.values()]
             raise SettingsError(unknown(f"resource {name!r}", name, known))
-        key, permit = await resource.admit(work, units)
+        key, permit = await self._admit(resource, work, units)
         outcome: Outcome = Failed(arrived=True)
         try:
             yield Use(key.secret)
@@ -85,9 +90,26 @@ class Resources:
         finally:
             permit.release(outcome)
 
+    async def _admit(
+        self, resource: "_Resource", work: Work, units: int
+    ) -> tuple[PooledKey, Permit]:
+        """Wait until the resource is not paused and its quota has room."""
+        name = f"resource:{_folded(resource.name)}"
+        while True:
+            await self._controls.until_allowed(work, name)
+            key, permit = await resource.admit(work, units)
+            if self._controls.pause_of(work, name) is None:
+                return key, permit
+            permit.release(Failed())
+
     def explain(self) -> str:
         """Describe each resource: its limits, their use, and why uses wait."""
         return "; ".join(resource.explain() for resource in self._resources.values())
+
+    def limits_changed(self) -> None:
+        """Apply limits that an operator changed."""
+        for resource in self._resources.values():
+            resource.limits_changed()
 
     async def close(self) -> None:
         """Release all leases."""
@@ -170,6 +192,9 @@ class _Resource:
         ]
         keys = f"{count(len(settings.keys), 'key')} of " if settings.keys else ""
         return f"{self.name}: {keys}{', '.join([', '.join(limits), *self._pool.explain()])}"
+
+    def limits_changed(self) -> None:
+        self._pool.limits_changed()
 
     async def close(self) -> None:
         await self._pool.close()

@@ -136,13 +136,13 @@ class PartFactory:
     def strategy(self, context: Context) -> StrategyStack:
         """The strategies, stacked; the caller closes them."""
         if self.ready.strategies is not None:
-            return StrategyStack(self.ready.strategies)
+            return StrategyStack(self.ready.strategies, context.controls)
         named: list[tuple[str, Strategy]] = []
         for name in self.settings.strategy:
             options = options_for(self.settings.strategies, name)
             made = self.plugins.strategy(name).make(options, context, f"strategies.{name}")
             named.append((name, made))
-        return StrategyStack(named)
+        return StrategyStack(named, context.controls)
 
     def budget_limits(self) -> BudgetLimits | None:
         """The limits of the strategy that reserves money; ``None`` without such a strategy."""
@@ -179,7 +179,9 @@ class PartFactory:
         """The resources; the caller closes them. The first use opens the ledger."""
         # Not the worker's id alone: a restarted worker must not be taken for the previous one.
         holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
-        return Resources(self.settings.resources, context.ledger, holder=holder)
+        return Resources(
+            self.settings.resources, context.ledger, holder=holder, controls=context.controls
+        )
 
     def step(self, name: str, context: Context) -> Step:
         """One step by name."""
@@ -389,5 +391,6 @@ class PartFactory:
                 checks=checks,
                 gauges=gauges,
                 resources=resources,
+                controls=context.controls,
                 budget_limits=lambda: strategy.budget_limits,
             )

@@ -28,12 +28,15 @@ class Quota:
         tokens: tokens of the leases granted in any minute.
         follow: whether the quota in the provider's headers also applies where no number is
             set here. Where one is set, the lower of both always applies.
+        version: version of the numbers. A ledger that has seen a newer version applies that
+            one, so that no process exceeds a limit that another one has lowered already.
     """
 
     concurrency: int | None = None
     requests: int | None = None
     tokens: int | None = None
     follow: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

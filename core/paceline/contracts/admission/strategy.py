@@ -55,5 +55,8 @@ class Strategy(ABC):
         del roadmaps, workers
         return None
 
+    def limits_changed(self) -> None:
+        """Apply limits that an operator changed; by default nothing. See ``Context.controls``."""
+
     async def close(self) -> None:
         """Release what the strategy holds. ``admit`` is not called afterwards."""

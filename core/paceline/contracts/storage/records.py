@@ -330,11 +330,15 @@ class Beat:
         paused: runs of this worker with a pause request.
         lost: runs that this worker no longer owns: another worker claimed them, or they are
             queued again, or they ended. If a lease only expired, the beat renews it.
+        controls: version of the newest controls.
+        drain: whether this worker was asked to drain.
     """
 
     cancelled: frozenset[str] = frozenset()
     paused: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    controls: int = 0
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from paceline.contracts.finding import Finding
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.budgets import BudgetStore
+from paceline.contracts.storage.controls import ControlStore
 from paceline.contracts.storage.outbox import OutboxStore
 from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
@@ -386,6 +387,7 @@ class Store(
     OutboxStore,
     RetentionStore,
     BudgetStore,
+    ControlStore,
 ):
     """Durable state of paceline, usually in an SQL database.
 
