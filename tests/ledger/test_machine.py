@@ -34,6 +34,7 @@ quotas = st.builds(
     requests=st.none() | st.integers(1, 200),
     tokens=st.none() | st.integers(1, 5_000),
     follow=st.booleans(),
+    version=st.sampled_from([0, 0, 1, 2, 3, START]),
 )
 lease_requests = st.builds(
     LeaseRequest,

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from paceline import Done, Failed, Work
+from paceline.admission import LiveControls
 from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.contracts.admission.work import Permit, RateLimited
+from paceline.contracts.controls import Controls, LimitOverride
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline_strategies.global_limit import GlobalLimit
 
@@ -71,8 +73,10 @@ class Office:
         self.provider = Counting()
         self.chance = random.Random(seed)
         self.lines = [LedgerConnection(self.ledger) for _ in range(workers)]
+        self.controls = [LiveControls() for _ in range(workers)]
         self.workers = [
-            GlobalLimit(quota, line, holder=f"w{n}") for n, line in enumerate(self.lines)
+            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n])
+            for n, line in enumerate(self.lines)
         ]
         self.tasks: set[asyncio.Task[None]] = set()
         self._callers: dict[int, list[asyncio.Task[None]]] = {n: [] for n in range(workers)}
@@ -134,6 +138,18 @@ class Office:
                 await self.call(worker, work, seconds=lasts, real=round(most * real), fails=fails)
 
         self._callers[worker] += [self.start(caller()) for _ in range(callers)]
+
+    async def change(self, version: int, *, spread: float = 2.0, **values: int) -> None:
+        """Change limits: each worker learns it with its next beat, at another time."""
+        limit = LimitOverride(limit="global", key=KEY, values=values, version=version)
+
+        async def learn(worker: int) -> None:
+            await asyncio.sleep(self.chance.uniform(0, spread) if worker else 0)
+            self.controls[worker].update(Controls(version=version, limits=(limit,)))
+            self.workers[worker].limits_changed()
+
+        learning = [self.start(learn(worker)) for worker in range(len(self.workers))]
+        await learning[0]
 
     def crash(self, worker: int) -> None:
         """Kill a worker with its calls; the ledger gets no more messages from it."""

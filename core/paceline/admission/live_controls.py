@@ -6,6 +6,7 @@ A run of a paused tenant is paused instead, so that it does not occupy a worker.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from paceline.contracts.admission.ledger import Quota
@@ -14,7 +15,7 @@ from paceline.contracts.controls import Controls, Pause
 from paceline.errors import RunPaused
 
 #: The fields of a quota by the names of their settings.
-_FIELDS = {
+FIELDS: Mapping[str, str] = {
     "concurrency": "concurrency",
     "requests_per_minute": "requests",
     "tokens_per_minute": "tokens",
@@ -58,20 +59,23 @@ class LiveControls:
             return None
         return self.now.pause_of_run(work.tenant) or (self.now.pause_of_key(key) if key else None)
 
-    def quota(self, limit: str, key: str, quota: Quota) -> Quota:
+    def quota(
+        self, limit: str, quota: Quota, *, key: str = "", fields: Mapping[str, str] = FIELDS
+    ) -> Quota:
         """A quota of the settings with the numbers that were changed since.
 
         Args:
             limit: ``global``, or ``resource:NAME``.
-            key: the model; numbers for all models apply if it has none of its own.
-            quota: the quota by the settings.
+            quota: the quota by the settings, or by a change for all models.
+            key: the model; empty for a change that applies to all models.
+            fields: fields of the quota by the names of their settings.
         """
-        overrides = [self.now.limit(limit), self.now.limit(limit, key) if key else None]
-        for one in overrides:
-            if one is not None:
-                values = {_FIELDS[name]: value for name, value in one.values.items()}
-                quota = replace(quota, version=max(quota.version, one.version), **values)
-        return quota
+        changed = self.now.limit(limit, key)
+        if changed is None:
+            return quota
+        values = {fields[name]: value for name, value in changed.values.items() if name in fields}
+        version = max(quota.version, changed.version)
+        return replace(quota, version=version, **values)
 
 
 def held(pause: Pause) -> RunPaused:

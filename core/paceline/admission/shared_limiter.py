@@ -12,6 +12,7 @@ from itertools import islice
 from paceline.admission.waiting_flows import Cost, Waiter, WaitingFlows
 from paceline.contracts.admission.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
 from paceline.contracts.admission.work import Done, Outcome, Permit, RateLimited, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.errors import PartRejected, PartUnavailable
 from paceline.tasks import start_background
 
@@ -115,6 +116,24 @@ class SharedLimiter:
         if not self.idle:
             self._quota_changed = True
             self._wake_pump()
+
+    def figures(self, limit: str, key: str, *, why: str = "") -> LimitFigures:
+        """The use of the limit; ``why`` is the reason of the last sync in words."""
+        use = self.last.use
+        if self.unreachable:
+            why = "the ledger does not answer"
+        return LimitFigures(
+            limit=limit,
+            key=key,
+            held=self.held,
+            waiting=self.waiting,
+            out=use.out,
+            requests=use.requests,
+            tokens=use.tokens,
+            request_quota=use.request_quota,
+            token_quota=use.token_quota,
+            why=why if self.waiting else "",
+        )
 
     async def close(self) -> None:
         """Release all leases of this process, and cancel all waiters."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, RateLimited, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.contracts.steps.step import Use
 from paceline.errors import Fatal, Refused, SettingsError, UsageError
 from paceline.generation.key_pool import KeyPool, PooledKey
@@ -48,7 +49,9 @@ class Resources:
         self._controls = controls or LiveControls()
         environ = os.environ if environ is None else environ
         self._resources = {
-            _folded(name): _Resource(name, one, ledger, holder=holder, environ=environ)
+            _folded(name): _Resource(
+                name, one, ledger, holder=holder, environ=environ, controls=self._controls
+            )
             for name, one in settings.items()
         }
 
@@ -106,6 +109,10 @@ class Resources:
         """Describe each resource: its limits, their use, and why uses wait."""
         return "; ".join(resource.explain() for resource in self._resources.values())
 
+    def limit_figures(self) -> Sequence[LimitFigures]:
+        """The use of each key of each resource."""
+        return [one for resource in self._resources.values() for one in resource.figures()]
+
     def limits_changed(self) -> None:
         """Apply limits that an operator changed."""
         for resource in self._resources.values():
@@ -128,6 +135,7 @@ class _Resource:
         *,
         holder: str,
         environ: Mapping[str, str],
+        controls: LiveControls,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -136,13 +144,15 @@ class _Resource:
             (f"{limit}#{key}", _secret(name, key, secret, environ))
             for key, secret in settings.keys.items()
         ]
-        self._pool = KeyPool(settings, keys or [(limit, None)], ledger, holder=holder)
+        self._pool = KeyPool(
+            settings, keys or [(limit, None)], ledger, holder=holder, controls=controls
+        )
         self._refused: dict[_Item, tuple[float, float]] = {}  # first and last refusal in a row
 
     async def admit(self, work: Work, units: int) -> tuple[PooledKey, Permit]:
         if units < 1:
             raise UsageError(f"units must be at least 1, got {units}")
-        most = self._settings.requests_per_minute
+        most = self._pool.quota.tokens
         if most is not None and units > most:
             raise Fatal(
                 f"one use of {self.name} counts as {units} requests, more than "
@@ -181,17 +191,20 @@ class _Resource:
             ) from None
 
     def explain(self) -> str:
-        settings = self._settings
+        settings, quota = self._settings, self._pool.quota
         limits = [
             f"{number} {what}"
             for number, what in (
-                (settings.requests_per_minute, "requests a minute"),
-                (settings.concurrency, "at once"),
+                (quota.tokens, "requests a minute"),
+                (quota.concurrency, "at once"),
             )
             if number is not None
         ]
         keys = f"{count(len(settings.keys), 'key')} of " if settings.keys else ""
         return f"{self.name}: {keys}{', '.join([', '.join(limits), *self._pool.explain()])}"
+
+    def figures(self) -> Iterator[LimitFigures]:
+        return self._pool.figures()
 
     def limits_changed(self) -> None:
         self._pool.limits_changed()

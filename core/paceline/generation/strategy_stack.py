@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.admission.work import Failed, Level, Outcome, Permit, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.errors import SettingsError
 
 
@@ -81,6 +82,10 @@ class StrategyStack(Strategy):
         text = " → ".join(f"{name} ({text})" if text else name for name, text in lines)
         pauses = [pause.describe() for pause in self._controls.now.pauses]
         return "; ".join([*pauses, text])
+
+    def limit_figures(self) -> Sequence[LimitFigures]:
+        """The figures of each strategy."""
+        return [one for _, strategy in self._named for one in strategy.limit_figures()]
 
     def limits_changed(self) -> None:
         """Let each strategy apply changed limits."""

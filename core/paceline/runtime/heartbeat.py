@@ -165,4 +165,8 @@ class Heartbeat:
             trouble=dict(gauges.trouble),
             in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
             fallbacks=gauges.fallbacks,
+            limits=(
+                *self._parts.strategy.limit_figures(),
+                *self._parts.resources.limit_figures(),
+            ),
         )

@@ -45,6 +45,8 @@ local FIELDS = {
   'pause_until', 'pause_began', 'bursts', 'next_start', -- the refusal pause
   'requests.total', 'requests.first', 'requests.next', 'requests.quota',
   'tokens.total', 'tokens.first', 'tokens.next', 'tokens.quota',
+  'limit.version', 'limit.concurrency', -- the newest quota that any holder brought, or -1
+  'limit.requests', 'limit.tokens', 'limit.follow',
   'next_sync',                   -- when the responsible holder syncs
   'expiry_set',                  -- when the keys' expiry was last extended
 }
