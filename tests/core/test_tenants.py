@@ -51,6 +51,7 @@ OTHERS = {
     *("budgets", "for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs"),
     "submit",
     *("audit_log", "controls", "pause_work", "resume_work"),  # in test_held_work
+    *("drain_worker", "limits", "reset_limits", "set_limits"),  # in test_limit_commands
 }
 
 

@@ -42,6 +42,7 @@ lease_requests = st.builds(
     costs=st.lists(st.integers(0, 900), max_size=5),
     tenant=st.sampled_from(["", "", "first", "second"]),
     weight=st.sampled_from([1.0, 0.3, 7.0]),
+    points=st.sampled_from([1, 16, 16, 256]),
 )
 rate_limit_infos = st.builds(
     RateLimitInfo,

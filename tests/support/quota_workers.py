@@ -10,13 +10,21 @@ from paceline.admission import LiveControls
 from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.contracts.admission.work import Permit, RateLimited
 from paceline.contracts.controls import Controls, LimitOverride
+from paceline.contracts.share import Priority
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline_strategies.global_limit import GlobalLimit
 
 KEY = "openai:gpt"
 
 
-def call(run: str = "run", tokens: int = 0, *, tenant: str = "", weight: float = 1.0) -> Work:
+def call(
+    run: str = "run",
+    tokens: int = 0,
+    *,
+    tenant: str = "",
+    weight: float = 1.0,
+    priority: Priority = "normal",
+) -> Work:
     """A call of some run."""
     return Work(
         level="call",
@@ -28,6 +36,7 @@ def call(run: str = "run", tokens: int = 0, *, tenant: str = "", weight: float =
         tokens=tokens,
         tenant=tenant,
         weight=weight,
+        priority=priority,
     )
 
 
@@ -127,13 +136,14 @@ class Office:
         tenant: str = "",
         real: float = 1.0,
         fails: float = 0.0,
+        priority: Priority = "normal",
     ) -> None:
         """A run that always has this number of calls waiting or in flight."""
 
         async def caller() -> None:
             while True:
                 most = self.chance.randint(max(1, tokens // 2), 3 * tokens // 2) if tokens else 0
-                work = call(run, most, tenant=tenant, weight=weight)
+                work = call(run, most, tenant=tenant, weight=weight, priority=priority)
                 lasts = seconds * self.chance.uniform(0.5, 1.5)
                 await self.call(worker, work, seconds=lasts, real=round(most * real), fails=fails)
 

@@ -126,7 +126,10 @@ class RedisLedger(Ledger):
                 quota.follow,
                 quota.version,
             ],
-            [[one.flow, one.tenant, one.weight, " ".join(map(str, one.costs))] for one in requests],
+            [
+                [one.flow, one.tenant, one.weight, " ".join(map(str, one.costs)), one.points]
+                for one in requests
+            ],
             list(map(_encode, releases)),
             confirmed,
         ]

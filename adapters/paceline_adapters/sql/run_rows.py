@@ -84,7 +84,7 @@ async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[R
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
-            share=Share(row.tenant, row.weight),
+            share=Share(row.tenant, row.weight, row.priority),
             pause_requested=row.pause_requested,
             seconds=row.seconds,
             context=context_from_json(row.context),

@@ -266,6 +266,7 @@ class LeaseTable:
                 holder,
                 tenant=request.tenant,
                 weight=request.weight,
+                points=request.points,
                 costs=list(request.costs[granted:]),
                 now=now,
             )

@@ -2,24 +2,29 @@
 
 import getpass
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from paceline.client.limit_status import LimitStatus, checked_limit, limit_status
 from paceline.client.tenant_scope import TenantScope
 from paceline.contracts.controls import (
     MAX_ACTOR,
+    MAX_KEY,
     MAX_REASON,
     AuditEntry,
     Controls,
+    LimitOverride,
     PauseTarget,
+    check_key,
     checked_text,
 )
 from paceline.contracts.events import EventBus
 from paceline.contracts.share import DEFAULT_TENANT, stored_names
 from paceline.contracts.storage.records import Run
 from paceline.contracts.storage.store import Store
-from paceline.errors import NotAllowed
+from paceline.errors import NotAllowed, UsageError
 from paceline.generation.parts import ClientParts
 from paceline.runtime.announcements import announce
+from paceline.text import unknown
 
 
 class ControlClient(ABC):
@@ -74,6 +79,89 @@ class ControlClient(ABC):
         controls = await self.store.set_pause(target, paused=False, entry=entry)
         await announce(self.bus)
         return controls
+
+    async def set_limits(
+        self, limit: str, values: Mapping[str, int], *, key: str = "", by: str | None = None
+    ) -> LimitOverride:
+        """Replace numbers of a limit over all workers, until they are reset.
+
+        Each worker applies them with its next beat; no later than that, the ledger applies them
+        to all workers. Numbers that are not named stay as they are.
+
+        Args:
+            limit: ``global``, or ``resource:NAME``.
+            values: ``concurrency``, ``requests_per_minute`` and ``tokens_per_minute``, with the
+                bounds of the settings.
+            key: the model, as ``openai:gpt-4o``; all models without numbers of their own if empty.
+            by: who asks.
+
+        Returns:
+            All numbers that replace settings of this limit and model now.
+
+        Raises:
+            NotAllowed: the client belongs to a tenant.
+            UsageError: there is no such limit, or a number is not allowed.
+            PartUnavailable: the store cannot be reached.
+        """
+        self._for_operators("change limits")
+        if not values:
+            raise UsageError("name at least one number, such as requests_per_minute=300")
+        return await self._change_limit("set-limit", limit, key, values, by)
+
+    async def reset_limits(
+        self, limit: str, *, key: str = "", by: str | None = None
+    ) -> LimitOverride:
+        """Return to the numbers of the settings. Raises as ``set_limits``."""
+        self._for_operators("change limits")
+        return await self._change_limit("reset-limit", limit, key, None, by)
+
+    async def _change_limit(
+        self,
+        action: str,
+        limit: str,
+        key: str,
+        values: Mapping[str, int] | None,
+        by: str | None,
+    ) -> LimitOverride:
+        if key:
+            check_key(key)
+        checked_limit(self._parts.settings, limit, key, values or {})
+        words = ", ".join(f"{name}={value}" for name, value in (values or {}).items())
+        entry = self._entry(action, f"{limit} {key}".strip(), words, by)
+        changed = await self.store.set_limit(limit, key, values, entry=entry)
+        await announce(self.bus)
+        return changed
+
+    async def limits(self) -> Sequence[LimitStatus]:
+        """Each limit over all workers: settings, changes, use, and why calls wait.
+
+        Raises:
+            PartUnavailable: the store cannot be reached.
+        """
+        return limit_status(
+            self._parts.settings, await self.store.controls(), await self.store.workers()
+        )
+
+    async def drain_worker(self, worker_id: str, *, by: str | None = None) -> None:
+        """Ask a worker to drain: it starts no more calls, saves those in flight, and exits.
+
+        Its unfinished runs are queued again, for other workers.
+
+        Args:
+            worker_id: id of the worker.
+            by: who asks.
+
+        Raises:
+            NotAllowed: the client belongs to a tenant.
+            UsageError: no worker with a recent beat has that id.
+            PartUnavailable: the store cannot be reached.
+        """
+        self._for_operators("drain workers")
+        entry = self._entry("drain", checked_text("worker", worker_id, MAX_KEY), "", by)
+        if not await self.store.request_drain(worker_id, entry=entry):
+            known = [worker.worker_id for worker in await self.store.workers()]
+            raise UsageError(unknown(f"worker {worker_id!r}", worker_id, known))
+        await announce(self.bus)
 
     async def controls(self) -> Controls:
         """What is paused, and which limits were changed.

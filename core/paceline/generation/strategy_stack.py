@@ -80,7 +80,12 @@ class StrategyStack(Strategy):
         """The explanation of each strategy, from outer to inner."""
         lines = ((name, strategy.explain()) for name, strategy in self._named)
         text = " → ".join(f"{name} ({text})" if text else name for name, text in lines)
-        pauses = [pause.describe() for pause in self._controls.now.pauses]
+        # Every tenant may read this, so it names no tenant.
+        pauses = [
+            pause.describe()
+            for pause in self._controls.now.pauses
+            if pause.target.scope != "tenant"
+        ]
         return "; ".join([*pauses, text])
 
     def limit_figures(self) -> Sequence[LimitFigures]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from paceline.contracts.admission.work import RateLimitInfo
 from paceline.contracts.finding import Finding
+from paceline.contracts.share import POINTS
 
 #: Why the next waiter must wait: see ``Grant``.
 Reason = Literal["", "concurrency", "requests", "tokens", "pace", "refused", "unknown"]
@@ -50,12 +51,15 @@ class LeaseRequest:
         tenant: tenant that owns the flow. All flows of one tenant share its weight. If empty,
             the flow has a weight of its own.
         weight: scheduling weight relative to other tenants.
+        points: part of the tenant's weight that the flow gets, relative to the points of the
+            tenant's other flows that wait. A flow without a tenant gets its whole weight.
     """
 
     flow: str
     costs: Sequence[int]
     tenant: str = ""
     weight: float = 1.0
+    points: int = POINTS["normal"]
 
 
 @dataclass(frozen=True, slots=True)

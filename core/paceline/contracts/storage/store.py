@@ -184,7 +184,11 @@ class OwnershipStore(ABC):
     async def claim_next(
         self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
     ) -> Claim | None:
-        """Claim the oldest queued run of an executor; one of ``only`` if that is given."""
+        """Claim the next queued run of an executor; one of ``only`` if that is given.
+
+        Runs come in the order of ``claim_order``. A run that was queued for revisions has the
+        place of an urgent run that was submitted then.
+        """
 
     @abstractmethod
     async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
