@@ -6,10 +6,12 @@ from collections import Counter
 
 import pytest
 from paceline.contracts.admission.ledger import Quota
-from paceline.contracts.share import POINTS
+from paceline.contracts.share import POINTS, Priority
 from paceline.testing.virtual_time import virtual_time
 
 from tests.support.quota_workers import Office, call
+
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
 def reached(office: Office, since: float = 0.0) -> Counter[str]:
@@ -23,12 +25,12 @@ async def test_shares_follow_the_points_of_the_priorities_so_that_no_run_starves
     tenant: str,
 ) -> None:
     office = Office(Quota(requests=600), workers=3)
-    for worker, priority in enumerate(("high", "normal", "low")):
+    for worker, priority in enumerate(PRIORITIES):
         office.busy(worker, priority, callers=150, seconds=5, tenant=tenant, priority=priority)
     await asyncio.sleep(660)
     used = reached(office, since=60)
     points = sum(POINTS.values())
-    for priority in ("high", "normal", "low"):
+    for priority in PRIORITIES:
         due = used.total() * POINTS[priority] / points
         assert abs(used[priority] - due) <= 0.02 * due + 3, used
     assert used["low"] >= used.total() // points - 1

@@ -73,9 +73,19 @@ class LiveControls:
         changed = self.now.limit(limit, key)
         if changed is None:
             return quota
-        values = {fields[name]: value for name, value in changed.values.items() if name in fields}
-        version = max(quota.version, changed.version)
-        return replace(quota, version=version, **values)
+        numbers: dict[str, int | None] = {
+            "concurrency": quota.concurrency,
+            "requests": quota.requests,
+            "tokens": quota.tokens,
+        }
+        numbers |= {fields[name]: value for name, value in changed.values.items() if name in fields}
+        return replace(
+            quota,
+            concurrency=numbers["concurrency"],
+            requests=numbers["requests"],
+            tokens=numbers["tokens"],
+            version=max(quota.version, changed.version),
+        )
 
 
 def held(pause: Pause) -> RunPaused:

@@ -72,8 +72,8 @@ def limit_status(
         places.setdefault((one.limit, one.key), {})
     newest = sorted(workers, key=lambda worker: worker.beat_age)
     figures = [one for worker in newest for one in worker.figures.limits]
-    for one in figures:
-        places.setdefault((one.limit, one.key), {})
+    for used in figures:
+        places.setdefault((used.limit, used.key), {})
     found: list[LimitStatus] = []
     for (limit, key), numbers in places.items():
         of_place = [one for one in figures if (one.limit, one.key) == (limit, key)]

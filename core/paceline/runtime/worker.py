@@ -48,6 +48,8 @@ class Worker:
         self._budgets = BudgetWatch(parts)
         self._charges = UnsavedCharges(parts.store)
         self._wake = asyncio.Event()
+        self._drain_asked = False
+        self._drain_process: Callable[[], None] | None = None
         self._store_outage = OutageLog(log, "runs wait until it is reachable again")
         self.heartbeat = Heartbeat(parts, record, self, self._store_outage)
 
@@ -165,8 +167,19 @@ class Worker:
         self._wake.set()
 
     def drain_requested(self) -> None:
-        """Drain the worker, because an operator asked for it."""
-        start_background(self.drain(self.parts.settings.run.grace))
+        """Drain the worker, because an operator asked for it. A second request does nothing."""
+        if self._drain_asked:
+            return
+        self._drain_asked = True
+        log.warning("draining by request of an operator")
+        if self._drain_process is not None:
+            self._drain_process()
+        else:
+            start_background(self.drain(self.parts.settings.run.grace))
+
+    def drain_with(self, drain_process: Callable[[], None]) -> None:
+        """Let an executor drain the whole process, if an operator asks the worker to drain."""
+        self._drain_process = drain_process
 
     async def resume_held(self) -> None:
         """Queue runs again whose tenant is no longer paused."""
