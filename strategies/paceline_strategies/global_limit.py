@@ -194,7 +194,7 @@ class GlobalLimit(Strategy):
         return f"{key}: {', '.join(parts)}" if parts else ""
 
     def _changed(self) -> Sequence[str]:
-        """The models whose limits were changed."""
+        """The models with changed limits."""
         changed = (one for one in self._controls.now.limits if one.limit == "global" and one.values)
         return [one.key for one in changed if one.key]
 

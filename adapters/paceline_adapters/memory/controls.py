@@ -122,7 +122,7 @@ class MemoryControls(MemoryBudgets, Store, ABC):
         return "paused" if held else status
 
     async def resume_held(self, executor: str, *, limit: int = 100) -> Sequence[str]:
-        """Queue runs again whose tenant is no longer paused."""
+        """Queue runs of tenants again that are no longer paused."""
         still = {
             stored
             for target in self._pauses

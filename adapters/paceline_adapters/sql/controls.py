@@ -140,7 +140,7 @@ class SqlControls(OutboxStore, ControlStore, ABC):
         return released
 
     async def resume_held(self, executor: str, *, limit: int = 100) -> Sequence[str]:
-        """Queue runs again whose tenant is no longer paused."""
+        """Queue runs of tenants again that are no longer paused."""
 
         async def change(connection: AsyncConnection) -> Sequence[str]:
             pauses = (await read_controls(connection)).pauses

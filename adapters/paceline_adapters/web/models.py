@@ -331,7 +331,7 @@ class SinkList(BaseModel):
 
 
 class PauseAnswer(BaseModel):
-    """What is paused, by whom and why."""
+    """What is paused, who paused it, and why."""
 
     target: Annotated[str, Field(description="`everything`, `tenant:NAME` or `key:KEY`.")]
     scope: PauseScope

@@ -14,7 +14,7 @@ R = TypeVar("R")
 def target_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--everything``, ``--tenant``, ``--key`` and ``--by``."""
     for option in (
-        click.option("--by", metavar="NAME", help="Who asks, for the audit log; else your login."),
+        click.option("--by", metavar="NAME", help="Your name in the audit log."),
         click.option(
             "--key",
             "keys",

@@ -252,7 +252,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient, ControlCli
                 none; an empty sequence adds all.
             budget: what the run may cost from now on, with what it has cost so far, in the
                 currency of the settings' prices; ``None`` leaves it as it is.
-            by: who asks, for the audit log; the user of this process if ``None``.
+            by: name of the actor in the audit log; the user of this process if ``None``.
 
         Raises:
             RunNotFound: there is no such run.
@@ -349,7 +349,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient, ControlCli
 
         Args:
             run_id: the run.
-            by: who asks, for the audit log; the user of this process if ``None``.
+            by: name of the actor in the audit log; the user of this process if ``None``.
 
         Raises:
             RunNotFound: there is no such run.
@@ -368,7 +368,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient, ControlCli
         Args:
             run_id: the run.
             reason: why, in a few words; it is shown while the run is paused.
-            by: who asks, for the audit log; the user of this process if ``None``.
+            by: name of the actor in the audit log; the user of this process if ``None``.
 
         Raises:
             RunNotFound: there is no such run.

@@ -53,7 +53,7 @@ class ControlClient(ABC):
             target: what to pause: ``everything``, ``tenant:NAME``, ``key:openai:gpt-4o`` or
                 ``key:resource:NAME``.
             reason: why, in a few words; it is shown while the target is paused.
-            by: who asks.
+            by: name of the actor.
 
         Returns:
             All controls after the change.
@@ -93,7 +93,7 @@ class ControlClient(ABC):
             values: ``concurrency``, ``requests_per_minute`` and ``tokens_per_minute``, with the
                 bounds of the settings.
             key: the model, as ``openai:gpt-4o``; all models without numbers of their own if empty.
-            by: who asks.
+            by: name of the actor.
 
         Returns:
             All numbers that replace settings of this limit and model now.
@@ -149,7 +149,7 @@ class ControlClient(ABC):
 
         Args:
             worker_id: id of the worker.
-            by: who asks.
+            by: name of the actor.
 
         Raises:
             NotAllowed: the client belongs to a tenant.

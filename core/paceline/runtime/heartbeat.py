@@ -47,7 +47,7 @@ class RunStopper(Protocol):
         ...
 
     async def resume_held(self) -> None:
-        """Queue runs again whose tenant is no longer paused."""
+        """Queue runs of tenants again that are no longer paused."""
         ...
 
     async def write_charges(self) -> None:

@@ -182,7 +182,7 @@ class Worker:
         self._drain_process = drain_process
 
     async def resume_held(self) -> None:
-        """Queue runs again whose tenant is no longer paused."""
+        """Queue runs of tenants again that are no longer paused."""
         for run_id in await self.store.resume_held(self.parts.settings.executor):
             log.info("run %s continues: its tenant is no longer paused", run_id)
             try:

@@ -9,7 +9,7 @@ from paceline.client.terminal.output import terminal_safe
 
 @click.command()
 @click.argument("workers", metavar="WORKER...", nargs=-1, required=True)
-@click.option("--by", metavar="NAME", help="Who asks, for the audit log; by default your login.")
+@click.option("--by", metavar="NAME", help="Your name in the audit log; by default your login.")
 @store_options
 def drain(*, workers: tuple[str, ...], by: str | None, app: App) -> int:
     """Let each WORKER save its calls in flight, queue its runs again, and exit.

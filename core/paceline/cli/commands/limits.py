@@ -19,7 +19,7 @@ _KEY = click.option(
     help="The model, e.g. openai:gpt-4o; all models if left out.",
 )
 _BY = click.option(
-    "--by", metavar="NAME", help="Who asks, for the audit log; by default your login."
+    "--by", metavar="NAME", help="Your name in the audit log; by default your login."
 )
 
 

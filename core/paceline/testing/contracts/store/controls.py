@@ -114,7 +114,7 @@ class StoreControls(StoreScenarios):
         for name in ("me", "other"):
             await store.register(worker(name))
         assert await store.request_drain("me", entry=ENTRY)
-        assert not await store.request_drain("nobody", entry=ENTRY)
+        assert not await store.request_drain("unknown", entry=ENTRY)
         assert (await store.beat("me", Figures(), lease=LEASE)).drain
         assert not (await store.beat("other", Figures(), lease=LEASE)).drain
         assert len(await store.audit_log()) == 1
