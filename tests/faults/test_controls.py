@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -50,6 +51,11 @@ def with_client(site: Site, use: Callable[[Client], Coroutine[Any, Any, Any]]) -
     return asyncio.run(go())
 
 
+def has_paid(site: Site, calls: int) -> bool:
+    """Whether the LLM was paid for so many calls."""
+    return bool(site.llm.figures()["paid"] >= calls)
+
+
 def wait(seconds: float) -> None:
     """Let real time pass while workers work."""
     end = time.monotonic() + seconds
@@ -72,9 +78,9 @@ def test_a_pause_at_any_instant_admits_nothing_after_a_second_and_nothing_is_pai
         done = 0
         for number in range(pauses):
             goal = done + chance.randint(3, 12)
-            eventually(lambda goal=goal: site.llm.figures()["paid"] >= goal, PATIENCE)
+            eventually(partial(has_paid, site, goal), PATIENCE)
             target = targets[number % 3]
-            with_client(site, lambda client, target=target: client.pause_work(target))
+            with_client(site, partial(Client.pause_work, target=target))
             wait(1.0)
             admitted = site.llm.figures()["requests"]
             eventually(lambda: not site.llm.figures()["in_flight"], PATIENCE)
@@ -87,7 +93,7 @@ def test_a_pause_at_any_instant_admits_nothing_after_a_second_and_nothing_is_pai
             assert site.llm.figures()["requests"] == admitted, target
             done = site.llm.figures()["paid"]
             assert site.count("artifacts") == done
-            with_client(site, lambda client, target=target: client.resume_work(target))
+            with_client(site, partial(Client.resume_work, target=target))
         ended = "status = 'completed'"
         eventually(lambda: site.count("runs", ended) == len(runs), PATIENCE)
     figures = site.llm.figures()

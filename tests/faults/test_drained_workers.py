@@ -14,14 +14,17 @@ from tests.support.worker_processes import PATIENCE, Site
 @pytest.fixture(scope="module")
 def llm() -> Iterator[Simulator]:
     """A simulated LLM whose calls take seconds, so that the run outlasts a command."""
-    with simulator("--speed", "10") as server:
+    with simulator("--speed", "20") as server:
         yield server
 
 
 @pytest.fixture
 def site_settings() -> dict[str, str]:
-    """Celery with threads, or each child would be a worker."""
-    return {"PACELINE_EXECUTORS__CELERY__POOL": "threads"}
+    """Few concepts at once, and Celery with threads, or each child would be a worker."""
+    return {
+        "PACELINE_EXECUTORS__CELERY__POOL": "threads",
+        "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "3",
+    }
 
 
 @pytest.mark.parametrize(

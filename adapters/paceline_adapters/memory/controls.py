@@ -65,7 +65,7 @@ class MemoryControls(MemoryBudgets, Store, ABC):
         before = self._limits.get((limit, key))
         self._check_room(before is None)
         written = self._write(entry)
-        kept = {} if before is None or values is None else before.values
+        kept = dict[str, int]() if before is None or values is None else before.values
         changed = self._limits[limit, key] = LimitOverride(
             limit=limit,
             key=key,

@@ -68,7 +68,8 @@ class SqlControls(OutboxStore, ControlStore, ABC):
         async def change(connection: AsyncConnection) -> LimitOverride:
             version = await next_version(connection, dialect, entry)
             row = (await connection.execute(this)).one_or_none()
-            before = {} if row is None or values is None else limit_of(row).values
+            none = dict[str, int]()
+            before = none if row is None or values is None else limit_of(row).values
             body = {"limit": limit, "key": key, "values": {**before, **(values or {})}}
             await put_control(connection, dialect, name, body, version=version, by=entry.by)
             return limit_of((await connection.execute(this)).one())

@@ -1,6 +1,6 @@
 """``paceline limits``: show, set and reset the limits over all workers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -121,9 +121,8 @@ def _print_change(changed: LimitOverride, *, as_json: bool) -> None:
     click.echo(terminal_safe(f"{place}: {_words(changed.values) or 'as in the settings'}"))
 
 
-def _words(values: object) -> str:
-    numbers = values if isinstance(values, dict) else {}
-    return ", ".join(f"{name}={value}" for name, value in numbers.items())
+def _words(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _print(found: Sequence[LimitStatus]) -> None:
@@ -132,8 +131,8 @@ def _print(found: Sequence[LimitStatus]) -> None:
         (
             one.limit,
             one.key,
-            _words(dict(one.settings)),
-            "" if one.changed is None else _words(dict(one.changed.values)),
+            _words(one.settings),
+            "" if one.changed is None else _words(one.changed.values),
             "" if one.changed is None else one.changed.by,
             str(one.held),
             str(one.waiting),
