@@ -6,12 +6,20 @@ from dataclasses import replace
 import pytest
 
 from paceline.contracts.controls import MAX_CONTROLS, AuditEntry, PauseTarget
-from paceline.contracts.share import Share
+from paceline.contracts.share import Priority, Share
 from paceline.contracts.storage.records import Figures
+from paceline.contracts.storage.versions import Revision
 from paceline.errors import UsageError
 from paceline.testing.contracts.contract import scenario
 from paceline.testing.contracts.store.base import StoreScenarios
-from paceline.testing.contracts.store.inputs import LEASE, claimed, must_claim, submitted, worker
+from paceline.testing.contracts.store.inputs import (
+    LEASE,
+    artifact,
+    claimed,
+    must_claim,
+    submitted,
+    worker,
+)
 
 EVERYTHING = PauseTarget("everything")
 ENTRY = AuditEntry(by="ops", action="pause", subject="everything", detail="why")
@@ -135,6 +143,25 @@ class StoreControls(StoreScenarios):
         assert list(await store.resume_held("in-process")) == [claim.run_id]
         assert not await store.resume_held("in-process")
         await must_claim(store, claim.run_id)
+
+    @scenario
+    async def test_urgent_runs_and_revisions_are_claimed_first(self) -> None:
+        store = await self.opened_store()
+        revised = await claimed(store, "revised")
+        await store.save(revised, artifact(), concept=None)
+        await store.finish(revised, "failed")
+        order: tuple[Priority, ...] = ("low", "normal", "high")
+        for priority in order:
+            run = await submitted(store, priority, share=Share(priority=priority))
+            assert run.share.priority == priority
+        wish = Revision(concept_id="c0", step="tutorial")
+        await store.request_revisions(revised.run_id, [wish], executor="in-process")
+        claims = [await store.claim_next("in-process", "worker", lease=LEASE) for _ in range(4)]
+        found = [one.roadmap_id for one in claims if one is not None]
+        # The first two may have been queued in the same millisecond.
+        assert (set(found[:2]), found[2:]) == ({"high", "revised"}, ["normal", "low"])
+        assert claims[3] is not None
+        assert claims[3].share.priority == "low"
 
     @scenario
     async def test_the_default_tenant_owns_runs_without_a_tenant(self) -> None:
