@@ -23,6 +23,10 @@ class UsageError(PacelineError):
     exit_code = 2
 
 
+class NotAllowed(UsageError):
+    """The caller may not do this: it needs a client of all tenants."""
+
+
 class SettingsError(UsageError):
     """A key or a value in the settings is wrong.
 
@@ -156,14 +160,19 @@ class RunPaused(PacelineError):
     Args:
         reason: why, and what to do, in one line.
         short_of: the ``Shortage`` as JSON, if the run lacks money: workers then continue the run
-            when there is enough. If ``None``, only a user's command continues it.
+            when there is enough.
+        held: whether the tenant of the run is paused: workers then continue the run when that
+            pause is lifted.
+
+    Otherwise only a user's command continues the run.
     """
 
     exit_code = 3
 
-    def __init__(self, reason: str, *, short_of: str | None = None) -> None:
+    def __init__(self, reason: str, *, short_of: str | None = None, held: bool = False) -> None:
         super().__init__(reason)
         self.short_of = short_of
+        self.held = held
 
 
 class StaleFence(PacelineError):

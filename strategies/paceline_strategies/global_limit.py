@@ -1,7 +1,7 @@
 """The strategy ``global``: one quota over all workers."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from paceline import (
@@ -19,7 +19,8 @@ from paceline import (
     Work,
     hookimpl,
 )
-from paceline.admission import SharedLimiter
+from paceline.admission import LiveControls, SharedLimiter
+from paceline.contracts.controls import LimitFigures
 from pydantic import Field
 
 from paceline_strategies.token_estimates import TokenEstimates
@@ -85,6 +86,7 @@ class GlobalLimit(Strategy):
         quota: the quota of each model that ``keys`` does not contain.
         holder: name of this process in the ledger; must be unique.
         keys: quotas of single models, by ``Work.key``.
+        controls: limits that an operator changed.
     """
 
     levels: frozenset[Level] = frozenset({"call"})
@@ -98,7 +100,9 @@ class GlobalLimit(Strategy):
         *,
         holder: str,
         keys: Mapping[str, Quota] = MappingProxyType({}),
+        controls: LiveControls | None = None,
     ) -> None:
+        self._controls = controls or LiveControls()
         self.rate_limited = any(
             one.requests is not None or one.tokens is not None for one in (quota, *keys.values())
         )
@@ -137,7 +141,10 @@ class GlobalLimit(Strategy):
         return Permit(release)
 
     def _quota_of(self, key: str) -> Quota:
-        return self._keys.get(key, self._quota)
+        quota = self._keys.get(key)
+        if quota is None:
+            quota = self._controls.quota("global", self._quota)
+        return self._controls.quota("global", quota, key=key)
 
     def _cost(self, work: Work) -> int:
         """The tokens to reserve by the current estimate; at most the quota of a minute."""
@@ -153,10 +160,13 @@ class GlobalLimit(Strategy):
             section = "strategies.global"
             if most != self._quota.tokens:
                 section += f'.keys."{work.key}"'
+            fix = "raise that setting"
+            if most != self._keys.get(work.key, self._quota).tokens:
+                section, fix = "the changed limit", "raise it with paceline limits set"
             raise Fatal(
                 f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
-                f"{section}.tokens_per_minute = {most}, so it can never start; raise that "
-                "setting or lower the longest answer"
+                f"{section}.tokens_per_minute = {most}, so it can never start; {fix} "
+                "or lower the longest answer"
             )
 
     def explain(self) -> str:
@@ -166,19 +176,39 @@ class GlobalLimit(Strategy):
         held = sum(limiter.held for limiter in limiters)
         waiting = sum(limiter.waiting for limiter in limiters)
         expired = sum(limiter.expired for limiter in limiters)
-        parts = [f"{_limits(self._quota)} {where}", f"{held} held here", f"{waiting} waiting"]
+        common = self._controls.quota("global", self._quota)
+        parts = [f"{_limits(common)} {where}", f"{held} held here", f"{waiting} waiting"]
         if expired:
             parts.append(f"{expired} leases expired too early")
-        keys = dict.fromkeys([*self._keys, *self._limiters])
+        keys = dict.fromkeys([*self._keys, *self._limiters, *self._changed()])
         models = [self._model(key, self._limiters.get(key)) for key in keys]
         return "; ".join([", ".join(parts), *filter(None, models)])
 
     def _model(self, key: str, limiter: SharedLimiter | None) -> str:
         """One model's own limits, the use of its quota per minute, and why its calls wait."""
-        parts = [_limits(self._keys[key])] if key in self._keys else []
+        changed = self._controls.now.limit("global", key)
+        own = key in self._keys or (changed is not None and changed.values)
+        parts = [_limits(self._quota_of(key))] if own else []
         if limiter is not None:
             parts += _use(limiter)
         return f"{key}: {', '.join(parts)}" if parts else ""
+
+    def _changed(self) -> Sequence[str]:
+        """The models with changed limits."""
+        changed = (one for one in self._controls.now.limits if one.limit == "global" and one.values)
+        return [one.key for one in changed if one.key]
+
+    def limits_changed(self) -> None:
+        """Bring the ledger the changed quotas."""
+        for limiter in self._limiters.values():
+            limiter.quota_changed()
+
+    def limit_figures(self) -> Sequence[LimitFigures]:
+        """The use of each model's quota."""
+        return [
+            limiter.figures("global", key, why=_REASONS[limiter.last.reason])
+            for key, limiter in self._limiters.items()
+        ]
 
     async def close(self) -> None:
         """Release all leases."""
@@ -212,7 +242,13 @@ def _use(limiter: SharedLimiter) -> Iterator[str]:
 def _make(options: GlobalOptions, context: Context) -> Strategy:
     # Not the worker's id alone: a restarted worker must not be taken for the previous one.
     holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
-    return GlobalLimit(options.quota(), context.ledger(), holder=holder, keys=options.quotas())
+    return GlobalLimit(
+        options.quota(),
+        context.ledger(),
+        holder=holder,
+        keys=options.quotas(),
+        controls=context.controls,
+    )
 
 
 @hookimpl

@@ -50,6 +50,8 @@ OTHERS = {
     *("check_resumable", "check_scope", "explain_inputs"),
     *("budgets", "for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs"),
     "submit",
+    *("audit_log", "controls", "pause_work", "resume_work"),  # in test_held_work
+    *("drain_worker", "limits", "reset_limits", "set_limits"),  # in test_limit_commands
 }
 
 

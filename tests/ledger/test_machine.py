@@ -34,6 +34,7 @@ quotas = st.builds(
     requests=st.none() | st.integers(1, 200),
     tokens=st.none() | st.integers(1, 5_000),
     follow=st.booleans(),
+    version=st.sampled_from([0, 0, 1, 2, 3, START]),
 )
 lease_requests = st.builds(
     LeaseRequest,
@@ -41,6 +42,7 @@ lease_requests = st.builds(
     costs=st.lists(st.integers(0, 900), max_size=5),
     tenant=st.sampled_from(["", "", "first", "second"]),
     weight=st.sampled_from([1.0, 0.3, 7.0]),
+    points=st.sampled_from([1, 16, 16, 256]),
 )
 rate_limit_infos = st.builds(
     RateLimitInfo,

@@ -38,6 +38,14 @@ from sqlalchemy import Connection, text
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 BY: tuple[CostsBy, ...] = ("tenant", "model", "step", "day")
+_BEFORE_CONTROLS = [
+    "DROP TABLE controls",
+    "DROP TABLE control_log",
+    *(f"DROP INDEX ix_runs_{name}" for name in ("held", "queued")),
+    "ALTER TABLE workers DROP COLUMN drain",
+    *(f"ALTER TABLE runs DROP COLUMN {name}" for name in ("held", "priority", "claim_order")),
+    "CREATE INDEX ix_runs_queued ON runs (executor, run_id) WHERE status = 'queued'",
+]
 _BEFORE_BUDGETS = [
     *(f"DROP TABLE {name}" for name in ("budget_accounts", "budget_reservations", "costs")),
     "DROP INDEX ix_runs_short_of",
@@ -87,7 +95,9 @@ _BEFORE_SPENDING = [
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = list(_BEFORE_BUDGETS)
+    statements = list(_BEFORE_CONTROLS)
+    if version < "0011":
+        statements += _BEFORE_BUDGETS
     if version < "0010":
         statements += _BEFORE_PURGES
     if version < "0009":

@@ -6,15 +6,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from paceline import Done, Failed, Work
+from paceline.admission import LiveControls
 from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.contracts.admission.work import Permit, RateLimited
+from paceline.contracts.controls import Controls, LimitOverride
+from paceline.contracts.share import Priority
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
 from paceline_strategies.global_limit import GlobalLimit
 
 KEY = "openai:gpt"
 
 
-def call(run: str = "run", tokens: int = 0, *, tenant: str = "", weight: float = 1.0) -> Work:
+def call(
+    run: str = "run",
+    tokens: int = 0,
+    *,
+    tenant: str = "",
+    weight: float = 1.0,
+    priority: Priority = "normal",
+) -> Work:
     """A call of some run."""
     return Work(
         level="call",
@@ -26,6 +36,7 @@ def call(run: str = "run", tokens: int = 0, *, tenant: str = "", weight: float =
         tokens=tokens,
         tenant=tenant,
         weight=weight,
+        priority=priority,
     )
 
 
@@ -71,8 +82,10 @@ class Office:
         self.provider = Counting()
         self.chance = random.Random(seed)
         self.lines = [LedgerConnection(self.ledger) for _ in range(workers)]
+        self.controls = [LiveControls() for _ in range(workers)]
         self.workers = [
-            GlobalLimit(quota, line, holder=f"w{n}") for n, line in enumerate(self.lines)
+            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n])
+            for n, line in enumerate(self.lines)
         ]
         self.tasks: set[asyncio.Task[None]] = set()
         self._callers: dict[int, list[asyncio.Task[None]]] = {n: [] for n in range(workers)}
@@ -123,17 +136,30 @@ class Office:
         tenant: str = "",
         real: float = 1.0,
         fails: float = 0.0,
+        priority: Priority = "normal",
     ) -> None:
         """A run that always has this number of calls waiting or in flight."""
 
         async def caller() -> None:
             while True:
                 most = self.chance.randint(max(1, tokens // 2), 3 * tokens // 2) if tokens else 0
-                work = call(run, most, tenant=tenant, weight=weight)
+                work = call(run, most, tenant=tenant, weight=weight, priority=priority)
                 lasts = seconds * self.chance.uniform(0.5, 1.5)
                 await self.call(worker, work, seconds=lasts, real=round(most * real), fails=fails)
 
         self._callers[worker] += [self.start(caller()) for _ in range(callers)]
+
+    async def change(self, version: int, *, spread: float = 2.0, **values: int) -> None:
+        """Change limits: each worker learns it with its next beat, at another time."""
+        limit = LimitOverride(limit="global", key=KEY, values=values, version=version)
+
+        async def learn(worker: int) -> None:
+            await asyncio.sleep(self.chance.uniform(0, spread) if worker else 0)
+            self.controls[worker].update(Controls(version=version, limits=(limit,)))
+            self.workers[worker].limits_changed()
+
+        learning = [self.start(learn(worker)) for worker in range(len(self.workers))]
+        await learning[0]
 
     def crash(self, worker: int) -> None:
         """Kill a worker with its calls; the ledger gets no more messages from it."""

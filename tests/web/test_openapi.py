@@ -30,6 +30,12 @@ include-name = "POST /api/runs/{run_id}/revisions"
 expected-statuses = ["2xx", "401", "403", "404", "422"]
 
 [[operations]]
+include-name-regex = "POST /api/controls/.+"
+
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "401", "403", "422"]
+
+[[operations]]
 include-name = "POST /api/runs/{run_id}/resume"
 
 [operations.checks.positive_data_acceptance]

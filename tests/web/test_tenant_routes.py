@@ -33,6 +33,8 @@ REFUSED = {"GET /api/runs/{run_id}/concepts/{concept_id:path}/artifacts/{step}/r
 #: Routes of callers that name no run: what they tell is checked.
 OF_ALL = {
     "GET /api/budgets",
+    "GET /api/controls",
+    "GET /api/controls/log",
     "GET /api/costs",
     "GET /api/live",
     "GET /api/runs",
@@ -46,6 +48,10 @@ OF_ALL = {
 }
 #: Routes for operators, which a login that decides the tenant does not reach.
 OF_OPERATORS = {"GET /metrics"}
+#: Refused to tenants unless they name themselves: tests/web/test_controls.py.
+CONTROLS = {
+    f"POST /api/controls/{name}" for name in ("drain", "limits", "limits/reset", "pause", "resume")
+}
 
 PLACES = {"concept_id:path": "c0", "concept_id": "c0", "step": "tutorial"}
 #: What a route needs besides its path.
@@ -145,7 +151,7 @@ both = pytest.mark.parametrize("mode", ["login", "tokens"])
 async def test_every_route_is_tested(tmp_path: Path, mode: str) -> None:
     async with two_tenants(mode, tmp_path) as it:
         operators = OF_OPERATORS if mode == "tokens" else set[str]()
-        assert it.routes == OPEN | OF_ALL | REFUSED | operators | set(it.of_runs)
+        assert it.routes == OPEN | OF_ALL | REFUSED | CONTROLS | operators | set(it.of_runs)
         assert len(it.of_runs) > 10
 
 

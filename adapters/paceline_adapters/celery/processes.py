@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -35,6 +37,7 @@ class Processes:
     def __init__(self, context: Context) -> None:
         self._host = context.host()
         self._grace = context.settings.run.grace
+        self._main_process = os.getpid()
         self.pipes = ShutdownPipes()
         self.drain_requested = False
         self._slots: WorkerSlots | None = None
@@ -98,6 +101,8 @@ class Processes:
         else:
             slot = slots.take(index)
         async with self._host.worker(record=slot.record, pool_limit=slots.pool_limit) as worker:
+            # Celery would replace a single process of its pool, so the main process drains.
+            worker.drain_with(lambda: os.kill(self._main_process, signal.SIGTERM))
             await self._release_predecessor(slot, worker)
             checking = None
             if index == 0 and isinstance(worker.executor, Broker):

@@ -72,6 +72,10 @@ class Row:
     #: The run's own budget in nanos, and the limit that paused it.
     budget: int | None = None
     short_of: Shortage | None = None
+    #: Its place in the queue.
+    claim_order: int = 0
+    #: Whether the pause of its tenant paused the run.
+    held: bool = False
 
     def owned_by(self, claim: Claim) -> bool:
         """Whether the claim still owns the run."""
@@ -224,26 +228,26 @@ class Row:
 
 
 class Queues:
-    """Ids of the queued runs of each executor, oldest first. Ids rise with time."""
+    """Ids of the queued runs of each executor, in the order of their claims."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, list[str]] = defaultdict(list)
+        self._ids: dict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def put(self, row: Row) -> None:
         """Add a run."""
-        insort(self._ids[row.executor], row.run_id)
+        insort(self._ids[row.executor], (row.claim_order, row.run_id))
 
     def drop(self, row: Row) -> None:
         """Remove a run if it is queued."""
-        ids = self._ids[row.executor]
-        index = bisect_left(ids, row.run_id)
-        if ids[index : index + 1] == [row.run_id]:
+        ids, place = self._ids[row.executor], (row.claim_order, row.run_id)
+        index = bisect_left(ids, place)
+        if ids[index : index + 1] == [place]:
             del ids[index]
 
     def first(self, executor: str, only: Iterable[str] | None) -> str | None:
-        """The oldest run; of ``only`` if that is given."""
-        ids = self._ids[executor]
+        """The next run; of ``only`` if that is given."""
+        queued = self._ids[executor]
         if only is None:
-            return ids[0] if ids else None
+            return queued[0][1] if queued else None
         wanted = set(only)
-        return next((run_id for run_id in ids if run_id in wanted), None)
+        return next((run_id for _, run_id in queued if run_id in wanted), None)

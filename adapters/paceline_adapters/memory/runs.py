@@ -11,7 +11,7 @@ from types import MappingProxyType
 from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
 from paceline.contracts.identity import new_run_id
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.share import DEFAULT_SHARE, stored_names
+from paceline.contracts.share import DEFAULT_SHARE, claim_order, stored_names
 from paceline.contracts.storage.budgets import to_nanos
 from paceline.contracts.storage.records import (
     ConceptStatus,
@@ -114,6 +114,7 @@ class MemoryRuns(Store, ABC):
             context=dict(context),
             scope=scope,
             budget=None if budget is None else to_nanos(budget),
+            claim_order=claim_order(share.priority, self._clock()),
         )
         self._rows[row.run_id] = self._newest[place] = row
         if key is not None:

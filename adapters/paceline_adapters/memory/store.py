@@ -32,13 +32,13 @@ from paceline.contracts.storage.records import (
 from paceline.contracts.storage.rules import RESUMED, poison_reason, requested_status
 from paceline.contracts.storage.spending import Charge, Spent
 
-from paceline_adapters.memory.budgets import MemoryBudgets
+from paceline_adapters.memory.controls import MemoryControls
 from paceline_adapters.memory.outbox import Outbox
 from paceline_adapters.memory.rows import Row
 from paceline_adapters.memory.versions import MemoryVersions
 
 
-class MemoryStore(MemoryVersions, MemoryBudgets):
+class MemoryStore(MemoryVersions, MemoryControls):
     """A store that is lost when its process ends.
 
     It uses no thread and no socket, so it runs in virtual time. Every change happens in one step
@@ -203,7 +203,7 @@ class MemoryStore(MemoryVersions, MemoryBudgets):
             row.seconds += self._clock() - row.claimed_at - idle
         self._queues.drop(row)
         row.status, row.reason, row.owner, row.pause_requested = status, reason, None, None
-        row.short_of = None
+        row.short_of, row.held = None, False
         row.finished_at = self._now() if status in ENDED else None
         if status == "queued":
             self._queues.put(row)
@@ -336,12 +336,15 @@ class MemoryStore(MemoryVersions, MemoryBudgets):
             cancelled=frozenset(row.run_id for row in owned if row.cancel_requested),
             paused=frozenset(row.run_id for row in owned if row.pause_requested is not None),
             lost=frozenset(figures.runs).difference(row.run_id for row in owned),
+            controls=(await self.controls()).version,
+            drain=worker_id in self._draining,
         )
 
     async def deregister(self, worker_id: str) -> None:
         """Remove a worker."""
         self._registered.pop(worker_id, None)
         self._workers.pop(worker_id, None)
+        self._draining.discard(worker_id)
         for row in self._running.values():
             if row.owner == worker_id:
                 row.lease_until = self._clock() - 1.0

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from paceline import Artifact, Run, Store
+from paceline.contracts.share import claim_order
 from paceline.contracts.storage.records import ENDED, RunStatus
 from paceline.contracts.storage.rules import run_in_work_error
 from paceline.contracts.storage.seeds import Copy
@@ -96,6 +97,7 @@ class MemoryVersions(Store, ABC):
             row.reopen_revised(skip_others=ended)
             if ended:
                 row.takeovers, row.cancel_requested, row.executor = 0, False, executor
+                row.claim_order = claim_order("high", self._clock())
                 self._release(row, "queued", None)
             row.extended = row.extended or row.status == "running"
         return row.as_run(self._clock())

@@ -121,8 +121,15 @@ class RedisLedger(Ledger):
         message = [
             limit,
             self._channel,
-            [*map(_or_minus_1, (quota.concurrency, quota.requests, quota.tokens)), quota.follow],
-            [[one.flow, one.tenant, one.weight, " ".join(map(str, one.costs))] for one in requests],
+            [
+                *map(_or_minus_1, (quota.concurrency, quota.requests, quota.tokens)),
+                quota.follow,
+                quota.version,
+            ],
+            [
+                [one.flow, one.tenant, one.weight, " ".join(map(str, one.costs)), one.points]
+                for one in requests
+            ],
             list(map(_encode, releases)),
             confirmed,
         ]

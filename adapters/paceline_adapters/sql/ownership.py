@@ -62,7 +62,7 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
     async def claim_next(
         self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
     ) -> Claim | None:
-        """Claim the oldest queued run. Concurrent callers do not wait for each other."""
+        """Claim the next queued run. Concurrent callers do not wait for each other."""
         queued = (runs.c.status == "queued") & (runs.c.executor == executor)
         if only is None:
             return await self._claim_oldest(queued, worker_id, lease)
@@ -77,7 +77,8 @@ class SqlOwnership(OwnershipStore, OutboxStore, ABC):
     async def _claim_oldest(
         self, among: ColumnElement[bool], worker_id: str, lease: float
     ) -> Claim | None:
-        oldest = select(runs.c.run_id).where(among).order_by(runs.c.run_id).limit(1)
+        in_order = runs.c.claim_order, runs.c.run_id
+        oldest = select(runs.c.run_id).where(among).order_by(*in_order).limit(1)
         # Most often no run is queued: find that out without a transaction.
         if await self._database.read(lambda connection: connection.scalar(oldest)) is None:
             return None
@@ -241,7 +242,10 @@ async def _claim(
             artifacts_at_claim=_saved,
             extended=False,
         )
-        .returning(runs.c.run_id, runs.c.roadmap_id, runs.c.fence, runs.c.tenant, runs.c.weight)
+        .returning(
+            *(runs.c.run_id, runs.c.roadmap_id, runs.c.fence),
+            *(runs.c.tenant, runs.c.weight, runs.c.priority),
+        )
     )
     row = result.one_or_none()
     if row is None:
@@ -254,7 +258,7 @@ async def _claim(
         roadmap_id=row.roadmap_id,
         worker_id=worker_id,
         fence=row.fence,
-        share=Share(row.tenant, row.weight),
+        share=Share(row.tenant, row.weight, row.priority),
     )
 
 
@@ -316,9 +320,10 @@ async def release(
     reason: str | None,
     *,
     short_of: str | None = None,
+    held: bool = False,
     **values: object,
 ) -> None:
-    """End a claim: set the run's new status, its reason, and the limit that paused it."""
+    """End a claim: set the run's new status, its reason, and the limit or pause that stopped it."""
     await connection.execute(
         update(runs)
         .where(runs.c.run_id == run_id)
@@ -329,6 +334,7 @@ async def release(
             lease_until=None,
             pause_requested=None,
             short_of=short_of,
+            held=held,
             finished_at=now() if status in ENDED else None,
             **values,
         )

@@ -1,11 +1,13 @@
 """Versions of artifacts in SQL: list, request, restore."""
 
+import time
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from paceline import Artifact, Run
+from paceline.contracts.share import claim_order
 from paceline.contracts.storage.records import ENDED
 from paceline.contracts.storage.seeds import Copy
 from paceline.contracts.storage.versions import ArtifactMark, Revision, VersionStore
@@ -177,6 +179,7 @@ class SqlVersions(VersionStore, SqlOutlets, ABC):
                     "cancel_requested": False,
                     "pause_requested": None,
                     "finished_at": None,
+                    "claim_order": claim_order("high", time.time()),
                 }
                 await connection.execute(update(runs).where(this_run).values(**values))
             elif run.status == "running":

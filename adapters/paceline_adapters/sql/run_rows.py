@@ -27,7 +27,7 @@ seconds_until_lapse = seconds_now - func.coalesce(
 
 _HIDDEN = (
     *("generation", "lease_until", "artifacts_at_claim", "claimed_at", "seconds", "extended"),
-    *("ends", "purging", "short_of"),
+    *("ends", "purging", "short_of", "held", "claim_order"),
 )
 #: The columns that a ``Run`` shows.
 COLUMNS = (
@@ -84,7 +84,7 @@ async def as_runs(connection: AsyncConnection, rows: Sequence[AnyRow]) -> list[R
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
-            share=Share(row.tenant, row.weight),
+            share=Share(row.tenant, row.weight, row.priority),
             pause_requested=row.pause_requested,
             seconds=row.seconds,
             context=context_from_json(row.context),

@@ -1,5 +1,6 @@
 """Runs in SQL: submit, find, list, resume, cancel."""
 
+import time
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -10,7 +11,7 @@ from paceline import Roadmap, Run, Share
 from paceline.contracts.identity import new_run_id
 from paceline.contracts.run_context import context_to_json
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
-from paceline.contracts.share import DEFAULT_SHARE, stored_names
+from paceline.contracts.share import DEFAULT_SHARE, claim_order, stored_names
 from paceline.contracts.storage.budgets import to_nanos
 from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.storage.rules import (
@@ -108,6 +109,8 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                 "artifacts_at_claim": 0,
                 "tenant": share.tenant,
                 "weight": share.weight,
+                "priority": share.priority,
+                "claim_order": claim_order(share.priority, time.time()),
                 "created_at": now(),
                 "context": identity[1],
                 "scope": scope.to_json(),
@@ -232,6 +235,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                         cancel_requested=False,
                         pause_requested=None,
                         short_of=None,
+                        held=False,
                         finished_at=None,
                     )
                 )
@@ -357,6 +361,7 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
                         lease_until=None,
                         seconds=seconds_until_lapse,
                         short_of=None,
+                        held=False,
                         **at_once,
                     )
                 )

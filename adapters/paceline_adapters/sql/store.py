@@ -10,6 +10,7 @@ from paceline_adapters.sql import schema
 from paceline_adapters.sql.artifacts import SqlArtifacts
 from paceline_adapters.sql.budgets import SqlBudgets
 from paceline_adapters.sql.connections import SqlConnections, pool_shape
+from paceline_adapters.sql.controls import SqlControls
 from paceline_adapters.sql.engine import PATIENCE, Database, must_open
 from paceline_adapters.sql.faults import is_database_error, is_rejection, is_transient
 from paceline_adapters.sql.group_commit import GroupCommitter
@@ -33,6 +34,7 @@ class SqlStore(
     SqlOutbox,
     SqlRetention,
     SqlBudgets,
+    SqlControls,
     Store,
 ):
     """Runs and artifacts in SQL tables.

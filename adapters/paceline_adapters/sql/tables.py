@@ -47,6 +47,8 @@ def _of_run() -> "Column[str]":
 #: ``extended`` is set if a running run got more to do after its claim. ``ends`` counts its ends.
 #: ``purging``: the run is being deleted, and does not exist for anything else.
 #: ``budget`` is the run's own budget in nanos. ``short_of`` is the limit that paused it, as JSON.
+#: ``held``: the pause of its tenant paused the run. ``claim_order`` is when a queued run's turn
+#: comes, in ms since 1970: its submission, earlier or later by its priority.
 #: PostgreSQL's pages keep free space and ``lease_until`` has no index, so that renewing a lease
 #: updates no index.
 runs = Table(
@@ -82,6 +84,9 @@ runs = Table(
     Column("purging", Boolean, nullable=False, server_default=false()),
     Column("budget", BigInteger),
     Column("short_of", Words),
+    Column("held", Boolean, nullable=False, server_default=false()),
+    Column("priority", Words, nullable=False, server_default="normal"),
+    Column("claim_order", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint("roadmap_id", "generation"),
     Index("ix_runs_status_run_id", "status", "run_id"),
@@ -92,6 +97,7 @@ runs = Table(
     Index(
         "ix_runs_queued",
         "executor",
+        "claim_order",
         "run_id",
         postgresql_where=text("status = 'queued'"),
         sqlite_where=text("status = 'queued'"),
@@ -123,6 +129,13 @@ runs = Table(
         "run_id",
         postgresql_where=text("short_of IS NOT NULL"),
         sqlite_where=text("short_of IS NOT NULL"),
+    ),
+    Index(
+        "ix_runs_held",
+        "executor",
+        "run_id",
+        postgresql_where=text("held"),
+        sqlite_where=text("held = 1"),
     ),
     postgresql_with={"fillfactor": 70},
 )
@@ -379,6 +392,37 @@ workers = Table(
     Column("started_at", UtcTime, nullable=False),
     Column("beat_at", UtcTime, nullable=False),
     Column("figures", Words, nullable=False),
+    Column("drain", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("worker_id"),
     postgresql_with={"fillfactor": 50},
+)
+
+#: What is paused, and the numbers that replace settings. ``name`` is ``pause TARGET`` or
+#: ``limit LIMIT KEY``, ``body`` is JSON, and ``version`` is the number of the change in
+#: ``control_log``. The row ``version`` has the newest number. Each change locks it first, so
+#: numbers become visible in their order.
+controls = Table(
+    "controls",
+    metadata,
+    Column("name", Words, nullable=False),
+    Column("body", Words, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("changed_by", Words, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+
+#: Who changed what, and when.
+control_log = Table(
+    "control_log",
+    metadata,
+    Column("number", BigInteger, nullable=False, autoincrement=False),
+    Column("at", UtcTime, nullable=False),
+    Column("changed_by", Words, nullable=False),
+    Column("action", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    PrimaryKeyConstraint("number"),
+    Index("ix_control_log_tenant_number", "tenant", "number"),
 )

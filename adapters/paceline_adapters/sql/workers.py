@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now, seconds_since
+from paceline_adapters.sql.control_rows import read_version
 from paceline_adapters.sql.engine import Database
 from paceline_adapters.sql.figures import decoded, encoded
 from paceline_adapters.sql.tables import runs, workers
@@ -51,12 +52,14 @@ class SqlWorkers(WorkerStore):
                 update(workers)
                 .where(workers.c.worker_id == worker_id)
                 .values(beat_at=now(), figures=encoded(figures))
-                .returning(workers.c.worker_id)
+                .returning(workers.c.drain)
             )
-            if updated.one_or_none() is None and record is not None:
+            row = updated.one_or_none()
+            if row is None and record is not None:
                 await put_worker(connection, record)
+            drain, version = row is not None and bool(row.drain), await read_version(connection)
             if not ids:
-                return Beat()
+                return Beat(controls=version, drain=drain)
             rows = await connection.execute(
                 select(runs.c.run_id, runs.c.cancel_requested, runs.c.pause_requested)
                 .where(
@@ -80,6 +83,8 @@ class SqlWorkers(WorkerStore):
                     run_id for run_id, run in owned.items() if run.pause_requested is not None
                 ),
                 lost=frozenset(ids).difference(owned),
+                controls=version,
+                drain=drain,
             )
 
         return await self._database.write(change, patience=_BEAT_PATIENCE)

@@ -20,6 +20,7 @@ from paceline_adapters.web.head_requests import HeadRequests
 from paceline_adapters.web.problems import problem_of
 from paceline_adapters.web.request_checks import RequestChecks, TenantOf
 from paceline_adapters.web.routes.concepts import concepts_router
+from paceline_adapters.web.routes.controls import controls_router
 from paceline_adapters.web.routes.costs import costs_router
 from paceline_adapters.web.routes.events import events_router
 from paceline_adapters.web.routes.live import live_router
@@ -67,6 +68,7 @@ def router(backend: Backend, *, tenant: TenantOf | None = None) -> APIRouter:
     of_callers.include_router(concepts_router(backend, checks))
     of_callers.include_router(live_router(backend, checks))
     of_callers.include_router(costs_router(backend, checks))
+    of_callers.include_router(controls_router(backend, checks))
     of_callers.include_router(sockets_router(backend, checks))
     routes = APIRouter()
     routes.include_router(of_callers)

@@ -28,17 +28,31 @@ class Caller:
         tenant: the tenant of the runs that it submits and sees.
         name: an id for limits; not secret.
         sees_all: whether it sees the runs of every tenant: it does if no token is required.
+        operator: whether it may control what concerns all tenants.
     """
 
     tenant: str
     scope: Scope
     name: str
     sees_all: bool = False
+    operator: bool = False
 
     @property
     def seen_tenant(self) -> str | None:
         """The tenant of the runs that the caller sees; ``None`` if it sees those of all."""
         return None if self.sees_all else self.tenant
+
+    @property
+    def actor(self) -> str:
+        """The caller's name in the audit log."""
+        if self.sees_all:
+            return f"api {self.name}"
+        kind = "operator" if self.operator else f"tenant {self.tenant}"
+        return f"{kind} ({self.name[:8]})"
+
+    def controlling(self, client: Client) -> Client:
+        """A client of all tenants, limited to what the caller may control."""
+        return client if self.operator else self.client(client)
 
     def client(self, client: Client) -> Client:
         """A client of all tenants, limited to the runs that the caller sees."""
@@ -54,15 +68,18 @@ class Authenticator:
 
     def __init__(self, web: WebSettings, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._tokens: list[tuple[bytes, str, Scope]] = [
-            (_digest(one.token.get_secret_value()), one.tenant, one.scope) for one in web.tokens
-        ]
+        self._tokens = [_digest(one.token.get_secret_value()) for one in web.tokens]
         self._callers = {
-            digest.hex()[:16]: Caller(tenant, scope, digest.hex()[:16])
-            for digest, tenant, scope in self._tokens
+            digest.hex()[:16]: Caller(
+                one.tenant,
+                "read" if one.scope == "read" else "write",
+                digest.hex()[:16],
+                operator=one.scope == "operator",
+            )
+            for digest, one in zip(self._tokens, web.tokens, strict=True)
         }
         # The key is the same on every server with the same tokens, and secret without them.
-        self._key = _digest("tickets " + " ".join(sorted(one[0].hex() for one in self._tokens)))
+        self._key = _digest("tickets " + " ".join(sorted(one.hex() for one in self._tokens)))
         self._used: dict[str, int] = {}
 
     @property
@@ -77,7 +94,7 @@ class Authenticator:
             Problem: 401, a token is required and these are no valid one.
         """
         if not self._tokens:
-            return Caller(DEFAULT_TENANT, "write", client, sees_all=True)
+            return Caller(DEFAULT_TENANT, "write", client, sees_all=True, operator=True)
         if len(authorization) > 1:
             raise _unauthorized("There is more than one Authorization header.")
         kind, _, token = "".join(authorization).partition(" ")
@@ -85,7 +102,7 @@ class Authenticator:
             raise _unauthorized("A bearer token is required.")
         given = _digest(token.strip())
         caller: Caller | None = None
-        for digest, _, _ in self._tokens:  # compare with all, so that the time is constant
+        for digest in self._tokens:  # compare with all, so that the time is constant
             if hmac.compare_digest(digest, given):
                 caller = self._callers[digest.hex()[:16]]
         if caller is None:

@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
+from paceline.contracts.controls import PauseScope
+from paceline.contracts.share import Priority
 from paceline.contracts.storage.budgets import BudgetScope, CostsBy
 from paceline.contracts.storage.records import ConceptStatus, RunStatus
 from pydantic import BaseModel, Field
@@ -20,6 +22,7 @@ class RunAnswer(BaseModel):
     executor: str
     tenant: str | None
     weight: float
+    priority: Priority
     total: int
     completed: int
     failed: int
@@ -100,6 +103,7 @@ class RunWithTotals(RunAnswer, SpentAnswer):
     unsaved: Annotated[SpentAnswer, Field(description="The part that led to no artifact.")]
     duplicates: Annotated[SpentAnswer, Field(description="The part that was paid twice.")]
     generating: int
+    waits: Annotated[str | None, Field(description="The pause that its calls wait for.")]
     context: Annotated[dict[str, Any], Field(description="The context given at submit.")]
 
 
@@ -334,11 +338,72 @@ class SinkList(BaseModel):
     sinks: list[SinkAnswer]
 
 
+class PauseAnswer(BaseModel):
+    """What is paused, who paused it, and why."""
+
+    target: Annotated[str, Field(description="`everything`, `tenant:NAME` or `key:KEY`.")]
+    scope: PauseScope
+    name: Annotated[str | None, Field(description="The tenant or the key.")]
+    reason: str
+    by: str
+    at: datetime | None
+    state: Annotated[str, Field(description="The same in one sentence.")]
+
+
+class ControlLimitAnswer(BaseModel):
+    """One limit over all workers."""
+
+    limit: Annotated[str, Field(description="`global`, or `resource:NAME`.")]
+    key: Annotated[str | None, Field(description="The model, or a key of the resource.")]
+    settings: Annotated[dict[str, int], Field(description="The numbers of the settings.")]
+    changed: Annotated[dict[str, int], Field(description="The numbers that replace them.")]
+    version: int
+    by: str | None
+    at: datetime | None
+    held: int
+    waiting: int
+    requests: int
+    tokens: int
+    request_quota: int | None
+    token_quota: int | None
+    why: Annotated[str, Field(description="Why the next call waits; empty if none waits.")]
+
+
+class ControlsAnswer(BaseModel):
+    """What is paused, and the limits over all workers."""
+
+    version: int
+    pauses: list[PauseAnswer]
+    limits: list[ControlLimitAnswer]
+
+
+class AuditAnswer(BaseModel):
+    """One line of the audit log."""
+
+    number: int
+    at: datetime | None
+    by: str
+    action: str
+    subject: str
+    detail: str
+    tenant: str | None
+
+
+class AuditPage(BaseModel):
+    """Lines of the audit log, newest first. Pass ``before`` to get the next page."""
+
+    entries: list[AuditAnswer]
+    before: int | None
+
+
 class SessionAnswer(BaseModel):
     """The caller, and the parts of this server."""
 
     tenant: str
     scope: str
+    operator: Annotated[
+        bool, Field(description="Whether the caller may control what concerns all tenants.")
+    ]
     token_required: bool
     parts: dict[str, str]
 

@@ -20,7 +20,7 @@ from paceline import (
 from paceline.client.client import NothingToResume
 from paceline.client.content.revising import NoSuchVersion
 from paceline.client.submission import SubmissionError
-from paceline.errors import RunInWork, ScopeError
+from paceline.errors import NotAllowed, RunInWork, ScopeError
 from paceline.text import count
 from paceline.validation import dotted
 from pydantic import BaseModel, Field
@@ -40,6 +40,7 @@ _STATUS: tuple[tuple[type[PacelineError], int], ...] = (
     (KeyReused, 422),
     (RoadmapError, 422),
     (ScopeError, 422),
+    (NotAllowed, 403),
     (UsageError, 400),
     (PartUnavailable, 503),
 )

@@ -6,6 +6,7 @@ calls and compares the results. All times are whole milliseconds of a clock that
 backwards. A ``SharedLimiter`` waits for permits of such a limit.
 """
 
+from paceline.admission.live_controls import LiveControls
 from paceline.admission.shared_limiter import SharedLimiter
 
-__all__ = ["SharedLimiter"]
+__all__ = ["LiveControls", "SharedLimiter"]

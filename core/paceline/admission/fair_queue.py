@@ -23,6 +23,7 @@ class Flow:
         number: rises with each new flow; of two flows with the same tag, the older is first.
         tenant: the tenant that shares its weight among its flows.
         weight: weight of the tenant.
+        points: the flow's part of that weight, relative to the tenant's other waiting flows.
         tag: virtual time at which the flow's next call starts.
         costs: tokens that its first waiters request, in order.
     """
@@ -32,6 +33,7 @@ class Flow:
     number: int
     tenant: str = ""
     weight: float = 1.0
+    points: int = 1
     tag: float = 0.0
     costs: list[int] = field(default_factory=list[int])
 
@@ -44,7 +46,7 @@ class FairQueue:
         self._virtual_time = 0.0
         self._flow_number = 0
         self._heap: list[tuple[float, int, Flow]] = []
-        self._tenants: dict[str, int] = {}  # tenant → its waiting flows
+        self._tenants: dict[str, int] = {}  # tenant → points of its waiting flows
         self._holders: dict[str, int] = {}  # holder → its waiting flows
         self._idle: dict[str, int] = {}  # flow → since when it has no waiters, longest first
 
@@ -62,7 +64,15 @@ class FairQueue:
         return None
 
     def update(
-        self, key: str, holder: str, *, tenant: str, weight: float, costs: list[int], now: int
+        self,
+        key: str,
+        holder: str,
+        *,
+        tenant: str,
+        weight: float,
+        points: int = 1,
+        costs: list[int],
+        now: int,
     ) -> None:
         """Replace the waiters of a flow."""
         flow = self.flows.get(key)
@@ -74,6 +84,7 @@ class FairQueue:
         if flow.costs:
             self._leave(flow, now)
         flow.tenant, flow.weight, flow.costs = tenant or key, weight, costs
+        flow.points = points
         if costs:
             self._enter(flow)
 
@@ -107,18 +118,22 @@ class FairQueue:
             del self._idle[key], self.flows[key]
 
     def _weight(self, flow: Flow) -> float:
-        return flow.weight / max(1, self._tenants.get(flow.tenant, 0))
+        all_points = self._tenants.get(flow.tenant, 0)
+        return flow.weight * flow.points / max(flow.points, all_points)
 
     def _enter(self, flow: Flow) -> None:
         self._idle.pop(flow.key, None)
         flow.tag = max(flow.tag, self._virtual_time)
         heapq.heappush(self._heap, (flow.tag, flow.number, flow))
-        self._tenants[flow.tenant] = self._tenants.get(flow.tenant, 0) + 1
+        self._tenants[flow.tenant] = self._tenants.get(flow.tenant, 0) + flow.points
         self._holders[flow.holder] = self._holders.get(flow.holder, 0) + 1
 
     def _leave(self, flow: Flow, now: int) -> None:
         self._idle[flow.key] = now
-        for counts, name in ((self._tenants, flow.tenant), (self._holders, flow.holder)):
-            counts[name] -= 1
+        for counts, name, number in (
+            (self._tenants, flow.tenant, flow.points),
+            (self._holders, flow.holder, 1),
+        ):
+            counts[name] -= number
             if not counts[name]:
                 del counts[name]

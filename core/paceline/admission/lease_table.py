@@ -77,6 +77,7 @@ class LeaseTable:
         self._requests = RateWindow()
         self._tokens = RateWindow()
         self._pause = RefusalPause()
+        self._newest = Quota()  # with the newest version that any holder brought
         self._provider_quota: dict[str, int] = {}  # by the provider's headers
         self._alive_until: dict[str, int] = {}  # holder → when it counts as dead
         self._pending: dict[str, dict[int, Lease]] = {}  # holder → leases it has not confirmed
@@ -93,6 +94,7 @@ class LeaseTable:
         confirmed: Collection[int] = (),
     ) -> SyncResult:
         """Release and confirm leases, update requests, and grant free capacity to the next."""
+        quota = self._newest_quota(quota)
         self._expire(now)
         for release in releases:
             self._release(now, release, quota)
@@ -202,6 +204,14 @@ class LeaseTable:
         if release.rate_limit_info is not None:
             self._use_headers(now, granted, release.rate_limit_info, quota)
 
+    def _newest_quota(self, quota: Quota) -> Quota:
+        """The quota of a holder, unless another holder brought a newer version."""
+        if quota.version < self._newest.version:
+            return self._newest
+        if quota.version:
+            self._newest = quota
+        return quota
+
     # -- the provider's headers --------------------------------------------------------------
 
     def _use_headers(self, now: int, granted: int, info: RateLimitInfo, quota: Quota) -> None:
@@ -256,6 +266,7 @@ class LeaseTable:
                 holder,
                 tenant=request.tenant,
                 weight=request.weight,
+                points=request.points,
                 costs=list(request.costs[granted:]),
                 now=now,
             )

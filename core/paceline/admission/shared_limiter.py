@@ -12,6 +12,7 @@ from paceline.admission.waiting_flows import Cost, Waiter, WaitingFlows
 from paceline.chance import uniform
 from paceline.contracts.admission.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
 from paceline.contracts.admission.work import Done, Outcome, Permit, RateLimited, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.errors import PartRejected, PartUnavailable
 from paceline.tasks import start_background
 
@@ -53,6 +54,7 @@ class SharedLimiter:
         self._sent: frozenset[str] = frozenset()  # releases that the ledger may have received
         self._changed = asyncio.Event()
         self._closing = asyncio.Event()
+        self._quota_changed = False
         self._pump: asyncio.Task[None] | None = None
         self._failures = 0
         self._silent_since = 0.0  # since when waiters wait in vain
@@ -108,6 +110,30 @@ class SharedLimiter:
             self._wake_pump()
             raise
         return Permit(lambda outcome: self._release(_release_of(lease, outcome)))
+
+    def quota_changed(self) -> None:
+        """Bring the ledger the quota that applies now, if anything waits or is held."""
+        if not self.idle:
+            self._quota_changed = True
+            self._wake_pump()
+
+    def figures(self, limit: str, key: str, *, why: str = "") -> LimitFigures:
+        """The use of the limit; ``why`` is the reason of the last sync in words."""
+        use = self.last.use
+        if self.unreachable:
+            why = "the ledger does not answer"
+        return LimitFigures(
+            limit=limit,
+            key=key,
+            held=self.held,
+            waiting=self.waiting,
+            out=use.out,
+            requests=use.requests,
+            tokens=use.tokens,
+            request_quota=use.request_quota,
+            token_quota=use.token_quota,
+            why=why if self.waiting else "",
+        )
 
     async def close(self) -> None:
         """Release all leases of this process, and cancel all waiters."""
@@ -227,7 +253,9 @@ class SharedLimiter:
                 self._resend_requests()
 
     def _must_sync(self) -> bool:
-        return bool(self._releases) or any(flow.urgent for flow in self._flows)
+        return (
+            bool(self._releases) or self._quota_changed or any(flow.urgent for flow in self._flows)
+        )
 
     def _resend_requests(self) -> None:
         for flow in self._flows:
@@ -239,6 +267,7 @@ class SharedLimiter:
         loop = asyncio.get_running_loop()
         since = loop.time()
         self._sent |= {one.lease for one in releases}
+        self._quota_changed = False
         grant = await self._ledger.sync(
             self._name,
             quota=self._quota(),

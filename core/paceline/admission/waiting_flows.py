@@ -8,6 +8,7 @@ from itertools import islice
 
 from paceline.contracts.admission.ledger import Lease, LeaseRequest
 from paceline.contracts.admission.work import Work
+from paceline.contracts.share import POINTS, Priority
 
 #: Returns the tokens that a call costs by the current estimate.
 Cost = Callable[[], int]
@@ -27,12 +28,20 @@ class WaitingFlow:
 
     Args:
         name: the run.
+        priority: how urgent its calls are. Without a tenant, the flow's own weight expresses it.
     """
 
-    def __init__(self, name: str, tenant: str = "", weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        tenant: str = "",
+        weight: float = 1.0,
+        priority: Priority = "normal",
+    ) -> None:
         self.name = name
         self._tenant = tenant
-        self._weight = weight
+        self._points = POINTS[priority]
+        self._weight = weight if tenant else weight * self._points / POINTS["normal"]
         self._waiters: dict[Waiter, Cost] = {}  # in order
         self._requested = 0  # waiters that the ledger knows
         self.stale = False  # whether the ledger knows wrong costs or waiters
@@ -71,7 +80,11 @@ class WaitingFlow:
         """The request that describes the current waiters."""
         costs = (cost() for waiter, cost in self._waiters.items() if not waiter.done())
         return LeaseRequest(
-            self.name, list(islice(costs, MAX_REQUESTED)), self._tenant, self._weight
+            self.name,
+            list(islice(costs, MAX_REQUESTED)),
+            self._tenant,
+            self._weight,
+            self._points,
         )
 
     def request_received(self, request: LeaseRequest) -> None:
@@ -111,8 +124,13 @@ class WaitingFlow:
 
 
 @lru_cache(maxsize=1024)
-def flow_of(run_id: str) -> str:
-    """The name of a run's flow: a hash, because a ledger keeps names longer than runs exist."""
+def flow_of(run_id: str, priority: Priority = "normal") -> str:
+    """The name of a run's flow: a hash, because a ledger keeps names longer than runs exist.
+
+    Calls of another priority, such as those of revisions, are a flow of their own.
+    """
+    if priority != "normal":
+        run_id = f"{run_id} {priority}"
     return hashlib.blake2s(run_id.encode(errors="surrogatepass"), digest_size=10).hexdigest()
 
 
@@ -135,10 +153,10 @@ class WaitingFlows:
 
     def of(self, work: Work) -> WaitingFlow:
         """The flow of some work."""
-        name = flow_of(work.run_id)
+        name = flow_of(work.run_id, work.priority)
         flow = self._flows.get(name)
         if flow is None:
-            flow = self._flows[name] = WaitingFlow(name, work.tenant, work.weight)
+            flow = self._flows[name] = WaitingFlow(name, work.tenant, work.weight, work.priority)
         return flow
 
     def pop_for(self, lease: Lease, token_quota: int | None) -> Waiter | None:

@@ -1,22 +1,25 @@
-"""The options ``--tenant`` and ``--weight``."""
+"""The options ``--tenant``, ``--weight`` and ``--priority``."""
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import click
 
-from paceline.contracts.share import Share
+from paceline.contracts.share import Priority, Share
 
 R = TypeVar("R")
 
 
 def share_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add ``--tenant`` and ``--weight``, given as ``share``."""
+    """Add ``--tenant``, ``--weight`` and ``--priority``, given as ``share``."""
 
     @functools.wraps(command)
-    def with_share(*args: object, tenant: str, weight: float, **options: object) -> R:
-        return command(*args, share=Share(tenant, weight), **options)
+    def with_share(
+        *args: object, tenant: str, weight: float, priority: str, **options: object
+    ) -> R:
+        share = Share(tenant, weight, cast("Priority", priority))
+        return command(*args, share=share, **options)
 
     tenant = click.option(
         "--tenant",
@@ -32,4 +35,11 @@ def share_options(command: Callable[..., R]) -> Callable[..., R]:
         show_default=True,
         help="Scheduling weight relative to other runs, 0.01 to 100.",
     )
-    return tenant(weight(with_share))
+    priority = click.option(
+        "--priority",
+        type=click.Choice(["high", "normal", "low"]),
+        default="normal",
+        show_default=True,
+        help="How urgent the runs are, among the runs of their tenant.",
+    )
+    return tenant(weight(priority(with_share)))

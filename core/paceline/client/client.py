@@ -6,6 +6,7 @@ from typing import Literal
 from paceline.client.content.adoption_client import AdoptionClient
 from paceline.client.content.revision_client import RevisionClient
 from paceline.client.context_schema import check_context_schema
+from paceline.client.control_client import ControlClient
 from paceline.client.cost_client import CostClient
 from paceline.client.follow import follow
 from paceline.client.purge_client import PurgeClient
@@ -32,7 +33,7 @@ class NothingToResume(UsageError):
     """The run has not ended, or none of its concepts is in the state that was asked for."""
 
 
-class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
+class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient, ControlClient):
     """Submits, steers, follows and reads runs. Open one with ``App.client``.
 
     A client of a tenant submits runs of that tenant. For its methods, runs of other tenants do
@@ -234,6 +235,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
         steps: Sequence[str] | None = None,
         also: Sequence[str] | None = None,
         budget: float | None = None,
+        by: str | None = None,
     ) -> tuple[Run, Submitted]:
         """Continue a run: artifacts stay, failed and missing concepts are generated.
 
@@ -250,6 +252,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
                 none; an empty sequence adds all.
             budget: what the run may cost from now on, with what it has cost so far, in the
                 currency of the settings' prices; ``None`` leaves it as it is.
+            by: name of the actor in the audit log; the user of this process if ``None``.
 
         Raises:
             RunNotFound: there is no such run.
@@ -274,6 +277,7 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
             if only is None:
                 run = await self._extend(run, added, also)
             resumed = await self._resume(run, only)
+            await self._steered("resume", resumed[0], "", by)
             span.submitted(*resumed)
             return resumed
 
@@ -340,8 +344,12 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
         if not found:
             raise NothingToResume(f"run {run.run_id} is {run.status} and has no {only} concept")
 
-    async def cancel(self, run_id: str) -> Run:
+    async def cancel(self, run_id: str, *, by: str | None = None) -> Run:
         """Cancel a run: at once if it is queued, within seconds if a worker works on it.
+
+        Args:
+            run_id: the run.
+            by: name of the actor in the audit log; the user of this process if ``None``.
 
         Raises:
             RunNotFound: there is no such run.
@@ -349,9 +357,10 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
         await self.run(run_id)
         run = await self.store.request_cancel(run_id)
         await self.executor.cancel(run_id)
+        await self._steered("cancel", run, "", by)
         return run
 
-    async def pause(self, run_id: str, reason: str = "by request") -> Run:
+    async def pause(self, run_id: str, reason: str = "by request", *, by: str | None = None) -> Run:
         """Pause a run: at once if it is queued, else as soon as its calls in flight are saved.
 
         Only ``resume`` or ``submit`` continues a paused run. A run that has ended stays as it is.
@@ -359,13 +368,16 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient):
         Args:
             run_id: the run.
             reason: why, in a few words; it is shown while the run is paused.
+            by: name of the actor in the audit log; the user of this process if ``None``.
 
         Raises:
             RunNotFound: there is no such run.
             PartUnavailable: the store cannot be reached.
         """
         await self.run(run_id)
-        return await self.store.request_pause(run_id, reason)
+        run = await self.store.request_pause(run_id, reason)
+        await self._steered("pause", run, reason, by)
+        return run
 
     async def follow(self, run_id: str, *, after: str | None = None) -> AsyncIterator[Event]:
         """Events of a run until its last one; the first event is a snapshot.

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from paceline.client.totals import Totals
+from paceline.contracts.controls import Controls, Pause
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.storage.outbox import SinkFigures
 from paceline.contracts.storage.records import Budget, Run, RunStatus, WorkerRecord
@@ -112,6 +113,7 @@ class ClusterStatus:
         lost: running runs without a live worker.
         sinks: what waits for each sink.
         left: seconds until each running run ends, if that is known.
+        pauses: what operators and tenants have paused.
     """
 
     workers: Sequence[WorkerStatus]
@@ -123,6 +125,7 @@ class ClusterStatus:
     lost: Sequence[LostRun] = field(default_factory=tuple[LostRun, ...])
     sinks: Sequence[SinkFigures] = field(default_factory=tuple[SinkFigures, ...])
     left: Mapping[str, float] = field(default_factory=dict[str, float])
+    pauses: Sequence[Pause] = field(default_factory=tuple[Pause, ...])
 
     def why(self) -> str:
         """Why this number of concepts is in flight, in a few sentences."""
@@ -165,6 +168,7 @@ class ClusterStatus:
             "unreachable": list(self.unreachable),
             "lost": [asdict(one) for one in self.lost],
             "sinks": [asdict(one) for one in self.sinks],
+            "pauses": [pause_to_json(one) for one in self.pauses],
             "why": self.why(),
         }
 
@@ -187,6 +191,7 @@ def run_to_json(run: Run, eta: float | None = None) -> dict[str, object]:
         "executor": run.executor,
         "tenant": run.share.tenant or None,
         "weight": run.share.weight,
+        "priority": run.share.priority,
         "total": run.total,
         "completed": run.completed,
         "failed": run.failed,
@@ -202,6 +207,25 @@ def run_to_json(run: Run, eta: float | None = None) -> dict[str, object]:
         "budget": run.budget,
         "eta_seconds": None if eta is None else round(eta, 1),
     }
+
+
+def pause_to_json(pause: Pause) -> dict[str, object]:
+    """A pause for ``--json``; the names are stable."""
+    return {
+        "target": str(pause.target),
+        "reason": pause.reason,
+        "by": pause.by,
+        "at": None if pause.at is None else pause.at.isoformat(),
+    }
+
+
+def why_run_waits(run: Run, controls: Controls) -> str | None:
+    """The pauses that keep calls of an unfinished run from starting, in words."""
+    if run.status not in ("queued", "running"):
+        return None
+    whole = controls.pause_of_run(run.share.tenant)
+    of_keys = [pause for pause in controls.pauses if pause.target.scope == "key"]
+    return "; ".join(one.describe() for one in ([whole] if whole else of_keys)) or None
 
 
 def run_with_context(run: Run, eta: float | None = None) -> dict[str, object]:
@@ -254,6 +278,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
         unreachable=tuple(unreachable),
         lost=await lost_runs(store, records),
         sinks=await store.sink_figures(),
+        pauses=(await store.controls()).pauses,
     )
 
 

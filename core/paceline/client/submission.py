@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paceline.client.run_request import NOTHING_SPECIAL, RunRequest
 from paceline.contracts.scope import FORMS
-from paceline.contracts.share import DEFAULT_SHARE, MAX_WEIGHT, MIN_WEIGHT
+from paceline.contracts.share import DEFAULT_SHARE, MAX_WEIGHT, MIN_WEIGHT, Priority, Share
 from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.errors import RoadmapError, UsageError
 from paceline.roadmaps.decoding import decode, json_faults
@@ -34,6 +34,9 @@ class _RunSettings(BaseModel):
             description="Share of shared quotas, relative to the weights of other runs.",
         ),
     ] = DEFAULT_SHARE.weight
+    priority: Annotated[
+        Priority, Field(description="How urgent the run is, among the runs of its tenant.")
+    ] = DEFAULT_SHARE.priority
     context: Annotated[
         dict[str, object] | None,
         Field(description="Any JSON object that prompts may use, such as a learner's profile."),
@@ -70,11 +73,11 @@ class Submission(_RunSettings):
     roadmap: Roadmap
 
 
-def parse_submission(raw: bytes) -> tuple[Roadmap, float, RunRequest]:
+def parse_submission(raw: bytes) -> tuple[Roadmap, Share, RunRequest]:
     """Parse a roadmap, or ``{"roadmap": …, "weight": …}``.
 
     Returns:
-        The roadmap, the weight, and the context and scope of the run.
+        The roadmap, the weight and priority, and the context and scope of the run.
 
     Raises:
         RoadmapError: the roadmap is not valid; the error has every fault.
@@ -84,7 +87,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float, RunRequest]:
     fields = _fields_of(data)
     # A roadmap may have a field `roadmap` of its own.
     if "roadmap" not in fields or "roadmap_id" in fields:
-        return parse_roadmap(data, source="body"), DEFAULT_SHARE.weight, NOTHING_SPECIAL
+        return parse_roadmap(data, source="body"), DEFAULT_SHARE, NOTHING_SPECIAL
     faults: list[str] = []
     roadmap, settings = None, None
     try:
@@ -98,7 +101,8 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, float, RunRequest]:
         faults += describe(error)
     if roadmap is None or settings is None or faults:
         raise SubmissionError(faults)
-    return roadmap, settings.weight, settings.request()
+    share = Share(weight=settings.weight, priority=settings.priority)
+    return roadmap, share, settings.request()
 
 
 def _fields_of(data: object) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The runs that a client sees: those of one tenant, or of all tenants."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paceline.contracts.share import DEFAULT_TENANT, Share, check_tenant, stored_names
 from paceline.contracts.storage.records import Run
@@ -55,7 +55,7 @@ class TenantScope:
                 f"share.tenant must be empty or {self.tenant!r} in a client of that tenant, got "
                 f"{share.tenant!r}"
             )
-        return Share(self.names[0], share.weight)
+        return replace(share, tenant=self.names[0])
 
 
 def key_of_tenant(key: str, tenant: str) -> str:

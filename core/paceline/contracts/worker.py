@@ -1,7 +1,7 @@
 """What an executor's ``serve`` builds on: a worker, and the host that opens it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -80,6 +80,13 @@ class RunWorker(Protocol):
 
     def expire(self, run_id: str) -> bool:
         """Stop a run as its deadline does; returns whether the worker works on it."""
+        ...
+
+    def drain_with(self, drain_process: Callable[[], None]) -> None:
+        """Let ``drain_process`` drain the whole process if an operator asks the worker to drain.
+
+        Without it, the worker drains itself, and its ``serve`` and ``until_draining`` return.
+        """
         ...
 
     async def drain(self, grace: float) -> None:

@@ -220,6 +220,7 @@ class ConceptTask:
     def work(self, level: Level = "concept", step: str | None = None) -> Work:
         """What asks for the admission of the concept, or of a call of one of its steps."""
         run = self.run
+        revises = step in self.revisions if step is not None else bool(self.revisions)
         return Work(
             level=level,
             run_id=run.claim.run_id,
@@ -232,6 +233,7 @@ class ConceptTask:
             stage_id=self.stage.stage_id,
             module_id=self.module.module_id,
             context=run.context,
+            priority="high" if revises else run.claim.share.priority,
         )
 
     async def generate(self) -> None:

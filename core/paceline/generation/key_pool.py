@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import SecretStr
 
-from paceline.admission import SharedLimiter
+from paceline.admission import LiveControls, SharedLimiter
 from paceline.contracts.admission.ledger import Ledger, Quota
 from paceline.contracts.admission.work import Failed, Permit, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.settings.model import ResourceSettings
 
 #: Seconds after which a use that waits for a key looks for a freer one.
@@ -16,6 +17,8 @@ RECONSIDER = 2.0
 _PAUSE = 1.0
 _MINUTE = 60.0
 
+#: The ledger counts requests in its token window, because a use may be several requests.
+_FIELDS = {"concurrency": "concurrency", "requests_per_minute": "tokens"}
 _REASONS = {
     "concurrency": "all permits are in use",
     "requests": "the requests of this minute are used up",
@@ -48,11 +51,15 @@ class PooledKey:
         ledger: Callable[[], Ledger],
         *,
         holder: str,
+        controls: LiveControls,
     ) -> None:
         self.limit = limit
         self.secret = secret
         self.waiting_units = 0
-        self._quota = Quota(concurrency=settings.concurrency, tokens=settings.requests_per_minute)
+        self._settings = Quota(
+            concurrency=settings.concurrency, tokens=settings.requests_per_minute
+        )
+        self._controls = controls
         self._ledger = ledger
         self._holder = holder
         self._paused_until = 0.0
@@ -63,7 +70,7 @@ class PooledKey:
         """Wait until the quota has room for this number of requests."""
         if self.limiter is None:
             self.limiter = SharedLimiter(
-                self._ledger(), name=self.limit, quota=lambda: self._quota, holder=self._holder
+                self._ledger(), name=self.limit, quota=lambda: self.quota, holder=self._holder
             )
         limiter, asked_at = self.limiter, self.limiter.synced_at
         permit = await limiter.admit(work, units)
@@ -82,6 +89,12 @@ class PooledKey:
         asking = asyncio.get_running_loop().create_task(self.admit(work, units))
         asking.add_done_callback(ended)
         return asking
+
+    @property
+    def quota(self) -> Quota:
+        """The quota that applies now."""
+        resource = self.limit.partition("#")[0]
+        return self._controls.quota(resource, self._settings, fields=_FIELDS)
 
     def refused(self, pause: float | None) -> None:
         """Note that the service refused a use of this key."""
@@ -111,7 +124,8 @@ class PooledKey:
             age = asyncio.get_running_loop().time() - self.limiter.synced_at
             used = self.limiter.last.use.tokens * max(0.0, 1.0 - age / _MINUTE)
         here = self._granted_since_sync() + self.waiting_units
-        quotas = ((self._quota.tokens, used + here), (self._quota.concurrency, out + here))
+        now = self.quota
+        quotas = ((now.tokens, used + here), (now.concurrency, out + here))
         return min(1.0 - taken / quota for quota, taken in quotas if quota is not None)
 
     def _granted_since_sync(self) -> int:
@@ -125,6 +139,7 @@ class KeyPool:
     Args:
         keys: name of each key's limit in the ledger, and its secret; at least one.
         holder: name of this process in the ledger.
+        controls: limits that an operator changed.
     """
 
     def __init__(
@@ -134,10 +149,26 @@ class KeyPool:
         ledger: Callable[[], Ledger],
         *,
         holder: str,
+        controls: LiveControls,
     ) -> None:
         self._keys = [
-            PooledKey(limit, secret, settings, ledger, holder=holder) for limit, secret in keys
+            PooledKey(limit, secret, settings, ledger, holder=holder, controls=controls)
+            for limit, secret in keys
         ]
+
+    @property
+    def quota(self) -> Quota:
+        """The quota of each key now; its tokens are requests."""
+        return self._keys[0].quota
+
+    def figures(self) -> Iterator[LimitFigures]:
+        """The use of each key."""
+        for key in self._keys:
+            if key.limiter is not None:
+                limit, _, name = key.limit.partition("#")
+                yield key.limiter.figures(
+                    limit, name, why=_REASONS.get(key.limiter.last.reason, "")
+                )
 
     async def admit(self, work: Work, units: int) -> tuple[PooledKey, Permit]:
         """Wait for the key that is free first, as far as this process knows."""
@@ -173,6 +204,12 @@ class KeyPool:
                 name = key.limit.partition("#")[2]
                 if parts:
                     yield f"{name}: {' and '.join(parts)}" if name else ", ".join(parts)
+
+    def limits_changed(self) -> None:
+        """Apply changed limits to uses that wait."""
+        for key in self._keys:
+            if key.limiter is not None:
+                key.limiter.quota_changed()
 
     async def close(self) -> None:
         """Release all leases."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from paceline.admission.live_controls import LiveControls
 from paceline.calls.models import Models
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
@@ -36,7 +37,10 @@ class ClientParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(ClientParts):
-    """What a worker process needs; ``checks`` are the checks of each step's answer."""
+    """What a worker process needs.
+
+    ``checks`` are the checks of each step's answer. ``controls`` are what operators have changed.
+    """
 
     models: Models
     strategy: StrategyStack
@@ -45,6 +49,7 @@ class Parts(ClientParts):
     )
     gauges: Gauges = field(default_factory=Gauges)
     resources: Resources = field(default_factory=Resources)
+    controls: LiveControls = field(default_factory=LiveControls)
 
     @property
     def steps(self) -> Sequence[tuple[str, Step]]:

@@ -127,6 +127,10 @@ class Pipeline:
         for state in self._tasks.values():
             state.drain()
 
+    def pause(self, error: RunPaused) -> None:
+        """Start no further call, and pause the run for this reason."""
+        self._run.pause(error)
+
     def _start_spawners(self, tasks: asyncio.TaskGroup) -> None:
         """Start the tasks that request admission, each for one concept at a time.
 

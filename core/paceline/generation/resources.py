@@ -2,14 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
 from pydantic import SecretStr
 
+from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, RateLimited, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.contracts.steps.step import Use
 from paceline.errors import Fatal, Refused, SettingsError, UsageError
 from paceline.generation.key_pool import KeyPool, PooledKey
@@ -29,6 +31,7 @@ class Resources:
         ledger: returns the process's ledger. The first use of a resource calls it.
         holder: name of this process in the ledger; must be unique.
         environ: environment variables, instead of those of the process.
+        controls: what operators have paused and changed.
 
     Raises:
         SettingsError: a key names an environment variable that is not set.
@@ -41,10 +44,14 @@ class Resources:
         *,
         holder: str = "",
         environ: Mapping[str, str] | None = None,
+        controls: LiveControls | None = None,
     ) -> None:
+        self._controls = controls or LiveControls()
         environ = os.environ if environ is None else environ
         self._resources = {
-            _folded(name): _Resource(name, one, ledger, holder=holder, environ=environ)
+            _folded(name): _Resource(
+                name, one, ledger, holder=holder, environ=environ, controls=self._controls
+            )
             for name, one in settings.items()
         }
 
@@ -65,6 +72,7 @@ class Resources:
             Fatal: the item was refused for longer than the resource's ``patience``, or one use
                 needs more requests than the quota of a minute.
             PartUnavailable: the ledger cannot be reached.
+            RunPaused: the tenant of the run is paused.
             SettingsError: no resource has that name.
             UsageError: ``units`` is below 1.
         """
@@ -72,7 +80,7 @@ class Resources:
         if resource is None:
             known = [one.name for one in self._resources.values()]
             raise SettingsError(unknown(f"resource {name!r}", name, known))
-        key, permit = await resource.admit(work, units)
+        key, permit = await self._admit(resource, work, units)
         outcome: Outcome = Failed(arrived=True)
         try:
             yield Use(key.secret)
@@ -85,9 +93,30 @@ class Resources:
         finally:
             permit.release(outcome)
 
+    async def _admit(
+        self, resource: "_Resource", work: Work, units: int
+    ) -> tuple[PooledKey, Permit]:
+        """Wait until the resource is not paused and its quota has room."""
+        name = f"resource:{_folded(resource.name)}"
+        while True:
+            await self._controls.until_allowed(work, name)
+            key, permit = await resource.admit(work, units)
+            if self._controls.pause_of(work, name) is None:
+                return key, permit
+            permit.release(Failed())
+
     def explain(self) -> str:
         """Describe each resource: its limits, their use, and why uses wait."""
         return "; ".join(resource.explain() for resource in self._resources.values())
+
+    def limit_figures(self) -> Sequence[LimitFigures]:
+        """The use of each key of each resource."""
+        return [one for resource in self._resources.values() for one in resource.figures()]
+
+    def limits_changed(self) -> None:
+        """Apply limits that an operator changed."""
+        for resource in self._resources.values():
+            resource.limits_changed()
 
     async def close(self) -> None:
         """Release all leases."""
@@ -106,6 +135,7 @@ class _Resource:
         *,
         holder: str,
         environ: Mapping[str, str],
+        controls: LiveControls,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -114,13 +144,15 @@ class _Resource:
             (f"{limit}#{key}", _secret(name, key, secret, environ))
             for key, secret in settings.keys.items()
         ]
-        self._pool = KeyPool(settings, keys or [(limit, None)], ledger, holder=holder)
+        self._pool = KeyPool(
+            settings, keys or [(limit, None)], ledger, holder=holder, controls=controls
+        )
         self._refused: dict[_Item, tuple[float, float]] = {}  # first and last refusal in a row
 
     async def admit(self, work: Work, units: int) -> tuple[PooledKey, Permit]:
         if units < 1:
             raise UsageError(f"units must be at least 1, got {units}")
-        most = self._settings.requests_per_minute
+        most = self._pool.quota.tokens
         if most is not None and units > most:
             raise Fatal(
                 f"one use of {self.name} counts as {units} requests, more than "
@@ -159,17 +191,23 @@ class _Resource:
             ) from None
 
     def explain(self) -> str:
-        settings = self._settings
+        settings, quota = self._settings, self._pool.quota
         limits = [
             f"{number} {what}"
             for number, what in (
-                (settings.requests_per_minute, "requests a minute"),
-                (settings.concurrency, "at once"),
+                (quota.tokens, "requests a minute"),
+                (quota.concurrency, "at once"),
             )
             if number is not None
         ]
         keys = f"{count(len(settings.keys), 'key')} of " if settings.keys else ""
         return f"{self.name}: {keys}{', '.join([', '.join(limits), *self._pool.explain()])}"
+
+    def figures(self) -> Iterator[LimitFigures]:
+        return self._pool.figures()
+
+    def limits_changed(self) -> None:
+        self._pool.limits_changed()
 
     async def close(self) -> None:
         await self._pool.close()

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.admission.work import Failed, Level, Outcome, Permit, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.errors import SettingsError
 
 
@@ -12,14 +14,18 @@ class StrategyStack(Strategy):
 
     Permits are acquired from left to right and released in reverse. A task never requests a
     second call permit while it holds one, so stacked strategies cannot deadlock. Each
-    strategy receives only work of its own levels.
+    strategy receives only work of its own levels. Work that ``controls`` pause waits before it
+    asks, and again if it was paused while it waited for a permit.
 
     Raises:
         SettingsError: more than one strategy limits a rate, or one does and is not the last; or a
             call would wait for money while it holds a permit.
     """
 
-    def __init__(self, named: Sequence[tuple[str, Strategy]]) -> None:
+    def __init__(
+        self, named: Sequence[tuple[str, Strategy]], controls: LiveControls | None = None
+    ) -> None:
+        self._controls = controls or LiveControls()
         rated = [name for name, strategy in named if strategy.rate_limited]
         if len(rated) > 1:
             raise SettingsError(
@@ -42,7 +48,21 @@ class StrategyStack(Strategy):
         self.shared = any(strategy.shared for _, strategy in named)
 
     async def admit(self, work: Work) -> Permit:
-        """Wait for a permit of each strategy that limits the work's level."""
+        """Wait for a permit of each strategy that limits the work's level.
+
+        Raises:
+            RunPaused: the tenant of the run is paused, or a strategy pauses the run.
+        """
+        controls, key = self._controls, work.key if work.level == "call" else ""
+        while True:
+            if controls.now.pauses:
+                await controls.until_allowed(work, key)
+            permit = await self._admit(work)
+            if not controls.now.pauses or controls.pause_of(work, key) is None:
+                return permit
+            permit.release(Failed())
+
+    async def _admit(self, work: Work) -> Permit:
         permits: list[Permit] = []
         try:
             for _, strategy in self._named:
@@ -59,7 +79,23 @@ class StrategyStack(Strategy):
     def explain(self) -> str:
         """The explanation of each strategy, from outer to inner."""
         lines = ((name, strategy.explain()) for name, strategy in self._named)
-        return " → ".join(f"{name} ({text})" if text else name for name, text in lines)
+        text = " → ".join(f"{name} ({text})" if text else name for name, text in lines)
+        # Every tenant may read this, so it names no tenant.
+        pauses = [
+            pause.describe()
+            for pause in self._controls.now.pauses
+            if pause.target.scope != "tenant"
+        ]
+        return "; ".join([*pauses, text])
+
+    def limit_figures(self) -> Sequence[LimitFigures]:
+        """The figures of each strategy."""
+        return [one for _, strategy in self._named for one in strategy.limit_figures()]
+
+    def limits_changed(self) -> None:
+        """Let each strategy apply changed limits."""
+        for _, strategy in self._named:
+            strategy.limits_changed()
 
     async def close(self) -> None:
         """Close the strategies, inner first."""

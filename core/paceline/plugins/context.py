@@ -1,8 +1,9 @@
 """What a plugin's factory receives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.ledger import Ledger
 from paceline.contracts.storage.budgets import BudgetStore
 from paceline.contracts.worker import WorkerHost
@@ -35,6 +36,7 @@ class Context:
         ledger: returns the process's ledger; the first call makes it.
         budgets: returns the worker's store, which counts money.
         host: returns what opens workers in this process, for executors.
+        controls: the controls of the worker: strategies read changed limits there.
     """
 
     settings: Settings
@@ -43,3 +45,4 @@ class Context:
     ledger: Callable[[], Ledger] = no_ledger
     budgets: Callable[[], BudgetStore] = no_budgets
     host: Callable[[], WorkerHost] = _no_host
+    controls: LiveControls = field(default_factory=LiveControls)

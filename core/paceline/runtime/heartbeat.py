@@ -4,9 +4,11 @@ import asyncio
 import logging
 from typing import NoReturn, Protocol
 
+from paceline.contracts.controls import Controls
 from paceline.contracts.storage.records import Figures, WorkerRecord
 from paceline.errors import PacelineError, PartUnavailable, StoreLost
 from paceline.generation.parts import Parts
+from paceline.runtime.announcements import Announcements
 from paceline.runtime.outage_log import OutageLog
 from paceline.runtime.run_task import Stop
 
@@ -36,6 +38,18 @@ class RunStopper(Protocol):
         """Start no further call of one run if the worker works on it."""
         ...
 
+    def controls_changed(self, before: Controls) -> None:
+        """Apply controls that have replaced ``before``."""
+        ...
+
+    def drain_requested(self) -> None:
+        """Drain the worker, because an operator asked for it."""
+        ...
+
+    async def resume_held(self) -> None:
+        """Queue runs of tenants again that are no longer paused."""
+        ...
+
     async def write_charges(self) -> None:
         """Record what runs spent while the store was unreachable."""
         ...
@@ -58,15 +72,20 @@ class Heartbeat:
         self._beaten_at = asyncio.get_running_loop().time()
         self._events_at_beat = 0
         self._failure: PacelineError | None = None
+        self._announcements = Announcements(parts.bus)
 
     async def run(self) -> None:
         """Beat for ever."""
+        async with self._announcements:
+            await self._beat_for_ever()
+
+    async def _beat_for_ever(self) -> None:
         # At once: a worker that replaces a killed one continues the runs of that one.
         await self._worker.recover()
         beats = 0
         every = min(BEAT, self._parts.settings.run.lease / BEATS_IN_A_LEASE)
         while True:
-            await asyncio.sleep(every)
+            await self._announcements.wait(every)
             try:
                 await self._beat()
             except PacelineError as error:
@@ -108,7 +127,19 @@ class Heartbeat:
             self._worker.stop_run(run_id, "lost" if run_id in answer.lost else "cancelled")
         for run_id in answer.paused:
             self._worker.drain_run(run_id)
+        if answer.controls != self._parts.controls.now.version:
+            await self._read_controls()
+        if answer.drain:
+            self._worker.drain_requested()
         await self._worker.write_charges()
+
+    async def _read_controls(self) -> None:
+        controls = self._parts.controls
+        before = controls.now
+        controls.update(await self._parts.store.controls())
+        self._worker.controls_changed(before)
+        if before.pauses:
+            await self._worker.resume_held()
 
     def _stop_lapsed_runs(self) -> None:
         """Stop paying for runs that another worker may own by now."""
@@ -134,4 +165,8 @@ class Heartbeat:
             trouble=dict(gauges.trouble),
             in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
             fallbacks=gauges.fallbacks,
+            limits=(
+                *self._parts.strategy.limit_figures(),
+                *self._parts.resources.limit_figures(),
+            ),
         )

@@ -66,6 +66,8 @@ async def open_worker(
     """Open a registered worker that beats; it is drained and deregistered at the end."""
     async with factory.open_parts(worker_id=record.worker_id, pool_limit=pool_limit) as parts:
         await _refuse_split_limits(parts, record)
+        # Before the first run, because a pause survives restarts.
+        parts.controls.update(await parts.store.controls())
         context = factory.context(worker_id=record.worker_id, pool_limit=pool_limit)
         couriers = factory.couriers(parts.store, context, parts.gauges)
         if pool_limit is not None:

@@ -136,8 +136,8 @@ class PartFactory:
     def strategy(self, context: Context) -> StrategyStack:
         """The strategies, stacked; the caller closes them."""
         if self.ready.strategies is not None:
-            return StrategyStack(self.ready.strategies)
-        return StrategyStack(self.strategies(context))
+            return StrategyStack(self.ready.strategies, context.controls)
+        return StrategyStack(self.strategies(context), context.controls)
 
     def strategies(
         self, context: Context, *, without: Collection[str] = ()
@@ -193,7 +193,9 @@ class PartFactory:
         """The resources; the caller closes them. The first use opens the ledger."""
         # Not the worker's id alone: a restarted worker must not be taken for the previous one.
         holder = f"{context.worker_id or 'client'}-{secrets.token_hex(4)}"
-        return Resources(self.settings.resources, context.ledger, holder=holder)
+        return Resources(
+            self.settings.resources, context.ledger, holder=holder, controls=context.controls
+        )
 
     def step(self, name: str, context: Context) -> Step:
         """One step by name."""
@@ -403,5 +405,6 @@ class PartFactory:
                 checks=checks,
                 gauges=gauges,
                 resources=resources,
+                controls=context.controls,
                 budget_limits=lambda: strategy.budget_limits,
             )

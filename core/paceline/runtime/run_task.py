@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from typing import Literal
 
 from paceline import log_context
+from paceline.admission.live_controls import held
 from paceline.calls.deadline import Deadline
+from paceline.contracts.controls import Pause
 from paceline.contracts.storage.budgets import Shortage
 from paceline.contracts.storage.records import Claim, RunStatus
 from paceline.contracts.storage.versions import Revision
@@ -103,6 +106,29 @@ class RunTask:
         if self._pipeline is not None:
             self._pipeline.drain()
 
+    def controls_changed(self, before: Sequence[Pause]) -> None:
+        """Publish pauses that are new or lifted; hold the run if its tenant is paused.
+
+        Args:
+            before: the pauses that applied before.
+        """
+        pipeline = self._pipeline
+        if pipeline is None or self._settling:
+            return
+        now = self._parts.controls.now
+        pause = now.pause_of_run(self._claim.share.tenant)
+        if pause is not None and pause.target.scope == "tenant":
+            pipeline.pause(held(pause))
+            return
+        known = {pause.target for pause in before}
+        for pause in now.pauses:
+            if pause.target.scope != "tenant" and pause.target not in known:
+                pipeline.progress.notice(pause.describe())
+        left = {pause.target for pause in now.pauses}
+        for pause in before:
+            if pause.target.scope != "tenant" and pause.target not in left:
+                pipeline.progress.notice(f"{pause.target.describe()} no longer paused")
+
     async def _run(self) -> RunStatus | None:
         log_context.bind(run_id=self._claim.run_id, worker_id=self._claim.worker_id)
         with self._parts.telemetry.run(self._claim) as span:
@@ -135,6 +161,7 @@ class RunTask:
                 )
                 if self._draining.is_set():
                     pipeline.drain()
+                self.controls_changed(())
                 await pipeline.generate()
         except (ProviderUnusable, UsageError) as error:
             return "failed", str(error)
@@ -275,6 +302,8 @@ class RunTask:
         paused = None if self._pipeline is None else self._pipeline.paused
         if paused is not None and paused.short_of is not None:
             return await store.pause_short(self._claim, Shortage.from_json(paused.short_of), reason)
+        if paused is not None and paused.held:
+            return await store.pause_held(self._claim, reason)
         await store.request_pause(self._claim.run_id, reason)
         return await store.hand_back(self._claim)
 

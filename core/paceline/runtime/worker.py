@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from paceline import log_context
+from paceline.contracts.controls import Controls
 from paceline.contracts.executor import Executor
 from paceline.contracts.storage.records import Claim, RunStatus, WorkerRecord
 from paceline.contracts.storage.store import Store
@@ -21,6 +22,7 @@ from paceline.runtime.recovery import queued_runs, recover
 from paceline.runtime.run_task import RunTask, Setbacks, Stop
 from paceline.runtime.shutdown import wait_until_signalled
 from paceline.runtime.unsaved_charges import UnsavedCharges
+from paceline.tasks import start_background
 from paceline.text import count
 
 log = logging.getLogger("paceline.worker")
@@ -46,6 +48,8 @@ class Worker:
         self._budgets = BudgetWatch(parts)
         self._charges = UnsavedCharges(parts.store)
         self._wake = asyncio.Event()
+        self._drain_asked = False
+        self._drain_process: Callable[[], None] | None = None
         self._store_outage = OutageLog(log, "runs wait until it is reachable again")
         self.heartbeat = Heartbeat(parts, record, self, self._store_outage)
 
@@ -146,6 +150,46 @@ class Worker:
         if active is not None:
             active.drain()
 
+    def controls_changed(self, before: Controls) -> None:
+        """Apply controls that have replaced ``before`` to the runs of this worker."""
+        now = self.parts.controls.now
+        new = [pause for pause in now.pauses if pause not in before.pauses]
+        lifted = [pause for pause in before.pauses if pause not in now.pauses]
+        for pause in new:
+            log.warning("%s", pause.describe())
+        for pause in lifted:
+            if all(pause.target != one.target for one in now.pauses):
+                log.warning("%s no longer paused", pause.target.describe())
+        for active in list(self._active.values()):
+            active.controls_changed(before.pauses)
+        self.parts.strategy.limits_changed()
+        self.parts.resources.limits_changed()
+        self._wake.set()
+
+    def drain_requested(self) -> None:
+        """Drain the worker, because an operator asked for it. A second request does nothing."""
+        if self._drain_asked:
+            return
+        self._drain_asked = True
+        log.warning("draining by request of an operator")
+        if self._drain_process is not None:
+            self._drain_process()
+        else:
+            start_background(self.drain(self.parts.settings.run.grace))
+
+    def drain_with(self, drain_process: Callable[[], None]) -> None:
+        """Let an executor drain the whole process, if an operator asks the worker to drain."""
+        self._drain_process = drain_process
+
+    async def resume_held(self) -> None:
+        """Queue runs of tenants again that are no longer paused."""
+        for run_id in await self.store.resume_held(self.parts.settings.executor):
+            log.info("run %s continues: its tenant is no longer paused", run_id)
+            try:
+                await self.executor.submit(run_id)
+            except PartUnavailable as error:
+                log.warning("run %s waits in the store: %s", run_id, error)
+
     async def write_charges(self) -> None:
         """Record what runs spent while the store was unreachable."""
         await self._charges.write()
@@ -208,6 +252,7 @@ class Worker:
         try:
             await recover(self.parts.store, self.parts.settings, self.parts.executor)
             await self._budgets.look()
+            await self.resume_held()
         except PacelineError as error:
             log.warning("the search for runs without a worker failed: %s", error)
 
@@ -228,7 +273,10 @@ class Worker:
             while not self.draining:
                 self._wake.clear()
                 claim = None
-                if len(working) < self.record.concurrency:
+                if (
+                    len(working) < self.record.concurrency
+                    and not self.parts.controls.now.all_paused
+                ):
                     claim = await self._claim_next(only)
                 if claim is not None:
                     task = asyncio.get_running_loop().create_task(self.work_on(claim))

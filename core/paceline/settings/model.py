@@ -400,9 +400,9 @@ class TokenSettings(Options):
     """The token: at least 16 characters, better 32 random ones."""
     tenant: str = Field(default="default", min_length=1, max_length=100, pattern=r"^[\w.:-]+$")
     """Tenant of the runs that the token can read and submit."""
-    scope: Literal["read", "write"] = "write"
+    scope: Literal["read", "write", "operator"] = "write"
     """``read`` allows reading; ``write`` also allows submitting, cancelling, resuming and
-    deleting."""
+    deleting; ``operator`` also allows pausing everything, changing limits and draining workers."""
 
 
 def _one_owner(tokens: list[TokenSettings]) -> list[TokenSettings]:

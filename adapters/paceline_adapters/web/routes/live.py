@@ -108,6 +108,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             {
                 "tenant": caller.tenant,
                 "scope": caller.scope,
+                "operator": caller.operator,
                 "token_required": checks.auth.required,
                 "parts": backend.part_names(),
             }

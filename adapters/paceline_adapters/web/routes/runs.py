@@ -4,9 +4,9 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from paceline import Roadmap, Run, RunNotFound, Share
+from paceline import Roadmap, Run, RunNotFound
 from paceline.client.client import NothingToResume
-from paceline.client.cluster_status import run_to_json, run_with_context
+from paceline.client.cluster_status import run_to_json, run_with_context, why_run_waits
 from paceline.client.render import dead_letter_to_json, spending_to_json
 from paceline.client.submission import parse_submission
 from paceline.contracts.scope import FORMS
@@ -103,12 +103,12 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         async with parsing:
             # In a thread, so that the event loop answers other clients meanwhile. One at a time,
             # because decoding takes many times the memory of the body.
-            roadmap, weight, asked = await asyncio.to_thread(parse_submission, raw)
+            roadmap, share, asked = await asyncio.to_thread(parse_submission, raw)
         run, submitted = await caller.client(backend.client).submit(
             roadmap,
             new=True,
             key=idempotency_key,
-            share=Share(weight=weight),
+            share=share,
             context=asked.context,
             steps=asked.steps,
             only=asked.only,
@@ -129,6 +129,7 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         return RunWithTotals.model_validate(
             {
                 **run_with_context(run, left.get(run_id)),
+                "waits": why_run_waits(run, await backend.store.controls()),
                 **spending_to_json(spending, backend.settings.provider.currency),
                 "generating": 0 if channel is None else len(channel.generating),
             }
@@ -151,12 +152,14 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     @router.post("/{run_id}/cancel", responses={**common, **responses(403, 404, 422)})
     async def cancel_run(caller: Writing, run_id: RunId) -> SubmittedRun:
         """Cancel a run: at once if it is queued, within seconds if a worker works on it."""
-        return steered(await caller.client(backend.client).cancel(run_id))
+        client = caller.client(backend.client)
+        return steered(await client.cancel(run_id, by=caller.actor))
 
     @router.post("/{run_id}/pause", responses={**common, **responses(403, 404, 422)})
     async def pause_run(caller: Writing, run_id: RunId) -> SubmittedRun:
         """Pause a run: at once if it is queued, after its calls in flight if it is running."""
-        return steered(await caller.client(backend.client).pause(run_id))
+        client = caller.client(backend.client)
+        return steered(await client.pause(run_id, by=caller.actor))
 
     @router.delete(
         "/{run_id}", status_code=204, responses={**common, **responses(403, 404, 409, 422)}
@@ -183,7 +186,7 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         await visible_run(backend, caller, run_id)
         states = await backend.store.concepts(run_id)
         run, submitted = await caller.client(backend.client).resume(
-            run_id, only=only, steps=steps, also=also, budget=budget
+            run_id, only=only, steps=steps, also=also, budget=budget, by=caller.actor
         )
         backend.hub.run_changed(run)
         return ResumedRun.model_validate(

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import click
 
 from paceline.app import App
+from paceline.cli.commands.pause import print_pauses
 from paceline.cli.request_options import budget_option, scope_options, step_names
+from paceline.cli.target_options import target_options, targets_of
 from paceline.client.client import Submitted
 from paceline.client.render import dead_letter_to_json, run_brief
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import echo_json, note, terminal_safe
+from paceline.contracts.controls import Controls, PauseTarget
 from paceline.contracts.storage.records import ConceptState, ResumeOnly, Run
 from paceline.errors import UsageError
 from paceline.text import count
@@ -49,7 +52,8 @@ class _More:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="[RUN...]", nargs=-1)
+@target_options
 @click.option("--failed-only", is_flag=True, help="Generate only the concepts that failed.")
 @click.option(
     "--missing-only", is_flag=True, help="Generate only missing concepts; failed ones stay failed."
@@ -61,6 +65,10 @@ class _More:
 def resume(
     *,
     runs: tuple[str, ...],
+    everything: bool,
+    tenants: tuple[str, ...],
+    keys: tuple[str, ...],
+    by: str | None,
     failed_only: bool,
     missing_only: bool,
     steps: str | None,
@@ -69,7 +77,7 @@ def resume(
     app: App,
     as_json: bool,
 ) -> int:
-    """Continue each RUN: a run id, or a roadmap id for its newest run.
+    """Continue each RUN (a run id, or a roadmap id for its newest run), or lift a pause.
 
     The run is queued again, and workers generate its failed and missing concepts. Saved
     content stays. The command prints why concepts failed. With --failed-only or
@@ -80,21 +88,30 @@ def resume(
     With --steps or --only, each RUN also makes these steps, or also covers these parts of its
     roadmap. A RUN that has not ended adds them when it has finished its present part.
 
+    With --everything, --tenant or --key, the pause of the same option is lifted.
+
     \b
     Examples:
       paceline resume learn-rust
+      paceline resume --tenant acme
       paceline resume learn-rust learn-sql --executor celery
       paceline resume learn-rust --failed-only
       paceline resume learn-rust --steps tutorial,flashcards
       paceline resume learn-rust --budget 5
     """
+    targets = targets_of(everything=everything, tenants=tenants, keys=keys, runs=runs)
+    if targets:
+        if failed_only or missing_only or steps or only or budget is not None:
+            raise UsageError("--everything, --tenant and --key take no other option of a run")
+        print_pauses(run_async(_lift(app, targets, by)), as_json=as_json)
+        return 0
     if failed_only and missing_only:
         raise UsageError("--failed-only and --missing-only exclude each other; use at most one")
     chosen: ResumeOnly | None = "failed" if failed_only else "missing" if missing_only else None
     more = _More(step_names(steps), only or None)
     if chosen is not None and more != _More():
         raise UsageError(f"--{chosen}-only cannot be combined with --steps or --only")
-    resumed, waiting = run_async(_resume(app, runs, chosen, more, budget))
+    resumed, waiting = run_async(_resume(app, runs, chosen, more, budget, by))
     if as_json:
         echo_json({"runs": [one.to_json() for one in resumed]})
     else:
@@ -120,12 +137,20 @@ def _print(one: _Resumed) -> None:
         click.echo(terminal_safe(f"  {concept.concept_id}: {reason} ({attempts})"))
 
 
+async def _lift(app: App, targets: list[PauseTarget], by: str | None) -> Controls:
+    async with app.client(create=False) as client:
+        for target in targets:
+            await client.resume_work(target, by=by)
+        return await client.controls()
+
+
 async def _resume(
     app: App,
     names: tuple[str, ...],
     only: ResumeOnly | None,
     more: _More,
     budget: float | None,
+    by: str | None,
 ) -> tuple[list[_Resumed], bool]:
     from paceline.cli.runs import find_runs
     from paceline.client.terminal.generate import any_worker
@@ -143,7 +168,7 @@ async def _resume(
         for run in found:
             states = await client.store.concepts(run.run_id)
             now, submitted = await client.resume(
-                run.run_id, only=only, steps=more.steps, also=more.also, budget=budget
+                run.run_id, only=only, steps=more.steps, also=more.also, budget=budget, by=by
             )
             failed = [state for state in states if state.status == "failed"]
             missing = sum(state.status in ("pending", "skipped") for state in states)

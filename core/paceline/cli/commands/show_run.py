@@ -7,7 +7,7 @@ import click
 
 from paceline.cli.place import Place
 from paceline.cli.runs import find_run
-from paceline.client.cluster_status import run_with_context
+from paceline.client.cluster_status import run_with_context, why_run_waits
 from paceline.client.content.revising import version_of
 from paceline.client.render import (
     Reader,
@@ -60,6 +60,7 @@ async def show_run(
     }
     stale = [place for place, mark in marks.items() if mark.stale]
     names = await _names(store, run)
+    waits = why_run_waits(run, await store.controls())
     spending, currency = await store.spending(run.run_id), settings.provider.currency
     if as_json:
         concepts = [
@@ -71,10 +72,13 @@ async def show_run(
             for one in states
         ]
         spent = spending_to_json(spending, currency)
-        echo_json({**run_with_context(run, eta), **spent, "concepts": concepts})
+        described = {**run_with_context(run, eta), "waits": waits, **spent}
+        echo_json({**described, "concepts": concepts})
         return
     for line in _head(run, spending, currency, eta, verbose=verbose):
         click.echo(terminal_safe(line))
+    if waits is not None:
+        click.echo(terminal_safe(f"waits: {waits}"))
     click.echo()
     marked = {
         concept_id: [f"{step} (stale)" if (concept_id, step) in stale else step for step in found]

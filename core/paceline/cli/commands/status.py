@@ -128,7 +128,8 @@ def _sums(view: ClusterStatus) -> list[str]:
     totals, budget = view.totals, view.budget
     more = "at least " if view.more_runs else ""
     found = Counter(run.status for run in view.runs)
-    lines = [one.sentence() for one in view.lost[:MAX_RUNS]]
+    lines = [one.describe() for one in view.pauses[:MAX_RUNS]]
+    lines += [one.sentence() for one in view.lost[:MAX_RUNS]]
     for worker in view.workers:
         lines += [f"run {run_id} waits: {why}" for run_id, why in worker.trouble.items()]
     lines += [

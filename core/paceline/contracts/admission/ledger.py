@@ -13,6 +13,7 @@ from typing import Literal
 
 from paceline.contracts.admission.work import RateLimitInfo
 from paceline.contracts.finding import Finding
+from paceline.contracts.share import POINTS
 
 #: Why the next waiter must wait: see ``Grant``.
 Reason = Literal["", "concurrency", "requests", "tokens", "pace", "refused", "unknown"]
@@ -28,12 +29,15 @@ class Quota:
         tokens: tokens of the leases granted in any minute.
         follow: whether the quota in the provider's headers also applies where no number is
             set here. Where one is set, the lower of both always applies.
+        version: version of the numbers. A ledger that has seen a newer version applies that
+            one, so that no process exceeds a limit that another one has lowered already.
     """
 
     concurrency: int | None = None
     requests: int | None = None
     tokens: int | None = None
     follow: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,15 @@ class LeaseRequest:
         tenant: tenant that owns the flow. All flows of one tenant share its weight. If empty,
             the flow has a weight of its own.
         weight: scheduling weight relative to other tenants.
+        points: part of the tenant's weight that the flow gets, relative to the points of the
+            tenant's other flows that wait. A flow without a tenant gets its whole weight.
     """
 
     flow: str
     costs: Sequence[int]
     tenant: str = ""
     weight: float = 1.0
+    points: int = POINTS["normal"]
 
 
 @dataclass(frozen=True, slots=True)

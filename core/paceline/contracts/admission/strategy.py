@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from paceline.contracts.admission.planned_call import PlannedRoadmap
 from paceline.contracts.admission.work import Level, Permit, Work
+from paceline.contracts.controls import LimitFigures
 from paceline.contracts.storage.budgets import BudgetLimits
 
 BOTH: frozenset[Level] = frozenset({"concept", "call"})
@@ -54,6 +55,13 @@ class Strategy(ABC):
         """
         del roadmaps, workers
         return None
+
+    def limit_figures(self) -> Sequence[LimitFigures]:
+        """How much of each limit over all workers is in use; by default nothing."""
+        return ()
+
+    def limits_changed(self) -> None:
+        """Apply limits that an operator changed; by default nothing. See ``Context.controls``."""
 
     async def close(self) -> None:
         """Release what the strategy holds. ``admit`` is not called afterwards."""

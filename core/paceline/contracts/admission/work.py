@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from paceline.contracts.share import Priority
+
 Level = Literal["concept", "call"]
 
 
@@ -74,6 +76,7 @@ class Work:
         stage_id: the stage of the concept.
         module_id: the module of the concept.
         context: the run's context, as it was given at submit.
+        priority: how urgent the work is, among that of its tenant. Revisions are urgent.
     """
 
     level: Level
@@ -90,6 +93,7 @@ class Work:
     stage_id: str = ""
     module_id: str = ""
     context: Mapping[str, object] = field(default_factory=dict[str, object])
+    priority: Priority = "normal"
 
 
 @dataclass(frozen=True, slots=True)

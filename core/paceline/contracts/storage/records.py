@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from paceline.contracts.admission.wait_histogram import WaitHistogram
+from paceline.contracts.controls import LimitFigures
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
@@ -300,6 +301,7 @@ class Figures:
         trouble: why calls of a run wait, in the provider's words, by run id.
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: number of answers of fallback models since the start.
+        limits: how much of each shared limit is in use.
     """
 
     runs: tuple[str, ...] = ()
@@ -315,6 +317,7 @@ class Figures:
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
     fallbacks: int = 0
+    limits: tuple[LimitFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,11 +352,15 @@ class Beat:
         paused: runs of this worker with a pause request.
         lost: runs that this worker no longer owns: another worker claimed them, or they are
             queued again, or they ended. If a lease only expired, the beat renews it.
+        controls: version of the newest controls.
+        drain: whether this worker was asked to drain.
     """
 
     cancelled: frozenset[str] = frozenset()
     paused: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    controls: int = 0
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from paceline.contracts.finding import Finding
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.budgets import BudgetStore
+from paceline.contracts.storage.controls import ControlStore
 from paceline.contracts.storage.outbox import OutboxStore
 from paceline.contracts.storage.records import (
     NOTHING_REPLACED,
@@ -184,7 +185,11 @@ class OwnershipStore(ABC):
     async def claim_next(
         self, executor: str, worker_id: str, *, lease: float, only: Sequence[str] | None = None
     ) -> Claim | None:
-        """Claim the oldest queued run of an executor; one of ``only`` if that is given."""
+        """Claim the next queued run of an executor; one of ``only`` if that is given.
+
+        Runs come in the order of ``claim_order``. A run that was queued for revisions has the
+        place of an urgent run that was submitted then.
+        """
 
     @abstractmethod
     async def finish(self, claim: Claim, status: RunStatus, reason: str | None = None) -> RunStatus:
@@ -394,6 +399,7 @@ class Store(
     OutboxStore,
     RetentionStore,
     BudgetStore,
+    ControlStore,
 ):
     """Durable state of paceline, usually in an SQL database.
 

@@ -6,6 +6,8 @@ local function record(key)
   if records[key] == nil then
     local packed = call('HGET', FLOWS, key)
     records[key] = packed and cmsgpack.unpack(packed) or false
+    -- An earlier version wrote no points.
+    if records[key] and not records[key].points then records[key].points = 16 end
   end
   return records[key]
 end
@@ -41,7 +43,9 @@ end
 
 local function has_waiters(who) return waiting_flows('h:' .. who) > 0 end
 
-local function weight(flow) return flow.weight / max(1, waiting_flows('t:' .. flow.tenant)) end
+local function weight(flow)
+  return flow.weight * flow.points / max(flow.points, waiting_flows('t:' .. flow.tenant))
+end
 
 local function insert(key, flow) call('ZADD', QUEUE, exact(flow.tag), member(key, flow)) end
 
@@ -49,14 +53,14 @@ local function enter(key, flow)
   call('ZREM', IDLE, key)
   flow.tag = max(flow.tag, state.virtual_time)
   insert(key, flow)
-  change_count('t:' .. flow.tenant, 1)
+  change_count('t:' .. flow.tenant, flow.points)
   change_count('h:' .. flow.holder, 1)
 end
 
 local function leave(key, flow)
   call('ZADD', IDLE, exact(now), key)
   call('ZREM', QUEUE, member(key, flow))
-  change_count('t:' .. flow.tenant, -1)
+  change_count('t:' .. flow.tenant, -flow.points)
   change_count('h:' .. flow.holder, -1)
 end
 
@@ -75,7 +79,7 @@ end
 local function first_cost(costs) return tonumber(string.match(costs, '^%d+')) end
 local function other_costs(costs) return string.match(costs, '^%d+ ?(.*)$') or '' end
 
-local function update_flow(flow_name, tenant, tenant_weight, costs, channel)
+local function update_flow(flow_name, tenant, tenant_weight, costs, points, channel)
   local key = holder .. '|' .. flow_name
   local flow = record(key)
   if not flow then
@@ -87,6 +91,7 @@ local function update_flow(flow_name, tenant, tenant_weight, costs, channel)
   if #flow.costs > 0 then leave(key, flow) end
   flow.tenant = tenant ~= '' and tenant or key
   flow.weight, flow.costs, flow.channel = tenant_weight, costs, channel
+  flow.points = points
   if #costs > 0 then enter(key, flow) end
   mark_changed(key)
 end

@@ -110,12 +110,12 @@ end
 
 local function update_requests(lease_requests, pending, channel)
   for _, one in ipairs(lease_requests) do
-    local flow_name, tenant, tenant_weight, costs = unpack(one, 1, 4)
+    local flow_name, tenant, tenant_weight, costs, points = unpack(one, 1, 5)
     for _, name in ipairs(pending) do
       local _, _, _, key = parse(name)
       if key == holder .. '|' .. flow_name then costs = other_costs(costs) end
     end
-    update_flow(flow_name, tenant, tenant_weight, costs, channel)
+    update_flow(flow_name, tenant, tenant_weight, costs, points or 16, channel)
   end
 end
 

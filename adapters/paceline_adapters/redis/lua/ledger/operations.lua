@@ -1,17 +1,33 @@
 -- The operations that a process can call.
 
--- ARGV: 5 JSON: {limit, channel, quota {concurrency, requests, tokens, follow}, requests,
+-- The quota of a holder, unless another holder brought a newer version.
+local function newest_quota(numbers)
+  if numbers[5] < state['limit.version'] then
+    numbers = {
+      state['limit.concurrency'], state['limit.requests'], state['limit.tokens'],
+      state['limit.follow'] == 1,
+    }
+  elseif numbers[5] > 0 then
+    state['limit.concurrency'], state['limit.requests'] = numbers[1], numbers[2]
+    state['limit.tokens'], state['limit.follow'] = numbers[3], numbers[4] and 1 or 0
+    state['limit.version'] = numbers[5]
+  end
+  local quota = {follow = numbers[4]}
+  if numbers[1] >= 0 then quota.concurrency = numbers[1] end
+  if numbers[2] >= 0 then quota.requests = numbers[2] end
+  if numbers[3] >= 0 then quota.tokens = numbers[3] end
+  return quota
+end
+
+-- ARGV: 5 JSON: {limit, channel, quota {concurrency, requests, tokens, follow, version}, requests,
 -- releases, numbers of confirmed leases}. Answers {ms until the next sync or -1, reason, leases
 -- out, requests and tokens used and their quotas or -1, 1 if the holder was unknown, number of
 -- the last lease, the time; names of pending leases…}.
 local function sync()
   local limit, channel, numbers, lease_requests, releases, confirmed =
     unpack(cjson.decode(ARGV[5]), 1, 6)
-  local quota = {follow = numbers[4]}
-  if numbers[1] >= 0 then quota.concurrency = numbers[1] end
-  if numbers[2] >= 0 then quota.requests = numbers[2] end
-  if numbers[3] >= 0 then quota.tokens = numbers[3] end
   ensure_epoch()
+  local quota = newest_quota(numbers)
   expire()
   if state.minute_unknown == 1 then -- assume that the whole quota of the last minute was used
     if quota.requests then count(requests, quota.requests) end

@@ -12,7 +12,8 @@
 --       3 queue     sorted set: waiting flows, by tag and then by number
 --       4 flows     hash: flow → its record, packed
 --       5 idle      sorted set: flow → since when it has no waiters
---       6 counts    hash: number of waiting flows of a tenant (t:) and of a holder (h:)
+--       6 counts    hash: points of the waiting flows of a tenant (t:), number of those of a
+--                   holder (h:)
 --       7 alive     sorted set: holder → when it counts as dead
 --       8 pending   hash: holder → leases that it has not confirmed, packed
 --       9 requests  hash: slot → "amount peak"
@@ -45,6 +46,8 @@ local FIELDS = {
   'pause_until', 'pause_began', 'bursts', 'next_start', -- the refusal pause
   'requests.total', 'requests.first', 'requests.next', 'requests.quota',
   'tokens.total', 'tokens.first', 'tokens.next', 'tokens.quota',
+  'limit.version', 'limit.concurrency', -- the newest quota that any holder brought, or -1
+  'limit.requests', 'limit.tokens', 'limit.follow',
   'next_sync',                   -- when the responsible holder syncs
   'expiry_set',                  -- when the keys' expiry was last extended
 }

@@ -2,6 +2,7 @@
 
 from paceline.testing.contracts.store.any_order import StoreAnyOrder
 from paceline.testing.contracts.store.budgets import StoreBudgets
+from paceline.testing.contracts.store.controls import StoreControls
 from paceline.testing.contracts.store.costs import StoreCosts
 from paceline.testing.contracts.store.ends import StoreEnds
 from paceline.testing.contracts.store.journal import StoreJournal
@@ -35,6 +36,7 @@ class StoreContract(
     StoreSpending,
     StoreBudgets,
     StoreCosts,
+    StoreControls,
     StoreVersions,
     StoreSeeds,
     StoreWorkers,
