@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from paceline.client.client import Submitted
 from paceline.contracts.storage.budgets import BudgetScope, CostsBy
 from paceline.contracts.storage.records import ConceptStatus, RunStatus
+from paceline.contracts.storage.timeline import PhaseKind
 from pydantic import BaseModel, Field
 
 
@@ -239,6 +240,52 @@ class ArtifactList(BaseModel):
     """The artifacts of one concept, in the order of the steps."""
 
     artifacts: list[ArtifactAnswer]
+
+
+class PhaseAnswer(BaseModel):
+    """One thing that a step did."""
+
+    kind: PhaseKind
+    start: Annotated[float, Field(description="Seconds since the step began; may be negative.")]
+    seconds: float
+
+
+class StepTimesAnswer(BaseModel):
+    """When a step made its artifact, or tried to."""
+
+    step: str
+    began_at: datetime
+    ended_at: Annotated[
+        datetime,
+        Field(description="When it was committed or failed; of an open step the last beat."),
+    ]
+    seconds: Annotated[float, Field(description="From the beginning to the valid answer.")]
+    saving: Annotated[float, Field(description="Seconds from the valid answer to the commit.")]
+    attempts: int
+    saved: Annotated[bool, Field(description="Whether it led to an artifact.")]
+    open: Annotated[bool, Field(description="Whether it is being made.")]
+    version: Annotated[int, Field(description="Version of the artifact; 0 without one.")]
+    model: str
+    adopted: Annotated[bool, Field(description="Whether it was taken over from another run.")]
+    phases: Annotated[list[PhaseAnswer], Field(description="Empty if they are not known.")]
+
+
+class ConceptTimes(BaseModel):
+    """A concept, and when its steps worked."""
+
+    concept_id: str
+    name: str
+    status: ConceptStatus
+    reason: str | None
+    steps: list[StepTimesAnswer]
+
+
+class TimelineAnswer(BaseModel):
+    """When the concepts of a run worked. Pass ``after`` to get the next page."""
+
+    now: Annotated[datetime, Field(description="The server's time.")]
+    concepts: list[ConceptTimes]
+    after: str | None
 
 
 class WorkerAnswer(BaseModel):

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from paceline.calls.models import Models
+from paceline.calls.trace import Trace
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.steps.check import Check
 from paceline.contracts.steps.step import Step
 from paceline.contracts.storage.budgets import BudgetLimits
 from paceline.contracts.storage.store import Store
+from paceline.contracts.storage.timeline import MAX_OPEN, OpenStep
 from paceline.contracts.telemetry import OFF, Gauges, Telemetry
 from paceline.generation.resources import Resources
 from paceline.generation.strategy_stack import StrategyStack
@@ -36,7 +39,11 @@ class ClientParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(ClientParts):
-    """What a worker process needs; ``checks`` are the checks of each step's answer."""
+    """What a worker process needs.
+
+    ``checks`` are the checks of each step's answer. ``open_steps`` are the traces of the steps
+    that are being made, by run, concept and step.
+    """
 
     models: Models
     strategy: StrategyStack
@@ -45,6 +52,9 @@ class Parts(ClientParts):
     )
     gauges: Gauges = field(default_factory=Gauges)
     resources: Resources = field(default_factory=Resources)
+    open_steps: dict[tuple[str, str, str], Trace] = field(
+        default_factory=dict[tuple[str, str, str], Trace]
+    )
 
     @property
     def steps(self) -> Sequence[tuple[str, Step]]:
@@ -55,6 +65,19 @@ class Parts(ClientParts):
     def needs(self) -> Mapping[str, frozenset[str]]:
         """The steps that each step needs, also indirectly."""
         return self.graph().needs
+
+    def steps_in_work(self) -> tuple[OpenStep, ...]:
+        """The steps that are being made, the oldest first, at most ``MAX_OPEN``."""
+        return tuple(
+            OpenStep(
+                run_id=run_id,
+                concept_id=concept_id,
+                step=step,
+                seconds=trace.seconds,
+                phases=trace.so_far(),
+            )
+            for (run_id, concept_id, step), trace in islice(self.open_steps.items(), MAX_OPEN)
+        )
 
     def explain_limits(self) -> str:
         """Describe strategies and resources, in one line for ``paceline status``."""

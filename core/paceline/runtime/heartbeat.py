@@ -134,4 +134,5 @@ class Heartbeat:
             trouble=dict(gauges.trouble),
             in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
             fallbacks=gauges.fallbacks,
+            open_steps=self._parts.steps_in_work(),
         )

@@ -10,6 +10,7 @@ from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.spending import Spent
+from paceline.contracts.storage.timeline import OpenStep, Phase
 from paceline.errors import UsageError
 
 RunStatus = Literal["queued", "running", "paused", "completed", "partial", "failed", "cancelled"]
@@ -145,6 +146,7 @@ class Artifact:
         tenant: tenant of the client that asked for a revision.
         requested_by: who asked for the revision, as free text.
         adopted_from: run that made it, if this run took it over. Its cost is then 0 here.
+        phases: what its step did, and when. Reads leave it empty: see ``timeline``.
     """
 
     concept_id: str
@@ -169,6 +171,7 @@ class Artifact:
     tenant: str | None = None
     requested_by: str | None = None
     adopted_from: str | None = None
+    phases: tuple[Phase, ...] = field(default=(), compare=False)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -281,6 +284,7 @@ class Figures:
         trouble: why calls of a run wait, in the provider's words, by run id.
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: number of answers of fallback models since the start.
+        open_steps: the steps that are being made. ``workers`` leaves it empty: see ``timeline``.
     """
 
     runs: tuple[str, ...] = ()
@@ -296,6 +300,7 @@ class Figures:
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
     fallbacks: int = 0
+    open_steps: tuple[OpenStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from paceline.contracts.storage.records import (
 from paceline.contracts.storage.retention import RetentionStore
 from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
 from paceline.contracts.storage.spending import Charge, RunSpending
+from paceline.contracts.storage.timeline import StepTimes
 from paceline.contracts.storage.versions import VersionStore
 from paceline.roadmaps.model import Roadmap
 
@@ -317,6 +318,15 @@ class ArtifactStore(ABC):
         self, run_id: str, *, concepts: Sequence[str] | None = None
     ) -> Mapping[str, frozenset[str]]:
         """Return the steps with an artifact by concept id: of ``concepts``, or of all."""
+
+    @abstractmethod
+    async def timeline(self, run_id: str, *, concepts: Sequence[str]) -> Sequence[StepTimes]:
+        """List when the steps of some concepts made their current artifacts, or failed.
+
+        A step of a claim that led to no artifact is listed by itself, and so is a step that the
+        owner of the run reported as open with its last beat. The order is that of ``ended_at``.
+        A run that does not exist has none.
+        """
 
     @abstractmethod
     async def spending(self, run_id: str) -> RunSpending:

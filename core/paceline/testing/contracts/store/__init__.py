@@ -16,6 +16,7 @@ from paceline.testing.contracts.store.scopes import StoreScopes
 from paceline.testing.contracts.store.seeds import StoreSeeds
 from paceline.testing.contracts.store.spending import StoreSpending
 from paceline.testing.contracts.store.tenants import StoreTenants
+from paceline.testing.contracts.store.timelines import StoreTimelines
 from paceline.testing.contracts.store.versions import StoreVersions
 from paceline.testing.contracts.store.workers import StoreWorkers
 
@@ -31,6 +32,7 @@ class StoreContract(
     StoreSaves,
     StoreJournal,
     StoreSpending,
+    StoreTimelines,
     StoreBudgets,
     StoreCosts,
     StoreVersions,
