@@ -1,6 +1,5 @@
 """A run's timeline over HTTP: waits, calls and refusals, live and after the end."""
 
-import asyncio
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from paceline.testing.contracts.store.inputs import roadmap
 from paceline.testing.virtual_time import real_time
 
 from tests.support.cli_processes import simulator
+from tests.support.eventually import eventually_async
 from tests.support.web_site import Site, site
 
 
@@ -32,16 +32,20 @@ async def test_a_timeline_shows_waits_and_calls_while_they_happen_and_afterwards
             strategies={"global": {"concurrency": 2}},
         ) as server:
             run_id = await server.submitted(roadmap(concepts=4))
-            while True:
+
+            async def open_steps() -> list[dict[str, Any]]:
                 found = await times(server, run_id)
                 steps = [step for one in found["concepts"] for step in one["steps"]]
-                if any(step["open"] for step in steps):
-                    break
-                await asyncio.sleep(0.1)
+                return [step for step in steps if step["open"]]
+
+            async def completed() -> bool:
+                run = await server.client.get(f"/api/runs/{run_id}")
+                return bool(run.json()["status"] == "completed")
+
+            steps = await eventually_async(open_steps, 60)
             going_on = {phase["kind"] for step in steps for phase in step["phases"]}
             assert going_on <= {"waiting", "calling"}
-            while (await server.client.get(f"/api/runs/{run_id}")).json()["status"] != "completed":
-                await asyncio.sleep(0.1)
+            await eventually_async(completed, 60)
             found = await times(server, run_id)
     assert [one["concept_id"] for one in found["concepts"]] == ["c0", "c1", "c2", "c3"]
     steps = [step for one in found["concepts"] for step in one["steps"]]

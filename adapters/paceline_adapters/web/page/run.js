@@ -8,7 +8,10 @@ import { ConceptList } from "./concepts.js";
 import { askRevision } from "./revise.js";
 import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
-import { Bar, duration, statusText, WORDS } from "./runs.js";
+import { duration } from "./format.js";
+import { setShown, shown } from "./place.js";
+import { Bar, statusText, WORDS } from "./runs.js";
+import { Timeline } from "./timeline.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 1000;
@@ -45,6 +48,8 @@ export class RunView {
   #stale = make("button", { type: "button", hidden: true, onclick: () => this.#revise() });
   #body = make("div", {}, make("p", { class: "empty" }, "Loading…"));
   #totals = null;
+  #tabs = new Map();
+  #timeline;
   #list = null;
   #stream = null;
   #position = null;
@@ -68,6 +73,7 @@ export class RunView {
     const remove = make("button", { type: "button", hidden: true }, "Delete…");
     remove.addEventListener("click", () => this.#delete(remove));
     if (mayWrite) this.#buttons.set("delete", remove);
+    this.#timeline = new Timeline(runId, () => !this.#closed && unfinished(model.runs.get(runId) ?? {}));
     byId("detail").replaceChildren(
       make("a", { class: "back", href: "#/" }, "← All runs"),
       make("div", { class: "detail-head" }, this.#title, this.#status),
@@ -77,8 +83,37 @@ export class RunView {
       this.#problem,
       this.#reason,
       this.#notice,
+      this.#makeTabs(),
+      this.#timeline.element,
       this.#body,
     );
+    this.#choose(shown().get("tab") === "timeline" ? "timeline" : "concepts");
+  }
+
+  #makeTabs() {
+    for (const name of ["concepts", "timeline"]) {
+      const tab = make("button", { type: "button", role: "tab", id: `run-tab-${name}` }, name);
+      tab.addEventListener("click", () => this.#choose(name));
+      tab.addEventListener("keydown", ({ key }) => {
+        if (key !== "ArrowLeft" && key !== "ArrowRight") return;
+        const other = name === "concepts" ? "timeline" : "concepts";
+        this.#choose(other);
+        this.#tabs.get(other).focus();
+      });
+      this.#tabs.set(name, tab);
+    }
+    return make("div", { role: "tablist", class: "tabs", "aria-label": "Views of the run" }, ...this.#tabs.values());
+  }
+
+  /** Show the concepts or the timeline; the address keeps which. */
+  #choose(name) {
+    for (const [other, tab] of this.#tabs) {
+      setAttr(tab, "aria-selected", String(other === name));
+      tab.tabIndex = other === name ? 0 : -1;
+    }
+    this.#body.hidden = name !== "concepts";
+    this.#timeline.show(name === "timeline");
+    setShown({ tab: name === "timeline" ? name : null });
   }
 
   /** Load the run and follow it. */
@@ -115,6 +150,7 @@ export class RunView {
   update(run) {
     inNextFrame(`detail ${this.runId}`, () => this.#show(run));
     if (this.#closed || !this.#list || this.#stream) return;
+    if (this.#timeline.shown && unfinished(run)) this.#timeline.load();
     if (unfinished(run)) this.#follow();
     else if (this.#loadedState !== stateText(run)) {
       // It was resumed and ended again before this view followed it.
@@ -284,6 +320,7 @@ export class RunView {
       this.#loading = false;
     }
     this.#loadedState = stateText(this.#totals);
+    if (this.#timeline.shown) this.#timeline.load();
     this.update(this.model.runs.get(this.runId));
     conceptChanged(this.runId);
   }
@@ -342,6 +379,7 @@ export class RunView {
 
   close() {
     this.#closed = true;
+    this.#timeline.close();
     clearTimeout(this.#reload);
     this.#stream?.close();
   }

@@ -2,6 +2,7 @@
 
 import { announceEnd } from "./announce.js";
 import { Problem } from "./api.js";
+import { duration } from "./format.js";
 import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
 
@@ -91,14 +92,6 @@ function when(run) {
   const today = date.toDateString() === new Date().toDateString();
   const at = today ? date.toLocaleTimeString() : date.toLocaleString();
   return unfinished(run) || !run.seconds ? at : `${at} · ${duration(run.seconds)}`;
-}
-
-export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  const minutes = Math.floor(seconds / 60);
-  return minutes < 60
-    ? `${minutes} min ${Math.round(seconds % 60)} s`
-    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 export function startRuns(runsModel) {
