@@ -97,13 +97,27 @@ class RunWithTotals(RunAnswer, SpentAnswer):
     unsaved: Annotated[SpentAnswer, Field(description="The part that led to no artifact.")]
     duplicates: Annotated[SpentAnswer, Field(description="The part that was paid twice.")]
     generating: int
+    artifacts: Annotated[int, Field(description="Artifacts that exist.")]
+    artifacts_total: Annotated[int, Field(description="Concepts of the run times its steps.")]
     context: Annotated[dict[str, Any], Field(description="The context given at submit.")]
 
 
-class RunPage(BaseModel):
-    """Runs, newest first. Pass ``before`` to get the next page."""
+class ListedRun(RunAnswer):
+    """A run of a list, with its totals if `totals=true`."""
 
-    runs: list[RunAnswer]
+    artifacts: Annotated[int | None, Field(description="Artifacts that exist.")] = None
+    artifacts_total: Annotated[
+        int | None, Field(description="Concepts of the run times its steps.")
+    ] = None
+    cost: Annotated[float | None, Field(description="Null if no call had a price.")] = None
+    currency: str | None = None
+    estimated: bool | None = None
+
+
+class RunPage(BaseModel):
+    """Runs in order. Pass ``before`` to get the next page."""
+
+    runs: list[ListedRun]
     before: str | None
 
 

@@ -29,6 +29,7 @@ from paceline.contracts.storage.records import (
     WorkerRecord,
 )
 from paceline.contracts.storage.retention import RetentionStore
+from paceline.contracts.storage.run_search import FoundRuns, RunSearch
 from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
 from paceline.contracts.storage.spending import Charge, RunSpending
 from paceline.contracts.storage.timeline import StepTimes
@@ -130,6 +131,19 @@ class RunStore(ABC):
             tenants: only runs of these tenants; the empty name matches runs without a tenant.
             limit: maximum number of runs.
             before: only runs older than this one, which is the last run of the previous page.
+        """
+
+    @abstractmethod
+    async def find_runs(
+        self, search: RunSearch, *, limit: int = 50, after: str | None = None, totals: bool = False
+    ) -> FoundRuns:
+        """Find the next page of runs. Its time does not grow with the number of runs.
+
+        Args:
+            search: which runs, and in which order.
+            limit: maximum number of runs.
+            after: only runs that follow this one in the order: the ``cursor`` of a page.
+            totals: whether to add the totals of the runs.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ from paceline.testing.contracts.store.retention import StoreRetention
 from paceline.testing.contracts.store.runs import StoreRuns
 from paceline.testing.contracts.store.saves import StoreSaves
 from paceline.testing.contracts.store.scopes import StoreScopes
+from paceline.testing.contracts.store.searches import StoreSearches
 from paceline.testing.contracts.store.seeds import StoreSeeds
 from paceline.testing.contracts.store.spending import StoreSpending
 from paceline.testing.contracts.store.tenants import StoreTenants
@@ -25,6 +26,7 @@ class StoreContract(
     StoreRuns,
     StoreTenants,
     StoreScopes,
+    StoreSearches,
     StoreEnds,
     StorePauses,
     StoreOwnership,
