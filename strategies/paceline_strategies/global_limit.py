@@ -1,7 +1,7 @@
 """The strategy ``global``: one quota over all workers."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from paceline import (
@@ -20,6 +20,7 @@ from paceline import (
     hookimpl,
 )
 from paceline.admission import SharedLimiter
+from paceline.contracts.admission.limit_figures import LimitFigures
 from pydantic import Field
 
 from paceline_strategies.token_estimates import TokenEstimates
@@ -172,6 +173,16 @@ class GlobalLimit(Strategy):
         keys = dict.fromkeys([*self._keys, *self._limiters])
         models = [self._model(key, self._limiters.get(key)) for key in keys]
         return "; ".join([", ".join(parts), *filter(None, models)])
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The quota of each model in numbers."""
+        return [
+            one
+            for key, limiter in self._limiters.items()
+            for one in limiter.limits(
+                key, "calls", reason=_REASONS[limiter.last.reason] if limiter.waiting else ""
+            )
+        ]
 
     def _model(self, key: str, limiter: SharedLimiter | None) -> str:
         """One model's own limits, the use of its quota per minute, and why its calls wait."""

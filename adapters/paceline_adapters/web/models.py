@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
+from paceline.contracts.admission.limit_figures import LimitUnit
 from paceline.contracts.storage.budgets import BudgetScope, CostsBy
 from paceline.contracts.storage.records import ConceptStatus, RunStatus
 from paceline.contracts.storage.timeline import PhaseKind
@@ -363,6 +364,49 @@ class StrategyAnswer(BaseModel):
     strategy: list[str]
     options: dict[str, dict[str, Any]]
     workers: list[StrategyOfWorker]
+    why: str
+
+
+class LimitHistory(BaseModel):
+    """A limit over the last minutes: one number per sample in each list, oldest first."""
+
+    at: list[datetime]
+    used: list[int]
+    quota: list[int]
+    waiting: list[int]
+    refused: list[int]
+
+
+class LimitChange(BaseModel):
+    """A reason that a limit gave, and when it was seen first."""
+
+    at: datetime
+    quota: int
+    reason: str
+
+
+class LimitAnswer(BaseModel):
+    """One limit at work, over all workers."""
+
+    strategy: str
+    key: Annotated[str, Field(description="Model or resource; empty for everything.")]
+    unit: LimitUnit
+    used: int
+    quota: int
+    waiting: int
+    refused: Annotated[int, Field(description="Refused calls since the workers started.")]
+    shared: Annotated[bool, Field(description="Whether all workers together have the quota.")]
+    reason: str
+    history: Annotated[LimitHistory | None, Field(description="Only with `history=true`.")] = None
+    changes: Annotated[
+        list[LimitChange], Field(description="Reasons of the last minutes, the latest first.")
+    ]
+
+
+class LimitList(BaseModel):
+    """All limits at work, and in one sentence what they hold back."""
+
+    limits: list[LimitAnswer]
     why: str
 
 

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from paceline.admission import SharedLimiter
 from paceline.contracts.admission.ledger import Ledger, Quota
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.work import Failed, Permit, Work
 from paceline.settings.model import ResourceSettings
 
@@ -173,6 +174,20 @@ class KeyPool:
                 name = key.limit.partition("#")[2]
                 if parts:
                     yield f"{name}: {' and '.join(parts)}" if name else ", ".join(parts)
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The quota of each key that was used, in numbers. The ledger counts requests as tokens."""
+        return [
+            one
+            for key in self._keys
+            if key.limiter is not None
+            for one in key.limiter.limits(
+                key.limit,
+                "uses",
+                "requests",
+                reason=_REASONS.get(key.limiter.last.reason, "") if key.limiter.waiting else "",
+            )
+        ]
 
     async def close(self) -> None:
         """Release all leases."""

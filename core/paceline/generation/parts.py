@@ -6,6 +6,7 @@ from itertools import islice
 
 from paceline.calls.models import Models
 from paceline.calls.trace import Trace
+from paceline.contracts.admission.limit_figures import MAX_LIMITS, LimitFigures
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.steps.check import Check
@@ -83,6 +84,10 @@ class Parts(ClientParts):
         """Describe strategies and resources, in one line for ``paceline status``."""
         resources = self.resources.explain()
         return self.strategy.explain() + (f"; resources ({resources})" if resources else "")
+
+    def limits(self) -> tuple[LimitFigures, ...]:
+        """The limits of strategies and resources in numbers, at most ``MAX_LIMITS``."""
+        return (*self.strategy.limits(), *self.resources.limits())[:MAX_LIMITS]
 
     def key_of(self, step: str) -> str:
         """What the quota of a step's first model is counted for."""

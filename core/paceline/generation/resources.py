@@ -4,11 +4,13 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import MappingProxyType
 
 from pydantic import SecretStr
 
 from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, RateLimited, Work
 from paceline.contracts.steps.step import Use
 from paceline.errors import Fatal, Refused, SettingsError, UsageError
@@ -88,6 +90,10 @@ class Resources:
     def explain(self) -> str:
         """Describe each resource: its limits, their use, and why uses wait."""
         return "; ".join(resource.explain() for resource in self._resources.values())
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The quota of each resource and key in numbers."""
+        return [one for resource in self._resources.values() for one in resource.limits()]
 
     async def close(self) -> None:
         """Release all leases."""
@@ -170,6 +176,9 @@ class _Resource:
         ]
         keys = f"{count(len(settings.keys), 'key')} of " if settings.keys else ""
         return f"{self.name}: {keys}{', '.join([', '.join(limits), *self._pool.explain()])}"
+
+    def limits(self) -> Sequence[LimitFigures]:
+        return [replace(one, strategy="resources") for one in self._pool.limits()]
 
     async def close(self) -> None:
         await self._pool.close()

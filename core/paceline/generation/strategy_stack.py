@@ -1,7 +1,9 @@
 """Several strategies as one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.admission.work import Failed, Level, Outcome, Permit, Work
 from paceline.errors import SettingsError
@@ -60,6 +62,14 @@ class StrategyStack(Strategy):
         """The explanation of each strategy, from outer to inner."""
         lines = ((name, strategy.explain()) for name, strategy in self._named)
         return " → ".join(f"{name} ({text})" if text else name for name, text in lines)
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The limits of each strategy, from outer to inner, with its name."""
+        return [
+            replace(one, strategy=name)
+            for name, strategy in self._named
+            for one in strategy.limits()
+        ]
 
     async def close(self) -> None:
         """Close the strategies, inner first."""

@@ -134,5 +134,6 @@ class Heartbeat:
             trouble=dict(gauges.trouble),
             in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
             fallbacks=gauges.fallbacks,
+            limits=self._parts.limits(),
             open_steps=self._parts.steps_in_work(),
         )

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from paceline.client.cluster_status import MAX_RUNS, ClusterStatus, cluster_status, strategy_options
 from paceline.contracts.storage.outbox import describe_sink
 
 from paceline_adapters.web.auth import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend
+from paceline_adapters.web.limit_history import limits_to_json
 from paceline_adapters.web.models import (
+    LimitList,
     LiveAnswer,
     SessionAnswer,
     SinkList,
@@ -85,6 +88,21 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                 ],
                 "why": status.why(),
             }
+        )
+
+    @router.get("/limits")
+    async def list_limits(
+        _: Reading,
+        *,
+        history: Annotated[
+            bool, Query(description="Also show the numbers of the last minutes.")
+        ] = False,
+    ) -> LimitList:
+        """Show every limit at work: used, quota, waiting, refused, and why it has changed."""
+        samples = backend.figures.history
+        why = (await status_now()).why()
+        return LimitList.model_validate(
+            {"limits": limits_to_json(samples, history=history), "why": why}
         )
 
     @router.get("/sinks")

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.planned_call import PlannedRoadmap
 from paceline.contracts.admission.work import Level, Permit, Work
 from paceline.contracts.storage.budgets import BudgetLimits
@@ -41,6 +42,10 @@ class Strategy(ABC):
     def explain(self) -> str:
         """Describe the current limits and their reasons, in one line for ``paceline status``."""
         return ""
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """Report the current limits in numbers; a strategy without numbers reports none."""
+        return ()
 
     def lower_bound(self, roadmaps: Sequence[PlannedRoadmap], *, workers: int) -> float | None:
         """Seconds that the strategy's limit makes this work take at least; ``None`` if unknown.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.wait_histogram import WaitHistogram
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
@@ -284,6 +285,7 @@ class Figures:
         trouble: why calls of a run wait, in the provider's words, by run id.
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: number of answers of fallback models since the start.
+        limits: the limits in numbers.
         open_steps: the steps that are being made. ``workers`` leaves it empty: see ``timeline``.
     """
 
@@ -300,6 +302,7 @@ class Figures:
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
     fallbacks: int = 0
+    limits: tuple[LimitFigures, ...] = ()
     open_steps: tuple[OpenStep, ...] = ()
 
 
