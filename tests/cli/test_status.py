@@ -104,7 +104,7 @@ def test_an_unreachable_queue_is_named_and_the_stores_part_is_shown(
     )
     said = paceline("status", code=1)
     assert str(closed_port) in said.err
-    assert "56 concepts in flight" in said.out
+    assert "56 concepts are in flight" in said.out
     shown = paceline("status", "--json", code=1).json
     assert len(shown["unreachable"]) == 1
     assert len(shown["workers"]) == 1

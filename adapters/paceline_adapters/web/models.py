@@ -321,11 +321,13 @@ class WorkerAnswer(BaseModel):
     strategy: str
     beat_age: float | None
     trouble: dict[str, str]
+    version: str
 
 
 class WorkerList(BaseModel):
-    """All live workers, and the parts that did not answer."""
+    """All live workers, the roadmaps that wait, and the parts that did not answer."""
 
+    queued: Annotated[int, Field(description="Roadmaps that wait for a worker.")]
     workers: list[WorkerAnswer]
     unreachable: list[str]
 

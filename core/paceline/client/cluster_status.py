@@ -48,6 +48,7 @@ class WorkerStatus:
         strategy: its strategies' own description of their limits.
         beat_age: seconds since its last beat; ``None`` if it is not registered.
         trouble: why calls of its runs wait, in the provider's words, by run id.
+        version: version of paceline that it runs; empty if it is unknown.
     """
 
     worker_id: str
@@ -65,6 +66,7 @@ class WorkerStatus:
     strategy: str = ""
     beat_age: float | None = None
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +308,7 @@ def _status_of(record: WorkerRecord) -> WorkerStatus:
         strategy=figures.strategy,
         beat_age=round(record.beat_age, 1),
         trouble=figures.trouble,
+        version=figures.version,
     )
 
 

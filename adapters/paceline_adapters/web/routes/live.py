@@ -70,6 +70,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                     }
                     for worker in status.workers
                 ],
+                "queued": status.totals.roadmaps_queued,
                 "unreachable": status.unreachable,
             }
         )

@@ -20,7 +20,7 @@ from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.models import ResumedRun, RunPage, RunWithTotals, SubmittedRun
 from paceline_adapters.web.problems import responses
-from paceline_adapters.web.request_body import body_schema, read_json_body
+from paceline_adapters.web.request_body import body_schema, is_yaml, read_body
 from paceline_adapters.web.request_checks import Reading, RequestChecks, Writing
 
 MAX_PAGE = 1000
@@ -31,7 +31,10 @@ _SUBMIT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The roadmap, alone or with the weight, context and scope of its run.",
-        "content": {"application/json": {"schema": body_schema()}},
+        "content": {
+            "application/json": {"schema": body_schema()},
+            "application/yaml": {"schema": body_schema()},
+        },
     }
 }
 
@@ -156,11 +159,14 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         ] = None,
     ) -> SubmittedRun:
         """Submit a roadmap: start a new run, or return the run with the same key."""
-        raw = await read_json_body(request, max_bytes=backend.settings.web.max_body)
+        raw = await read_body(request, max_bytes=backend.settings.web.max_body)
+        yaml_allowed = is_yaml(request)
         async with parsing:
             # In a thread, so that the event loop answers other clients meanwhile. One at a time,
             # because decoding takes many times the memory of the body.
-            roadmap, weight, asked = await asyncio.to_thread(parse_submission, raw)
+            roadmap, weight, asked = await asyncio.to_thread(
+                parse_submission, raw, yaml_allowed=yaml_allowed
+            )
         run, submitted = await caller.client(backend.client).submit(
             roadmap,
             new=True,

@@ -285,6 +285,7 @@ class Figures:
         trouble: why calls of a run wait, in the provider's words, by run id.
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: number of answers of fallback models since the start.
+        version: version of paceline that the worker runs; empty if it is unknown.
         limits: the limits in numbers.
         open_steps: the steps that are being made. ``workers`` leaves it empty: see ``timeline``.
     """
@@ -302,6 +303,7 @@ class Figures:
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
     fallbacks: int = 0
+    version: str = ""
     limits: tuple[LimitFigures, ...] = ()
     open_steps: tuple[OpenStep, ...] = ()
 
