@@ -59,7 +59,11 @@ def test_axe_finds_no_barrier(tab: Tab, server: Served, theme: Any, width: int) 
     tab.page.goto(server.url)
     tab.says(".failures", "failed")
     assert faults(tab) == []
-    tab.get("#strategy summary").click()
+    for view in ("Limits", "Workers"):
+        tab.page.get_by_role("link", name=view, exact=True).click()
+        tab.says(f"#{view.lower()}-title", view)
+        assert faults(tab) == []
+    tab.page.get_by_role("link", name="Runs", exact=True).click()
     tab.get(".run").first.click()
     failed = tab.get("[data-concept][data-status=failed]")
     eventually(lambda: failed.count() > 0, 60)

@@ -44,7 +44,7 @@ def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Pa
         assert not answer.is_visible()
         tab.get("#artifact summary").first.click()
         assert answer.is_visible()
-        assert re.fullmatch(r"8 .*|\d+ roadmaps? running .*", tab.get("#sentence").inner_text())
+        assert re.search(r"limit|idle|worker", tab.get("#sentence").inner_text())
         tab.quiet()
 
 

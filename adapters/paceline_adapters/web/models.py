@@ -367,6 +367,7 @@ class StrategyAnswer(BaseModel):
     options: dict[str, dict[str, Any]]
     workers: list[StrategyOfWorker]
     why: str
+    held_back: Annotated[str, Field(description="Which limits hold work back, in a sentence.")]
 
 
 class LimitHistory(BaseModel):

@@ -34,9 +34,7 @@ async def read_body(request: Request, *, max_bytes: int) -> bytes:
     return await read_json_body(request, max_bytes=max_bytes, yaml_allowed=True)
 
 
-async def read_json_body(
-    request: Request, *, max_bytes: int, yaml_allowed: bool = False
-) -> bytes:
+async def read_json_body(request: Request, *, max_bytes: int, yaml_allowed: bool = False) -> bytes:
     """Read a JSON body, and stop as soon as it is too long.
 
     Raises:

@@ -150,6 +150,13 @@ class ClusterStatus:
             parts.append(f" Workers have prefetched {reserved} that they have not started.")
         return "".join(parts)
 
+    def held_back(self) -> str:
+        """Which limits hold work back, or why nothing runs, without the numbers of the totals."""
+        if not self.workers or not self.totals.roadmaps_active:
+            return self.why()
+        text = _held_back(self.limits).lstrip(";. ")
+        return text[:1].upper() + text[1:]
+
     def to_json(self) -> dict[str, object]:
         """The status for ``--json``; the names are stable."""
         return {

@@ -70,7 +70,9 @@ class Submission(_RunSettings):
     roadmap: Roadmap
 
 
-def parse_submission(raw: bytes, *, yaml_allowed: bool = False) -> tuple[Roadmap, float, RunRequest]:
+def parse_submission(
+    raw: bytes, *, yaml_allowed: bool = False
+) -> tuple[Roadmap, float, RunRequest]:
     """Parse a roadmap, or ``{"roadmap": …, "weight": …}``, in JSON or also in YAML.
 
     Returns:

@@ -62,9 +62,9 @@ function connection(state) {
   else if (known) announce("Reconnected.");
 }
 
-/** One plain sentence: what is running, and which limit holds it back. */
+/** One plain sentence: which limit holds work back. */
 async function explain() {
   if (document.hidden) return;
   const answer = await request("api/strategy").catch(() => null); // the line of the connection shows it
-  if (answer) inNextFrame("sentence", () => setText(byId("sentence"), answer.why));
+  if (answer) inNextFrame("sentence", () => setText(byId("sentence"), answer.held_back));
 }

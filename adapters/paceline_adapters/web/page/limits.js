@@ -70,7 +70,7 @@ class LimitCard {
   );
   #marks = makeSvg("g", { class: "marks" });
   #changes = make("ol", { class: "changes" });
-  #more = make("details", { hidden: true }, make("summary", {}, "Why it changed"), this.#changes);
+  #more = make("details", { hidden: true, open: true }, make("summary", {}, "Why it changed"), this.#changes);
 
   constructor() {
     this.#svg.append(this.#marks);

@@ -59,7 +59,7 @@ async function load() {
 }
 
 function showTable({ workers, unreachable, queued }) {
-  const waits = typeof queued === "number" ? `${queued} roadmaps wait in the queue.` : "";
+  const waits = `${queued === 1 ? "1 roadmap waits" : `${queued} roadmaps wait`} for a worker.`;
   const none = workers.length ? "" : "No worker is running. To start one: paceline worker";
   setText(byId("workers-note"), [none, waits, ...unreachable].filter(Boolean).join(" "));
   byId("workers-table").hidden = !workers.length;

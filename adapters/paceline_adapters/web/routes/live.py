@@ -88,6 +88,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                     for worker in status.workers
                 ],
                 "why": status.why(),
+                "held_back": status.held_back(),
             }
         )
 
