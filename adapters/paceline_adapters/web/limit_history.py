@@ -14,7 +14,7 @@ MAX_CHANGES = 20
 def limits_to_json(samples: Sequence[Sample], *, history: bool) -> list[dict[str, object]]:
     """Every limit of the last samples, as it was seen last.
 
-    A limit whose workers are idle or gone is still shown while a sample has it.
+    A limit is shown as long as a sample has it, also if its workers have ended.
     """
     seen: dict[str, list[tuple[Sample, LimitFigures]]] = {}
     for sample in samples:

@@ -72,7 +72,7 @@ class Trace:
             self.phases.append(Phase(kind, started - self.began_at, took))
 
     def so_far(self) -> tuple[Phase, ...]:
-        """The last phases, with the one that goes on."""
+        """The last phases, with the current one."""
         phases = self.phases[-MAX_OPEN_PHASES:]
         if self.current is not None and self.began_at is not None:
             kind, started = self.current

@@ -26,7 +26,7 @@ const deletable = (run) => run.status !== "running";
 /** The state of a run as text, to compare. A revised run may end as it ended before. */
 const stateText = (run) => `${run.status} ${run.completed} ${run.failed} ${run.finished_at}`;
 
-/** When a run was submitted, started and ended, and whose it is. */
+/** When a run was submitted, started and ended, and its tenant. */
 function datesText(run) {
   const dates = [
     ["submitted", run.created_at],

@@ -4,7 +4,7 @@ import { request } from "./api.js";
 import { setShown, shown } from "./place.js";
 
 export const SHOWN = 100;
-// A search looks at a bounded number of runs per request. If it finds few, it goes on this often.
+// A search looks at a bounded number of runs per request. If it finds few, the page sends up to this many.
 const REQUESTS = 5;
 const NAMES = ["q", "status", "tenant", "since", "until", "order", "before"];
 
