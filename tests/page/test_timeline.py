@@ -70,9 +70,17 @@ def test_a_night_between_two_claims_is_cut_out_of_the_axis(tab: Tab, idle: Serve
 
     def step(began: str, ended: str) -> dict[str, object]:
         return {
-            "step": "tutorial", "began_at": began, "ended_at": ended, "seconds": 60,
-            "saving": 0, "attempts": 1, "saved": True, "open": False, "version": 1,
-            "model": "<b>m</b>", "adopted": False,
+            "step": "tutorial",
+            "began_at": began,
+            "ended_at": ended,
+            "seconds": 60,
+            "saving": 0,
+            "attempts": 1,
+            "saved": True,
+            "open": False,
+            "version": 1,
+            "model": "<b>m</b>",
+            "adopted": False,
             "phases": [{"kind": "calling", "start": 0, "seconds": 60}],
         }
 
@@ -80,7 +88,9 @@ def test_a_night_between_two_claims_is_cut_out_of_the_axis(tab: Tab, idle: Serve
     days.append(("2026-11-02T08:00:00Z", "2026-11-02T08:01:00Z"))
     concepts = [
         {
-            "concept_id": f"c{n}", "name": f"Concept {n}", "status": "completed",
+            "concept_id": f"c{n}",
+            "name": f"Concept {n}",
+            "status": "completed",
             "reason": None,
             "steps": [step(*day)],
         }

@@ -14,6 +14,8 @@ from paceline_adapters.sql.cost_queries import spent_by_run
 from paceline_adapters.sql.run_rows import COLUMNS, as_runs
 from paceline_adapters.sql.tables import artifacts, runs
 
+_TITLED: tuple[ColumnElement[Any], ...] = (runs.c.run_id, runs.c.roadmap_id, runs.c.title)
+
 
 async def search_runs(
     connection: AsyncConnection,
@@ -80,7 +82,7 @@ def _candidates(search: RunSearch, limit: int, after: str | None) -> Select[Any]
         bounds.append(runs.c.roadmap_id == search.roadmap_id)
 
     def part(*conditions: ColumnElement[bool]) -> Select[Any]:
-        query = select(number, runs.c.roadmap_id, runs.c.title).where(*conditions, *bounds)
+        query = select(*_TITLED).where(*conditions, *bounds)
         return query.order_by(number if search.oldest_first else number.desc()).limit(limit)
 
     choices = [
