@@ -73,7 +73,7 @@ def test_axe_finds_no_barrier(tab: Tab, server: Served, theme: Any, width: int) 
     assert faults(tab) == []
     tab.page.keyboard.press("Escape")
     tab.get("[data-concept][data-status=generating] a").first.click()
-    eventually(lambda: tab.get("[role=tab]").count() == 1, 60)
+    eventually(lambda: tab.get("#concept [role=tab]").count() == 1, 60)
     assert faults(tab) == []
     tab.page.goto(f"{server.url}/#/runs/nothing")
     tab.says("#detail [role=alert]", "Run not found")

@@ -49,7 +49,7 @@ def test_everything_works_with_the_keyboard_alone(tab: Tab, tmp_path: Path) -> N
             press("Tab")
         press("Enter")
         tab.says("#concept-title", "Concept 0")
-        eventually(lambda: tab.get("[role=tab]").count() == 3)
+        eventually(lambda: tab.get("#concept [role=tab]").count() == 3)
         while focused(tab, "role") != "tab":
             press("Tab")
         press("ArrowRight")
