@@ -67,10 +67,10 @@ def _take_all(browser: Browser, url: str) -> None:
         found: list[dict[str, Any]] = _request(f"{url}/api/runs")["runs"]
         return found
 
-    _wait_until(lambda: _finished_share(runs()) >= 0.6 and any(map(_shows_failures, runs())))
+    _wait_until(lambda: _finished_share(runs()) >= 0.45 and any(map(_shows_failures, runs())))
+    run = next(filter(_shows_failures, runs()))  # it may end while the pictures are taken
     for (size, theme), page in tabs.items():
         _save(page.screenshot, page, f"overview-{size[0]}-{theme}")
-    run = next(filter(_shows_failures, runs()))
     address = f"#/runs/{run['run_id']}"
     for (size, theme), place, name, ready in (
         ((SIZES[0], "light"), f"?tab=timeline{address}", "timeline", "rect.bar.saving"),
