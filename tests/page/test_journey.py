@@ -33,7 +33,11 @@ def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Pa
 
         tab.get(".concept").first.click()
         tab.says("#concept-title", "Concept 0")
-        assert tab.get("#concept [role=tab]").all_text_contents() == ["tutorial", "resources", "quiz"]
+        assert tab.get("#concept [role=tab]").all_text_contents() == [
+            "tutorial",
+            "resources",
+            "quiz",
+        ]
         assert tab.get("#artifact .prose h3").count() >= 1
         tab.page.get_by_role("tab", name="resources").click()
         assert tab.get("#artifact .resources a").first.get_attribute("rel") == (

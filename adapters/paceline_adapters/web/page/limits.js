@@ -69,7 +69,7 @@ class LimitCard {
     this.#used,
   );
   #marks = makeSvg("g", { class: "marks" });
-  #changes = make("ol", { class: "changes" });
+  #changes = make("ol", { class: "changes", tabindex: "0" });
   #more = make("details", { hidden: true, open: true }, make("summary", {}, "Why it changed"), this.#changes);
 
   constructor() {

@@ -92,7 +92,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             }
         )
 
-    @router.get("/limits")
+    @router.get("/limits", responses=responses(422))
     async def list_limits(
         _: Reading,
         *,
