@@ -53,11 +53,11 @@ async def search_runs(
 async def read_totals(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, RunTotals]:
     """The totals of some runs: three queries for all of them."""
     counted = await connection.execute(
-        select(artifacts.c.run_id, func.count())
+        select(artifacts.c.run_id, func.count().label("made"))
         .where(artifacts.c.run_id.in_(ids))
         .group_by(artifacts.c.run_id)
     )
-    counts: dict[str, int] = dict(counted.tuples().all())
+    counts = {row.run_id: int(row.made) for row in counted}
     spent = await spent_by_run(connection, ids)
     return {one: RunTotals(artifacts=counts.get(one, 0), spent=spent[one]) for one in ids}
 
