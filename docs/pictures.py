@@ -26,13 +26,14 @@ THEMES = ("light", "dark")
 
 _PACELINE = [sys.executable, "-m", "paceline"]
 _SETTINGS = {
-    "PACELINE_STRATEGY": "per-roadmap,global",
+    "PACELINE_STRATEGY": "per-roadmap,adaptive",
     "PACELINE_STRATEGIES__PER_ROADMAP__LIMIT": "10",
-    "PACELINE_STRATEGIES__GLOBAL__CONCURRENCY": "64",
     "PACELINE_PROVIDER__API_KEY": "any",
     "PACELINE_PROVIDER__ATTEMPTS": "2",
+    "PACELINE_PROVIDER__PROMPT_PRICE": "0.15",
+    "PACELINE_PROVIDER__COMPLETION_PRICE": "0.6",
 }
-_SIMULATOR = ["--speed", "3", "--fault", "500=0.15"]
+_SIMULATOR = ["--speed", "3", "--fault", "500=0.1", "--max-concurrency", "48"]
 #: Seconds between two submissions: real roadmaps do not arrive at the same moment.
 _PAUSE = 5
 
@@ -66,11 +67,22 @@ def _take_all(browser: Browser, url: str) -> None:
         found: list[dict[str, Any]] = _request(f"{url}/api/runs")["runs"]
         return found
 
-    _wait_until(lambda: _finished_share(runs()) >= 0.6 and any(map(_shows_failures, runs())))
+    _wait_until(lambda: _finished_share(runs()) >= 0.45 and any(map(_shows_failures, runs())))
+    run = next(filter(_shows_failures, runs()))  # it may end while the pictures are taken
     for (size, theme), page in tabs.items():
         _save(page.screenshot, page, f"overview-{size[0]}-{theme}")
-    run = next(filter(_shows_failures, runs()))
     address = f"#/runs/{run['run_id']}"
+    for (size, theme), place, name, ready in (
+        ((SIZES[0], "light"), f"?tab=timeline{address}", "timeline", "rect.bar.saving"),
+        ((SIZES[2], "dark"), f"?tab=timeline{address}", "timeline", "rect.bar.saving"),
+        ((SIZES[0], "light"), "#/limits", "limits", ".changes li"),
+        ((SIZES[2], "dark"), "#/limits", "limits", ".changes li"),
+        ((SIZES[0], "light"), "#/workers", "workers", "#errors li"),
+    ):
+        page = tabs[size, theme]
+        page.goto(f"{url}/{place}")
+        page.wait_for_selector(ready, state="attached")
+        _save(page.screenshot, page, f"{name}-{size[0]}-{theme}")
     for size, theme in ((SIZES[0], "light"), (SIZES[2], "dark")):
         page = tabs[size, theme]
         page.goto(f"{url}/{address}")

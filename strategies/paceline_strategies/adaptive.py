@@ -1,6 +1,7 @@
 """The strategy ``adaptive``: finds how many calls the provider can take, over all workers."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Self
 
 from paceline import (
@@ -18,6 +19,7 @@ from paceline import (
     hookimpl,
 )
 from paceline.admission import SharedLimiter
+from paceline.contracts.admission.limit_figures import LimitFigures
 from pydantic import Field, model_validator
 
 from paceline_strategies.limit_learner import LimitLearner
@@ -125,6 +127,14 @@ class AdaptiveLimit(Strategy):
         unused = (key for key in self._options.keys if key not in self._models)
         models += [f"{key}: starting with {self._options.limit(key).limit} calls" for key in unused]
         return "; ".join(models)
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The limit of each model in numbers, with the reason of its latest change."""
+        return [
+            one
+            for key, model in self._models.items()
+            for one in model.limiter.limits(key, "calls", reason=model.learner.latest_reason)
+        ]
 
     async def close(self) -> None:
         """Release all leases."""

@@ -20,7 +20,7 @@ from paceline import (
     hookimpl,
 )
 from paceline.admission import LiveControls, SharedLimiter
-from paceline.contracts.controls import LimitFigures
+from paceline.contracts.admission.limit_figures import LimitFigures
 from pydantic import Field
 
 from paceline_strategies.token_estimates import TokenEstimates
@@ -184,6 +184,16 @@ class GlobalLimit(Strategy):
         models = [self._model(key, self._limiters.get(key)) for key in keys]
         return "; ".join([", ".join(parts), *filter(None, models)])
 
+    def limits(self) -> Sequence[LimitFigures]:
+        """The quota of each model in numbers."""
+        return [
+            one
+            for key, limiter in self._limiters.items()
+            for one in limiter.limits(
+                key, "calls", reason=_REASONS[limiter.last.reason] if limiter.waiting else ""
+            )
+        ]
+
     def _model(self, key: str, limiter: SharedLimiter | None) -> str:
         """One model's own limits, the use of its quota per minute, and why its calls wait."""
         changed = self._controls.now.limit("global", key)
@@ -202,13 +212,6 @@ class GlobalLimit(Strategy):
         """Bring the ledger the changed quotas."""
         for limiter in self._limiters.values():
             limiter.quota_changed()
-
-    def limit_figures(self) -> Sequence[LimitFigures]:
-        """The use of each model's quota."""
-        return [
-            limiter.figures("global", key, why=_REASONS[limiter.last.reason])
-            for key, limiter in self._limiters.items()
-        ]
 
     async def close(self) -> None:
         """Release all leases."""

@@ -90,6 +90,11 @@ class LimitLearner:
             for at, why in reversed(self.limit.reasons[-_SHOWN:])
         )
 
+    @property
+    def latest_reason(self) -> str:
+        """Why the limit has changed the last time; empty before any change."""
+        return self.limit.reasons[-1][1] if self.limit.reasons else ""
+
     async def close(self) -> None:
         """Stop learning."""
         if self._task is not None:

@@ -1,6 +1,9 @@
 """The strategy ``per-roadmap``: N concepts of each roadmap at once."""
 
+from collections.abc import Sequence
+
 from paceline import Context, Level, Options, Outcome, Permit, Register, Strategy, Work, hookimpl
+from paceline.contracts.admission.limit_figures import LimitFigures
 from pydantic import Field
 
 from paceline_strategies.local_limiter import LocalLimiter
@@ -50,6 +53,21 @@ class PerRoadmap(Strategy):
             f"{self._limit} concepts per roadmap, "
             f"{held} held in {len(self._runs)} roadmaps, {waiting} waiting"
         )
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The sum over the roadmaps of this process; none without one."""
+        if not self._runs:
+            return ()
+        limiters = self._runs.values()
+        return [
+            LimitFigures(
+                key="",
+                unit="concepts",
+                used=sum(limiter.held for limiter in limiters),
+                quota=self._limit * len(limiters),
+                waiting=sum(limiter.waiting for limiter in limiters),
+            )
+        ]
 
 
 def _make(options: PerRoadmapOptions, _: Context) -> Strategy:

@@ -51,9 +51,8 @@ def test_status_explains_the_number_of_concepts_in_flight(paceline: Terminal) ->
     paceline.store(busy)
     said = paceline("status").out
     assert (
-        "2 roadmaps active (concurrency 8 counts roadmaps, not concepts). The strategy (unbounded"
-        " (no limit)) decides how many of their concepts start: 56 concepts in flight, 40 of them"
-        " in an LLM call. This is not prefetching: workers have reserved 0 roadmaps." in said
+        "2 roadmaps are running, and workers take up to 8 at once. 56 concepts are in flight, 40"
+        " of them in an LLM call. No limit holds concepts or calls back." in said
     )
     assert "runs: 2 running, 1 queued" in said
     assert "2 of 8" in said
@@ -105,7 +104,7 @@ def test_an_unreachable_queue_is_named_and_the_stores_part_is_shown(
     )
     said = paceline("status", code=1)
     assert str(closed_port) in said.err
-    assert "56 concepts in flight" in said.out
+    assert "56 concepts are in flight" in said.out
     shown = paceline("status", "--json", code=1).json
     assert len(shown["unreachable"]) == 1
     assert len(shown["workers"]) == 1

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from paceline import Executor, PacelineError, WorkerLoad
 from paceline.client.cluster_status import ClusterStatus, cluster_status
+from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 from paceline.contracts.identity import this_process
 from paceline.contracts.storage.records import Figures, WorkerRecord
 from paceline.errors import PartUnavailable
@@ -105,10 +107,31 @@ def test_an_unreachable_queue_is_named_and_the_rest_is_shown() -> None:
 
 def test_the_reason_names_both_layers() -> None:
     why = look(Queue(), ("w", ["r1", "r2"])).why()
-    assert "2 roadmaps active (concurrency 1 counts roadmaps, not concepts)" in why
-    assert (
-        "The strategy (unbounded) decides how many of their concepts start: "
-        "20 concepts in flight, 7" in why
-    )
-    assert "This is not prefetching: workers have reserved 0 roadmaps." in why
+    assert "2 roadmaps are running, and workers take up to 1 at once." in why
+    assert "20 concepts are in flight, 7" in why
+    assert why.endswith("No limit holds concepts or calls back.")
     assert "1 worker idle; 2 roadmaps waiting." in look(Queue(), ("w", []), runs=2).why()
+
+
+def test_limits_are_summed_up_over_workers() -> None:
+    shared = LimitFigures(
+        strategy="global", key="openai:m", unit="calls", used=60, quota=64, waiting=3, shared=True
+    )
+    own = LimitFigures(strategy="per-roadmap", key="", unit="concepts", used=5, quota=10, waiting=1)
+    one, two = summed_up(
+        [shared, own, replace(shared, used=64, waiting=4, refused=2, reason="full"), own]
+    )
+    assert (one.used, one.quota, one.waiting, one.refused, one.reason) == (64, 64, 7, 2, "full")
+    assert (two.used, two.quota, two.waiting) == (10, 20, 2)
+
+
+def test_the_reason_names_the_limit_that_is_reached() -> None:
+    full = LimitFigures(
+        strategy="global", key="openai:m", unit="calls", used=64, quota=64, waiting=163, shared=True
+    )
+    view = replace(look(Queue(), ("w", ["r1", "r2"])), limits=[full])
+    assert view.why().endswith("; 163 wait for the limit global of openai:m (64 of 64 calls)."), (
+        view.why()
+    )
+    free = replace(full, used=3, waiting=0)
+    assert replace(view, limits=[free]).why().endswith("No limit is reached.")

@@ -10,6 +10,7 @@ from paceline import App, Client, KeyReused, RunConflict, RunNotFound, Settings,
 from paceline.client.content.revising import NoSuchVersion
 from paceline.client.run_request import RunRequest
 from paceline.contracts.storage.budgets import BudgetLimits, MoneyRequest
+from paceline.contracts.storage.run_search import RunSearch
 from paceline.testing.virtual_time import virtual_time
 
 from tests.support.memory_worker import a_roadmap
@@ -48,7 +49,16 @@ CALLS: dict[str, Callable[[Client, str], Awaitable[Any]]] = {
 OTHERS = {
     *("adoption", "check_budget", "check_request", "costs"),
     *("check_resumable", "check_scope", "explain_inputs"),
-    *("budgets", "for_tenant", "import_roadmap", "purge", "purge_all", "purgeable", "runs"),
+    *(
+        "budgets",
+        "find_runs",
+        "for_tenant",
+        "import_roadmap",
+        "purge",
+        "purge_all",
+        "purgeable",
+        "runs",
+    ),
     "submit",
     *("audit_log", "controls", "pause_work", "resume_work"),  # in test_held_work
     *("drain_worker", "limits", "reset_limits", "set_limits"),  # in test_limit_commands
@@ -174,6 +184,16 @@ async def test_a_client_of_a_tenant_lists_its_own_runs() -> None:
         assert await listed(acme, status=["completed"]) == []
         assert await listed(client.for_tenant("default"), roadmap_id="r") == [4, 2]
         assert await listed(client.for_tenant("third")) == []
+
+        async def found(one: Client, *tenants: str) -> list[int]:
+            page = await one.find_runs(RunSearch(tenants=tenants), totals=True)
+            assert page.totals.keys() == {run.run_id for run in page.runs}
+            return [runs.index(run) for run in page.runs]
+
+        assert await found(client) == [4, 3, 2, 1, 0]
+        assert await found(acme) == [3, 0]
+        assert await found(acme, "acme", "rival") == [3, 0]
+        assert await found(acme, "rival") == []
 
 
 @virtual_time

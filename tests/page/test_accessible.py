@@ -59,7 +59,11 @@ def test_axe_finds_no_barrier(tab: Tab, server: Served, theme: Any, width: int) 
     tab.page.goto(server.url)
     tab.says(".failures", "failed")
     assert faults(tab) == []
-    tab.get("#strategy summary").click()
+    for view in ("Limits", "Workers"):
+        tab.page.get_by_role("link", name=view, exact=True).click()
+        tab.says(f"#{view.lower()}-title", view)
+        assert faults(tab) == []
+    tab.page.get_by_role("link", name="Runs", exact=True).click()
     tab.get(".run").first.click()
     failed = tab.get("[data-concept][data-status=failed]")
     eventually(lambda: failed.count() > 0, 60)
@@ -69,7 +73,7 @@ def test_axe_finds_no_barrier(tab: Tab, server: Served, theme: Any, width: int) 
     assert faults(tab) == []
     tab.page.keyboard.press("Escape")
     tab.get("[data-concept][data-status=generating] a").first.click()
-    eventually(lambda: tab.get("[role=tab]").count() == 1, 60)
+    eventually(lambda: tab.get("#concept [role=tab]").count() == 1, 60)
     assert faults(tab) == []
     tab.page.goto(f"{server.url}/#/runs/nothing")
     tab.says("#detail [role=alert]", "Run not found")

@@ -33,7 +33,11 @@ def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Pa
 
         tab.get(".concept").first.click()
         tab.says("#concept-title", "Concept 0")
-        assert tab.get("[role=tab]").all_text_contents() == ["tutorial", "resources", "quiz"]
+        assert tab.get("#concept [role=tab]").all_text_contents() == [
+            "tutorial",
+            "resources",
+            "quiz",
+        ]
         assert tab.get("#artifact .prose h3").count() >= 1
         tab.page.get_by_role("tab", name="resources").click()
         assert tab.get("#artifact .resources a").first.get_attribute("rel") == (
@@ -44,7 +48,7 @@ def test_a_submitted_roadmap_is_followed_to_its_artifacts(tab: Tab, tmp_path: Pa
         assert not answer.is_visible()
         tab.get("#artifact summary").first.click()
         assert answer.is_visible()
-        assert re.fullmatch(r"8 .*|\d+ roadmaps? running .*", tab.get("#sentence").inner_text())
+        assert re.search(r"limit|idle|worker", tab.get("#sentence").inner_text())
         tab.quiet()
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_updates_of_many_runs_are_applied_once_per_frame(tab: Tab, tmp_path: Pat
     assert counted["changes"] > 100
     assert counted["outside"] == 0, "a change that did not wait for the next frame"
     nodes = tab.page.evaluate("document.querySelectorAll('#runs *, .stages *').length")
-    assert nodes <= 20 * 14 + 12 * 8 + 20
+    assert nodes <= 20 * 16 + 12 * 8 + 20
 
 
 def test_running_runs_come_first_then_queued_then_ended_ones(tab: Tab, tmp_path: Path) -> None:
@@ -125,25 +126,31 @@ def test_five_hundred_runs_are_listed_in_pages(tab: Tab, idle: Served) -> None:
 
     def runs(route: "Route") -> None:
         """Five pages of a hundred, made of one run that there is."""
-        _, _, before = route.request.url.partition("before=")
-        start = int(before or "500")
+        before = parse_qs(urlsplit(route.request.url).query).get("before", ["500"])[0]
+        start = int(before)
         made = idle.ask("/api/runs?limit=1")["runs"][0] | {"status": "completed"}
         page = [{**made, "run_id": f"{n:03}"} for n in range(start - 1, start - 101, -1)]
         route.fulfill(json={"runs": page, "before": str(start - 100) if start > 100 else None})
 
-    tab.page.route("**/api/runs?limit=100**", runs)
     tab.page.route(
         "**/api/runs?status=**", lambda it: it.fulfill(json={"runs": [], "before": None})
     )
+    tab.page.route("**/api/runs?limit=100**", runs)
     tab.page.goto(idle.url)
     row = tab.get("#runs li[data-status=completed]")
 
-    def listed(count: int) -> None:
-        eventually(lambda: row.count() == count, 60)
+    def listed(first: str) -> None:
+        eventually(lambda: row.first.get_attribute("data-run") == first, 60)
+        assert tab.get("#runs li").count() == 100
 
-    for pages in range(1, 5):
-        listed(pages * 100)
+    for first in ("499", "399", "299", "199"):
+        listed(first)
         tab.page.get_by_role("button", name="Older runs").click()
-    listed(500)
+    listed("099")
     assert not tab.get("#older").is_visible()
+    assert tab.page.url.endswith("?before=100")
+    tab.page.reload()
+    listed("099")
+    tab.page.get_by_role("button", name="Newest runs").click()
+    listed("499")
     tab.quiet()

@@ -38,6 +38,15 @@ from sqlalchemy import Connection, text
 from tests.support.databases import PostgresPlace, SqlitePlace, SqlPlace
 
 BY: tuple[CostsBy, ...] = ("tenant", "model", "step", "day")
+_BEFORE_TIMELINES = [
+    *(
+        f"ALTER TABLE {table} DROP COLUMN {name}"
+        for table in ("artifacts", "past_versions")
+        for name in ("saving", "phases")
+    ),
+    *(f"ALTER TABLE charges DROP COLUMN {name}" for name in ("seconds", "phases", "charged_at")),
+    "ALTER TABLE workers DROP COLUMN open_steps",
+]
 _BEFORE_CONTROLS = [
     "DROP TABLE controls",
     "DROP TABLE control_log",
@@ -95,7 +104,9 @@ _BEFORE_SPENDING = [
 
 async def downgrade(place: SqlPlace, version: str) -> None:
     """Change the schema to an earlier version, which paceline itself never does."""
-    statements = list(_BEFORE_CONTROLS)
+    statements = list(_BEFORE_TIMELINES)
+    if version < "0012":
+        statements += _BEFORE_CONTROLS
     if version < "0011":
         statements += _BEFORE_BUDGETS
     if version < "0010":

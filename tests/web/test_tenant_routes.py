@@ -40,6 +40,7 @@ OF_ALL = {
     "GET /api/runs",
     "GET /api/session",
     "GET /api/sinks",
+    "GET /api/limits",
     "GET /api/strategy",
     "GET /api/workers",
     "POST /api/runs",

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.storage.budgets import Shortage, from_nanos
 from paceline.contracts.storage.records import JournalEntry, RunPace, RunStatus
 from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.timeline import MAX_PHASES, StepTimes
 from paceline.contracts.storage.versions import Revision
 
 #: Stands for a fence: claims begin with 1.
@@ -39,6 +40,10 @@ class Row:
     #: Requests for revisions, by concept and step.
     revisions: dict[tuple[str, str], Revision] = field(
         default_factory=dict[tuple[str, str], Revision]
+    )
+    #: What each claim did on a step without an artifact, and when that was recorded last.
+    unsaved_work: dict[tuple[str, str, int], tuple[Charge, datetime]] = field(
+        default_factory=dict[tuple[str, str, int], tuple[Charge, datetime]]
     )
     #: Fence of the claim that saved the current version.
     saved_by: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
@@ -104,15 +109,19 @@ class Row:
     def add_artifact(self, artifact: Artifact, fence: int) -> None:
         """Save an artifact, unless its step has one. It includes what this claim paid before."""
         concept_id, step = artifact.place
-        self.spent[concept_id].pop((step, fence), None)
+        self._drop_charge(concept_id, step, fence)
         if self.artifacts.setdefault(artifact.place, artifact) is artifact:
             self.spent[concept_id][step, _ARTIFACT] = artifact.spent
             self.saved_by[artifact.place] = fence
 
+    def _drop_charge(self, concept_id: str, step: str, fence: int) -> None:
+        self.spent[concept_id].pop((step, fence), None)
+        self.unsaved_work.pop((concept_id, step, fence), None)
+
     def add_version(self, artifact: Artifact, fence: int, stale: Iterable[str]) -> None:
         """Make an artifact the current version, and keep the one before it."""
         place, (concept_id, step) = artifact.place, artifact.place
-        self.spent[concept_id].pop((step, fence), None)
+        self._drop_charge(concept_id, step, fence)
         current = self.artifacts.get(place)
         if current is not None:
             self.past[place].append(current)
@@ -167,8 +176,9 @@ class Row:
             elif skip_others and id_ not in requested and state.status == "pending":
                 self.concepts[id_] = replace(state, status="skipped")
 
-    def charge(self, fence: int, charge: Charge) -> None:
+    def charge(self, fence: int, charge: Charge, at: datetime) -> None:
         """Record what a step has cost so far."""
+        self.unsaved_work[charge.concept_id, charge.step, fence] = charge, at
         self.spent[charge.concept_id][charge.step, fence] = charge.spent
         self.count_attempts(charge.concept_id)
 
@@ -188,6 +198,39 @@ class Row:
             if step == name and fence != _ARTIFACT
         )
         return sum(paid, start=Spent())
+
+    def timeline(self, concepts: Collection[str]) -> list[StepTimes]:
+        """When the steps of some concepts made their artifacts, or failed."""
+        times = [
+            StepTimes(
+                concept_id=one.concept_id,
+                step=one.step,
+                ended_at=one.created_at or self.created_at,
+                seconds=one.seconds,
+                attempts=one.attempts,
+                version=one.version,
+                model=one.model,
+                adopted=one.adopted_from is not None,
+                phases=one.phases[:MAX_PHASES],
+            )
+            for one in self.artifacts.values()
+            if one.concept_id in concepts
+        ]
+        times += [
+            StepTimes(
+                concept_id=charge.concept_id,
+                step=charge.step,
+                ended_at=at,
+                seconds=charge.seconds,
+                attempts=charge.spent.attempts,
+                saved=False,
+                version=0,
+                phases=charge.phases,
+            )
+            for charge, at in self.unsaved_work.values()
+            if charge.concept_id in concepts
+        ]
+        return times
 
     def count_attempts(self, concept_id: str) -> None:
         """Sum up the attempts of a concept over all claims."""

@@ -9,7 +9,7 @@ from itertools import chain
 from types import MappingProxyType
 
 from paceline import Artifact, ConceptState, Roadmap, Run, Share, Store
-from paceline.contracts.identity import new_run_id
+from paceline.contracts.identity import new_run_id, run_id_at
 from paceline.contracts.scope import WHOLE_ROADMAP, Scope
 from paceline.contracts.share import DEFAULT_SHARE, claim_order, stored_names
 from paceline.contracts.storage.budgets import to_nanos
@@ -24,6 +24,7 @@ from paceline.contracts.storage.rules import (
     run_conflict_error,
     run_not_found_error,
 )
+from paceline.contracts.storage.run_search import FoundRuns, RunSearch, RunTotals
 from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
 from paceline.contracts.storage.spending import RunSpending, Spent
 
@@ -178,6 +179,36 @@ class MemoryRuns(Store, ABC):
             ):
                 found.append(row.as_run(self._clock()))
         return found
+
+    async def find_runs(
+        self, search: RunSearch, *, limit: int = 50, after: str | None = None, totals: bool = False
+    ) -> FoundRuns:
+        """Find the next page of runs."""
+        since = "" if search.since is None else run_id_at(search.since)
+        until = "~" if search.until is None else run_id_at(search.until)
+        rows = [
+            row
+            for row in self._rows.values()
+            if since <= row.run_id < until
+            and (not search.status or row.status in search.status)
+            and search.roadmap_id in (None, row.roadmap.roadmap_id)
+            and (not search.tenants or row.share.tenant in search.tenants)
+            and search.has_text(row.run_id, row.roadmap.roadmap_id, row.roadmap.title)
+        ]
+        rows.sort(key=lambda row: row.run_id, reverse=not search.oldest_first)
+        if after is not None:
+            rows = [row for row in rows if (row.run_id > after) == search.oldest_first]
+            rows = [row for row in rows if row.run_id != after]
+        page = rows[:limit]
+        return FoundRuns(
+            runs=[row.as_run(self._clock()) for row in page],
+            cursor=page[-1].run_id if len(page) == limit else None,
+            totals={row.run_id: await self._totals(row) for row in page} if totals else {},
+        )
+
+    async def _totals(self, row: Row) -> RunTotals:
+        spending = await self.spending(row.run_id)
+        return RunTotals(artifacts=len(row.artifacts), spent=spending.total)
 
     async def roadmap(self, run_id: str) -> Roadmap:
         """Return the roadmap that a run was created with."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from paceline import (
     Artifact,
@@ -31,6 +32,7 @@ from paceline.contracts.storage.records import (
 )
 from paceline.contracts.storage.rules import RESUMED, poison_reason, requested_status
 from paceline.contracts.storage.spending import Charge, Spent
+from paceline.contracts.storage.timeline import OpenStep, StepTimes, open_step_times
 
 from paceline_adapters.memory.controls import MemoryControls
 from paceline_adapters.memory.outbox import Outbox
@@ -59,6 +61,7 @@ class MemoryStore(MemoryVersions, MemoryControls):
         self._hidden: dict[str, Row] = {}
         self._workers: dict[str, tuple[WorkerRecord, float]] = {}
         self._registered: dict[str, WorkerRecord] = {}
+        self._open_steps: dict[str, tuple[tuple[OpenStep, ...], datetime]] = {}
 
     async def open(self, *, create: bool = True) -> None:
         """Do nothing: there is no connection."""
@@ -111,7 +114,13 @@ class MemoryStore(MemoryVersions, MemoryControls):
         replaced: Replaced = NOTHING_REPLACED,
     ) -> None:
         """Save an artifact and its concept."""
-        charge = Charge(concept_id=artifact.concept_id, step=artifact.step, spent=artifact.spent)
+        charge = Charge(
+            concept_id=artifact.concept_id,
+            step=artifact.step,
+            spent=artifact.spent,
+            seconds=artifact.seconds,
+            phases=artifact.phases,
+        )
         row = self._owned(claim, charge)
         made = replace(artifact, created_at=self._now())
         place, number = artifact.place, replaced.revision
@@ -123,7 +132,7 @@ class MemoryStore(MemoryVersions, MemoryControls):
                 del row.revisions[place]
                 row.add_version(made, claim.fence, replaced.stale)
             else:  # the request was replaced or removed
-                row.charge(claim.fence, charge)
+                row.charge(claim.fence, charge, self._now())
         if replaced.journal:
             row.journal.pop(place, None)
         self._put_concept(row, concept)
@@ -195,7 +204,7 @@ class MemoryStore(MemoryVersions, MemoryControls):
 
     def _charge(self, row: Row, fence: int, charge: Charge) -> None:
         with self._counting(row, (charge.concept_id, charge.step)):
-            row.charge(fence, charge)
+            row.charge(fence, charge, self._now())
 
     def _release(self, row: Row, status: RunStatus, reason: str | None, idle: float = 0.0) -> None:
         """End the claim of a row; its owner was last alive ``idle`` seconds ago."""
@@ -324,7 +333,11 @@ class MemoryStore(MemoryVersions, MemoryControls):
         """Report figures and renew leases."""
         record = self._registered.get(worker_id)
         if record is not None:
-            self._workers[worker_id] = (replace(record, figures=figures), self._clock())
+            self._workers[worker_id] = (
+                replace(record, figures=replace(figures, open_steps=())),
+                self._clock(),
+            )
+            self._open_steps[worker_id] = figures.open_steps, self._now()
         owned = [
             row
             for row in (self._running.get(run_id) for run_id in figures.runs)
@@ -345,9 +358,23 @@ class MemoryStore(MemoryVersions, MemoryControls):
         self._registered.pop(worker_id, None)
         self._workers.pop(worker_id, None)
         self._draining.discard(worker_id)
+        self._open_steps.pop(worker_id, None)
         for row in self._running.values():
             if row.owner == worker_id:
                 row.lease_until = self._clock() - 1.0
+
+    async def timeline(self, run_id: str, *, concepts: Sequence[str]) -> Sequence[StepTimes]:
+        """List when the steps of some concepts made their artifacts, or failed."""
+        row, wanted = self._rows.get(run_id), set(concepts)
+        if row is None:
+            return []
+        steps, beat_at = self._open_steps.get(row.owner or "", ((), self._now()))
+        times = row.timeline(wanted) + [
+            open_step_times(step, beat_at)
+            for step in steps
+            if step.run_id == run_id and step.concept_id in wanted
+        ]
+        return sorted(times, key=lambda one: (one.ended_at, one.concept_id, one.step))
 
     async def workers(self, *, max_age: float = 15.0) -> Sequence[WorkerRecord]:
         """List workers with a recent beat."""

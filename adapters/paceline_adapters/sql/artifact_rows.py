@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from paceline import Artifact, Claim
+from paceline.contracts.storage.timeline import phases_to_text
 from sqlalchemy import (
     ColumnElement,
     Delete,
@@ -102,16 +103,18 @@ async def add_first_versions(
     connection: AsyncConnection,
     dialect: Dialect,
     outlets: Outlets,
-    made: Sequence[tuple[Claim, Artifact]],
+    made: Sequence[tuple[Claim, Artifact, float]],
 ) -> set[tuple[str, str, str]]:
-    """Insert first versions. Artifacts that exist already stay as they are.
+    """Insert first versions, with the seconds that each waited for its transaction.
+
+    Artifacts that exist already stay as they are.
 
     Returns:
         Run, concept and step of those that did not exist.
     """
     if not made:
         return set()
-    rows = [artifact_row(claim, artifact) for claim, artifact in made]
+    rows = [artifact_row(claim, artifact, saving) for claim, artifact, saving in made]
     inserted = await connection.execute(_add[dialect].returning(*OF_ARTIFACT), rows)
     added = inserted.all()
     if outlets:
@@ -134,11 +137,12 @@ async def add_version(
     outlets: Outlets,
     claim: Claim,
     artifact: Artifact,
+    saving: float = 0.0,
 ) -> None:
     """Make an artifact the current version. The version before it becomes a past one."""
     place = of_place(claim.run_id, artifact.concept_id, artifact.step)
     await connection.execute(_archive, place)
-    row = artifact_row(claim, artifact)
+    row = artifact_row(claim, artifact, saving)
     replaced = await connection.execute(_replace, {**row, **place})
     if not replaced.rowcount:
         await connection.execute(_add[dialect], row)
@@ -196,8 +200,8 @@ async def mark_stale(
         )
 
 
-def artifact_row(claim: Claim, artifact: Artifact) -> dict[str, object]:
-    """The columns of an artifact that a worker saves."""
+def artifact_row(claim: Claim, artifact: Artifact, saving: float) -> dict[str, object]:
+    """The columns of an artifact that a worker saves; ``saving`` is in seconds."""
     return {
         "run_id": claim.run_id,
         "roadmap_id": claim.roadmap_id,
@@ -218,6 +222,8 @@ def artifact_row(claim: Claim, artifact: Artifact) -> dict[str, object]:
         "tenant": artifact.tenant,
         "requested_by": artifact.requested_by,
         "fence": claim.fence,
+        "saving": round(saving, 6),
+        "phases": phases_to_text(artifact.phases),
     }
 
 

@@ -13,6 +13,7 @@ from paceline.contracts.storage.records import (
 )
 from paceline.contracts.storage.spending import Charge, RunSpending
 from paceline.contracts.storage.store import ArtifactStore
+from paceline.contracts.storage.timeline import StepTimes
 from sqlalchemy import select
 
 from paceline_adapters.sql.artifact_rows import as_current
@@ -25,6 +26,7 @@ from paceline_adapters.sql.paces import read_paces
 from paceline_adapters.sql.run_rows import read_run
 from paceline_adapters.sql.saves import Save
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts
+from paceline_adapters.sql.timeline import read_timeline
 
 _CONCEPT_COLUMNS = (
     concepts.c.concept_id,
@@ -145,6 +147,12 @@ class SqlArtifacts(ArtifactStore):
     async def run_paces(self, run_ids: Sequence[str]) -> Sequence[RunPace]:
         """Return how far queued and running runs are."""
         return await self._database.read(lambda connection: read_paces(connection, run_ids))
+
+    async def timeline(self, run_id: str, *, concepts: Sequence[str]) -> Sequence[StepTimes]:
+        """List when the steps of some concepts made their artifacts, or failed."""
+        return await self._database.read(
+            lambda connection: read_timeline(connection, run_id, concepts)
+        )
 
     async def spending(self, run_id: str) -> RunSpending:
         """Return what a run has cost so far."""

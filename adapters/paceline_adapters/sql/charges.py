@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from paceline.contracts.storage.spending import Charge, RunSpending, Spent
+from paceline.contracts.storage.timeline import phases_to_text
 from sqlalchemy import (
     ColumnElement,
     Integer,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.cost_rows import CostDeltas
 from paceline_adapters.sql.tables import artifacts, charges, concepts, past_versions, runs
 from paceline_adapters.sql.url import Dialect
@@ -31,17 +33,18 @@ RunCharge = tuple[str, int, Charge]
 
 _KEY = ["run_id", "concept_id", "step", "fence"]
 _VALUES = ("attempts", "prompt_tokens", "completion_tokens", "cost", "estimated")
+_TIMES = ("seconds", "phases", "charged_at")
 
 
 def _upsert(statement: UpsertT) -> UpsertT:
     return statement.on_conflict_do_update(
-        index_elements=_KEY, set_={name: statement.excluded[name] for name in _VALUES}
+        index_elements=_KEY, set_={name: statement.excluded[name] for name in (*_VALUES, *_TIMES)}
     )
 
 
 _put_charge = {
-    "postgresql": _upsert(postgresql.insert(charges)),
-    "sqlite": _upsert(sqlite.insert(charges)),
+    "postgresql": _upsert(postgresql.insert(charges).values(charged_at=now())),
+    "sqlite": _upsert(sqlite.insert(charges).values(charged_at=now())),
 }
 _drop_charge = delete(charges).where(*(charges.c[name] == bindparam(f"of_{name}") for name in _KEY))
 
@@ -81,6 +84,8 @@ async def write_charges(
             "step": charge.step,
             "fence": fence,
             **{name: getattr(charge.spent, name) for name in _VALUES},
+            "seconds": charge.seconds,
+            "phases": phases_to_text(charge.phases),
         }
         for run_id, fence, charge in made
     }

@@ -78,6 +78,12 @@ async def _by_run(
         newest = newest.where(runs.c.tenant.in_(tenants))
     newest = newest.order_by(runs.c.run_id.desc()).limit(limit)
     ids = (await connection.scalars(newest)).all()
+    spent = await spent_by_run(connection, ids)
+    return [CostLine(name=run_id, spent=spent[run_id]) for run_id in ids]
+
+
+async def spent_by_run(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Spent]:
+    """What all calls of some runs cost."""
     spent = {run_id: Spent() for run_id in ids}
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
@@ -102,7 +108,7 @@ async def _by_run(
                 cost=row.cost,
                 estimated=bool(row.estimated),
             )
-    return [CostLine(name=run_id, spent=spent[run_id]) for run_id in ids]
+    return spent
 
 
 def _submitted(since: str | None, until: str | None) -> list[ColumnElement[bool]]:

@@ -3,14 +3,29 @@
 from dataclasses import replace
 
 from paceline.contracts.storage.records import Figures
+from paceline.contracts.storage.timeline import OpenStep
 from pydantic import TypeAdapter, ValidationError
 
 _figures = TypeAdapter(Figures)
+_steps = TypeAdapter(tuple[OpenStep, ...])
 
 
 def encoded(figures: Figures) -> str:
-    """The figures as JSON."""
-    return _figures.dump_json(figures).decode()
+    """The figures as JSON, without the open steps, which have a column of their own."""
+    return _figures.dump_json(replace(figures, open_steps=())).decode()
+
+
+def encoded_steps(steps: tuple[OpenStep, ...]) -> str | None:
+    """Open steps as JSON; ``None`` for none."""
+    return _steps.dump_json(steps).decode() if steps else None
+
+
+def decoded_steps(text: str | None) -> tuple[OpenStep, ...]:
+    """Open steps from JSON; none if another version of paceline wrote them."""
+    try:
+        return () if text is None else _steps.validate_json(text)
+    except ValidationError:
+        return ()
 
 
 def decoded(text: str) -> Figures:

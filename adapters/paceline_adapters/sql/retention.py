@@ -264,5 +264,5 @@ async def _delete_row(connection: AsyncConnection, run_id: str) -> None:
         await connection.execute(
             update(workers)
             .where(workers.c.worker_id == row.worker_id, workers.c.figures == row.figures)
-            .values(figures=encoded(without_run(figures, run_id)))
+            .values(figures=encoded(without_run(figures, run_id)), open_steps=None)
         )

@@ -20,6 +20,7 @@ from paceline.contracts.storage.rules import (
     run_conflict_error,
     run_not_found_error,
 )
+from paceline.contracts.storage.run_search import FoundRuns, RunSearch
 from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
 from paceline.contracts.storage.store import RunStore
 from sqlalchemy import (
@@ -49,6 +50,7 @@ from paceline_adapters.sql.run_rows import (
     read_run,
     seconds_until_lapse,
 )
+from paceline_adapters.sql.run_search import search_runs
 from paceline_adapters.sql.seeding import seed_run
 from paceline_adapters.sql.tables import AnyRow, artifacts, concepts, roadmaps, runs, submissions
 
@@ -201,6 +203,16 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
             return await as_runs(connection, (await connection.execute(query)).all())
 
         return await self._database.read(read)
+
+    async def find_runs(
+        self, search: RunSearch, *, limit: int = 50, after: str | None = None, totals: bool = False
+    ) -> FoundRuns:
+        """Find the next page of runs."""
+        return await self._database.read(
+            lambda connection: search_runs(
+                connection, search, limit=limit, after=after, totals=totals
+            )
+        )
 
     async def roadmap(self, run_id: str) -> Roadmap:
         """Return the roadmap that a run was created with."""

@@ -1,7 +1,8 @@
 """The transaction of a group commit: artifacts, concepts, journal, and what calls cost."""
 
+import asyncio
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from paceline import Artifact, Claim, ConceptState
 from paceline.contracts.storage.records import NOTHING_REPLACED, JournalEntry, Replaced
@@ -32,7 +33,10 @@ from paceline_adapters.sql.url import Dialect
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """The writes of one caller. A stale claim writes only what it spent."""
+    """The writes of one caller. A stale claim writes only what it spent.
+
+    ``asked_at`` is the time of the call, by the clock of the event loop.
+    """
 
     claim: Claim
     artifact: Artifact | None = None
@@ -40,6 +44,7 @@ class Save:
     charge: Charge | None = None
     entry: JournalEntry | None = None
     replaced: Replaced = NOTHING_REPLACED
+    asked_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
 
 _set_concept = (
@@ -113,7 +118,8 @@ async def _write_artifacts(
     Returns:
         Saves for requests that were replaced or removed meanwhile.
     """
-    first: list[tuple[Claim, Artifact]] = []
+    first: list[tuple[Claim, Artifact, float]] = []
+    now_here = asyncio.get_running_loop().time()
     repaired: list[tuple[str, str, str, int]] = []
     replaced: list[tuple[str, str, str]] = []
     outdated: list[Save] = []
@@ -127,15 +133,17 @@ async def _write_artifacts(
         if save.replaced.journal:
             replaced.append(place)
         if save.replaced.revision is None:
-            first.append((claim, artifact))
+            first.append((claim, artifact, now_here - save.asked_at))
         elif await fulfil_request(connection, claim.run_id, artifact, save.replaced.revision):
-            await add_version(connection, dialect, outlets, claim, artifact)
+            await add_version(
+                connection, dialect, outlets, claim, artifact, now_here - save.asked_at
+            )
             await mark_stale(connection, claim.run_id, artifact.concept_id, save.replaced.stale)
             deltas.add(claim.share.tenant, artifact.model, artifact.step, artifact.spent)
         else:
             outdated.append(save)
     added = await add_first_versions(connection, dialect, outlets, first)
-    for claim, artifact in first:
+    for claim, artifact, _ in first:
         # Two saves of one artifact may be in a batch: the first one stays.
         if (claim.run_id, *artifact.place) in added:
             added.discard((claim.run_id, *artifact.place))
@@ -150,7 +158,13 @@ def _as_charge(save: Save) -> Save:
     artifact = save.artifact
     if artifact is None:
         return Save(save.claim)
-    charge = Charge(concept_id=artifact.concept_id, step=artifact.step, spent=artifact.spent)
+    charge = Charge(
+        concept_id=artifact.concept_id,
+        step=artifact.step,
+        spent=artifact.spent,
+        seconds=artifact.seconds,
+        phases=artifact.phases,
+    )
     return Save(save.claim, charge=charge)
 
 

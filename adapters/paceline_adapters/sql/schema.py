@@ -22,20 +22,7 @@ from paceline_adapters.sql.url import Address, parse_url
 from paceline_adapters.sql.versions import Found, find_version, remove_shared, schema_of
 
 #: Versions of the schema, oldest first. Each has a file in ``migrations/versions``.
-VERSIONS = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-    "0005",
-    "0006",
-    "0007",
-    "0008",
-    "0009",
-    "0010",
-    "0011",
-    "0012",
-)
+VERSIONS = tuple(f"{number:04}" for number in range(1, 14))
 NEWEST = VERSIONS[-1]
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -193,6 +193,8 @@ async def _copy(
         "changes": literal(1),
         "adopted_from": origin,
         "fence": null(),
+        "saving": literal(0.0),
+        "phases": null(),
     }
     query = select(*(values.get(one.name, one).label(one.name) for one in artifacts.c)).where(
         artifacts.c.run_id == source,

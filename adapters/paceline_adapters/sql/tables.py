@@ -177,7 +177,11 @@ concepts = Table(
 
 
 def _version_columns() -> "list[Column[Any]]":
-    """What is kept of every version of an artifact."""
+    """What is kept of every version of an artifact.
+
+    ``saving`` is the time from the valid answer to the commit. ``phases`` is what the step did, as
+    JSON: see ``paceline.contracts.storage.timeline``.
+    """
     return [
         Column("content", Words, nullable=False),
         Column("model", Words, nullable=False),
@@ -197,6 +201,8 @@ def _version_columns() -> "list[Column[Any]]":
         Column("requested_by", Words),
         Column("adopted_from", Words),
         Column("fence", Integer),
+        Column("saving", Float, nullable=False, server_default="0"),
+        Column("phases", Words),
     ]
 
 
@@ -268,7 +274,7 @@ journal = Table(
 )
 
 #: What each claim spent on a step without an artifact. What was in flight when a worker was lost
-#: has an empty concept and step.
+#: has an empty concept and step. ``seconds`` and ``phases`` are as for artifacts.
 charges = Table(
     "charges",
     metadata,
@@ -281,6 +287,9 @@ charges = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("cost", Float),
     Column("estimated", Boolean, nullable=False),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("phases", Words),
+    Column("charged_at", UtcTime),
     PrimaryKeyConstraint("run_id", "concept_id", "step", "fence"),
 )
 
@@ -379,6 +388,7 @@ sink_states = Table(
     postgresql_with={"fillfactor": 50},
 )
 
+#: ``open_steps`` are the steps in work, as JSON: only the timeline of a run needs them.
 workers = Table(
     "workers",
     metadata,
@@ -393,6 +403,7 @@ workers = Table(
     Column("beat_at", UtcTime, nullable=False),
     Column("figures", Words, nullable=False),
     Column("drain", Boolean, nullable=False, server_default=false()),
+    Column("open_steps", Words),
     PrimaryKeyConstraint("worker_id"),
     postgresql_with={"fillfactor": 50},
 )

@@ -11,13 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.control_rows import read_version
 from paceline_adapters.sql.engine import Database
-from paceline_adapters.sql.figures import decoded, encoded
+from paceline_adapters.sql.figures import decoded, encoded, encoded_steps
 from paceline_adapters.sql.tables import runs, workers
 
 #: Seconds since the last beat after which a worker's row is removed.
 _FORGET_AFTER = 600.0
 #: Seconds to retry a beat. The next one follows soon.
 _BEAT_PATIENCE = 2.0
+
+
+#: Open steps are left out: the list of workers is read each second, and they may be long.
+_RECORD = [column for column in workers.c if column is not workers.c.open_steps]
 
 
 class SqlWorkers(WorkerStore):
@@ -51,7 +55,11 @@ class SqlWorkers(WorkerStore):
             updated = await connection.execute(
                 update(workers)
                 .where(workers.c.worker_id == worker_id)
-                .values(beat_at=now(), figures=encoded(figures))
+                .values(
+                    beat_at=now(),
+                    figures=encoded(figures),
+                    open_steps=encoded_steps(figures.open_steps),
+                )
                 .returning(workers.c.drain)
             )
             row = updated.one_or_none()
@@ -142,7 +150,7 @@ async def live_workers(connection: AsyncConnection, *, max_age: float) -> Sequen
     """
     age = seconds_since(workers.c.beat_at)
     rows = await connection.execute(
-        select(workers, age.label("age"))
+        select(*_RECORD, age.label("age"))
         .where(age <= max_age)
         .order_by(workers.c.started_at, workers.c.worker_id)
     )

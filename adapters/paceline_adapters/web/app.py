@@ -26,6 +26,7 @@ from paceline_adapters.web.routes.events import events_router
 from paceline_adapters.web.routes.live import live_router
 from paceline_adapters.web.routes.operations import metrics_router, probes_router
 from paceline_adapters.web.routes.runs import runs_router
+from paceline_adapters.web.routes.timeline import timeline_router
 from paceline_adapters.web.routes.versions import versions_router
 from paceline_adapters.web.sockets import sockets_router
 
@@ -64,6 +65,7 @@ def router(backend: Backend, *, tenant: TenantOf | None = None) -> APIRouter:
     of_callers = APIRouter(dependencies=checks.dependencies)
     of_callers.include_router(runs_router(backend, checks))
     of_callers.include_router(events_router(backend, checks))
+    of_callers.include_router(timeline_router(backend, checks))
     of_callers.include_router(versions_router(backend, checks))  # the next one has a catch-all
     of_callers.include_router(concepts_router(backend, checks))
     of_callers.include_router(live_router(backend, checks))

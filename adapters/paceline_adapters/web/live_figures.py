@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from paceline import PacelineError, Store, Worker
 from paceline.client.totals import Totals
+from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 
 log = logging.getLogger("paceline.web")
 
@@ -24,11 +25,13 @@ class Sample:
 
     Attributes:
         at: the time, in UTC.
+        limits: the limits, summed up over the workers.
     """
 
     at: datetime
     workers: int
     totals: Totals
+    limits: Sequence[LimitFigures] = ()
 
     def to_json(self) -> dict[str, object]:
         """The sample for the API; the names are stable."""
@@ -84,9 +87,13 @@ class LiveFigures:
 
     async def _sample(self) -> Sample:
         totals, here = Totals(), self._worker
+        limits: list[LimitFigures] = []
         workers = await self._store.workers()
         for record in workers:
             newest = here is not None and record.worker_id == here.record.worker_id
             figures = here.heartbeat.figures() if here and newest else record.figures
             totals.add(figures, record.pool_max)
-        return Sample(at=datetime.now(UTC), workers=len(workers), totals=totals)
+            limits += figures.limits
+        return Sample(
+            at=datetime.now(UTC), workers=len(workers), totals=totals, limits=summed_up(limits)
+        )

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from paceline.client.client import Submitted
+from paceline.contracts.admission.limit_figures import LimitUnit
 from paceline.contracts.controls import PauseScope
 from paceline.contracts.share import Priority
 from paceline.contracts.storage.budgets import BudgetScope, CostsBy
 from paceline.contracts.storage.records import ConceptStatus, RunStatus
+from paceline.contracts.storage.timeline import PhaseKind
 from pydantic import BaseModel, Field
 
 
@@ -104,13 +106,27 @@ class RunWithTotals(RunAnswer, SpentAnswer):
     duplicates: Annotated[SpentAnswer, Field(description="The part that was paid twice.")]
     generating: int
     waits: Annotated[str | None, Field(description="The pause that its calls wait for.")]
+    artifacts: Annotated[int, Field(description="Artifacts that exist.")]
+    artifacts_total: Annotated[int, Field(description="Concepts of the run times its steps.")]
     context: Annotated[dict[str, Any], Field(description="The context given at submit.")]
 
 
-class RunPage(BaseModel):
-    """Runs, newest first. Pass ``before`` to get the next page."""
+class ListedRun(RunAnswer):
+    """A run of a list, with its totals if `totals=true`."""
 
-    runs: list[RunAnswer]
+    artifacts: Annotated[int | None, Field(description="Artifacts that exist.")] = None
+    artifacts_total: Annotated[
+        int | None, Field(description="Concepts of the run times its steps.")
+    ] = None
+    cost: Annotated[float | None, Field(description="Null if no call had a price.")] = None
+    currency: str | None = None
+    estimated: bool | None = None
+
+
+class RunPage(BaseModel):
+    """Runs in order. Pass ``before`` to get the next page."""
+
+    runs: list[ListedRun]
     before: str | None
 
 
@@ -249,6 +265,52 @@ class ArtifactList(BaseModel):
     artifacts: list[ArtifactAnswer]
 
 
+class PhaseAnswer(BaseModel):
+    """One thing that a step did."""
+
+    kind: PhaseKind
+    start: Annotated[float, Field(description="Seconds since the step began; may be negative.")]
+    seconds: float
+
+
+class StepTimesAnswer(BaseModel):
+    """When a step made its artifact, or tried to."""
+
+    step: str
+    began_at: datetime
+    ended_at: Annotated[
+        datetime,
+        Field(description="When it was committed or failed; of an open step the last beat."),
+    ]
+    seconds: Annotated[float, Field(description="From the beginning to the valid answer.")]
+    saving: Annotated[float, Field(description="Seconds from the valid answer to the commit.")]
+    attempts: int
+    saved: Annotated[bool, Field(description="Whether it led to an artifact.")]
+    open: Annotated[bool, Field(description="Whether it is being made.")]
+    version: Annotated[int, Field(description="Version of the artifact; 0 without one.")]
+    model: str
+    adopted: Annotated[bool, Field(description="Whether it was taken over from another run.")]
+    phases: Annotated[list[PhaseAnswer], Field(description="Empty if they are not known.")]
+
+
+class ConceptTimes(BaseModel):
+    """A concept, and when its steps worked."""
+
+    concept_id: str
+    name: str
+    status: ConceptStatus
+    reason: str | None
+    steps: list[StepTimesAnswer]
+
+
+class TimelineAnswer(BaseModel):
+    """When the concepts of a run worked. Pass ``after`` to get the next page."""
+
+    now: Annotated[datetime, Field(description="The server's time.")]
+    concepts: list[ConceptTimes]
+    after: str | None
+
+
 class WorkerAnswer(BaseModel):
     """One worker process."""
 
@@ -267,11 +329,13 @@ class WorkerAnswer(BaseModel):
     strategy: str
     beat_age: float | None
     trouble: dict[str, str]
+    version: str
 
 
 class WorkerList(BaseModel):
-    """All live workers, and the parts that did not answer."""
+    """All live workers, the roadmaps that wait, and the parts that did not answer."""
 
+    queued: Annotated[int, Field(description="Roadmaps that wait for a worker.")]
     workers: list[WorkerAnswer]
     unreachable: list[str]
 
@@ -314,6 +378,50 @@ class StrategyAnswer(BaseModel):
     strategy: list[str]
     options: dict[str, dict[str, Any]]
     workers: list[StrategyOfWorker]
+    why: str
+    held_back: Annotated[str, Field(description="Which limits hold work back, in a sentence.")]
+
+
+class LimitHistory(BaseModel):
+    """A limit over the last minutes: one number per sample in each list, oldest first."""
+
+    at: list[datetime]
+    used: list[int]
+    quota: list[int]
+    waiting: list[int]
+    refused: list[int]
+
+
+class LimitChange(BaseModel):
+    """A reason that a limit gave, and when it was seen first."""
+
+    at: datetime
+    quota: int
+    reason: str
+
+
+class LimitAnswer(BaseModel):
+    """One limit at work, over all workers."""
+
+    strategy: str
+    key: Annotated[str, Field(description="Model or resource; empty for everything.")]
+    unit: LimitUnit
+    used: int
+    quota: int
+    waiting: int
+    refused: Annotated[int, Field(description="Refused calls since the workers started.")]
+    shared: Annotated[bool, Field(description="Whether all workers together have the quota.")]
+    reason: str
+    history: Annotated[LimitHistory | None, Field(description="Only with `history=true`.")] = None
+    changes: Annotated[
+        list[LimitChange], Field(description="Reasons of the last minutes, the latest first.")
+    ]
+
+
+class LimitList(BaseModel):
+    """All limits at work, and in one sentence what they hold back."""
+
+    limits: list[LimitAnswer]
     why: str
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 from paceline.admission.waiting_flows import Cost, Waiter, WaitingFlows
 from paceline.chance import uniform
 from paceline.contracts.admission.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
+from paceline.contracts.admission.limit_figures import LimitFigures, LimitUnit
 from paceline.contracts.admission.work import Done, Outcome, Permit, RateLimited, Work
-from paceline.contracts.controls import LimitFigures
 from paceline.errors import PartRejected, PartUnavailable
 from paceline.tasks import start_background
 
@@ -26,6 +26,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 PATIENCE = 300.0
 #: Seconds to release everything on close; leases that remain expire.
 _CLOSE_TIMEOUT = 5.0
+#: Seconds that requests and tokens count.
+_MINUTE = 60.0
 
 
 class SharedLimiter:
@@ -65,6 +67,8 @@ class SharedLimiter:
         self.synced_at = 0.0
         #: Leases that expired while this process held them: it was frozen or disconnected.
         self.expired = 0
+        #: Permits of this process that were released because the provider refused the call.
+        self.refused = 0
 
     @property
     def held(self) -> int:
@@ -85,6 +89,44 @@ class SharedLimiter:
     def idle(self) -> bool:
         """Whether there are no held leases, no waiters and no pending releases."""
         return not (self._held or self._releases) and self._flows.finished
+
+    def limits(
+        self, key: str, at_once: LimitUnit, minute: LimitUnit = "tokens", *, reason: str = ""
+    ) -> Sequence[LimitFigures]:
+        """The limit in numbers, by the last answer of the ledger.
+
+        Args:
+            key: what it is counted for.
+            at_once: what its concurrency counts.
+            minute: what its quota of tokens counts.
+            reason: why calls wait.
+        """
+        quota, use = self._quota(), self.last.use
+        if self.waiting and self.unreachable:
+            reason = "the ledger does not answer"
+        now = asyncio.get_running_loop().time()
+        # Without waiters and permits, this process does not ask the ledger any more.
+        out = 0 if self.idle else use.out
+        fresh = bool(self.synced_at) and now < self.synced_at + _MINUTE
+        counts: list[tuple[LimitUnit, int, int | None]] = [
+            (at_once, out, quota.concurrency),
+            ("requests", use.requests if fresh else 0, use.request_quota or quota.requests),
+            (minute, use.tokens if fresh else 0, use.token_quota or quota.tokens),
+        ]
+        return [
+            LimitFigures(
+                key=key,
+                unit=unit,
+                used=used,
+                quota=most,
+                waiting=self.waiting,
+                refused=self.refused,
+                shared=self._ledger.shared,
+                reason=reason,
+            )
+            for unit, used, most in counts
+            if most is not None
+        ]
 
     async def admit(self, work: Work, cost: int | Cost = 0) -> Permit:
         """Wait for a permit, behind all earlier waiters of the same run.
@@ -117,24 +159,6 @@ class SharedLimiter:
             self._quota_changed = True
             self._wake_pump()
 
-    def figures(self, limit: str, key: str, *, why: str = "") -> LimitFigures:
-        """The use of the limit; ``why`` is the reason of the last sync in words."""
-        use = self.last.use
-        if self.unreachable:
-            why = "the ledger does not answer"
-        return LimitFigures(
-            limit=limit,
-            key=key,
-            held=self.held,
-            waiting=self.waiting,
-            out=use.out,
-            requests=use.requests,
-            tokens=use.tokens,
-            request_quota=use.request_quota,
-            token_quota=use.token_quota,
-            why=why if self.waiting else "",
-        )
-
     async def close(self) -> None:
         """Release all leases of this process, and cancel all waiters."""
         self._closed = True
@@ -158,6 +182,7 @@ class SharedLimiter:
     def _release(self, release: LeaseRelease) -> None:
         if release.lease in self._held and not self._closed:
             del self._held[release.lease]
+            self.refused += release.refused
             self._releases[release.lease] = release
             self._reuse_leases()
             self._wake_pump()

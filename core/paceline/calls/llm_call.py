@@ -12,6 +12,7 @@ from paceline.calls.provider_health import ProviderHealth
 from paceline.calls.repairs import KEPT_ANSWER, MOST_REPAIRS, next_request, without_answer
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
+from paceline.calls.trace import Trace
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.admission.work import (
     Done,
@@ -89,6 +90,7 @@ class Caller:
         health: what the run's calls tell about the model.
         chance: source of jitter.
         skip: whether the model is known to be down, and the chain has another one.
+        trace: records when the calls waited and were in flight.
     """
 
     provider: Provider
@@ -98,6 +100,7 @@ class Caller:
     health: ProviderHealth
     chance: random.Random = field(default_factory=random.Random)
     skip: Callable[[], bool] = lambda: False
+    trace: Trace = field(default_factory=Trace)
 
     async def ask(
         self,
@@ -136,7 +139,7 @@ class Caller:
         self.state.rest()
         prompt_tokens = request.estimated_prompt_tokens()
         telemetry = self.state.telemetry
-        with telemetry.admit(work), self.state.waiting():
+        with telemetry.admit(work), self.state.waiting(), self.trace.doing("waiting"):
             permit = await self.strategy.admit(work)
         if permit.notice is not None:
             self.state.notify(permit.notice)
@@ -145,6 +148,7 @@ class Caller:
             raise ModelDown
         outcome: Outcome = Failed(arrived=True)
         started = asyncio.get_running_loop().time()
+        self.trace.calling(started)
         try:
             with (
                 self.state.call(
@@ -200,6 +204,7 @@ class Caller:
             raise
         finally:
             permit.release(outcome)
+            self.trace.called(outcome, started)
 
 
 @dataclass(slots=True)

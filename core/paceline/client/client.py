@@ -1,6 +1,7 @@
 """The client: submit, resume, pause, cancel, follow and read runs. CLI, API and programs use it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from paceline.client.content.adoption_client import AdoptionClient
@@ -18,6 +19,7 @@ from paceline.contracts.scope import Scope, checked_steps, names_of
 from paceline.contracts.share import DEFAULT_SHARE, Share, check_tenant
 from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.contracts.storage.records import Artifact, ResumeOnly, Run, RunStatus
+from paceline.contracts.storage.run_search import FoundRuns, RunSearch
 from paceline.contracts.storage.seeds import Seeds
 from paceline.errors import UsageError
 from paceline.generation.parts import ClientParts
@@ -439,6 +441,25 @@ class Client(AdoptionClient, RevisionClient, PurgeClient, CostClient, ControlCli
             limit=limit,
             before=before,
         )
+
+    async def find_runs(
+        self, search: RunSearch, *, limit: int = 50, after: str | None = None, totals: bool = False
+    ) -> FoundRuns:
+        """One page of the runs that match a search. A client of a tenant finds only its runs.
+
+        Args:
+            search: which runs, and in which order.
+            limit: maximum number of runs.
+            after: the ``cursor`` of the page before.
+            totals: whether to add the totals of the runs.
+        """
+        names = self._scope.names
+        if names:
+            wanted = tuple(one for one in names if not search.tenants or one in search.tenants)
+            if not wanted:
+                return FoundRuns(runs=())
+            search = replace(search, tenants=wanted)
+        return await self.store.find_runs(search, limit=limit, after=after, totals=totals)
 
     async def artifacts(self, run_id: str, *, concept_id: str | None = None) -> Sequence[Artifact]:
         """Artifacts of a run with their content, ordered by concept and time.

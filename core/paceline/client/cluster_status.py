@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from paceline.client.totals import Totals
+from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 from paceline.contracts.controls import Controls, Pause
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.storage.outbox import SinkFigures
@@ -22,6 +23,8 @@ from paceline.text import count
 UNFINISHED: tuple[RunStatus, ...] = ("queued", "running", "paused")
 #: Maximum number of unfinished runs to read; ``more_runs`` says whether there are more.
 MAX_RUNS = 1000
+#: The share of a limit from which on it holds work back.
+_FULL = 0.9
 #: Maximum number of seconds to wait for the queue.
 PATIENCE = 15.0
 
@@ -46,6 +49,7 @@ class WorkerStatus:
         strategy: its strategies' own description of their limits.
         beat_age: seconds since its last beat; ``None`` if it is not registered.
         trouble: why calls of its runs wait, in the provider's words, by run id.
+        version: version of paceline that it runs; empty if it is unknown.
     """
 
     worker_id: str
@@ -63,6 +67,7 @@ class WorkerStatus:
     strategy: str = ""
     beat_age: float | None = None
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +119,7 @@ class ClusterStatus:
         sinks: what waits for each sink.
         left: seconds until each running run ends, if that is known.
         pauses: what operators and tenants have paused.
+        limits: the limits of strategies and resources, summed up over the workers.
     """
 
     workers: Sequence[WorkerStatus]
@@ -126,6 +132,7 @@ class ClusterStatus:
     sinks: Sequence[SinkFigures] = field(default_factory=tuple[SinkFigures, ...])
     left: Mapping[str, float] = field(default_factory=dict[str, float])
     pauses: Sequence[Pause] = field(default_factory=tuple[Pause, ...])
+    limits: Sequence[LimitFigures] = field(default_factory=tuple[LimitFigures, ...])
 
     def why(self) -> str:
         """Why this number of concepts is in flight, in a few sentences."""
@@ -137,20 +144,23 @@ class ClusterStatus:
             return f"No worker is running; {waiting} waiting. To start a worker: paceline worker"
         if not totals.roadmaps_active:
             return f"{count(len(self.workers), 'worker')} idle; {waiting} waiting."
-        strategies = sorted({worker.strategy for worker in self.workers if worker.active})
-        reserved = totals.roadmaps_reserved
-        prefetched = (
-            f"Workers have prefetched {count(reserved, 'roadmap')} that they have not started."
-            if reserved
-            else "This is not prefetching: workers have reserved 0 roadmaps."
-        )
-        return (
-            f"{count(totals.roadmaps_active, 'roadmap')} active (concurrency {totals.concurrency} "
-            "counts roadmaps, not concepts). The strategy "
-            f"({' | '.join(strategies) or 'not reported yet'}) decides how many of their concepts "
-            f"start: {count(totals.concepts, 'concept')} in flight, {totals.calls} of them in an "
-            f"LLM call. {prefetched}"
-        )
+        parts = [
+            f"{_are(totals.roadmaps_active, 'roadmap')} running, and workers take up to "
+            f"{totals.concurrency} at once. {_are(totals.concepts, 'concept')} in flight, "
+            f"{totals.calls} of them in an LLM call",
+            _held_back(self.limits),
+        ]
+        if totals.roadmaps_reserved:
+            reserved = count(totals.roadmaps_reserved, "roadmap")
+            parts.append(f" Workers have prefetched {reserved} that they have not started.")
+        return "".join(parts)
+
+    def held_back(self) -> str:
+        """Which limits hold work back, or why nothing runs, without the numbers of the totals."""
+        if not self.workers or not self.totals.roadmaps_active:
+            return self.why()
+        text = _held_back(self.limits).lstrip(";. ")
+        return text[:1].upper() + text[1:]
 
     def to_json(self) -> dict[str, object]:
         """The status for ``--json``; the names are stable."""
@@ -169,8 +179,28 @@ class ClusterStatus:
             "lost": [asdict(one) for one in self.lost],
             "sinks": [asdict(one) for one in self.sinks],
             "pauses": [pause_to_json(one) for one in self.pauses],
+            "limits": [asdict(one) for one in self.limits],
             "why": self.why(),
         }
+
+
+def _are(number: int, noun: str) -> str:
+    """A number of things, and the verb for it."""
+    return f"{count(number, noun)} {'is' if number == 1 else 'are'}"
+
+
+def _held_back(limits: Sequence[LimitFigures]) -> str:
+    """The end of the sentence: which limits hold work back."""
+    if not limits:
+        return ". No limit holds concepts or calls back."
+    waits = [
+        f"{one.waiting} {'waits' if one.waiting == 1 else 'wait'} for the limit {one.strategy}"
+        f"{f' of {one.key}' if one.key else ''} ({one.used} of {one.quota} {one.unit}"
+        f"{' a minute' if one.unit in ('requests', 'tokens') else ''})"
+        for one in limits
+        if one.waiting and one.used >= one.quota * _FULL
+    ]
+    return f"; {' and '.join(waits)}." if waits else ". No limit is reached."
 
 
 def run_to_json(run: Run, eta: float | None = None) -> dict[str, object]:
@@ -279,6 +309,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
         lost=await lost_runs(store, records),
         sinks=await store.sink_figures(),
         pauses=(await store.controls()).pauses,
+        limits=summed_up(one for record in records for one in record.figures.limits),
     )
 
 
@@ -315,6 +346,7 @@ def _status_of(record: WorkerRecord) -> WorkerStatus:
         strategy=figures.strategy,
         beat_age=round(record.beat_age, 1),
         trouble=figures.trouble,
+        version=figures.version,
     )
 
 

@@ -1,9 +1,11 @@
 """The limits over all workers: their settings, what was changed, and how much is in use."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 from paceline.contracts.controls import LIMIT_BOUNDS, Controls, LimitOverride
 from paceline.contracts.storage.records import WorkerRecord
 from paceline.errors import UsageError
@@ -21,7 +23,7 @@ class LimitStatus:
         key: the model, or a key of the resource; empty for all of them.
         settings: the numbers of the settings, by name.
         changed: the numbers that replace them; ``None`` if they were never changed.
-        held: permits that are out, as the workers counted them.
+        held: permits that are out over all workers.
         waiting: calls or uses that wait, in all workers.
         requests: requests counted for the last minute.
         tokens: tokens counted for the last minute.
@@ -70,27 +72,31 @@ def limit_status(
     places: dict[tuple[str, str], Mapping[str, int]] = dict(_of_settings(settings))
     for one in controls.limits:
         places.setdefault((one.limit, one.key), {})
-    newest = sorted(workers, key=lambda worker: worker.beat_age)
-    figures = [one for worker in newest for one in worker.figures.limits]
-    for used in figures:
-        places.setdefault((used.limit, used.key), {})
+    used: dict[tuple[str, str], dict[str, LimitFigures]] = defaultdict(dict)
+    reported = (figures for worker in workers for figures in worker.figures.limits)
+    for figures in summed_up(reported):
+        place = _place_of(figures)
+        if place is not None:
+            used[place][figures.unit] = figures
+            places.setdefault(place, {})
     found: list[LimitStatus] = []
     for (limit, key), numbers in places.items():
-        of_place = [one for one in figures if (one.limit, one.key) == (limit, key)]
-        shared = of_place[0] if of_place else None
+        units = used.get((limit, key), {})
+        at_once = units.get("calls") or units.get("uses")
+        requests, tokens = units.get("requests"), units.get("tokens")
         found.append(
             LimitStatus(
                 limit=limit,
                 key=key,
                 settings=numbers,
                 changed=controls.limit(limit, key),
-                held=sum(one.held for one in of_place),
-                waiting=sum(one.waiting for one in of_place),
-                requests=0 if shared is None else shared.requests,
-                tokens=0 if shared is None else shared.tokens,
-                request_quota=None if shared is None else shared.request_quota,
-                token_quota=None if shared is None else shared.token_quota,
-                why=next((one.why for one in of_place if one.why), ""),
+                held=0 if at_once is None else at_once.used,
+                waiting=max((one.waiting for one in units.values()), default=0),
+                requests=0 if requests is None else requests.used,
+                tokens=0 if tokens is None else tokens.used,
+                request_quota=None if requests is None else requests.quota,
+                token_quota=None if tokens is None else tokens.quota,
+                why=next((one.reason for one in units.values() if one.waiting), ""),
             )
         )
     return found
@@ -120,6 +126,14 @@ def checked_limit(settings: Settings, limit: str, key: str, values: Mapping[str,
         least, most = LIMIT_BOUNDS[name]
         if not least <= value <= most:
             raise UsageError(f"{name} must be between {least} and {most}, got {value}")
+
+
+def _place_of(figures: LimitFigures) -> tuple[str, str] | None:
+    """The limit and key that figures belong to; ``None`` if the limit cannot be changed."""
+    if figures.strategy == "resources":
+        limit, _, key = figures.key.partition("#")
+        return limit, key
+    return ("global", figures.key) if figures.strategy == "global" else None
 
 
 def _of_settings(settings: Settings) -> list[tuple[tuple[str, str], Mapping[str, int]]]:

@@ -73,8 +73,10 @@ class Submission(_RunSettings):
     roadmap: Roadmap
 
 
-def parse_submission(raw: bytes) -> tuple[Roadmap, Share, RunRequest]:
-    """Parse a roadmap, or ``{"roadmap": …, "weight": …}``.
+def parse_submission(
+    raw: bytes, *, yaml_allowed: bool = False
+) -> tuple[Roadmap, Share, RunRequest]:
+    """Parse a roadmap, or ``{"roadmap": …, "weight": …}``, in JSON or also in YAML.
 
     Returns:
         The roadmap, the weight and priority, and the context and scope of the run.
@@ -83,7 +85,7 @@ def parse_submission(raw: bytes) -> tuple[Roadmap, Share, RunRequest]:
         RoadmapError: the roadmap is not valid; the error has every fault.
         SubmissionError: the object around a roadmap, or that roadmap, is not valid.
     """
-    data = decode(raw, yaml_allowed=False, source="body")
+    data = decode(raw, yaml_allowed=yaml_allowed, source="body")
     fields = _fields_of(data)
     # A roadmap may have a field `roadmap` of its own.
     if "roadmap" not in fields or "roadmap_id" in fields:

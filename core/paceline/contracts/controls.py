@@ -217,35 +217,6 @@ class Controls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LimitFigures:
-    """How much of one limit a worker uses, and what it knows of all workers.
-
-    Attributes:
-        limit: ``global``, or ``resource:NAME``.
-        key: the model, or the key of the resource; empty if there is only one.
-        held: permits that are out in this process.
-        waiting: waiters in this process.
-        out: permits that are out in all processes, when this process asked last.
-        requests: requests counted for the last minute over all processes.
-        tokens: tokens counted for the last minute over all processes.
-        request_quota: requests allowed per minute; ``None`` if they are not limited.
-        token_quota: tokens allowed per minute; ``None`` if they are not limited.
-        why: why the next waiter waits, in words; empty if nothing waits.
-    """
-
-    limit: str
-    key: str = ""
-    held: int = 0
-    waiting: int = 0
-    out: int = 0
-    requests: int = 0
-    tokens: int = 0
-    request_quota: int | None = None
-    token_quota: int | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """One line of the audit log.
 

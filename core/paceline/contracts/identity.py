@@ -6,6 +6,7 @@ import socket
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -75,6 +76,16 @@ def new_run_id() -> str:
     # Each id draws new random bits, so a forked process cannot repeat the ids of its parent.
     _last_tick = max(time.time_ns() * 4096 // 1_000_000, _last_tick + 1)
     value = _last_tick << 68 | secrets.randbits(68)
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def run_id_at(moment: datetime) -> str:
+    """The lowest id of a run that is made at a time, to find the runs since then or before.
+
+    Times before 1970 count as 1970, and times after the year 9999 as its end.
+    """
+    tick = max(0, min(int(moment.timestamp() * 1000), 2**48 - 1))
+    value = tick << 80
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 

@@ -14,6 +14,7 @@ from paceline.calls.models import Model
 from paceline.calls.provider_health import ALIKE, ProviderHealth
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
+from paceline.calls.trace import Trace
 from paceline.contracts.admission.work import Level, Work
 from paceline.contracts.steps.step import Step, Subject
 from paceline.contracts.storage.records import (
@@ -119,9 +120,15 @@ class RunInWork:
             gauges.trouble[run_id] = trouble
         self.progress.waiting(trouble)
 
-    def charge(self, concept_id: str, step: str, tally: Tally) -> Charge:
-        """What a step has cost so far."""
-        return Charge(concept_id=concept_id, step=step, spent=tally.spent())
+    def charge(self, concept_id: str, step: str, tally: Tally, trace: Trace) -> Charge:
+        """What a step has cost so far, and when."""
+        return Charge(
+            concept_id=concept_id,
+            step=step,
+            spent=tally.spent(),
+            seconds=trace.seconds,
+            phases=tuple(trace.phases),
+        )
 
     def end(self, error: ProviderUnusable) -> None:
         """Start no further call, because none can succeed; calls in flight are saved."""
@@ -193,6 +200,7 @@ class ConceptTask:
         existing: the steps with artifacts that stay as they are.
         revisions: the steps with a request for a new version, and the request.
         inputs: the hashes of what each artifact is made from.
+        waited: seconds that the concept waited for its admission.
     """
 
     run: RunInWork
@@ -202,6 +210,7 @@ class ConceptTask:
     concept: Concept
     existing: frozenset[str]
     revisions: Mapping[str, Revision] = field(default_factory=dict[str, Revision])
+    waited: float = 0.0
     inputs: ConceptInputs = field(init=False)
     journal: Journal = field(init=False)
     _earlier: dict[str, BaseModel] = field(default_factory=dict[str, BaseModel])
@@ -315,6 +324,8 @@ class ConceptTask:
         run, concept_id = self.run, self.concept.concept_id
         log_context.bind(step=name)
         making = MakingStep(self, name, step)
+        place = run.claim.run_id, concept_id, name
+        run.parts.open_steps[place] = making.trace
         try:
             with run.parts.telemetry.step(name):
                 artifact, answer = await making.artifact()
@@ -326,12 +337,15 @@ class ConceptTask:
             making.tally.clear()
             run.progress.saved(concept_id, name, completed=last)
         except CallFailed as failure:
-            self._failures.append((failure, run.charge(concept_id, name, making.tally)))
+            self._failures.append(
+                (failure, run.charge(concept_id, name, making.tally, making.trace))
+            )
             making.tally.clear()
             return False
         finally:
+            run.parts.open_steps.pop(place, None)
             if making.tally.attempts:
-                run.unsaved.append(run.charge(concept_id, name, making.tally))
+                run.unsaved.append(run.charge(concept_id, name, making.tally, making.trace))
         return True
 
     async def _save(
@@ -391,6 +405,11 @@ class ConceptTask:
             else:
                 answers[artifact.step] = made
         return answers
+
+    def take_wait(self) -> float:
+        """Seconds that the concept waited for its admission; 0 for all steps but the first."""
+        waited, self.waited = self.waited, 0.0
+        return waited
 
     def current(self, step: str) -> str | None:
         """The version that a revision replaces, as JSON; ``None`` for a first version."""

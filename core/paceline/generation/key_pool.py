@@ -7,8 +7,8 @@ from pydantic import SecretStr
 
 from paceline.admission import LiveControls, SharedLimiter
 from paceline.contracts.admission.ledger import Ledger, Quota
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.work import Failed, Permit, Work
-from paceline.contracts.controls import LimitFigures
 from paceline.settings.model import ResourceSettings
 
 #: Seconds after which a use that waits for a key looks for a freer one.
@@ -161,15 +161,6 @@ class KeyPool:
         """The quota of each key now; its tokens are requests."""
         return self._keys[0].quota
 
-    def figures(self) -> Iterator[LimitFigures]:
-        """The use of each key."""
-        for key in self._keys:
-            if key.limiter is not None:
-                limit, _, name = key.limit.partition("#")
-                yield key.limiter.figures(
-                    limit, name, why=_REASONS.get(key.limiter.last.reason, "")
-                )
-
     async def admit(self, work: Work, units: int) -> tuple[PooledKey, Permit]:
         """Wait for the key that is free first, as far as this process knows."""
         if len(self._keys) == 1:
@@ -210,6 +201,20 @@ class KeyPool:
         for key in self._keys:
             if key.limiter is not None:
                 key.limiter.quota_changed()
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The quota of each key that was used, in numbers. The ledger counts requests as tokens."""
+        return [
+            one
+            for key in self._keys
+            if key.limiter is not None
+            for one in key.limiter.limits(
+                key.limit,
+                "uses",
+                "requests",
+                reason=_REASONS.get(key.limiter.last.reason, "") if key.limiter.waiting else "",
+            )
+        ]
 
     async def close(self) -> None:
         """Release all leases."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from paceline.calls.llm_call import CallFailed
 from paceline.calls.tally import Tally
+from paceline.calls.trace import Trace
 from paceline.contracts.steps.step import Step
 from paceline.contracts.storage.records import Artifact
 from paceline.errors import (
@@ -36,6 +37,7 @@ class MakingStep:
 
     Attributes:
         tally: what its calls cost.
+        trace: when they waited and were in flight.
         journal: the results that it recorded.
     """
 
@@ -47,9 +49,10 @@ class MakingStep:
         revision = self._revision = task.revisions.get(name)
         self.journal = task.journal
         self.tally = tally = Tally()
+        self.trace = trace = Trace()
 
         async def record() -> None:  # not a method: a cycle would be left to the collector
-            await run.parts.store.charge(run.claim, run.charge(concept_id, name, tally))
+            await run.parts.store.charge(run.claim, run.charge(concept_id, name, tally, trace))
 
         self._context = RunningStep(
             name=name,
@@ -62,6 +65,7 @@ class MakingStep:
             note=lambda note: run.progress.note(concept_id, name, note),
             record=record,
             tally=tally,
+            trace=trace,
             current=task.current(name),
             instruction=None if revision is None else revision.instruction,
             revises=revision is not None,
@@ -76,7 +80,7 @@ class MakingStep:
             ProviderUnusable: no call can succeed.
         """
         context = self._context
-        started = asyncio.get_running_loop().time()
+        self.trace.begin(self._task.take_wait())
         answer = await self._checked(await self._make())
         spent = context.tally.spent()
         artifact = Artifact(
@@ -87,12 +91,13 @@ class MakingStep:
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
             cost=spent.cost,
-            seconds=asyncio.get_running_loop().time() - started,
+            seconds=self.trace.seconds,
             attempts=spent.attempts,
             estimated=spent.estimated,
             fallback=None if context.fallback is None else context.fallback[:_REASON],
             prompt_hash=context.prompt_hash,
             input_hash=self._task.inputs.hash(self._name),
+            phases=tuple(self.trace.phases),
         )
         if self._revision is not None:
             artifact = replace(

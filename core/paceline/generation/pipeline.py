@@ -178,12 +178,14 @@ class Pipeline:
                 self._run, state, stage, module, concept, existing.difference(revised), revised
             )
             work = concept_task.work()
+            asked_at = asyncio.get_running_loop().time()
             try:
                 with parts.telemetry.admit(work), parts.gauges.wait():
                     permit = await parts.strategy.admit(work)
             except RunPaused as error:
                 self._run.pause(error)
                 return
+            concept_task.waited = asyncio.get_running_loop().time() - asked_at
             if permit.notice is not None:
                 self.progress.notice(permit.notice)
             self._start(tasks, concept_task, permit)

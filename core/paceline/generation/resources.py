@@ -2,16 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import MappingProxyType
 
 from pydantic import SecretStr
 
 from paceline.admission.live_controls import LiveControls
 from paceline.contracts.admission.ledger import Ledger
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.work import Done, Failed, Outcome, Permit, RateLimited, Work
-from paceline.contracts.controls import LimitFigures
 from paceline.contracts.steps.step import Use
 from paceline.errors import Fatal, Refused, SettingsError, UsageError
 from paceline.generation.key_pool import KeyPool, PooledKey
@@ -109,14 +110,14 @@ class Resources:
         """Describe each resource: its limits, their use, and why uses wait."""
         return "; ".join(resource.explain() for resource in self._resources.values())
 
-    def limit_figures(self) -> Sequence[LimitFigures]:
-        """The use of each key of each resource."""
-        return [one for resource in self._resources.values() for one in resource.figures()]
-
     def limits_changed(self) -> None:
         """Apply limits that an operator changed."""
         for resource in self._resources.values():
             resource.limits_changed()
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The quota of each resource and key in numbers."""
+        return [one for resource in self._resources.values() for one in resource.limits()]
 
     async def close(self) -> None:
         """Release all leases."""
@@ -203,11 +204,11 @@ class _Resource:
         keys = f"{count(len(settings.keys), 'key')} of " if settings.keys else ""
         return f"{self.name}: {keys}{', '.join([', '.join(limits), *self._pool.explain()])}"
 
-    def figures(self) -> Iterator[LimitFigures]:
-        return self._pool.figures()
-
     def limits_changed(self) -> None:
         self._pool.limits_changed()
+
+    def limits(self) -> Sequence[LimitFigures]:
+        return [replace(one, strategy="resources") for one in self._pool.limits()]
 
     async def close(self) -> None:
         await self._pool.close()

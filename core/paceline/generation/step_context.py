@@ -16,6 +16,7 @@ from paceline.calls.models import Model, ModelDown, Skip
 from paceline.calls.provider_health import ProviderHealth
 from paceline.calls.tally import Tally
 from paceline.calls.task_state import TaskState
+from paceline.calls.trace import Trace
 from paceline.contracts.admission.work import Work
 from paceline.contracts.provider import Completion, CompletionRequest, JsonSchema, Message, Tool
 from paceline.contracts.steps.step import Step, StepContext, Use
@@ -51,6 +52,7 @@ class RunningStep(StepContext):
         record: records what the step has cost so far.
         ids: ids that the prompts contain.
         tally: what the calls cost.
+        trace: when the calls waited and were in flight.
         wrote: the models that answered, in order, as providers report them.
         fallback: why a model that the step prefers did not answer.
         revises: whether the step makes another version of its artifact.
@@ -69,6 +71,7 @@ class RunningStep(StepContext):
     record: Callable[[], Awaitable[None]]
     ids: frozenset[str]
     tally: Tally = field(default_factory=Tally)
+    trace: Trace = field(default_factory=Trace)
     wrote: list[str] = field(default_factory=list[str])
     fallback: str | None = None
     problems: Sequence[str] = ()
@@ -126,11 +129,11 @@ class RunningStep(StepContext):
         work = replace(self.work, key=f"resource:{resource}")
         telemetry = self.parts.telemetry
         admission = self.parts.resources.use(resource, work, units)
-        with telemetry.admit(work), self.state.waiting():
+        with telemetry.admit(work), self.state.waiting(), self.trace.doing("waiting"):
             use = await admission.__aenter__()
         token = _held.set(resource)
         try:
-            with self.state.in_use(), telemetry.use(work):
+            with self.state.in_use(), telemetry.use(work), self.trace.doing("using"):
                 yield use
         except BaseException as error:
             if not await admission.__aexit__(type(error), error, error.__traceback__):
@@ -210,6 +213,7 @@ class RunningStep(StepContext):
                 self.health(one),
                 _CHANCE,
                 skip,
+                self.trace,
             )
             work = self.work if self.work.key == one.key else replace(self.work, key=one.key)
             try:

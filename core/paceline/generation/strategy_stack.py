@@ -1,11 +1,12 @@
 """Several strategies as one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from paceline.admission.live_controls import LiveControls
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.strategy import Strategy
 from paceline.contracts.admission.work import Failed, Level, Outcome, Permit, Work
-from paceline.contracts.controls import LimitFigures
 from paceline.errors import SettingsError
 
 
@@ -88,14 +89,18 @@ class StrategyStack(Strategy):
         ]
         return "; ".join([*pauses, text])
 
-    def limit_figures(self) -> Sequence[LimitFigures]:
-        """The figures of each strategy."""
-        return [one for _, strategy in self._named for one in strategy.limit_figures()]
-
     def limits_changed(self) -> None:
         """Let each strategy apply changed limits."""
         for _, strategy in self._named:
             strategy.limits_changed()
+
+    def limits(self) -> Sequence[LimitFigures]:
+        """The limits of each strategy, from outer to inner, with its name."""
+        return [
+            replace(one, strategy=name)
+            for name, strategy in self._named
+            for one in strategy.limits()
+        ]
 
     async def close(self) -> None:
         """Close the strategies, inner first."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from functools import cache
+from importlib import metadata
 from typing import NoReturn, Protocol
 
 from paceline.contracts.controls import Controls
@@ -21,6 +23,12 @@ BEAT = 2.0
 BEATS_IN_A_LEASE = 4
 #: Number of beats between two searches for runs without an owner.
 RECOVER_EVERY = 3
+
+
+@cache
+def _version() -> str:
+    """The version of paceline in this process."""
+    return metadata.version("paceline")
 
 
 class RunStopper(Protocol):
@@ -165,8 +173,7 @@ class Heartbeat:
             trouble=dict(gauges.trouble),
             in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
             fallbacks=gauges.fallbacks,
-            limits=(
-                *self._parts.strategy.limit_figures(),
-                *self._parts.resources.limit_figures(),
-            ),
+            version=_version(),
+            limits=self._parts.limits(),
+            open_steps=self._parts.steps_in_work(),
         )

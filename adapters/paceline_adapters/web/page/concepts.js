@@ -121,6 +121,13 @@ export class ConceptList {
     return found;
   }
 
+  /** Number of artifacts of all concepts. */
+  get artifacts() {
+    let found = 0;
+    for (const one of this.#concepts.values()) found += one.steps.length;
+    return found;
+  }
+
   #show() {
     const changed = new Set();
     for (const id of this.#dirty) {

@@ -1,18 +1,17 @@
-// Both layers at a glance: the sentence, the charts, the strategy, and the sinks.
+// What happens now, on each view: three charts, one sentence on what holds work back, and the connection.
 
-import { Problem, request } from "./api.js";
+import { request } from "./api.js";
 import { announce } from "./announce.js";
 import { Chart } from "./chart.js";
-import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
+import { byId, inNextFrame, setAttr, setText } from "./dom.js";
+import { showSamples } from "./workers.js";
 
 const KEPT = 300;
-const STRATEGY_EVERY = 5_000;
+const WHY_EVERY = 5_000;
 const CHARTS = [
   new Chart("roadmaps running", "roadmaps"),
   new Chart("concepts in flight", "concepts"),
   new Chart("LLM calls", "calls"),
-  new Chart("DB connections", "connections", { max: "connections_max" }),
-  new Chart("events", "events_per_second", { unit: "/s" }),
 ];
 
 let samples = [];
@@ -26,32 +25,27 @@ export function startHeader(model) {
     live(sample) {
       if (samples.at(-1)?.at === sample.at) return;
       samples = [...samples, timed(sample)].slice(-KEPT);
-      inNextFrame("header", () => show(sample.sentence));
+      inNextFrame("header", show);
     },
     connection,
     loaded: loadHistory,
   });
   explain();
-  setInterval(explain, STRATEGY_EVERY);
+  setInterval(explain, WHY_EVERY);
 }
 
 async function loadHistory() {
   const live = await request("api/live").catch(() => null);
   if (!live) return;
   samples = live.history.map(timed);
-  inNextFrame("header", () => show(live.sentence));
+  inNextFrame("header", show);
 }
 
-function show(sentence) {
-  const place = byId("sentence");
-  if (place.textContent !== sentence) {
-    const parts = sentence.split(/(\d[\d,.]*)/);
-    place.replaceChildren(...parts.map((part, i) => (i % 2 ? make("b", {}, part) : part)));
-  }
+function show() {
   for (const chart of CHARTS) chart.show(samples);
-  document.title = samples.at(-1)?.roadmaps
-    ? `${samples.at(-1).concepts} in flight · paceline`
-    : "paceline";
+  showSamples(samples);
+  const now = samples.at(-1);
+  document.title = now?.roadmaps ? `${now.concepts} in flight · paceline` : "paceline";
 }
 
 function connection(state) {
@@ -68,47 +62,9 @@ function connection(state) {
   else if (known) announce("Reconnected.");
 }
 
+/** One plain sentence: which limit holds work back. */
 async function explain() {
   if (document.hidden) return;
-  let answer, sinks;
-  try {
-    [answer, sinks] = await Promise.all([request("api/strategy"), request("api/sinks")]);
-  } catch (error) {
-    if (error instanceof Problem) return; // the line of the connection shows it
-    throw error;
-  }
-  inNextFrame("strategy", () => {
-    showStrategy(answer);
-    showSinks(sinks.sinks);
-  });
-}
-
-function showSinks(sinks) {
-  const list = byId("sinks");
-  const shown = sinks.map((sink) => `${sink.sink}: ${sink.state}`).join("\n");
-  if (list.dataset.shown === shown) return;
-  list.dataset.shown = shown;
-  const lines = sinks.map((sink) => make("li", {}, make("b", {}, `Sink ${sink.sink} `), sink.state));
-  list.replaceChildren(...lines);
-}
-
-function showStrategy({ strategy, options, workers, why }) {
-  const chosen = strategy.map((name) => {
-    const limits = Object.entries(options[name] ?? {}).filter(([, value]) => value !== null);
-    return limits.length ? `${name} (${limits.map(([k, v]) => `${k} ${v}`).join(", ")})` : name;
-  });
-  // The text of a worker names the strategies too. Without a worker, the settings name them.
-  const texts = [...new Set(workers.map((worker) => worker.explain).filter(Boolean))];
-  const more = texts.length > 1 ? ` (and ${texts.length - 1} more)` : "";
-  const text = texts.length ? texts[0] + more : chosen.join(" → ");
-  const line = byId("strategy-line");
-  if (line.textContent !== `Strategy ${text}`) line.replaceChildren(make("b", {}, "Strategy "), text);
-  setText(byId("strategy-why"), why);
-  const list = byId("strategy-workers");
-  // The line already has the text of a single worker.
-  const several = texts.length > 1 ? workers : [];
-  const lines = several.map((worker) => `${worker.worker_id}: ${worker.explain}`);
-  if (list.dataset.shown === lines.join("\n")) return;
-  list.dataset.shown = lines.join("\n");
-  list.replaceChildren(...lines.map((one) => make("li", {}, one)));
+  const answer = await request("api/strategy").catch(() => null); // the line of the connection shows it
+  if (answer) inNextFrame("sentence", () => setText(byId("sentence"), answer.held_back));
 }

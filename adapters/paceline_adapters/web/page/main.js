@@ -3,37 +3,45 @@
 import { announce } from "./announce.js";
 import { Problem, request, setTokenPrompt } from "./api.js";
 import { showConcept, startConcept } from "./concept.js";
+import { startConnected } from "./connected.js";
 import { startCosts } from "./costs.js";
 import { byId, inNextFrame } from "./dom.js";
 import { startHeader } from "./header.js";
+import { showLimits } from "./limits.js";
 import { Model } from "./model.js";
+import { addressed } from "./place.js";
 import { RunView } from "./run.js";
 import { focusRun, markCurrent, startRuns } from "./runs.js";
 import { disableSubmit, startSubmit } from "./submit.js";
+import { startTheme } from "./theme.js";
 import { askForToken } from "./token.js";
+import { showWorkers, startWorkers } from "./workers.js";
 
 const RETRY_SESSION = 2_000;
 
 const model = new Model();
 let view = null;
 let mayWrite = false;
+let shownView = "runs";
 
-/** The run and the concept that the address names. */
-function addressed() {
-  const [, , runId = "", conceptId = ""] = location.hash.split("/").map(decoded);
-  return { runId, conceptId };
-}
-
-function decoded(part) {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return "";
+/** Show one of the views, and mark its link. */
+function showView(name) {
+  const changed = name !== shownView;
+  shownView = name;
+  for (const link of byId("views").querySelectorAll("a")) {
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
+  byId("runs-view").hidden = name !== "runs";
+  byId("top").hidden = name === "workers" || name === "limits";
+  showLimits(name === "limits");
+  showWorkers(name === "workers");
+  if (changed) byId(`${name}-title`).focus();
 }
 
 async function navigate() {
-  const { runId, conceptId } = addressed();
+  const { view: name, runId, conceptId } = addressed();
+  if (name !== shownView || name !== "runs" || !byId("views").querySelector("[aria-current]")) showView(name);
   const previous = view?.runId;
   if (previous !== (runId || undefined)) {
     view?.close();
@@ -45,14 +53,16 @@ async function navigate() {
       view.open();
       view.focus();
       byId("detail").scrollTop = 0;
-    } else focusRun(previous);
+    } else if (name === "runs") focusRun(previous);
   }
   await showConcept(runId, conceptId);
 }
 
-function start() {
+function start(session) {
   startHeader(model);
-  startRuns(model);
+  startRuns(model, session);
+  startWorkers(model);
+  startConnected(model);
   startCosts(model);
   startConcept({
     mayWrite,
@@ -96,7 +106,7 @@ async function enter() {
   try {
     const session = await request("api/session");
     mayWrite = session.scope === "write";
-    start();
+    start(session);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     byId("connection").dataset.state = "lost";
@@ -105,5 +115,6 @@ async function enter() {
   }
 }
 
+startTheme();
 setTokenPrompt(askForToken);
 enter();

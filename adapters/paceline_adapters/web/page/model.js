@@ -10,14 +10,24 @@ const RETRY_LOAD = 5_000;
 const UNFINISHED = new Set(["queued", "running", "paused"]);
 
 const pagePath = (before) =>
-  `api/runs?limit=${PAGE}${before ? `&before=${encodeURIComponent(before)}` : ""}`;
+  `api/runs?limit=${PAGE}&totals=true${before ? `&before=${encodeURIComponent(before)}` : ""}`;
 
 export const unfinished = (run) => UNFINISHED.has(run.status);
+
+const TOTALS = ["artifacts", "artifacts_total", "cost", "currency", "estimated", "eta_seconds"];
+
+function withTotals(run, known) {
+  const kept = { ...run };
+  for (const name of TOTALS) kept[name] ??= known?.[name];
+  return kept;
+}
 
 /** Runs by id, and listeners: `run(run)`, `live(sample)`, `connection(state)`, `list()`. */
 export class Model {
   runs = new Map();
   before = null;
+  /** Whether the list was loaded once. */
+  loaded = false;
   #positions = new Map();
   #listeners = [];
   #pending = new Set();
@@ -91,12 +101,27 @@ export class Model {
     });
   }
 
-  /** Store a run of the API or of an event. */
+  /** Store a run of the API or of an event. An answer without totals keeps the known ones. */
   put(run) {
     const known = this.runs.get(run.run_id);
-    this.runs.set(run.run_id, run);
+    this.runs.set(run.run_id, withTotals(run, known));
     this.#notify("run", run, known);
     if (!known) this.#notify("list");
+  }
+
+  /** Store a run without a notice that the list has changed. */
+  putQuietly(run) {
+    const known = this.runs.get(run.run_id);
+    this.runs.set(run.run_id, withTotals(run, known));
+    if (known) this.#notify("run", this.runs.get(run.run_id), known);
+  }
+
+  /** Add what an answer knows besides the status, which events know earlier. */
+  merge(run) {
+    const known = this.runs.get(run.run_id);
+    if (!known || known.status !== run.status) return;
+    const { artifacts, artifacts_total, cost, currency, estimated, seconds, eta_seconds } = run;
+    this.putQuietly({ ...known, artifacts, artifacts_total, cost, currency, estimated, seconds, eta_seconds });
   }
 
   /** Remove a run that the server no longer has. */
@@ -143,6 +168,7 @@ export class Model {
         // Unfinished here and in neither list: it ended while the page was disconnected.
         if (unfinished(run) && !fresh.has(run.run_id)) await this.#ended(run.run_id);
       }
+      this.loaded = true;
       this.#notify("list");
       this.#notify("loaded");
     } catch (error) {
@@ -189,13 +215,5 @@ export class Model {
   #putIfNewer(run, sentAt) {
     const changedAt = this.#changedAt.get(run.run_id) ?? 0;
     if (changedAt <= sentAt || !this.runs.has(run.run_id)) this.put(run);
-  }
-
-  /** Load the next page of older runs. */
-  async older() {
-    const page = await request(pagePath(this.before));
-    this.before = page.before;
-    for (const run of page.runs) this.put(run);
-    this.#notify("list");
   }
 }

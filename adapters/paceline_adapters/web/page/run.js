@@ -8,7 +8,11 @@ import { ConceptList } from "./concepts.js";
 import { askRevision } from "./revise.js";
 import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
-import { Bar, duration, statusText, WORDS } from "./runs.js";
+import { duration, moment } from "./format.js";
+import { setShown, shown } from "./place.js";
+import { ACTIONS, active } from "./run_actions.js";
+import { Bar, leftText, statusText, WORDS } from "./run_row.js";
+import { Timeline } from "./timeline.js";
 import { keepOpen } from "./socket.js";
 
 const PAGE = 1000;
@@ -17,19 +21,31 @@ const PAGE = 1000;
 const SOON = 300;
 const REVISED = 1_000;
 const RETRY = 5_000;
-const active = (run) => run.status === "queued" || run.status === "running";
-const resumable = (run) => !active(run) && run.status !== "completed";
-const missing = (run) => run.total - run.completed - run.failed;
-const ACTIONS = [
-  ["cancel", "Cancel", (run) => unfinished(run) && !run.cancel_requested],
-  ["pause", "Pause", (run) => active(run) && !run.cancel_requested && !run.pause_requested],
-  ["resume", "Resume", (run) => resumable(run) && (missing(run) > 0 || !run.failed)],
-  ["resume?only=failed", "Retry failed", (run) => resumable(run) && run.failed > 0],
-];
 const deletable = (run) => run.status !== "running";
 
 /** The state of a run as text, to compare. A revised run may end as it ended before. */
 const stateText = (run) => `${run.status} ${run.completed} ${run.failed} ${run.finished_at}`;
+
+/** When a run was submitted, started and ended, and its tenant. */
+function datesText(run) {
+  const dates = [
+    ["submitted", run.created_at],
+    ["started", run.started_at],
+    ["ended", run.finished_at],
+  ];
+  const texts = dates.filter(([, at]) => at).map(([what, at]) => `${what} ${moment(at)}`);
+  return [...texts, run.tenant ? `tenant ${run.tenant}` : null].filter(Boolean).join(" · ");
+}
+
+/** Copy a text; returns whether the browser allowed it. */
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** The view of one run; `close()` it before you open another. */
 export class RunView {
@@ -45,6 +61,8 @@ export class RunView {
   #stale = make("button", { type: "button", hidden: true, onclick: () => this.#revise() });
   #body = make("div", {}, make("p", { class: "empty" }, "Loading…"));
   #totals = null;
+  #tabs = new Map();
+  #timeline;
   #list = null;
   #stream = null;
   #position = null;
@@ -55,12 +73,14 @@ export class RunView {
   #loadedState = "";
   #opening = false;
   #loading = false;
+  #listed = false;
+  #id = make("span", { class: "run-id" });
 
   constructor(model, runId, mayWrite) {
     this.model = model;
     this.runId = runId;
     this.mayWrite = mayWrite;
-    for (const [action, label] of ACTIONS) {
+    for (const { action, label } of ACTIONS) {
       const button = make("button", { type: "button", hidden: true }, label);
       button.addEventListener("click", () => this.#act(action, label, button));
       if (mayWrite) this.#buttons.set(action, button);
@@ -68,17 +88,59 @@ export class RunView {
     const remove = make("button", { type: "button", hidden: true }, "Delete…");
     remove.addEventListener("click", () => this.#delete(remove));
     if (mayWrite) this.#buttons.set("delete", remove);
+    this.#timeline = new Timeline(runId, () => !this.#closed && unfinished(model.runs.get(runId) ?? {}));
     byId("detail").replaceChildren(
       make("a", { class: "back", href: "#/" }, "← All runs"),
       make("div", { class: "detail-head" }, this.#title, this.#status),
       this.#progress,
       this.#facts,
+      this.#idLine(),
       make("div", { class: "actions" }, ...this.#buttons.values(), ...(mayWrite ? [this.#stale] : [])),
       this.#problem,
       this.#reason,
       this.#notice,
+      this.#makeTabs(),
+      this.#timeline.element,
       this.#body,
     );
+    this.#choose(shown().get("tab") === "timeline" ? "timeline" : "concepts");
+  }
+
+  #idLine() {
+    const copy = make("button", { type: "button", class: "quiet" }, "Copy id");
+    copy.addEventListener("click", async () => {
+      const copied = await copyText(this.runId);
+      setText(copy, copied ? "Copied" : "Not copied");
+      announce(copied ? "The run id was copied." : "The run id could not be copied.");
+      setTimeout(() => setText(copy, "Copy id"), 2_000);
+    });
+    return make("p", { class: "hint run-ids" }, make("code", {}, this.runId), copy, this.#id);
+  }
+
+  #makeTabs() {
+    for (const name of ["concepts", "timeline"]) {
+      const tab = make("button", { type: "button", role: "tab", id: `run-tab-${name}` }, name);
+      tab.addEventListener("click", () => this.#choose(name));
+      tab.addEventListener("keydown", ({ key }) => {
+        if (key !== "ArrowLeft" && key !== "ArrowRight") return;
+        const other = name === "concepts" ? "timeline" : "concepts";
+        this.#choose(other);
+        this.#tabs.get(other).focus();
+      });
+      this.#tabs.set(name, tab);
+    }
+    return make("div", { role: "tablist", class: "tabs", "aria-label": "Views of the run" }, ...this.#tabs.values());
+  }
+
+  /** Show the concepts or the timeline; the address keeps which. */
+  #choose(name) {
+    for (const [other, tab] of this.#tabs) {
+      setAttr(tab, "aria-selected", String(other === name));
+      tab.tabIndex = other === name ? 0 : -1;
+    }
+    this.#body.hidden = name !== "concepts";
+    this.#timeline.show(name === "timeline");
+    setShown({ tab: name === "timeline" ? name : null });
   }
 
   /** Load the run and follow it. */
@@ -115,6 +177,7 @@ export class RunView {
   update(run) {
     inNextFrame(`detail ${this.runId}`, () => this.#show(run));
     if (this.#closed || !this.#list || this.#stream) return;
+    if (this.#timeline.shown && unfinished(run)) this.#timeline.load();
     if (unfinished(run)) this.#follow();
     else if (this.#loadedState !== stateText(run)) {
       // It was resumed and ended again before this view followed it.
@@ -128,18 +191,29 @@ export class RunView {
     setText(this.#title, run.title);
     setAttr(this.#status, "data-status", run.status);
     setText(this.#status, statusText(run));
-    this.#bar.show(run);
+    const { artifacts, artifactsTotal } = this.#made(run);
+    this.#bar.show({ ...run, artifacts, artifacts_total: artifactsTotal });
     this.#progress.hidden = false;
     setText(this.#reason, run.reason ?? "");
     this.#reason.hidden = !run.reason;
     setText(this.#facts, this.#factsText(run));
-    for (const [action, , can] of ACTIONS) {
+    setText(this.#id, datesText(run));
+    for (const { action, can } of ACTIONS) {
       const button = this.#buttons.get(action);
       if (button) button.hidden = !can(run);
     }
     const remove = this.#buttons.get("delete");
     if (remove) remove.hidden = !deletable(run);
     this.#showStale();
+  }
+
+  /** Number of artifacts: those that the list of concepts shows, once it is loaded. */
+  #made(run) {
+    const known = this.#listed ? this.#list.artifacts : this.#totals?.artifacts;
+    return {
+      artifacts: known ?? run.artifacts ?? null,
+      artifactsTotal: this.#totals?.artifacts_total ?? run.artifacts_total ?? null,
+    };
   }
 
   #showStale() {
@@ -175,6 +249,7 @@ export class RunView {
       run.failed ? `${run.failed} failed` : null,
       totals ? spentText(totals, totals.currency) : null,
       took,
+      leftText(run),
       `executor ${run.executor}`,
     ];
     return facts.filter(Boolean).join(" · ");
@@ -280,10 +355,12 @@ export class RunView {
         after = page.after;
       } while (after !== null);
       this.#totals = await this.model.refresh(this.runId);
+      this.#listed = true;
     } finally {
       this.#loading = false;
     }
     this.#loadedState = stateText(this.#totals);
+    if (this.#timeline.shown) this.#timeline.load();
     this.update(this.model.runs.get(this.runId));
     conceptChanged(this.runId);
   }
@@ -342,6 +419,7 @@ export class RunView {
 
   close() {
     this.#closed = true;
+    this.#timeline.close();
     clearTimeout(this.#reload);
     this.#stream?.close();
   }

@@ -1,136 +1,152 @@
-// The list of runs: a row with a progress bar each, updated in place.
+// The list of runs: filters, a page of rows that are updated in place, and what is selected.
 
 import { announceEnd } from "./announce.js";
-import { Problem } from "./api.js";
-import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
+import { Problem, request } from "./api.js";
+import { byId, inNextFrame, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
+import { isSearch, query, search, setQuery, SHOWN } from "./run_query.js";
+import { Row } from "./run_row.js";
+import { isSelected, select, startSelection } from "./selection.js";
+
+const EVERY = 3_000;
+const TYPING = 250;
+const SOON = 400;
+const FIELDS = ["q", "status", "tenant", "since", "until", "order"];
 
 const rows = new Map();
 let model;
-let filter = "";
+let mayWrite = false;
+// The page of a search: ids in order and the next page; `null` while the list is not a search.
+let found = null;
+let searches = 0;
+let reloading = 0;
+let current = "";
 
-export const WORDS = {
-  queued: "queued",
-  running: "running",
-  paused: "paused",
-  completed: "completed",
-  partial: "partial",
-  failed: "failed",
-  cancelled: "cancelled",
-};
-
-/** The status of a run, or what was requested of its worker. */
-export function statusText(run) {
-  if (run.cancel_requested && unfinished(run)) return "stopping";
-  return run.pause_requested && run.status === "running" ? "pausing" : WORDS[run.status];
-}
-
-/** A bar of completed and failed concepts, and the numbers next to it. */
-export class Bar {
-  #done = make("span", { class: "bar-done" });
-  #failed = make("span", { class: "bar-failed" });
-  #track = make(
-    "span",
-    { class: "progress", role: "progressbar", "aria-valuemin": "0" },
-    this.#done,
-    this.#failed,
-  );
-  #count = make("span", { class: "count" });
-  parts = [this.#track, this.#count];
-
-  show(run) {
-    const total = Math.max(run.total, 1);
-    this.#done.style.width = `${(100 * run.completed) / total}%`;
-    this.#failed.style.width = `${(100 * run.failed) / total}%`;
-    setAttr(this.#track, "aria-valuemax", run.total);
-    setAttr(this.#track, "aria-valuenow", run.completed);
-    setAttr(this.#track, "aria-label", `Concepts of ${run.title}`);
-    const failures = run.failed ? `, ${run.failed} failed` : "";
-    setAttr(this.#track, "aria-valuetext", `${run.completed} of ${run.total} concepts${failures}`);
-    setText(this.#count, `${run.completed}/${run.total}`);
-  }
-}
-
-class Row {
-  #title = make("span", { class: "run-title" });
-  #status = make("span", { class: "status" });
-  #when = make("time", { class: "when" });
-  #failed = make("span", { class: "failures" });
-  #reason = make("span", { class: "run-reason", hidden: true });
-  #bar = new Bar();
-
-  constructor(runId) {
-    this.link = make(
-      "a",
-      { class: "run", href: `#/runs/${encodeURIComponent(runId)}` },
-      make("span", { class: "run-line" }, this.#title, this.#status),
-      make("span", { class: "run-line" }, ...this.#bar.parts),
-      make("span", { class: "run-line small" }, this.#when, this.#failed),
-      this.#reason,
-    );
-    this.element = make("li", { "data-run": runId }, this.link);
-  }
-
-  show(run) {
-    this.run = run;
-    setAttr(this.element, "data-status", run.status);
-    setText(this.#title, run.title);
-    setText(this.#status, statusText(run));
-    setText(this.#when, when(run));
-    setAttr(this.#when, "datetime", run.created_at);
-    setText(this.#failed, run.failed ? `${run.failed} failed` : "");
-    const reason = run.status === "paused" ? (run.reason ?? "") : "";
-    setText(this.#reason, reason);
-    this.#reason.hidden = !reason;
-    this.#bar.show(run);
-  }
-}
-
-function when(run) {
-  const date = new Date(run.created_at);
-  const today = date.toDateString() === new Date().toDateString();
-  const at = today ? date.toLocaleTimeString() : date.toLocaleString();
-  return unfinished(run) || !run.seconds ? at : `${at} · ${duration(run.seconds)}`;
-}
-
-export function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  const minutes = Math.floor(seconds / 60);
-  return minutes < 60
-    ? `${minutes} min ${Math.round(seconds % 60)} s`
-    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-export function startRuns(runsModel) {
+export function startRuns(runsModel, session) {
   model = runsModel;
+  mayWrite = session.scope === "write";
+  byId("filter-tenant").hidden = session.token_required;
+  startSelection(model, () => inNextFrame("list", order));
   model.listen({
     run(run, known) {
-      inNextFrame(`run ${run.run_id}`, () => rowOf(run.run_id).show(model.runs.get(run.run_id)));
+      inNextFrame(`run ${run.run_id}`, () => {
+        const now = model.runs.get(run.run_id);
+        if (now) rows.get(run.run_id)?.show(now);
+      });
       if (known && known.status !== run.status) {
         if (unfinished(known) && !unfinished(run)) announceEnd(run.status, run.title);
         list();
+        searchSoon();
       }
     },
-    list,
+    list() {
+      list();
+      searchSoon();
+    },
     fault: (problem) => showEmpty(problem.message),
+    connection: (state) => state === "open" && searchSoon(),
   });
-  byId("filter").addEventListener("change", (event) => {
-    filter = event.target.value;
-    list();
+  for (const name of FIELDS) {
+    const field = fieldOf(name);
+    let typing = 0;
+    field.addEventListener(name === "q" || name === "tenant" ? "input" : "change", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => changeQuery({ [name]: field.value.trim() }), name === "q" ? TYPING : 0);
+    });
+  }
+  byId("older").addEventListener("click", () => {
+    setQuery({ before: found ? found.before : model.before });
+    startAgain();
+    byId("runs-title").focus();
   });
-  byId("older").addEventListener("click", () =>
-    model.older().catch((error) => {
-      if (error instanceof Problem) showEmpty(error.message);
-      else throw error;
-    }),
-  );
+  byId("newest").addEventListener("click", () => {
+    setQuery({});
+    startAgain();
+    byId("runs-title").focus();
+  });
+  byId("clear-filters").addEventListener("click", () => {
+    changeQuery(Object.fromEntries(FIELDS.map((name) => [name, null])));
+    fillFields();
+    fieldOf("q").focus();
+  });
+  byId("select-all").hidden = !mayWrite;
+  byId("select-all").addEventListener("click", () => {
+    select(shownRuns().map((run) => run.run_id), true);
+    inNextFrame("list", order);
+  });
   byId("runs").addEventListener("keydown", moveFocus);
+  addEventListener("popstate", startAgain);
+  setInterval(refresh, EVERY);
+  fillFields();
+  startAgain();
+}
+
+const fieldOf = (name) => byId(name === "status" ? "filter" : `filter-${name}`);
+
+function fillFields() {
+  const now = query();
+  for (const name of FIELDS) fieldOf(name).value = now[name];
+  if (now.tenant || now.since || now.until) byId("more-filters").open = true;
+}
+
+function changeQuery(changes) {
+  setQuery(changes);
+  startAgain();
+}
+
+/** Show the page that the address names. */
+function startAgain() {
+  const now = query();
+  byId("newest").hidden = !now.before;
+  byId("clear-filters").hidden = !FIELDS.some((name) => now[name]);
+  if (isSearch(now)) load();
+  else {
+    searches += 1;
+    found = null;
+    list();
+  }
+}
+
+function searchSoon() {
+  if (!isSearch(query())) return;
+  reloading ||= setTimeout(() => {
+    reloading = 0;
+    load();
+  }, SOON);
+}
+
+async function load() {
+  const number = ++searches;
+  const one = query();
+  if (!isSearch(one)) return;
+  try {
+    const page = await search(one);
+    if (number !== searches) return;
+    found = { ids: page.runs.map((run) => run.run_id), before: page.before };
+    for (const run of page.runs) model.putQuietly(run);
+    list();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    if (number === searches) showEmpty(error.message);
+  }
+}
+
+/** Ask again for what changes without an event: artifacts, times and costs of running runs. */
+async function refresh() {
+  if (document.hidden) return;
+  if (!shownRuns().some((run) => run.status === "running")) return;
+  if (found) load();
+  else {
+    const page = await request("api/runs?status=running&limit=100&totals=true").catch(() => null);
+    for (const run of page?.runs ?? []) model.merge(run);
+  }
 }
 
 function rowOf(runId) {
   let row = rows.get(runId);
   if (!row) {
-    row = new Row(runId);
+    row = new Row(runId, mayWrite ? (id, on) => select([id], on) : null);
+    setAttr(row.link, "aria-current", runId === current ? "page" : null);
     rows.set(runId, row);
   }
   return row;
@@ -147,29 +163,47 @@ function inOrder(a, b) {
   return rank(a) - rank(b) || (a.status === "queued" ? older : -older);
 }
 
-/** Sort the rows, and move only those that are not in their place. */
+function shownRuns() {
+  if (found) return found.ids.map((id) => model.runs.get(id)).filter(Boolean);
+  return [...model.runs.values()].sort(inOrder).slice(0, SHOWN);
+}
+
+/** Put the rows in order, and move only those that are not in their place. */
 function order() {
-  const wanted = filter ? filter.split(",") : null;
-  const shown = [...model.runs.values()]
-    .filter((run) => !wanted || wanted.includes(run.status))
-    .sort(inOrder);
+  const now = query();
+  if (isSearch(now) && !found) return; // the first page is on its way
+  const runs = shownRuns();
   const place = byId("runs");
   const focused = document.activeElement;
-  shown.forEach((run, index) => {
+  const wanted = new Set(runs.map((run) => run.run_id));
+  for (const [id, row] of rows) {
+    if (wanted.has(id)) continue;
+    row.element.remove();
+    rows.delete(id);
+  }
+  runs.forEach((run, index) => {
     const row = rowOf(run.run_id);
     if (row.run !== run) row.show(run);
+    row.select(isSelected(run.run_id));
     if (place.children[index] !== row.element) {
       place.insertBefore(row.element, place.children[index] ?? null);
     }
   });
-  while (place.children.length > shown.length) place.lastElementChild.remove();
   if (place.contains(focused) && document.activeElement !== focused) focused.focus();
-  byId("older").hidden = !model.before;
-  showEmpty(shown.length ? "" : emptyText(wanted));
+  const next = found ? found.before : model.before;
+  byId("older").hidden = !next;
+  setText(byId("older"), now.order === "oldest" ? "Newer runs" : "Older runs");
+  setText(byId("newest"), now.order === "oldest" ? "Oldest runs" : "Newest runs");
+  showEmpty(runs.length ? "" : emptyText(now));
+  byId("welcome").hidden = runs.length > 0 || isSearch(now) || !model.loaded;
 }
 
-const emptyText = (wanted) =>
-  wanted ? "No run has this status." : "No runs yet. Submit the JSON file of a roadmap, or drop it on this page.";
+const emptyText = (now) =>
+  isSearch(now)
+    ? FIELDS.every((name) => !now[name] || name === "status") && now.status
+      ? "No run has this status."
+      : "No run matches these filters."
+    : "No runs yet. Submit a roadmap as JSON or YAML, or drop its file on this page.";
 
 function showEmpty(text) {
   setText(byId("runs-empty"), text);
@@ -179,7 +213,7 @@ function showEmpty(text) {
 /** The arrow keys move between runs. */
 function moveFocus(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!step) return;
+  if (!step || event.target.localName === "input") return;
   const links = [...byId("runs").querySelectorAll("a")];
   const next = links[links.indexOf(document.activeElement) + step];
   if (next) {
@@ -190,6 +224,7 @@ function moveFocus(event) {
 
 /** Mark the run that is open. */
 export function markCurrent(runId) {
+  current = runId;
   for (const [id, row] of rows) setAttr(row.link, "aria-current", id === runId ? "page" : null);
 }
 

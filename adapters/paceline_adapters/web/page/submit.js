@@ -13,6 +13,7 @@ export function startSubmit(submitted) {
     input.value = ""; // the same file may be chosen again
   };
   input.addEventListener("change", chosen);
+  byId("try-example").addEventListener("click", () => tryExample(submitted));
   chosen(); // files that were chosen while the page was loading
   let depth = 0;
   const over = (on) => document.body.classList.toggle("dropping", on);
@@ -28,8 +29,23 @@ export function startSubmit(submitted) {
   });
 }
 
+/** Submit the example that comes with the page. */
+async function tryExample(submitted) {
+  const button = byId("try-example");
+  button.disabled = true;
+  try {
+    const answer = await fetch(new URL("example.json", import.meta.url));
+    await submit(new File([await answer.blob()], "example.json"), submitted);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+const mediaType = (name) => (/\.ya?ml$/i.test(name) ? "application/yaml" : "application/json");
+
 /** Replace the button if the token is read-only. */
 export function disableSubmit() {
+  byId("try-example").hidden = true;
   document.querySelector(".submit").replaceChildren(
     make("span", { class: "hint" }, "This token is read-only."),
   );
@@ -49,7 +65,7 @@ async function submit(file, submitted) {
       const { run } = await request("api/runs", {
         method: "POST",
         body: await bytesOf(file),
-        headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+        headers: { "Content-Type": mediaType(file.name), "Idempotency-Key": key },
       });
       note.remove();
       submitted(run);

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from paceline.client.cluster_status import MAX_RUNS, ClusterStatus, cluster_status, strategy_options
 from paceline.contracts.storage.outbox import describe_sink
 
 from paceline_adapters.web.auth import TICKET_SECONDS, Caller
 from paceline_adapters.web.backend import Backend
+from paceline_adapters.web.limit_history import limits_to_json
 from paceline_adapters.web.models import (
+    LimitList,
     LiveAnswer,
     SessionAnswer,
     SinkList,
@@ -71,6 +74,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                     }
                     for worker in status.workers
                 ],
+                "queued": status.totals.roadmaps_queued,
                 "unreachable": status.unreachable,
             }
         )
@@ -88,7 +92,23 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                     for worker in status.workers
                 ],
                 "why": status.why(),
+                "held_back": status.held_back(),
             }
+        )
+
+    @router.get("/limits", responses=responses(422))
+    async def list_limits(
+        _: Reading,
+        *,
+        history: Annotated[
+            bool, Query(description="Also show the numbers of the last minutes.")
+        ] = False,
+    ) -> LimitList:
+        """Show every limit at work: used, quota, waiting, refused, and why it has changed."""
+        samples = backend.figures.history
+        why = (await status_now()).why()
+        return LimitList.model_validate(
+            {"limits": limits_to_json(samples, history=history), "why": why}
         )
 
     @router.get("/sinks")

@@ -1,33 +1,40 @@
 """Routes of runs: submit, list, show, cancel, resume, delete."""
 
 import asyncio
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from paceline import Roadmap, Run, RunNotFound
 from paceline.client.client import NothingToResume
 from paceline.client.cluster_status import run_to_json, run_with_context, why_run_waits
-from paceline.client.render import dead_letter_to_json, spending_to_json
+from paceline.client.render import dead_letter_to_json, spending_to_json, steps_of
 from paceline.client.submission import parse_submission
 from paceline.contracts.scope import FORMS
+from paceline.contracts.share import stored_names
 from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
+from paceline.contracts.storage.run_search import RunSearch, RunTotals
 
 from paceline_adapters.web.auth import Caller
 from paceline_adapters.web.backend import Backend
 from paceline_adapters.web.models import ResumedRun, RunPage, RunWithTotals, SubmittedRun
 from paceline_adapters.web.problems import responses
-from paceline_adapters.web.request_body import body_schema, read_json_body
+from paceline_adapters.web.request_body import body_schema, is_yaml, read_body
 from paceline_adapters.web.request_checks import Reading, RequestChecks, Writing
 
 MAX_PAGE = 1000
+Order = Literal["newest", "oldest"]
 RunId = Annotated[str, Path(max_length=200, description="Id of the run.")]
 
 _SUBMIT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The roadmap, alone or with the weight, context and scope of its run.",
-        "content": {"application/json": {"schema": body_schema()}},
+        "content": {
+            "application/json": {"schema": body_schema()},
+            "application/yaml": {"schema": body_schema()},
+        },
     }
 }
 
@@ -39,6 +46,27 @@ async def visible_run(backend: Backend, caller: Caller, run_id: str) -> Run:
         RunNotFound: there is no such run, or it belongs to another tenant.
     """
     return await caller.client(backend.client).run(run_id)
+
+
+def listed(
+    backend: Backend, run: Run, totals: RunTotals | None, eta: float | None
+) -> dict[str, object]:
+    """A run of a list."""
+    if totals is None:
+        return run_to_json(run, eta)
+    return {
+        **run_to_json(run, eta),
+        "artifacts": totals.artifacts,
+        "artifacts_total": run.total * len(steps_of(backend.settings, run)),
+        "cost": totals.spent.cost,
+        "estimated": totals.spent.estimated,
+        "currency": backend.settings.provider.currency,
+    }
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """A time; one without a zone is in UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
@@ -60,19 +88,57 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             int, Query(ge=1, le=MAX_PAGE, description="Maximum number of runs to list.")
         ] = 50,
         before: Annotated[
-            str | None, Query(max_length=200, description="Only runs older than this run.")
+            str | None,
+            Query(max_length=200, description="Only runs after this one in the list."),
         ] = None,
+        q: Annotated[
+            str,
+            Query(
+                max_length=200,
+                description="Part of the title or roadmap id, or beginning of the run id.",
+            ),
+        ] = "",
+        tenant: Annotated[
+            str | None, Query(max_length=200, description="Only runs of this tenant.")
+        ] = None,
+        since: Annotated[
+            datetime | None, Query(description="Only runs submitted at this time or later.")
+        ] = None,
+        until: Annotated[
+            datetime | None, Query(description="Only runs submitted before this time.")
+        ] = None,
+        order: Annotated[Order, Query(description="Which run comes first.")] = "newest",
+        totals: Annotated[
+            bool, Query(description="Also count the artifacts and sum up the cost of each run.")
+        ] = False,
     ) -> RunPage:
-        """List runs, newest first."""
+        """List runs, newest first unless `order` says otherwise.
+
+        A search with `q` looks at 2000 runs per page. If `before` is not null, there may be more.
+        """
         if before is not None:
             await visible_run(backend, caller, before)
-        page = await caller.client(backend.client).runs(
-            status=status or (), roadmap_id=roadmap_id, limit=limit, before=before
+        search = RunSearch(
+            text=q,
+            status=tuple(status or ()),
+            roadmap_id=roadmap_id,
+            tenants=stored_names(tenant),
+            since=_in_utc(since),
+            until=_in_utc(until),
+            oldest_first=order == "oldest",
         )
-        last = page[-1].run_id if len(page) == limit else None
-        left = await backend.estimator.seconds_left(page)
-        runs = [run_to_json(run, left.get(run.run_id)) for run in page]
-        return RunPage.model_validate({"runs": runs, "before": last})
+        client = caller.client(backend.client)
+        page = await client.find_runs(search, limit=limit, after=before, totals=totals)
+        left = await backend.estimator.seconds_left(page.runs)
+        return RunPage.model_validate(
+            {
+                "runs": [
+                    listed(backend, run, page.totals.get(run.run_id), left.get(run.run_id))
+                    for run in page.runs
+                ],
+                "before": page.cursor,
+            }
+        )
 
     @router.post(
         "",
@@ -99,11 +165,14 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         ] = None,
     ) -> SubmittedRun:
         """Submit a roadmap: start a new run, or return the run with the same key."""
-        raw = await read_json_body(request, max_bytes=backend.settings.web.max_body)
+        raw = await read_body(request, max_bytes=backend.settings.web.max_body)
+        yaml_allowed = is_yaml(request)
         async with parsing:
             # In a thread, so that the event loop answers other clients meanwhile. One at a time,
             # because decoding takes many times the memory of the body.
-            roadmap, share, asked = await asyncio.to_thread(parse_submission, raw)
+            roadmap, share, asked = await asyncio.to_thread(
+                parse_submission, raw, yaml_allowed=yaml_allowed
+            )
         run, submitted = await caller.client(backend.client).submit(
             roadmap,
             new=True,
@@ -126,12 +195,15 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         spending = await backend.store.spending(run_id)
         channel = backend.hub.channel(run_id)
         left = await backend.estimator.seconds_left([run])
+        made = await backend.store.artifact_steps(run_id)
         return RunWithTotals.model_validate(
             {
                 **run_with_context(run, left.get(run_id)),
                 "waits": why_run_waits(run, await backend.store.controls()),
                 **spending_to_json(spending, backend.settings.provider.currency),
                 "generating": 0 if channel is None else len(channel.generating),
+                "artifacts": sum(map(len, made.values())),
+                "artifacts_total": run.total * len(steps_of(backend.settings, run)),
             }
         )
 

@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.planned_call import PlannedRoadmap
 from paceline.contracts.admission.work import Level, Permit, Work
-from paceline.contracts.controls import LimitFigures
 from paceline.contracts.storage.budgets import BudgetLimits
 
 BOTH: frozenset[Level] = frozenset({"concept", "call"})
@@ -43,6 +43,10 @@ class Strategy(ABC):
         """Describe the current limits and their reasons, in one line for ``paceline status``."""
         return ""
 
+    def limits(self) -> Sequence[LimitFigures]:
+        """Report the current limits in numbers; a strategy without numbers reports none."""
+        return ()
+
     def lower_bound(self, roadmaps: Sequence[PlannedRoadmap], *, workers: int) -> float | None:
         """Seconds that the strategy's limit makes this work take at least; ``None`` if unknown.
 
@@ -55,10 +59,6 @@ class Strategy(ABC):
         """
         del roadmaps, workers
         return None
-
-    def limit_figures(self) -> Sequence[LimitFigures]:
-        """How much of each limit over all workers is in use; by default nothing."""
-        return ()
 
     def limits_changed(self) -> None:
         """Apply limits that an operator changed; by default nothing. See ``Context.controls``."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.wait_histogram import WaitHistogram
-from paceline.contracts.controls import LimitFigures
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
 from paceline.contracts.storage.spending import Spent
+from paceline.contracts.storage.timeline import OpenStep, Phase
 from paceline.errors import UsageError
 
 RunStatus = Literal["queued", "running", "paused", "completed", "partial", "failed", "cancelled"]
@@ -165,6 +166,7 @@ class Artifact:
         tenant: tenant of the client that asked for a revision.
         requested_by: who asked for the revision, as free text.
         adopted_from: run that made it, if this run took it over. Its cost is then 0 here.
+        phases: what its step did, and when. Reads leave it empty: see ``timeline``.
     """
 
     concept_id: str
@@ -189,6 +191,7 @@ class Artifact:
     tenant: str | None = None
     requested_by: str | None = None
     adopted_from: str | None = None
+    phases: tuple[Phase, ...] = field(default=(), compare=False)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -301,7 +304,9 @@ class Figures:
         trouble: why calls of a run wait, in the provider's words, by run id.
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: number of answers of fallback models since the start.
-        limits: how much of each shared limit is in use.
+        version: version of paceline that the worker runs; empty if it is unknown.
+        limits: the limits in numbers.
+        open_steps: the steps that are being made. ``workers`` leaves it empty: see ``timeline``.
     """
 
     runs: tuple[str, ...] = ()
@@ -317,7 +322,9 @@ class Figures:
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
     fallbacks: int = 0
+    version: str = ""
     limits: tuple[LimitFigures, ...] = ()
+    open_steps: tuple[OpenStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,9 @@
 """What calls cost: attempts, tokens and money."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
+
+from paceline.contracts.storage.timeline import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +51,15 @@ class Charge:
         step: name of the step; empty as above.
         spent: the sum over all calls of the step in this claim. A later charge of the same
             step and claim replaces it.
+        seconds: seconds since the step began.
+        phases: what the step did so far; not counted when charges are compared.
     """
 
     concept_id: str
     step: str
     spent: Spent
+    seconds: float = field(default=0.0, compare=False)
+    phases: tuple[Phase, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,10 @@ from paceline.contracts.storage.records import (
     WorkerRecord,
 )
 from paceline.contracts.storage.retention import RetentionStore
+from paceline.contracts.storage.run_search import FoundRuns, RunSearch
 from paceline.contracts.storage.seeds import NO_SEEDS, Seeds
 from paceline.contracts.storage.spending import Charge, RunSpending
+from paceline.contracts.storage.timeline import StepTimes
 from paceline.contracts.storage.versions import VersionStore
 from paceline.roadmaps.model import Roadmap
 
@@ -131,6 +133,19 @@ class RunStore(ABC):
             tenants: only runs of these tenants; the empty name matches runs without a tenant.
             limit: maximum number of runs.
             before: only runs older than this one, which is the last run of the previous page.
+        """
+
+    @abstractmethod
+    async def find_runs(
+        self, search: RunSearch, *, limit: int = 50, after: str | None = None, totals: bool = False
+    ) -> FoundRuns:
+        """Find the next page of runs. Its time does not grow with the number of runs.
+
+        Args:
+            search: which runs, and in which order.
+            limit: maximum number of runs.
+            after: only runs that follow this one in the order: the ``cursor`` of a page.
+            totals: whether to add the totals of the runs.
         """
 
     @abstractmethod
@@ -329,6 +344,15 @@ class ArtifactStore(ABC):
         """Return how far runs are that are queued or running; other runs are left out.
 
         Clients ask every few seconds, so no query may read the content of artifacts.
+        """
+
+    @abstractmethod
+    async def timeline(self, run_id: str, *, concepts: Sequence[str]) -> Sequence[StepTimes]:
+        """List when the steps of some concepts made their current artifacts, or failed.
+
+        A step of a claim that led to no artifact is listed by itself, and so is a step that the
+        owner of the run reported as open with its last beat. The order is that of ``ended_at``.
+        A run that does not exist has none.
         """
 
     @abstractmethod

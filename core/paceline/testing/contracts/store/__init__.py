@@ -15,9 +15,11 @@ from paceline.testing.contracts.store.retention import StoreRetention
 from paceline.testing.contracts.store.runs import StoreRuns
 from paceline.testing.contracts.store.saves import StoreSaves
 from paceline.testing.contracts.store.scopes import StoreScopes
+from paceline.testing.contracts.store.searches import StoreSearches
 from paceline.testing.contracts.store.seeds import StoreSeeds
 from paceline.testing.contracts.store.spending import StoreSpending
 from paceline.testing.contracts.store.tenants import StoreTenants
+from paceline.testing.contracts.store.timelines import StoreTimelines
 from paceline.testing.contracts.store.versions import StoreVersions
 from paceline.testing.contracts.store.workers import StoreWorkers
 
@@ -26,6 +28,7 @@ class StoreContract(
     StoreRuns,
     StoreTenants,
     StoreScopes,
+    StoreSearches,
     StoreEnds,
     StorePauses,
     StoreOwnership,
@@ -34,6 +37,7 @@ class StoreContract(
     StoreJournal,
     StorePaces,
     StoreSpending,
+    StoreTimelines,
     StoreBudgets,
     StoreCosts,
     StoreControls,
