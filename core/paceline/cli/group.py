@@ -34,6 +34,7 @@ COMMANDS = {
     "recover": "Queue runs again if their worker has exited.",
     "purge": "Delete runs with everything that belongs to them.",
     "show": "Show runs, concepts and generated content.",
+    "logs": "Show what happened to the concepts of a run.",
     "import": "Add content that exists elsewhere to a run or roadmap.",
     "costs": "Show what calls have cost.",
     "audit": "Show who paused and changed what, and when.",

@@ -1,11 +1,11 @@
 """The route of a run's timeline."""
 
 from collections import defaultdict
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from paceline.client.run_log import step_to_json
 from paceline.contracts.storage.timeline import StepTimes
 
 from paceline_adapters.web.backend import Backend
@@ -49,7 +49,7 @@ def timeline_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                 "name": places[state.concept_id].name,
                 "status": state.status,
                 "reason": state.reason,
-                "steps": [_answer(one) for one in times[state.concept_id]],
+                "steps": [step_to_json(one) for one in times[state.concept_id]],
             }
             for state in states
         ]
@@ -59,8 +59,3 @@ def timeline_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         )
 
     return router
-
-
-def _answer(times: StepTimes) -> dict[str, object]:
-    began_at = times.ended_at - timedelta(seconds=times.saving + times.seconds)
-    return {**asdict(times), "began_at": began_at}
