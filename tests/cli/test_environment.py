@@ -17,7 +17,7 @@ from tests.support.cli_terminal import Terminal, a_roadmap, a_run
 ROADMAP_FILE = "roadmap.json"
 #: Imports all that the command needs, before it loses the right to read it.
 IMPORTS = (
-    "import asyncpg, paceline.cli.commands.status, paceline_adapters.sql.store, "
+    "import asyncpg, paceline.cli.commands.operate.status, paceline_adapters.sql.store, "
     "paceline_adapters.in_process.executor, paceline_adapters.memory.plugin, "
     "paceline.client.cluster_status;"
 )

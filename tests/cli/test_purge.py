@@ -36,7 +36,7 @@ def test_a_terminal_is_asked_with_the_number_of_runs_and_artifacts(
         asked.append(text)
         return answer
 
-    monkeypatch.setattr("paceline.cli.commands.purge.asks", lambda: True)
+    monkeypatch.setattr("paceline.cli.commands.operate.purge.asks", lambda: True)
     monkeypatch.setattr("click.confirm", confirm)
     paceline("purge", "r", code=0 if answer else 1)
     assert asked == ["Delete 1 run with 3 artifacts? This cannot be undone."]

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from paceline.cli.commands.watch import LineDisplay
+from paceline.cli.commands.runs.watch import LineDisplay
 from paceline.client.terminal.live_display import LiveDisplay
 from paceline.client.terminal.progress_display import Display, refresh_figures
 from paceline.client.totals import Totals

@@ -47,6 +47,13 @@ COMMANDS = {
 }
 #: Commands that keep their old name for one release.
 OLD_NAMES = ("retry",)
+#: Where the modules of the commands are, below ``paceline.cli.commands``.
+_ROOMS = {
+    "runs": ("cancel", "pause", "plan", "recover", "resume", "retry", "run", "submit", "watch"),
+    "content": ("costs", "export", "import", "logs", "restore", "revise", "show"),
+    "operate": ("audit", "drain", "limits", "purge", "sinks", "status", "top", "worker"),
+    "setup": ("config", "db", "doctor", "init", "plugins"),
+}
 #: Names of modules that cannot have the name of their command.
 _NAMES = {"import": "import_content"}
 
@@ -65,7 +72,8 @@ class LazyGroup(click.Group):
         """Import the command. A plugin cannot replace a command of this package."""
         if cmd_name in COMMANDS or cmd_name in OLD_NAMES:
             name = _NAMES.get(cmd_name, cmd_name)
-            module = importlib.import_module(f"paceline.cli.commands.{name}")
+            [room] = [room for room, names in _ROOMS.items() if cmd_name in names]
+            module = importlib.import_module(f"paceline.cli.commands.{room}.{name}")
             command = getattr(module, name)
             return command if isinstance(command, click.Command) else None
         offer = self._plugins(ctx).command(cmd_name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 
 from paceline.app import App
-from paceline.cli.commands.pause import print_pauses
+from paceline.cli.commands.runs.pause import print_pauses
 from paceline.cli.request_options import budget_option, scope_options, step_names
 from paceline.cli.target_options import target_options, targets_of
 from paceline.client.client import Submitted

@@ -58,7 +58,7 @@ def export(*, run: str, app: App, to: Path | None, form: str, force: bool) -> in
     _check_target(exporter, to)
 
     async def write() -> None:
-        from paceline.cli.commands import export_files
+        from paceline.cli.commands.content import export_files
         from paceline.cli.runs import find_run
         from paceline.client.exporting.content import read_run
 

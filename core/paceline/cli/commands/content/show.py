@@ -77,8 +77,8 @@ def show(
       paceline show learn-rust ownership tutorial --versions
       paceline show learn-rust ownership tutorial --diff --version 1
     """
-    from paceline.cli.commands.show_run import show_concept, show_run
-    from paceline.cli.commands.show_versions import show_diff, show_versions
+    from paceline.cli.commands.content.show_run import show_concept, show_run
+    from paceline.cli.commands.content.show_versions import show_diff, show_versions
     from paceline.cli.place import Place
     from paceline.planning.estimator import estimate
 

@@ -64,7 +64,7 @@ def revise(
       paceline revise learn-rust --step quiz --where stale
       paceline revise learn-rust --where model=gpt-4o-mini --dry-run
     """
-    from paceline.cli.commands.revise_run import Wish, revise_artifacts
+    from paceline.cli.commands.content.revise_run import Wish, revise_artifacts
 
     if (concept is None) == (all_of is None and where is None):
         raise UsageError("name CONCEPT and STEP for one artifact, or --step or --where for several")

@@ -2,7 +2,7 @@
 
 import click
 
-from paceline.cli.commands.resume import resume
+from paceline.cli.commands.runs.resume import resume
 from paceline.client.terminal.output import note
 
 

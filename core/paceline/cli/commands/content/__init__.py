@@ -1,0 +1,1 @@
+"""Commands that show content, make it again and move it."""

@@ -1,0 +1,1 @@
+"""Commands for workers, limits and the store while everything runs."""

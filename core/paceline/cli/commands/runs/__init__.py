@@ -1,0 +1,1 @@
+"""Commands that start runs, follow them and stop them."""

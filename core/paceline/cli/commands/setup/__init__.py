@@ -1,0 +1,1 @@
+"""Commands that set paceline up and check it."""
