@@ -1,8 +1,8 @@
 """Are forecasts true? ``python -m benchmarks.plan``.
 
 Settings are forecast by ``paceline plan``'s engine, then run for real: worker processes, databases,
-Redis, and the simulator over HTTP, 20 times faster than a real provider. The runs are interleaved
-in random order. The provider's minute is 20 times shorter, too. ``adaptive`` would take a quota in
+Redis, and the simulator over HTTP, 10 times faster than a real provider. The runs are interleaved
+in random order. The provider's minute is 10 times shorter, too. ``adaptive`` would take a quota in
 headers for that of a real minute, so the two are not combined.
 
 A forecast sees a workload file, a file that describes the provider, and the tokens of recorded runs
@@ -51,7 +51,7 @@ from paceline_adapters.bench.workload import examples, warm_up
 from benchmarks.experiment import paceline_cell
 from benchmarks.targets import Target, conclude, table
 
-SPEED = 20.0
+SPEED = 10.0
 #: Length of the provider's minute, in seconds.
 WINDOW = 60.0 / SPEED
 #: Prices of a million tokens.
