@@ -34,6 +34,8 @@ def _blocks() -> list[object]:
         for page in PAGES
         for number, text in enumerate(block.findall(page.read_text()), 1)
         if (commands := _commands(text))
+        # Needs the example of an executor, so it runs in the environment of `make test-streaq`.
+        and "--executor streaq" not in text
     ]
 
 

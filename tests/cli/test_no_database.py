@@ -28,10 +28,15 @@ READING = {
     ("purge", "r", "--yes"): True,
     ("sinks",): True,
     ("costs",): True,
+    ("logs", "r"): True,
+    ("pause", "--everything"): True,
+    ("limits", "show"): True,
+    ("drain", "w"): False,
+    ("audit",): True,
     ("recover",): True,
 }
 #: Commands that create the database, need none, or only report that there is none.
-OTHERS = {"init", "run", "plan", "submit", "worker", "plugins", "db", "config", "doctor"}
+OTHERS = {"top", "init", "run", "plan", "submit", "worker", "plugins", "db", "config", "doctor"}
 
 MISSING = (
     "there is no database at ./paceline.db yet; `paceline run FILE` creates it "

@@ -22,7 +22,14 @@ from sqlalchemy import event, func, select
 from tests.support.databases import SqlPlace
 
 #: Tables with rows that belong to no run.
-OF_NO_RUN = {"sink_states", "workers", "costs", "budget_reservations"}
+OF_NO_RUN = {
+    "sink_states",
+    "workers",
+    "costs",
+    "budget_reservations",
+    "controls",
+    "control_log",
+}
 
 
 async def tables_that_name(store: Store, run_id: str) -> set[str]:

@@ -289,7 +289,8 @@ async def test_an_unexpected_error_reveals_no_details(
         async def breaks(*_: object, **__: object) -> None:
             raise ZeroDivisionError("hunter2")
 
-        monkeypatch.setattr(here.backend.store, "runs", breaks)
+        for method in ("runs", "find_runs"):
+            monkeypatch.setattr(here.backend.store, method, breaks)
         for path in ("/api/runs", "/metrics"):
             answer = await here.client.get(path)
             detail = problem(answer, 500, "internal-error")
