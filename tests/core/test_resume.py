@@ -90,3 +90,25 @@ async def test_a_plain_resume_generates_failed_and_skipped_concepts() -> None:
         assert await it.worker.run(run.run_id) == "completed"
         run = await it.store.run(run.run_id)
         assert (run.completed, run.failed) == (CONCEPTS, 0)
+
+
+@virtual_time
+async def test_a_run_that_its_worker_lost_and_claimed_again_stays_known_until_it_ends() -> None:
+    def script(request: CompletionRequest, _: int) -> Reply:
+        return 10.0, plain_answer(request.step)
+
+    async with rig(ScriptedProvider(script)) as it:
+        run, _ = await it.client.submit(a_roadmap(2))
+        tasks: list[asyncio.Task[object]] = []
+        for _ in range(2):
+            claim = await it.store.claim(run.run_id, it.worker.record.worker_id, lease=30)
+            assert claim is not None
+            tasks.append(asyncio.create_task(it.worker.work_on(claim)))
+            await asyncio.sleep(1)
+            if len(tasks) == 1:
+                await it.store.hand_back(claim)
+        lost, kept = tasks
+        assert await lost is None
+        assert it.worker.parts.gauges.runs == {run.run_id}
+        assert await kept == "completed"
+        assert it.worker.parts.gauges.runs == set()

@@ -118,8 +118,10 @@ class Worker:
             active.stop("stopped")
             return await active.task
         finally:
-            del self._active[claim.run_id]
-            self.parts.gauges.runs.discard(claim.run_id)
+            # If the worker lost the run and claimed it again, the newer claim stays.
+            if self._active.get(claim.run_id) is active:
+                del self._active[claim.run_id]
+                self.parts.gauges.runs.discard(claim.run_id)
             self._wake.set()
 
     # -- stopping ------------------------------------------------------------------------
