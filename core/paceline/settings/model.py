@@ -154,8 +154,9 @@ class ProviderSettings(Options):
     """Maximum seconds of a pause, also if the provider's ``retry-after`` is longer."""
     patience: Seconds = 900.0
     """Maximum seconds during which the provider may refuse one call before its concept fails."""
-    max_connections: int = Field(default=1000, ge=1, le=20_000)
-    """Maximum number of HTTP connections of a process, within its limit of open files."""
+    max_connections: int | None = Field(default=None, ge=1, le=20_000)
+    """Maximum number of HTTP connections of a process, within its limit of open files; if not set,
+    as many as that limit allows, up to 20 000. Further calls wait, and ``status`` says so."""
     prompt_price: float | None = Field(default=None, ge=0)
     """Price of a million prompt tokens, for the cost of artifacts."""
     cached_prompt_price: float | None = Field(default=None, ge=0)
