@@ -3,6 +3,7 @@
 =========================================  ====================================================
 ``paceline bench`` or ``make bench``       Which strategy, executor and store for this work?
 ``pytest benchmarks --benchmark-only``     The same with pytest-benchmark; an admission, a call.
+``python -m benchmarks.start``             What does a command cost before it works?
 ``python -m benchmarks.overhead``          What is paceline's overhead over a bare script?
 ``python -m benchmarks.growth``            Is the cost per concept the same at 100 000?
 ``python -m benchmarks.ended_runs``        What does a run cost beside 10 000 ended ones?

@@ -19,6 +19,7 @@ from typing import get_args, get_origin
 import click
 from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Plugins
+from paceline.settings.descriptions import field_descriptions
 from paceline.settings.model import Settings
 from paceline.steps.normalisations import NORMALISATIONS
 from paceline_adapters.bench.figures import FIGURES
@@ -117,6 +118,7 @@ def _figures() -> str:
 
 def _rows(model: type[BaseModel]) -> str:
     lines = ["| key | default | meaning |", "| --- | --- | --- |"]
+    descriptions = field_descriptions(model)
     for name, field in model.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel) or (default == {} and model is Settings):
@@ -127,7 +129,7 @@ def _rows(model: type[BaseModel]) -> str:
             default = default.get_secret_value()
         shown = "" if default is None else f"`{default}`"
         bounds = ", ".join(_bound(item) for item in field.metadata if _bound(item))
-        meaning = (field.description or "").replace("\n", " ").replace("``", "`")
+        meaning = descriptions[name].replace("\n", " ").replace("``", "`")
         choices = [f"`{one}`" for one in get_args(field.annotation) if isinstance(one, str)]
         allowed = " or ".join(choices) or bounds
         lines.append(f"| `{name}` | {shown} | {meaning}{f' ({allowed})' if allowed else ''} |")

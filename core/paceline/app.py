@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paceline.client.client import Client
 from paceline.contracts.admission.strategy import Strategy
@@ -14,17 +15,16 @@ from paceline.contracts.storage.records import WorkerRecord
 from paceline.contracts.storage.store import Store
 from paceline.contracts.worker import Reservation
 from paceline.delivery.couriers import FLUSH
-from paceline.planning.forecast import Forecast, Progress, no_progress
-from paceline.planning.plan import Planner, inputs_of
-from paceline.planning.workload_file import WorkloadFile
 from paceline.plugins.registry import Plugins
 from paceline.roadmaps.model import Roadmap
-from paceline.runtime.open_worker import open_worker, release, reserve
 from paceline.runtime.part_factory import PartFactory, ReadyParts
-from paceline.runtime.worker import Worker
 from paceline.settings.load import Loaded, Value, load_settings
 from paceline.settings.model import Settings
 from paceline.settings.paths import path_of
+
+if TYPE_CHECKING:
+    from paceline.planning.forecast import Forecast, Progress
+    from paceline.runtime.worker import Worker
 
 
 class App:
@@ -135,7 +135,7 @@ class App:
         concurrency: int | None = None,
         record: WorkerRecord | None = None,
         pool_limit: int | None = None,
-    ) -> AsyncGenerator[Worker]:
+    ) -> "AsyncGenerator[Worker]":
         """Open a worker: it registers, reserves connections and beats.
 
         It is drained and deregistered at the end. ``await worker.serve()`` works on queued
@@ -150,6 +150,9 @@ class App:
             BudgetError: the database has too few free connections.
             PartUnavailable: a part cannot be reached.
         """
+        # Commands that only read need no worker.
+        from paceline.runtime.open_worker import open_worker, release
+
         if record is None:
             concurrency = concurrency or self.factory.executor().concurrency
             reservation = await self.reserve(concurrency=concurrency)
@@ -182,6 +185,8 @@ class App:
             BudgetError: the database has too few free connections.
             PartUnavailable: the database cannot be reached.
         """
+        from paceline.runtime.open_worker import reserve
+
         return await reserve(self.factory, concurrency=concurrency, processes=processes)
 
     async def plan(
@@ -194,8 +199,8 @@ class App:
         from_runs: bool = False,
         seed: int = 0,
         draws: int | None = None,
-        progress: Progress = no_progress,
-    ) -> Forecast:
+        progress: "Progress | None" = None,
+    ) -> "Forecast":
         """Forecast what a run of these roadmaps takes with these settings; nothing is started.
 
         Args:
@@ -213,6 +218,10 @@ class App:
             PluginError: a strategy does not work in virtual time.
             SettingsError: a file or setting is wrong.
         """
+        from paceline.planning.forecast import no_progress
+        from paceline.planning.plan import Planner, inputs_of
+        from paceline.planning.workload_file import WorkloadFile
+
         inputs = await inputs_of(
             self.factory,
             workload=None if workload is None else WorkloadFile.read(workload),
@@ -227,7 +236,7 @@ class App:
             seed=seed,
             draws=draws,
         )
-        return await planner.forecast(progress)
+        return await planner.forecast(progress or no_progress)
 
     def open_executor(self) -> AbstractAsyncContextManager[Executor]:
         """Open the executor as a client; it is closed at the end."""

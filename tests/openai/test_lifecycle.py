@@ -186,6 +186,26 @@ async def test_waiting_for_a_connection_does_not_count_towards_the_timeout() -> 
 
 
 @real_time
+async def test_a_provider_with_all_connections_in_use_names_the_setting_to_raise() -> None:
+    arrived, go = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await go.wait()
+        return web.json_response(completion())
+
+    async with asked(hang, max_connections=1) as (provider, _):
+        assert provider.waits_for() is None
+        call = asyncio.create_task(provider.complete(asking()))
+        await arrived.wait()
+        reason = provider.waits_for()
+        assert reason == "all 1 connections are in use: raise provider.max_connections"
+        go.set()
+        await call
+        assert provider.waits_for() is None
+
+
+@real_time
 async def test_closing_ends_the_calls_in_flight() -> None:
     arrived = asyncio.Event()
 

@@ -31,6 +31,10 @@ from paceline_adapters.openai.server import Server
 DEFAULT_URL = "https://api.openai.com/v1"
 #: Seconds that a look at the server may take.
 CHECK = 20.0
+#: Connections of a process if the settings name no number: each takes about 40 KiB, over TLS 340.
+MOST_CONNECTIONS = 20_000
+#: With fewer connections than this, a process without a number in its settings is limited early.
+ENOUGH_CONNECTIONS = 1000
 _PATH = "/chat/completions"
 
 
@@ -83,9 +87,17 @@ class OpenAIProvider(Provider):
         self._dialect.window = settings.context_window
         self._client: AsyncOpenAI | None = None
         self._direct: DirectSession | None = None
-        self._most = connections_that_fit(settings.max_connections)
+        self._most = connections_that_fit(settings.max_connections or MOST_CONNECTIONS)
         self._connections = asyncio.Semaphore(self._most)
         self._closed = False
+
+    def waits_for(self) -> str | None:
+        """All connections are in use; see ``Provider.waits_for``."""
+        if not self._connections.locked():
+            return None
+        if self._most == self._settings.max_connections:
+            return f"all {self._most} connections are in use: raise provider.max_connections"
+        return f"all {self._most} connections are in use: raise the limit of open files (ulimit -n)"
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Make one attempt; see ``Provider.complete`` and ``failures`` for what it raises.
@@ -164,9 +176,19 @@ class OpenAIProvider(Provider):
         timeout = min(self._settings.timeout, CHECK)
         try:
             async with asyncio.timeout(timeout):
-                return await self._look()
+                found = await self._look()
         except CAUGHT as error:
             raise of_error(error, self._server, timeout=timeout) from None
+        wanted = self._settings.max_connections or ENOUGH_CONNECTIONS
+        if self._most < wanted and isinstance(found, str):
+            return Finding(
+                "warning",
+                "provider openai",
+                f"{found}; a process opens at most {self._most} connections, because of its limit "
+                "of open files: further calls wait",
+                "raise the limit of open files (ulimit -n)",
+            )
+        return found
 
     async def _look(self) -> str | Finding:
         address, model = self._server.address, self._server.model

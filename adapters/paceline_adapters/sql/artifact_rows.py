@@ -1,6 +1,7 @@
 """Rows of ``artifacts`` and ``past_versions``, and how a new version replaces the current one."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from paceline import Artifact, Claim
 from paceline.contracts.storage.timeline import phases_to_text
@@ -17,10 +18,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.insert import Upsert, insert_into
 from paceline_adapters.sql.outbox_rows import (
     OF_ARTIFACT,
     Outlets,
@@ -34,11 +35,11 @@ _KEY = ("run_id", "concept_id", "step")
 #: Columns of a version that are not part of its key.
 _KEPT = tuple(one.name for one in past_versions.c if one.name not in _KEY)
 
-_add = {
+
+@cache
+def _add(dialect: Dialect) -> Upsert:
     # A second save of an artifact changes nothing: the first one stays.
-    "postgresql": postgresql.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(artifacts).values(created_at=now()).on_conflict_do_nothing(),
-}
+    return insert_into(artifacts, dialect).values(created_at=now()).on_conflict_do_nothing()
 
 
 def _of(table: Table) -> list[ColumnElement[bool]]:
@@ -115,7 +116,7 @@ async def add_first_versions(
     if not made:
         return set()
     rows = [artifact_row(claim, artifact, saving) for claim, artifact, saving in made]
-    inserted = await connection.execute(_add[dialect].returning(*OF_ARTIFACT), rows)
+    inserted = await connection.execute(_add(dialect).returning(*OF_ARTIFACT), rows)
     added = inserted.all()
     if outlets:
         await add_deliveries(connection, outlets, added)
@@ -145,7 +146,7 @@ async def add_version(
     row = artifact_row(claim, artifact, saving)
     replaced = await connection.execute(_replace, {**row, **place})
     if not replaced.rowcount:
-        await connection.execute(_add[dialect], row)
+        await connection.execute(_add(dialect), row)
     await deliver_current(
         connection,
         outlets,

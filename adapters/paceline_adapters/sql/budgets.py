@@ -32,7 +32,6 @@ from paceline.contracts.storage.records import RunStatus
 from paceline.contracts.storage.rules import requested_status
 from paceline.contracts.storage.spending import Spent
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.charges import read_spending
@@ -44,6 +43,7 @@ from paceline_adapters.sql.cost_queries import (
 )
 from paceline_adapters.sql.cost_rows import spending_tenants, spent_between, today
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.insert import insert_into
 from paceline_adapters.sql.outbox_rows import SqlOutlets
 from paceline_adapters.sql.ownership import locked_run, owns, release
 from paceline_adapters.sql.run_rows import read_run, seconds_now
@@ -186,7 +186,7 @@ class SqlBudgets(SqlOutlets, BudgetStore, ABC):
 
         An account that exists gets it as well: calls may have been made without a budget since.
         """
-        build = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
+        dialect = self._database.dialect
         rows = [
             {
                 "name": one.name,
@@ -198,7 +198,9 @@ class SqlBudgets(SqlOutlets, BudgetStore, ABC):
         ]
 
         async def change(connection: AsyncConnection) -> None:
-            await connection.execute(build(budget_accounts).on_conflict_do_nothing(), rows)
+            await connection.execute(
+                insert_into(budget_accounts, dialect).on_conflict_do_nothing(), rows
+            )
             locked = await _lock(connection, {one.name for one in accounts})
             for one in accounts:
                 # What calls in flight have reserved includes what they were charged so far.

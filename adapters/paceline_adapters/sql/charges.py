@@ -1,7 +1,7 @@
 """What runs spent without an artifact, in SQL."""
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from functools import cache
 
 from paceline.contracts.storage.spending import Charge, RunSpending, Spent
 from paceline.contracts.storage.timeline import phases_to_text
@@ -19,15 +19,14 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.cost_rows import CostDeltas
+from paceline_adapters.sql.insert import Upsert, insert_into
 from paceline_adapters.sql.tables import artifacts, charges, concepts, past_versions, runs
 from paceline_adapters.sql.url import Dialect
 
-UpsertT = TypeVar("UpsertT", postgresql.Insert, sqlite.Insert)
 #: A charge with its run and the fence of its claim.
 RunCharge = tuple[str, int, Charge]
 
@@ -36,16 +35,14 @@ _VALUES = ("attempts", "prompt_tokens", "completion_tokens", "cost", "estimated"
 _TIMES = ("seconds", "phases", "charged_at")
 
 
-def _upsert(statement: UpsertT) -> UpsertT:
+@cache
+def _put_charge(dialect: Dialect) -> Upsert:
+    statement = insert_into(charges, dialect).values(charged_at=now())
     return statement.on_conflict_do_update(
         index_elements=_KEY, set_={name: statement.excluded[name] for name in (*_VALUES, *_TIMES)}
     )
 
 
-_put_charge = {
-    "postgresql": _upsert(postgresql.insert(charges).values(charged_at=now())),
-    "sqlite": _upsert(sqlite.insert(charges).values(charged_at=now())),
-}
 _drop_charge = delete(charges).where(*(charges.c[name] == bindparam(f"of_{name}") for name in _KEY))
 
 
@@ -91,7 +88,7 @@ async def write_charges(
     }
     if rows:
         await _note_charges(connection, list(rows), deltas, sign=-1)
-        await connection.execute(_put_charge[dialect], list(rows.values()))
+        await connection.execute(_put_charge(dialect), list(rows.values()))
         await _note_charges(connection, list(rows), deltas)
         counted = {(run_id, concept_id) for run_id, concept_id, _, _ in rows}
         await connection.execute(

@@ -14,10 +14,10 @@ from paceline.contracts.controls import (
     time_version,
 )
 from sqlalchemy import case, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.insert import insert_into
 from paceline_adapters.sql.tables import AnyRow, control_log, controls
 from paceline_adapters.sql.url import Dialect
 
@@ -42,11 +42,10 @@ async def read_version(connection: AsyncConnection) -> int:
 
 async def next_version(connection: AsyncConnection, dialect: Dialect, entry: AuditEntry) -> int:
     """Write a line of the log, and return its number. Other changes wait until the commit."""
-    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
     first, following = time_version(), controls.c.version + 1
     rising = case((following > first, following), else_=first)
     version = await connection.scalar(
-        build(controls)
+        insert_into(controls, dialect)
         .values(name=_VERSION, body="", version=first, changed_by="", changed_at=now())
         .on_conflict_do_update(
             index_elements=["name"], set_={"version": rising, "changed_at": now()}
@@ -86,10 +85,9 @@ async def put_control(
     )
     if (await connection.scalar(count) or 0) >= MAX_CONTROLS:
         raise UsageError(f"there are {MAX_CONTROLS} pauses and changed limits: lift some first")
-    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
     values = {"body": json.dumps(body), "version": version, "changed_by": by, "changed_at": now()}
     await connection.execute(
-        build(controls)
+        insert_into(controls, dialect)
         .values(name=name, **values)
         .on_conflict_do_update(index_elements=["name"], set_=values)
     )

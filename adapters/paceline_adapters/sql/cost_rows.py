@@ -4,35 +4,30 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
+from functools import cache
 
 from paceline.contracts.storage.budgets import MAX_TENANTS, to_nanos
 from paceline.contracts.storage.spending import Spent
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.insert import Upsert, insert_into
 from paceline_adapters.sql.tables import costs
 from paceline_adapters.sql.url import Dialect
 
-UpsertT = TypeVar("UpsertT", postgresql.Insert, sqlite.Insert)
 #: Number of rows that share one day, tenant, model and step.
 _SHARDS = 16
 _KEY = ("day", "tenant", "model", "step", "shard")
 SUMS = ("attempts", "prompt_tokens", "completion_tokens", "cost", "priced", "estimated")
 
 
-def _upsert(statement: UpsertT) -> UpsertT:
+@cache
+def _add(dialect: Dialect) -> Upsert:
+    statement = insert_into(costs, dialect)
     return statement.on_conflict_do_update(
         index_elements=_KEY, set_={name: costs.c[name] + statement.excluded[name] for name in SUMS}
     )
-
-
-_add = {
-    "postgresql": _upsert(postgresql.insert(costs)),
-    "sqlite": _upsert(sqlite.insert(costs)),
-}
 
 
 class CostDeltas:
@@ -58,7 +53,7 @@ class CostDeltas:
             dict(zip((*_KEY, *SUMS), (day, *key, shard, *sums), strict=True))
             for key, sums in sorted(changed.items())  # in one order, so they cannot deadlock
         ]
-        await connection.execute(_add[dialect], rows)
+        await connection.execute(_add(dialect), rows)
 
 
 def sums_of(spent: Spent) -> tuple[int, ...]:

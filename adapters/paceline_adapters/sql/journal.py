@@ -1,23 +1,25 @@
 """The journal of steps in SQL."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from paceline.contracts.storage.records import JournalEntry
 from sqlalchemy import bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
+from paceline_adapters.sql.insert import Upsert, insert_into
 from paceline_adapters.sql.tables import journal
 from paceline_adapters.sql.url import Dialect
 
 _STEP = ("run_id", "concept_id", "step")
-_add = {
-    # A second record of a result changes nothing: the first one stays.
-    "postgresql": postgresql.insert(journal).values(created_at=now()).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(journal).values(created_at=now()).on_conflict_do_nothing(),
-}
 _drop = delete(journal).where(*(journal.c[name] == bindparam(f"of_{name}") for name in _STEP))
+
+
+@cache
+def _add(dialect: Dialect) -> Upsert:
+    # A second record of a result changes nothing: the first one stays.
+    return insert_into(journal, dialect).values(created_at=now()).on_conflict_do_nothing()
 
 
 async def write_entries(
@@ -36,7 +38,7 @@ async def write_entries(
         for run_id, entry in entries
     ]
     if rows:
-        await connection.execute(_add[dialect], rows)
+        await connection.execute(_add(dialect), rows)
 
 
 async def drop_entries(connection: AsyncConnection, keys: Iterable[tuple[str, str, str]]) -> None:

@@ -17,11 +17,11 @@ from paceline.contracts.storage.outbox import (
     SinkRoute,
 )
 from sqlalchemy import ColumnElement, delete, exists, func, not_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import from_now, now, seconds_since
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.insert import insert_into
 from paceline_adapters.sql.outbox_rows import SqlOutlets
 from paceline_adapters.sql.tables import (
     AnyRow,
@@ -133,12 +133,12 @@ class SqlOutbox(SqlOutlets, ABC):
         self, connection: AsyncConnection, batch: SinkBatch, gone: int, outage: SinkOutage | None
     ) -> None:
         """Record that the sink is down or not. The last statements: they lock a shared row."""
-        build = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
+        dialect = self._database.dialect
         up = {"failures": 0, "down_since": None, "retry_at": None, "reason": None}
         values = {} if outage is not None else up
         if gone or outage is None:
             await connection.execute(
-                build(sink_states)
+                insert_into(sink_states, dialect)
                 .values(sink=batch.sink, delivered=gone)
                 .on_conflict_do_update(
                     index_elements=["sink"],
@@ -153,7 +153,7 @@ class SqlOutbox(SqlOutlets, ABC):
             "reason": outage.reason,
         }
         await connection.execute(
-            build(sink_states)
+            insert_into(sink_states, dialect)
             .values(sink=batch.sink, down_since=now(), **down)
             .on_conflict_do_update(
                 index_elements=["sink"],

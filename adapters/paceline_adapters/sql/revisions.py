@@ -4,6 +4,7 @@ import time
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from paceline import Artifact, Run
@@ -24,12 +25,12 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.artifact_rows import as_current, mark_stale, restore_version
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.insert import Upsert, insert_into
 from paceline_adapters.sql.outbox_rows import SqlOutlets
 from paceline_adapters.sql.run_rows import CHUNK, read_run
 from paceline_adapters.sql.seeding import add_outside, find_inputs
@@ -41,11 +42,14 @@ from paceline_adapters.sql.tables import (
     revisions,
     runs,
 )
+from paceline_adapters.sql.url import Dialect
 
 _PLACE = ["run_id", "concept_id", "step"]
 
 
-def _upsert(statement: "postgresql.Insert | sqlite.Insert") -> "postgresql.Insert | sqlite.Insert":
+@cache
+def _put(dialect: Dialect) -> Upsert:
+    statement = insert_into(revisions, dialect).values(number=1, requested_at=now())
     values = ("instruction", "tenant", "requested_by", "requested_at")
     return statement.on_conflict_do_update(
         index_elements=_PLACE,
@@ -56,10 +60,6 @@ def _upsert(statement: "postgresql.Insert | sqlite.Insert") -> "postgresql.Inser
     )
 
 
-_put = {
-    "postgresql": _upsert(postgresql.insert(revisions).values(number=1, requested_at=now())),
-    "sqlite": _upsert(sqlite.insert(revisions).values(number=1, requested_at=now())),
-}
 _forget = delete(journal).where(*(journal.c[name] == bindparam(f"of_{name}") for name in _PLACE))
 _marks = (
     select(
@@ -165,7 +165,7 @@ class SqlVersions(VersionStore, SqlOutlets, ABC):
                 return run
             for start in range(0, len(rows), CHUNK):
                 chunk = rows[start : start + CHUNK]
-                await connection.execute(_put[self._database.dialect], chunk)
+                await connection.execute(_put(self._database.dialect), chunk)
                 places = [{f"of_{name}": row[name] for name in _PLACE} for row in chunk]
                 await connection.execute(_forget, places)
             ended = run.status in ENDED

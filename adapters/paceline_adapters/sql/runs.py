@@ -37,11 +37,11 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from paceline_adapters.sql.columns import now
 from paceline_adapters.sql.engine import Database
+from paceline_adapters.sql.insert import insert_into
 from paceline_adapters.sql.outbox_rows import SqlOutlets, count_end
 from paceline_adapters.sql.run_rows import (
     CHUNK,
@@ -146,9 +146,9 @@ class SqlRuns(RunStore, SqlOutlets, ABC):
         Raises:
             _AlreadyExists: another process inserted a row with the same unique values.
         """
-        build = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
+        dialect = self._database.dialect
         result = await connection.execute(
-            build(table)
+            insert_into(table, dialect)
             .values(**row)
             .on_conflict_do_nothing(index_elements=unique)
             .returning(table.c.run_id)

@@ -158,6 +158,7 @@ class Caller:
                     self.settings.cost(prompt_tokens, self.health.mean_answer),
                 ),
                 telemetry.attempt(work, request) as span,
+                self.health.waiting_for(self.provider.waits_for()),
             ):
                 try:
                     completion = await self.provider.complete(request)

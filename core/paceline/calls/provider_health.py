@@ -19,8 +19,8 @@ A run that ends so lets calls in flight finish, saves their answers, and can be 
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from paceline.errors import (
@@ -92,12 +92,42 @@ class ProviderHealth:
     bounds: dict[str, int] = field(default_factory=dict[str, int])
     _refusals: _Trouble = field(default_factory=_Trouble)
     _outage: _Trouble = field(default_factory=_Trouble)
+    #: Why calls wait in this process, and how many calls did that are not over.
+    _cap: str | None = None
+    _capped: int = 0
+    _cap_warned: bool = False
     _back: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def trouble(self) -> str | None:
         """Why the calls wait, in the provider's words, if they have waited for long."""
-        return self._outage.warned or self._refusals.warned
+        return self._outage.warned or self._refusals.warned or self._cap
+
+    @contextmanager
+    def waiting_for(self, reason: str | None) -> Iterator[None]:
+        """Make a call that waits in this process first, if there is a reason.
+
+        The reason is warned of once per run, and is the run's trouble until these calls are over.
+        """
+        if reason is None:
+            yield
+            return
+        if not self._cap_warned:
+            self._cap_warned = True
+            log.warning("calls wait for a connection: %s", reason)
+        self._capped += 1
+        self._limit(f"waiting for a connection: {reason}")
+        try:
+            yield
+        finally:
+            self._capped -= 1
+            if not self._capped:
+                self._limit(None)
+
+    def _limit(self, cap: str | None) -> None:
+        before, self._cap = self.trouble, cap
+        if self.trouble != before:
+            self.changed(self.trouble)
 
     def _ends(self, *troubles: _Trouble) -> None:
         before = self.trouble

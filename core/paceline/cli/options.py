@@ -8,6 +8,8 @@ from typing import cast, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
+from paceline.settings.descriptions import field_descriptions
+
 _BOUNDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
@@ -51,6 +53,7 @@ def options_of(model: type[BaseModel]) -> Iterator[Option]:
     schema = cast("Schema", model.model_json_schema())
     properties = cast("Mapping[str, Schema]", schema.get("properties", {}))
     definitions = cast("Mapping[str, Schema]", schema.get("$defs", {}))
+    descriptions = field_descriptions(model)
     for name, field in model.model_fields.items():
         described = properties.get(field.alias or name, {})
         variants = [_resolved(one, definitions) for one in _variants(described)]
@@ -64,7 +67,7 @@ def options_of(model: type[BaseModel]) -> Iterator[Option]:
             default=_plain(default),
             required=field.is_required(),
             bounds="; ".join(text for text in map(_bounds, variants) if text),
-            description=" ".join((field.description or "").split()),
+            description=" ".join(descriptions[name].split()),
         )
         if values is not None:
             for option in options_of(values):

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import psutil
-
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
@@ -30,6 +28,8 @@ class ProcessIdentity:
         """Whether the process has ended; ``False`` if it runs on another host."""
         if self.host != this_host():
             return False
+        import psutil  # commands that only read need not wait for it
+
         try:
             process = psutil.Process(self.pid)
             # A zombie has ended, and waits for its parent to collect it.
@@ -53,6 +53,8 @@ def this_host() -> str:
 
 def this_process() -> ProcessIdentity:
     """The process that calls this function."""
+    import psutil
+
     pid = os.getpid()
     return ProcessIdentity(this_host(), pid, psutil.Process(pid).create_time())
 

@@ -12,7 +12,10 @@ class Options(BaseModel):
     them and lists them in ``paceline plugins`` and in the docs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Built when first used, and without reading the docstrings: that is a third of the start of a
+    # command, and only lists of options need them (``paceline.settings.descriptions``).
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -169,6 +169,14 @@ class Provider(ABC):
             UnusableAnswer: it answered, but with a refusal, nothing, or half an answer.
         """
 
+    def waits_for(self) -> str | None:
+        """Why a call that begins now would wait in this process; ``None`` if it would not.
+
+        A sentence with the setting to change, for ``paceline status`` and the page. A provider
+        that limits its own connections says so here, so that no limit is hidden.
+        """
+        return None
+
     async def check(self) -> str | Finding:
         """Reach the API without paying, for ``paceline doctor``; empty where that cannot be.
 

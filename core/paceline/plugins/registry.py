@@ -10,7 +10,6 @@ import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Generic, TypeVar, cast
 
 import click
@@ -39,6 +38,7 @@ from paceline.plugins.built_ins import (
     Kind,
 )
 from paceline.plugins.context import Context
+from paceline.plugins.installed import any_third_party
 from paceline.plugins.masking import masked
 from paceline.text import nearest, unknown
 from paceline.validation import WHOLE, describe_fault, known_keys
@@ -251,6 +251,15 @@ class Plugins:
             raise SettingsError(unknown(f"{kind} {name!r}", name, self.names(kind)) + self._notes())
         return found
 
+    def check_exists(self, kind: Kind, name: str) -> None:
+        """Check that a part exists, without importing a built-in one.
+
+        Raises:
+            SettingsError: it does not exist; the text lists the allowed names.
+        """
+        if name not in BUILT_INS[kind]:
+            self.offer(kind, name)
+
     def _notes(self) -> str:
         return "".join(f"; plugin {item.name} is broken: {item.reason}" for item in self.broken)
 
@@ -317,8 +326,10 @@ class Plugins:
         if self._third_parties_loaded:
             return
         self._third_parties_loaded = True
-        if os.environ.get("PACELINE_PLUGINS", "").lower() == "none":
+        if os.environ.get("PACELINE_PLUGINS", "").lower() == "none" or not any_third_party():
             return
+        from importlib import metadata  # reading the metadata of all packages takes a while
+
         for entry in metadata.entry_points(group=hookspecs.PROJECT):
             # A broken third-party plugin must not break the other plugins and commands.
             try:

@@ -6,15 +6,11 @@ its path together with all other faults.
 
 import json
 import math
-from collections import Counter
-from collections.abc import Iterator
 from datetime import date
-from typing import Any, NoReturn, cast
-
-import yaml
-from yaml.nodes import MappingNode, Node
+from typing import NoReturn, cast
 
 from paceline.errors import RoadmapError
+from paceline.roadmaps.raw import Ambiguous, YamlFault, twice_in
 from paceline.validation import WHOLE, dotted
 
 #: Maximum depth of nested objects and lists; far more than a roadmap needs.
@@ -24,14 +20,6 @@ MAX_DEPTH = 100
 _FINE = frozenset[type]({str, int, bool, type(None)})
 
 _Place = tuple["_Place", str | int] | None
-
-
-class _Ambiguous(dict[Any, Any]):
-    """An object with duplicate keys."""
-
-    def __init__(self, pairs: list[tuple[Any, Any]], twice: set[Any]) -> None:
-        super().__init__(pairs)
-        self.twice = twice
 
 
 def decode(raw: bytes, *, yaml_allowed: bool, source: str) -> object:
@@ -56,8 +44,8 @@ def decode(raw: bytes, *, yaml_allowed: bool, source: str) -> object:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise RoadmapError(source, [f"not valid JSON at {place}: {error.msg}"]) from None
-    except yaml.YAMLError as error:
-        raise RoadmapError(source, [f"not valid YAML: {_one_line(error)}"]) from None
+    except YamlFault as error:
+        raise RoadmapError(source, [f"not valid YAML: {error}"]) from None
     except ValueError as error:
         what = str(error).partition(";")[0]
         raise RoadmapError(source, [f"not valid JSON: {what}"]) from None
@@ -81,7 +69,7 @@ def json_faults(data: object) -> list[str]:
         passed_over = _FINE if depth < MAX_DEPTH else frozenset[type]()
         if isinstance(value, dict):
             found = cast("dict[object, object]", value)
-            if isinstance(value, _Ambiguous):
+            if isinstance(value, Ambiguous):
                 keys = sorted(map(str, value.twice))
                 faults += [f"{_path((place, key))}: duplicate key" for key in keys]
             faults += [
@@ -116,65 +104,20 @@ def _path(place: _Place) -> str:
     return dotted(parts[::-1]) or WHOLE
 
 
+def _load_yaml(text: str) -> object:
+    from paceline.roadmaps.yaml_text import load_yaml  # most texts are JSON
+
+    return load_yaml(text)
+
+
 def _load_json(text: str) -> object:
     return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
-    return found if len(found) == len(pairs) else _Ambiguous(pairs, _twice([k for k, _ in pairs]))
-
-
-def _twice(keys: list[Any]) -> set[Any]:
-    return {key for key, times in Counter(keys).items() if times > 1}
+    return found if len(found) == len(pairs) else Ambiguous(pairs, twice_in([k for k, _ in pairs]))
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few lines with aliases can expand to gigabytes."""
-
-    def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                problem="aliases are not allowed", problem_mark=self.get_mark()
-            )
-        return super().compose_node(parent, index)
-
-    def construct_object(self, node: Node, deep: bool = False) -> Any:
-        try:
-            return cast("object", super().construct_object(node, deep))  # pyright: ignore[reportUnknownMemberType]
-        except (ValueError, OverflowError) as error:
-            # An impossible date, or a tag that does not fit its text.
-            what = str(error).partition(";")[0]
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
-
-    def construct_ours(self, node: MappingNode) -> Iterator[_Ambiguous]:
-        # Filled after it was yielded, as the base loader does.
-        found = _Ambiguous([], set())
-        yield found
-        pairs = len(node.value)
-        found.update(self.construct_mapping(node))
-        if len(found) < pairs:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            found.twice = _twice(keys)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_ours)
-
-
-def _load_yaml(text: str) -> object:
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"{error.problem} at line {mark.line + 1}, column {mark.column + 1}"
-    return " ".join(str(error).split())

@@ -324,7 +324,7 @@ def _check_names(loaded: Loaded, plugins: Plugins) -> None:
     for path, kind, names in named:
         for name in names:
             try:
-                plugins.offer(kind, name)
+                plugins.check_exists(kind, name)
             except SettingsError as error:
                 origin = _origin(path, loaded.origins)
                 raise SettingsError(f"{'.'.join(path)}: {error} — in {origin}") from None

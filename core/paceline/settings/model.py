@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar, cast
 from urllib.parse import urlsplit
@@ -153,8 +154,9 @@ class ProviderSettings(Options):
     """Maximum seconds of a pause, also if the provider's ``retry-after`` is longer."""
     patience: Seconds = 900.0
     """Maximum seconds during which the provider may refuse one call before its concept fails."""
-    max_connections: int = Field(default=1000, ge=1, le=20_000)
-    """Maximum number of HTTP connections of a process, within its limit of open files."""
+    max_connections: int | None = Field(default=None, ge=1, le=20_000)
+    """Maximum number of HTTP connections of a process, within its limit of open files; if not set,
+    as many as that limit allows, up to 20 000. Further calls wait, and ``status`` says so."""
     prompt_price: float | None = Field(default=None, ge=0)
     """Price of a million prompt tokens, for the cost of artifacts."""
     cached_prompt_price: float | None = Field(default=None, ge=0)
@@ -244,7 +246,9 @@ class StepSettings(Options):
         return self.__pydantic_extra__ or {}
 
 
-_NO_STEP_SETTINGS = StepSettings()
+@cache
+def _no_step_settings() -> StepSettings:
+    return StepSettings()
 
 
 class RunSettings(Options):
@@ -292,12 +296,13 @@ def _pool(keys: object) -> object:
     return table
 
 
-#: Name of a resource or of a key in its pool.
-ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,99}$")]
+#: Name of a resource or of a key in its pool. The length is apart, because a pattern that repeats
+#: all letters of Unicode up to 100 times takes longer to compile than all other settings.
+ResourceName = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][\w.-]*$")]
 
 
 #: Name of a sink.
-SinkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,99}$")]
+SinkName = ResourceName
 
 
 class ResourceSettings(Options):
@@ -450,15 +455,15 @@ class Settings(Options):
     telemetry: str = "auto"
     """Name of the telemetry plugin; ``auto`` is ``otel`` if ``otel.endpoint`` is set; ``none``
     records nothing."""
-    store: StoreSettings = StoreSettings()
-    redis: RedisSettings = RedisSettings()
-    provider: ProviderSettings = ProviderSettings()
-    run: RunSettings = RunSettings()
-    events: EventSettings = EventSettings()
-    retention: RetentionSettings = RetentionSettings()
-    otel: OtelSettings = OtelSettings()
-    log: LogSettings = LogSettings()
-    web: WebSettings = WebSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    provider: ProviderSettings = Field(default_factory=ProviderSettings)
+    run: RunSettings = Field(default_factory=RunSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    otel: OtelSettings = Field(default_factory=OtelSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     models: dict[str, ModelSettings] = Field(default_factory=dict[str, ModelSettings])
     """Models by name, for ``steps.NAME.model``."""
     steps: dict[str, StepSettings] = Field(default_factory=dict[str, StepSettings])
@@ -492,11 +497,8 @@ class Settings(Options):
 
     def step(self, name: str) -> StepSettings:
         """The settings of a step."""
-        return (
-            self.steps.get(name.replace("_", "-"), _NO_STEP_SETTINGS)
-            if self.steps
-            else _NO_STEP_SETTINGS
-        )
+        found = self.steps.get(name.replace("_", "-")) if self.steps else None
+        return found or _no_step_settings()
 
     def model(self, name: str) -> ProviderSettings:
         """The settings of a model, with what it takes from ``[provider]``.

@@ -33,7 +33,7 @@ def check_steps(settings: Settings, plugins: Plugins, origin: Origin) -> None:
     known = plugins.names("step")
     for name in settings.run.steps:
         try:
-            step_offer(settings, plugins, name)
+            plugins.check_exists("step", settings.step(name).use or name)
         except SettingsError as error:
             place = "run.steps" if settings.step(name).use is None else f"steps.{name}.use"
             where = origin(tuple(place.split(".")))

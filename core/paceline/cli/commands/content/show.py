@@ -77,16 +77,12 @@ def show(
       paceline show learn-rust ownership tutorial --versions
       paceline show learn-rust ownership tutorial --diff --version 1
     """
-    from paceline.cli.commands.content.show_run import show_concept, show_run
-    from paceline.cli.commands.content.show_versions import show_diff, show_versions
-    from paceline.cli.place import Place
-    from paceline.planning.estimator import estimate
-
     if (versions or as_diff or version is not None) and step is None:
         raise UsageError("--versions, --diff and --version need RUN, CONCEPT and STEP")
     if versions and (as_diff or version is not None):
         raise UsageError("--versions cannot be combined with --diff or --version")
 
+    # Each form imports what it needs: the list of runs, which is asked for most, needs least.
     async def look() -> None:
         async with app.factory.open_store(create=False) as store:
             if run is None:
@@ -96,18 +92,28 @@ def show(
                     status=statuses, roadmap_id=roadmap, limit=limit, before=before
                 )
                 etas: Mapping[str, float] = {}
-                if as_json:
+                if as_json and any(one.status == "running" for one in page):
+                    from paceline.planning.estimator import estimate
+
                     etas = await estimate(app.factory, store, page)
                 _print_runs(page, etas, as_json=as_json, limit=limit)
             elif concept is not None and step is not None and (versions or as_diff):
+                from paceline.cli.commands.content.show_versions import show_diff, show_versions
+                from paceline.cli.place import Place
+
                 place = Place(run, concept, step)
                 if versions:
                     await show_versions(store, app.factory, place, as_json=as_json)
                 else:
                     await show_diff(store, app.factory, place, version, as_json=as_json)
             elif concept is None:
+                from paceline.cli.commands.content.show_run import show_run
+
                 await show_run(store, app.factory, run, as_json=as_json, verbose=verbose)
             else:
+                from paceline.cli.commands.content.show_run import show_concept
+                from paceline.cli.place import Place
+
                 place = Place(run, concept, step)
                 await show_concept(store, app.factory, place, version, as_json=as_json)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from paceline.app import App
-from paceline.client.cluster_status import ClusterStatus, WorkerStatus
+from paceline.client.cluster_status import ClusterStatus, WorkerStatus, cluster_status
 from paceline.client.terminal.app_options import executor_options, json_option, run_async
 from paceline.client.terminal.output import (
     duration,
@@ -49,11 +49,12 @@ def status(*, app: App, as_json: bool) -> int:
 
 
 async def _look(app: App) -> ClusterStatus:
-    from paceline.client.cluster_status import cluster_status
-    from paceline.planning.estimator import estimate
-
     async with app.client(create=False) as client:
         found = await cluster_status(client.store, client.executor)
+        if not any(run.status == "running" for run in found.runs):
+            return found
+        from paceline.planning.estimator import estimate  # a planner, which takes time to import
+
         return replace(found, left=await estimate(app.factory, client.store, found.runs))
 
 
