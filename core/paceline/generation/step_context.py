@@ -126,7 +126,7 @@ class RunningStep(StepContext):
         work = replace(self.work, key=f"resource:{resource}")
         telemetry = self.parts.telemetry
         admission = self.parts.resources.use(resource, work, units)
-        with telemetry.admit(work), self.state.waiting():
+        with telemetry.admit(work), self.state.waiting("resource"):
             use = await admission.__aenter__()
         token = _held.set(resource)
         try:

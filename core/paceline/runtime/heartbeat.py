@@ -134,4 +134,8 @@ class Heartbeat:
             trouble=dict(gauges.trouble),
             in_flight={run_id: one.spent() for run_id, one in gauges.in_flight.items()},
             fallbacks=gauges.fallbacks,
+            saved=gauges.saved,
+            waiting=gauges.waiting,
+            waits={level: one.durations() for level, one in gauges.waits.items()},
+            attempts={key: one.counts() for key, one in gauges.attempts.items()},
         )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from paceline.contracts.admission.wait_histogram import WaitHistogram
+from paceline.contracts.call_counts import CallCounts, Durations
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
@@ -300,6 +301,11 @@ class Figures:
         trouble: why calls of a run wait, in the provider's words, by run id.
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: number of answers of fallback models since the start.
+        saved: number of artifacts saved since the start.
+        waiting: number of concepts, calls and uses of resources that wait for admission.
+        waits: how long those that were admitted since the start waited, by ``concept``, ``call``
+            and ``resource``.
+        attempts: attempts since the start, by provider and model, as in ``openai:gpt-4o-mini``.
     """
 
     runs: tuple[str, ...] = ()
@@ -315,6 +321,10 @@ class Figures:
     trouble: Mapping[str, str] = field(default_factory=dict[str, str])
     in_flight: Mapping[str, Spent] = field(default_factory=dict[str, Spent])
     fallbacks: int = 0
+    saved: int = 0
+    waiting: int = 0
+    waits: Mapping[str, Durations] = field(default_factory=dict[str, Durations])
+    attempts: Mapping[str, CallCounts] = field(default_factory=dict[str, CallCounts])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
