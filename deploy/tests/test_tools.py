@@ -23,9 +23,7 @@ EXPOSURE = 2.0
 
 def run(*command: str | Path, cwd: Path = DEPLOY) -> str:
     """Run a tool that must succeed; its output."""
-    done = subprocess.run(
-        command, cwd=cwd, check=False, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

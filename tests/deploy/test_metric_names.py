@@ -1,5 +1,6 @@
 """Alerts and dashboard name metrics and labels that the real `/metrics` of a server has."""
 
+import asyncio
 import json
 import re
 from collections import defaultdict
@@ -13,7 +14,6 @@ import yaml
 from paceline.contracts.call_counts import BOUNDS, CallCounts, Durations
 from paceline.contracts.storage.records import Figures
 from paceline.testing.contracts.store.inputs import artifact, charge, claimed, worker
-from paceline.testing.virtual_time import run_real
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deploy.files import DEPLOY, manifest
@@ -21,6 +21,7 @@ from tests.support.web_site import site
 
 #: Labels that Prometheus adds.
 ADDED = {"job", "instance"}
+_WRAPPERS = (promql_parser.AggregateExpr, promql_parser.ParenExpr, promql_parser.SubqueryExpr)
 
 
 def expressions() -> Iterator[Any]:
@@ -39,7 +40,7 @@ def expressions() -> Iterator[Any]:
 
 async def _exposed(folder: Path) -> Mapping[str, set[str]]:
     budget = {"budget": {"per_day": 20, "keys": {"openai:gpt": {"per_month": 40}}}}
-    sinks = {"archive": {"kind": "webhook", "url": "http://127.0.0.1:9/"}}
+    sinks = {"archive": {"use": "files", "url": str(folder)}}
     async with site(
         folder, strategy=["budget", "unbounded"], strategies=budget, sinks=sinks
     ) as here:
@@ -52,7 +53,8 @@ async def _exposed(folder: Path) -> Mapping[str, set[str]]:
         await store.register(worker("one"))
         figures = Figures(saved=1, attempts={"openai:gpt": calls}, waits={"call": once})
         await store.beat("one", figures, lease=30)
-        await here.client.get("/api/events-that-do-not-exist")
+        await here.client.get("/api/runs")
+        here.backend.metrics.messages_sent("sse", ())
         text = (await here.client.get("/metrics")).text
     found: dict[str, set[str]] = defaultdict(set)
     for family in text_string_to_metric_families(text):
@@ -67,7 +69,7 @@ async def _exposed(folder: Path) -> Mapping[str, set[str]]:
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, set[str]]:
     """The labels of each metric of a running server."""
-    return run_real(_exposed(tmp_path_factory.mktemp("site")))
+    return asyncio.run(_exposed(tmp_path_factory.mktemp("site")))
 
 
 def selectors(node: object) -> Iterator[promql_parser.VectorSelector]:
@@ -82,9 +84,7 @@ def selectors(node: object) -> Iterator[promql_parser.VectorSelector]:
     elif isinstance(node, promql_parser.BinaryExpr):
         yield from selectors(node.lhs)
         yield from selectors(node.rhs)
-    elif isinstance(node, (promql_parser.AggregateExpr, promql_parser.ParenExpr)):
-        yield from selectors(node.expr)
-    elif isinstance(node, promql_parser.SubqueryExpr):
+    elif isinstance(node, _WRAPPERS):
         yield from selectors(node.expr)
     else:
         assert isinstance(node, (promql_parser.NumberLiteral, promql_parser.StringLiteral)), node
