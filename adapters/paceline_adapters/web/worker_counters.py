@@ -14,7 +14,7 @@ from paceline.contracts.storage.records import Figures, WorkerRecord
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-#: Number of workers whose last report is kept: they may be back after an outage.
+#: Number of last reports to keep: a worker may be back after an outage.
 _KEPT = 4096
 #: Maximum number of different models, and of kinds of failures; the others count as ``other``.
 MAX_LABELS = 100

@@ -24,7 +24,7 @@ DIALECT = "http://json-schema.org/draft-07/schema#"
 _LISTS_AS_TEXT = frozenset(
     {"strategy", "steps", "model", "needs", "checks", "kinds", "hosts", "origins"}
 )
-#: Sections whose keys choose a plugin and are options of it at the same time.
+#: Sections that have keys of paceline and options of a plugin in one table.
 _OPEN: Mapping[str, tuple[type[Options], Kind]] = {
     "steps": (StepSettings, "step"),
     "sinks": (SinkSettings, "sink"),
@@ -134,7 +134,7 @@ def _list_or_text(schema: Schema) -> Schema:
     options = [one for one in schema.get("anyOf", [schema]) if one.get("type") == "array"]
     if not options:
         return schema
-    kept = {key: schema[key] for key in ("description", "default") if key in schema}
+    kept: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     [array] = options
     return {**kept, "anyOf": [{**array, "default": None}, {"type": "string"}]}
 
