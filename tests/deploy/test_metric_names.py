@@ -98,6 +98,7 @@ def test_an_expression_names_metrics_and_labels_that_the_server_has(
     assert named
     known = set(ADDED)
     for one in named:
+        assert one.name is not None
         assert one.name in exposed
         labels = exposed[one.name]
         assert {matcher.name for matcher in one.matchers.matchers} <= labels | ADDED, one.name
