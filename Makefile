@@ -36,7 +36,7 @@ SYNC = $(RUN_UV) sync --quiet --frozen --inexact --python "$(PYTHON)"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 test-streaq extras clean
+.PHONY: help demo bench bench-smoke test test-web pictures check lint types imports docs soak test-celery57 test-streaq test-deploy extras clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -91,6 +91,9 @@ test-streaq: .venv-streaq/.ready ## Run the tests of the example executor, insta
 	cd $(STREAQ) && "$(CURDIR)/.venv-streaq/bin/pytest" -n $(JOBS) $(ARGS)
 	.venv-streaq/bin/pytest -m "not soak" tests/combinations/test_nine.py -k streaq
 
+test-deploy: .venv/.deploy promtool ## Check the files in deploy/ with the tools of their formats
+	PROMTOOL=$(PROMTOOL) $(BIN)/pytest -n $(JOBS) deploy/tests $(ARGS)
+
 extras: | python ## Check that each extra can be installed with the pip that Python brings
 	rm -rf .venv-extras
 	"$(PYTHON)" -m venv .venv-extras
@@ -104,7 +107,7 @@ extras: | python ## Check that each extra can be installed with the pip that Pyt
 	done
 
 clean: ## Remove what make made
-	rm -rf .venv .venv-tools .venv-celery57 .venv-streaq .venv-extras site dist \
+	rm -rf .venv .venv-tools .promtool .venv-celery57 .venv-streaq .venv-extras site dist \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # -- environments: a stamp file says that one is as pyproject.toml and uv.lock want it --------
@@ -125,6 +128,10 @@ clean: ## Remove what make made
 	$(SYNC) --group page
 	@touch $@ .venv/.run .venv/.dev
 
+.venv/.deploy: $(LOCK) | python $(UV)
+	$(SYNC) --group deploy
+	@touch $@ .venv/.run .venv/.dev
+
 # arq and Celery 5.7 want different versions of redis-py: what the lock cannot hold, without arq.
 .venv-celery57/.ready: pyproject.toml | python $(UV)
 	$(RUN_UV) venv --quiet --clear --python "$(PYTHON)" .venv-celery57
@@ -140,6 +147,17 @@ clean: ## Remove what make made
 		--editable '.[postgres,testing]' --editable '$(STREAQ)[test]' \
 		pytest-randomly pytest-xdist
 	@touch $@
+
+# promtool is in Debian's package of Prometheus. The package is unpacked here, not installed: it would
+# start a server.
+PROMTOOL ?= $(shell command -v promtool || echo "$(CURDIR)/.promtool/usr/bin/promtool")
+.PHONY: promtool
+promtool:
+	@test -x "$(PROMTOOL)" || { mkdir -p .promtool && cd .promtool && command -v apt-get >/dev/null && \
+		{ apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+			2>/dev/null && dpkg -x prometheus_*.deb . && test -x usr/bin/promtool; } || { \
+		echo "This needs promtool: apt-get install prometheus" \
+			"(or name one: make $(MAKECMDGOALS) PROMTOOL=/path/to/promtool)" >&2; exit 1; }
 
 # The browser is the machine's own: Playwright's would be a download beyond PyPI.
 .PHONY: chromium

@@ -269,7 +269,7 @@ async def test_health_readiness_and_metrics(tmp_path: Path) -> None:
         assert metrics.headers["content-type"].startswith("text/plain")
         lines = metrics.text.splitlines()
         assert "paceline_workers 1.0" in lines
-        assert "paceline_fallbacks 3.0" in lines
+        assert "paceline_fallbacks_total 3.0" in lines
         assert 'paceline_roadmaps{state="queued"} 0.0' in lines
         [count] = [
             line

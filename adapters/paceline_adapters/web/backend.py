@@ -78,13 +78,15 @@ class Backend:
         """
         try:
             self.client = await self._open_client()
+            # Counters start here, so that they miss nothing from now on.
+            self.metrics.workers_read(await self.client.store.workers())
         except BaseException:
             await self._stack.aclose()
             raise
         self.store, self.bus = self.client.store, self.client.bus
         self.names = ConceptNames(self.store)
         self.hub = Hub(self.store, self.bus, kept=self.settings.events.max_length)
-        self.figures = LiveFigures(self.store, self.worker)
+        self.figures = LiveFigures(self.store, self.worker, self.metrics)
         self.estimator = Estimator(self.app.factory, self.store)
         self._sampling = asyncio.get_running_loop().create_task(self.figures.sample_forever())
         self._open = True

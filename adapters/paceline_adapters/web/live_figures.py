@@ -11,6 +11,8 @@ from paceline import PacelineError, Store, Worker
 from paceline.client.totals import Totals
 from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 
+from paceline_adapters.web.metrics import Metrics
+
 log = logging.getLogger("paceline.web")
 
 #: Seconds between two samples.
@@ -53,11 +55,13 @@ class LiveFigures:
 
     Args:
         worker: the worker of this process, if there is one; its figures are the newest.
+        metrics: counts what the workers report, also of those that live for seconds only.
     """
 
-    def __init__(self, store: Store, worker: Worker | None) -> None:
+    def __init__(self, store: Store, worker: Worker | None, metrics: Metrics) -> None:
         self._store = store
         self._worker = worker
+        self._metrics = metrics
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._sampled = asyncio.Event()
         self.now = Sample(at=datetime.now(UTC), workers=0, totals=Totals())
@@ -89,6 +93,7 @@ class LiveFigures:
         totals, here = Totals(), self._worker
         limits: list[LimitFigures] = []
         workers = await self._store.workers()
+        self._metrics.workers_read(workers)
         for record in workers:
             newest = here is not None and record.worker_id == here.record.worker_id
             figures = here.heartbeat.figures() if here and newest else record.figures

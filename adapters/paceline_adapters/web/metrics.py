@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from paceline.client.cluster_status import ClusterStatus
 from paceline.contracts.storage.budgets import AccountFigures, from_nanos
+from paceline.contracts.storage.records import WorkerRecord
 from paceline.contracts.storage.spending import Spent
 from paceline.live.feed import StreamMessage
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,28 +12,48 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from paceline_adapters.web.worker_counters import BoundedLabels, WorkerCounters
+
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class _Costs(Collector):
-    """What calls have cost, as the store counts it; more than a counter of this process."""
+class _Spending(Collector):
+    """What calls have used, as the store counts it; more than a counter of this process."""
 
     def __init__(self, currency: str) -> None:
         self._currency = currency
+        self._model = BoundedLabels()
         self.by_step: Mapping[tuple[str, str], Spent] = {}
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        family = CounterMetricFamily(
+        cost = CounterMetricFamily(
             "paceline_cost",
             "Cost of calls with an artifact, by model and step.",
             labels=["model", "step", "currency"],
         )
+        tokens = CounterMetricFamily(
+            "paceline_tokens",
+            "Tokens of calls with an artifact, by model and step.",
+            labels=["model", "step", "kind"],
+        )
+        for (model, step), spent in sorted(self._bounded().items()):
+            if spent.cost is not None:
+                cost.add_metric([model, step, self._currency], spent.cost)
+            tokens.add_metric([model, step, "prompt"], spent.prompt_tokens)
+            tokens.add_metric([model, step, "completion"], spent.completion_tokens)
+        yield cost
+        yield tokens
+
+    def _bounded(self) -> Mapping[tuple[str, str], Spent]:
+        """The sums with an artifact, in a bounded number of series: providers name the models."""
+        found: dict[tuple[str, str], Spent] = {}
         for (model, step), spent in self.by_step.items():
-            if model and spent.cost is not None:
-                family.add_metric([model, step, self._currency], spent.cost)
-        yield family
+            if model:
+                key = (self._model(model), step)
+                found[key] = found.get(key, Spent()) + spent
+        return found
 
 
 class Metrics:
@@ -57,9 +78,11 @@ class Metrics:
             "db_connections_limit", "Maximum number of database connections of all pools."
         )
         self._events = gauge("events_per_second", "Progress events published per second.")
-        self._fallbacks = gauge(
-            "fallbacks", "Answers of fallback models since the live workers started."
+        self._admission = gauge(
+            "admission_waiting", "Concepts, calls and uses of resources that wait for admission."
         )
+        self._lost = gauge("runs_lost", "Running runs without a live worker.")
+        self._unreachable = gauge("queue_unreachable", "1 if the queue does not answer, or 0.")
         self._waiting = gauge("sink_waiting", "Deliveries that wait, by sink.", "sink")
         self._oldest = gauge(
             "sink_oldest_seconds", "Age of the oldest waiting delivery, by sink.", "sink"
@@ -69,13 +92,21 @@ class Metrics:
         self._delivered = gauge(
             "sink_delivered", "Deliveries that the sink has accepted since its first one.", "sink"
         )
-        self._costs = _Costs(currency)
-        self._registry.register(self._costs)
+        self._spending = _Spending(currency)
+        self._registry.register(self._spending)
+        self._counted = WorkerCounters()
+        self._registry.register(self._counted)
         self._unsaved_cost = gauge(
             "cost_without_artifact",
             "Cost of calls without an artifact, by step; it falls when the artifact is saved.",
             "step",
             "currency",
+        )
+        self._unsaved_tokens = gauge(
+            "tokens_without_artifact",
+            "Tokens of calls without an artifact, by step; they fall when the artifact is saved.",
+            "step",
+            "kind",
         )
         self._limit, self._spent, self._reserved = (
             gauge(f"budget_{name}", text, "scope", "model", "currency")
@@ -124,12 +155,20 @@ class Metrics:
         self._slow.inc()
 
     def costs_read(self, costs: Mapping[tuple[str, str], Spent]) -> None:
-        """Set what calls have cost, by model and step."""
-        self._costs.by_step = costs
+        """Set what calls have used, by model and step."""
+        self._spending.by_step = costs
         for (model, step), spent in costs.items():
-            if not model and (spent.cost is not None or not spent.attempts):
-                gauge = self._unsaved_cost.labels(step or "unknown", self._currency)
-                gauge.set(spent.cost or 0.0)
+            if model:
+                continue
+            name = step or "unknown"
+            if spent.cost is not None or not spent.attempts:
+                self._unsaved_cost.labels(name, self._currency).set(spent.cost or 0.0)
+            self._unsaved_tokens.labels(name, "prompt").set(spent.prompt_tokens)
+            self._unsaved_tokens.labels(name, "completion").set(spent.completion_tokens)
+
+    def workers_read(self, workers: Sequence[WorkerRecord]) -> None:
+        """Add what the workers counted since their last beats."""
+        self._counted.read(workers)
 
     def budgets_read(self, budgets: Sequence[AccountFigures]) -> None:
         """Set how much of each limit is used, without those of tenants: they may be many."""
@@ -154,7 +193,9 @@ class Metrics:
         self._connections.set(totals.connections)
         self._connections_max.set(totals.connections_max)
         self._events.set(totals.events_per_second)
-        self._fallbacks.set(totals.fallbacks)
+        self._admission.set(totals.waiting)
+        self._lost.set(len(status.lost))
+        self._unreachable.set(bool(status.unreachable))
         for sink in status.sinks:
             self._waiting.labels(sink.sink).set(sink.waiting)
             self._oldest.labels(sink.sink).set(sink.oldest)

@@ -139,7 +139,7 @@ class Caller:
         self.state.rest()
         prompt_tokens = request.estimated_prompt_tokens()
         telemetry = self.state.telemetry
-        with telemetry.admit(work), self.state.waiting(), self.trace.doing("waiting"):
+        with telemetry.admit(work), self.state.waiting("call"), self.trace.doing("waiting"):
             permit = await self.strategy.admit(work)
         if permit.notice is not None:
             self.state.notify(permit.notice)
@@ -164,13 +164,16 @@ class Caller:
                     completion = await self.provider.complete(request)
                 except ProviderError as error:
                     span.charged(error)
+                    self.state.gauges.attempts[work.key].failed(error)
                     raise
                 span.answered(completion)
+            seconds = asyncio.get_running_loop().time() - started
+            self.state.gauges.attempts[work.key].answered(seconds)
             self.health.answered(completion.completion_tokens)
             cost = tally.add(completion, self.settings)
             outcome = Done(
                 _counted(completion, request),
-                asyncio.get_running_loop().time() - started,
+                seconds,
                 parse_rate_limits(completion.rate_limit_headers),
                 cost,
             )
@@ -264,7 +267,7 @@ class _Call(Generic[ParsedT]):
                     ),
                 )
                 completion = await caller.attempt(attempt, request, self.tally)
-                value = self.parse(completion)
+                value = self._parsed(completion)
             except Refused as refusal:
                 caller.state.rest()
                 await pauses.after_refusal(refusal)
@@ -309,6 +312,13 @@ class _Call(Generic[ParsedT]):
                     else:
                         health.bounds[request.step] = request.max_tokens
                 return Answer(value, completion.model)
+
+    def _parsed(self, completion: Completion) -> ParsedT:
+        try:
+            return self.parse(completion)
+        except UnusableAnswer as error:
+            self.caller.state.gauges.attempts[self.work.key].failed(error)
+            raise
 
     def _count_passing(self, error: Transient) -> None:
         self.passing += 1

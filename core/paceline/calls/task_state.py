@@ -68,12 +68,12 @@ class TaskState:
             self._count()
 
     @contextmanager
-    def waiting(self) -> Generator[None]:
-        """Count one wait for admission within ``with``."""
+    def waiting(self, level: str) -> Generator[None]:
+        """Count one wait for admission within ``with``: of a ``call`` or a ``resource``."""
         self._waiting += 1
         self._count()
         try:
-            with self.gauges.wait():
+            with self.gauges.wait(level):
                 yield
         finally:
             self._waiting -= 1

@@ -301,6 +301,7 @@ async def cluster_status(store: Store, executor: Executor | None) -> ClusterStat
             connections_max=sum(worker.pool_max for worker in workers),
             events_per_second=round(sum(worker.events_per_second for worker in workers), 1),
             fallbacks=sum(record.figures.fallbacks for record in records),
+            waiting=sum(record.figures.waiting for record in records),
         ),
         budget=await store.budget(),
         runs=runs[:MAX_RUNS],

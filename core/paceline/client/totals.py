@@ -24,6 +24,7 @@ class Totals:
         connections_max: maximum number of database connections of all pools.
         events_per_second: progress events published per second.
         fallbacks: answers of fallback models since the workers started.
+        waiting: concepts, calls and uses of resources that wait for admission.
     """
 
     roadmaps_active: int = 0
@@ -36,6 +37,7 @@ class Totals:
     connections_max: int = 0
     events_per_second: float = 0.0
     fallbacks: int = 0
+    waiting: int = 0
 
     @classmethod
     def over(cls, workers: Iterable[WorkerRecord]) -> Self:
@@ -60,6 +62,7 @@ class Totals:
         self.connections_max += connections_max
         self.events_per_second += figures.events_per_second
         self.fallbacks += figures.fallbacks
+        self.waiting += figures.waiting
 
     def raise_to(self, other: "Totals") -> None:
         """Keep the larger of each number."""

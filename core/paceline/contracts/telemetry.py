@@ -4,18 +4,24 @@ Core calls it when work starts and ends. Without telemetry, all spans are one sh
 does nothing, so none is created.
 """
 
+import asyncio
 import hashlib
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Self
+from contextlib import AbstractContextManager, contextmanager
 
 from paceline.contracts.admission.work import Work
+from paceline.contracts.call_counts import BOUNDS, CallCounts, Durations
 from paceline.contracts.identity import run_id_bits
 from paceline.contracts.provider import Completion, CompletionRequest
 from paceline.contracts.storage.records import Claim, PoolFigures, Run, RunStatus
 from paceline.contracts.storage.spending import Spent
-from paceline.errors import ProviderError
+from paceline.errors import ProviderError, Refused
+
+#: Where the names of kinds of failures come from. A plugin's own error counts as its base class,
+#: so that the number of kinds is bounded.
+_KINDS = ProviderError.__module__
 
 
 class InFlight:
@@ -38,6 +44,72 @@ class InFlight:
         )
 
 
+class Histogram:
+    """Counts durations in the buckets of ``BOUNDS``."""
+
+    __slots__ = ("_buckets", "_seconds")
+
+    def __init__(self) -> None:
+        self._buckets = [0] * (len(BOUNDS) + 1)
+        self._seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        self._buckets[bisect_left(BOUNDS, seconds)] += 1
+        self._seconds += seconds
+
+    def durations(self) -> Durations:
+        """The counts as a record."""
+        return Durations(buckets=tuple(self._buckets), seconds=round(self._seconds, 6))
+
+
+class Attempts:
+    """Counts attempts at one model."""
+
+    __slots__ = ("_answered", "_failed", "_refused")
+
+    def __init__(self) -> None:
+        self._answered = Histogram()
+        self._failed: Counter[str] = Counter()
+        self._refused = 0
+
+    def answered(self, seconds: float) -> None:
+        """Count a whole answer."""
+        self._answered.add(seconds)
+
+    def failed(self, error: ProviderError) -> None:
+        """Count an attempt that was refused or failed."""
+        if isinstance(error, Refused):
+            self._refused += 1
+            return
+        kinds = (one.__name__ for one in type(error).__mro__ if one.__module__ == _KINDS)
+        self._failed[next(kinds)] += 1
+
+    def counts(self) -> CallCounts:
+        """The counts as a record."""
+        return CallCounts(
+            answered=self._answered.durations(), refused=self._refused, failed=dict(self._failed)
+        )
+
+
+class _Wait:
+    """One wait for admission: a context manager."""
+
+    __slots__ = ("_began", "_gauges", "_level")
+
+    def __init__(self, gauges: "Gauges", level: str) -> None:
+        self._gauges, self._level = gauges, level
+
+    def __enter__(self) -> None:
+        self._gauges.waiting += 1
+        self._began = asyncio.get_running_loop().time()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> None:
+        self._gauges.waiting -= 1
+        if error is None:
+            self._gauges.waits[self._level].add(asyncio.get_running_loop().time() - self._began)
+
+
 class Gauges:
     """Counters of one worker process.
 
@@ -48,7 +120,9 @@ class Gauges:
         in_flight: an estimate of what the calls in flight will cost, by run id.
         fallbacks: answers that a model of a chain other than the first one gave.
         trouble: why calls of a run wait, in the provider's words, by run id.
-        waiting: concepts and calls that wait for admission.
+        waiting: concepts, calls and uses of resources that wait for admission.
+        waits: how long those that were admitted waited, by ``concept``, ``call`` and ``resource``.
+        attempts: the attempts at each model, by its key.
         refusals: attempts that the provider refused.
         saved: artifacts saved.
         events: events published.
@@ -64,6 +138,8 @@ class Gauges:
         self.fallbacks = 0
         self.trouble: dict[str, str] = {}
         self.waiting = 0
+        self.waits: dict[str, Histogram] = defaultdict(Histogram)
+        self.attempts: dict[str, Attempts] = defaultdict(Attempts)
         self.refusals = 0
         self.saved = 0
         self.events = 0
@@ -97,16 +173,9 @@ class Gauges:
         if not flight.calls:
             del self.in_flight[run_id]
 
-    def wait(self) -> "Gauges":
-        """Count one wait for admission within ``with``."""
-        return self
-
-    def __enter__(self) -> Self:
-        self.waiting += 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.waiting -= 1
+    def wait(self, level: str) -> AbstractContextManager[None]:
+        """Count one wait for admission within ``with``, and how long it took if it succeeds."""
+        return _Wait(self, level)
 
 
 class Span:

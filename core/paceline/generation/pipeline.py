@@ -180,7 +180,7 @@ class Pipeline:
             work = concept_task.work()
             asked_at = asyncio.get_running_loop().time()
             try:
-                with parts.telemetry.admit(work), parts.gauges.wait():
+                with parts.telemetry.admit(work), parts.gauges.wait("concept"):
                     permit = await parts.strategy.admit(work)
             except RunPaused as error:
                 self._run.pause(error)

@@ -129,7 +129,7 @@ class RunningStep(StepContext):
         work = replace(self.work, key=f"resource:{resource}")
         telemetry = self.parts.telemetry
         admission = self.parts.resources.use(resource, work, units)
-        with telemetry.admit(work), self.state.waiting(), self.trace.doing("waiting"):
+        with telemetry.admit(work), self.state.waiting("resource"), self.trace.doing("waiting"):
             use = await admission.__aenter__()
         token = _held.set(resource)
         try:

@@ -176,4 +176,8 @@ class Heartbeat:
             version=_version(),
             limits=self._parts.limits(),
             open_steps=self._parts.steps_in_work(),
+            saved=gauges.saved,
+            waiting=gauges.waiting,
+            waits={level: one.durations() for level, one in gauges.waits.items()},
+            attempts={key: one.counts() for key, one in gauges.attempts.items()},
         )

@@ -88,6 +88,7 @@ def metrics_router(backend: Backend, checks: RequestChecks) -> APIRouter:
     async def show_metrics(_: Reading) -> Response:
         """Show the metrics for Prometheus."""
         status = await cluster_status(backend.store, backend.client.executor)
+        backend.metrics.workers_read(await backend.store.workers())
         backend.metrics.costs_read(await backend.store.costs_of_steps())
         backend.metrics.budgets_read(await backend.client.budgets())
         text = backend.metrics.exposition(status, streams=backend.rate_limit.streams)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.admission.wait_histogram import WaitHistogram
+from paceline.contracts.call_counts import CallCounts, Durations
 from paceline.contracts.identity import ProcessIdentity
 from paceline.contracts.scope import Scope
 from paceline.contracts.share import DEFAULT_SHARE, Share
@@ -307,6 +308,11 @@ class Figures:
         version: version of paceline that the worker runs; empty if it is unknown.
         limits: the limits in numbers.
         open_steps: the steps that are being made. ``workers`` leaves it empty: see ``timeline``.
+        saved: number of artifacts saved since the start.
+        waiting: number of concepts, calls and uses of resources that wait for admission.
+        waits: how long those that were admitted since the start waited, by ``concept``, ``call``
+            and ``resource``.
+        attempts: attempts since the start, by provider and model, as in ``openai:gpt-4o-mini``.
     """
 
     runs: tuple[str, ...] = ()
@@ -325,6 +331,10 @@ class Figures:
     version: str = ""
     limits: tuple[LimitFigures, ...] = ()
     open_steps: tuple[OpenStep, ...] = ()
+    saved: int = 0
+    waiting: int = 0
+    waits: Mapping[str, Durations] = field(default_factory=dict[str, Durations])
+    attempts: Mapping[str, CallCounts] = field(default_factory=dict[str, CallCounts])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,24 @@ def show(*, app: App, changed: bool, as_json: bool) -> int:
 config.add_command(show, "list")
 
 
+@config.command()
+def schema() -> int:
+    """Print the JSON schema of paceline.toml.
+
+    It has the options of all installed plugins. Editors with Even Better TOML or taplo complete
+    and check the file with it.
+
+    \b
+    Example:
+      paceline config schema > paceline.schema.json
+    """
+    from paceline.plugins.registry import Plugins
+    from paceline.settings.json_schema import settings_schema
+
+    echo_json(settings_schema(Plugins()))
+    return 0
+
+
 def _toml(value: object) -> str:
     import json
 
