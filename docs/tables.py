@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import click
+from paceline.contracts.field_descriptions import field_descriptions
 from paceline.plugins.built_ins import BUILT_INS
 from paceline.plugins.registry import Plugins
-from paceline.settings.descriptions import field_descriptions
 from paceline.settings.model import Settings
 from paceline.steps.normalisations import NORMALISATIONS
 from paceline_adapters.bench.figures import FIGURES

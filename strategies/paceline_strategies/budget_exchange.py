@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from paceline import PartUnavailable, Work
-from paceline.chance import uniform
+from paceline.admission.chance import uniform
 from paceline.contracts.share import DEFAULT_TENANT
 from paceline.contracts.storage.budgets import (
     AccountFigures,

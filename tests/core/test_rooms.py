@@ -9,7 +9,6 @@ LOOSE = {
     "__init__",
     "__main__",
     "app",
-    "chance",
     "errors",
     "log_context",
     "tasks",

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from itertools import islice
 
+from paceline.admission.chance import uniform
 from paceline.admission.waiting_flows import Cost, Waiter, WaitingFlows
-from paceline.chance import uniform
 from paceline.contracts.admission.ledger import Grant, Lease, LeaseRelease, Ledger, Quota
 from paceline.contracts.admission.limit_figures import LimitFigures, LimitUnit
 from paceline.contracts.admission.work import Done, Outcome, Permit, RateLimited, Work

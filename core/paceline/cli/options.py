@@ -8,7 +8,7 @@ from typing import cast, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from paceline.settings.descriptions import field_descriptions
+from paceline.contracts.field_descriptions import field_descriptions
 
 _BOUNDS = {
     "minimum": "≥ {}",

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 from paceline.contracts.storage.records import Run, RunPace
 from paceline.contracts.storage.store import Store
-from paceline.errors import PacelineError
 from paceline.planning.eta import Course, Outlook
 from paceline.planning.inputs import Inputs, given, recorded
 from paceline.planning.plan import Planner
@@ -104,7 +103,7 @@ class Estimator:
             roadmaps: number of roadmaps of equal size that begin together.
             patience: seconds to wait for it.
         """
-        loop, kind = asyncio.get_running_loop(), (steps, min(roadmaps, _MOST_ROADMAPS))
+        loop, kind = asyncio.get_running_loop(), (steps, max(1, min(roadmaps, _MOST_ROADMAPS)))
         until, outlook = self._outlooks.get(kind, (-math.inf, None))
         if kind not in self._making and loop.time() >= until:
             self._making[kind] = loop.create_task(self._make(kind))
@@ -138,7 +137,7 @@ class Estimator:
                     inputs = given()
                 outlook = await self._forecast(kind, inputs)
             lasts = _OUTLOOK_AGE if inputs.seconds else _RETRY
-        except PacelineError as error:
+        except Exception as error:  # noqa: BLE001 - a forecast must not disturb what it forecasts
             if str(error) != self._failed:
                 log.info("the end of runs cannot be estimated: %s", error)
             self._failed = str(error)

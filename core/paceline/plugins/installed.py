@@ -9,7 +9,6 @@ _GROUP = b"[paceline"
 _FOLDERS = (".dist-info", ".egg-info")
 
 
-@cache
 def any_third_party() -> bool:
     """Whether a package on the path may offer a plugin.
 
@@ -17,7 +16,12 @@ def any_third_party() -> bool:
     looks for the group's name in the files of entry points. It may find one too many, and then the
     metadata is read.
     """
-    return any(_offers(folder) for folder in sys.path)
+    return _any_on(tuple(sys.path))
+
+
+@cache
+def _any_on(path: tuple[str, ...]) -> bool:
+    return any(_offers(folder) for folder in path)
 
 
 def _offers(folder: str) -> bool:

@@ -39,7 +39,7 @@ class TimeLeft:
     async def show_forever(self, show: Callable[[str], None]) -> None:
         """Pass the time left to ``show`` every few seconds, until cancelled."""
         try:
-            while True:
+            while self._work:
                 with suppress(PartUnavailable):  # the display of the figures reports that
                     show(await self._sentence())
                 await asyncio.sleep(FRESH)

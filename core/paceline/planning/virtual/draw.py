@@ -170,7 +170,7 @@ def draw(world: World, seed: int, stopped: Callable[[], bool] = lambda: False) -
 
 class _Loop(JumpingLoop):
     def __init__(self, seed: int, stopped: Callable[[], bool]) -> None:
-        #: For ``paceline.chance``: the jitter of strategies and limiters.
+        #: For ``paceline.admission.chance``: the jitter of strategies and limiters.
         self.chance = random.Random(seed)  # noqa: S311
         self._stopped_by_caller = stopped
         super().__init__(limit=_LONGEST)

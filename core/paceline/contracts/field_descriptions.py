@@ -1,8 +1,5 @@
 """Descriptions of fields: the docstrings below them, read when they are shown."""
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -24,6 +21,10 @@ def field_descriptions(model: type[BaseModel]) -> Mapping[str, str]:
 
 
 def _docstrings(model: type[BaseModel]) -> Mapping[str, str]:
+    import ast  # only lists of options and schemas need these
+    import inspect
+    import textwrap
+
     try:
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     except (OSError, TypeError, SyntaxError, ValueError):
