@@ -5,6 +5,7 @@ import { onChange } from "./controls.js";
 import { byId, inNextFrame, make, setText } from "./dom.js";
 import { moment } from "./format.js";
 import { askPause } from "./pause_form.js";
+import { runAddress } from "./place.js";
 
 const PAGE = 50;
 const DONE = {
@@ -15,11 +16,13 @@ const DONE = {
   "set-limit": "changed limit",
   "reset-limit": "reset limit",
 };
+let model;
 let shown = false;
 let entries = [];
 let before = null;
 
-export function startControlsView({ scope }) {
+export function startControlsView(runsModel, { scope }) {
+  model = runsModel;
   const pause = byId("pause-work");
   pause.hidden = scope !== "write";
   pause.addEventListener("click", () => askPause({ closed: () => pause.focus() }));
@@ -51,6 +54,12 @@ async function load(from = null) {
   }
 }
 
+/** The subject of a change, as a link if it is a run. */
+function subject(text) {
+  const [, runId] = /^run (\S+)$/.exec(text) ?? [];
+  return runId ? make("a", { href: runAddress(runId) }, model.runs.get(runId)?.title ?? runId) : text;
+}
+
 function show() {
   const note = byId("changes-note");
   setText(note, "Nothing was changed yet.");
@@ -64,7 +73,7 @@ function show() {
         {},
         make("td", {}, one.at ? moment(one.at) : ""),
         make("td", { class: "name" }, one.by),
-        make("td", { class: "name" }, `${DONE[one.action] ?? one.action} ${one.subject}`),
+        make("td", { class: "name" }, `${DONE[one.action] ?? one.action} `, subject(one.subject)),
         make("td", { class: "text" }, one.detail),
       ),
     ),

@@ -68,7 +68,7 @@ function start(session) {
   startWorkers(model);
   startConnected(model);
   startControls(session);
-  startControlsView(session);
+  startControlsView(model, session);
   startLimitForm();
   for (const one of document.querySelectorAll("[data-operators]")) one.hidden = !mayOperate();
   onChange(() => view?.refresh());

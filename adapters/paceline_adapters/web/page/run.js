@@ -52,7 +52,7 @@ export class RunView {
   #title = make("h2", { id: "detail-title", tabindex: "-1" });
   #status = make("p", { class: "status" });
   #reason = make("p", { class: "problem", hidden: true });
-  #waits = make("p", { class: "waits", hidden: true });
+  #waits = make("p", { class: "run-waits", hidden: true });
   #problem = make("p", { class: "problem", role: "alert", hidden: true });
   #facts = make("p", { class: "facts" });
   #notice = make("p", { class: "hint", hidden: true });

@@ -2,7 +2,7 @@
 
 import { moneyText } from "./artifacts.js";
 import { make, setAttr, setText } from "./dom.js";
-import { duration, moment } from "./format.js";
+import { duration, moment, roughly } from "./format.js";
 import { unfinished } from "./model.js";
 import { runAddress } from "./place.js";
 
@@ -121,5 +121,5 @@ function whenText(run) {
 /** How long a running run will still take, if the server knows. */
 export const leftText = (run) =>
   run.status === "running" && typeof run.eta_seconds === "number"
-    ? `about ${duration(run.eta_seconds)} left`
+    ? `about ${roughly(run.eta_seconds)} left`
     : "";
