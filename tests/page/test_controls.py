@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.error import HTTPError
 
 from tests.support.browser_tab import Tab, roadmap
 from tests.support.cli_processes import simulator
@@ -136,6 +137,15 @@ def test_a_worker_is_drained_after_a_confirmation(tab: Tab, tmp_path: Path) -> N
         tab.says("#workers-rows button", "draining")
         tab.page.get_by_role("link", name="Controls", exact=True).click()
         tab.says("#changes-rows tr", "drained ")
+
+        def drained() -> bool:
+            try:
+                server.ask("/ready")
+            except HTTPError as error:
+                return error.code == 503
+            return False
+
+        eventually(drained, 60)
         server.ask("/api/runs", body=json.dumps(roadmap("later", 1)).encode())
         tab.page.get_by_role("link", name="Runs", exact=True).click()
         tab.says(".run .status", "queued")
