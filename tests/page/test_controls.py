@@ -1,4 +1,4 @@
-"""What operators, tenants and readers see and do: pauses, limits, drained workers, priority, budgets."""
+"""Pauses, limits, drained workers, priority and budgets on the page, and who sees what."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,9 @@ from tests.support.cli_processes import simulator
 from tests.support.eventually import eventually
 from tests.support.serve_process import Served, served
 
-OPERATOR, ACME, RIVAL, READS = (f"{name}-0123456789abcdef" for name in ("ops", "acme", "rival", "r"))
+OPERATOR, ACME, RIVAL, READS = (
+    f"{name}-0123456789abcdef" for name in ("ops", "acme", "rival", "r")
+)
 TOKENS = f"""[{{token = "{OPERATOR}", scope = "operator"}},
     {{token = "{ACME}", tenant = "acme"}}, {{token = "{RIVAL}", tenant = "rival"}},
     {{token = "{READS}", tenant = "acme", scope = "read"}}]""".replace("\n", " ")

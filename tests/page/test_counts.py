@@ -14,7 +14,11 @@ from tests.support.serve_process import served
 
 CONCEPTS = 8
 #: Faults of the LLM, the share of failures that fails the run, the exit code of `run`.
-CASES = {"completed": ((), "0.5", 0), "partial": (("500=0.2",), "1", 3), "failed": (("500=0.2",), "0", 1)}
+CASES = {
+    "completed": ((), "0.5", 0),
+    "partial": (("500=0.2",), "1", 3),
+    "failed": (("500=0.2",), "0", 1),
+}
 BAR = re.compile(r"(\d+) of (\d+) artifacts; (\d+) of (\d+) concepts(?:, (\d+) failed)?")
 
 

@@ -1,8 +1,9 @@
 """A store with thousands of runs, written to its tables at once."""
 
-from benchmarks.ended_runs_filling import fill
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import text
+
+from benchmarks.ended_runs_filling import fill
 
 #: They give runs statuses and tenants that are common, rare and very rare.
 _CHANGES = (

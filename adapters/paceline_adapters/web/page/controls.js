@@ -1,4 +1,4 @@
-// What is paused, by whom and why: loaded every few seconds, and shown in a banner on each view.
+// What is paused, with the actor and the reason: loaded every few seconds, and shown in a banner on each view.
 
 import { announce } from "./announce.js";
 import { postJson, Problem, request } from "./api.js";
