@@ -14,7 +14,7 @@ from tests.support.serve_process import served
 
 CONCEPTS = 8
 #: Faults of the LLM, the share of failures that fails the run, the exit code of `run`.
-CASES = {
+CASES: dict[str, tuple[tuple[str, ...], str, int]] = {
     "completed": ((), "0.5", 0),
     "partial": (("500=0.2",), "1", 3),
     "failed": (("500=0.2",), "0", 1),

@@ -2,6 +2,7 @@
 
 from paceline_adapters.sql.store import SqlStore
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from benchmarks.ended_runs_filling import fill
 
@@ -26,6 +27,9 @@ async def fill_with_runs(store: SqlStore, count: int) -> None:
     ``paused``. Every second belongs to the tenant ``acme``, and three to ``rare``.
     """
     await fill(store, count, 1)
-    for change in _CHANGES:
-        await store._database.write(lambda connection, sql=change: connection.execute(text(sql)))
-    await store._database.write(lambda connection: connection.execute(text("ANALYZE")))
+    for change in (*_CHANGES, "ANALYZE"):
+
+        async def write(connection: AsyncConnection, sql: str = change) -> None:
+            await connection.execute(text(sql))
+
+        await store._database.write(write)
