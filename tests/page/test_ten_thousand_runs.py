@@ -48,8 +48,10 @@ def titles(tab: Tab, first: str, number: int) -> None:
 def test_the_list_pages_searches_and_filters(tab: Tab, server: Served) -> None:
     tab.page.goto(server.url)
     tab.says("#connection", "live")
-    # Unfinished runs come first: the three that are paused.
-    titles(tab, "Course 3", 100)
+    # Unfinished runs come first: the three that are paused. The newest hundred follow, and the next
+    # page continues after them.
+    titles(tab, "Course 3", 103)
+    assert tab.get(".run-title").last.text_content() == "Course 9901"
     tab.page.get_by_role("button", name="Older runs").click()
     titles(tab, "Course 9900", 100)
     tab.page.get_by_role("button", name="Older runs").click()
