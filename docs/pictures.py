@@ -88,6 +88,13 @@ def _take_all(browser: Browser, url: str) -> None:
         page.goto(f"{url}/{address}")
         page.wait_for_selector("[data-status=failed] .reason")
         _save(page.screenshot, page, f"run-{size[0]}-{theme}")
+    pause = {"target": "tenant:acme", "reason": "invoice 42 is open"}
+    _request(f"{url}/api/controls/pause", json.dumps(pause).encode())
+    page = tabs[SIZES[0], "light"]
+    page.goto(f"{url}/#/controls")
+    page.wait_for_selector("#changes-rows tr")
+    _save(page.screenshot, page, "controls-1440-light")
+    _request(f"{url}/api/controls/resume", json.dumps({"target": "tenant:acme"}).encode())
     concepts = _request(f"{url}/api/runs/{run['run_id']}/concepts?status=completed")["concepts"]
     for (size, theme), step in (((SIZES[0], "dark"), "tutorial"), ((SIZES[0], "light"), "quiz")):
         page = tabs[size, theme]

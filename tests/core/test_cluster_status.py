@@ -135,3 +135,13 @@ def test_the_reason_names_the_limit_that_is_reached() -> None:
     )
     free = replace(full, used=3, waiting=0)
     assert replace(view, limits=[free]).why().endswith("No limit is reached.")
+
+
+def test_a_limit_that_one_of_several_roadmaps_has_reached_is_named() -> None:
+    each = LimitFigures(
+        strategy="per-roadmap", key="", unit="concepts", used=24, quota=40, waiting=6
+    )
+    view = replace(look(Queue(), ("w", ["r1", "r2"])), limits=[each])
+    assert view.why().endswith(
+        "; 6 wait for the limit per-roadmap (24 of 40 concepts over all roadmaps)."
+    ), view.why()

@@ -59,7 +59,7 @@ def test_axe_finds_no_barrier(tab: Tab, server: Served, theme: Any, width: int) 
     tab.page.goto(server.url)
     tab.says(".failures", "failed")
     assert faults(tab) == []
-    for view in ("Limits", "Workers"):
+    for view in ("Limits", "Workers", "Controls"):
         tab.page.get_by_role("link", name=view, exact=True).click()
         tab.says(f"#{view.lower()}-title", view)
         assert faults(tab) == []

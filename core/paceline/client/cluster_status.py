@@ -196,11 +196,22 @@ def _held_back(limits: Sequence[LimitFigures]) -> str:
     waits = [
         f"{one.waiting} {'waits' if one.waiting == 1 else 'wait'} for the limit {one.strategy}"
         f"{f' of {one.key}' if one.key else ''} ({one.used} of {one.quota} {one.unit}"
-        f"{' a minute' if one.unit in ('requests', 'tokens') else ''})"
+        f"{' a minute' if one.unit in ('requests', 'tokens') else ''}"
+        f"{'' if one.used >= one.quota * _FULL else ' over all roadmaps'})"
         for one in limits
-        if one.waiting and one.used >= one.quota * _FULL
+        if _is_reached(one)
     ]
     return f"; {' and '.join(waits)}." if waits else ". No limit is reached."
+
+
+def _is_reached(limit: LimitFigures) -> bool:
+    """Whether a limit holds work back.
+
+    Figures sum up the limits of all roadmaps. The limit of one roadmap may be reached while others
+    have room, so a waiting concept is enough.
+    """
+    of_each_roadmap = limit.unit == "concepts" and not limit.key
+    return limit.waiting > 0 and (of_each_roadmap or limit.used >= limit.quota * _FULL)
 
 
 def run_to_json(run: Run, eta: float | None = None) -> dict[str, object]:

@@ -78,6 +78,14 @@ export async function socketAddress(path, query = {}) {
   return address;
 }
 
+/** Send an object as JSON. */
+export const postJson = (path, body) =>
+  request(path, {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json" },
+  });
+
 export const runPath = (runId) => `api/runs/${encodeURIComponent(runId)}`;
 
 /** The path of an artifact in the API. */

@@ -1,6 +1,8 @@
 // Buttons that change something are off while the page is disconnected.
 
-const CHANGING = ".detail .actions button, #selection button, #try-example, #file, #concept .actions button, #revise-send";
+const CHANGING =
+  ".detail .actions button, #selection button, #try-example, #file, #concept .actions button, .ask .primary," +
+  " #pauses button, .view td button, #pause-work";
 let offline = false;
 
 /** Turn them on or off. New buttons follow, too. */

@@ -10,6 +10,13 @@ export function duration(seconds) {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A duration that is only estimated, such as `7 s`, `3 min` or `2 h 10 min`. */
+export function roughly(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 /** A moment as text: the time alone if it is today. */
 export function moment(text) {
   const date = new Date(text);

@@ -9,6 +9,7 @@ const WIDTH = 600;
 const HEIGHT = 90;
 const SPAN = 300_000;
 const PER_MINUTE = new Set(["requests", "tokens"]);
+const SWATCHES = { waiting: "waits" };
 const cards = new Map();
 let timer = 0;
 
@@ -84,14 +85,10 @@ class LimitCard {
       make(
         "p",
         { class: "hint key-line" },
-        make("span", { class: "swatch used" }),
-        "used ",
-        make("span", { class: "swatch quota" }),
-        "quota ",
-        make("span", { class: "swatch waits" }),
-        "waiting ",
-        make("span", { class: "swatch refused" }),
-        "refused · the last 5 minutes",
+        ...["used", "quota", "waiting", "refused"].map((word) =>
+          make("span", { class: "key-item" }, make("span", { class: `swatch ${SWATCHES[word] ?? word}` }), word),
+        ),
+        "the last 5 minutes",
       ),
       this.#more,
     );

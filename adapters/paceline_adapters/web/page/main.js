@@ -4,9 +4,12 @@ import { announce } from "./announce.js";
 import { Problem, request, setTokenPrompt } from "./api.js";
 import { showConcept, startConcept } from "./concept.js";
 import { startConnected } from "./connected.js";
+import { mayOperate, onChange, startControls } from "./controls.js";
+import { showControls, startControlsView } from "./controls_view.js";
 import { startCosts } from "./costs.js";
 import { byId, inNextFrame } from "./dom.js";
 import { startHeader } from "./header.js";
+import { startLimitForm } from "./limit_form.js";
 import { showLimits } from "./limits.js";
 import { Model } from "./model.js";
 import { addressed } from "./place.js";
@@ -33,7 +36,8 @@ function showView(name) {
     else link.removeAttribute("aria-current");
   }
   byId("runs-view").hidden = name !== "runs";
-  byId("top").hidden = name === "workers" || name === "limits";
+  byId("top").hidden = name !== "runs";
+  showControls(name === "controls");
   showLimits(name === "limits");
   showWorkers(name === "workers");
   if (changed) byId(`${name}-title`).focus();
@@ -63,6 +67,11 @@ function start(session) {
   startRuns(model, session);
   startWorkers(model);
   startConnected(model);
+  startControls(session);
+  startControlsView(model, session);
+  startLimitForm();
+  for (const one of document.querySelectorAll("[data-operators]")) one.hidden = !mayOperate();
+  onChange(() => view?.refresh());
   startCosts(model);
   startConcept({
     mayWrite,

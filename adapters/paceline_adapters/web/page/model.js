@@ -7,6 +7,8 @@ const PAGE = 100;
 // Maximum number of pages to load until a page has a known run.
 const MAX_PAGES = 10;
 const RETRY_LOAD = 5_000;
+// Milliseconds to wait before a run is loaded, to collect several.
+const REFRESH = 50;
 const UNFINISHED = new Set(["queued", "running", "paused"]);
 
 const pagePath = (before) =>
@@ -93,6 +95,8 @@ export class Model {
       ...run,
       status,
       reason: event.reason ?? (UNFINISHED.has(status) ? null : run.reason),
+      // An event counts concepts. A completed run has all its artifacts, and the request for it follows.
+      artifacts: status === "completed" ? (run.artifacts_total ?? run.artifacts) : run.artifacts,
       total: event.progress_total,
       completed: event.progress_current - event.failed,
       failed: event.failed,
@@ -132,7 +136,7 @@ export class Model {
   }
 
   /** Load a run soon; if there are many, load the list instead. */
-  #refreshSoon(runId) {
+  #refreshSoon(runId, pause = REFRESH) {
     this.#pending.add(runId);
     this.#refreshTimer ??= setTimeout(async () => {
       this.#refreshTimer = null;
@@ -144,12 +148,12 @@ export class Model {
           await this.refresh(one);
         } catch (error) {
           if (!(error instanceof Problem)) throw error;
-          if (error.temporary) this.#pending.add(one); // the next event retries
+          if (error.temporary) this.#refreshSoon(one, RETRY_LOAD); // no event may follow
           else if (error.status === 404) this.drop(one);
         }
       }
       return undefined;
-    }, 50);
+    }, pause);
   }
 
   /** Load the newest runs and all unfinished ones; retry until it succeeds. */

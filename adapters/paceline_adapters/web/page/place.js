@@ -12,7 +12,7 @@ function decoded(part) {
 /** The view, the run and the concept that the address names. */
 export function addressed() {
   const [, view = "", runId = "", conceptId = ""] = location.hash.split("/").map(decoded);
-  const known = ["limits", "workers"].includes(view) ? view : "runs";
+  const known = ["limits", "workers", "controls"].includes(view) ? view : "runs";
   return known === "runs" ? { view: known, runId, conceptId } : { view: known, runId: "", conceptId: "" };
 }
 

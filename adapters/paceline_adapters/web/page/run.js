@@ -5,12 +5,13 @@ import { announce } from "./announce.js";
 import { spentText } from "./artifacts.js";
 import { conceptChanged } from "./concept.js";
 import { ConceptList } from "./concepts.js";
+import { askBudget } from "./budget_form.js";
 import { askRevision } from "./revise.js";
 import { byId, inNextFrame, make, setAttr, setText } from "./dom.js";
 import { unfinished } from "./model.js";
 import { duration, moment } from "./format.js";
 import { setShown, shown } from "./place.js";
-import { ACTIONS, active } from "./run_actions.js";
+import { ACTIONS, active, deletable, needsBudget } from "./run_actions.js";
 import { Bar, leftText, statusText, WORDS } from "./run_row.js";
 import { Timeline } from "./timeline.js";
 import { keepOpen } from "./socket.js";
@@ -21,7 +22,6 @@ const PAGE = 1000;
 const SOON = 300;
 const REVISED = 1_000;
 const RETRY = 5_000;
-const deletable = (run) => run.status !== "running";
 
 /** The state of a run as text, to compare. A revised run may end as it ended before. */
 const stateText = (run) => `${run.status} ${run.completed} ${run.failed} ${run.finished_at}`;
@@ -52,6 +52,7 @@ export class RunView {
   #title = make("h2", { id: "detail-title", tabindex: "-1" });
   #status = make("p", { class: "status" });
   #reason = make("p", { class: "problem", hidden: true });
+  #waits = make("p", { class: "run-waits", hidden: true });
   #problem = make("p", { class: "problem", role: "alert", hidden: true });
   #facts = make("p", { class: "facts" });
   #notice = make("p", { class: "hint", hidden: true });
@@ -98,6 +99,7 @@ export class RunView {
       make("div", { class: "actions" }, ...this.#buttons.values(), ...(mayWrite ? [this.#stale] : [])),
       this.#problem,
       this.#reason,
+      this.#waits,
       this.#notice,
       this.#makeTabs(),
       this.#timeline.element,
@@ -196,11 +198,15 @@ export class RunView {
     this.#progress.hidden = false;
     setText(this.#reason, run.reason ?? "");
     this.#reason.hidden = !run.reason;
+    const waits = active(run) ? this.#totals?.waits : null;
+    setText(this.#waits, waits ? `It waits, because ${waits}.` : "");
+    this.#waits.hidden = !waits;
     setText(this.#facts, this.#factsText(run));
     setText(this.#id, datesText(run));
     for (const { action, can } of ACTIONS) {
       const button = this.#buttons.get(action);
       if (button) button.hidden = !can(run);
+      if (button && action === "resume") setText(button, needsBudget(run) ? "Resume…" : "Resume");
     }
     const remove = this.#buttons.get("delete");
     if (remove) remove.hidden = !deletable(run);
@@ -250,6 +256,7 @@ export class RunView {
       totals ? spentText(totals, totals.currency) : null,
       took,
       leftText(run),
+      run.priority && run.priority !== "normal" ? `${run.priority} priority` : null,
       `executor ${run.executor}`,
     ];
     return facts.filter(Boolean).join(" · ");
@@ -365,20 +372,48 @@ export class RunView {
     conceptChanged(this.runId);
   }
 
+  /** What it waits for may have changed: load the run, without its concepts. */
+  async refresh() {
+    const run = this.model.runs.get(this.runId);
+    if (!this.#listed || !run || !unfinished(run)) return;
+    try {
+      this.#totals = await this.model.refresh(this.runId);
+      this.update(this.model.runs.get(this.runId));
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // the next change loads it again
+    }
+  }
+
+  #askBudget(run, button) {
+    askBudget(run, {
+      cost: this.#totals?.cost,
+      currency: this.#totals?.currency ?? "",
+      resumed: (now) => this.#acted(now, "Resume"),
+      closed: () => (button.hidden ? this.#title : button).focus(),
+    });
+  }
+
+  #acted(run, label) {
+    this.model.put(run);
+    announce(`${label}: ${run.title} is ${WORDS[run.status]}.`);
+    this.#loadSoon();
+    this.#title.focus(); // the button disappears
+  }
+
   async #act(action, label, button) {
+    const known = this.model.runs.get(this.runId);
+    if (action === "resume" && known && needsBudget(known)) return this.#askBudget(known, button);
     button.disabled = true;
     this.#problem.hidden = true;
     try {
       const { run } = await request(`${runPath(this.runId)}/${action}`, { method: "POST" });
-      this.model.put(run);
-      announce(`${label}: ${run.title} is ${WORDS[run.status]}.`);
-      this.#loadSoon();
-      this.#title.focus(); // the button disappears
+      this.#acted(run, label);
     } catch (error) {
       this.#fault(error);
     } finally {
       button.disabled = false;
     }
+    return undefined;
   }
 
   async #delete(button) {

@@ -2,7 +2,7 @@
 
 import { moneyText } from "./artifacts.js";
 import { make, setAttr, setText } from "./dom.js";
-import { duration, moment } from "./format.js";
+import { duration, moment, roughly } from "./format.js";
 import { unfinished } from "./model.js";
 import { runAddress } from "./place.js";
 
@@ -58,6 +58,7 @@ export class Bar {
 /** One row; `select(run, on)` is called by its box, which is missing without it. */
 export class Row {
   #title = make("span", { class: "run-title" });
+  #priority = make("span", { class: "tag" });
   #status = make("span", { class: "status" });
   #when = make("time", { class: "when" });
   #left = make("span", { class: "left" });
@@ -71,7 +72,7 @@ export class Row {
     this.link = make(
       "a",
       { class: "run", href: runAddress(runId) },
-      this.#title,
+      make("span", { class: "run-name" }, this.#title, this.#priority),
       this.#status,
       make("span", { class: "run-line" }, ...this.#bar.parts),
       make("span", { class: "run-facts" }, this.#when, this.#left, this.#cost, this.#failed),
@@ -93,6 +94,8 @@ export class Row {
     setAttr(this.element, "data-status", run.status);
     setText(this.#title, run.title);
     setAttr(this.#title, "title", run.tenant ? `${run.title} (tenant ${run.tenant})` : run.title);
+    setText(this.#priority, run.priority === "high" || run.priority === "low" ? run.priority : "");
+    setAttr(this.#priority, "title", "Priority among the runs of its tenant");
     setText(this.#status, statusText(run));
     setText(this.#when, whenText(run));
     setAttr(this.#when, "datetime", run.created_at);
@@ -118,5 +121,5 @@ function whenText(run) {
 /** How long a running run will still take, if the server knows. */
 export const leftText = (run) =>
   run.status === "running" && typeof run.eta_seconds === "number"
-    ? `about ${duration(run.eta_seconds)} left`
+    ? `about ${roughly(run.eta_seconds)} left`
     : "";

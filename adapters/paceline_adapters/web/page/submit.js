@@ -60,9 +60,10 @@ async function submit(file, submitted) {
   const key = [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
+  const priority = byId("priority")?.value; // a retry sends the same
   const send = async () => {
     try {
-      const { run } = await request("api/runs", {
+      const { run } = await request(`api/runs${priority ? `?priority=${priority}` : ""}`, {
         method: "POST",
         body: await bytesOf(file),
         headers: { "Content-Type": mediaType(file.name), "Idempotency-Key": key },

@@ -124,7 +124,9 @@ export class Timeline {
   }
 
   #drawAxis(scale) {
-    const ticks = scale.ticks().map(({ time, seconds }) => {
+    // A label at the right end would be cut off.
+    const shown = scale.ticks().filter(({ time }) => scale.x(time) < 930);
+    const ticks = shown.map(({ time, seconds }) => {
       const label = make("span", { class: "tick" }, seconds ? clock(seconds) : startText(time));
       label.style.left = `${scale.x(time) / 10}%`;
       return label;
@@ -227,6 +229,8 @@ function barText(bar) {
 
 const sum = (bars) => bars.reduce((total, bar) => total + (bar.end - bar.start) / 1000, 0);
 
+const plural = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
 function summary(bars) {
   const of = (kind) => bars.filter((bar) => bar.kind === kind);
   const waited = sum(of("waiting"));
@@ -235,9 +239,9 @@ function summary(bars) {
   const facts = [
     `${duration(called)} in calls (${Math.round((100 * called) / all)} %)`,
     `${duration(waited)} waiting for admission (${Math.round((100 * waited) / all)} %)`,
-    of("refused").length ? `${of("refused").length} refused` : null,
-    of("failed").length ? `${of("failed").length} failed` : null,
-    `${of("saving").length} saved`,
+    of("refused").length ? `${plural(of("refused").length, "call")} refused` : null,
+    of("failed").length ? `${plural(of("failed").length, "attempt")} failed` : null,
+    `${plural(of("saving").length, "artifact")} saved`,
   ];
   return facts.filter(Boolean).join(" · ");
 }

@@ -1,7 +1,9 @@
 // The workers, and what carries the work: queue, database connections, events, sinks, last errors.
 
+import { announce } from "./announce.js";
 import { Problem, request } from "./api.js";
 import { Chart } from "./chart.js";
+import { control, mayOperate } from "./controls.js";
 import { byId, inNextFrame, make, setText } from "./dom.js";
 import { duration } from "./format.js";
 import { runAddress } from "./place.js";
@@ -13,6 +15,7 @@ const CHARTS = [
   new Chart("DB connections", "connections", { max: "connections_max" }),
   new Chart("events", "events_per_second", { unit: "/s" }),
 ];
+const rows = new Map();
 let timer = 0;
 let rounds = 0;
 let model;
@@ -63,28 +66,77 @@ function showTable({ workers, unreachable, queued }) {
   const none = workers.length ? "" : "No worker is running. To start one: paceline worker";
   setText(byId("workers-note"), [none, waits, ...unreachable].filter(Boolean).join(" "));
   byId("workers-table").hidden = !workers.length;
-  const rows = workers.map((one) => {
-    const trouble = Object.entries(one.trouble);
-    const process = one.pid === null ? "" : `${one.host.split("/")[0]}, pid ${one.pid}`;
-    return make(
+  const ids = new Set(workers.map((one) => one.worker_id));
+  for (const [id, row] of rows) {
+    if (ids.has(id)) continue;
+    row.element.remove();
+    rows.delete(id);
+  }
+  for (const one of workers) {
+    if (!rows.has(one.worker_id)) {
+      rows.set(one.worker_id, new WorkerRow(one.worker_id));
+      byId("workers-rows").append(rows.get(one.worker_id).element);
+    }
+    rows.get(one.worker_id).show(one);
+  }
+}
+
+/** One worker; it is updated in place, so that its button keeps the focus. */
+class WorkerRow {
+  #process = make("span", { class: "hint" });
+  #cells = Array.from({ length: 7 }, () => make("td"));
+  #trouble = make("td", { class: "text" });
+  #drain = make("button", { type: "button" }, "Drain…");
+
+  constructor(workerId) {
+    this.#drain.setAttribute("aria-label", `Drain ${workerId}`);
+    this.#drain.addEventListener("click", () => this.#ask(workerId));
+    this.element = make(
       "tr",
-      { "data-worker": one.worker_id },
-      make("th", { scope: "row" }, one.worker_id, make("span", { class: "hint" }, process)),
-      make("td", {}, one.version || "unknown"),
-      make("td", {}, `${one.active.length} of ${one.concurrency}`),
-      make("td", {}, String(one.reserved.length)),
-      make("td", {}, String(one.concepts)),
-      make("td", {}, String(one.calls)),
-      make("td", {}, one.pool_max ? `${one.connections} of ${one.pool_max}` : String(one.connections)),
-      make("td", {}, one.beat_age === null ? "none" : `${duration(one.beat_age)} ago`),
-      make(
-        "td",
-        { class: "text" },
-        ...(trouble.length ? trouble.map(([run, why]) => make("p", {}, link(run), ` ${why}`)) : ["none"]),
-      ),
+      { "data-worker": workerId },
+      make("th", { scope: "row" }, workerId, this.#process),
+      ...this.#cells,
+      this.#trouble,
+      mayOperate() ? make("td", {}, this.#drain) : null,
     );
-  });
-  byId("workers-rows").replaceChildren(...rows);
+  }
+
+  show(one) {
+    setText(this.#process, one.pid === null ? "" : `${one.host.split("/")[0]}, pid ${one.pid}`);
+    const texts = [
+      one.version || "unknown",
+      `${one.active.length} of ${one.concurrency}`,
+      one.reserved.length,
+      one.concepts,
+      one.calls,
+      one.pool_max ? `${one.connections} of ${one.pool_max}` : one.connections,
+      one.beat_age === null ? "none" : `${duration(one.beat_age)} ago`,
+    ];
+    texts.forEach((text, index) => setText(this.#cells[index], text));
+    const trouble = Object.entries(one.trouble);
+    const shown = JSON.stringify(trouble);
+    if (this.#trouble.dataset.shown === shown) return;
+    this.#trouble.dataset.shown = shown;
+    const lines = trouble.map(([run, why]) => make("p", {}, link(run), ` ${why}`));
+    this.#trouble.replaceChildren(...(lines.length ? lines : ["none"]));
+  }
+
+  async #ask(workerId) {
+    const what = "It saves its calls in flight, queues its runs again, and exits.";
+    if (!confirm(`Drain the worker ${workerId}? ${what}`)) return;
+    const problem = byId("workers-problem");
+    problem.hidden = true;
+    try {
+      await control("drain", { worker_id: workerId });
+      this.#drain.disabled = true;
+      setText(this.#drain, "draining");
+      announce(`The worker ${workerId} drains.`);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setText(problem, error.message);
+      problem.hidden = false;
+    }
+  }
 }
 
 const link = (runId) =>

@@ -1,6 +1,7 @@
 """Routes of runs: submit, list, show, cancel, resume, delete."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from paceline.client.cluster_status import run_to_json, run_with_context, why_ru
 from paceline.client.render import dead_letter_to_json, spending_to_json, steps_of
 from paceline.client.submission import parse_submission
 from paceline.contracts.scope import FORMS
-from paceline.contracts.share import stored_names
+from paceline.contracts.share import Priority, stored_names
 from paceline.contracts.storage.budgets import MAX_BUDGET
 from paceline.contracts.storage.records import RESUMABLE, ResumeOnly, RunStatus
 from paceline.contracts.storage.run_search import RunSearch, RunTotals
@@ -163,6 +164,10 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
                 description="A second submission with the same key and body returns the same run.",
             ),
         ] = None,
+        priority: Annotated[
+            Priority | None,
+            Query(description="How urgent the run is; replaces the priority of the body."),
+        ] = None,
     ) -> SubmittedRun:
         """Submit a roadmap: start a new run, or return the run with the same key."""
         raw = await read_body(request, max_bytes=backend.settings.web.max_body)
@@ -173,6 +178,8 @@ def runs_router(backend: Backend, checks: RequestChecks) -> APIRouter:
             roadmap, share, asked = await asyncio.to_thread(
                 parse_submission, raw, yaml_allowed=yaml_allowed
             )
+        if priority is not None:
+            share = replace(share, priority=priority)
         run, submitted = await caller.client(backend.client).submit(
             roadmap,
             new=True,

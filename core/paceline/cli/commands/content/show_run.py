@@ -17,6 +17,7 @@ from paceline.client.render import (
     in_order,
     spending_to_json,
     spent_words,
+    steps_of,
 )
 from paceline.client.terminal.output import (
     console,
@@ -72,7 +73,11 @@ async def show_run(
             for one in states
         ]
         spent = spending_to_json(spending, currency)
-        described = {**run_with_context(run, eta), "waits": waits, **spent}
+        counts = {
+            "artifacts": len(marks),
+            "artifacts_total": run.total * len(steps_of(settings, run)),
+        }
+        described = {**run_with_context(run, eta), "waits": waits, **counts, **spent}
         echo_json({**described, "concepts": concepts})
         return
     for line in _head(run, spending, currency, eta, verbose=verbose):
