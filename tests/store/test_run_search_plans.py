@@ -145,4 +145,4 @@ def rows_read(node: dict[str, Any]) -> int:
     if node.get("Relation Name") != "runs":
         return 0
     each = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-    return round(each * node["Actual Loops"])
+    return round(float(each) * float(node["Actual Loops"]))
