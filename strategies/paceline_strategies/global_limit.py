@@ -83,7 +83,9 @@ class GlobalOptions(KeyLimits):
     def _no_tenant(cls, keys: dict[str, KeyLimits]) -> dict[str, KeyLimits]:
         for key in keys:
             if (tenant := tenant_of_key(key)) is not None:
-                raise ValueError(f"{key} is no model: set the limits of a tenant in tenants.{tenant}")
+                raise ValueError(
+                    f"{key} is no model: set the limits of a tenant in tenants.{tenant}"
+                )
         return keys
 
     @field_validator("tenants")

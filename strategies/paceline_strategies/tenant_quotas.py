@@ -119,7 +119,10 @@ class TenantQuotas:
         section = "each_tenant" if own is None else f'tenants."{tenant}"'
         place, fix = f"strategies.global.{section}", "raise that setting"
         if most != (own or self._settings.each).tokens:
-            place, fix = f"the changed limit of tenant {tenant}", "raise it with paceline limits set"
+            place, fix = (
+                f"the changed limit of tenant {tenant}",
+                "raise it with paceline limits set",
+            )
         raise Fatal(
             f"one {work.step or 'call'} for {work.key} needs about {cost} tokens, more than "
             f"{place}.tokens_per_minute = {most}, so it can never start; {fix} "

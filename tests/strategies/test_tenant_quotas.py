@@ -101,9 +101,7 @@ async def test_a_tenant_at_its_limit_does_not_hold_back_others() -> None:
         office.busy(worker, f"acme-{worker}", callers=50, seconds=1, tenant="acme")
     await asyncio.sleep(30)
     since = asyncio.get_running_loop().time()
-    calls = [
-        office.call(n % 2, call("rival", tenant="rival"), seconds=1 - 0.4) for n in range(40)
-    ]
+    calls = [office.call(n % 2, call("rival", tenant="rival"), seconds=1 - 0.4) for n in range(40)]
     await asyncio.gather(*calls)
     # Alone they take ten seconds with four at once; acme has six calls a minute.
     assert asyncio.get_running_loop().time() - since < 12
@@ -113,7 +111,9 @@ async def test_a_tenant_at_its_limit_does_not_hold_back_others() -> None:
 @settings(max_examples=25)
 @given(
     crowd=crowds,
-    quota=st.sampled_from([Quota(concurrency=2), Quota(requests=60), Quota(concurrency=3, tokens=50)]),
+    quota=st.sampled_from(
+        [Quota(concurrency=2), Quota(requests=60), Quota(concurrency=3, tokens=50)]
+    ),
     seed=st.integers(0, 3),
 )
 def test_cancelling_at_any_moment_leaks_nothing(

@@ -95,9 +95,7 @@ class Office:
         self.lines = [LedgerConnection(self.ledger) for _ in range(workers)]
         self.controls = [LiveControls() for _ in range(workers)]
         self.workers = [
-            GlobalLimit(
-                quota, line, holder=f"w{n}", controls=self.controls[n], tenants=tenants
-            )
+            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n], tenants=tenants)
             for n, line in enumerate(self.lines)
         ]
         self.tasks: set[asyncio.Task[None]] = set()

@@ -110,9 +110,7 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
 
         A tenant sees its own quota, and none of other tenants.
         """
-        limits = limits_to_json(
-            backend.figures.history, history=history, tenant=caller.limited_to
-        )
+        limits = limits_to_json(backend.figures.history, history=history, tenant=caller.limited_to)
         why = (await status_now()).seen_by(caller.limited_to).why()
         return LimitList.model_validate({"limits": limits, "why": why})
 

@@ -40,8 +40,8 @@ class LimitFigures:
 
     Attributes:
         strategy: name of the strategy that holds it; ``resources`` for the quota of a resource.
-        key: what it is counted for, such as ``openai:gpt-4o``, ``resource:tavily`` or ``tenant:acme``;
-            empty for everything.
+        key: what it is counted for, such as ``openai:gpt-4o``, ``resource:tavily`` or
+            ``tenant:acme``; empty for everything.
         unit: what it counts.
         used: how much of it is used.
         quota: how much of it there is.
@@ -68,7 +68,7 @@ class LimitFigures:
 
 
 def most_important(figures: Iterable[LimitFigures]) -> Sequence[LimitFigures]:
-    """At most ``MAX_LIMITS`` of a worker's limits: the quotas of tenants without waiters go first."""
+    """At most ``MAX_LIMITS`` of a worker's limits. Idle quotas of tenants are left out first."""
     in_order = sorted(
         figures,
         key=lambda one: (0, 0) if tenant_of_key(one.key) is None else (1, -one.waiting),
