@@ -12,7 +12,8 @@ from paceline.contracts.admission.work import Permit, RateLimited
 from paceline.contracts.controls import Controls, LimitOverride
 from paceline.contracts.share import Priority
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
-from paceline_strategies.global_limit import GlobalLimit
+from paceline_strategies.global_limit import NO_TENANTS, GlobalLimit
+from paceline_strategies.tenant_quotas import TenantSettings
 
 KEY = "openai:gpt"
 
@@ -42,11 +43,15 @@ def call(
 
 @dataclass
 class Counting:
-    """The calls that reached the provider: time, tokens and run."""
+    """The calls that reached the provider: time, tokens and run, and who has calls out."""
 
     reached: list[tuple[float, int, str]] = field(default_factory=list[tuple[float, int, str]])
     out: int = 0
     peak: int = 0
+
+    def of_runs(self, start: str) -> "Counting":
+        """The calls of the runs whose names start so."""
+        return Counting([one for one in self.reached if one[2].startswith(start)])
 
     def most_in_a_minute(self, what: Callable[[int], int]) -> int:
         """The largest sum of ``what(tokens)`` in any minute."""
@@ -75,7 +80,13 @@ class Office:
     """
 
     def __init__(
-        self, quota: Quota, *, workers: int = 3, seed: int = 1, ledger: Ledger | None = None
+        self,
+        quota: Quota,
+        *,
+        workers: int = 3,
+        seed: int = 1,
+        ledger: Ledger | None = None,
+        tenants: TenantSettings = NO_TENANTS,
     ) -> None:
         self.quota = quota
         self.ledger = ledger or LeaseLedger()
@@ -84,7 +95,7 @@ class Office:
         self.lines = [LedgerConnection(self.ledger) for _ in range(workers)]
         self.controls = [LiveControls() for _ in range(workers)]
         self.workers = [
-            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n])
+            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n], tenants=tenants)
             for n, line in enumerate(self.lines)
         ]
         self.tasks: set[asyncio.Task[None]] = set()
