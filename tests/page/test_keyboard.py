@@ -88,7 +88,8 @@ def test_a_screen_reader_announces_what_ended_and_no_figures(tab: Tab, tmp_path:
         )
         assert live == ["announcer"]
         bar = tab.get(".run [role=progressbar]").first
-        assert bar.get_attribute("aria-valuetext") == "9 of 9 artifacts; 3 of 3 concepts"
+        said = "9 of 9 artifacts; 3 of 3 concepts"
+        eventually(lambda: bar.get_attribute("aria-valuetext") == said, 60)
         assert "LLM calls: " in (
             tab.get("[data-figure=calls] svg").get_attribute("aria-label") or ""
         )

@@ -83,7 +83,7 @@ def test_updates_of_many_runs_are_applied_once_per_frame(tab: Tab, tmp_path: Pat
     assert counted["changes"] > 100
     assert counted["outside"] == 0, "a change that did not wait for the next frame"
     nodes = tab.page.evaluate("document.querySelectorAll('#runs *, .stages *').length")
-    assert nodes <= 20 * 16 + 12 * 8 + 20
+    assert nodes <= 20 * 18 + 12 * 8 + 20
 
 
 def test_running_runs_come_first_then_queued_then_ended_ones(tab: Tab, tmp_path: Path) -> None:

@@ -47,12 +47,12 @@ def test_the_page_reports_invalid_answers_and_retries(tab: Tab, idle: Served, od
     tab.page.unroute("**/api/session")
     tab.says("#connection", "live")
     tab.says("#runs-empty", said)
-    tab.says("#detail [role=alert]", said)
+    tab.says("#detail [role=alert]:visible", said)
     tab.page.unroute("**/api/runs?**")
     tab.page.unroute(f"**/api/runs/{run_id}/roadmap")
     eventually(lambda: tab.get(".concept").count() == 2, 60)
     eventually(lambda: not tab.get("#runs-empty").is_visible(), 60)
-    eventually(lambda: not tab.get("#detail [role=alert]").is_visible(), 60)
+    eventually(lambda: tab.get("#detail [role=alert]:visible").count() == 0, 60)
     tab.quiet()
 
 

@@ -39,7 +39,7 @@ def test_a_timeline_shows_waits_calls_and_failures_and_stays_after_the_end(
         assert tab.get("rect.bar.failed").count() > 0
         label = tab.get("[data-lane=c0] svg").get_attribute("aria-label") or ""
         assert label.startswith("Concept 0: completed;")
-        assert label.endswith("3 artifacts saved")
+        assert label.endswith("3 saved")
         assert "waiting for admission" in tab.get(".timeline > .hint").inner_text()
         tab.page.reload()
         eventually(lambda: tab.get("rect.bar.saving").count() == 12, 60)

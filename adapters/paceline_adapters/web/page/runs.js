@@ -165,12 +165,7 @@ function inOrder(a, b) {
 
 function shownRuns() {
   if (found) return found.ids.map((id) => model.runs.get(id)).filter(Boolean);
-  // The newest page, and older unfinished runs. The next page begins after the newest page, so none
-  // of its runs may be left out for an older one.
-  const all = [...model.runs.values()];
-  const isNewest = (run) => !model.before || run.run_id >= model.before;
-  const older = all.filter((run) => !isNewest(run) && unfinished(run)).sort(inOrder);
-  return [...all.filter(isNewest), ...older.slice(0, SHOWN)].sort(inOrder).slice(0, 2 * SHOWN);
+  return [...model.runs.values()].sort(inOrder).slice(0, SHOWN);
 }
 
 /** Put the rows in order, and move only those that are not in their place. */
