@@ -20,18 +20,13 @@ from paceline import (
     hookimpl,
 )
 from paceline.admission import LiveControls, SharedLimiter
-from paceline.contracts.admission.limit_figures import LimitFigures, tenant_of_key
-from paceline.contracts.share import check_tenant
-from paceline.errors import UsageError
-from pydantic import Field, field_validator
+from paceline.contracts.admission.limit_figures import LimitFigures
+from pydantic import Field
 
-from paceline_strategies.tenant_quotas import TenantQuotas, TenantSettings
 from paceline_strategies.token_estimates import TokenEstimates
 
 #: Calls at once if no limit is set.
 DEFAULT_CONCURRENCY = 64
-#: No tenant has a quota.
-NO_TENANTS = TenantSettings(own=MappingProxyType({}))
 
 _REASONS = {
     "": "",
@@ -55,48 +50,12 @@ class KeyLimits(Options):
     """Tokens of these calls (prompt plus longest answer): the provider's TPM quota."""
 
 
-class TenantLimits(Options):
-    """Limits of one tenant, over all models."""
-
-    concurrency: int | None = Field(default=None, ge=1, le=100_000)
-    """Calls that the runs of the tenant have in flight in all workers."""
-    requests_per_minute: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Calls that they start in any minute."""
-    tokens_per_minute: int | None = Field(default=None, ge=1, le=1_000_000_000)
-    """Tokens of these calls (prompt plus longest answer)."""
-
-
 class GlobalOptions(KeyLimits):
-    """Options of ``global``: any of the three limits, counted per model and per tenant."""
+    """Options of ``global``: any of the three limits, counted per model."""
 
     keys: dict[str, KeyLimits] = Field(default_factory=dict[str, KeyLimits])
     """Limits of single models, by provider and model as in `"openai:gpt-4o"`. An option that is
     not set for a model is the common one."""
-    tenants: dict[str, TenantLimits] = Field(default_factory=dict[str, TenantLimits])
-    """Limits of single tenants, besides those of the models. Runs without a tenant belong to
-    `default`. An option that is not set for a tenant is that of `each_tenant`."""
-    each_tenant: TenantLimits = Field(default_factory=TenantLimits)
-    """Limits of each tenant without limits of its own. Each has its own quota of this size."""
-
-    @field_validator("keys")
-    @classmethod
-    def _no_tenant(cls, keys: dict[str, KeyLimits]) -> dict[str, KeyLimits]:
-        for key in keys:
-            if (tenant := tenant_of_key(key)) is not None:
-                raise ValueError(
-                    f"{key} is no model: set the limits of a tenant in tenants.{tenant}"
-                )
-        return keys
-
-    @field_validator("tenants")
-    @classmethod
-    def _tenant_names(cls, tenants: dict[str, TenantLimits]) -> dict[str, TenantLimits]:
-        for name in tenants:
-            try:
-                check_tenant(name)
-            except UsageError as error:
-                raise ValueError(str(error)) from None
-        return tenants
 
     def quota(self) -> Quota:
         """The quota of each model without limits of its own."""
@@ -104,45 +63,29 @@ class GlobalOptions(KeyLimits):
 
     def quotas(self) -> dict[str, Quota]:
         """The quota of each model with limits of its own."""
-        common = self.model_dump(include=set(KeyLimits.model_fields))
+        common = self.model_dump(exclude={"keys"})
         return {
             key: _quota(KeyLimits(**{**common, **limits.model_dump(exclude_none=True)}))
             for key, limits in self.keys.items()
         }
 
-    def tenant_settings(self) -> TenantSettings:
-        """The quotas of tenants."""
-        each = self.each_tenant.model_dump()
-        return TenantSettings(
-            own={
-                name: _numbers(TenantLimits(**{**each, **limits.model_dump(exclude_none=True)}))
-                for name, limits in self.tenants.items()
-            },
-            each=_numbers(self.each_tenant),
-        )
-
 
 def _quota(limits: KeyLimits) -> Quota:
-    quota = _numbers(limits)
-    return Quota(concurrency=DEFAULT_CONCURRENCY) if quota == Quota() else quota
-
-
-def _numbers(limits: KeyLimits | TenantLimits) -> Quota:
-    return Quota(
+    quota = Quota(
         concurrency=limits.concurrency,
         requests=limits.requests_per_minute,
         tokens=limits.tokens_per_minute,
     )
+    return Quota(concurrency=DEFAULT_CONCURRENCY) if quota == Quota() else quota
 
 
 class GlobalLimit(Strategy):
-    """One quota per model over all workers, and one per tenant, by leases in the ledger.
+    """One quota per model over all workers, by leases in the ledger.
 
     Args:
         quota: the quota of each model that ``keys`` does not contain.
         holder: name of this process in the ledger; must be unique.
         keys: quotas of single models, by ``Work.key``.
-        tenants: quotas of tenants, over all models.
         controls: limits that an operator changed.
     """
 
@@ -157,12 +100,10 @@ class GlobalLimit(Strategy):
         *,
         holder: str,
         keys: Mapping[str, Quota] = MappingProxyType({}),
-        tenants: TenantSettings = NO_TENANTS,
         controls: LiveControls | None = None,
     ) -> None:
         self._controls = controls or LiveControls()
-        self._tenants = TenantQuotas(tenants, ledger, holder=holder, controls=self._controls)
-        self.rate_limited = tenants.rate_limited or any(
+        self.rate_limited = any(
             one.requests is not None or one.tokens is not None for one in (quota, *keys.values())
         )
         self._quota = quota
@@ -173,17 +114,11 @@ class GlobalLimit(Strategy):
         self._limiters: dict[str, SharedLimiter] = {}
 
     async def admit(self, work: Work) -> Permit:
-        """Wait until the quotas of the work's tenant and of its model have room.
+        """Wait until the quota of the work's model has room.
 
         Raises:
-            Fatal: the call alone needs more tokens than a quota of a minute.
+            Fatal: the call alone needs more tokens than the quota of a minute.
         """
-        self._check(work)
-        return await self._tenants.admit(
-            work, lambda: self._estimate(work), lambda: self._admit_to_model(work)
-        )
-
-    async def _admit_to_model(self, work: Work) -> Permit:
         limiter = self._limiters.get(work.key)
         if limiter is None:
             limiter = SharedLimiter(
@@ -193,6 +128,7 @@ class GlobalLimit(Strategy):
                 holder=self._holder,
             )
             self._limiters[work.key] = limiter
+        self._check(work)
         permit = await limiter.admit(work, lambda: self._cost(work))
 
         def release(outcome: Outcome) -> None:
@@ -210,19 +146,16 @@ class GlobalLimit(Strategy):
             quota = self._controls.quota("global", self._quota)
         return self._controls.quota("global", quota, key=key)
 
-    def _estimate(self, work: Work) -> int:
-        return self._estimates.reserve(work.key, work.step, work.tokens)
-
     def _cost(self, work: Work) -> int:
         """The tokens to reserve by the current estimate; at most the quota of a minute."""
-        cost = self._estimate(work)
+        cost = self._estimates.reserve(work.key, work.step, work.tokens)
         most = self._quota_of(work.key).tokens
         return cost if most is None else min(cost, most)
 
     def _check(self, work: Work) -> None:
         most = self._quota_of(work.key).tokens
         # The lower of its own estimate and the corrected one.
-        cost = min(work.tokens, self._estimate(work))
+        cost = min(work.tokens, self._estimates.reserve(work.key, work.step, work.tokens))
         if most is not None and cost > most:
             section = "strategies.global"
             if most != self._quota.tokens:
@@ -247,22 +180,19 @@ class GlobalLimit(Strategy):
         parts = [f"{_limits(common)} {where}", f"{held} held here", f"{waiting} waiting"]
         if expired:
             parts.append(f"{expired} leases expired too early")
-        if tenants := self._tenants.explain():
-            parts.append(tenants)
         keys = dict.fromkeys([*self._keys, *self._limiters, *self._changed()])
         models = [self._model(key, self._limiters.get(key)) for key in keys]
         return "; ".join([", ".join(parts), *filter(None, models)])
 
     def limits(self) -> Sequence[LimitFigures]:
-        """The quotas of each model and tenant in numbers."""
-        models = [
+        """The quota of each model in numbers."""
+        return [
             one
             for key, limiter in self._limiters.items()
             for one in limiter.limits(
                 key, "calls", reason=_REASONS[limiter.last.reason] if limiter.waiting else ""
             )
         ]
-        return [*models, *self._tenants.limits()]
 
     def _model(self, key: str, limiter: SharedLimiter | None) -> str:
         """One model's own limits, the use of its quota per minute, and why its calls wait."""
@@ -276,18 +206,15 @@ class GlobalLimit(Strategy):
     def _changed(self) -> Sequence[str]:
         """The models with changed limits."""
         changed = (one for one in self._controls.now.limits if one.limit == "global" and one.values)
-        # Every tenant may read the explanation, so it names no tenant.
-        return [one.key for one in changed if one.key and tenant_of_key(one.key) is None]
+        return [one.key for one in changed if one.key]
 
     def limits_changed(self) -> None:
         """Bring the ledger the changed quotas."""
         for limiter in self._limiters.values():
             limiter.quota_changed()
-        self._tenants.limits_changed()
 
     async def close(self) -> None:
         """Release all leases."""
-        await self._tenants.close()
         for limiter in self._limiters.values():
             await limiter.close()
 
@@ -323,7 +250,6 @@ def _make(options: GlobalOptions, context: Context) -> Strategy:
         context.ledger(),
         holder=holder,
         keys=options.quotas(),
-        tenants=options.tenant_settings(),
         controls=context.controls,
     )
 
@@ -335,8 +261,7 @@ def paceline_register_strategies(register: Register[Strategy]) -> None:
         "global",
         _make,
         options=GlobalOptions,
-        summary="One quota over all workers: calls at once, requests and tokens per minute; also "
-        "per tenant.",
+        summary="One quota over all workers: calls at once, requests and tokens per minute.",
         advice="Copy the limits from your provider's account page, under keys if they differ "
         "between models. If it names none, use adaptive.",
     )

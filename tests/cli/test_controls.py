@@ -63,19 +63,6 @@ def test_limits_are_set_shown_and_reset(paceline: Terminal) -> None:
     assert shown[KEY]["changed"] == {}
 
 
-def test_the_quota_of_a_tenant_is_set_and_shown(paceline: Terminal) -> None:
-    paceline.store(lambda store: a_run(store, a_roadmap("r", "c")))
-    each = (*GLOBAL, "--set", "strategies.global.each_tenant.requests_per_minute=60")
-    key = "tenant:Big Co."
-    paceline("limits", "set", *each, "global", "--key", key, "concurrency=5")
-    shown = {one["key"]: one for one in paceline("limits", *each, "--json").json["limits"]}
-    assert shown[key]["settings"] == {"requests_per_minute": 60}
-    assert shown[key]["changed"] == {"concurrency": 5}
-    (line,) = paceline("audit", "--json").json["entries"]
-    assert (line["subject"], line["tenant"]) == (f"global {key}", "Big Co.")
-    paceline("limits", "set", *each, "global", "--key", "tenant: x", "concurrency=5", code=2)
-
-
 def test_the_audit_log_names_the_user_of_each_change(paceline: Terminal) -> None:
     paceline.store(lambda store: a_run(store, a_roadmap("r", "c")))
     paceline("pause", "--tenant", "acme", "--reason", "unpaid")

@@ -12,8 +12,7 @@ from paceline.contracts.admission.work import Permit, RateLimited
 from paceline.contracts.controls import Controls, LimitOverride
 from paceline.contracts.share import Priority
 from paceline.testing.lease_ledger import LeaseLedger, LedgerConnection
-from paceline_strategies.global_limit import NO_TENANTS, GlobalLimit
-from paceline_strategies.tenant_quotas import TenantSettings
+from paceline_strategies.global_limit import GlobalLimit
 
 KEY = "openai:gpt"
 
@@ -43,15 +42,11 @@ def call(
 
 @dataclass
 class Counting:
-    """The calls that reached the provider: time, tokens and run, and who has calls out."""
+    """The calls that reached the provider: time, tokens and run."""
 
     reached: list[tuple[float, int, str]] = field(default_factory=list[tuple[float, int, str]])
     out: int = 0
     peak: int = 0
-
-    def of_runs(self, start: str) -> "Counting":
-        """The calls of the runs whose names start so."""
-        return Counting([one for one in self.reached if one[2].startswith(start)])
 
     def most_in_a_minute(self, what: Callable[[int], int]) -> int:
         """The largest sum of ``what(tokens)`` in any minute."""
@@ -80,13 +75,7 @@ class Office:
     """
 
     def __init__(
-        self,
-        quota: Quota,
-        *,
-        workers: int = 3,
-        seed: int = 1,
-        ledger: Ledger | None = None,
-        tenants: TenantSettings = NO_TENANTS,
+        self, quota: Quota, *, workers: int = 3, seed: int = 1, ledger: Ledger | None = None
     ) -> None:
         self.quota = quota
         self.ledger = ledger or LeaseLedger()
@@ -95,7 +84,7 @@ class Office:
         self.lines = [LedgerConnection(self.ledger) for _ in range(workers)]
         self.controls = [LiveControls() for _ in range(workers)]
         self.workers = [
-            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n], tenants=tenants)
+            GlobalLimit(quota, line, holder=f"w{n}", controls=self.controls[n])
             for n, line in enumerate(self.lines)
         ]
         self.tasks: set[asyncio.Task[None]] = set()

@@ -14,7 +14,6 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.routing import iter_route_contexts
 from paceline import Run, Share
-from paceline.contracts.admission.limit_figures import LimitFigures
 from paceline.contracts.identity import this_process
 from paceline.contracts.storage.records import Figures, WorkerRecord
 from paceline.settings.model import WebSettings
@@ -60,11 +59,6 @@ PLACES = {"concept_id:path": "c0", "concept_id": "c0", "step": "tutorial"}
 QUERIES = {"/restore": "?version=1"}
 BODIES = {"/revisions": {"step": "quiz"}}
 TOKENS = {"acme": "acme-0123456789ab", "rival": "rival-0123456789a"}
-#: A quota of acme, whose name the rival must not learn.
-QUOTAS: dict[str, Any] = {
-    "strategy": ["global"],
-    "strategies": {"global": {"tenants": {"acme": {"concurrency": 7}}}},
-}
 TITLE, TROUBLE, KEY = "Acme's secret plan", "Acme's account has no credit", "order-of-acme"
 
 
@@ -144,7 +138,7 @@ async def two_tenants(mode: str, folder: Path) -> AsyncGenerator[Two]:
     tokens = [{"token": token, "tenant": name} for name, token in TOKENS.items()]
     web = WebSettings.model_validate({"rate": 10_000, "tokens": tokens if mode == "tokens" else []})
     tenant = login if mode == "login" else None
-    async with site(folder, web=web, tenant=tenant, **QUOTAS) as here:
+    async with site(folder, web=web, tenant=tenant) as here:
         roadmap = a_roadmap("acme-plan", "c0", "c1").model_copy(update={"title": TITLE})
         run = await a_run(here.backend.store, roadmap, "partial", share=Share("acme"))
         yield Two(mode, here, run, routes_of(create_app(here.backend, tenant=tenant)))
@@ -209,11 +203,7 @@ async def test_what_names_no_run_tells_nothing_of_another_tenant(tmp_path: Path,
             pool_max=1,
         )
         await store.register(worker)
-        quota = LimitFigures(
-            strategy="global", key="tenant:acme", unit="calls", used=7, quota=7, waiting=3
-        )
-        figures = Figures(runs=(ours.run_id, theirs.run_id), trouble=trouble, limits=(quota,))
-        await here.backend.client.set_limits("global", {"concurrency": 9}, key="tenant:acme")
+        figures = Figures(runs=(ours.run_id, theirs.run_id), trouble=trouble)
         await store.beat("a-worker", figures, lease=60)
         secrets = [it.run.run_id, ours.run_id, "acme", TITLE, TROUBLE]
         operators = OF_OPERATORS & it.routes
@@ -221,8 +211,6 @@ async def test_what_names_no_run_tells_nothing_of_another_tenant(tmp_path: Path,
             status, text = await it.answer(route, it.path(route, ""), "rival")
             assert status in {200, 201}, (route, text)
             assert [one for one in secrets if one in text] == [], route
-        for route in ("GET /api/controls", "GET /api/strategy"):
-            assert "acme" in (await it.answer(route, it.path(route, ""), "acme"))[1], route
         (shown,) = json.loads((await it.answer("GET", "/api/workers", "rival"))[1])["workers"]
         assert (shown["active"], shown["trouble"]) == (
             [theirs.run_id],

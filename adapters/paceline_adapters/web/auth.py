@@ -43,11 +43,6 @@ class Caller:
         return None if self.sees_all else self.tenant
 
     @property
-    def limited_to(self) -> str | None:
-        """The tenant that the caller sees quotas of; ``None`` for those of all."""
-        return None if self.operator else self.seen_tenant
-
-    @property
     def actor(self) -> str:
         """The caller's name in the audit log."""
         if self.sees_all:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from paceline.contracts.admission.limit_figures import LimitFigures, key_is_visible
+from paceline.contracts.admission.limit_figures import LimitFigures
 
 from paceline_adapters.web.live_figures import Sample
 
@@ -11,19 +11,15 @@ from paceline_adapters.web.live_figures import Sample
 MAX_CHANGES = 20
 
 
-def limits_to_json(
-    samples: Sequence[Sample], *, history: bool, tenant: str | None = None
-) -> list[dict[str, object]]:
+def limits_to_json(samples: Sequence[Sample], *, history: bool) -> list[dict[str, object]]:
     """Every limit of the last samples, as it was seen last.
 
-    A limit is shown as long as a sample has it, also if its workers have ended. A tenant sees no
-    quotas of other tenants; ``None`` stands for all tenants.
+    A limit is shown as long as a sample has it, also if its workers have ended.
     """
     seen: dict[str, list[tuple[Sample, LimitFigures]]] = {}
     for sample in samples:
         for one in sample.limits:
-            if key_is_visible(one.key, tenant):
-                seen.setdefault(one.name, []).append((sample, one))
+            seen.setdefault(one.name, []).append((sample, one))
     return [_limit(points, history=history) for points in seen.values()]
 
 

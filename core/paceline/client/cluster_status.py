@@ -5,15 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import cast
 
 from paceline.client.totals import Totals
-from paceline.contracts.admission.limit_figures import (
-    LimitFigures,
-    key_is_visible,
-    summed_up,
-    tenant_key,
-)
+from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 from paceline.contracts.controls import Controls, Pause
 from paceline.contracts.executor import Executor, WorkerLoad
 from paceline.contracts.storage.outbox import SinkFigures
@@ -139,11 +133,6 @@ class ClusterStatus:
     left: Mapping[str, float] = field(default_factory=dict[str, float])
     pauses: Sequence[Pause] = field(default_factory=tuple[Pause, ...])
     limits: Sequence[LimitFigures] = field(default_factory=tuple[LimitFigures, ...])
-
-    def seen_by(self, tenant: str | None) -> "ClusterStatus":
-        """The same without the quotas of other tenants; ``None`` stands for all tenants."""
-        visible = [one for one in self.limits if key_is_visible(one.key, tenant)]
-        return replace(self, limits=tuple(visible))
 
     def why(self) -> str:
         """Why this number of concepts is in flight, in a few sentences."""
@@ -403,23 +392,11 @@ def _merged(workers: list[WorkerStatus], loads: Sequence[WorkerLoad]) -> list[Wo
     return workers
 
 
-def strategy_options(
-    settings: Settings, plugins: Plugins, *, tenant: str | None = None
-) -> dict[str, dict[str, object]]:
-    """The effective options of each strategy of the settings, defaults included.
-
-    A tenant sees no options of other tenants; ``None`` stands for all tenants.
-    """
-    options = {
+def strategy_options(settings: Settings, plugins: Plugins) -> dict[str, dict[str, object]]:
+    """The effective options of each strategy of the settings, defaults included."""
+    return {
         name: plugins.strategy(name)
         .check(options_for(settings.strategies, name), f"strategies.{name}")
         .model_dump(mode="json")
         for name in settings.strategy
     }
-    for one in options.values():
-        if isinstance(quotas := one.get("tenants"), dict):
-            named = cast("dict[str, object]", quotas)
-            one["tenants"] = {
-                name: own for name, own in named.items() if key_is_visible(tenant_key(name), tenant)
-            }
-    return options

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from paceline.client.limit_status import LimitStatus, checked_limit, limit_status
 from paceline.client.tenant_scope import TenantScope
-from paceline.contracts.admission.limit_figures import key_is_visible, tenant_of_key
 from paceline.contracts.controls import (
     MAX_ACTOR,
     MAX_KEY,
@@ -15,7 +14,7 @@ from paceline.contracts.controls import (
     Controls,
     LimitOverride,
     PauseTarget,
-    check_limit_key,
+    check_key,
     checked_text,
 )
 from paceline.contracts.events import EventBus
@@ -93,8 +92,7 @@ class ControlClient(ABC):
             limit: ``global``, or ``resource:NAME``.
             values: ``concurrency``, ``requests_per_minute`` and ``tokens_per_minute``, with the
                 bounds of the settings.
-            key: the model, as ``openai:gpt-4o``, or ``tenant:NAME`` for the quota of a tenant; all
-                models without numbers of their own if empty.
+            key: the model, as ``openai:gpt-4o``; all models without numbers of their own if empty.
             by: name of the actor.
 
         Returns:
@@ -126,10 +124,10 @@ class ControlClient(ABC):
         by: str | None,
     ) -> LimitOverride:
         if key:
-            check_limit_key(key)
+            check_key(key)
         checked_limit(self._parts.settings, limit, key, values or {})
         words = ", ".join(f"{name}={value}" for name, value in (values or {}).items())
-        entry = self._entry(action, f"{limit} {key}".strip(), words, by, tenant_of_key(key) or "")
+        entry = self._entry(action, f"{limit} {key}".strip(), words, by)
         changed = await self.store.set_limit(limit, key, values, entry=entry)
         await announce(self.bus)
         return changed
@@ -137,15 +135,12 @@ class ControlClient(ABC):
     async def limits(self) -> Sequence[LimitStatus]:
         """Each limit over all workers: settings, changes, use, and why calls wait.
 
-        A client of a tenant sees no quotas of other tenants.
-
         Raises:
             PartUnavailable: the store cannot be reached.
         """
-        found = limit_status(
+        return limit_status(
             self._parts.settings, await self.store.controls(), await self.store.workers()
         )
-        return [one for one in found if key_is_visible(one.key, self._scope.tenant)]
 
     async def drain_worker(self, worker_id: str, *, by: str | None = None) -> None:
         """Ask a worker to drain: it starts no more calls, saves those in flight, and exits.
@@ -171,7 +166,7 @@ class ControlClient(ABC):
     async def controls(self) -> Controls:
         """What is paused, and which limits were changed.
 
-        A client of a tenant sees no pauses and quotas of other tenants.
+        A client of a tenant sees no pauses of other tenants.
 
         Raises:
             PartUnavailable: the store cannot be reached.
@@ -185,8 +180,7 @@ class ControlClient(ABC):
             if pause.target.scope != "tenant"
             or stored_names(pause.target.name) == self._scope.names
         ]
-        limits = [one for one in controls.limits if key_is_visible(one.key, self._scope.tenant)]
-        return Controls(version=controls.version, pauses=tuple(visible), limits=tuple(limits))
+        return Controls(version=controls.version, pauses=tuple(visible), limits=controls.limits)
 
     async def audit_log(
         self, *, limit: int = 100, before: int | None = None
@@ -219,9 +213,8 @@ class ControlClient(ABC):
         if self._scope.tenant is not None:
             raise NotAllowed(f"a client of a tenant may not {what}")
 
-    def _entry(
-        self, action: str, subject: object, detail: str, by: str | None, tenant: str = ""
-    ) -> AuditEntry:
+    def _entry(self, action: str, subject: object, detail: str, by: str | None) -> AuditEntry:
+        tenant = ""
         if isinstance(subject, PauseTarget) and subject.scope == "tenant":
             tenant = subject.name
         return AuditEntry(

@@ -5,12 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from paceline.contracts.admission.limit_figures import (
-    LimitFigures,
-    summed_up,
-    tenant_key,
-    tenant_of_key,
-)
+from paceline.contracts.admission.limit_figures import LimitFigures, summed_up
 from paceline.contracts.controls import LIMIT_BOUNDS, Controls, LimitOverride
 from paceline.contracts.storage.records import WorkerRecord
 from paceline.errors import UsageError
@@ -25,8 +20,7 @@ class LimitStatus:
 
     Attributes:
         limit: ``global``, or ``resource:NAME``.
-        key: the model, a key of the resource, or ``tenant:NAME`` for the quota of a tenant;
-            empty for all of them.
+        key: the model, or a key of the resource; empty for all of them.
         settings: the numbers of the settings, by name.
         changed: the numbers that replace them; ``None`` if they were never changed.
         held: permits that are out over all workers.
@@ -76,20 +70,15 @@ def limit_status(
 ) -> list[LimitStatus]:
     """All limits that can be changed, are changed, or are in use."""
     places: dict[tuple[str, str], Mapping[str, int]] = dict(_of_settings(settings))
-    each_tenant = _of_each_tenant(settings)
-
-    def by_settings(key: str) -> Mapping[str, int]:
-        return {} if tenant_of_key(key) is None else each_tenant
-
     for one in controls.limits:
-        places.setdefault((one.limit, one.key), by_settings(one.key))
+        places.setdefault((one.limit, one.key), {})
     used: dict[tuple[str, str], dict[str, LimitFigures]] = defaultdict(dict)
     reported = (figures for worker in workers for figures in worker.figures.limits)
     for figures in summed_up(reported):
         place = _place_of(figures)
         if place is not None:
             used[place][figures.unit] = figures
-            places.setdefault(place, by_settings(figures.key))
+            places.setdefault(place, {})
     found: list[LimitStatus] = []
     for (limit, key), numbers in places.items():
         units = used.get((limit, key), {})
@@ -154,22 +143,10 @@ def _of_settings(settings: Settings) -> list[tuple[tuple[str, str], Mapping[str,
         found.append((("global", ""), _numbers(options)))
         keys = cast("Mapping[str, Any]", options.get("keys", {}))
         found += [(("global", key), _numbers(own)) for key, own in keys.items()]
-        tenants = cast("Mapping[str, Any]", options.get("tenants", {}))
-        each = _of_each_tenant(settings)
-        found += [
-            (("global", tenant_key(name)), {**each, **_numbers(own)})
-            for name, own in tenants.items()
-        ]
     for name, resource in settings.resources.items():
         folded = f"resource:{name.replace('_', '-')}"
         found.append(((folded, ""), _numbers(resource.model_dump())))
     return found
-
-
-def _of_each_tenant(settings: Settings) -> Mapping[str, int]:
-    """The quota of each tenant without one of its own."""
-    options = options_for(settings.strategies, "global")
-    return _numbers(cast("Mapping[str, Any]", options.get("each_tenant", {})))
 
 
 def _numbers(options: Mapping[str, Any]) -> Mapping[str, int]:

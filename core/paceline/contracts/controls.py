@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from paceline.contracts.admission.limit_figures import tenant_of_key
 from paceline.contracts.share import DEFAULT_TENANT, check_tenant
 from paceline.errors import UsageError
 
@@ -114,19 +113,6 @@ def check_key(key: object) -> str:
     return key
 
 
-def check_limit_key(key: str) -> str:
-    """Return the key of a limit if it is allowed: a model or resource, or ``tenant:NAME``.
-
-    Raises:
-        UsageError: it is not.
-    """
-    tenant = tenant_of_key(key)
-    if tenant is None:
-        return check_key(key)
-    check_tenant(tenant)
-    return key
-
-
 def checked_text(name: str, text: str, most: int) -> str:
     """Return a text that is shown in one line, without spaces at its ends.
 
@@ -170,9 +156,8 @@ class LimitOverride:
 
     Attributes:
         limit: ``global``, or ``resource:NAME``.
-        key: the model that the numbers apply to, as ``Work.key``, or ``tenant:NAME`` for the
-            quota of a tenant; empty for all models of ``global`` that have no numbers of their
-            own.
+        key: the model that the numbers apply to, as ``Work.key``; empty for all models of
+            ``global`` that have no numbers of their own.
         values: the numbers by the name of their setting. It is empty after a reset.
         by: who changed it.
         at: when, in UTC.

@@ -7,7 +7,7 @@ from itertools import islice
 from paceline.admission.live_controls import LiveControls
 from paceline.calls.models import Models
 from paceline.calls.trace import Trace
-from paceline.contracts.admission.limit_figures import LimitFigures, most_important
+from paceline.contracts.admission.limit_figures import MAX_LIMITS, LimitFigures
 from paceline.contracts.events import EventBus
 from paceline.contracts.executor import Executor
 from paceline.contracts.steps.check import Check
@@ -89,7 +89,7 @@ class Parts(ClientParts):
 
     def limits(self) -> tuple[LimitFigures, ...]:
         """The limits of strategies and resources in numbers, at most ``MAX_LIMITS``."""
-        return tuple(most_important((*self.strategy.limits(), *self.resources.limits())))
+        return (*self.strategy.limits(), *self.resources.limits())[:MAX_LIMITS]
 
     def key_of(self, step: str) -> str:
         """What the quota of a step's first model is counted for."""

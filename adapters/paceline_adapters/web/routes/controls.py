@@ -56,7 +56,7 @@ class ResetBody(_Body):
     ]
     key: Annotated[
         str,
-        Field(max_length=MAX_KEY, description="The model, as `openai:gpt-4o`, or `tenant:NAME`."),
+        Field(max_length=MAX_KEY, description="The model, as `openai:gpt-4o`; empty for all."),
     ] = ""
 
 

@@ -80,15 +80,13 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
         )
 
     @router.get("/strategy")
-    async def explain_strategy(caller: Reading) -> StrategyAnswer:
+    async def explain_strategy(_: Reading) -> StrategyAnswer:
         """Show the strategies with their options and current limits, and explain them."""
-        status = (await status_now()).seen_by(caller.limited_to)
+        status = await status_now()
         return StrategyAnswer.model_validate(
             {
                 "strategy": backend.settings.strategy,
-                "options": strategy_options(
-                    backend.settings, backend.app.plugins, tenant=caller.limited_to
-                ),
+                "options": strategy_options(backend.settings, backend.app.plugins),
                 "workers": [
                     {"worker_id": worker.worker_id, "explain": worker.strategy}
                     for worker in status.workers
@@ -100,19 +98,18 @@ def live_router(backend: Backend, checks: RequestChecks) -> APIRouter:
 
     @router.get("/limits", responses=responses(422))
     async def list_limits(
-        caller: Reading,
+        _: Reading,
         *,
         history: Annotated[
             bool, Query(description="Also show the numbers of the last minutes.")
         ] = False,
     ) -> LimitList:
-        """Show every limit at work: used, quota, waiting, refused, and why it has changed.
-
-        A tenant sees its own quota, and none of other tenants.
-        """
-        limits = limits_to_json(backend.figures.history, history=history, tenant=caller.limited_to)
-        why = (await status_now()).seen_by(caller.limited_to).why()
-        return LimitList.model_validate({"limits": limits, "why": why})
+        """Show every limit at work: used, quota, waiting, refused, and why it has changed."""
+        samples = backend.figures.history
+        why = (await status_now()).why()
+        return LimitList.model_validate(
+            {"limits": limits_to_json(samples, history=history), "why": why}
+        )
 
     @router.get("/sinks")
     async def list_sinks(caller: Reading) -> SinkList:

@@ -5,33 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from paceline.contracts.share import stored_names
-
 #: What a limit counts: concepts or calls at once, uses at once of a resource, or requests or
 #: tokens of the last minute.
 LimitUnit = Literal["concepts", "calls", "uses", "requests", "tokens"]
 
 #: Maximum number of limits that a worker reports.
 MAX_LIMITS = 64
-
-#: Begins the key of a limit that belongs to one tenant.
-_OF_TENANT = "tenant:"
-
-
-def tenant_key(tenant: str) -> str:
-    """The key of a tenant's own quota, such as ``tenant:acme``."""
-    return _OF_TENANT + tenant
-
-
-def tenant_of_key(key: str) -> str | None:
-    """The tenant that a limit belongs to; ``None`` if it concerns all tenants."""
-    return key[len(_OF_TENANT) :] if key.startswith(_OF_TENANT) else None
-
-
-def key_is_visible(key: str, tenant: str | None) -> bool:
-    """Whether a tenant may see the limit of a key; ``None`` sees those of all tenants."""
-    owner = tenant_of_key(key)
-    return tenant is None or owner is None or stored_names(owner) == stored_names(tenant)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +19,8 @@ class LimitFigures:
 
     Attributes:
         strategy: name of the strategy that holds it; ``resources`` for the quota of a resource.
-        key: what it is counted for, such as ``openai:gpt-4o``, ``resource:tavily`` or
-            ``tenant:acme``; empty for everything.
+        key: what it is counted for, such as ``openai:gpt-4o`` or ``resource:tavily``; empty for
+            everything.
         unit: what it counts.
         used: how much of it is used.
         quota: how much of it there is.
@@ -65,15 +44,6 @@ class LimitFigures:
     def name(self) -> str:
         """What identifies the limit."""
         return f"{self.strategy} {self.key} {self.unit}"
-
-
-def most_important(figures: Iterable[LimitFigures]) -> Sequence[LimitFigures]:
-    """At most ``MAX_LIMITS`` of a worker's limits. Idle quotas of tenants are left out first."""
-    in_order = sorted(
-        figures,
-        key=lambda one: (0, 0) if tenant_of_key(one.key) is None else (1, -one.waiting),
-    )
-    return in_order[:MAX_LIMITS]
 
 
 def summed_up(figures: Iterable[LimitFigures]) -> Sequence[LimitFigures]:

@@ -16,7 +16,7 @@ _KEY = click.option(
     "--key",
     metavar="KEY",
     default="",
-    help="The model, e.g. openai:gpt-4o, or tenant:NAME; all models if left out.",
+    help="The model, e.g. openai:gpt-4o; all models if left out.",
 )
 _BY = click.option(
     "--by", metavar="NAME", help="Your name in the audit log; by default your login."
@@ -34,7 +34,6 @@ def limits() -> None:
     Examples:
       paceline limits
       paceline limits set global --key openai:gpt-4o requests_per_minute=300
-      paceline limits set global --key tenant:acme requests_per_minute=60
       paceline limits set resource:tavily concurrency=2
       paceline limits reset global --key openai:gpt-4o
     """
