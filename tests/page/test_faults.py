@@ -138,7 +138,7 @@ class Kills:
             for run_id, shown_as in stored.items():
                 tab.says(f"[data-run='{run_id}'] .count", shown_as)
             eventually(lambda: set(shown(tab)) == {"completed"}, 60)
-            tab.says("#sentence", "0 concepts in flight")
+            tab.says("#sentence", "idle; 0 roadmaps waiting")
             assert not tab.errors
 
     def worker(self, name: str) -> "subprocess.Popen[str]":

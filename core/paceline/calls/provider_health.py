@@ -19,7 +19,7 @@ A run that ends so lets calls in flight finish, saves their answers, and can be 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -104,7 +104,7 @@ class ProviderHealth:
         return self._outage.warned or self._refusals.warned or self._cap
 
     @contextmanager
-    def waiting_for(self, reason: str | None) -> Iterator[None]:
+    def waiting_for(self, reason: str | None) -> Generator[None]:
         """Make a call that waits in this process first, if there is a reason.
 
         The reason is warned of once per run, and is the run's trouble until these calls are over.

@@ -126,7 +126,8 @@ class PlainDisplay(Display):
         super().__init__()
         self._steps = steps
         self._runs: dict[str, RunProgress] = {}
-        self._last, self._shown = time.monotonic(), ""
+        self._last = time.monotonic()
+        self._shown: str = ""
 
     def add(self, run_id: str, title: str, total: int) -> None:
         """Keep the run's title and size."""
