@@ -26,7 +26,7 @@ KEY = "openai:gpt-4o-mini"
 
 @pytest.fixture
 def llm() -> Iterator[Simulator]:
-    """A simulated LLM whose calls take about a second."""
+    """A simulated LLM. Its calls take about a second."""
     with simulator("--speed", "20") as server:
         yield server
 
@@ -52,7 +52,7 @@ def with_client(site: Site, use: Callable[[Client], Coroutine[Any, Any, Any]]) -
 
 
 def has_paid(site: Site, calls: int) -> bool:
-    """Whether the LLM was paid for so many calls."""
+    """Whether the LLM was paid for this many calls."""
     return bool(site.llm.figures()["paid"] >= calls)
 
 

@@ -33,7 +33,7 @@ def a_roadmap(name: str) -> Roadmap:
 
 
 def an_app(url: str, folder: Path, provider: ScriptedProvider) -> App:
-    """An application whose runs this executor executes."""
+    """An application with runs that this executor executes."""
     settings = Settings.model_validate(
         {
             "executor": "streaq",

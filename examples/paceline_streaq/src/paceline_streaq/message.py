@@ -55,7 +55,7 @@ def _run_id(raw: str | bytes) -> str | None:
 
 
 def new_task_id(run_id: str) -> str:
-    """An id for a new task of a run. streaQ ignores a task whose id it knows already."""
+    """An id for a new task of a run. streaQ ignores a task with an id that it knows."""
     return f"{run_id}.{secrets.token_hex(8)}"
 
 
